@@ -1,0 +1,81 @@
+# Everything a developer does here. Each target works from a fresh clone; nothing needs to be installed by hand
+# but Python >= 3.11 and, for the real Elasticsearch, a JDK >= 21.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# `make test TESTS=unit` runs one rung of the ladder, `make test TESTS="unit contract"` several.
+TESTS ?=
+PYTEST_ARGS ?=
+LOCKS := requirements-bootstrap.lock requirements-dev.lock
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-package tandem-protos --custom-compile-command "make lock"
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml protos/pyproject.toml $(LOCKS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-bootstrap.lock
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-bootstrap.lock requirements-dev.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e protos -e .
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## the environment .venv, exactly as locked
+
+.PHONY: up
+up: ## the whole stack, proved with one order; Ctrl-C stops it
+	@started=$$(date +%s%N); $(MAKE) --no-print-directory install && \
+	  TANDEM_INSTALL_MS=$$(( ($$(date +%s%N) - started) / 1000000 )) exec $(BIN)/tandem up
+
+.PHONY: test
+test: $(INSTALLED) ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
+	@$(BIN)/python -m pytest -m "not long" $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
+
+.PHONY: test-long
+test-long: $(INSTALLED) ## the full counts; prints seed and progress
+	@$(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## ruff and the layer contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## let ruff fix what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: typecheck
+typecheck: $(INSTALLED) ## mypy --strict on source and tests
+	@$(BIN)/mypy
+
+GENERATE_VENV := $(VENV)/generate
+$(GENERATE_VENV)/.installed: $(INSTALLED) requirements-generate.lock
+	@$(BIN)/uv venv -q --clear $(GENERATE_VENV)
+	@$(BIN)/uv pip sync -q --python $(GENERATE_VENV)/bin/python --require-hashes requirements-generate.lock
+	@touch $@
+
+.PHONY: generate
+generate: $(GENERATE_VENV)/.installed ## stubs from protos
+	@$(BIN)/python protos/generate.py --write
+
+.PHONY: verify
+verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos give; the contract lints and breaks nothing
+	@$(BIN)/python protos/generate.py --verify
+
+.PHONY: lock
+lock: $(INSTALLED) ## resolve all dependencies anew (names and hashes only)
+	@$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
+	@$(COMPILE) --group generate -o requirements-generate.lock
+	@for extra in command relay query dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit 1; done
+
+.PHONY: clean
+clean: ## drop the local stack's data and every cache; the environment stays
+	@if [ -x $(BIN)/tandem ]; then $(BIN)/tandem down >/dev/null 2>&1 || true; fi
+	@rm -rf .tandem .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
