@@ -1,7 +1,7 @@
 """Generates the stubs beside their .proto files, and verifies that the committed ones are what the protos give.
 
-`--write` regenerates in place and, where there is none yet, writes the wire lock. `--verify` regenerates into a temporary
-directory and compares byte for byte, then lets buf lint the contract and hold it against the wire lock. Nothing is
+`--write` regenerates in place and, where there is none yet, writes the wire lock. `--verify` regenerates elsewhere
+and compares byte for byte, then lets buf lint the contract and hold it against the wire lock. Nothing is
 fetched: the google files come from the wheel googleapis-common-protos, the generator from its own locked environment.
 """
 
@@ -35,8 +35,14 @@ def proto_files() -> list[str]:
 def protoc(*options: str) -> None:
     """Runs the pinned protoc over all our files; raises CalledProcessError with its message on a bad proto."""
     google = subprocess.run(
-        [GENERATOR / "python", "-c", "import google.type, pathlib; print(pathlib.Path(google.type.__path__[0]).parents[1])"],
-        check=True, capture_output=True, text=True,
+        [
+            GENERATOR / "python",
+            "-c",
+            "import google.type, pathlib; print(pathlib.Path(google.type.__path__[0]).parents[1])",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     subprocess.run(
         [GENERATOR / "python", "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{google}", *options, *proto_files()],

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""What every process needs to start, be observed and stop. Knows no orders and imports no service."""

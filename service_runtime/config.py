@@ -1,0 +1,69 @@
+"""Environment -> validated settings. Each wrong value is named in one line at start, and the process does not start."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service_runtime.process import StartupRefused
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of one process; a subclass sets `env_prefix`, for example `COMMAND_`.
+
+    Values come from the environment; a secret may also stand in a file named like its variable in lower case
+    below `/run/secrets`, or wherever `secrets_dir` of the subclass points.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:50051")
+    return value
+
+
+#: `HOST:PORT`; port 0 lets the system choose.
+ListenAddress = Annotated[str, AfterValidator(_address)]
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Splits a validated `HOST:PORT`; brackets of an IPv6 host are dropped."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def load_settings(settings_class: type[Settings]) -> Settings:
+    """Reads and validates the environment; raises StartupRefused with one line for each wrong or missing variable."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        prefix = settings_class.model_config.get("env_prefix", "")
+        raise StartupRefused("\n".join(_sentence(prefix, problem) for problem in error.errors())) from None
+
+
+def _sentence(prefix: str, problem: Any) -> str:
+    name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+    if problem["type"] == "missing":
+        return f"{name} is not set"
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def settings_table(settings_class: type[ServiceSettings]) -> list[tuple[str, str, str]]:
+    """Rows (variable, default, description) of the reference page, in the order of definition."""
+    prefix = settings_class.model_config.get("env_prefix", "")
+    return [
+        (
+            f"{prefix}{name}".upper(),
+            "required" if field.is_required() else str(field.get_default(call_default_factory=True)),
+            field.description or "",
+        )
+        for name, field in settings_class.model_fields.items()
+    ]

@@ -1,0 +1,105 @@
+"""A `grpc.aio` server with the limits every service of ours has, health, reflection, and a stop that lets calls finish.
+
+Limits: concurrent calls, message size, streams of one connection, ping rate, connection age (so that clients
+re-resolve and spread over new replicas), and a cap on the deadline a caller may ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service_runtime.process import StartupRefused
+
+
+@dataclass(frozen=True)
+class GrpcLimits:
+    """What one server process takes on at once. Sizes in bytes, times in seconds."""
+
+    max_concurrent_rpcs: int = 200
+    max_message_bytes: int = 1024 * 1024
+    max_streams_per_connection: int = 200
+    max_connection_age_seconds: int = 60
+    shutdown_grace_seconds: float = 20.0
+
+    def channel_options(self) -> list[tuple[str, int]]:
+        """The server's channel arguments."""
+        return [
+            ("grpc.max_receive_message_length", self.max_message_bytes),
+            ("grpc.max_send_message_length", 4 * self.max_message_bytes),
+            ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            # Without this a second process binds the same port and silently takes half of the calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_connection_age_ms", self.max_connection_age_seconds * 1000),
+            ("grpc.max_connection_age_grace_ms", int(self.shutdown_grace_seconds * 1000)),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+            ("grpc.http2.max_ping_strikes", 2),
+        ]
+
+
+class GrpcServer:
+    """One listening server. Add servicers to `server` before `start`."""
+
+    def __init__(
+        self,
+        listen: str,
+        limits: GrpcLimits,
+        *,
+        services: Sequence[str],
+        interceptors: Iterable[grpc.aio.ServerInterceptor] = (),
+        reflect: bool = True,
+        setting: str = "LISTEN",
+    ) -> None:
+        self.server = grpc.aio.server(
+            interceptors=list(interceptors),
+            options=limits.channel_options(),
+            # Twice: the interceptor in `call_limits` refuses first and says when to come back.
+            maximum_concurrent_rpcs=2 * limits.max_concurrent_rpcs,
+        )
+        self._listen, self._limits, self._setting = listen, limits, setting
+        self._services = tuple(services)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        if reflect:
+            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.server)
+
+    async def start(self) -> str:
+        """Listens and returns the address really bound; a busy port is refused naming the setting that changes it.
+
+        The process is live ("" is SERVING); its services are NOT_SERVING until `set_serving(True)`.
+        """
+        try:
+            port = self.server.add_insecure_port(self._listen)
+        except RuntimeError:
+            raise StartupRefused(
+                f"cannot listen on {self._listen} (address in use or not ours); set {self._setting} to a free address"
+            ) from None
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self.set_serving(False)
+        await self.server.start()
+        return f"{self._listen.rpartition(':')[0]}:{port}"
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tells balancers whether to send calls here."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            await self._health.set(service, status)
+
+    async def stop(self) -> None:
+        """Tells balancers first, then lets running calls finish within the grace."""
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(self._limits.shutdown_grace_seconds)
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Serves until `stop` is set, then stops gracefully."""
+        await stop.wait()
+        await self.stop()

@@ -1,0 +1,93 @@
+"""A small HTTP server for those who look from outside: /livez, /readyz, /metrics, and JSON pages of the process's own.
+
+It answers GET with a body and closes; nothing else is needed by kubelet, Prometheus and `curl`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from service_runtime.config import host_and_port
+from service_runtime.process import StartupRefused
+
+#: None when all is well, else the reason in one sentence.
+Check = Callable[[], str | None]
+Page = Callable[[], Mapping[str, Any]]
+REQUEST_TIMEOUT_SECONDS = 5.0
+
+
+class ProbeServer:
+    """Serves the probes of one process on `listen` (`HOST:PORT`; port 0 lets the system choose)."""
+
+    def __init__(
+        self,
+        listen: str,
+        *,
+        live: Check,
+        ready: Check,
+        registry: CollectorRegistry,
+        pages: Mapping[str, Page] | None = None,
+        setting: str = "PROBES_LISTEN",
+    ) -> None:
+        self._host, self._port = host_and_port(listen)
+        self._live, self._ready, self._registry = live, ready, registry
+        self._pages = dict(pages or {})
+        self._setting = setting
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Binds and returns the address really bound; a busy port is refused naming the setting that changes it."""
+        try:
+            self._server = await asyncio.start_server(self._serve, self._host, self._port)
+        except OSError as error:
+            raise StartupRefused(
+                f"cannot listen on {self._host}:{self._port} ({error.strerror}); set {self._setting} to a free address"
+            ) from None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Closes the listening socket."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                request = (await reader.readline()).decode("latin-1").split()
+                while (await reader.readline()).strip():
+                    pass
+                status, kind, body = self._answer(*request[:2]) if len(request) >= 2 else (400, "text/plain", b"")
+                writer.write(
+                    f"HTTP/1.1 {status} {'OK' if status == 200 else 'Not OK'}\r\nContent-Type: {kind}\r\n"
+                    f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+                    + body
+                )
+                await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError):
+            pass  # a prober that went away or speaks no HTTP gets no answer
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def _answer(self, method: str, target: str) -> tuple[int, str, bytes]:
+        path = target.partition("?")[0]
+        if method != "GET":
+            return 405, "text/plain", b"only GET\n"
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)  # type: ignore[no-untyped-call]
+        if path in ("/livez", "/readyz"):
+            reason = (self._live if path == "/livez" else self._ready)()
+            return (200, "text/plain", b"ok\n") if reason is None else (503, "text/plain", f"{reason}\n".encode())
+        if path in self._pages:
+            return 200, "application/json", json.dumps(self._pages[path](), default=str).encode() + b"\n"
+        return 404, "text/plain", b"no such page\n"

@@ -1,0 +1,61 @@
+"""Runs a process from start to stop: one event loop, SIGTERM and SIGINT stop it, its exit code tells how it ended.
+
+Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (one sentence on stderr says what to do).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+
+class StartupRefused(Exception):  # noqa: N818 - the name says what happened, and is shown to nobody
+    """The process cannot run as configured. The message is one sentence per problem, meant for the operator."""
+
+
+def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Runs `main(stop)` until it returns; `stop` is set by the first SIGTERM or SIGINT, a second signal ends at once.
+
+    Returns the exit code. `main` releases what it holds before it returns.
+    """
+    try:
+        asyncio.run(_run(main))
+    except StartupRefused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 2
+    except asyncio.CancelledError:
+        return 1
+    except Exception:
+        structlog.get_logger(__name__).exception("process failed")
+        return 1
+    return 0
+
+
+async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    await main(stop)
+
+
+async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Waits until `stop` is set or one of `tasks` ends; an exception of a task is raised here."""
+    waiter = asyncio.ensure_future(stop.wait())
+    try:
+        done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+    for task in done - {waiter}:
+        task.result()
