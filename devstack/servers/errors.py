@@ -1,0 +1,17 @@
+"""What can go wrong with a local server, each said in one sentence that names the cause and the way out."""
+
+
+class ServerError(Exception):
+    """A local server could not be downloaded, installed, started or reached; the message is one complete sentence."""
+
+
+class PortBusy(ServerError):  # noqa: N818 - read as the state it names
+    """The port a server was told to use is taken by another process."""
+
+
+class NoJdk(ServerError):  # noqa: N818
+    """No Java on this machine can run Elasticsearch."""
+
+
+class AlreadyRunning(ServerError):  # noqa: N818
+    """Another live process owns this server's directory."""

@@ -1,0 +1,152 @@
+"""Runs one server and makes sure that it ends when the process that wanted it ends, however that happens.
+
+Started as a script of its own (standard library only, no site packages) by `child.py`:
+
+    guard.py UID GID LOG DEATH_SIGNAL GRACE_SECONDS COMMAND...
+
+UID and GID are numbers, or `-` to stay who we are. The first line on standard output is the server's process id; the
+guard then exits with the server's exit status (128 + n when signal n ended it).
+
+Protocol: standard input is a pipe whose other end only the wanting process holds. When it closes (an order to end, or
+a death by `kill -9`), the server gets DEATH_SIGNAL, and after GRACE_SECONDS everything it started is killed. The guard
+is the reaper of all descendants, so a process that left its group or lost its parent (Postgres backends, the second
+JVM of Elasticsearch) is found too. Should the guard itself be killed, the kernel kills the server.
+A pipe is used towards the wanting process because the kernel's death signal is tied to the thread that forked, not to
+the process.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+EXEC_FAILED = 127
+
+
+def _prctl(option: int, value: int) -> None:
+    """One prctl call; on systems other than Linux nothing, where leftovers are found at the next start instead."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _become(uid: str, gid: str) -> None:
+    """Drops to the account for good: groups first, as that still needs the rights of root."""
+    if uid != "-":
+        os.setgroups([])
+        os.setgid(int(gid))
+        os.setuid(int(uid))
+
+
+def _run_server(guard_pid: int, uid: str, gid: str, log: int, command: list[str]) -> NoReturn:
+    """In the forked child: become the account, tie our life to the guard's, and turn into the server."""
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.closerange(3, 256)
+        _become(uid, gid)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        if os.getppid() != guard_pid:
+            os._exit(EXEC_FAILED)
+        os.execv(command[0], command)  # noqa: S606 - starting a program without a shell is the point
+    except OSError as error:
+        os.write(2, f"cannot run {command[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(EXEC_FAILED)
+
+
+def _children() -> list[int]:
+    """Our direct children, orphans that the kernel handed to us among them."""
+    me = os.getpid()
+    found = []
+    for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(after_name[1]) == me:
+                    found.append(int(entry.name))
+    return found
+
+
+def _kill_everything(server: int) -> None:
+    """SIGKILL until no descendant is left; killing one generation hands us the next."""
+    while True:
+        for pid in {server, *_children()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _reap(server: int) -> int | None:
+    """Collects whatever has ended; the server's exit status when it is among them."""
+    status = None
+    while True:
+        try:
+            pid, code = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return status
+        if pid == 0:
+            return status
+        if pid == server:
+            ended = os.waitstatus_to_exitcode(code)
+            status = ended if ended >= 0 else 128 - ended
+
+
+def _watch(server: int, wake: int, death_signal: int, grace: float) -> int:
+    """Waits for the server's end or for the pipe's; the server's exit status."""
+    stop_by: float | None = None
+    while True:
+        status = _reap(server)
+        if status is not None:
+            return status
+        watched = [wake] if stop_by is not None else [wake, 0]
+        timeout = None if stop_by is None else max(0.0, stop_by - time.monotonic())
+        ready, _, _ = select.select(watched, [], [], timeout)
+        if wake in ready:
+            os.read(wake, 512)
+        if 0 in ready and not os.read(0, 512):
+            stop_by = time.monotonic() + grace
+            os.kill(server, death_signal)
+        if not ready and stop_by is not None:
+            return 128 + signal.SIGKILL
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the server to its end; see the module's text for the arguments and the protocol."""
+    uid, gid, log_path, death_signal, grace, *command = arguments
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the pipe gives the orders, not a terminal
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    guard_pid = os.getpid()
+    server = os.fork()
+    if server == 0:
+        _run_server(guard_pid, uid, gid, log, command)
+    os.write(1, f"{server}\n".encode())
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.dup2(log, 2)
+    status = _watch(server, wake, int(death_signal), float(grace))
+    _kill_everything(server)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,26 @@
+"""One small HTTP GET over loopback, to ask a server whether it is ready."""
+
+import asyncio
+import http.client
+import json
+from typing import Any
+
+from devstack.servers.ports import HOST
+
+
+async def get_json(port: int, path: str, timeout: float = 2.0) -> Any | None:
+    """The JSON that `path` answers with status 200; None when the server does not listen, or answers otherwise."""
+    return await asyncio.to_thread(_get, port, path, timeout)
+
+
+def _get(port: int, path: str, timeout: float) -> Any | None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        return json.loads(body) if response.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()

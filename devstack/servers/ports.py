@@ -1,0 +1,43 @@
+"""Ports on loopback: a free one from the operating system, or one clear sentence about a busy one."""
+
+import errno
+import socket
+
+import psutil
+
+from devstack.servers.errors import PortBusy
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free(port: int, server: str, setting: str) -> None:
+    """Raises PortBusy naming the port, who holds it and the setting that moves `server` elsewhere."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortBusy(
+                f"{server} cannot listen on port {port}: {_holder(port)} already does;"
+                f" stop it, or set {setting} to another port."
+            ) from None
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr[1:2] == (port,):
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except psutil.Error:
+        pass
+    return "another process"
