@@ -1,0 +1,78 @@
+"""What a caller adds to the stubs: how to connect, and how to carry tokens from answers to questions. Pure functions
+and one small object; no threads, no connections of its own."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Protocol
+
+from google.protobuf.duration_pb2 import Duration
+from tandem.orders import consistency_token
+from tandem.orders.v1.order_query_service_pb2 import OnTimeout, ReadOptions
+
+COMMANDS = "tandem.orders.v1.OrderCommandService"
+QUERIES = "tandem.orders.v1.OrderQueryService"
+
+
+def service_config() -> str:
+    """Service config for a channel: spread over all replicas that say they serve, retry what no replica took.
+
+    Commands may be retried because `request_id` makes them safe to repeat. Deadlines are not in it, on purpose:
+    Python's gRPC counts a configured `timeout` from the wrong moment; pass `timeout=` with each call instead.
+    """
+    methods = [
+        {
+            "name": [{"service": service}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+        for service in (COMMANDS, QUERIES)
+    ]
+    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})
+
+
+def channel_options() -> list[tuple[str, str | int]]:
+    """Channel arguments that go with `service_config` and with the servers' ping limits."""
+    return [
+        ("grpc.service_config", service_config()),
+        ("grpc.enable_retries", 1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    ]
+
+
+class CarriesToken(Protocol):
+    """Any command response."""
+
+    @property
+    def consistency_token(self) -> str:
+        """The token of the change."""
+
+
+class Session:
+    """Remembers what one user or task wrote, so that their next questions see it. Not for sharing between users."""
+
+    def __init__(self) -> None:
+        self.token = ""
+
+    def wrote(self, response: CarriesToken) -> None:
+        """Takes a command's answer into account; beyond 64 orders the earliest are forgotten."""
+        self.token = consistency_token.merge(self.token, response.consistency_token, forget_oldest=True)
+
+    def read_options(
+        self,
+        max_wait: timedelta = timedelta(seconds=2),
+        on_timeout: OnTimeout.ValueType = OnTimeout.ON_TIMEOUT_FAIL,
+    ) -> ReadOptions:
+        """Options for any query: the answer contains what this session wrote, or the call says that it does not."""
+        wait = Duration()
+        wait.FromTimedelta(max_wait)
+        return ReadOptions(consistency_token=self.token, max_wait=wait, on_timeout=on_timeout)

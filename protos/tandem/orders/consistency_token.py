@@ -1,0 +1,100 @@
+"""Consistency tokens: what a caller has written or seen, so that a query's answer is never older than that.
+
+A token names exact (order, version) pairs of one incarnation of the source database, not a position: it can be merged
+with any other token and never waits for somebody else's orders. On the wire it is text, opaque to callers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+from tandem.orders.v1 import consistency_token_pb2
+
+MAX_VERSIONS = 64
+_PREFIX = "t1."
+_CHECKSUM_BYTES = 4
+
+
+class MalformedToken(ValueError):  # noqa: N818 - reads as what it is
+    """The text was not issued as a consistency token, or was damaged on its way."""
+
+
+class TokensOfDifferentSources(ValueError):  # noqa: N818
+    """The tokens come from different incarnations of the source database; the older one can no longer be honoured."""
+
+
+class TokenFull(ValueError):  # noqa: N818
+    """More than 64 orders in one token."""
+
+
+@dataclass(frozen=True)
+class ConsistencyToken:
+    """What must be in an answer. `versions` maps order ids (UUID text) to the least version of each."""
+
+    source_epoch: int
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+
+def encode(token: ConsistencyToken) -> str:
+    """The token as text; raises TokenFull above 64 orders, ValueError when an order id is no UUID."""
+    if len(token.versions) > MAX_VERSIONS:
+        raise TokenFull(f"a consistency token names at most {MAX_VERSIONS} orders, not {len(token.versions)}")
+    message = consistency_token_pb2.ConsistencyToken(
+        source_epoch=token.source_epoch,
+        versions=[
+            consistency_token_pb2.OrderVersion(order_id=uuid.UUID(order_id).bytes, version=version)
+            for order_id, version in token.versions.items()
+        ],
+    )
+    body = message.SerializeToString(deterministic=True)
+    checksum = zlib.crc32(body).to_bytes(_CHECKSUM_BYTES)
+    return _PREFIX + base64.urlsafe_b64encode(body + checksum).decode().rstrip("=")
+
+
+def decode(text: str) -> ConsistencyToken:
+    """Reads a token; raises MalformedToken."""
+    encoded = text.removeprefix(_PREFIX)
+    if encoded == text:
+        raise MalformedToken("not a consistency token")
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedToken("the consistency token is damaged") from None
+    body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
+    if zlib.crc32(body).to_bytes(_CHECKSUM_BYTES) != checksum:
+        raise MalformedToken("the consistency token is damaged")
+    try:
+        message = consistency_token_pb2.ConsistencyToken.FromString(body)
+        versions = {str(uuid.UUID(bytes=pair.order_id)): pair.version for pair in message.versions}
+    except (DecodeError, ValueError):
+        raise MalformedToken("the consistency token is damaged") from None
+    if len(versions) > MAX_VERSIONS:
+        raise MalformedToken(f"a consistency token names at most {MAX_VERSIONS} orders")
+    return ConsistencyToken(message.source_epoch, versions)
+
+
+def merge(*texts: str, forget_oldest: bool = False) -> str:
+    """One token that asks for everything the given ones ask for; empty texts count for nothing, none gives "".
+
+    Above 64 orders it raises TokenFull, or with `forget_oldest` drops those merged first. Raises MalformedToken and
+    TokensOfDifferentSources.
+    """
+    tokens = [decode(text) for text in texts if text]
+    if not tokens:
+        return ""
+    epochs = {token.source_epoch for token in tokens}
+    if len(epochs) > 1:
+        raise TokensOfDifferentSources("the tokens come from different incarnations of the source database")
+    versions: dict[str, int] = {}
+    for token in tokens:
+        for order_id, version in token.versions.items():
+            versions[order_id] = max(version, versions.pop(order_id, 0))
+    if forget_oldest:
+        versions = dict(list(versions.items())[-MAX_VERSIONS:])
+    return encode(ConsistencyToken(epochs.pop(), versions))

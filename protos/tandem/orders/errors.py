@@ -1,0 +1,250 @@
+"""Refusals, the same on both sides of the wire: the services build them here, callers get them back as exceptions.
+
+On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` with a reason of `ErrorReason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from tandem.orders.v1.error_reason_pb2 import ErrorReason
+
+ERROR_DOMAIN = "orders.tandem"
+_PREFIX = "ERROR_REASON_"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class OrderError(Exception):
+    """A refused call. Subclasses name the reason."""
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        message: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[FieldViolation] = (),
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_delay = retry_delay
+
+    def __str__(self) -> str:
+        fields = "".join(f"; {violation.field}: {violation.description}" for violation in self.violations)
+        return f"{self.message}{fields}"
+
+
+class InvalidRequest(OrderError):  # noqa: N818 - the names say what happened
+    """Fields are missing or wrong; `violations` names each."""
+
+
+class RequestIdReused(OrderError):  # noqa: N818
+    """The request id was used before with another request body."""
+
+
+class RuleViolated(OrderError):  # noqa: N818
+    """A business rule forbids it."""
+
+    @property
+    def rule(self) -> str:
+        """The rule's stable id."""
+        return self.metadata.get("rule", "")
+
+
+class VersionMismatch(OrderError):  # noqa: N818
+    """`expected_version` is not the order's version."""
+
+    @property
+    def current_version(self) -> int:
+        """The order's version at the time of the refusal."""
+        return int(self.metadata.get("current_version", "0"))
+
+
+class OrderNotFound(OrderError):  # noqa: N818
+    """No such order."""
+
+
+class VersionNotFound(OrderError):  # noqa: N818
+    """The order has no such version."""
+
+
+class CustomerNotFound(OrderError):  # noqa: N818
+    """No such customer."""
+
+
+class Overloaded(OrderError):  # noqa: N818
+    """Too much at once; `retry_delay` says when to come back."""
+
+
+class ReadModelBehind(OrderError):  # noqa: N818
+    """The read model has not yet applied what the token names."""
+
+
+class OrderParked(OrderError):  # noqa: N818
+    """A version of the order could not be projected and is parked."""
+
+
+class TokenFromOtherSource(OrderError):  # noqa: N818
+    """The token was issued by another incarnation of the source database."""
+
+
+class TokenMalformed(OrderError):  # noqa: N818
+    """The consistency token was not issued by this system or is damaged."""
+
+
+class DependencyUnavailable(OrderError):  # noqa: N818
+    """A store or broker that the call needs cannot be reached."""
+
+
+class Conflict(OrderError):  # noqa: N818
+    """The order kept changing while the command was retried."""
+
+
+class PageTokenMalformed(OrderError):  # noqa: N818
+    """The page token was not issued for this query or is damaged."""
+
+
+class ResumeTokenExpired(OrderError):  # noqa: N818
+    """The resume token points before what the stream still has."""
+
+
+class CapabilityMissing(OrderError):  # noqa: N818
+    """The configured read store cannot do it."""
+
+
+class NotImplementedYet(OrderError):  # noqa: N818
+    """The method is part of the contract and not served yet."""
+
+
+class InternalError(OrderError):
+    """A defect of the service; `metadata["incident"]` finds it in its logs."""
+
+
+class DeadlineExceeded(OrderError):  # noqa: N818
+    """The caller's deadline ran out on the server."""
+
+
+class OrderTooLarge(OrderError):  # noqa: N818
+    """The order's event would be larger than what can be published."""
+
+
+#: Reason on the wire -> exception. Every reason of the contract stands here.
+EXCEPTIONS: Mapping[str, type[OrderError]] = {
+    "INVALID_REQUEST": InvalidRequest,
+    "REQUEST_ID_REUSED": RequestIdReused,
+    "RULE_VIOLATED": RuleViolated,
+    "VERSION_MISMATCH": VersionMismatch,
+    "ORDER_NOT_FOUND": OrderNotFound,
+    "VERSION_NOT_FOUND": VersionNotFound,
+    "CUSTOMER_NOT_FOUND": CustomerNotFound,
+    "OVERLOADED": Overloaded,
+    "READ_MODEL_BEHIND": ReadModelBehind,
+    "ORDER_PARKED": OrderParked,
+    "TOKEN_FROM_OTHER_SOURCE": TokenFromOtherSource,
+    "TOKEN_MALFORMED": TokenMalformed,
+    "DEPENDENCY_UNAVAILABLE": DependencyUnavailable,
+    "CONFLICT": Conflict,
+    "PAGE_TOKEN_MALFORMED": PageTokenMalformed,
+    "RESUME_TOKEN_EXPIRED": ResumeTokenExpired,
+    "CAPABILITY_MISSING": CapabilityMissing,
+    "NOT_IMPLEMENTED": NotImplementedYet,
+    "INTERNAL": InternalError,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "ORDER_TOO_LARGE": OrderTooLarge,
+}
+
+
+def reason_text(reason: ErrorReason.ValueType) -> str:
+    """The reason as it stands in `ErrorInfo.reason`."""
+    return ErrorReason.Name(reason).removeprefix(_PREFIX)
+
+
+def error_status(
+    code: grpc.StatusCode,
+    reason: ErrorReason.ValueType,
+    message: str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    violations: Sequence[FieldViolation] = (),
+    retry_delay: timedelta | None = None,
+) -> status_pb2.Status:
+    """Builds the refusal a service sends: ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo as they apply."""
+    status = status_pb2.Status(code=code.value[0], message=message)
+    text = reason_text(reason)
+    info = error_details_pb2.ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
+    status.details.add().Pack(info)
+    if violations:
+        bad_request = error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+                for violation in violations
+            ]
+        )
+        status.details.add().Pack(bad_request)
+    if metadata and "rule" in metadata:
+        failure = error_details_pb2.PreconditionFailure(
+            violations=[
+                error_details_pb2.PreconditionFailure.Violation(
+                    type=text, subject=metadata["rule"], description=message
+                )
+            ]
+        )
+        status.details.add().Pack(failure)
+    if retry_delay is not None:
+        delay = Duration()
+        delay.FromTimedelta(retry_delay)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
+    """Turns what a stub raised into the exception of its reason; OrderError itself when the server named none."""
+    # The asyncio flavour of from_call refuses an AioRpcError; the synchronous one reads both.
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    if status is None:
+        return OrderError(error.code(), error.details() or "")
+    return from_status(status)
+
+
+def from_status(status: status_pb2.Status) -> OrderError:
+    """Turns a rich status, also one inside a stream's item, into the exception of its reason."""
+    info, violations, delay = error_details_pb2.ErrorInfo(), [], None
+    bad_request, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Is(bad_request.DESCRIPTOR):
+            detail.Unpack(bad_request)
+            violations = [FieldViolation(entry.field, entry.description) for entry in bad_request.field_violations]
+        elif detail.Is(retry.DESCRIPTOR):
+            detail.Unpack(retry)
+            delay = retry.retry_delay.ToTimedelta()
+        elif detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    exception = EXCEPTIONS.get(info.reason, OrderError) if info.domain == ERROR_DOMAIN else OrderError
+    return exception(
+        code,
+        status.message,
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        violations=violations,
+        retry_delay=delay,
+    )
