@@ -6,7 +6,7 @@ their data under `directory`, and never outlive the process that started them.
 """
 
 from devstack.servers.elasticsearch import ElasticsearchServer
-from devstack.servers.errors import AlreadyRunning, NoJdk, PortBusy, ServerError
+from devstack.servers.errors import AlreadyRunning, Missing, NoJdk, PortBusy, ServerError
 from devstack.servers.local_server import LocalServer
 from devstack.servers.nats import NatsServer
 from devstack.servers.postgres import PostgresServer
@@ -19,6 +19,7 @@ __all__ = [
     "Listener",
     "LocalServer",
     "LocalServers",
+    "Missing",
     "NatsServer",
     "NoJdk",
     "PortBusy",

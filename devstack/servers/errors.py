@@ -9,7 +9,11 @@ class PortBusy(ServerError):  # noqa: N818 - read as the state it names
     """The port a server was told to use is taken by another process."""
 
 
-class NoJdk(ServerError):  # noqa: N818
+class Missing(ServerError):  # noqa: N818
+    """Something this machine does not have: a package, a download, a JDK. Nothing is broken, something is absent."""
+
+
+class NoJdk(Missing):
     """No Java on this machine can run Elasticsearch."""
 
 

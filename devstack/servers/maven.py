@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from devstack.servers.errors import ServerError
+from devstack.servers.errors import Missing
 
 GROUP = "org.elasticsearch.distribution.integ-test-zip"
 ARTIFACT = "elasticsearch"
@@ -47,7 +47,7 @@ async def elasticsearch_zip(cache: Path, advance: Advance) -> Path:
             await process.wait()
     reason = (await complaint).decode(errors="replace").strip().splitlines()
     if status != 0 or not target.exists():
-        raise ServerError(
+        raise Missing(
             f"Elasticsearch {VERSION} could not be downloaded ({reason[-1] if reason else f'exit {status}'}):"
             f" connect this machine to a Maven repository once, or put the archive {GROUP}:{ARTIFACT}:{VERSION}:zip"
             f" at {target}."

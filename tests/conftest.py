@@ -1,0 +1,9 @@
+"""The plug-ins every test may use; each states its own options, fixtures and report lines."""
+
+pytest_plugins = [
+    "tests.fixtures.stores",
+    "tests.fixtures.postgres",
+    "tests.fixtures.nats",
+    "tests.fixtures.elasticsearch",
+    "tests.fixtures.private_servers",
+]
