@@ -13,6 +13,22 @@ async def get_json(port: int, path: str, timeout: float = 2.0) -> Any | None:
     return await asyncio.to_thread(_get, port, path, timeout)
 
 
+async def get_status(port: int, path: str, timeout: float = 2.0) -> int | None:
+    """The HTTP status that `path` answers with; None when nobody listens."""
+    return await asyncio.to_thread(_get_status, port, path, timeout)
+
+
+def _get_status(port: int, path: str, timeout: float) -> int | None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 def _get(port: int, path: str, timeout: float) -> Any | None:
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:

@@ -1,0 +1,24 @@
+"""The commands of `tandem`, and what they are called."""
+
+from __future__ import annotations
+
+import typer
+
+from devstack.cli import orders, status, up
+
+application = typer.Typer(
+    name="tandem",
+    help="The Tandem order system on this machine: run it, watch it, use it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+application.command("up", help="Start everything, prove it with one order, stay until Ctrl-C.")(up.up)
+application.command("down", help="Stop what `tandem up` started.")(up.down)
+application.command("status", help="Every process and how far behind the read side is.")(status.status)
+application.add_typer(orders.application, name="orders", help="Place and read orders.")
+
+
+def run() -> None:
+    """Parses the command line and runs the command; wrong usage ends with exit code 2."""
+    application()

@@ -1,0 +1,53 @@
+"""Stubs for the stack that runs here, or for the services that the settings name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+from tandem.orders.client import channel_options
+from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
+from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
+
+from devstack.stack_record import read_record
+
+if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
+    from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
+    from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
+
+DEFAULT_ADDRESSES = {"command": "127.0.0.1:50051", "query": "127.0.0.1:50052"}
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """Both services."""
+
+    commands: OrderCommandServiceAsyncStub
+    queries: OrderQueryServiceAsyncStub
+    addresses: dict[str, str]
+
+    def address_of(self, service: str) -> str:
+        """Where `command` or `query` is called."""
+        return self.addresses[service]
+
+
+def service_addresses() -> dict[str, str]:
+    """TANDEM_COMMAND_ADDRESS and TANDEM_QUERY_ADDRESS, else the stack that runs here, else the default ports."""
+    record = read_record()
+    running = {"command": record.topology.command, "query": record.topology.query} if record else DEFAULT_ADDRESSES
+    return {name: os.environ.get(f"TANDEM_{name.upper()}_ADDRESS") or address for name, address in running.items()}
+
+
+@asynccontextmanager
+async def open_stubs() -> AsyncIterator[Stubs]:
+    """Channels to both services, opened when first used."""
+    addresses = service_addresses()
+    async with (
+        grpc.aio.insecure_channel(addresses["command"], options=channel_options()) as commands,
+        grpc.aio.insecure_channel(addresses["query"], options=channel_options()) as queries,
+    ):
+        yield Stubs(OrderCommandServiceStub(commands), OrderQueryServiceStub(queries), addresses)

@@ -1,0 +1,66 @@
+"""The note a running local stack leaves in `.tandem/stack.json`, so that other commands find it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from devstack.topology import Topology
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def state_directory() -> Path:
+    """Where the local stack keeps everything: TANDEM_DIR, or `.tandem` of the project."""
+    given = os.environ.get("TANDEM_DIR", "").strip()
+    return Path(given).resolve() if given else PROJECT / ".tandem"
+
+
+@dataclass(frozen=True)
+class StackRecord:
+    """Which process runs the stack, and where everything listens."""
+
+    pid: int
+    started: float
+    topology: Topology
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs (its id may have been given to another one)."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+        except psutil.Error:
+            return False
+
+    def write(self) -> None:
+        """Leaves the note."""
+        path = state_directory() / "stack.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"pid": self.pid, "started": self.started, "topology": self.topology.as_dict()}
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(content, indent=1) + "\n")
+        fresh.replace(path)
+
+    @classmethod
+    def of_this_process(cls, topology: Topology) -> StackRecord:
+        """A note in our own name."""
+        return cls(os.getpid(), psutil.Process().create_time(), topology)
+
+
+def read_record() -> StackRecord | None:
+    """The running stack, or None when there is none."""
+    try:
+        content = json.loads((state_directory() / "stack.json").read_text())
+        record = StackRecord(content["pid"], content["started"], Topology(**content["topology"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if record.alive else None
+
+
+def remove_record() -> None:
+    """Takes the note away."""
+    (state_directory() / "stack.json").unlink(missing_ok=True)

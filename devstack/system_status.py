@@ -1,0 +1,125 @@
+"""One look at every process of a stack: does it answer, is it ready, how far behind is the read side."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from devstack.topology import Topology
+
+TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """`state` is up, degraded (answers, is not ready) or down; `detail` says why or what it does."""
+
+    name: str
+    address: str
+    state: str
+    detail: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SystemStatus:
+    """All processes, in the direction of the data."""
+
+    processes: tuple[ProcessStatus, ...]
+
+    @property
+    def state(self) -> str:
+        """down when every process is down, degraded when any is not up, else up."""
+        states = {process.state for process in self.processes}
+        if states == {"down"}:
+            return "down"
+        return "up" if states == {"up"} else "degraded"
+
+    @property
+    def lag(self) -> Mapping[str, Any]:
+        """The relay's own account of its lag; empty when it does not answer."""
+        return next((process.facts for process in self.processes if process.name == "relay"), {})
+
+    def line(self) -> str:
+        """One line for a terminal."""
+        wrong = [f"{process.name} {process.state}" for process in self.processes if process.state != "up"]
+        age, backlog = self.lag.get("oldest_unpublished_age_seconds"), self.lag.get("backlog_events")
+        lag = f"relay lag {age:.2f} s, {backlog} events" if isinstance(age, int | float) else "relay lag unknown"
+        return f"{self.state}: {', '.join(wrong) or f'{len(self.processes)} processes'}; {lag}"
+
+
+async def observe(topology: Topology) -> SystemStatus:
+    """Asks all processes at once, each for at most two seconds."""
+    return SystemStatus(
+        tuple(
+            await asyncio.gather(
+                _postgres(topology.postgres_url),
+                _server("nats", topology.nats_url, topology.nats_monitor_url, "/healthz"),
+                _server("elasticsearch", topology.elasticsearch_url, topology.elasticsearch_url, "/_cluster/health"),
+                _service("command", topology.command, topology.command_probes),
+                _service("relay", topology.relay_probes, topology.relay_probes, "/lagz"),
+                _service("query-project", topology.project_probes, topology.project_probes),
+                _service("query-serve", topology.query, topology.serve_probes),
+            )
+        )
+    )
+
+
+async def _postgres(url: str) -> ProcessStatus:
+    address = url.rpartition("@")[2]
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with await psycopg.AsyncConnection.connect(url) as connection:
+                row = await (await connection.execute("show server_version")).fetchone()
+    except (psycopg.Error, OSError, TimeoutError):
+        return ProcessStatus("postgres", address, "down", "does not answer")
+    return ProcessStatus("postgres", address, "up", f"version {row[0]}" if row else "")
+
+
+async def _server(name: str, address: str, base: str, path: str) -> ProcessStatus:
+    status, body = await _get(base.partition("//")[2], path)
+    if status is None:
+        return ProcessStatus(name, address.partition("//")[2], "down", "does not answer")
+    facts = _document(body)
+    state = "up" if status == 200 and facts.get("status") in ("ok", "green", "yellow") else "degraded"
+    return ProcessStatus(name, address.partition("//")[2], state, str(facts.get("status", "")))
+
+
+async def _service(name: str, address: str, probes: str, page: str = "") -> ProcessStatus:
+    status, body = await _get(probes, "/readyz")
+    if status is None:
+        return ProcessStatus(name, address, "down", "does not answer")
+    facts = _document((await _get(probes, page))[1]) if page else {}
+    if status != 200:
+        return ProcessStatus(name, address, "degraded", body.strip(), facts)
+    return ProcessStatus(name, address, "up", "ready", facts)
+
+
+async def _get(address: str, path: str) -> tuple[int | None, str]:
+    return await asyncio.to_thread(_get_blocking, address, path)
+
+
+def _get_blocking(address: str, path: str) -> tuple[int | None, str]:
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None, ""
+    finally:
+        connection.close()
+
+
+def _document(body: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,85 @@
+"""Who listens where in the local stack, and which settings each process gets from that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from devstack.servers import Ports, ServerError
+from devstack.servers.ports import HOST, free_port, require_free
+
+#: Setting -> port used when it is not set. 0 lets the system choose.
+DEFAULT_PORTS: Mapping[str, int] = {
+    "TANDEM_POSTGRES_PORT": 25432,
+    "TANDEM_NATS_PORT": 24222,
+    "TANDEM_NATS_MONITOR_PORT": 28222,
+    "TANDEM_ELASTICSEARCH_PORT": 29200,
+    "TANDEM_COMMAND_PORT": 50051,
+    "TANDEM_QUERY_PORT": 50052,
+    "TANDEM_COMMAND_PROBES_PORT": 9051,
+    "TANDEM_RELAY_PROBES_PORT": 9052,
+    "TANDEM_SERVE_PROBES_PORT": 9053,
+    "TANDEM_PROJECT_PROBES_PORT": 9054,
+}
+
+
+def port_of(setting: str) -> int:
+    """The port that `setting` asks for; raises ServerError when it is no port number."""
+    text = os.environ.get(setting, "").strip() or str(DEFAULT_PORTS[setting])
+    if not text.isdigit() or int(text) > 65535:
+        raise ServerError(f"{setting} must be a port number from 0 to 65535, not {text!r}.")
+    return int(text)
+
+
+def server_ports() -> Ports:
+    """Ports of the three servers."""
+    return Ports(
+        postgres=port_of("TANDEM_POSTGRES_PORT"),
+        nats=port_of("TANDEM_NATS_PORT"),
+        nats_monitor=port_of("TANDEM_NATS_MONITOR_PORT"),
+        elasticsearch=port_of("TANDEM_ELASTICSEARCH_PORT"),
+    )
+
+
+def service_address(setting: str) -> str:
+    """`HOST:PORT` for one of our own processes; a busy port is refused naming its holder and the setting."""
+    port = port_of(setting)
+    if port:
+        require_free(port, setting.removeprefix("TANDEM_").removesuffix("_PORT").replace("_", " ").lower(), setting)
+    return f"{HOST}:{port or free_port()}"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Every address of a running local stack."""
+
+    postgres_url: str
+    nats_url: str
+    nats_monitor_url: str
+    elasticsearch_url: str
+    command: str
+    query: str
+    command_probes: str
+    relay_probes: str
+    serve_probes: str
+    project_probes: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Field names to addresses."""
+        return asdict(self)
+
+    def settings(self) -> dict[str, str]:
+        """The environment all our processes get; each reads only its own prefix."""
+        return {
+            "COMMAND_DATABASE_URL": self.postgres_url,
+            "COMMAND_LISTEN": self.command,
+            "COMMAND_PROBES_LISTEN": self.command_probes,
+            "RELAY_DATABASE_URL": self.postgres_url,
+            "RELAY_NATS_URL": self.nats_url,
+            "RELAY_PROBES_LISTEN": self.relay_probes,
+            "QUERY_READ_STORE": "physical",
+            "QUERY_ELASTICSEARCH_URL": self.elasticsearch_url,
+            "QUERY_NATS_URL": self.nats_url,
+            "QUERY_LISTEN": self.query,
+        }
