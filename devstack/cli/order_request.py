@@ -36,9 +36,7 @@ def new_line(text: str, currency: str) -> NewOrderLine:
     parts = text.split(":")
     if not 3 <= len(parts) <= 6:
         raise WrongLine(f"--line {text!r}: write SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]")
-    sku, name, price, quantity, discount, tax = [*parts, "1", "0", "0"][:3] + (
-        parts[3:] + ["1", "0", "0"][len(parts) - 3 :]
-    )
+    sku, name, price, quantity, discount, tax = parts + ["1", "0", "0"][len(parts) - 3 :]
     try:
         return NewOrderLine(
             sku=sku,

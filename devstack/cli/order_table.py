@@ -32,24 +32,11 @@ def print_order(answer: Any) -> None:
     console.print(f"[bold]{order.order_number}[/]  {order.order_id}  version {order.version}  {order_state(order)}")
     console.print(f"{order.customer.customer_id} {order.customer.display_name}".strip(), highlight=False)
     table = Table(box=None, pad_edge=False)
-    for heading, side in (
-        ("", "right"),
-        ("sku", "left"),
-        ("product", "left"),
-        ("quantity", "right"),
-        ("price", "right"),
-        ("net", "right"),
-    ):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for heading in ("line", "sku", "product", "quantity", "price", "net"):
+        table.add_column(heading, justify="left" if heading in ("sku", "product") else "right")
     for line in order.lines:
-        table.add_row(
-            str(line.line_number),
-            line.sku,
-            line.product_name,
-            str(line.quantity),
-            amount(line.unit_price),
-            amount(line.net_amount),
-        )
+        price, net = amount(line.unit_price), amount(line.net_amount)
+        table.add_row(str(line.line_number), line.sku, line.product_name, str(line.quantity), price, net)
     console.print(table)
     console.print(
         f"net {amount(order.net_total)}  tax {amount(order.tax_total)}  freight {amount(order.freight)}  "
