@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
+    "tests.fixtures.system",
 ]

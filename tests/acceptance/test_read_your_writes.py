@@ -1,0 +1,109 @@
+"""What a caller has written, they read: at once, with the token, through any delay of the relay and the projector."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
+from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
+
+from tests.fixtures.orders import place_order_request
+from tests.fixtures.system import System
+
+ORDERS = 1_000
+CALLERS = 8
+WAIT = Duration()
+WAIT.FromTimedelta(timedelta(seconds=5))
+
+
+@asynccontextmanager
+async def in_background(work: Callable[[], object]) -> AsyncIterator[None]:
+    """Repeats `work` while the block runs."""
+
+    async def repeat() -> None:
+        while True:
+            await work()  # type: ignore[misc]
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def delays(system: System, seed: int) -> AbstractAsyncContextManager[None]:
+    """Stops relay and projector again and again, one at a time, for up to half a second."""
+    source = random.Random(seed)
+
+    async def delay_once() -> None:
+        with system.paused(source.choice(("relay", "query-project"))):
+            await asyncio.sleep(source.uniform(0.05, 0.5))
+        await asyncio.sleep(source.uniform(0.05, 0.5))
+
+    return in_background(delay_once)
+
+
+class Reader:
+    """Reads orders back and counts what should not be."""
+
+    def __init__(self, system: System, *, with_token: bool) -> None:
+        self._system, self._with_token = system, with_token
+        self.reads = self.missing = self.older = self.different = 0
+
+    async def read(self, written: PlaceOrderResponse) -> None:
+        """One GetOrder of what was written."""
+        self.reads += 1
+        options = ReadOptions(max_wait=WAIT)
+        if self._with_token:
+            options.consistency_token = written.consistency_token
+        request = GetOrderRequest(order_id=written.order.order_id, read_options=options)
+        try:
+            answer = await self._system.queries.GetOrder(request, timeout=20)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            self.missing += 1
+            return
+        self.older += answer.order.version < written.version
+        self.different += answer.order.version == written.version and answer.order != written.order
+
+
+async def place_and_read(system: System, reader: Reader, orders: int, seed: int) -> None:
+    """Each caller places an order, reads it at once, and reads one of the earlier ones."""
+    written: list[PlaceOrderResponse] = []
+
+    async def caller(number: int) -> None:
+        source = random.Random(seed * 1_000 + number)
+        for _ in range(orders // CALLERS):
+            response = await system.commands.PlaceOrder(place_order_request(source), timeout=20)
+            await reader.read(response)
+            written.append(response)
+            await reader.read(source.choice(written))
+
+    await asyncio.gather(*(caller(number) for number in range(CALLERS)))
+
+
+@pytest.mark.parametrize("delayed", [False, True], ids=["undisturbed", "relay and projector delayed"])
+async def test_with_its_token_every_order_is_there_at_once(own_system: System, delayed: bool) -> None:
+    reader = Reader(own_system, with_token=True)
+    async with delays(own_system, seed=1) if delayed else nullcontext():
+        await place_and_read(own_system, reader, ORDERS, seed=1 + delayed)
+    assert reader.reads == 2 * ORDERS
+    assert (reader.missing, reader.older, reader.different) == (0, 0, 0)
+
+
+async def test_without_the_token_reads_are_stale(own_system: System) -> None:
+    """Guards the test above: were the read side always current, tokens would prove nothing."""
+    reader = Reader(own_system, with_token=False)
+    await place_and_read(own_system, reader, 200, seed=3)
+    assert reader.missing + reader.older > 0
