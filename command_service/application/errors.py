@@ -1,0 +1,59 @@
+"""Why a command could not be carried out, beside the refusals of the domain. Messages are for the caller."""
+
+from __future__ import annotations
+
+
+class CommandError(Exception):
+    """A command ended without an answer of the domain. The message is one sentence, free of any driver's text."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
+    """The request id came before with another request."""
+
+    def __init__(self) -> None:
+        super().__init__("this request id was used before with another request; use a new one")
+
+
+class OrderTooLarge(CommandError):  # noqa: N818
+    """The order's event could not be published. Sizes in bytes."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the order's event takes {size} bytes, at most {limit} can be published")
+        self.size, self.limit = size, limit
+
+
+class Overloaded(CommandError):  # noqa: N818
+    """No capacity within the time that a caller should wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is at its limit")
+
+
+class DependencyUnavailable(CommandError):  # noqa: N818
+    """A store cannot be reached or went away. Whether the command took effect, repeating it with its id tells."""
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__(f"{dependency} cannot be reached; repeat the request with its id")
+        self.dependency = dependency
+
+
+class ConnectionBroken(DependencyUnavailable):
+    """The connection broke under a unit of work; the next one may do better."""
+
+
+class Conflict(CommandError):  # noqa: N818
+    """Other commands on the same order got in the way each time."""
+
+    def __init__(self) -> None:
+        super().__init__("other commands on the same order got in the way; repeat the request with its id")
+
+
+class TimedOut(CommandError):  # noqa: N818
+    """The store did not answer within the time that any call may take."""
+
+    def __init__(self) -> None:
+        super().__init__("the command took longer than any call may; repeat the request with its id")

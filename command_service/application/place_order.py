@@ -1,0 +1,29 @@
+"""PlaceOrder: accept a new order."""
+
+from __future__ import annotations
+
+from command_service.application.command_call import CommandCall, CommandResult
+from command_service.application.execution import Execution
+from command_service.application.ports import FirstCall, UnitOfWork
+from command_service.application.recording import Recorder
+from command_service.domain.commands import PlaceOrder
+from command_service.domain.decisions import decide
+
+
+class PlaceOrderUseCase:
+    """Accepts new orders. There is no row to lock: the insert itself finds an order id or number taken."""
+
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution, self._recorder = execution, recorder
+
+    async def handle(self, call: CommandCall, command: PlaceOrder) -> CommandResult:
+        """Raises RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit of work from its work."""
+
+        async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
+            events = decide(None, command, claimed.now)
+            recorded = self._recorder.record(call, claimed, None, None, events)
+            unit.orders.add(recorded.order, recorded.records[-1])
+            unit.outbox.append(recorded.records)
+            return recorded.response
+
+        return await self._execution.run(call, work)

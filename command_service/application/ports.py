@@ -1,0 +1,128 @@
+"""What the use cases need from outside. Storage implements the unit of work, wire the representation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from command_service.application.command_call import CommandCall
+from command_service.application.event_record import EventRecord
+from command_service.domain.events import Event
+from command_service.domain.order import Order
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCall:
+    """The request id is ours until the transaction ends.
+
+    `now` is the database's clock, `source_epoch` the database's incarnation.
+    """
+
+    now: datetime
+    source_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierCall:
+    """The request id was used before: with this fingerprint, and it got this response."""
+
+    fingerprint: bytes
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventContext:
+    """What stands around an event, the same for all events of one command."""
+
+    actor: str
+    request_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """An event's two JSON texts."""
+
+    payload: str
+    personal: str
+
+
+class CommandLog(Protocol):
+    """The memory that makes commands safe to repeat: (principal, request id) → fingerprint, response."""
+
+    async def claim(self, call: CommandCall) -> FirstCall | EarlierCall:
+        """Takes the request id. While another transaction holds it this waits for that one's end."""
+
+    def answer(self, call: CommandCall, response: bytes) -> None:
+        """Remembers the response; written by the commit."""
+
+
+class Orders(Protocol):
+    """The orders' state."""
+
+    def add(self, order: Order, head: EventRecord) -> None:
+        """A new order with the event that made it; written by the commit, which refuses an id or number taken."""
+
+
+class Outbox(Protocol):
+    """The journal, and what the relay publishes from."""
+
+    def append(self, records: Sequence[EventRecord]) -> None:
+        """Events in the order of their versions; written by the commit."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction over state, outbox and command log. Left without a commit it never happened."""
+
+    @property
+    def command_log(self) -> CommandLog:
+        """The request ids of this transaction."""
+
+    @property
+    def orders(self) -> Orders:
+        """The orders of this transaction."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events of this transaction."""
+
+    async def commit(self) -> None:
+        """Writes everything and makes it durable, or raises and nothing happened.
+
+        Raises RuleViolated for what only the database can see, Conflict when another transaction was in the way, and
+        ConnectionBroken: then alone it may have happened.
+        """
+
+
+class UnitsOfWork(Protocol):
+    """Where units of work come from."""
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new one; raises Overloaded when there is no capacity, DependencyUnavailable when there is no database."""
+
+
+class Representation(Protocol):
+    """How orders and events look to callers and consumers."""
+
+    def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
+        """The stored form of an event with the order after it."""
+
+    def headers(self, call: CommandCall, source_epoch: int) -> str:
+        """The JSON text of what travels beside an event."""
+
+    def response(self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int) -> bytes:
+        """The serialized answer to the command whose events these are."""
+
+
+class Ids(Protocol):
+    """Where new ids and salts come from."""
+
+    def event_id(self) -> UUID:
+        """A UUID of version 7."""
+
+    def salt(self) -> bytes:
+        """16 unpredictable bytes."""

@@ -1,0 +1,53 @@
+"""One position of an order: what was ordered, and how far each piece of it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from command_service.domain.money import line_net, tax_on
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """A position. Amounts in minor units of the order's currency, rates in basis points, quantities in pieces."""
+
+    line_number: int
+    sku: str
+    product_name: str
+    unit_price: int
+    quantity: int
+    discount_basis_points: int = 0
+    tax_rate_basis_points: int = 0
+    cancelled_quantity: int = 0
+    shipped_quantity: int = 0
+    delivered_quantity: int = 0
+    returned_quantity: int = 0
+
+    @property
+    def charged_quantity(self) -> int:
+        """Pieces that are charged: all that were not given up."""
+        return self.quantity - self.cancelled_quantity
+
+    @property
+    def open_quantity(self) -> int:
+        """Pieces still to ship."""
+        return self.charged_quantity - self.shipped_quantity
+
+    @property
+    def net_amount(self) -> int:
+        """Net of the charged pieces."""
+        return self._net(self.charged_quantity)
+
+    @property
+    def tax_amount(self) -> int:
+        """Tax on the net of the charged pieces."""
+        return tax_on(self.net_amount, self.tax_rate_basis_points)
+
+    @property
+    def kept_amount(self) -> int:
+        """Net and tax of the pieces that are charged and did not come back."""
+        net = self._net(self.charged_quantity - self.returned_quantity)
+        return net + tax_on(net, self.tax_rate_basis_points)
+
+    def _net(self, pieces: int) -> int:
+        return line_net(self.unit_price, pieces, self.discount_basis_points)

@@ -1,0 +1,89 @@
+"""Amounts: whole numbers of a currency's minor unit, and the only two places where an amount is rounded.
+
+An order has one currency, so inside an order an amount is a plain `int` of minor units; `Money` is an amount that still
+carries its currency, as commands bring it. The wire's form is `units` (whole currency units) and `nanos` (10⁻⁹ of one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from command_service.domain.currencies import EXPONENTS
+
+NANOS_DIGITS = 9
+NANOS_PER_UNIT = 10**NANOS_DIGITS
+BASIS_POINTS = 10_000
+#: No amount is larger, in minor units. Sums of many stay exact in 64 bits, each alone exact in a double.
+MAX_AMOUNT = 10**15
+
+
+class UnknownCurrency(ValueError):  # noqa: N818 - reads as what it is
+    """No ISO 4217 currency with a minor unit has this code."""
+
+
+class FinerThanCurrency(ValueError):  # noqa: N818
+    """The amount has more decimal places than the currency's minor unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units of a currency."""
+
+    currency: str
+    minor_units: int
+
+
+def exponent_of(currency: str) -> int:
+    """Decimal places of the currency's minor unit; raises UnknownCurrency."""
+    try:
+        return EXPONENTS[currency]
+    except KeyError:
+        raise UnknownCurrency(currency) from None
+
+
+def from_units(currency: str, units: int, nanos: int) -> Money:
+    """Exact conversion from the wire's form; raises UnknownCurrency and FinerThanCurrency.
+
+    `units` and `nanos` have the same sign or one is zero.
+    """
+    step = 10 ** (NANOS_DIGITS - exponent_of(currency))
+    whole, rest = divmod(units * NANOS_PER_UNIT + nanos, step)
+    if rest:
+        raise FinerThanCurrency(f"{currency} has {exponent_of(currency)} decimal places")
+    return Money(currency, whole)
+
+
+def to_units(money: Money) -> tuple[int, int]:
+    """`(units, nanos)` of an amount, both with its sign."""
+    minor_per_unit = 10 ** exponent_of(money.currency)
+    sign = -1 if money.minor_units < 0 else 1
+    units, rest = divmod(abs(money.minor_units), minor_per_unit)
+    return sign * units, sign * rest * (NANOS_PER_UNIT // minor_per_unit)
+
+
+def decimal_text(money: Money) -> str:
+    """For people: `12.50 EUR`."""
+    places = exponent_of(money.currency)
+    sign = "-" if money.minor_units < 0 else ""
+    digits = str(abs(money.minor_units)).zfill(places + 1)
+    whole, fraction = (digits[:-places], "." + digits[-places:]) if places else (digits, "")
+    return f"{sign}{whole}{fraction} {money.currency}"
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` rounded to the nearest whole, a tie to the even one. `denominator` is above zero."""
+    quotient, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    if twice > denominator or (twice == denominator and quotient % 2):
+        return quotient + 1
+    return quotient
+
+
+def line_net(unit_price: int, pieces: int, discount_basis_points: int) -> int:
+    """Net amount of so many pieces after discount, rounded once."""
+    return half_even(unit_price * pieces * (BASIS_POINTS - discount_basis_points), BASIS_POINTS)
+
+
+def tax_on(net: int, tax_rate_basis_points: int) -> int:
+    """Tax on a net amount, rounded once."""
+    return half_even(net * tax_rate_basis_points, BASIS_POINTS)

@@ -1,0 +1,56 @@
+"""What moves for an order: money that arrives and goes back, goods that leave and come back. Business times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Money that arrived; minor units of the order's currency."""
+
+    payment_id: str
+    amount: int
+    method: str
+    reference: str
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuantity:
+    """How many pieces of one line."""
+
+    line_number: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """Goods that left; `delivered_at` is None while they are on their way."""
+
+    shipment_id: str
+    items: tuple[LineQuantity, ...]
+    carrier: str
+    tracking_number: str
+    shipped_at: datetime
+    delivered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Goods that came back."""
+
+    return_id: str
+    items: tuple[LineQuantity, ...]
+    returned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money that was paid back; minor units of the order's currency."""
+
+    refund_id: str
+    amount: int
+    reference: str
+    refunded_at: datetime

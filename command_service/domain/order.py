@@ -1,0 +1,100 @@
+"""The aggregate: an order, whole. A value; `evolve` makes the next one from an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+from command_service.domain.line import OrderLine
+from command_service.domain.movements import Payment, Refund, Return, Shipment
+from command_service.domain.parties import Address, Customer
+from command_service.domain.states import (
+    Amounts,
+    FulfillmentState,
+    OrderState,
+    PaymentState,
+    Quantities,
+    fulfillment_state,
+    order_state,
+    payment_state,
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order at one version. Amounts in minor units of `currency`; times are business times, aware, in UTC."""
+
+    order_id: UUID
+    order_number: str
+    version: int
+    source: str
+    customer: Customer
+    shipping_address: Address
+    billing_address: Address
+    currency: str
+    lines: tuple[OrderLine, ...]
+    freight: int
+    placed_at: datetime
+    updated_at: datetime
+    payments: tuple[Payment, ...] = ()
+    shipments: tuple[Shipment, ...] = ()
+    returns: tuple[Return, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    on_hold: bool = field(default=False)
+    redacted: bool = field(default=False)
+
+    @cached_property
+    def quantities(self) -> Quantities:
+        """Pieces over all lines."""
+        return Quantities(
+            ordered=sum(line.quantity for line in self.lines),
+            cancelled=sum(line.cancelled_quantity for line in self.lines),
+            shipped=sum(line.shipped_quantity for line in self.lines),
+            delivered=sum(line.delivered_quantity for line in self.lines),
+            returned=sum(line.returned_quantity for line in self.lines),
+        )
+
+    @cached_property
+    def net_total(self) -> int:
+        """Net of all charged pieces."""
+        return sum(line.net_amount for line in self.lines)
+
+    @cached_property
+    def tax_total(self) -> int:
+        """Tax of all charged pieces."""
+        return sum(line.tax_amount for line in self.lines)
+
+    @property
+    def charged_freight(self) -> int:
+        """Freight is charged unless every piece was given up."""
+        return 0 if self.quantities.cancelled == self.quantities.ordered else self.freight
+
+    @property
+    def total(self) -> int:
+        """What is charged."""
+        return self.net_total + self.tax_total + self.charged_freight
+
+    @cached_property
+    def amounts(self) -> Amounts:
+        """Money charged, captured, paid back and due back."""
+        paid = sum(payment.amount for payment in self.payments)
+        refunded = sum(refund.amount for refund in self.refunds)
+        kept = sum(line.kept_amount for line in self.lines) + self.charged_freight
+        return Amounts(self.total, paid, refunded, max(0, paid - refunded - kept))
+
+    @property
+    def state(self) -> OrderState:
+        """Where the order stands in its life."""
+        return order_state(self.quantities, self.amounts)
+
+    @property
+    def payment_state(self) -> PaymentState:
+        """What has become of the money."""
+        return payment_state(self.quantities, self.amounts)
+
+    @property
+    def fulfillment_state(self) -> FulfillmentState:
+        """What has become of the goods."""
+        return fulfillment_state(self.quantities)

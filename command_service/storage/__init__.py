@@ -1,0 +1,1 @@
+"""PostgreSQL: the write model's tables, and the unit of work over them."""

@@ -1,0 +1,51 @@
+"""The pool of connections that commands run on, set up the way the unit of work expects them."""
+
+from __future__ import annotations
+
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import AsyncConnectionPool
+
+from command_service.storage.transaction import Row
+
+APPLICATION_NAME = "tandem-command"
+#: How long a command waits for a free connection before the service counts as overloaded.
+ACQUIRE_SECONDS = 3.0
+CONNECT_TIMEOUT_SECONDS = 5
+#: A session whose process froze inside a transaction gives its locks back after this long.
+IDLE_IN_TRANSACTION_SECONDS = 60
+
+
+def command_pool(
+    database_url: str, *, size: int, max_waiting: int, statement_seconds: float
+) -> AsyncConnectionPool[AsyncConnection[Row]]:
+    """An unopened pool of `size` connections; at most `max_waiting` callers wait for one.
+
+    No statement, waiting for locks included, takes longer than `statement_seconds`.
+    """
+
+    async def configure(connection: AsyncConnection[Row]) -> None:
+        # One type for all integers: a prepared statement is not prepared anew for each size of number.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        await connection.execute(
+            "SELECT set_config('statement_timeout', $1, false),"
+            " set_config('idle_in_transaction_session_timeout', $2, false), set_config('TimeZone', 'UTC', false)",
+            (f"{round(statement_seconds * 1000)}ms", f"{IDLE_IN_TRANSACTION_SECONDS}s"),
+        )
+
+    return AsyncConnectionPool(
+        database_url,
+        kwargs={
+            "autocommit": True,
+            "cursor_factory": AsyncRawCursor,
+            "application_name": APPLICATION_NAME,
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        },
+        min_size=size,
+        max_size=size,
+        max_waiting=max_waiting,
+        timeout=ACQUIRE_SECONDS,
+        configure=configure,
+        open=False,
+        name=APPLICATION_NAME,
+    )

@@ -1,0 +1,40 @@
+"""The driver's errors → the application's. What is not known here is a defect and goes on as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+
+from command_service.application.errors import Conflict, ConnectionBroken, TimedOut
+
+DEPENDENCY = "postgres"
+#: Another transaction was in the way; the same work may succeed at once.
+_CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+#: SQLSTATE classes and codes of a server that went away, has no room, or is (no longer) a primary.
+_UNAVAILABLE = ("08", "53", "57P", "25P03", "25006")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises Conflict, TimedOut or ConnectionBroken for the driver's errors that mean so."""
+    try:
+        yield
+    except _CONFLICTS as error:
+        raise Conflict from error
+    except errors.QueryCanceled as error:
+        raise TimedOut from error
+    except psycopg.Error as error:
+        if means_unavailable(error):
+            raise ConnectionBroken(DEPENDENCY) from error
+        raise
+
+
+def means_unavailable(error: psycopg.Error) -> bool:
+    """Whether the connection or the server is gone, full or read-only, rather than our statement wrong."""
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith(_UNAVAILABLE)
+    # Without SQLSTATE the message is libpq's: the connection broke.
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

@@ -1,0 +1,81 @@
+"""An order → the rows of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tandem.orders.partition import partition_of
+
+from command_service.application.event_record import EventRecord
+from command_service.domain.line import OrderLine
+from command_service.domain.order import Order
+from command_service.domain.parties import Address
+from command_service.storage.tables.orders import ADDRESS_LISTS, ADDRESS_TEXTS
+
+Row = Mapping[str, Any]
+
+
+def order_row(order: Order, head: EventRecord) -> Row:
+    """The row of `orders`, with the newest link of its hash chain."""
+    return {
+        "order_id": order.order_id,
+        "version": order.version,
+        "order_number": order.order_number,
+        "source": order.source,
+        "partition": partition_of(order.order_id),
+        "state": order.state.value,
+        "payment_state": order.payment_state.value,
+        "fulfillment_state": order.fulfillment_state.value,
+        "on_hold": order.on_hold,
+        "redacted": order.redacted,
+        "customer_id": order.customer.customer_id,
+        "customer_display_name": order.customer.display_name,
+        "customer_email": order.customer.email,
+        "customer_phone": order.customer.phone,
+        **_address("shipping", order.shipping_address),
+        **_address("billing", order.billing_address),
+        "currency_code": order.currency,
+        "freight": order.freight,
+        "net_total": order.net_total,
+        "tax_total": order.tax_total,
+        "total": order.total,
+        "paid_total": order.amounts.paid,
+        "refunded_total": order.amounts.refunded,
+        "refund_due": order.amounts.refund_due,
+        "placed_at": order.placed_at,
+        "updated_at": order.updated_at,
+        "head_event_id": head.event_id,
+        "head_hash": head.hash,
+        "recorded_at": head.recorded_at,
+    }
+
+
+def line_rows(order: Order) -> list[Row]:
+    """The rows of `order_lines`."""
+    return [_line_row(order, line) for line in order.lines]
+
+
+def _line_row(order: Order, line: OrderLine) -> Row:
+    return {
+        "order_id": order.order_id,
+        "line_number": line.line_number,
+        "sku": line.sku,
+        "product_name": line.product_name,
+        "unit_price": line.unit_price,
+        "quantity": line.quantity,
+        "discount_basis_points": line.discount_basis_points,
+        "tax_rate_basis_points": line.tax_rate_basis_points,
+        "net_amount": line.net_amount,
+        "tax_amount": line.tax_amount,
+        "cancelled_quantity": line.cancelled_quantity,
+        "shipped_quantity": line.shipped_quantity,
+        "delivered_quantity": line.delivered_quantity,
+        "returned_quantity": line.returned_quantity,
+    }
+
+
+def _address(kind: str, address: Address) -> dict[str, Any]:
+    texts = {f"{kind}_{name}": getattr(address, name) for name in ADDRESS_TEXTS}
+    lists = {f"{kind}_{name}": list(getattr(address, name)) for name in ADDRESS_LISTS}
+    return texts | lists

@@ -1,0 +1,85 @@
+"""Brings the database's schema to what this version needs, and tells which revision a database has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, pool
+
+from service_runtime.process import StartupRefused
+
+#: Only one migration at a time, whoever runs it.
+ADVISORY_LOCK = 0x7461_6E64_656D_0001
+#: No migration makes commands wait longer than this for a table; it fails instead and can be repeated.
+LOCK_TIMEOUT = "10s"
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def required_revision() -> str:
+    """The revision this version of the service works with."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def migrate(database_url: str) -> tuple[str | None, str]:
+    """Applies what is missing; waits while another one does. Returns the revision before and after.
+
+    Raises StartupRefused when the database cannot be reached or a table stays locked.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(
+            database_url, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="tandem-command-migrate"
+        ),
+        poolclass=pool.NullPool,
+    )
+    try:
+        with engine.connect() as lock, engine.connect() as connection:
+            lock.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            before = _revision(connection)
+            connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            connection.commit()
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+            return before, required_revision()
+    except Exception as error:
+        raise _refusal(error) from error
+    finally:
+        engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar() is None:
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def _refusal(error: Exception) -> Exception:
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, psycopg.errors.LockNotAvailable):
+        return StartupRefused(f"another session kept a table locked for {LOCK_TIMEOUT}; repeat the migration later")
+    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return StartupRefused("the database is read-only (a standby?); set COMMAND_DATABASE_URL to the primary")
+    if isinstance(cause, psycopg.OperationalError):
+        return StartupRefused(f"cannot migrate: {unreachable(cause)}")
+    return error
+
+
+def unreachable(error: psycopg.Error) -> str:
+    """One sentence for an operator about a connection that could not be made; names no password."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"the database of COMMAND_DATABASE_URL cannot be used ({reason}); start it or correct the setting"

@@ -1,0 +1,28 @@
+"""The write model's tables. The migrations make them; a test holds the two equal.
+
+Amounts are minor units of the order's currency, times are UTC. CHECKs and foreign keys hold the business rules a second
+time. What follows from other columns (amounts, states) is stored as well, for those who read the tables.
+"""
+
+from command_service.storage.tables.journal import command_log, outbox, outbox_parked, relay_state, source
+from command_service.storage.tables.metadata import metadata
+from command_service.storage.tables.movements import payments, refunds, return_lines, returns, shipment_lines, shipments
+from command_service.storage.tables.orders import customers, order_lines, orders
+
+__all__ = [
+    "command_log",
+    "customers",
+    "metadata",
+    "order_lines",
+    "orders",
+    "outbox",
+    "outbox_parked",
+    "payments",
+    "refunds",
+    "relay_state",
+    "return_lines",
+    "returns",
+    "shipment_lines",
+    "shipments",
+    "source",
+]

@@ -1,0 +1,114 @@
+"""The journal of events, the memory of commands, and what the relay keeps beside them.
+
+`outbox` is append-only but for redaction, which nulls `personal` and `salt`. It is partitioned by position; partitions
+are named `outbox_p<N>` and are made ahead by the function `extend_outbox`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.types import UserDefinedType
+
+from command_service.storage.tables.metadata import check, metadata, moment, required, text_column
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's `xid8`: a transaction id that never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+source = Table(
+    "source",
+    metadata,
+    required("epoch", BigInteger),
+    text_column("system_identifier"),
+    required("timeline", Integer),
+    Index("source_one_row_idx", text("(true)"), unique=True),
+    check("epoch", "epoch >= 1"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # CACHE 1: with more, sessions would hand out positions of one order in another order than its versions.
+    required("position", BigInteger, Identity(always=True, cache=1)),
+    required("transaction_id", TransactionId(), server_default=text("pg_current_xact_id()")),
+    required("event_id", Uuid),
+    text_column("aggregate_type"),
+    required("aggregate_id", Uuid),
+    required("aggregate_version", BigInteger),
+    required("partition", SmallInteger),
+    text_column("event_type"),
+    required("payload", JSON),
+    Column("personal", JSON),
+    Column("salt", LargeBinary),
+    required("personal_digest", LargeBinary),
+    required("headers", JSON),
+    required("hash", LargeBinary),
+    moment("occurred_at"),
+    moment("recorded_at"),
+    PrimaryKeyConstraint("position"),
+    Index(None, "transaction_id"),
+    check("aggregate_version", "aggregate_version >= 1"),
+    check("partition", "partition BETWEEN 0 AND 63"),
+    check("hash", "octet_length(hash) = 32 AND octet_length(personal_digest) = 32"),
+    check("personal", "(personal IS NULL) = (salt IS NULL)"),
+    postgresql_partition_by="RANGE (position)",
+)
+
+command_log = Table(
+    "command_log",
+    metadata,
+    required("principal", Text),
+    required("request_id", Uuid),
+    required("fingerprint", LargeBinary),
+    # Null only inside the transaction that carries the command out.
+    Column("response", LargeBinary),
+    required("recorded_at", DateTime(timezone=True), server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("principal", "request_id"),
+    Index(None, "recorded_at"),
+)
+
+outbox_parked = Table(
+    "outbox_parked",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    text_column("aggregate_type"),
+    text_column("aggregate_id"),
+    required("aggregate_version", BigInteger),
+    text_column("reason"),
+    moment("parked_at"),
+)
+
+relay_state = Table(
+    "relay_state",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    moment("stream_created_at"),
+    required("publish_epoch", BigInteger),
+    required("last_sequence", BigInteger),
+    text_column("cursor"),
+    moment("updated_at"),
+)

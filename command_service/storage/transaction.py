@@ -1,0 +1,72 @@
+"""One transaction in as few round trips as possible: what has no answer to wait for is queued and sent with the COMMIT.
+
+A server runs a batch of statements in order and skips the rest after the first error, so a queued COMMIT never commits
+half of the queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.pq import TransactionStatus
+
+from command_service.storage.database_errors import translated
+
+#: Explicit: a default set for the role or the database must not change what a unit of work means.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+
+Row = tuple[Any, ...]
+#: Gets the statements of a transaction after it ended, as they were sent.
+StatementListener = Callable[[Sequence[str]], None]
+
+
+class Transaction:
+    """A transaction on a connection that is in autocommit mode and takes `$1` placeholders."""
+
+    def __init__(self, connection: AsyncConnection[Row], listener: StatementListener | None = None) -> None:
+        self._connection, self._listener = connection, listener
+        self._begun = False
+        self._queue: list[tuple[str, Sequence[Any]]] = []
+        self._sent: list[str] = []
+
+    def queue(self, sql: str, parameters: Sequence[Any]) -> None:
+        """Leaves a statement for the next round trip; its result is not wanted."""
+        self._queue.append((sql, parameters))
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> Row | None:
+        """Sends what is queued and this statement; its first row, or None. Raises as `translated` says."""
+        self.queue(sql, parameters)
+        return await (await self._flush()).fetchone()
+
+    async def commit(self) -> None:
+        """Sends what is queued and the COMMIT; on return it is durable. Raises as `translated` says."""
+        self.queue(COMMIT, ())
+        cursor = await self._flush()
+        # A COMMIT in a failed transaction is answered, without an error, by a rollback.
+        if cursor.statusmessage != COMMIT:
+            raise RuntimeError(f"the server answered {cursor.statusmessage} to COMMIT")
+
+    async def end(self) -> None:
+        """Rolls back what was not committed and tells the listener. The connection may be broken."""
+        unfinished = self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+        if unfinished and not self._connection.broken:
+            self._sent.append(ROLLBACK)
+            with contextlib.suppress(psycopg.Error):  # a connection that breaks now has rolled back as well
+                await self._connection.rollback()
+        if self._listener is not None and self._sent:
+            self._listener(tuple(self._sent))
+
+    async def _flush(self) -> AsyncCursor[Row]:
+        batch = ([] if self._begun else [(BEGIN, ())]) + self._queue
+        self._begun, self._queue = True, []
+        self._sent.extend(sql for sql, _ in batch)
+        with translated():
+            async with self._connection.pipeline():
+                cursors = [await self._connection.execute(sql, parameters or None) for sql, parameters in batch]
+        return cursors[-1]

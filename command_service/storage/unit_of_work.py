@@ -1,0 +1,78 @@
+"""State, journal and command log in one transaction: all of it is durable, or none of it happened.
+
+Order of statements: the request id is claimed, the order is locked (a new one by its insert), and only then the outbox
+draws positions; so positions of one order rise with its version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from command_service.application.errors import DependencyUnavailable, Overloaded
+from command_service.storage.command_log import PostgresCommandLog
+from command_service.storage.database_errors import DEPENDENCY
+from command_service.storage.orders import PostgresOrders
+from command_service.storage.outbox import PostgresOutbox
+from command_service.storage.transaction import Row, StatementListener, Transaction
+
+
+class PostgresUnitOfWork:
+    """One transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.command_log = PostgresCommandLog(transaction)
+        self.orders = PostgresOrders(transaction)
+        self.outbox = PostgresOutbox(transaction)
+
+    async def commit(self) -> None:
+        """Sends everything with the COMMIT. Raises RuleViolated for an id or number taken, and as `translated` says."""
+        try:
+            await self._transaction.commit()
+        except UniqueViolation as error:
+            refusal = self.orders.refusal(error.diag.constraint_name)
+            if refusal is None:
+                raise
+            raise refusal from None
+
+
+class PostgresUnitsOfWork:
+    """Gives units of work from a pool of connections."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[Row]],
+        *,
+        available: Callable[[], bool] = lambda: True,
+        listener: StatementListener | None = None,
+    ) -> None:
+        self._pool, self._available, self._listener = pool, available, listener
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresUnitOfWork]:
+        """A unit of work on a connection of its own.
+
+        Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy.
+        """
+        connection = await self._connection()
+        transaction = Transaction(connection, self._listener)
+        try:
+            yield PostgresUnitOfWork(transaction)
+        finally:
+            try:
+                await transaction.end()
+            finally:
+                await self._pool.putconn(connection)
+
+    async def _connection(self) -> AsyncConnection[Row]:
+        if not self._available():
+            raise DependencyUnavailable(DEPENDENCY)
+        try:
+            return await self._pool.getconn()
+        except (PoolTimeout, TooManyRequests):
+            raise (Overloaded() if self._available() else DependencyUnavailable(DEPENDENCY)) from None

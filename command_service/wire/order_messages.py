@@ -1,0 +1,124 @@
+"""The aggregate → the contract's `Order`: everything a screen needs, derived amounts and states included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.type.money_pb2 import Money as MoneyMessage
+from tandem.orders.v1 import order_types_pb2 as contract
+
+from command_service.domain.line import OrderLine
+from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
+from command_service.domain.order import Order
+from command_service.domain.states import FulfillmentState, OrderState, PaymentState
+from command_service.wire.values import address_message, customer_message, money_message, timestamp_message
+
+ORDER_STATES = {state: contract.OrderState.Value(f"ORDER_STATE_{state}") for state in OrderState}
+PAYMENT_STATES = {state: contract.PaymentState.Value(f"PAYMENT_STATE_{state}") for state in PaymentState}
+FULFILLMENT_STATES = {
+    state: contract.FulfillmentState.Value(f"FULFILLMENT_STATE_{state}") for state in FulfillmentState
+}
+
+
+def order_message(order: Order) -> contract.Order:
+    """The whole order, personal data included."""
+
+    def money(minor_units: int) -> MoneyMessage:
+        return money_message(order.currency, minor_units)
+
+    amounts = order.amounts
+    return contract.Order(
+        order_id=str(order.order_id),
+        order_number=order.order_number,
+        version=order.version,
+        state=ORDER_STATES[order.state],
+        payment_state=PAYMENT_STATES[order.payment_state],
+        fulfillment_state=FULFILLMENT_STATES[order.fulfillment_state],
+        on_hold=order.on_hold,
+        source=order.source,
+        customer=customer_message(order.customer),
+        billing_address=address_message(order.billing_address),
+        shipping_address=address_message(order.shipping_address),
+        lines=[line_message(line, order.currency) for line in order.lines],
+        currency_code=order.currency,
+        freight=money(order.freight),
+        net_total=money(order.net_total),
+        tax_total=money(order.tax_total),
+        total=money(order.total),
+        paid_total=money(amounts.paid),
+        refunded_total=money(amounts.refunded),
+        refund_due=money(amounts.refund_due),
+        payments=[payment_message(payment, order.currency) for payment in order.payments],
+        shipments=[shipment_message(shipment) for shipment in order.shipments],
+        returns=[return_message(returned) for returned in order.returns],
+        refunds=[refund_message(refund, order.currency) for refund in order.refunds],
+        place_time=timestamp_message(order.placed_at),
+        update_time=timestamp_message(order.updated_at),
+        redacted=order.redacted,
+    )
+
+
+def line_message(line: OrderLine, currency: str) -> contract.OrderLine:
+    """One position."""
+    return contract.OrderLine(
+        line_number=line.line_number,
+        sku=line.sku,
+        product_name=line.product_name,
+        unit_price=money_message(currency, line.unit_price),
+        quantity=line.quantity,
+        discount_basis_points=line.discount_basis_points,
+        tax_rate_basis_points=line.tax_rate_basis_points,
+        net_amount=money_message(currency, line.net_amount),
+        tax_amount=money_message(currency, line.tax_amount),
+        cancelled_quantity=line.cancelled_quantity,
+        shipped_quantity=line.shipped_quantity,
+        delivered_quantity=line.delivered_quantity,
+        returned_quantity=line.returned_quantity,
+    )
+
+
+def payment_message(payment: Payment, currency: str) -> contract.Payment:
+    """Money that arrived."""
+    return contract.Payment(
+        payment_id=payment.payment_id,
+        amount=money_message(currency, payment.amount),
+        method=payment.method,
+        reference=payment.reference,
+        pay_time=timestamp_message(payment.paid_at),
+    )
+
+
+def shipment_message(shipment: Shipment) -> contract.Shipment:
+    """Goods that left."""
+    delivered = None if shipment.delivered_at is None else timestamp_message(shipment.delivered_at)
+    return contract.Shipment(
+        shipment_id=shipment.shipment_id,
+        items=_items(shipment.items),
+        carrier=shipment.carrier,
+        tracking_number=shipment.tracking_number,
+        ship_time=timestamp_message(shipment.shipped_at),
+        deliver_time=delivered,
+    )
+
+
+def return_message(returned: Return) -> contract.Return:
+    """Goods that came back."""
+    return contract.Return(
+        return_id=returned.return_id,
+        items=_items(returned.items),
+        return_time=timestamp_message(returned.returned_at),
+    )
+
+
+def refund_message(refund: Refund, currency: str) -> contract.Refund:
+    """Money that was paid back."""
+    return contract.Refund(
+        refund_id=refund.refund_id,
+        amount=money_message(currency, refund.amount),
+        reference=refund.reference,
+        refund_time=timestamp_message(refund.refunded_at),
+    )
+
+
+def _items(items: Iterable[LineQuantity]) -> list[contract.LineQuantity]:
+    return [contract.LineQuantity(line_number=item.line_number, quantity=item.quantity) for item in items]

@@ -1,0 +1,78 @@
+"""How orders and events look to callers and consumers: the application's port over the contract's messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from tandem.orders.consistency_token import ConsistencyToken, encode
+from tandem.orders.v1 import order_command_service_pb2 as contract
+
+from command_service.application.command_call import CommandCall
+from command_service.application.ports import EncodedEvent, EventContext
+from command_service.domain.events import Event
+from command_service.domain.order import Order
+from command_service.wire.event_messages import event_message
+from command_service.wire.json_text import json_text
+from command_service.wire.order_messages import order_message
+from command_service.wire.personal_data import split
+
+SCHEMA_VERSION = "1"
+
+
+class ContractRepresentation:
+    """The contract `tandem.orders.v1`."""
+
+    def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
+        """The payload with the order after the event, and its personal half."""
+        impersonal, personal = split(order_message(order))
+        message = event_message(
+            event_id,
+            event,
+            order_id=order.order_id,
+            version=order.version,
+            order=impersonal,
+            actor=context.actor,
+            request_id=context.request_id,
+            reason=context.reason,
+        )
+        return EncodedEvent(payload=json_text(message), personal=json_text(personal))
+
+    def headers(self, call: CommandCall, source_epoch: int) -> str:
+        """All values are texts; `traceparent` only when the caller sent one."""
+        headers = {
+            "traceparent": call.traceparent,
+            "actor": call.principal,
+            "request_id": str(call.request_id),
+            "schema_version": SCHEMA_VERSION,
+            "source_epoch": str(source_epoch),
+        }
+        present = {name: value for name, value in headers.items() if value}
+        return json.dumps(present, separators=(",", ":"), ensure_ascii=False)
+
+    def response(self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int) -> bytes:
+        """The response of every order command: they all have the same fields under the same numbers.
+
+        Its events leave `order` out: the order after the last one stands beside them.
+        """
+        first = order.version - len(events) + 1
+        message = contract.PlaceOrderResponse(
+            order=order_message(order),
+            version=order.version,
+            events=[
+                event_message(
+                    event_id,
+                    event,
+                    order_id=order.order_id,
+                    version=version,
+                    order=None,
+                    actor=context.actor,
+                    request_id=context.request_id,
+                    reason=context.reason,
+                )
+                for version, (event_id, event) in enumerate(events, start=first)
+            ],
+            consistency_token=encode(ConsistencyToken(epoch, {str(order.order_id): order.version})),
+        )
+        return message.SerializeToString(deterministic=True)

@@ -1,0 +1,80 @@
+"""Money, times, addresses and customers, both ways. What comes in has passed the request rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money as MoneyMessage
+from google.type.postal_address_pb2 import PostalAddress
+from tandem.orders.v1 import order_types_pb2
+
+from command_service.domain.money import Money, from_units, to_units
+from command_service.domain.parties import Address, Customer
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def money_of(message: MoneyMessage) -> Money:
+    """An amount in minor units."""
+    return from_units(message.currency_code, message.units, message.nanos)
+
+
+def money_message(currency: str, minor_units: int) -> MoneyMessage:
+    """An amount as the contract carries it."""
+    units, nanos = to_units(Money(currency, minor_units))
+    return MoneyMessage(currency_code=currency, units=units, nanos=nanos)
+
+
+def timestamp_message(moment: datetime) -> Timestamp:
+    """A time, exact to the microsecond."""
+    microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def address_of(message: PostalAddress) -> Address:
+    """An address; the message's `revision` is always 0."""
+    return Address(
+        region_code=message.region_code,
+        language_code=message.language_code,
+        postal_code=message.postal_code,
+        sorting_code=message.sorting_code,
+        administrative_area=message.administrative_area,
+        locality=message.locality,
+        sublocality=message.sublocality,
+        address_lines=tuple(message.address_lines),
+        recipients=tuple(message.recipients),
+        organization=message.organization,
+    )
+
+
+def address_message(address: Address) -> PostalAddress:
+    """An address as the contract carries it."""
+    return PostalAddress(
+        region_code=address.region_code,
+        language_code=address.language_code,
+        postal_code=address.postal_code,
+        sorting_code=address.sorting_code,
+        administrative_area=address.administrative_area,
+        locality=address.locality,
+        sublocality=address.sublocality,
+        address_lines=address.address_lines,
+        recipients=address.recipients,
+        organization=address.organization,
+    )
+
+
+def customer_of(message: order_types_pb2.Customer) -> Customer:
+    """A customer."""
+    return Customer(message.customer_id, message.display_name, message.email, message.phone)
+
+
+def customer_message(customer: Customer) -> order_types_pb2.Customer:
+    """A customer as the contract carries it."""
+    return order_types_pb2.Customer(
+        customer_id=customer.customer_id,
+        display_name=customer.display_name,
+        email=customer.email,
+        phone=customer.phone,
+    )
