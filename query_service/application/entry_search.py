@@ -1,0 +1,43 @@
+"""Finds which version of an order was in force at a time, in few look-ups by id.
+
+Record times of an order rise with its version, so a search over versions needs no index over times, and look-ups by id
+see every write at once where searches see it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+#: Record times (microseconds since 1970) of these versions, None for a version that is not there.
+FetchTimes = Callable[[Sequence[int]], Awaitable[list[int | None]]]
+LOOK_UPS_PER_ROUND = 64
+
+
+async def version_in_force(
+    fetch_times: FetchTimes, head: int, time: int, *, width: int = LOOK_UPS_PER_ROUND
+) -> tuple[int, int | None]:
+    """The greatest version up to `head` recorded at `time` or before; 0 when there is none.
+
+    The second value is the greatest version that is not there and could be the one in force instead, None when the
+    answer is certain.
+    """
+    low, high = 0, head + 1
+    missing: set[int] = set()
+    while candidates := [version for version in range(low + 1, high) if version not in missing]:
+        asked = _spread(candidates, width)
+        for version, recorded_at in zip(asked, await fetch_times(asked), strict=True):
+            if recorded_at is None:
+                missing.add(version)
+            elif recorded_at <= time:
+                low = max(low, version)
+            else:
+                high = min(high, version)
+    return low, max((version for version in missing if low < version < high), default=None)
+
+
+def _spread(candidates: list[int], width: int) -> list[int]:
+    """At most `width` of the candidates, evenly spread."""
+    if len(candidates) <= width:
+        return candidates
+    step = len(candidates) / (width + 1)
+    return [candidates[round(step * number)] for number in range(1, width + 1)]

@@ -1,0 +1,73 @@
+"""What a use case refuses, or cannot do now. `handlers/status.py` says how each looks to a caller."""
+
+from __future__ import annotations
+
+
+class QueryRefused(Exception):  # noqa: N818 - the names say what happened
+    """A question that gets no answer."""
+
+
+class OrderUnknown(QueryRefused):
+    """No such order."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"there is no order {order_id}")
+        self.order_id = order_id
+
+
+class VersionUnknown(QueryRefused):
+    """The order has no such version, or did not exist yet at that time."""
+
+    def __init__(self, order_id: str, wanted: str) -> None:
+        super().__init__(f"order {order_id} has no {wanted}")
+        self.order_id = order_id
+
+
+class Behind(QueryRefused):
+    """The read model has not applied a version that is known to exist. `current_version` is 0 when it has none."""
+
+    def __init__(self, order_id: str, needed_version: int, current_version: int) -> None:
+        super().__init__(
+            f"the read model has order {order_id} at version {current_version} and not yet at {needed_version};"
+            " ask again, allow a longer max_wait, or accept a stale answer"
+        )
+        self.order_id, self.needed_version, self.current_version = order_id, needed_version, current_version
+
+
+class Parked(QueryRefused):
+    """The version asked for could not be projected and waits for an operator; waiting does not help."""
+
+    def __init__(self, order_id: str, version: int) -> None:
+        super().__init__(f"version {version} of order {order_id} could not be projected and is parked")
+        self.order_id, self.version = order_id, version
+
+
+class TokenOfOtherSource(QueryRefused):
+    """The token was issued by another incarnation of the source database than the read model follows."""
+
+    def __init__(self, token_epoch: int, current_epoch: int) -> None:
+        super().__init__(
+            f"the consistency token is of source epoch {token_epoch}, the read model follows epoch {current_epoch};"
+            " drop the token and read again"
+        )
+        self.token_epoch, self.current_epoch = token_epoch, current_epoch
+
+
+class DependencyDown(Exception):  # noqa: N818
+    """A store or broker cannot be reached or cannot work now; the same call may succeed later."""
+
+    def __init__(self, dependency: str, detail: str) -> None:
+        super().__init__(f"{dependency}: {detail}")
+        self.dependency, self.detail = dependency, detail
+
+
+class ReadStoreNotReady(Exception):  # noqa: N818
+    """The store is not set up as this release needs it; the text names what is missing and what to run."""
+
+
+class CapabilityMissing(QueryRefused):
+    """The configured read store cannot do it, by its nature."""
+
+    def __init__(self, capability: str, reason: str) -> None:
+        super().__init__(f"this read store has no {capability}: {reason}")
+        self.capability, self.reason = capability, reason

@@ -1,0 +1,199 @@
+"""The port to a read store, from narrow to wide: `OrderReader < ProjectionWriter < ReadStore`.
+
+`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, set-up a ReadStore. Stores differ in
+what they can do; that is data (`capabilities`), each with the reason when it is missing, and the conformance suite has
+a test for every one.
+
+A store keeps for each order the document with the greatest external version, for each (order, version) the journal's
+entry with the greatest external version, the versions that are parked, and how fresh all of it is.
+
+Every method raises DependencyDown when the store cannot be reached or cannot work now, and ReadStoreNotReady when its
+set-up is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from query_service.projection.errors import Unprojectable
+from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.project import ProjectedEvent
+
+
+class Capability(StrEnum):
+    """Something a read store may or may not be able to do."""
+
+    READ_BY_ID = "read_by_id"
+    READ_AT_VERSION = "read_at_version"
+    READ_AT_TIME = "read_at_time"
+    READ_HISTORY = "read_history"
+    APPLY_EVENTS = "apply_events"
+    PARK_EVENTS = "park_events"
+    TRACK_FRESHNESS = "track_freshness"
+    SURVIVE_RESTART = "survive_restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Whether a store has a capability; `reason` says why when it has not."""
+
+    available: bool
+    reason: str = ""
+
+
+YES = Support(True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """What the store holds of an order: its document, and the versions of it that are parked, ascending."""
+
+    order_id: str
+    document: OrderDocument | None = None
+    parked_versions: tuple[int, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """The version of the document; 0 when there is none."""
+        return self.document["version"] if self.document is not None else 0
+
+    @property
+    def lacks_parked_version(self) -> bool:
+        """Whether a parked version is newer than the document."""
+        return any(version > self.version for version in self.parked_versions)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryAtTime:
+    """The journal's entry in force at a time, None when the order did not exist yet.
+
+    `missing_version` is a version that is not in the store and could be the one in force instead; None when the
+    answer is certain.
+    """
+
+    entry: EventDocument | None
+    missing_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """Everything committed on the write side before `as_of` (microseconds since 1970) is applied."""
+
+    as_of: int
+    source_epoch: int
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that could not be projected. `order_id` is None when the message does not even tell whose it is."""
+
+    order_id: str | None
+    version: int
+    event_id: str
+    event_type: str
+    stream: str
+    sequence: int
+    #: When the stream got the message, and when it was parked: microseconds since 1970.
+    stored_at: int
+    parked_at: int
+    reason: Unprojectable
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Both documents are in, or newer ones are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The event can never be written as it is."""
+
+    reason: Unprojectable
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """At least one of the two documents is not in yet; the same event must be applied again."""
+
+    cause: str
+
+
+Outcome = Applied | Refused | Deferred
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """Which read model this is: a new one after each loss or rebuild from nothing, and its generation's name."""
+
+    read_model: str
+    generation: str
+
+
+class OrderReader(Protocol):
+    """What answering questions needs."""
+
+    @property
+    def name(self) -> str:
+        """`physical`, `structural`, `logical` or `memory`."""
+
+    @property
+    def dependency(self) -> str:
+        """What a caller is told is down when the store is."""
+
+    @property
+    def capabilities(self) -> Mapping[Capability, Support]:
+        """Every capability, and whether this store has it."""
+
+    async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
+        """What the store holds of each order, in the order asked; sees every write that was acknowledged before."""
+
+    async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
+        """The journal's entries of these versions, None where there is none; sees every acknowledged write."""
+
+    async def entry_at(self, order_id: str, time: int) -> EntryAtTime:
+        """The last entry recorded at `time` (microseconds since 1970) or before; sees every acknowledged write."""
+
+    async def freshness(self) -> Freshness | None:
+        """How fresh the store is; None before the first barrier."""
+
+    async def close(self) -> None:
+        """Releases connections."""
+
+
+class ProjectionWriter(OrderReader, Protocol):
+    """What projecting events needs."""
+
+    async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        """Writes both documents of each event unless the store has newer ones; one outcome per event, in order.
+
+        Any order, any repetition and any concurrency give the same documents. When it raises, nothing is known about
+        any of the events; applying them again is safe.
+        """
+
+    async def park(self, event: ParkedEvent) -> None:
+        """Remembers that an event could not be projected; the same event twice counts once."""
+
+    async def unpark(self, order_id: str, version: int) -> None:
+        """Forgets that a version is parked; nothing happens when it is not."""
+
+    async def parked(self, order_id: str) -> list[ParkedEvent]:
+        """The parked events of an order, oldest version first."""
+
+    async def record_freshness(self, freshness: Freshness) -> None:
+        """Remembers how fresh the store is; an older time than the one remembered changes nothing."""
+
+    async def identity(self) -> StoreIdentity:
+        """Which read model this is; raises ReadStoreNotReady when the store is not set up for this release."""
+
+
+class ReadStore(ProjectionWriter, Protocol):
+    """What set-up needs."""
+
+    async def prepare(self) -> StoreIdentity:
+        """Creates what is missing; safe to repeat. Raises ReadStoreNotReady for what only an operator can change."""

@@ -1,0 +1,39 @@
+"""Money in documents is a whole number of minor units, so that stores can add and compare it exactly."""
+
+from __future__ import annotations
+
+#: ISO 4217 currencies whose minor unit is not a hundredth: code -> decimal places.
+_EXPONENTS = {
+    code: exponent
+    for exponent, codes in {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }.items()
+    for code in codes.split()
+}
+_NANOS_PER_UNIT = 10**9
+
+
+def exponent_of(currency_code: str) -> int:
+    """Decimal places of the currency's minor unit; 2 for every code without an exception."""
+    return _EXPONENTS.get(currency_code, 2)
+
+
+def minor_units(units: int, nanos: int, currency_code: str) -> int:
+    """The amount in minor units; raises ValueError when it is finer than the currency or its signs differ."""
+    if abs(nanos) >= _NANOS_PER_UNIT or units * nanos < 0:
+        raise ValueError(f"units {units} with nanos {nanos} is no amount")
+    scale: int = 10 ** exponent_of(currency_code)
+    minor, rest = divmod(nanos * scale, _NANOS_PER_UNIT)
+    if rest:
+        raise ValueError(f"nanos {nanos} is finer than {currency_code} allows")
+    return units * scale + minor
+
+
+def units_and_nanos(amount: int, currency_code: str) -> tuple[int, int]:
+    """The amount as whole units and billionths, both with its sign."""
+    scale: int = 10 ** exponent_of(currency_code)
+    units, minor = divmod(abs(amount), scale)
+    sign = -1 if amount < 0 else 1
+    return sign * units, sign * minor * (_NANOS_PER_UNIT // scale)

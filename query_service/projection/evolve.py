@@ -1,0 +1,228 @@
+"""The order after an event: after-image and personal data, joined into the fields of its document.
+
+Events carry the whole order after the change, so the document needs no earlier state: `f(event)` instead of
+`f(state, event)`. That is what lets any worker write any event at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from query_service.projection.folding import search_text
+from query_service.projection.order_document import (
+    AddressDocument,
+    CustomerDocument,
+    LineDocument,
+    LineQuantityDocument,
+    OrderDocument,
+    PaymentDocument,
+    RefundDocument,
+    ReturnDocument,
+    ShipmentDocument,
+)
+from query_service.projection.proto_json import (
+    Object,
+    enum,
+    flag,
+    identifier,
+    integer,
+    message,
+    messages,
+    moment,
+    money,
+    text,
+    texts,
+    timestamp,
+)
+
+
+def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
+    """The after-image with the personal fields back in their places; as it is when there are none (redacted)."""
+    joined = dict(order)
+    if personal is None:
+        return joined
+    contact = {
+        "displayName": text(personal, "customerDisplayName"),
+        "email": text(personal, "customerEmail"),
+        "phone": text(personal, "customerPhone"),
+    }
+    if any(contact.values()):
+        joined["customer"] = {**(message(order, "customer") or {}), **contact}
+    for field in ("billingAddress", "shippingAddress"):
+        address = message(personal, field)
+        if address is not None:
+            joined[field] = {**(message(order, field) or {}), **address}
+    return joined
+
+
+def evolve(
+    order: Object, *, source_epoch: int, revision: int, event_id: str, recorded_at: int, event_hash: str
+) -> OrderDocument:
+    """The document of an order given whole (ProtoJSON `Order`); raises ProjectionError naming the wrong field."""
+    currency = text(order, "currencyCode")
+    lines = [_line(line, currency) for line in messages(order, "lines")]
+    customer = _customer(message(order, "customer"))
+    billing, shipping = (_address(message(order, field)) for field in ("billingAddress", "shippingAddress"))
+    place_time = timestamp(order, "placeTime")
+    day, week, month = _calendar(place_time)
+    return OrderDocument(
+        order_id=identifier(text(order, "orderId"), "order.orderId"),
+        order_number=text(order, "orderNumber"),
+        version=integer(order, "version"),
+        state=enum(order, "state", "ORDER_STATE_"),
+        payment_state=enum(order, "paymentState", "PAYMENT_STATE_"),
+        fulfillment_state=enum(order, "fulfillmentState", "FULFILLMENT_STATE_"),
+        on_hold=flag(order, "onHold"),
+        source=text(order, "source"),
+        customer=customer,
+        billing_address=billing,
+        shipping_address=shipping,
+        lines=lines,
+        currency_code=currency,
+        freight=money(order, "freight", currency),
+        net_total=money(order, "netTotal", currency),
+        tax_total=money(order, "taxTotal", currency),
+        total=money(order, "total", currency),
+        paid_total=money(order, "paidTotal", currency),
+        refunded_total=money(order, "refundedTotal", currency),
+        refund_due=money(order, "refundDue", currency),
+        payments=[_payment(payment, currency) for payment in messages(order, "payments")],
+        shipments=[_shipment(shipment) for shipment in messages(order, "shipments")],
+        returns=[_return(returned) for returned in messages(order, "returns")],
+        refunds=[_refund(refund, currency) for refund in messages(order, "refunds")],
+        place_time=place_time,
+        update_time=timestamp(order, "updateTime"),
+        redacted=flag(order, "redacted"),
+        place_day=day,
+        place_week=week,
+        place_month=month,
+        quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
+        search_text=_search_text(text(order, "orderNumber"), lines, customer, billing, shipping),
+        source_epoch=source_epoch,
+        revision=revision,
+        event_id=event_id,
+        recorded_at=recorded_at,
+        hash=event_hash,
+    )
+
+
+def _line(line: Object, currency: str) -> LineDocument:
+    return LineDocument(
+        line_number=integer(line, "lineNumber"),
+        sku=text(line, "sku"),
+        product_name=text(line, "productName"),
+        unit_price=money(line, "unitPrice", currency),
+        quantity=integer(line, "quantity"),
+        discount_basis_points=integer(line, "discountBasisPoints"),
+        tax_rate_basis_points=integer(line, "taxRateBasisPoints"),
+        net_amount=money(line, "netAmount", currency),
+        tax_amount=money(line, "taxAmount", currency),
+        cancelled_quantity=integer(line, "cancelledQuantity"),
+        shipped_quantity=integer(line, "shippedQuantity"),
+        delivered_quantity=integer(line, "deliveredQuantity"),
+        returned_quantity=integer(line, "returnedQuantity"),
+    )
+
+
+def _customer(customer: Object | None) -> CustomerDocument | None:
+    if customer is None:
+        return None
+    return CustomerDocument(
+        customer_id=text(customer, "customerId"),
+        display_name=text(customer, "displayName"),
+        email=text(customer, "email"),
+        phone=text(customer, "phone"),
+    )
+
+
+def _address(address: Object | None) -> AddressDocument | None:
+    if address is None:
+        return None
+    return AddressDocument(
+        revision=integer(address, "revision"),
+        region_code=text(address, "regionCode"),
+        language_code=text(address, "languageCode"),
+        postal_code=text(address, "postalCode"),
+        sorting_code=text(address, "sortingCode"),
+        administrative_area=text(address, "administrativeArea"),
+        locality=text(address, "locality"),
+        sublocality=text(address, "sublocality"),
+        address_lines=texts(address, "addressLines"),
+        recipients=texts(address, "recipients"),
+        organization=text(address, "organization"),
+    )
+
+
+def _items(source: Object) -> list[LineQuantityDocument]:
+    return [
+        LineQuantityDocument(line_number=integer(item, "lineNumber"), quantity=integer(item, "quantity"))
+        for item in messages(source, "items")
+    ]
+
+
+def _payment(payment: Object, currency: str) -> PaymentDocument:
+    return PaymentDocument(
+        payment_id=text(payment, "paymentId"),
+        amount=money(payment, "amount", currency),
+        method=text(payment, "method"),
+        reference=text(payment, "reference"),
+        pay_time=timestamp(payment, "payTime"),
+    )
+
+
+def _shipment(shipment: Object) -> ShipmentDocument:
+    return ShipmentDocument(
+        shipment_id=text(shipment, "shipmentId"),
+        items=_items(shipment),
+        carrier=text(shipment, "carrier"),
+        tracking_number=text(shipment, "trackingNumber"),
+        ship_time=timestamp(shipment, "shipTime"),
+        deliver_time=timestamp(shipment, "deliverTime"),
+    )
+
+
+def _return(returned: Object) -> ReturnDocument:
+    return ReturnDocument(
+        return_id=text(returned, "returnId"), items=_items(returned), return_time=timestamp(returned, "returnTime")
+    )
+
+
+def _refund(refund: Object, currency: str) -> RefundDocument:
+    return RefundDocument(
+        refund_id=text(refund, "refundId"),
+        amount=money(refund, "amount", currency),
+        reference=text(refund, "reference"),
+        refund_time=timestamp(refund, "refundTime"),
+    )
+
+
+def _calendar(place_time: int | None) -> tuple[str, str, str] | tuple[None, None, None]:
+    """Day, ISO week and month of a time, in UTC: the keys orders are grouped by."""
+    if place_time is None:
+        return None, None, None
+    day = moment(place_time).date()
+    year, week, _ = day.isocalendar()
+    return day.isoformat(), f"{year:04}-W{week:02}", day.isoformat()[:7]
+
+
+def _search_text(
+    order_number: str, lines: list[LineDocument], customer: CustomerDocument | None, *addresses: AddressDocument | None
+) -> str:
+    parts = [order_number]
+    if customer is not None:
+        parts += [customer["customer_id"], customer["display_name"], customer["email"], customer["phone"]]
+    for address in addresses:
+        if address is not None:
+            parts += [
+                *address["recipients"],
+                address["organization"],
+                *address["address_lines"],
+                address["sublocality"],
+                address["locality"],
+                address["administrative_area"],
+                address["postal_code"],
+                address["region_code"],
+            ]
+    for line in lines:
+        parts += [line["sku"], line["product_name"]]
+    return search_text(parts)

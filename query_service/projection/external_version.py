@@ -1,0 +1,46 @@
+"""The one number that orders all writes of a document: source epoch, then the order's version, then the revision.
+
+`epoch * 2**50 + version * 2**10 + revision`. A store that keeps the greatest number makes duplicates, re-ordering,
+concurrent writers and rebuilds harmless. Revision 0 is the event itself; repairs, redactions and re-projections of
+the same version count up from there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+REVISION_BITS = 10
+VERSION_BITS = 40
+MAX_REVISION = 2**REVISION_BITS - 1
+MAX_VERSION = 2**VERSION_BITS - 1
+#: The number is a signed 64-bit integer in every store.
+MAX_EPOCH = 2 ** (63 - VERSION_BITS - REVISION_BITS) - 1
+
+
+class VersionParts(NamedTuple):
+    """What an external version is made of."""
+
+    source_epoch: int
+    version: int
+    revision: int
+
+
+def external_version(source_epoch: int, version: int, revision: int = 0) -> int:
+    """The document's external version; raises ValueError naming the part that is out of bounds."""
+    if not 1 <= source_epoch <= MAX_EPOCH:
+        raise ValueError(f"source epoch {source_epoch} is not within 1 to {MAX_EPOCH}")
+    if not 1 <= version <= MAX_VERSION:
+        raise ValueError(f"order version {version} is not within 1 to {MAX_VERSION}")
+    if not 0 <= revision <= MAX_REVISION:
+        raise ValueError(f"revision {revision} is not within 0 to {MAX_REVISION}")
+    return (source_epoch << (VERSION_BITS + REVISION_BITS)) | (version << REVISION_BITS) | revision
+
+
+def version_parts(number: int) -> VersionParts:
+    """The parts of an external version; raises ValueError for a number that `external_version` never gives."""
+    parts = VersionParts(
+        number >> (VERSION_BITS + REVISION_BITS), (number >> REVISION_BITS) & MAX_VERSION, number & MAX_REVISION
+    )
+    if external_version(*parts) != number:
+        raise ValueError(f"{number} is not an external version")
+    return parts

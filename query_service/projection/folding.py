@@ -1,0 +1,39 @@
+"""Text as people search it: lower case, without accents, cut into words.
+
+The same folding is applied to documents when they are projected and to what a caller types, so any store that can
+look up words and prefixes of words gives the same answer, and none needs an analyser of its own.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+#: Letters that Unicode does not decompose.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i", "ħ": "h", "ŋ": "n"}
+)
+#: Longer words are cut; both sides of a search are cut alike.
+MAX_WORD_LENGTH = 64
+
+
+def fold(text: str) -> list[str]:
+    """The words of `text` in their order, folded; letters, digits and vowel signs only."""
+    lowered = text.casefold().translate(_LETTERS)
+    decomposed = unicodedata.normalize("NFKD", lowered)
+    # Folding twice gives the same: compatibility forms may decompose into capitals or into letters of the table.
+    decomposed = unicodedata.normalize("NFKD", decomposed.casefold().translate(_LETTERS))
+    spaced = "".join(map(_word_part, decomposed))
+    return [word[:MAX_WORD_LENGTH] for word in spaced.split()]
+
+
+def _word_part(character: str) -> str:
+    if unicodedata.combining(character):
+        return ""  # an accent
+    # Vowel signs of Indic scripts are marks too, but not accents: the word needs them.
+    return character if character.isalnum() or unicodedata.category(character).startswith("M") else " "
+
+
+def search_text(parts: Iterable[str]) -> str:
+    """Every distinct word of `parts`, in order of first appearance, separated by spaces."""
+    return " ".join(dict.fromkeys(word for part in parts for word in fold(part)))

@@ -1,0 +1,169 @@
+"""The shapes of the read model's documents: what a screen needs, without joins.
+
+Amounts are whole minor units of the order's `currency_code`, times are microseconds since 1970 (UTC), enum values are
+the contract's names without their prefix. Every key is always there; None stands for what the order does not have.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class AddressDocument(TypedDict):
+    """A `google.type.PostalAddress`."""
+
+    revision: int
+    region_code: str
+    language_code: str
+    postal_code: str
+    sorting_code: str
+    administrative_area: str
+    locality: str
+    sublocality: str
+    address_lines: list[str]
+    recipients: list[str]
+    organization: str
+
+
+class CustomerDocument(TypedDict):
+    """Who ordered; all but the id is empty once redacted."""
+
+    customer_id: str
+    display_name: str
+    email: str
+    phone: str
+
+
+class LineDocument(TypedDict):
+    """One position."""
+
+    line_number: int
+    sku: str
+    product_name: str
+    unit_price: int | None
+    quantity: int
+    discount_basis_points: int
+    tax_rate_basis_points: int
+    net_amount: int | None
+    tax_amount: int | None
+    cancelled_quantity: int
+    shipped_quantity: int
+    delivered_quantity: int
+    returned_quantity: int
+
+
+class LineQuantityDocument(TypedDict):
+    """How many pieces of one line."""
+
+    line_number: int
+    quantity: int
+
+
+class PaymentDocument(TypedDict):
+    """Money that arrived."""
+
+    payment_id: str
+    amount: int | None
+    method: str
+    reference: str
+    pay_time: int | None
+
+
+class ShipmentDocument(TypedDict):
+    """Goods that left."""
+
+    shipment_id: str
+    items: list[LineQuantityDocument]
+    carrier: str
+    tracking_number: str
+    ship_time: int | None
+    deliver_time: int | None
+
+
+class ReturnDocument(TypedDict):
+    """Goods that came back."""
+
+    return_id: str
+    items: list[LineQuantityDocument]
+    return_time: int | None
+
+
+class RefundDocument(TypedDict):
+    """Money that was paid back."""
+
+    refund_id: str
+    amount: int | None
+    reference: str
+    refund_time: int | None
+
+
+class OrderDocument(TypedDict):
+    """A document of `orders`: one order after its latest applied event. Its id is `order_id`."""
+
+    order_id: str
+    order_number: str
+    version: int
+    state: str
+    payment_state: str
+    fulfillment_state: str
+    on_hold: bool
+    source: str
+    customer: CustomerDocument | None
+    billing_address: AddressDocument | None
+    shipping_address: AddressDocument | None
+    lines: list[LineDocument]
+    currency_code: str
+    freight: int | None
+    net_total: int | None
+    tax_total: int | None
+    total: int | None
+    paid_total: int | None
+    refunded_total: int | None
+    refund_due: int | None
+    payments: list[PaymentDocument]
+    shipments: list[ShipmentDocument]
+    returns: list[ReturnDocument]
+    refunds: list[RefundDocument]
+    place_time: int | None
+    update_time: int | None
+    redacted: bool
+    # What the contract's order does not have, for looking things up and for telling where the document comes from.
+    place_day: str | None
+    place_week: str | None
+    place_month: str | None
+    quantity: int
+    search_text: str
+    source_epoch: int
+    revision: int
+    event_id: str
+    recorded_at: int
+    hash: str
+
+
+class EventDocument(TypedDict):
+    """A document of `order-events`: the journal's entry of one version. Its id is `<order_id>/<version>`.
+
+    Holds the payload as the write side recorded it, to the letter, so that the hash chain can be checked here and an
+    order as it was can be shown by any later release. `personal` and `salt` are None once redacted.
+    """
+
+    order_id: str
+    version: int
+    source_epoch: int
+    revision: int
+    event_id: str
+    aggregate_type: str
+    event_type: str
+    schema_version: int
+    occurred_at: int
+    recorded_at: int
+    position: int
+    actor: str
+    request_id: str
+    reason: str
+    payload: str
+    personal: str | None
+    salt: str | None
+    personal_digest: str
+    headers: str
+    hash: str

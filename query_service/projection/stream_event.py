@@ -1,0 +1,204 @@
+"""What stands in a message of the stream: an event with its journal metadata, or a barrier.
+
+The relay splices payload and personal data into the body as the raw text that was recorded. They are cut out again as
+text, never re-serialised, because the hash chain covers the letters and not their meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.external_version import MAX_EPOCH, MAX_VERSION
+from query_service.projection.proto_json import identifier, malformed, microseconds
+
+Headers = Mapping[str, str]
+_OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """An event as published: `payload` and `personal` parsed, their recorded text beside them."""
+
+    order_id: str
+    version: int
+    source_epoch: int
+    event_id: str
+    aggregate_type: str
+    event_type: str
+    schema_version: int
+    occurred_at: int
+    recorded_at: int
+    position: int
+    payload: Mapping[str, Any]
+    payload_text: str
+    personal: Mapping[str, Any] | None
+    personal_text: str | None
+    salt: str | None
+    personal_digest: str
+    recorded_headers: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Everything committed on the write side before `time` (microseconds since 1970) is in the stream before this."""
+
+    time: int
+    source_epoch: int
+
+
+def is_barrier(headers: Headers) -> bool:
+    """Whether a message with these headers is a barrier and no event."""
+    return "Tandem-Barrier-Time" in headers
+
+
+def read_barrier(headers: Headers) -> Barrier:
+    """The barrier of a message; raises ProjectionError."""
+    return Barrier(
+        time=microseconds(_header(headers, "Tandem-Barrier-Time"), "Tandem-Barrier-Time"),
+        source_epoch=_bounded(headers, "Tandem-Source-Epoch", MAX_EPOCH),
+    )
+
+
+def addressee(headers: Headers) -> tuple[str, int] | None:
+    """Order id and version that a message is about as far as its headers tell, also when its body cannot be read."""
+    try:
+        order_id = identifier(_header(headers, "ce-subject"), "ce-subject")
+        return order_id, _bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
+    except ProjectionError:
+        return None
+
+
+def read_event(headers: Headers, body: bytes) -> StreamEvent:
+    """The event of a message; raises ProjectionError naming the header or the part of the body that is wrong."""
+    recorded_headers = _header(headers, "Tandem-Headers")
+    journal = parse_object(recorded_headers, "Tandem-Headers")
+    content = read_body(body)
+    event = StreamEvent(
+        order_id=identifier(_header(headers, "ce-subject"), "ce-subject"),
+        version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
+        source_epoch=_bounded(journal, "source_epoch", MAX_EPOCH),
+        event_id=identifier(_header(headers, "ce-id"), "ce-id"),
+        aggregate_type=_header(headers, "Tandem-Aggregate-Type"),
+        event_type=_header(headers, "ce-type"),
+        schema_version=_bounded(journal, "schema_version", 2**31),
+        occurred_at=microseconds(_header(headers, "ce-time"), "ce-time"),
+        recorded_at=microseconds(_header(headers, "Tandem-Recorded-At"), "Tandem-Recorded-At"),
+        position=_bounded(headers, "Tandem-Position", 2**63 - 1),
+        payload=content.payload,
+        payload_text=content.payload_text,
+        personal=content.personal,
+        personal_text=content.personal_text,
+        salt=content.salt,
+        personal_digest=headers.get("Tandem-Personal-Digest", ""),
+        recorded_headers=recorded_headers,
+        hash=_header(headers, "Tandem-Hash"),
+    )
+    _agree(event)
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A message's body: each part as it was recorded, and parsed."""
+
+    payload: Mapping[str, Any]
+    payload_text: str
+    personal: Mapping[str, Any] | None = None
+    personal_text: str | None = None
+    salt: str | None = None
+
+
+def read_body(body: bytes) -> Body:
+    """The parts of a body; without the envelope it is the payload alone. Raises ProjectionError."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise malformed("body", "is no UTF-8") from None
+    if not text.startswith(_OPENING):
+        return Body(parse_object(text, "payload"), text)
+    payload, payload_text, end = _value(text, len(_OPENING), "payload")
+    if not text.startswith(_PERSONAL, end):
+        raise malformed("body", "has no personal data after the payload")
+    personal, personal_text, end = _value(text, end + len(_PERSONAL), "personal")
+    if not text.startswith(_SALT, end):
+        raise malformed("body", "has no salt after the personal data")
+    salt, _, end = _value(text, end + len(_SALT), "salt")
+    if text[end:].strip() != "}":
+        raise malformed("body", "goes on after the salt")
+    if not isinstance(payload, dict):
+        raise malformed("payload", "is no JSON object")
+    if not isinstance(salt, str | None):
+        raise malformed("salt", "is no text")
+    if personal is None:
+        return Body(payload, payload_text)
+    if not isinstance(personal, dict):
+        raise malformed("personal", "is no JSON object")
+    return Body(payload, payload_text, personal, personal_text, salt or None)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _value(text: str, start: int, part: str) -> tuple[Any, str, int]:
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        raise malformed(part, "is no JSON") from None
+    return value, text[start:end], end
+
+
+def parse_object(text: str, part: str) -> dict[str, Any]:
+    """A JSON object; raises ProjectionError naming `part`."""
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        raise malformed(part, "is no JSON") from None
+    if not isinstance(value, dict):
+        raise malformed(part, "is no JSON object")
+    return value
+
+
+def _header(headers: Headers, name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise malformed(name, "is missing")
+    return value
+
+
+def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
+    value = source.get(name)
+    # 19 digits hold every number we allow; more are not worth converting.
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) <= 19
+        and 1 <= int(value) <= highest
+    ):
+        return int(value)
+    raise malformed(name, f"is no number within 1 to {highest}")
+
+
+def _agree(event: StreamEvent) -> None:
+    """Headers address the event, the payload is the event: they must name the same one."""
+    pairs = (
+        ("orderId", event.order_id),
+        ("eventId", event.event_id),
+        ("orderVersion", str(event.version)),
+        ("eventType", event.event_type),
+    )
+    for field, expected in pairs:
+        found = event.payload.get(field)
+        if str(found).lower() != expected.lower():
+            raise ProjectionError(
+                Unprojectable.CONTRADICTORY, f"the headers say {field} {expected}, the payload says {found}"
+            )

@@ -1,0 +1,34 @@
+"""Lifts the payload of an old event to the shape this release projects.
+
+A payload's shape has a number (`schema_version` in the event's headers). A change of the contract that old readers
+could not ignore gets the next number and a step here, from the number before to it; stored events stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from query_service.projection.errors import ProjectionError, Unprojectable
+
+Payload = dict[str, Any]
+CURRENT_SCHEMA_VERSION = 1
+#: Schema version -> the step that lifts a payload from it to the next one.
+STEPS: Mapping[int, Callable[[Payload], Payload]] = {}
+
+
+def upcast(
+    payload: Payload,
+    schema_version: int,
+    *,
+    steps: Mapping[int, Callable[[Payload], Payload]] = STEPS,
+    current: int = CURRENT_SCHEMA_VERSION,
+) -> Payload:
+    """The payload in the current shape; raises ProjectionError for a shape that this release does not know."""
+    if not 1 <= schema_version <= current:
+        raise ProjectionError(
+            Unprojectable.SCHEMA_UNKNOWN, f"schema version {schema_version} is not within 1 to {current}"
+        )
+    for version in range(schema_version, current):
+        payload = steps[version](payload)
+    return payload

@@ -1,0 +1,137 @@
+"""The reference read store: dictionaries in this process. It says what every other store must answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import TypeVar
+
+from query_service.application.read_store import (
+    YES,
+    Applied,
+    Capability,
+    EntryAtTime,
+    Freshness,
+    Outcome,
+    ParkedEvent,
+    Refused,
+    StoredOrder,
+    StoreIdentity,
+    Support,
+)
+from query_service.projection.errors import Unprojectable
+from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.project import ProjectedEvent, event_document_id
+
+Document = TypeVar("Document", OrderDocument, EventDocument)
+
+
+class MemoryStore:
+    """A ReadStore for tests and for the golden answers. Documents are copied in and out."""
+
+    name = "memory"
+    dependency = "memory"
+
+    def __init__(self, generation: str = "g1") -> None:
+        self._orders: dict[str, tuple[int, OrderDocument]] = {}
+        self._entries: dict[str, tuple[int, EventDocument]] = {}
+        self._parked: defaultdict[str | None, dict[tuple[int, int], ParkedEvent]] = defaultdict(dict)
+        self._freshness: Freshness | None = None
+        self._identity = StoreIdentity(str(uuid.uuid4()), generation)
+
+    @property
+    def capabilities(self) -> Mapping[Capability, Support]:
+        """All but outliving the process."""
+        return {
+            **dict.fromkeys(Capability, YES),
+            Capability.SURVIVE_RESTART: Support(False, "everything is in the memory of one process"),
+        }
+
+    async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        """See ProjectionWriter."""
+        return [self._apply(event) for event in events]
+
+    def _apply(self, event: ProjectedEvent) -> Outcome:
+        targets = (
+            self._put(self._orders, event.order_id, event.external_version, event.order),
+            self._put(
+                self._entries, event_document_id(event.order_id, event.version), event.external_version, event.event
+            ),
+        )
+        for other in targets:
+            if other is not None:
+                return Refused(Unprojectable.CONFLICTING, f"event {other} already stands for this version of the order")
+        return Applied()
+
+    @staticmethod
+    def _put(table: dict[str, tuple[int, Document]], key: str, external_version: int, document: Document) -> str | None:
+        """Keeps the newer document; returns the event that holds this very version when it is another one."""
+        stored = table.get(key)
+        if stored is None or external_version > stored[0]:
+            table[key] = external_version, deepcopy(document)
+        elif external_version == stored[0] and document["event_id"] != stored[1]["event_id"]:
+            return stored[1]["event_id"]
+        return None
+
+    async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
+        """See OrderReader."""
+        return [self._order(order_id) for order_id in order_ids]
+
+    def _order(self, order_id: str) -> StoredOrder:
+        stored = self._orders.get(order_id)
+        parked = tuple(sorted({version for version, _ in self._parked.get(order_id, {})}))
+        return StoredOrder(order_id, deepcopy(stored[1]) if stored else None, parked)
+
+    async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
+        """See OrderReader."""
+        found = [self._entries.get(event_document_id(order_id, version)) for version in versions]
+        return [deepcopy(stored[1]) if stored else None for stored in found]
+
+    async def entry_at(self, order_id: str, time: int) -> EntryAtTime:
+        """See OrderReader."""
+        head = self._order(order_id).version
+        in_force: EventDocument | None = None
+        missing: int | None = None
+        for version, entry in enumerate(await self.entries(order_id, range(1, head + 1)), start=1):
+            if entry is None:
+                missing = version
+            elif entry["recorded_at"] <= time:
+                in_force, missing = entry, None
+            else:
+                break
+        return EntryAtTime(in_force, missing)
+
+    async def park(self, event: ParkedEvent) -> None:
+        """See ProjectionWriter."""
+        key = (event.version, 0) if event.order_id is not None else (event.sequence, event.stored_at)
+        self._parked[event.order_id][key] = event
+
+    async def unpark(self, order_id: str, version: int) -> None:
+        """See ProjectionWriter."""
+        self._parked[order_id].pop((version, 0), None)
+
+    async def parked(self, order_id: str) -> list[ParkedEvent]:
+        """See ProjectionWriter."""
+        return [event for _, event in sorted(self._parked[order_id].items(), key=lambda item: item[0])]
+
+    async def record_freshness(self, freshness: Freshness) -> None:
+        """See ProjectionWriter."""
+        if self._freshness is None or freshness.as_of > self._freshness.as_of:
+            self._freshness = freshness
+
+    async def freshness(self) -> Freshness | None:
+        """See OrderReader."""
+        return self._freshness
+
+    async def identity(self) -> StoreIdentity:
+        """See ProjectionWriter."""
+        return self._identity
+
+    async def prepare(self) -> StoreIdentity:
+        """See ReadStore."""
+        return self._identity
+
+    async def close(self) -> None:
+        """See OrderReader."""

@@ -1,0 +1,110 @@
+"""Requests to Elasticsearch, and what their failures mean for us.
+
+A request either answers, or raises DependencyDown (cannot be reached, overloaded, blocked: the same request may work
+later), or ReadStoreNotReady (an alias is missing), or lets the client's own error through (a defect of ours).
+The client neither retries nor waits on its own; how long to wait is for the caller to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from elastic_transport import JsonSerializer, TransportError
+from elasticsearch import AsyncElasticsearch, UnsupportedProductError
+
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+
+DEPENDENCY = "elasticsearch"
+#: Answers that a later attempt may change: overload, blocks, no shard, not allowed (yet), broken inside.
+PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+_JSON = "application/json"
+_COMPATIBLE = "application/vnd.elasticsearch+json"
+
+
+class StoreDefect(Exception):  # noqa: N818
+    """Elasticsearch refuses a request that we should not have sent."""
+
+
+class _Orjson(JsonSerializer):
+    def dumps(self, data: Any) -> bytes:
+        return data if isinstance(data, bytes) else orjson.dumps(data)
+
+    def loads(self, data: bytes) -> Any:
+        return orjson.loads(data)
+
+
+class Connection:
+    """One client with its pool. `request_timeout` in seconds bounds each request."""
+
+    def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:
+        serializer = _Orjson()
+        self._client = AsyncElasticsearch(
+            url,
+            max_retries=0,
+            retry_on_timeout=False,
+            request_timeout=request_timeout,
+            connections_per_node=connections,
+            serializers={_JSON: serializer, _COMPATIBLE: serializer},
+        ).options(ignore_status=tuple(range(400, 600)))
+
+    async def close(self) -> None:
+        """Closes the pooled connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        lines: bytes | None = None,
+        accept: tuple[int, ...] = (),
+    ) -> tuple[int, Any]:
+        """Status and answer. `body` is sent as JSON, `lines` as newline-delimited JSON.
+
+        Failures are answers only when their status is one of `accept`.
+        """
+        headers = {"accept": _JSON}
+        if lines is not None:
+            headers["content-type"] = "application/x-ndjson"
+        elif body is not None:
+            headers["content-type"] = _JSON
+        try:
+            answer = await self._client.perform_request(
+                method, path, params=params, headers=headers, body=lines if lines is not None else body
+            )
+        except TransportError as error:
+            raise DependencyDown(DEPENDENCY, f"{type(error).__name__}: {error.message}") from None
+        except UnsupportedProductError as error:
+            raise ReadStoreNotReady(f"QUERY_ELASTICSEARCH_URL does not lead to an Elasticsearch ({error})") from None
+        if answer.meta.status >= 400 and answer.meta.status not in accept:
+            raise failure(answer.meta.status, answer.body)
+        return answer.meta.status, answer.body
+
+
+def failure(status: int, answer: Any) -> Exception:
+    """What a failed answer means: set-up missing, unavailable for now, or a defect of ours."""
+    kind, reason = describe(answer.get("error") if isinstance(answer, dict) else None)
+    if kind == "index_not_found_exception":
+        return not_ready(reason)
+    if status in PASSING or kind == "index_closed_exception":
+        return DependencyDown(DEPENDENCY, f"{status} {kind}: {reason}")
+    return StoreDefect(f"{status} {kind}: {reason}")
+
+
+def describe(error: Any) -> tuple[str, str]:
+    """Type and reason of an error as it stands in answers, with the reasons of its causes."""
+    if not isinstance(error, dict):
+        return "error", str(error)
+    reason, cause = str(error.get("reason")), error.get("caused_by")
+    while isinstance(cause, dict):
+        reason, cause = f"{reason}: {cause.get('reason')}", cause.get("caused_by")
+    return str(error.get("type")), reason
+
+
+def not_ready(detail: str) -> ReadStoreNotReady:
+    """The refusal for an index or alias that is not as `migrate` makes it."""
+    return ReadStoreNotReady(f"the read store is not set up ({detail}); run `python -m query_service migrate`")

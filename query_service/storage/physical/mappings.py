@@ -1,0 +1,156 @@
+"""How Elasticsearch keeps our documents: every field named, an unknown one refused.
+
+Amounts and times are `long`, so that comparing, adding and grouping are exact. Text is searched in one field of words
+that are folded already; `whitespace` only cuts them apart and `index_prefixes` makes beginnings of words as fast to
+look up as words. What nobody filters, sorts or groups by is kept in the document and not indexed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Mapping = dict[str, Any]
+
+_KEYWORD: Mapping = {"type": "keyword"}
+_LONG: Mapping = {"type": "long"}
+_FLAG: Mapping = {"type": "boolean"}
+_KEPT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
+_KEPT_NUMBER: Mapping = {"type": "long", "index": False, "doc_values": False}
+_OPAQUE: Mapping = {"type": "object", "enabled": False}
+_FOLDED_WORDS: Mapping = {
+    "type": "text",
+    "analyzer": "whitespace",
+    "index_prefixes": {"min_chars": 1, "max_chars": 12},
+    "norms": False,
+    "index_options": "docs",
+}
+
+
+def _object(**properties: Mapping) -> Mapping:
+    return {"properties": properties}
+
+
+def _strict(**properties: Mapping) -> Mapping:
+    return {"dynamic": "strict", "properties": properties}
+
+
+_ADDRESS = _object(
+    revision=_KEPT_NUMBER,
+    region_code=_KEYWORD,
+    language_code=_KEPT,
+    postal_code=_KEPT,
+    sorting_code=_KEPT,
+    administrative_area=_KEPT,
+    locality=_KEPT,
+    sublocality=_KEPT,
+    address_lines=_KEPT,
+    recipients=_KEPT,
+    organization=_KEPT,
+)
+_ITEMS = _object(line_number=_KEPT_NUMBER, quantity=_KEPT_NUMBER)
+#: Nested, so that figures by product count the line's own quantity and amount.
+_LINES: Mapping = {
+    "type": "nested",
+    "properties": {
+        "line_number": _KEPT_NUMBER,
+        "sku": _KEYWORD,
+        "product_name": _KEYWORD,
+        "unit_price": _KEPT_NUMBER,
+        "quantity": _LONG,
+        "discount_basis_points": _KEPT_NUMBER,
+        "tax_rate_basis_points": _KEPT_NUMBER,
+        "net_amount": _LONG,
+        "tax_amount": _LONG,
+        "cancelled_quantity": _LONG,
+        "shipped_quantity": _KEPT_NUMBER,
+        "delivered_quantity": _KEPT_NUMBER,
+        "returned_quantity": _KEPT_NUMBER,
+    },
+}
+
+ORDERS = _strict(
+    order_id=_KEYWORD,
+    order_number=_KEYWORD,
+    version=_LONG,
+    state=_KEYWORD,
+    payment_state=_KEYWORD,
+    fulfillment_state=_KEYWORD,
+    on_hold=_FLAG,
+    source=_KEYWORD,
+    customer=_object(customer_id=_KEYWORD, display_name=_KEPT, email=_KEPT, phone=_KEPT),
+    billing_address=_ADDRESS,
+    shipping_address=_ADDRESS,
+    lines=_LINES,
+    currency_code=_KEYWORD,
+    freight=_LONG,
+    net_total=_LONG,
+    tax_total=_LONG,
+    total=_LONG,
+    paid_total=_LONG,
+    refunded_total=_LONG,
+    refund_due=_LONG,
+    payments=_object(payment_id=_KEPT, amount=_KEPT_NUMBER, method=_KEPT, reference=_KEPT, pay_time=_KEPT_NUMBER),
+    shipments=_object(
+        shipment_id=_KEPT,
+        items=_ITEMS,
+        carrier=_KEPT,
+        tracking_number=_KEPT,
+        ship_time=_KEPT_NUMBER,
+        deliver_time=_KEPT_NUMBER,
+    ),
+    returns=_object(return_id=_KEPT, items=_ITEMS, return_time=_KEPT_NUMBER),
+    refunds=_object(refund_id=_KEPT, amount=_KEPT_NUMBER, reference=_KEPT, refund_time=_KEPT_NUMBER),
+    place_time=_LONG,
+    update_time=_LONG,
+    redacted=_FLAG,
+    place_day=_KEYWORD,
+    place_week=_KEYWORD,
+    place_month=_KEYWORD,
+    quantity=_LONG,
+    search_text=_FOLDED_WORDS,
+    source_epoch=_LONG,
+    revision=_KEPT_NUMBER,
+    event_id=_KEPT,
+    recorded_at=_LONG,
+    hash=_KEPT,
+)
+
+ENTRIES = _strict(
+    order_id=_KEYWORD,
+    version=_LONG,
+    source_epoch=_LONG,
+    revision=_KEPT_NUMBER,
+    event_id=_KEYWORD,
+    aggregate_type=_KEPT,
+    event_type=_KEYWORD,
+    schema_version=_KEPT_NUMBER,
+    occurred_at=_LONG,
+    recorded_at=_LONG,
+    position=_LONG,
+    actor=_KEYWORD,
+    request_id=_KEYWORD,
+    reason=_KEPT,
+    payload=_KEPT,
+    personal=_KEPT,
+    salt=_KEPT,
+    personal_digest=_KEPT,
+    headers=_KEPT,
+    hash=_KEPT,
+)
+
+PARKED = _strict(order_id=_KEYWORD, versions=_LONG, parked_at=_LONG, events=_OPAQUE)
+
+STATE = _strict(
+    kind=_KEYWORD,
+    as_of=_LONG,
+    source_epoch=_LONG,
+    generation=_KEYWORD,
+    read_model=_KEYWORD,
+    created_at=_LONG,
+)
+
+#: Set on every index, so that none falls asleep when nobody searches; look-ups by id do not depend on it.
+REFRESH_INTERVAL = "1s"
+SETTINGS: Mapping = {
+    "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": REFRESH_INTERVAL}
+}

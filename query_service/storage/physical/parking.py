@@ -1,0 +1,88 @@
+"""Events that could not be projected: one document per order, which a reader looks up together with the order itself.
+
+The messages are not copied: they hold personal data, and stream and journal still have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from query_service.application.errors import DependencyDown
+from query_service.application.read_store import ParkedEvent
+from query_service.projection.errors import Unprojectable
+from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.reader import get_documents
+
+_ATTEMPTS = 20
+Events = list[dict[str, Any]]
+
+
+class ParkingLot:
+    """Read, change, write back guarded by sequence number: parking is rare, and several projectors may meet there."""
+
+    def __init__(self, connection: Connection, names: IndexNames) -> None:
+        self._connection, self._names = connection, names
+
+    async def park(self, event: ParkedEvent) -> None:
+        """See ProjectionWriter."""
+        entry = {**asdict(event), "reason": str(event.reason)}
+
+        def added(events: Events) -> Events:
+            others = [other for other in events if _key(other) != _key(entry)]
+            return sorted([*others, entry], key=_key)
+
+        await self._change(_document_id(event), added)
+
+    async def unpark(self, order_id: str, version: int) -> None:
+        """See ProjectionWriter."""
+        await self._change(order_id, lambda events: [event for event in events if event["version"] != version])
+
+    async def parked(self, order_id: str) -> list[ParkedEvent]:
+        """See ProjectionWriter."""
+        events, _ = await self._read(order_id)
+        return [ParkedEvent(**{**event, "reason": Unprojectable(event["reason"])}) for event in events]
+
+    async def _read(self, document_id: str) -> tuple[Events, dict[str, Any]]:
+        """The parked events, and the guard that lets a write through only if nobody wrote since."""
+        [found] = await get_documents(self._connection, [{"_index": self._names.parked, "_id": document_id}])
+        if not found["found"]:
+            return [], {"op_type": "create"}
+        guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+        return found["_source"]["events"], guard
+
+    async def _change(self, document_id: str, change: Callable[[Events], Events]) -> None:
+        for _ in range(_ATTEMPTS):
+            before, guard = await self._read(document_id)
+            after = change(before)
+            if after == before:
+                return
+            document = {
+                "order_id": after[0]["order_id"] if after else None,
+                "versions": [event["version"] for event in after if event["order_id"] is not None],
+                "parked_at": max((event["parked_at"] for event in after), default=None),
+                "events": after,
+            }
+            status, _ = await self._connection.request(
+                "PUT",
+                f"/{self._names.parked}/_doc/{quote(document_id, safe='')}",
+                params={"require_alias": "true", **guard},
+                body=document,
+                accept=(409,),
+            )
+            if status != 409:
+                return
+        raise DependencyDown(DEPENDENCY, f"the parked events of {document_id} kept changing")
+
+
+def _document_id(event: ParkedEvent) -> str:
+    # A stream made anew counts from 1 again; the time tells its messages from those of the one before.
+    return event.order_id or f"{event.stream}/{event.sequence}/{event.stored_at}"
+
+
+def _key(event: dict[str, Any]) -> tuple[int, int]:
+    # One entry per version of an order; a message that names no order has a document of its own.
+    return event["version"], 0

@@ -1,0 +1,88 @@
+"""Look-ups by id. Elasticsearch answers them in real time: every acknowledged write is seen, refreshed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from query_service.application.entry_search import version_in_force
+from query_service.application.read_store import EntryAtTime, Freshness, StoredOrder
+from query_service.projection.order_document import EventDocument
+from query_service.projection.project import event_document_id
+from query_service.storage.physical.connection import Connection, failure
+from query_service.storage.physical.names import IndexNames
+
+AS_OF = "as_of"
+
+
+class DocumentReader:
+    """What OrderReader asks, in `_mget` requests."""
+
+    def __init__(self, connection: Connection, names: IndexNames) -> None:
+        self._connection, self._names = connection, names
+
+    async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
+        """See OrderReader."""
+        if not order_ids:
+            return []
+        wanted: list[dict[str, Any]] = []
+        for order_id in order_ids:
+            wanted.append({"_index": self._names.orders, "_id": order_id})
+            wanted.append({"_index": self._names.parked, "_id": order_id, "_source": ["versions"]})
+        found = await get_documents(self._connection, wanted)
+        return [
+            StoredOrder(
+                order_id,
+                document["_source"] if document["found"] else None,
+                tuple(parked["_source"]["versions"]) if parked["found"] else (),
+            )
+            for order_id, document, parked in zip(order_ids, found[::2], found[1::2], strict=True)
+        ]
+
+    async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
+        """See OrderReader."""
+        found = await self._entries(order_id, versions)
+        return [document["_source"] if document["found"] else None for document in found]
+
+    async def entry_at(self, order_id: str, time: int) -> EntryAtTime:
+        """See OrderReader."""
+
+        async def times(versions: Sequence[int]) -> list[int | None]:
+            found = await self._entries(order_id, versions, source=["recorded_at"])
+            return [document["_source"]["recorded_at"] if document["found"] else None for document in found]
+
+        [stored] = await self.orders([order_id])
+        version, missing = await version_in_force(times, stored.version, time)
+        if version == 0:
+            return EntryAtTime(None, missing)
+        [entry] = await self.entries(order_id, [version])
+        return EntryAtTime(entry, missing)
+
+    async def freshness(self) -> Freshness | None:
+        """See OrderReader."""
+        [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
+        if not state["found"]:
+            return None
+        source = state["_source"]
+        return Freshness(source["as_of"], source["source_epoch"], source["generation"])
+
+    async def _entries(
+        self, order_id: str, versions: Sequence[int], source: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        if not versions:
+            return []
+        only = {} if source is None else {"_source": source}
+        wanted = [
+            {"_index": self._names.entries, "_id": event_document_id(order_id, version), **only} for version in versions
+        ]
+        return await get_documents(self._connection, wanted)
+
+
+async def get_documents(connection: Connection, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers of one `_mget`, in order; a document that could not be looked up is a failure, not an absence."""
+    _, answer = await connection.request("POST", "/_mget", body={"docs": wanted})
+    documents: list[dict[str, Any]] = answer["docs"]
+    for document in documents:
+        if "error" in document:
+            raise failure(503, document)
+    return documents

@@ -1,0 +1,118 @@
+"""Creates our indices behind their aliases, and checks that they are what this release writes.
+
+Only `migrate` creates: a projector that meets a missing alias stops, because an index made by the first document would
+guess its mapping and hide that everything before it is gone.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from query_service.application.errors import ReadStoreNotReady
+from query_service.application.read_store import StoreIdentity
+from query_service.storage.physical import mappings
+from query_service.storage.physical.connection import Connection, describe, not_ready
+from query_service.storage.physical.names import FIRST_GENERATION, IndexNames
+
+IDENTITY = "identity"
+
+
+class IndexSetup:
+    """The set-up of one installation."""
+
+    def __init__(self, connection: Connection, names: IndexNames) -> None:
+        self._connection, self._names = connection, names
+        self._mappings = {
+            names.orders: mappings.ORDERS,
+            names.entries: mappings.ENTRIES,
+            names.parked: mappings.PARKED,
+            names.state: mappings.STATE,
+        }
+
+    async def prepare(self) -> StoreIdentity:
+        """Creates indices and aliases that are missing and adds new fields to those that are there; safe to repeat."""
+        documents_lost = False
+        for alias, mapping in self._mappings.items():
+            if await self._index_behind(alias) is not None:
+                await self._add_fields(alias, mapping)
+            else:
+                await self._create(alias, mapping)
+                documents_lost |= alias in (self._names.orders, self._names.entries)
+        await self._stamp(anew=documents_lost)
+        return await self.check()
+
+    async def check(self) -> StoreIdentity:
+        """Raises ReadStoreNotReady unless every alias leads to one index whose mapping knows all our fields."""
+        for alias, mapping in self._mappings.items():
+            index = await self._index_behind(alias)
+            if index is None:
+                raise not_ready(f"the alias {alias} does not exist")
+            _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
+            missing = _missing(mapping["properties"], answer[index]["mappings"].get("properties", {}))
+            if missing:
+                raise not_ready(f"{alias} does not know the field {missing}")
+        status, answer = await self._connection.request("GET", f"/{self._names.state}/_doc/{IDENTITY}", accept=(404,))
+        if status == 404:
+            raise not_ready(f"{self._names.state} does not say which read model this is")
+        return StoreIdentity(answer["_source"]["read_model"], await self.generation())
+
+    async def generation(self) -> str:
+        """The generation that `orders` shows."""
+        index = await self._index_behind(self._names.orders)
+        if index is None:
+            raise not_ready(f"the alias {self._names.orders} does not exist")
+        return index.removeprefix(f"{self._names.orders}-")
+
+    async def _index_behind(self, alias: str) -> str | None:
+        status, answer = await self._connection.request("GET", f"/{alias}/_alias", accept=(404,))
+        if status == 404:
+            return None
+        indices = [index for index, found in answer.items() if alias in found["aliases"]]
+        if len(indices) != 1:
+            raise ReadStoreNotReady(
+                f"{alias} must be an alias of one index, but it is"
+                f" {'an alias of ' + ', '.join(sorted(indices)) if indices else 'an index itself'}:"
+                " remove what does not belong there"
+            )
+        return str(indices[0])
+
+    async def _create(self, alias: str, mapping: mappings.Mapping) -> None:
+        index = self._names.index(alias, FIRST_GENERATION)
+        body: dict[str, Any] = {"mappings": mapping, "settings": mappings.SETTINGS, "aliases": {alias: {}}}
+        status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
+        if status != 400:
+            return
+        kind, reason = describe(answer["error"])
+        if kind != "resource_already_exists_exception":
+            raise ReadStoreNotReady(f"the index {index} cannot be created: {reason}")
+        # Another `migrate` was faster, or the index lost its alias.
+        action = {"actions": [{"add": {"index": index, "alias": alias}}]}
+        await self._connection.request("POST", "/_aliases", body=action)
+        await self._add_fields(alias, mapping)
+
+    async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
+        status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=mapping, accept=(400,))
+        if status == 400:
+            raise ReadStoreNotReady(
+                f"{alias} holds documents of another shape ({describe(answer['error'])[1]}): they must be rebuilt"
+            )
+
+    async def _stamp(self, *, anew: bool) -> None:
+        """Gives the read model its identity: a new one when documents that were written before are not there."""
+        identity = {"kind": IDENTITY, "read_model": str(uuid.uuid4()), "created_at": time.time_ns() // 1000}
+        path = f"/{self._names.state}/{'_doc' if anew else '_create'}/{IDENTITY}"
+        await self._connection.request("PUT", path, body=identity, accept=(409,))
+
+
+def _missing(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> str | None:
+    """The first field of `wanted` that `found` does not have, or has as another type."""
+    for name, field in wanted.items():
+        there = found.get(name)
+        if there is None or there.get("type", "object") != field.get("type", "object"):
+            return f"{path}{name}"
+        deeper = _missing(field.get("properties", {}), there.get("properties", {}), f"{path}{name}.")
+        if deeper is not None:
+            return deeper
+    return None

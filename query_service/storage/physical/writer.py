@@ -1,0 +1,176 @@
+"""Writes projected events with `_bulk`: both documents of an event in one request, guarded by its external version.
+
+Elasticsearch refuses a version that is not greater than the stored one (409). That is our success when the stored one
+is newer, or is this very event; at an equal version of another event it is a contradiction of the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+from query_service.application.read_store import Applied, Deferred, Outcome, Refused
+from query_service.projection.errors import Unprojectable
+from query_service.projection.project import ProjectedEvent, event_document_id
+from query_service.storage.physical.connection import PASSING, Connection, StoreDefect, describe, not_ready
+from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.reader import get_documents
+from query_service.storage.physical.setup import IndexSetup
+
+#: Bytes of one request; an event that is larger goes alone. Above 1 MiB the HTTP client warns that it blocks the loop.
+REQUEST_BYTES = 1_000_000
+#: What Elasticsearch says of a document that does not fit its mapping.
+_UNMAPPABLE = frozenset(
+    {
+        "document_parsing_exception",
+        "mapper_parsing_exception",
+        "mapper_exception",
+        "strict_dynamic_mapping_exception",
+        "illegal_argument_exception",
+        "x_content_parse_exception",
+        "parsing_exception",
+    }
+)
+
+
+class _Verdict(Enum):
+    IN = auto()
+    CONFLICT = auto()
+    PASSING = auto()
+    UNMAPPABLE = auto()
+
+
+@dataclass(slots=True)
+class _Write:
+    """One document on its way."""
+
+    index: str
+    document_id: str
+    external_version: int
+    event_id: str
+    lines: bytes
+    verdict: _Verdict = _Verdict.PASSING
+    detail: str = ""
+    contradicted_by: str = ""
+
+
+class BulkWriter:
+    """What ProjectionWriter.apply does. `shard_timeout` in seconds bounds the server's wait for a missing shard."""
+
+    def __init__(self, connection: Connection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5) -> None:
+        self._connection, self._names, self._setup = connection, names, setup
+        self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s"}
+
+    async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        """See ProjectionWriter."""
+        unencodable: dict[int, Outcome] = {}
+        pairs: dict[int, list[_Write]] = {}
+        for number, event in enumerate(events):
+            try:
+                pairs[number] = self._pair(event)
+            except (TypeError, ValueError) as error:  # what JSON or UTF-8 cannot say
+                unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
+        for request in _requests(pairs.values()):
+            await self._send(request)
+        writes = [write for pair in pairs.values() for write in pair]
+        await self._resolve_conflicts([write for write in writes if write.verdict is _Verdict.CONFLICT])
+        if any(write.verdict is _Verdict.UNMAPPABLE for write in writes):
+            # Indices that are not ours would make every document look wrong.
+            await self._setup.check()
+        return [
+            unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
+        ]
+
+    def _pair(self, event: ProjectedEvent) -> list[_Write]:
+        documents = (
+            (self._names.orders, event.order_id, event.order),
+            (self._names.entries, event_document_id(event.order_id, event.version), event.event),
+        )
+        return [
+            _Write(
+                index,
+                document_id,
+                event.external_version,
+                event.event_id,
+                _lines(index, document_id, event.external_version, document),
+            )
+            for index, document_id, document in documents
+        ]
+
+    async def _send(self, writes: list[_Write]) -> None:
+        _, answer = await self._connection.request(
+            "POST", "/_bulk", params=self._params, lines=b"".join(write.lines for write in writes)
+        )
+        for write, item in zip(writes, answer["items"], strict=True):
+            result = item["index"]
+            _judge(write, result["status"], result.get("error"))
+
+    async def _resolve_conflicts(self, writes: list[_Write]) -> None:
+        if not writes:
+            return
+        wanted = [{"_index": write.index, "_id": write.document_id, "_source": ["event_id"]} for write in writes]
+        for write, stored in zip(writes, await get_documents(self._connection, wanted), strict=True):
+            if not stored["found"] or stored["_version"] < write.external_version:
+                write.verdict, write.detail = _Verdict.PASSING, "the stored document vanished while it was looked at"
+                continue
+            write.verdict = _Verdict.IN
+            if stored["_version"] == write.external_version and stored["_source"]["event_id"] != write.event_id:
+                write.contradicted_by = stored["_source"]["event_id"]
+
+
+def _lines(index: str, document_id: str, external_version: int, document: Any) -> bytes:
+    action = {"index": {"_index": index, "_id": document_id, "version": external_version, "version_type": "external"}}
+    return orjson.dumps(action) + b"\n" + orjson.dumps(document) + b"\n"
+
+
+def _requests(events: Iterable[list[_Write]]) -> Iterator[list[_Write]]:
+    """Cuts the writes into requests of bounded size; the documents of one event stay together."""
+    request: list[_Write] = []
+    size = 0
+    for pair in events:
+        length = sum(len(write.lines) for write in pair)
+        if request and size + length > REQUEST_BYTES:
+            yield request
+            request, size = [], 0
+        request += pair
+        size += length
+    if request:
+        yield request
+
+
+def _judge(write: _Write, status: int, error: Any) -> None:
+    """Notes what the answer to one item means; raises for what no document is to blame for and no wait cures."""
+    if status in (200, 201):
+        write.verdict = _Verdict.IN
+        return
+    kind, reason = describe(error)
+    if kind == "index_not_found_exception":
+        raise not_ready(reason)
+    write.detail = f"{write.index}: {kind}: {reason}"
+    if status == 409:
+        write.verdict = _Verdict.CONFLICT
+    elif status in PASSING or kind == "index_closed_exception":
+        write.verdict = _Verdict.PASSING
+    elif kind in _UNMAPPABLE:
+        write.verdict = _Verdict.UNMAPPABLE
+    else:
+        raise StoreDefect(f"{status} {write.detail}")
+
+
+def _outcome(pair: list[_Write]) -> Outcome:
+    """Both documents of an event count as one: it is applied when both are in."""
+    for write in pair:
+        if write.verdict is _Verdict.PASSING:
+            return Deferred(write.detail)
+    for write in pair:
+        if write.verdict is _Verdict.UNMAPPABLE:
+            return Refused(Unprojectable.UNMAPPABLE, write.detail)
+        if write.contradicted_by:
+            return Refused(
+                Unprojectable.CONFLICTING, f"event {write.contradicted_by} already stands for this version of the order"
+            )
+    return Applied()

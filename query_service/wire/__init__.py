@@ -1,0 +1,1 @@
+"""Documents of the read model as messages of the contract."""

@@ -1,0 +1,14 @@
+import pytest
+
+from query_service.storage.memory import MemoryStore
+from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, order_id
+
+__all__ = ["order_id"]
+
+
+class TestMemoryStore(ReadStoreSuite):
+    name = "memory"
+
+    @pytest.fixture
+    def installation(self) -> OpenStore:
+        return MemoryStore

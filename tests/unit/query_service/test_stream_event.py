@@ -1,0 +1,131 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.stream_event import addressee, is_barrier, read_barrier, read_body, read_event
+from tests.fixtures.order_events import START, an_order, barrier_headers, published
+
+JSON_OBJECTS = st.dictionaries(
+    st.text(),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    ),
+    max_size=5,
+)
+
+
+@given(JSON_OBJECTS, st.none() | JSON_OBJECTS, st.binary(max_size=16), st.sampled_from([(",", ":"), (" , ", " : ")]))
+def test_recorded_text_is_cut_out_to_the_letter(
+    payload: dict[str, object], personal: dict[str, object] | None, salt: bytes, separators: tuple[str, str]
+) -> None:
+    payload_text = json.dumps(payload, separators=separators, ensure_ascii=False)
+    personal_text = json.dumps(personal, separators=separators)
+    body = f'{{"payload":{payload_text},"personal":{personal_text},"salt":"{salt.hex()}"}}'
+    read = read_body(body.encode("utf-8", "surrogatepass"))
+    assert (read.payload, read.payload_text) == (payload, payload_text)
+    assert (read.personal, read.personal_text) == (personal, None if personal is None else personal_text)
+
+
+def test_a_body_without_the_envelope_is_the_payload() -> None:
+    read = read_body(b'{"orderId":"x"}')
+    assert (read.payload_text, read.personal, read.salt) == ('{"orderId":"x"}', None, None)
+
+
+def test_an_event_is_read_whole() -> None:
+    message = published(an_order(version=7), "ORDER_PAID", source_epoch=3)
+    event = read_event(message.headers, message.body)
+    assert (event.order_id, event.version, event.source_epoch) == (message.order_id, 7, 3)
+    assert (event.event_id, event.event_type, event.schema_version) == (message.event_id, "ORDER_PAID", 1)
+    assert event.recorded_at - event.occurred_at == 0
+    assert event.hash == message.headers["Tandem-Hash"]
+    assert event.salt == bytes(range(16)).hex()
+    assert event.personal is not None
+    assert event.personal["customerDisplayName"] == "Königlich Essen"
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"", "payload"),
+        (b"[]", "payload"),
+        (b"\xff", "body"),
+        (b'{"payload":{}', "body"),
+        (b'{"payload":1,"personal":null,"salt":""}', "payload"),
+        (b'{"payload":{},"personal":1,"salt":""}', "personal"),
+        (b'{"payload":{},"personal":null,"salt":5}', "salt"),
+        (b'{"payload":{},"personal":null,"salt":""}}', "body"),
+        (b'{"payload":{},"personal":null}', "body"),
+        (b'{"payload":{"a":NaN},"personal":null,"salt":""}', "payload"),
+        (b'{"payload":' + b"[" * 100_000, "payload"),
+    ],
+)
+def test_a_broken_body_names_its_part(body: bytes, named: str) -> None:
+    with pytest.raises(ProjectionError, match=named) as refusal:
+        read_body(body)
+    assert refusal.value.reason is Unprojectable.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("ce-subject", None),
+        ("ce-subject", "order-1"),
+        ("ce-id", "7"),
+        ("ce-type", None),
+        ("ce-time", "yesterday"),
+        ("ce-time", "2026-05-01T00:00:00"),
+        ("Tandem-Aggregate-Version", "0"),
+        ("Tandem-Aggregate-Version", "-1"),
+        ("Tandem-Aggregate-Version", "9" * 5000),
+        ("Tandem-Aggregate-Version", str(2**40)),
+        ("Tandem-Aggregate-Type", None),
+        ("Tandem-Position", "x"),
+        ("Tandem-Recorded-At", None),
+        ("Tandem-Hash", None),
+        ("Tandem-Headers", "{"),
+        ("Tandem-Headers", '{"schema_version":"1"}'),
+        ("Tandem-Headers", '{"schema_version":"1","source_epoch":1}'),
+        ("Tandem-Headers", '{"schema_version":"1","source_epoch":"8192"}'),
+        ("Tandem-Headers", '{"source_epoch":"1"}'),
+    ],
+)
+def test_a_broken_header_is_refused(header: str, value: str | None) -> None:
+    message = published(an_order(), header_changes={header: value})
+    with pytest.raises(ProjectionError) as refusal:
+        read_event(message.headers, message.body)
+    assert refusal.value.reason is Unprojectable.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"orderVersion": "2"}, {"orderId": "00000000-0000-0000-0000-000000000000"}, {"eventId": "x"}, {"eventType": "X"}],
+)
+def test_headers_and_payload_must_agree(changes: dict[str, str]) -> None:
+    message = published(an_order(), payload_changes=changes)
+    with pytest.raises(ProjectionError) as refusal:
+        read_event(message.headers, message.body)
+    assert refusal.value.reason is Unprojectable.CONTRADICTORY
+
+
+def test_a_message_with_a_broken_body_still_tells_whose_it_is() -> None:
+    message = published(an_order(version=4))
+    assert addressee(message.headers) == (message.order_id, 4)
+    assert addressee({}) is None
+
+
+def test_a_barrier_is_told_from_an_event() -> None:
+    headers = barrier_headers(START, source_epoch=2)
+    assert is_barrier(headers)
+    assert not is_barrier(published(an_order()).headers)
+    barrier = read_barrier(headers)
+    assert (barrier.time, barrier.source_epoch) == (int(START.timestamp()) * 1_000_000, 2)
+
+
+def test_a_broken_barrier_is_refused() -> None:
+    with pytest.raises(ProjectionError, match="Tandem-Source-Epoch"):
+        read_barrier({**barrier_headers(START), "Tandem-Source-Epoch": ""})
