@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ValidationError
@@ -14,7 +16,7 @@ class ServiceSettings(BaseSettings):
     """Settings of one process; a subclass sets `env_prefix`, for example `COMMAND_`.
 
     Values come from the environment; a secret may also stand in a file named like its variable in lower case
-    below `/run/secrets`, or wherever `secrets_dir` of the subclass points.
+    below `/run/secrets`, or below the directory that `TANDEM_SECRETS_DIR` names. The environment wins over a file.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -41,12 +43,22 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def load_settings(settings_class: type[Settings]) -> Settings:
-    """Reads and validates the environment; raises StartupRefused with one line for each wrong or missing variable."""
+    """Reads environment and secret files; raises StartupRefused, one line for each wrong or missing variable."""
     try:
-        return settings_class()
+        return settings_class(_secrets_dir=_secrets_directory())  # type: ignore[call-arg]
     except ValidationError as error:
         prefix = settings_class.model_config.get("env_prefix", "")
         raise StartupRefused("\n".join(_sentence(prefix, problem) for problem in error.errors())) from None
+
+
+def _secrets_directory() -> Path | None:
+    named = os.environ.get("TANDEM_SECRETS_DIR")
+    directory = Path(named or "/run/secrets")
+    if directory.is_dir():
+        return directory
+    if named:
+        raise StartupRefused(f"TANDEM_SECRETS_DIR: {named} is no directory; mount the secrets there or unset it")
+    return None
 
 
 def _sentence(prefix: str, problem: Any) -> str:
