@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 Unary = Callable[[Any, Any], Awaitable[Any]]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
@@ -57,12 +57,14 @@ class ConcurrencyLimit(_UnaryInterceptor):
         super().__init__(services)
         self._limit, self._overloaded = limit, overloaded
         self.running = 0
+        self.refused = 0
 
     def wrap(self, behaviour: Unary) -> Unary:
         """Counts the call in while it runs."""
 
         async def limited(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             if self.running >= self._limit:
+                self.refused += 1
                 await context.abort_with_status(rpc_status.to_status(self._overloaded))
             self.running += 1
             try:
