@@ -45,6 +45,8 @@ def command_pool(
         max_size=size,
         max_waiting=max_waiting,
         timeout=ACQUIRE_SECONDS,
+        # Give up soon: the next caller tries anew at once, a long series of attempts would pause for minutes.
+        reconnect_timeout=ACQUIRE_SECONDS,
         configure=configure,
         open=False,
         name=APPLICATION_NAME,

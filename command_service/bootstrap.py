@@ -1,0 +1,158 @@
+"""The composition root: settings → storage → application → handlers, and the serving process from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import structlog
+import uuid_utils
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from command_service.application.execution import Execution
+from command_service.application.place_order import PlaceOrderUseCase
+from command_service.application.recording import Recorder
+from command_service.config import CommandSettings
+from command_service.handlers import order_commands, order_export
+from command_service.handlers.service_methods import service_methods
+from command_service.handlers.status import deadline_exceeded, overloaded
+from command_service.metrics import CommandMetrics
+from command_service.storage.availability import DatabaseWatch
+from command_service.storage.connections import command_pool
+from command_service.storage.housekeeping import Housekeeping
+from command_service.storage.startup_checks import check_database
+from command_service.storage.transaction import Row
+from command_service.storage.unit_of_work import PostgresUnitsOfWork
+from command_service.wire.representation import ContractRepresentation
+from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
+from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.probes import ProbeServer
+from service_runtime.process import StartupRefused, first_of
+
+_log = structlog.get_logger(__name__)
+SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
+Pool = AsyncConnectionPool[AsyncConnection[Row]]
+
+
+class RandomIds:
+    """Ids and salts of the running service."""
+
+    def event_id(self) -> UUID:
+        """A UUID of version 7: rises with time."""
+        return UUID(bytes=uuid_utils.uuid7().bytes)
+
+    def salt(self) -> bytes:
+        """16 unpredictable bytes."""
+        return os.urandom(16)
+
+
+async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set; raises StartupRefused when it cannot serve as configured."""
+    database_url = settings.database_url.get_secret_value()
+    await check_database(database_url)
+    metrics = CommandMetrics()
+    server = _server(settings, metrics)
+
+    async def on_change(available: bool) -> None:
+        metrics.database_available(available)
+        if available:
+            await pool.check()  # connections that broke meanwhile go before a command meets them
+        await server.set_serving(available)
+
+    watch = DatabaseWatch(database_url, on_change)
+    metrics.database_available(watch.available)
+    async with _opened_pool(settings, database_url, metrics) as pool:
+        units = PostgresUnitsOfWork(
+            pool, available=lambda: watch.available, listener=_log_statements if settings.log_sql else None
+        )
+        execution = Execution(units)
+        recorder = Recorder(ContractRepresentation(), RandomIds(), settings.max_event_bytes)
+        commands = order_commands.OrderCommands(PlaceOrderUseCase(execution, recorder), metrics)
+        server.server.add_generic_rpc_handlers(
+            (
+                service_methods(order_commands.SERVICE, commands.behaviours(), metrics),
+                service_methods(order_export.SERVICE, order_export.behaviours(), metrics),
+            )
+        )
+        probes = ProbeServer(
+            settings.probes_listen,
+            live=lambda: None,
+            ready=watch.reason,
+            registry=metrics.registry,
+            setting="COMMAND_PROBES_LISTEN",
+        )
+        housekeeping = Housekeeping(pool, retention_hours=settings.replay_retention_hours, on_expired=metrics.expired)
+        probes_address = await probes.start()
+        try:
+            address = await server.start()
+            await server.set_serving(True)
+            _log.info("listening", address=address, probes=probes_address)
+            async with _running(watch.run(), housekeeping.run()) as tasks:
+                await first_of(stop, *tasks)
+            _log.info("stopping")
+        finally:
+            await server.stop()
+            await execution.drain()
+            await probes.stop()
+    _log.info("stopped")
+
+
+def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
+    limit = ConcurrencyLimit(SERVICES, settings.max_concurrent_rpcs, overloaded())
+    metrics.watch("command_running_calls", "Calls that run now.", lambda: limit.running)
+    metrics.watch("command_refused_calls", "Calls refused above the limit, since the start.", lambda: limit.refused)
+    return GrpcServer(
+        settings.listen,
+        GrpcLimits(
+            max_concurrent_rpcs=settings.max_concurrent_rpcs,
+            max_message_bytes=settings.max_message_bytes,
+            shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        ),
+        services=SERVICES,
+        interceptors=[limit, DeadlineCap(SERVICES, settings.deadline_cap_seconds, deadline_exceeded())],
+        reflect=settings.reflection,
+        setting="COMMAND_LISTEN",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _opened_pool(settings: CommandSettings, database_url: str, metrics: CommandMetrics) -> AsyncIterator[Pool]:
+    pool = command_pool(
+        database_url,
+        size=settings.pool_size,
+        max_waiting=settings.max_concurrent_rpcs,
+        statement_seconds=settings.deadline_cap_seconds,
+    )
+    metrics.watch(
+        "command_pool_waiting", "Calls that wait for a connection.", lambda: pool.get_stats().get("requests_waiting", 0)
+    )
+    try:
+        await pool.open(wait=True, timeout=10.0)
+    except PoolTimeout:
+        await pool.close()
+        raise StartupRefused(
+            f"the database does not give {settings.pool_size} connections; raise its max_connections or lower"
+            " COMMAND_POOL_SIZE"
+        ) from None
+    async with pool:
+        yield pool
+
+
+@contextlib.asynccontextmanager
+async def _running(*work: object) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Background tasks that end with the block."""
+    tasks = [asyncio.ensure_future(each) for each in work]  # type: ignore[call-overload]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log_statements(statements: Sequence[str]) -> None:
+    _log.info("transaction", statements=statements)

@@ -1,0 +1,43 @@
+"""The command service's settings, all from the environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from service_runtime.config import ListenAddress, ServiceSettings
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be a URL such as postgresql://user@host:5432/database")
+    return value
+
+
+class CommandSettings(ServiceSettings):
+    """`COMMAND_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="COMMAND_")
+
+    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
+        description="PostgreSQL to write to: the primary, version 15 or newer"
+    )
+    listen: ListenAddress = Field("127.0.0.1:50051", description="Where gRPC is served")
+    probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")
+    pool_size: int = Field(16, ge=1, le=1000, description="Connections to the database")
+    max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
+    max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
+    max_event_bytes: int = Field(
+        900_000, ge=1024, description="Largest event, JSON text; must fit into a message of the broker"
+    )
+    deadline_cap_seconds: float = Field(30.0, gt=0, description="Longest time any call may take")
+    shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")
+    replay_retention_hours: float = Field(
+        48.0, ge=24, description="How long a repeated request gets the first response; at least 24"
+    )
+    reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    log_sql: bool = Field(default=False, description="Whether each transaction's SQL, without values, is logged")

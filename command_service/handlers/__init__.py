@@ -1,0 +1,1 @@
+"""gRPC: request → rules → command → response or refusal, and nothing else."""

@@ -1,0 +1,54 @@
+"""`OrderCommandService`: request → rules → command → the response's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from tandem.orders.v1 import order_command_service_pb2 as contract
+
+from command_service.application.command_call import CommandCall, CommandResult
+from command_service.application.place_order import PlaceOrderUseCase
+from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.request_validation import validate
+from command_service.handlers.service_methods import Behaviour
+from command_service.metrics import CommandMetrics
+from command_service.wire import commands
+
+SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
+REPLAYED = (("tandem-replayed", "true"),)
+
+
+class OrderCommands:
+    """The commands that are served."""
+
+    def __init__(self, place_order: PlaceOrderUseCase, metrics: CommandMetrics) -> None:
+        self._place_order, self._metrics = place_order, metrics
+
+    def behaviours(self) -> Mapping[str, Behaviour]:
+        """Method name → behaviour, for each command that is served."""
+        return {"PlaceOrder": self.place_order}
+
+    async def place_order(self, request: contract.PlaceOrderRequest, context: Context) -> bytes:
+        """PlaceOrder."""
+        validate(request)
+        call = _call(request, context)
+        result = await self._place_order.handle(call, commands.place_order(request, call.derived_id))
+        return self._answer(result, context)
+
+    def _answer(self, result: CommandResult, context: Context) -> bytes:
+        if result.replayed:
+            self._metrics.replayed()
+            context.set_trailing_metadata(REPLAYED)
+        return result.response
+
+
+def _call(request: Any, context: Context) -> CommandCall:
+    return CommandCall(
+        principal=principal_of(context),
+        request_id=UUID(request.request_id),
+        fingerprint=commands.fingerprint(request),
+        reason=request.reason,
+        traceparent=traceparent_of(context),
+    )

@@ -1,0 +1,16 @@
+"""`OrderExportService`: in the contract, not served yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tandem.orders.v1 import order_export_service_pb2 as contract
+
+from command_service.handlers.service_methods import Behaviour
+
+SERVICE = contract.DESCRIPTOR.services_by_name["OrderExportService"]
+
+
+def behaviours() -> Mapping[str, Behaviour]:
+    """Method name → behaviour, for each export that is served."""
+    return {}

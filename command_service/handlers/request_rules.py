@@ -1,0 +1,187 @@
+"""The one table of what requests must look like: request type → field path → check.
+
+A path names fields with dots and elements with `[]`. Every field of every command has its line here, also a field of
+which any value is right; a test compares the table with the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tandem.orders.v1 import order_command_service_pb2 as contract
+
+from command_service.domain.money import BASIS_POINTS
+from command_service.domain.rules import MAX_LINES, MAX_QUANTITY
+from command_service.handlers.field_checks import (
+    ANY,
+    OPTIONAL,
+    REQUIRED,
+    Check,
+    count,
+    email,
+    integer,
+    language_code,
+    money,
+    region_code,
+    text,
+    timestamp,
+    uuid,
+)
+
+Rules = Mapping[str, Check]
+_MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
+_MAX_MOVEMENTS = 1_000
+_REASON = text(500)
+
+
+def _under(path: str, rules: Rules) -> dict[str, Check]:
+    return {f"{path}.{field}": check for field, check in rules.items()}
+
+
+_ADDRESS: Rules = {
+    "revision": integer(0, 0),
+    "region_code": region_code(),
+    "language_code": language_code(),
+    "postal_code": text(20),
+    "sorting_code": text(40),
+    "administrative_area": text(100),
+    "locality": text(100),
+    "sublocality": text(100),
+    "address_lines": count(0, 10),
+    "address_lines[]": text(200),
+    "recipients": count(0, 10),
+    "recipients[]": text(200),
+    "organization": text(200),
+}
+_CUSTOMER: Rules = {
+    "customer_id": text(64, required=True),
+    "display_name": text(200),
+    "email": email(254),
+    "phone": text(40),
+}
+_NEW_LINE: Rules = {
+    "sku": text(64, required=True),
+    "product_name": text(200, required=True),
+    "unit_price": money(0, required=True),
+    "quantity": integer(1, MAX_QUANTITY),
+    "discount_basis_points": integer(0, BASIS_POINTS),
+    "tax_rate_basis_points": integer(0, BASIS_POINTS),
+}
+_NEW_LINES: Rules = {"lines": count(1, MAX_LINES), **_under("lines[]", _NEW_LINE)}
+_LINE_QUANTITY: Rules = {"line_number": integer(1, _MAX_INT32), "quantity": integer(1, MAX_QUANTITY)}
+
+
+def _items(least: int) -> Rules:
+    return {"items": count(least, MAX_LINES), **_under("items[]", _LINE_QUANTITY)}
+
+
+#: What a new order is made of, placed or imported.
+_NEW_ORDER: Rules = {
+    "request_id": uuid(required=True),
+    "order_id": uuid(required=False),
+    "reason": _REASON,
+    "customer": REQUIRED,
+    **_under("customer", _CUSTOMER),
+    "shipping_address": REQUIRED,
+    **_under("shipping_address", _ADDRESS),
+    "billing_address": OPTIONAL,
+    **_under("billing_address", _ADDRESS),
+    **_NEW_LINES,
+    "freight": money(0, required=False),
+    "expected_total": money(0, required=False),
+}
+#: What every command on an existing order says.
+_EXISTING_ORDER: Rules = {
+    "request_id": uuid(required=True),
+    "order_id": uuid(required=True),
+    "expected_version": integer(1, _MAX_INT64),
+    "reason": _REASON,
+}
+_PAYMENT: Rules = {
+    "payment_id": text(64, required=True),
+    "amount": money(1, required=True),
+    "method": text(40, required=True),
+    "reference": text(200),
+    "pay_time": timestamp(required=True),
+}
+_SHIPMENT: Rules = {
+    "shipment_id": text(64, required=True),
+    **_items(1),
+    "carrier": text(100),
+    "tracking_number": text(100),
+    "ship_time": timestamp(required=True),
+    "deliver_time": timestamp(required=False),
+}
+
+REQUEST_RULES: Mapping[str, Rules] = {
+    contract.PlaceOrderRequest.DESCRIPTOR.full_name: {
+        **_NEW_ORDER,
+        "expected_version": integer(0, 0),
+        "source": text(64),
+        "order_number": text(64),
+    },
+    contract.ReviseOrderRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        **_NEW_LINES,
+        "freight": money(0, required=False),
+        "expected_total": money(0, required=False),
+    },
+    contract.ChangeShippingAddressRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        "shipping_address": REQUIRED,
+        **_under("shipping_address", _ADDRESS),
+    },
+    contract.RecordPaymentRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        "amount": money(1, required=True),
+        "method": text(40, required=True),
+        "reference": text(200),
+        "payment_id": text(64),
+        "pay_time": timestamp(required=False),
+    },
+    contract.ShipOrderRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        **_items(0),
+        "carrier": text(100),
+        "tracking_number": text(100),
+        "shipment_id": text(64),
+        "ship_time": timestamp(required=False),
+    },
+    contract.RecordDeliveryRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        "shipment_id": text(64, required=True),
+        "deliver_time": timestamp(required=False),
+    },
+    contract.CancelOrderRequest.DESCRIPTOR.full_name: {**_EXISTING_ORDER, **_items(0)},
+    contract.ReturnItemsRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        **_items(1),
+        "return_id": text(64),
+        "return_time": timestamp(required=False),
+    },
+    contract.RefundOrderRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        "amount": money(1, required=True),
+        "reference": text(200),
+        "refund_id": text(64),
+        "refund_time": timestamp(required=False),
+    },
+    contract.HoldOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
+    contract.ReleaseOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
+    contract.ImportOrdersRequest.DESCRIPTOR.full_name: {
+        **_NEW_ORDER,
+        "source": text(64, required=True),
+        "order_number": text(64, required=True),
+        "place_time": timestamp(required=True),
+        "payments": count(0, _MAX_MOVEMENTS),
+        **_under("payments[]", _PAYMENT),
+        "shipments": count(0, _MAX_MOVEMENTS),
+        **_under("shipments[]", _SHIPMENT),
+        "on_hold": ANY,
+    },
+    contract.RedactCustomerRequest.DESCRIPTOR.full_name: {
+        "request_id": uuid(required=True),
+        "customer_id": text(64, required=True),
+        "reason": _REASON,
+    },
+}

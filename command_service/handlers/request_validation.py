@@ -1,0 +1,116 @@
+"""Holds a request against the table of request rules and names everything that is wrong at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+from tandem.orders.errors import FieldViolation
+
+from command_service.handlers.field_checks import Check
+from command_service.handlers.request_rules import REQUEST_RULES
+
+#: Room for violations in bytes: refusals travel in trailing metadata, of which clients take 8 KiB in base 64.
+ROOM_FOR_VIOLATIONS = 4096
+
+
+class InvalidRequest(Exception):  # noqa: N818 - says what happened
+    """The request is not as the rules say; `violations` name each wrong field that fits into an answer."""
+
+    def __init__(self, violations: list[FieldViolation]) -> None:
+        names = violations[0].field if len(violations) == 1 else f"{len(violations)} fields"
+        super().__init__(f"the request is wrong in {names}: {violations[0].field} {violations[0].description}")
+        self.message = str(self)
+        self.violations = _fitting(violations)
+
+
+@dataclass
+class _Node:
+    """What is demanded of a field, of its elements when it is repeated, and of its own fields."""
+
+    check: Check | None = None
+    element: _Node | None = None
+    fields: dict[str, _Node] = field(default_factory=dict)
+
+
+def _tree(rules: Mapping[str, Check]) -> _Node:
+    root = _Node()
+    for path, check in rules.items():
+        node = root
+        for part in path.split("."):
+            node = node.fields.setdefault(part.removesuffix("[]"), _Node())
+            if part.endswith("[]"):
+                node.element = node = node.element or _Node()
+        node.check = check
+    return root
+
+
+_TREES = {name: _tree(rules) for name, rules in REQUEST_RULES.items()}
+
+
+def validate(request: Message) -> None:
+    """Raises InvalidRequest naming each wrong field by its path, for example `lines[3].unit_price.nanos`."""
+    violations = [FieldViolation(path, problem) for path, problem in _problems(request)]
+    if violations:
+        raise InvalidRequest(violations)
+
+
+def _problems(request: Message) -> Iterator[tuple[str, str]]:
+    found = list(_in_message(request, _TREES[request.DESCRIPTOR.full_name], ""))
+    yield from found
+    if not found:
+        yield from _currencies(request)
+
+
+def _in_message(message: Any, node: _Node, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, child in node.fields.items():
+        descriptor = message.DESCRIPTOR.fields_by_name[name]
+        absent = descriptor.has_presence and not message.HasField(name)
+        yield from _in_value(None if absent else getattr(message, name), child, prefix + name)
+
+
+def _in_value(value: Any, node: _Node, path: str) -> Iterator[tuple[str, str]]:
+    wrong = False
+    if node.check is not None:
+        for part, problem in node.check.problems(value):
+            wrong = True
+            yield f"{path}.{part}" if part else path, problem
+    if wrong or value is None:
+        return
+    if node.element is not None:
+        for index, element in enumerate(value):
+            yield from _in_value(element, node.element, f"{path}[{index}]")
+    elif node.fields:
+        yield from _in_message(value, node, f"{path}.")
+
+
+def _currencies(request: Any) -> Iterator[tuple[str, str]]:
+    """All amounts of an order are in the currency of its first line."""
+    amounts = [(f"{path}.currency_code", money.currency_code) for path, money in _amounts(request)]
+    for path, currency in amounts[1:]:
+        if currency != amounts[0][1]:
+            yield path, f"is {currency}, but {amounts[0][0]} is {amounts[0][1]}: an order has one currency"
+
+
+def _amounts(request: Any) -> Iterator[tuple[str, Any]]:
+    names = request.DESCRIPTOR.fields_by_name
+    if "lines" not in names:
+        return
+    yield from ((f"lines[{index}].unit_price", line.unit_price) for index, line in enumerate(request.lines))
+    yield from ((name, getattr(request, name)) for name in ("freight", "expected_total") if request.HasField(name))
+    if "payments" in names:
+        yield from ((f"payments[{index}].amount", payment.amount) for index, payment in enumerate(request.payments))
+
+
+def _fitting(violations: list[FieldViolation]) -> list[FieldViolation]:
+    room = ROOM_FOR_VIOLATIONS
+    kept: list[FieldViolation] = []
+    for violation in violations:
+        room -= len(violation.field.encode()) + len(violation.description.encode()) + 8
+        if room < 0:
+            rest = len(violations) - len(kept)
+            return [*kept, FieldViolation("", f"{rest} more wrong fields are left out here")]
+        kept.append(violation)
+    return kept

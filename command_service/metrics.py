@@ -1,0 +1,43 @@
+"""What the command service tells about itself. Durations in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class CommandMetrics:
+    """The metrics of one process, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = on = CollectorRegistry()
+        ended = "Calls ended, by gRPC status; ABANDONED: the caller left."
+        self._calls = Counter("command_calls", ended, ["method", "code"], registry=on)
+        self._seconds = Histogram("command_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=on)
+        self._replays = Counter("command_replays", "Calls answered with the first response.", registry=on)
+        self._expired = Counter("command_log_expired", "Remembered responses dropped as too old.", registry=on)
+        self._available = Gauge("command_database_available", "1 while the database takes commands.", registry=on)
+
+    def call(self, method: str, code: str, seconds: float) -> None:
+        """A call ended."""
+        self._calls.labels(method, code).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def replayed(self) -> None:
+        """A call got the response of an earlier one."""
+        self._replays.inc()
+
+    def expired(self, count: int) -> None:
+        """So many remembered responses were dropped."""
+        self._expired.inc(count)
+
+    def database_available(self, available: bool) -> None:
+        """Whether the database takes commands."""
+        self._available.set(available)
+
+    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when somebody looks."""
+        Gauge(name, description, registry=self.registry).set_function(value)

@@ -1,0 +1,75 @@
+"""What the serving process does on the side: forgets old responses and makes outbox partitions ahead of need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from command_service.application.errors import CommandError
+from command_service.storage.database_errors import translated
+from command_service.storage.transaction import Row
+
+_log = structlog.get_logger(__name__)
+PERIOD_SECONDS = 60.0
+#: Small, so that no command waits behind it for long.
+EXPIRY_BATCH = 500
+PARTITIONS_AHEAD = 2
+
+EXTEND = "SELECT extend_outbox($1::integer)"
+# Rows that another process is deleting are left to it.
+EXPIRE = """
+DELETE FROM command_log WHERE (principal, request_id) IN (
+    SELECT principal, request_id FROM command_log
+    WHERE recorded_at < clock_timestamp() - make_interval(hours => 1) * $1::float8
+    ORDER BY recorded_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+class Housekeeping:
+    """Periodic work on the command pool; every process of the service may do it at once."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[Row]],
+        *,
+        retention_hours: float,
+        on_expired: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._pool, self._retention_hours, self._on_expired = pool, retention_hours, on_expired
+
+    async def run(self) -> None:
+        """Works now and then once a minute, until cancelled. A database that is away is tried again later."""
+        while True:
+            try:
+                await self.extend_outbox()
+                await self.expire_command_log()
+            except (CommandError, PoolTimeout) as error:
+                _log.warning("housekeeping put off", error=type(error).__name__)
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def extend_outbox(self) -> int:
+        """Makes partitions ahead; returns how many were made."""
+        async with self._pool.connection() as connection:
+            with translated():
+                row = await (await connection.execute(EXTEND, (PARTITIONS_AHEAD,))).fetchone()
+        made = int(row[0]) if row else 0
+        if made:
+            _log.info("outbox partitions made", count=made)
+        return made
+
+    async def expire_command_log(self) -> int:
+        """Drops all responses older than the promise, batch by batch; returns how many."""
+        expired = 0
+        while True:
+            async with self._pool.connection() as connection:
+                with translated():
+                    count = (await connection.execute(EXPIRE, (self._retention_hours, EXPIRY_BATCH))).rowcount
+            expired += count
+            self._on_expired(count)
+            if count < EXPIRY_BATCH:
+                return expired

@@ -1,0 +1,71 @@
+"""Refuses a database on which the promises could not be kept, naming what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psycopg
+from psycopg import AsyncConnection
+
+from command_service.storage.connections import CONNECT_TIMEOUT_SECONDS
+from command_service.storage.schema import required_revision, unreachable
+from command_service.storage.transaction import Row
+from service_runtime.process import StartupRefused
+
+OLDEST_SERVER = 15
+MIGRATE = "run `python -m command_service migrate`"
+
+
+async def check_database(database_url: str) -> None:
+    """Raises StartupRefused with one sentence per problem."""
+    try:
+        async with await AsyncConnection[Row].connect(
+            database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        ) as connection:
+            problems = [problem async for problem in _problems(connection)]
+    except psycopg.OperationalError as error:
+        raise StartupRefused(unreachable(error)) from None
+    if problems:
+        raise StartupRefused("\n".join(problems))
+
+
+async def _problems(connection: AsyncConnection[Row]) -> AsyncIterator[str]:
+    major = connection.info.server_version // 10_000
+    if major < OLDEST_SERVER:
+        yield f"PostgreSQL {major} is too old, version {OLDEST_SERVER} or newer is needed; upgrade the server"
+        return
+    if await _value(connection, "SELECT pg_is_in_recovery()"):
+        yield "the database is a standby and takes no commands; set COMMAND_DATABASE_URL to the primary"
+        return
+    for setting in ("fsync", "synchronous_commit"):
+        if await _value(connection, f"SHOW {setting}") == "off":
+            yield f"{setting} is off, so commands answered OK could be lost; set {setting} = on in PostgreSQL"
+    if (problem := await _schema_problem(connection)) is not None:
+        yield problem
+        return
+    cache = await _value(
+        connection,
+        "SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('outbox', 'position')::regclass",
+    )
+    if cache != 1:
+        yield (
+            f"the sequence of outbox.position caches {cache} values, so events of one order could swap places;"
+            " run ALTER TABLE outbox ALTER COLUMN position SET CACHE 1"
+        )
+    if await _value(connection, "SELECT count(*) FROM source") != 1:
+        yield "the table source, which names this database's incarnation, is empty; restore its one row"
+
+
+async def _schema_problem(connection: AsyncConnection[Row]) -> str | None:
+    needed = required_revision()
+    if await _value(connection, "SELECT to_regclass('alembic_version') IS NULL"):
+        return f"the database has no tables yet; {MIGRATE}"
+    revision = await _value(connection, "SELECT version_num FROM alembic_version")
+    if revision != needed:
+        return f"the database is at schema revision {revision}, this version needs {needed}; {MIGRATE} of this version"
+    return None
+
+
+async def _value(connection: AsyncConnection[Row], statement: str) -> object:
+    row = await (await connection.execute(statement)).fetchone()
+    return None if row is None else row[0]
