@@ -1,0 +1,1 @@
+"""Orders from elsewhere, as requests of the contract's `ImportOrders`."""
