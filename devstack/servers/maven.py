@@ -27,7 +27,7 @@ async def elasticsearch_zip(cache: Path, advance: Advance) -> Path:
     target = cache / f"{ARTIFACT}-{VERSION}.zip"
     if target.exists():
         return target
-    cache.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - one call, local disk
+    cache.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "devstack.servers.maven", str(target),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

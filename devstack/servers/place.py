@@ -16,7 +16,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 CACHE_SETTING = "TANDEM_CACHE_DIR"
 
 _OUTSIDE = Path("/var/lib/tandem")
-_LINK = "outside"
+LINK = "outside"
+"""Name of the link, in a directory that the account cannot enter, to the one outside that stands in for it."""
 _OWNER = ".owner"
 
 
@@ -35,7 +36,7 @@ def enterable(directory: Path, account: Account | None) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     if account is None or account.can_enter(directory):
         return directory
-    link = directory / _LINK
+    link = directory / LINK
     if link.is_symlink() and account.can_enter(link):
         return link.resolve()
     return _make_outside(directory, link, account)
