@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devstack.cli import orders, status, up
+from devstack.cli import imports, orders, sample, status, tails, up
 
 application = typer.Typer(
     name="tandem",
@@ -16,7 +16,11 @@ application = typer.Typer(
 application.command("up", help="Start everything, prove it with one order, stay until Ctrl-C.")(up.up)
 application.command("down", help="Stop what `tandem up` started.")(up.down)
 application.command("status", help="Every process and how far behind the read side is.")(status.status)
-application.add_typer(orders.application, name="orders", help="Place and read orders.")
+application.add_typer(orders.application, name="orders", help="Place, change and find orders.")
+application.add_typer(imports.application, name="import")
+application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
+application.add_typer(tails.outbox, name="outbox")
+application.add_typer(tails.events, name="events")
 
 
 def run() -> None:

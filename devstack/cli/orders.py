@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from devstack.cli import order_changes, order_questions
+from devstack.cli.calls import AsJson, OrderId, Token, call, print_order_of, show
 from devstack.cli.exit_codes import ExitCode
-from devstack.cli.output import fail, print_json
+from devstack.cli.output import fail
 
 application = typer.Typer(no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+order_changes.add_to(application)
+order_questions.add_to(application)
 LINE_FORM = "SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]"
 
 
@@ -40,13 +42,14 @@ def place(
         )  # fmt: skip
     except WrongLine as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
-    _show(asyncio.run(_call("command", lambda stubs: stubs.commands.PlaceOrder(request, timeout=30), as_json)), as_json)
+    answer = call("command", lambda stubs: stubs.commands.PlaceOrder(request, timeout=30), as_json=as_json)
+    show(answer, print_order_of, as_json=as_json)
 
 
 @application.command()
 def get(
-    order_id: Annotated[str, typer.Argument(help="UUID of the order.")],
-    token: Annotated[str, typer.Option(help="Consistency token: the answer is not older than it.")] = "",
+    order_id: OrderId,
+    token: Token = "",
     version: Annotated[int, typer.Option(help="As of this version.")] = 0,
     max_wait: Annotated[float, typer.Option(help="Seconds to wait for the token.")] = 2.0,
     as_json: AsJson = False,
@@ -60,43 +63,5 @@ def get(
     request = GetOrderRequest(order_id=order_id, read_options=ReadOptions(consistency_token=token, max_wait=wait))
     if version:
         request.version = version
-    answer = asyncio.run(_call("query", lambda stubs: stubs.queries.GetOrder(request, timeout=max_wait + 5), as_json))
-    _show(answer, as_json)
-
-
-async def _call(service: str, call: Any, as_json: bool) -> Any:
-    """Makes one call; a refusal ends the command with its sentence (1), a service that is away with 3."""
-    import grpc
-    from tandem.orders.errors import from_rpc_error
-
-    from devstack.cli.stubs import open_stubs
-
-    async with open_stubs() as stubs:
-        try:
-            return await call(stubs)
-        except grpc.aio.AioRpcError as error:
-            refusal = from_rpc_error(error)
-            if error.code() is grpc.StatusCode.UNAVAILABLE and not refusal.reason:
-                message = (
-                    f"The {service} service does not answer on {stubs.address_of(service)}; start it with `make up`."
-                )
-                fail(message, ExitCode.DOWN, as_json=as_json)
-            fail(
-                f"{refusal} ({refusal.reason or error.code().name})",
-                ExitCode.USAGE if error.code() is grpc.StatusCode.INVALID_ARGUMENT else ExitCode.DEGRADED,
-                as_json=as_json,
-                reason=refusal.reason,
-                metadata=refusal.metadata,
-                violations=[vars(violation) for violation in refusal.violations],
-            )
-
-
-def _show(answer: Any, as_json: bool) -> None:
-    if as_json:
-        from google.protobuf.json_format import MessageToDict
-
-        print_json(MessageToDict(answer))
-        return
-    from devstack.cli.order_table import print_order
-
-    print_order(answer)
+    answer = call("query", lambda stubs: stubs.queries.GetOrder(request, timeout=max_wait + 5), as_json=as_json)
+    show(answer, print_order_of, as_json=as_json)

@@ -1,0 +1,50 @@
+"""A bar with rate and time left; without a terminal a plain line every few seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LINE_EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(done)`; prints nothing at all unless `shown`."""
+    if not shown:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        yield from _bar(title, total)
+    else:
+        yield from _lines(title, total)
+
+
+def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task, begun = progress.add_task(title, total=total, rate=""), time.monotonic()
+
+        def advance(done: int) -> None:
+            rate = done / max(time.monotonic() - begun, 1e-3)
+            progress.update(task, completed=done, rate=f"{rate:,.0f}/s")
+
+        yield advance
+
+
+def _lines(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    begun = printed = time.monotonic()
+
+    def advance(done: int) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed >= LINE_EVERY_SECONDS:
+            printed, rate = now, done / (now - begun)
+            left = (total - done) / rate if rate else 0.0
+            sys.stderr.write(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left\n")
+
+    yield advance

@@ -1,0 +1,143 @@
+"""`tandem outbox tail` and `tandem events tail`: see the events go by, as written and as published."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from devstack.cli.exit_codes import ExitCode
+from devstack.cli.output import fail
+
+if TYPE_CHECKING:
+    from devstack.topology import Topology
+
+outbox = typer.Typer(no_args_is_help=True)
+events = typer.Typer(no_args_is_help=True)
+AsLines = Annotated[bool, typer.Option("--json", help="One JSON document per line.")]
+Last = Annotated[int, typer.Option(min=0, help="How many past events to begin with.")]
+Follow = Annotated[bool, typer.Option(help="Go on until Ctrl-C.")]
+POLL_SECONDS = 0.2
+STREAM = "ORDERS"
+
+
+@outbox.callback()
+def _outbox() -> None:
+    """The journal on the write side."""
+
+
+@events.callback()
+def _events() -> None:
+    """The stream between the two sides."""
+
+
+@outbox.command("tail")
+def outbox_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False) -> None:
+    """Prints events as the write side records them."""
+    _run(lambda topology, stop: _tail_outbox(topology, stop, last, follow, as_json), as_json)
+
+
+@events.command("tail")
+def events_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False) -> None:
+    """Prints events as the stream publishes them."""
+    _run(lambda topology, stop: _tail_events(topology, stop, last, follow, as_json), as_json)
+
+
+def _run(tail: Callable[[Topology, asyncio.Event], Awaitable[None]], as_json: bool) -> None:
+    from devstack.stack_record import read_record
+
+    record = read_record()
+    if record is None:
+        fail("Nothing runs here; start it with `make up`.", ExitCode.DOWN, as_json=as_json)
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await tail(record.topology, stop)
+
+    asyncio.run(until_stopped())
+
+
+async def _tail_outbox(topology: Topology, stop: asyncio.Event, last: int, follow: bool, as_json: bool) -> None:
+    import psycopg
+
+    columns = "position, recorded_at, event_type, aggregate_id, aggregate_version, headers->>'actor'"
+    async with await psycopg.AsyncConnection.connect(topology.postgres_url, autocommit=True) as connection:
+        newest = await connection.execute(
+            f"SELECT {columns} FROM (SELECT * FROM outbox ORDER BY position DESC LIMIT %s) newest ORDER BY position",  # noqa: S608
+            [last],
+        )
+        seen, rows = 0, await newest.fetchall()
+        while True:
+            for position, recorded_at, event_type, order_id, version, actor in rows:
+                seen = max(seen, position)
+                _print(recorded_at.isoformat(), position, event_type, str(order_id), version, actor or "", as_json)
+            if not follow or stop.is_set():
+                return
+            await _pause(stop)
+            # A look for people: a transaction that commits late is shown late or not at all. The relay misses none.
+            rows = await (
+                await connection.execute(f"SELECT {columns} FROM outbox WHERE position > %s ORDER BY position", [seen])  # noqa: S608
+            ).fetchall()
+
+
+async def _tail_events(topology: Topology, stop: asyncio.Event, last: int, follow: bool, as_json: bool) -> None:
+    import nats
+    from nats.errors import TimeoutError as NatsTimeoutError
+    from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+    connection = await nats.connect(topology.nats_url)
+    try:
+        jetstream = connection.jetstream()
+        end = (await jetstream.stream_info(STREAM)).state.last_seq
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=max(1, end - last + 1),
+            ack_policy=AckPolicy.NONE,
+        )
+        subscription = await jetstream.pull_subscribe("", stream=STREAM, config=config)
+        reached = 0
+        while not stop.is_set() and (follow or reached < end):
+            try:
+                messages = await subscription.fetch(100, timeout=1)
+            except NatsTimeoutError:
+                continue
+            for message in messages:
+                reached = message.metadata.sequence.stream
+                headers = message.headers or {}
+                if "ce-id" in headers:
+                    _print(
+                        headers["Tandem-Recorded-At"], reached, headers["ce-type"], headers["ce-subject"],
+                        int(headers["Tandem-Aggregate-Version"]), _actor(headers), as_json,
+                    )  # fmt: skip
+    finally:
+        await connection.close()
+
+
+def _actor(headers: dict[str, str]) -> str:
+    return str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", ""))
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+    except TimeoutError:
+        return
+
+
+def _print(time: str, position: int, event_type: str, order_id: str, version: int, actor: str, as_json: bool) -> None:
+    if as_json:
+        row: dict[str, Any] = {
+            "time": time, "position": position, "event_type": event_type, "order_id": order_id, "version": version,
+            "actor": actor,
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(row) + "\n")
+    else:
+        sys.stdout.write(f"{time}  {position:>8}  {event_type:<22}  {order_id}  v{version}  {actor}\n")
+    sys.stdout.flush()
