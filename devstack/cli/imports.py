@@ -54,8 +54,8 @@ def northwind(
             f"{len(requests)} orders, {lines} lines: {result.imported} imported, {result.replayed} were there already, "
             f"{len(result.refused)} refused; the last one searchable after {seconds:.1f} s"
         )
-        for number, error in result.refused.items():
-            print(f"  {number}: {error}")
+        for number, refusal in result.refused.items():
+            print(f"  {number}: {refusal}")
     raise typer.Exit(int(ExitCode.DEGRADED if result.refused else ExitCode.OK))
 
 
