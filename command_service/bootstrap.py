@@ -86,10 +86,10 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             setting="COMMAND_PROBES_LISTEN",
         )
         housekeeping = Housekeeping(pool, retention_hours=settings.replay_retention_hours, on_expired=metrics.expired)
-        probes_address = await probes.start()
         try:
             address = await server.start()
             await server.set_serving(True)
+            probes_address = await probes.start()  # last: who is ready listens
             _log.info("listening", address=address, probes=probes_address)
             async with _running(watch.run(), housekeeping.run()) as tasks:
                 await first_of(stop, *tasks)
