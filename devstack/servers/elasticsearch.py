@@ -19,7 +19,10 @@ _MEBIBYTE = 1 << 20
 
 
 class ElasticsearchServer(LocalServer):
-    """Elasticsearch on loopback HTTP without security; heap fixed at `heap_mb` mebibytes."""
+    """Elasticsearch on loopback HTTP without security; heap fixed at `heap_mb` mebibytes.
+
+    `java_options` go to the server's JVM as they are.
+    """
 
     name = "elasticsearch"
     title = "Elasticsearch"
@@ -34,11 +37,13 @@ class ElasticsearchServer(LocalServer):
         port: int = 0,
         port_setting: str = "",
         heap_mb: int = 512,
+        java_options: str = "",
         cache: Path | None = None,
         listener: Listener | None = None,
     ) -> None:
         super().__init__(directory, port=port, port_setting=port_setting, cache=cache, listener=listener)
         self._heap_mb = heap_mb
+        self._java_options = java_options
         self._archive = Path()
         self._software = Path()
         self._jdk: Jdk | None = None
@@ -92,7 +97,7 @@ class ElasticsearchServer(LocalServer):
             "ES_PATH_CONF": str(self.home / "config"),
             "ES_TMPDIR": str(self.home / "tmp"),
             "CLI_JAVA_OPTS": f"-Djava.io.tmpdir={self.home / 'tmp'}",  # of the launcher, which leaves files behind
-            "ES_JAVA_OPTS": f"-Xms{self._heap_mb}m -Xmx{self._heap_mb}m",
+            "ES_JAVA_OPTS": f"-Xms{self._heap_mb}m -Xmx{self._heap_mb}m {self._java_options}",
         }
 
     async def _ready(self) -> bool:

@@ -8,9 +8,10 @@ UID and GID are numbers, or `-` to stay who we are. The first line on standard o
 guard then exits with the server's exit status (128 + n when signal n ended it).
 
 Protocol: standard input is a pipe whose other end only the wanting process holds. When it closes (an order to end, or
-a death by `kill -9`), the server gets DEATH_SIGNAL, and after GRACE_SECONDS everything it started is killed. The guard
-is the reaper of all descendants, so a process that left its group or lost its parent (Postgres backends, the second
-JVM of Elasticsearch) is found too. Should the guard itself be killed, the kernel kills the server.
+a death by `kill -9`), the server gets DEATH_SIGNAL, and after GRACE_SECONDS everything it started is killed. As a fork
+of the wanting process may hold the pipe open, the guard also looks every second whether its parent is still the same.
+The guard is the reaper of all descendants, so a process that left its group or lost its parent (Postgres backends, the
+second JVM of Elasticsearch) is found too. Should the guard itself be killed, the kernel kills the server.
 A pipe is used towards the wanting process because the kernel's death signal is tied to the thread that forked, not to
 the process.
 """
@@ -28,6 +29,7 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 EXEC_FAILED = 127
+PARENT_CHECKED_EVERY = 1.0
 
 
 def _prctl(option: int, value: int) -> None:
@@ -105,22 +107,23 @@ def _reap(server: int) -> int | None:
             status = ended if ended >= 0 else 128 - ended
 
 
-def _watch(server: int, wake: int, death_signal: int, grace: float) -> int:
-    """Waits for the server's end or for the pipe's; the server's exit status."""
+def _watch(server: int, wake: int, parent: int, death_signal: int, grace: float) -> int:
+    """Waits for the server's end, or for the pipe's or the parent's; the server's exit status."""
     stop_by: float | None = None
     while True:
         status = _reap(server)
         if status is not None:
             return status
         watched = [wake] if stop_by is not None else [wake, 0]
-        timeout = None if stop_by is None else max(0.0, stop_by - time.monotonic())
+        timeout = PARENT_CHECKED_EVERY if stop_by is None else max(0.0, stop_by - time.monotonic())
         ready, _, _ = select.select(watched, [], [], timeout)
         if wake in ready:
             os.read(wake, 512)
-        if 0 in ready and not os.read(0, 512):
-            stop_by = time.monotonic() + grace
-            os.kill(server, death_signal)
-        if not ready and stop_by is not None:
+        if stop_by is None:
+            if (0 in ready and not os.read(0, 512)) or os.getppid() != parent:
+                stop_by = time.monotonic() + grace
+                os.kill(server, death_signal)
+        elif not ready:
             return 128 + signal.SIGKILL
 
 
@@ -135,7 +138,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # the pipe gives the orders, not a terminal
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    guard_pid = os.getpid()
+    guard_pid, parent = os.getpid(), os.getppid()
     server = os.fork()
     if server == 0:
         _run_server(guard_pid, uid, gid, log, command)
@@ -143,7 +146,7 @@ def main(arguments: list[str]) -> int:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.dup2(log, 2)
-    status = _watch(server, wake, int(death_signal), float(grace))
+    status = _watch(server, wake, parent, int(death_signal), float(grace))
     _kill_everything(server)
     return status
 

@@ -44,14 +44,16 @@ class DirectoryLock:
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
-    """Live processes of the server in `directory`: those that carry its mark or work inside it, our own excepted."""
+    """Live processes of the server in `directory`: those that carry its mark, and Postgres backends in it."""
     found = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
         try:
-            # Postgres backends overwrite their environment with their title, but they all work in the data directory.
-            ours = process.environ().get(MARK) == str(directory) or Path(process.cwd()).is_relative_to(directory)
+            ours = process.environ().get(MARK) == str(directory) or (
+                # Postgres backends overwrite their environment with their title, but all work in the data directory
+                process.name() == "postgres" and Path(process.cwd()).is_relative_to(directory)
+            )
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.Error, OSError):

@@ -189,7 +189,9 @@ async def test_a_missing_program_is_named(server_directory: NewDirectory, tmp_pa
     assert str(tmp_path / "postgres") in one_sentence(refused.value)
 
 
-async def test_one_failure_stops_the_others(busy_port: int, server_directory: NewDirectory) -> None:
+async def test_one_failure_stops_the_others(
+    busy_port: int, server_directory: NewDirectory, elasticsearch_archive: Path
+) -> None:
     seen: list[Progress] = []
     servers = LocalServers(server_directory("three"), Ports(nats=busy_port), listener=seen.append)
     with pytest.raises(PortBusy):

@@ -11,26 +11,13 @@ import psutil
 import psycopg
 import pytest
 
-from devstack.servers import ElasticsearchServer, Missing
 from devstack.servers.account import Account, server_account
-from devstack.servers.maven import ARTIFACT, VERSION
-from devstack.servers.place import LINK, PROJECT, cache_directory, enterable
+from devstack.servers.place import LINK, PROJECT, enterable
 from tests.fixtures.server_starter import gone, starter
-from tests.fixtures.stores import give_up
 
 NewDirectory = Callable[[str], Path]
 STORES = ("postgres", "nats", "elasticsearch")
 SITE = Path(psycopg.__file__).parents[1]
-
-
-@pytest.fixture
-async def archive(server_directory: NewDirectory) -> Path:
-    """The Elasticsearch archive in this project's cache."""
-    try:
-        await ElasticsearchServer(server_directory("download")).download()
-    except Missing as reason:
-        give_up(str(reason))
-    return cache_directory() / f"{ARTIFACT}-{VERSION}.zip"
 
 
 @pytest.fixture
@@ -52,7 +39,7 @@ def link_or_copy(source: str, target: str) -> str:
 
 
 @pytest.fixture
-def closed_clone(server_directory: NewDirectory, archive: Path) -> Iterator[Path]:
+def closed_clone(server_directory: NewDirectory, elasticsearch_archive: Path) -> Iterator[Path]:
     """The project with its environment and cache, in a directory that only root may enter."""
     closed = server_directory("closed")
     closed.chmod(0o700)
@@ -71,7 +58,7 @@ def closed_clone(server_directory: NewDirectory, archive: Path) -> Iterator[Path
     shutil.copy(environment / "pyvenv.cfg", project / ".venv")
     cache = project / ".tandem" / "cache"
     cache.mkdir(parents=True)
-    link_or_copy(str(archive), str(cache / archive.name))
+    link_or_copy(str(elasticsearch_archive), str(cache / elasticsearch_archive.name))
     yield project
     shutil.rmtree(closed)
     # the stand-ins of a project that is gone go when the next one is made
@@ -122,12 +109,12 @@ def test_root_in_a_closed_directory(account: Account, closed_clone: Path) -> Non
     assert not software.exists()
 
 
-def test_a_plain_user(account: Account, archive: Path, server_directory: NewDirectory) -> None:
+def test_a_plain_user(account: Account, elasticsearch_archive: Path, server_directory: NewDirectory) -> None:
     python = interpreter_for(account)
     directory = server_directory("plain")
     cache = directory / "cache"
     cache.mkdir()
-    link_or_copy(str(archive), str(cache / archive.name))
+    link_or_copy(str(elasticsearch_archive), str(cache / elasticsearch_archive.name))
     for path in (directory, cache):
         os.chown(path, account.uid, account.gid)
     with starter(directory, *STORES, python=python, path=(SITE,), account=account, cache=cache) as parent:

@@ -8,10 +8,10 @@ import psutil
 import psycopg
 import pytest
 
-from devstack.servers import ElasticsearchServer, PostgresServer, ServerError, child, local_server
+from devstack.servers import PostgresServer, ServerError, child, local_server
 from devstack.servers.leftovers import end_leftovers, processes_of
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.fixtures.server_starter import gone, starter
+from tests.fixtures.server_starter import SCRIPT, gone, starter
 
 NewDirectory = Callable[[str], Path]
 
@@ -26,12 +26,13 @@ def test_kill_9_of_the_parent_ends_everything(store: str, server_directory: NewD
         assert gone(processes, [home]) == []
 
 
-async def test_kill_9_while_elasticsearch_starts_ends_everything(server_directory: NewDirectory) -> None:
+def test_kill_9_while_elasticsearch_starts_ends_everything(
+    server_directory: NewDirectory, elasticsearch_archive: Path
+) -> None:
     directory = server_directory("elasticsearch")
-    await ElasticsearchServer(directory).download()  # a first download is not what is tried here
     with starter(directory, "elasticsearch") as parent:
         parent.read_until(lambda line: (line.get("phase"), line.get("state")) == ("start", "begin"))
-        parent.wait_for_descendant("java")
+        parent.wait_for_descendants(2)  # the guard, the launcher
         processes = parent.descendants()
         parent.kill()
         assert gone(processes, [directory / "elasticsearch"]) == []
@@ -47,20 +48,50 @@ def test_kill_9_of_the_guard_ends_the_server(server_directory: NewDirectory) -> 
         assert gone(processes, [Path(server["home"])]) == []
 
 
-def mutant_guard(tmp_path: Path, code: str, instead: str) -> Path:
-    """The guard with one thing changed."""
+def mutant_guard(tmp_path: Path, **switched_off: str) -> Path:
+    """The guard without these pieces of its code: name=the piece."""
     source = child._GUARD.read_text()
-    assert code in source
+    for name, piece in switched_off.items():
+        assert source.count(piece) == 1, name
+        source = source.replace(piece, "")
     mutant = tmp_path / "guard.py"
-    mutant.write_text(source.replace(code, instead))
+    mutant.write_text(source)
     return mutant
+
+
+PIPE = " if stop_by is not None else [wake, 0]"
+PARENT = " or os.getppid() != parent"
+CLEAN_UP = "    _kill_everything(server)\n"
+
+
+@pytest.mark.parametrize("mutant", [False, True])
+def test_kill_9_of_a_parent_whose_fork_lives_on_ends_the_server(
+    mutant: bool, server_directory: NewDirectory, tmp_path: Path
+) -> None:
+    environment = {"TEST_FORK": "1"}
+    if mutant:
+        environment["TEST_GUARD"] = str(mutant_guard(tmp_path, parent=PARENT))
+    with starter(server_directory("nats"), "nats", environment=environment) as parent:
+        home = Path(parent.up()["nats"]["home"])
+        parent.wait_for_descendants(3)  # the guard, the server, the fork
+        processes = parent.descendants()
+        (fork,) = (process for process in processes if SCRIPT.name in " ".join(process.cmdline()))
+        parent.kill()
+        processes.remove(fork)
+        try:
+            left = gone(processes, [home], within=2.5 if mutant else 20)
+            assert bool(left) is mutant
+            assert fork.is_running()
+        finally:
+            fork.kill()
+        assert gone(processes, [home]) == []
 
 
 async def test_a_guard_that_does_not_watch_is_caught_and_what_it_leaves_is_cleaned(
     server_directory: NewDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = server_directory("postgres")
-    blind = mutant_guard(tmp_path, "watched = [wake] if stop_by is not None else [wake, 0]", "watched = [wake]")
+    blind = mutant_guard(tmp_path, pipe=PIPE, parent=PARENT)
     with starter(directory, "postgres", environment={"TEST_GUARD": str(blind)}) as parent:
         first = parent.up()["postgres"]
         async with await psycopg.AsyncConnection.connect(first["url"], autocommit=True) as connection:
@@ -113,9 +144,7 @@ async def test_kill_takes_the_busy_backends_too(private_postgres: PrivatePostgre
 async def test_a_guard_that_does_not_clean_up_is_caught(
     private_postgres: PrivatePostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        child, "_GUARD", mutant_guard(tmp_path, "    _kill_everything(server)\n    return status", "    return status")
-    )
+    monkeypatch.setattr(child, "_GUARD", mutant_guard(tmp_path, clean_up=CLEAN_UP))
     server = await private_postgres()
     await keep_a_backend_busy(server)
     await server.kill()
