@@ -13,11 +13,10 @@ import pytest
 
 from devstack.servers.account import Account, server_account
 from devstack.servers.place import LINK, PROJECT, enterable
-from tests.fixtures.server_starter import gone, starter
+from tests.fixtures.server_starter import SITE, gone, starter
 
 NewDirectory = Callable[[str], Path]
 STORES = ("postgres", "nats", "elasticsearch")
-SITE = Path(psycopg.__file__).parents[1]
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def users(servers: Mapping[str, Mapping[str, Any]]) -> set[int]:
 def test_root_in_a_closed_directory(account: Account, closed_clone: Path) -> None:
     directory = closed_clone / ".tandem"
     python = closed_clone / ".venv" / "bin" / "python"
-    options: dict[str, Any] = {"python": python, "project": closed_clone, "cache": directory / "cache"}
+    options: dict[str, Any] = {"python": python, "project": closed_clone, "path": (), "cache": directory / "cache"}
     assert not account.can_enter(closed_clone)
 
     with starter(directory, *STORES, **options) as parent:
@@ -117,7 +116,7 @@ def test_a_plain_user(account: Account, elasticsearch_archive: Path, server_dire
     link_or_copy(str(elasticsearch_archive), str(cache / elasticsearch_archive.name))
     for path in (directory, cache):
         os.chown(path, account.uid, account.gid)
-    with starter(directory, *STORES, python=python, path=(SITE,), account=account, cache=cache) as parent:
+    with starter(directory, *STORES, python=python, account=account, cache=cache) as parent:
         servers = parent.up()
         assert users(servers) == {account.uid}
         assert [server["home"] for server in servers.values()] == [str(directory / store) for store in STORES]
