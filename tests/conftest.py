@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
+    "tests.fixtures.write_model",
     "tests.fixtures.system",
 ]

@@ -135,7 +135,7 @@ CREATE TABLE order_lines (
             AND mod(tax_amount, 2) = 0
         )
     ),
-    CONSTRAINT order_lines_shipped_quantity_check CHECK (shipped_quantity >= 0 AND cancelled_quantity >= 0),
+    CONSTRAINT order_lines_cancelled_quantity_check CHECK (cancelled_quantity >= 0),
     CONSTRAINT order_lines_not_too_many_shipped_check CHECK (shipped_quantity + cancelled_quantity <= quantity),
     CONSTRAINT order_lines_delivered_quantity_check CHECK (delivered_quantity BETWEEN 0 AND shipped_quantity),
     CONSTRAINT order_lines_returned_quantity_check CHECK (returned_quantity BETWEEN 0 AND delivered_quantity),
