@@ -109,6 +109,6 @@ relay_state = Table(
     moment("stream_created_at"),
     required("publish_epoch", BigInteger),
     required("last_sequence", BigInteger),
-    text_column("cursor"),
+    Column("cursor", Text),  # null while nothing has been published
     moment("updated_at"),
 )
