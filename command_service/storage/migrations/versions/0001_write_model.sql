@@ -268,7 +268,7 @@ CREATE TABLE relay_state (
     stream_created_at timestamptz NOT NULL,
     publish_epoch bigint NOT NULL,
     last_sequence bigint NOT NULL,
-    cursor text NOT NULL,
+    cursor text,
     updated_at timestamptz NOT NULL,
     CONSTRAINT relay_state_pkey PRIMARY KEY (stream)
 );
