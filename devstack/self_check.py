@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import nats
@@ -56,7 +57,10 @@ class Proof:
 
 
 async def self_check(topology: Topology) -> Proof:
-    """Sends one order (customer `tandem-selfcheck`, source `selfcheck`) through the stack and cancels it at the end."""
+    """Sends one order (customer `tandem-selfcheck`, source `selfcheck`) through the stack and cancels it at the end.
+
+    Raises SelfCheckFailed naming the stage it did not reach.
+    """
     order_id = str(uuid.uuid4())
     connection = await nats.connect(topology.nats_url, connect_timeout=5)
     elasticsearch = AsyncElasticsearch(topology.elasticsearch_url)
@@ -73,20 +77,21 @@ async def self_check(topology: Topology) -> Proof:
                 config=ConsumerConfig(deliver_policy=DeliverPolicy.NEW),
             )
             started = time.perf_counter()
-            published = asyncio.create_task(_published(events, order_id, started))
             session = Session()
             stub = OrderCommandServiceStub(command_channel)
-            session.wrote(await stub.PlaceOrder(_order(order_id), timeout=STAGE_TIMEOUT_SECONDS))
-            command_ms = _since(started)
-            searchable = asyncio.create_task(_searchable(elasticsearch, order_id, started))
-            readable_ms = await _readable(OrderQueryServiceStub(query_channel), session, order_id, started)
-            proof = Proof(
-                order_id,
-                command_ms,
-                await _stage("published", published),
-                readable_ms,
-                await _stage("searchable", searchable),
-            )
+            published = asyncio.create_task(_stage("published", _published(events, order_id, started)))
+            searchable = None
+            try:
+                session.wrote(await stub.PlaceOrder(_order(order_id), timeout=STAGE_TIMEOUT_SECONDS))
+                command_ms = _since(started)
+                searchable = asyncio.create_task(_stage("searchable", _searchable(elasticsearch, order_id, started)))
+                readable_ms = await _readable(OrderQueryServiceStub(query_channel), session, order_id, started)
+                proof = Proof(order_id, command_ms, await published, readable_ms, await searchable)
+            finally:
+                for task in (published, searchable):
+                    if task is not None:
+                        task.cancel()
+                        await asyncio.gather(task, return_exceptions=True)
             await subscription.unsubscribe()
             await _cancel(stub, order_id)
             return proof
@@ -102,9 +107,9 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def _stage(name: str, task: asyncio.Task[float]) -> float:
+async def _stage(name: str, reached: Coroutine[Any, Any, float]) -> float:
     try:
-        return await asyncio.wait_for(task, STAGE_TIMEOUT_SECONDS)
+        return await asyncio.wait_for(reached, STAGE_TIMEOUT_SECONDS)
     except TimeoutError:
         raise SelfCheckFailed(f"the order was not {name} within {STAGE_TIMEOUT_SECONDS:.0f} s") from None
 
