@@ -80,11 +80,17 @@ class EntryAtTime:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Everything committed on the write side before `as_of` (microseconds since 1970) is applied."""
+    """Everything committed on the write side before `as_of` (microseconds since 1970) is applied.
+
+    `sequence` is the message of the stream up to which all are applied, `stream_created_at` (microseconds since 1970)
+    tells that stream from another of the same name.
+    """
 
     as_of: int
     source_epoch: int
     generation: str
+    stream_created_at: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

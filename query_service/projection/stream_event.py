@@ -45,21 +45,25 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """Everything committed on the write side before `time` (microseconds since 1970) is in the stream before this."""
+    """A message that is no event. Everything committed on the write side before `time` comes before it in the stream.
 
-    time: int
+    `time` is in microseconds since 1970; None for a barrier that says nothing about time.
+    """
+
+    time: int | None
     source_epoch: int
 
 
 def is_barrier(headers: Headers) -> bool:
     """Whether a message with these headers is a barrier and no event."""
-    return "Tandem-Barrier-Time" in headers
+    return "Tandem-Source-Epoch" in headers and "ce-id" not in headers
 
 
 def read_barrier(headers: Headers) -> Barrier:
     """The barrier of a message; raises ProjectionError."""
+    time = headers.get("Tandem-Barrier-Time")
     return Barrier(
-        time=microseconds(_header(headers, "Tandem-Barrier-Time"), "Tandem-Barrier-Time"),
+        time=None if time is None else microseconds(time, "Tandem-Barrier-Time"),
         source_epoch=_bounded(headers, "Tandem-Source-Epoch", MAX_EPOCH),
     )
 

@@ -1,1 +1,19 @@
 """The read stores, one module each, named by the level of separation they stand for."""
+
+from __future__ import annotations
+
+from query_service.application.read_store import ReadStore
+from query_service.config import QuerySettings
+from query_service.storage.memory import MemoryStore
+from query_service.storage.physical.store import PhysicalStore
+
+
+def open_read_store(settings: QuerySettings, *, request_timeout: float) -> ReadStore:
+    """The store that `QUERY_READ_STORE` names; nothing is asked of it yet. `request_timeout` in seconds."""
+    if settings.read_store == "memory":
+        return MemoryStore()
+    return PhysicalStore(
+        settings.elasticsearch_url.get_secret_value(),
+        index_prefix=settings.index_prefix,
+        request_timeout=request_timeout,
+    )

@@ -297,8 +297,8 @@ class ReadStoreSuite:
         generation = (await store.identity()).generation
         assert await store.freshness() is None
         for as_of, kept in ((1_000, 1_000), (3_000, 3_000), (2_000, 3_000), (3_000, 3_000)):
-            await store.record_freshness(Freshness(as_of, 1, generation))
-            assert await store.freshness() == Freshness(kept, 1, generation)
+            await store.record_freshness(Freshness(as_of, 1, generation, 7, as_of // 100))
+            assert await store.freshness() == Freshness(kept, 1, generation, 7, kept // 100)
 
     @proves(Capability.SURVIVE_RESTART)
     async def test_everything_is_there_after_a_restart(

@@ -145,6 +145,8 @@ STATE = _strict(
     as_of=_LONG,
     source_epoch=_LONG,
     generation=_KEYWORD,
+    stream_created_at=_LONG,
+    sequence=_LONG,
     read_model=_KEYWORD,
     created_at=_LONG,
 )

@@ -63,8 +63,8 @@ class DocumentReader:
         [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
         if not state["found"]:
             return None
-        source = state["_source"]
-        return Freshness(source["as_of"], source["source_epoch"], source["generation"])
+        source = {name: value for name, value in state["_source"].items() if name != "kind"}
+        return Freshness(**source)
 
     async def _entries(
         self, order_id: str, versions: Sequence[int], source: list[str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from query_service.application.read_store import (
     YES,
@@ -82,12 +83,7 @@ class PhysicalStore:
             "PUT",
             f"/{self.names.state}/_doc/{AS_OF}",
             params={"version": freshness.as_of, "version_type": "external", "require_alias": "true"},
-            body={
-                "kind": AS_OF,
-                "as_of": freshness.as_of,
-                "source_epoch": freshness.source_epoch,
-                "generation": freshness.generation,
-            },
+            body={"kind": AS_OF, **asdict(freshness)},
             accept=(409,),
         )
 

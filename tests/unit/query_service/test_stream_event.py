@@ -126,6 +126,13 @@ def test_a_barrier_is_told_from_an_event() -> None:
     assert (barrier.time, barrier.source_epoch) == (int(START.timestamp()) * 1_000_000, 2)
 
 
-def test_a_broken_barrier_is_refused() -> None:
-    with pytest.raises(ProjectionError, match="Tandem-Source-Epoch"):
-        read_barrier({**barrier_headers(START), "Tandem-Source-Epoch": ""})
+def test_a_barrier_may_say_nothing_about_time() -> None:
+    headers = {"Tandem-Source-Epoch": "1", "Tandem-Term": "4"}
+    assert is_barrier(headers)
+    assert read_barrier(headers).time is None
+
+
+@pytest.mark.parametrize("header", ["Tandem-Source-Epoch", "Tandem-Barrier-Time"])
+def test_a_broken_barrier_is_refused(header: str) -> None:
+    with pytest.raises(ProjectionError, match=header):
+        read_barrier({**barrier_headers(START), header: "soon"})

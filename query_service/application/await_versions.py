@@ -1,0 +1,130 @@
+"""Read your writes: an answer waits, for a bounded time, until what the caller's token names is applied.
+
+For look-ups by id *applied* is enough, because they see every acknowledged write at once. A question about one order
+waits for that order only; other orders in the token do not change its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from query_service.application.errors import Behind, TokenOfOtherSource
+from query_service.application.freshness import AnswerInfo, FreshnessView
+from query_service.application.notice_board import NoticeBoard
+
+Found = TypeVar("Found")
+#: Seconds after which a waiting reader looks again without a notice.
+RECHECK_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """How fresh the caller wants the answer: at least `versions` of these orders, of that incarnation of the source.
+
+    `source_epoch` 0 stands for no token. `max_wait` in seconds.
+    """
+
+    source_epoch: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict)
+    max_wait: float = 2.0
+    stale_allowed: bool = False
+
+    def version_of(self, order_id: str) -> int:
+        """The least version wanted of an order; 0 when any will do."""
+        return max(0, self.versions.get(order_id, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Generic[Found]):
+    """What one look at the store gave: an answer, and the version that it still lacks (0: nothing)."""
+
+    found: Found | None
+    needed_version: int = 0
+    current_version: int = 0
+    #: The incarnation of the source that the found documents come from; 0 when nothing was found.
+    source_epoch: int = 0
+    #: A parked version is newer than what was found; `hopeless`: it is the needed one, so that no waiting helps.
+    parked: bool = False
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Found]):
+    """What was found and how fresh it is."""
+
+    found: Found
+    info: AnswerInfo
+
+
+class WaitObserver(Protocol):
+    """Counts waits."""
+
+    def waited(self, outcome: str, seconds: float) -> None:
+        """A wait ended: `applied`, `stale` or `behind`, after so many seconds."""
+
+
+class VersionWaiter:
+    """The protocol: register for notices, look; while something is missing wait for a notice, and look again."""
+
+    def __init__(
+        self,
+        board: NoticeBoard,
+        freshness: FreshnessView,
+        clock: Callable[[], float],
+        observer: WaitObserver,
+        *,
+        recheck: float = RECHECK_SECONDS,
+    ) -> None:
+        self._board, self._freshness, self._clock, self._observer = board, freshness, clock, observer
+        self._recheck = recheck
+
+    async def answer(
+        self, order_id: str, wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]
+    ) -> Answer[Found]:
+        """The first look that lacks nothing, or what `wanted` says when that takes too long.
+
+        Raises Behind and TokenOfOtherSource, and what `look` raises.
+        """
+        started = self._clock()
+        waited = False
+        with self._board.waiting(order_id) as wake:
+            while True:
+                info = self._freshness.info()
+                seen = await self._look(wanted, look)
+                if seen is not None and seen.found is not None and not seen.needed_version:
+                    if waited:
+                        self._observer.waited("applied", self._clock() - started)
+                    return Answer(seen.found, _noting(info, stale=False, parked=seen.parked))
+                left = started + wanted.max_wait - self._clock()
+                if left <= 0 or (seen is not None and seen.hopeless):
+                    return self._late(order_id, wanted, seen, info, self._clock() - started)
+                waited = True
+                await wake.wait(min(left, self._recheck))
+
+    async def _look(self, wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]) -> Look[Found] | None:
+        """One look; None while the read model does not follow the incarnation of the source that the token is of."""
+        followed = self._freshness.source_epoch
+        if 0 < followed < wanted.source_epoch:
+            return None  # it may be about to: a source that was restored tells its new epoch within seconds
+        seen = await look() if followed <= wanted.source_epoch or not wanted.source_epoch else None
+        followed = max(followed, seen.source_epoch if seen is not None else 0)
+        if 0 < wanted.source_epoch < followed:
+            raise TokenOfOtherSource(wanted.source_epoch, followed)
+        return seen
+
+    def _late(
+        self, order_id: str, wanted: Consistency, seen: Look[Found] | None, info: AnswerInfo, seconds: float
+    ) -> Answer[Found]:
+        if seen is not None and seen.found is not None and wanted.stale_allowed:
+            self._observer.waited("stale", seconds)
+            return Answer(seen.found, _noting(info, stale=True, parked=seen.parked))
+        self._observer.waited("behind", seconds)
+        if seen is None:
+            raise TokenOfOtherSource(wanted.source_epoch, self._freshness.source_epoch)
+        raise Behind(order_id, seen.needed_version, seen.current_version)
+
+
+def _noting(info: AnswerInfo, *, stale: bool, parked: bool) -> AnswerInfo:
+    return AnswerInfo(info.as_of, info.generation, stale, parked)

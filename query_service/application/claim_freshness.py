@@ -1,0 +1,42 @@
+"""When may it be said that everything before a barrier is in the read model?
+
+Several projectors share the stream, so none knows alone. What all of them know together is the consumer's ack floor:
+the number up to which every message is acknowledged. A message is acknowledged only after it is applied (or parked),
+so once the floor has reached a barrier, all before it is in.
+"""
+
+from __future__ import annotations
+
+from query_service.application.project_events import ReachedBarrier
+
+
+class BarrierLedger:
+    """The barriers that were delivered here and not yet reached by the ack floor. Others come every second."""
+
+    def __init__(self) -> None:
+        self._waiting: list[ReachedBarrier] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether asking for the floor is worth it."""
+        return bool(self._waiting)
+
+    def add(self, reached: ReachedBarrier) -> None:
+        """Notes a barrier; those that say nothing about time are of no use here."""
+        if reached.barrier.time is not None:
+            self._waiting.append(reached)
+
+    def claim(self, ack_floor: int, stream_created_at: int) -> ReachedBarrier | None:
+        """The latest barrier that the floor has reached, if any; it and all before it are forgotten.
+
+        Barriers of an earlier stream of the same name are dropped: its numbers mean nothing in this one.
+        """
+        ours = [reached for reached in self._waiting if reached.stored_at >= stream_created_at]
+        self._waiting = [reached for reached in ours if reached.sequence > ack_floor]
+        passed = [reached for reached in ours if reached.sequence <= ack_floor]
+        return max(passed, key=lambda reached: reached.sequence, default=None)
+
+
+def events_lost(first_sequence: int, ack_floor: int) -> int:
+    """How many messages left the stream before anybody acknowledged them."""
+    return max(0, first_sequence - ack_floor - 1)

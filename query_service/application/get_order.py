@@ -1,0 +1,97 @@
+"""One order: as it is now, as it was at a version, as it was at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter
+from query_service.application.errors import OrderUnknown, Parked, VersionUnknown
+from query_service.application.read_store import OrderReader, StoredOrder
+from query_service.projection.order_document import OrderDocument
+from query_service.projection.project import order_after
+
+_MICROSECONDS = 1_000_000
+
+
+class GetOrder:
+    """The use case. `finality_margin` (seconds) is the longest that a change may take from its record time to its
+    commit: an answer for a time is final only when the read model is that much past it."""
+
+    def __init__(self, reader: OrderReader, waiter: VersionWaiter, *, finality_margin: float) -> None:
+        self._reader, self._waiter = reader, waiter
+        self._margin = round(finality_margin * _MICROSECONDS)
+
+    async def now(self, order_id: str, wanted: Consistency) -> Answer[OrderDocument]:
+        """The order at its latest applied version. Raises OrderUnknown, Parked, Behind, TokenOfOtherSource."""
+
+        async def look() -> Look[OrderDocument]:
+            [stored] = await self._reader.orders([order_id])
+            needed = _lacking(stored, wanted)
+            epoch = 0 if stored.document is None else stored.document["source_epoch"]
+            hopeless = needed in stored.parked_versions
+            if hopeless and (stored.document is None or not wanted.stale_allowed):
+                raise Parked(order_id, needed)
+            if stored.document is None and not needed:
+                raise self._unknown(stored)
+            return Look(stored.document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+
+        return await self._waiter.answer(order_id, wanted, look)
+
+    async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[OrderDocument]:
+        """The order after that version. Raises OrderUnknown, VersionUnknown, Parked, Behind, TokenOfOtherSource."""
+
+        async def look() -> Look[OrderDocument]:
+            [entry] = await self._reader.entries(order_id, [version])
+            if entry is not None:
+                return Look(order_after(entry), 0, version, entry["source_epoch"])
+            [stored] = await self._reader.orders([order_id])
+            if version in stored.parked_versions:
+                raise Parked(order_id, version)
+            if version > max(stored.version, wanted.version_of(order_id)):
+                if stored.document is None and not wanted.version_of(order_id):
+                    raise self._unknown(stored)
+                raise VersionUnknown(order_id, f"version {version}")
+            # It exists: the token says so, or a later version does that was faster.
+            return Look(None, version, stored.version)
+
+        return await self._waiter.answer(order_id, wanted, look)
+
+    async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
+        """The order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
+
+        The answer is marked stale while a change recorded before `time` could still arrive.
+        """
+
+        async def look() -> Look[OrderDocument]:
+            [stored] = await self._reader.orders([order_id])
+            found = await self._reader.entry_at(order_id, time)
+            needed = max(_lacking(stored, wanted), found.missing_version or 0)
+            hopeless = needed in stored.parked_versions
+            if hopeless and (found.entry is None or not wanted.stale_allowed):
+                raise Parked(order_id, needed)
+            if found.entry is None and not needed:
+                if stored.document is None:
+                    raise self._unknown(stored)
+                raise VersionUnknown(order_id, "state at that time; it was recorded later")
+            document = None if found.entry is None else order_after(found.entry)
+            epoch = 0 if stored.document is None else stored.document["source_epoch"]
+            return Look(document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+
+        answer = await self._waiter.answer(order_id, wanted, look)
+        final = answer.info.as_of is not None and answer.info.as_of - self._margin >= time
+        return answer if final else Answer(answer.found, replace(answer.info, stale=True))
+
+    @staticmethod
+    def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:
+        """Why there is no document: nobody knows the order, or all we know of it is parked."""
+        if stored.parked_versions:
+            return Parked(stored.order_id, stored.parked_versions[-1])
+        return OrderUnknown(stored.order_id)
+
+
+def _lacking(stored: StoredOrder, wanted: Consistency) -> int:
+    """The version that the token names and the store has not applied; 0 when it lacks nothing."""
+    needed = wanted.version_of(stored.order_id)
+    if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
+        return needed if needed > stored.version else 0
+    return needed

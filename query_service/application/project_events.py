@@ -1,0 +1,223 @@
+"""Brings events from the stream into the read store: each is applied, or parked, and only then acknowledged.
+
+Events need no order among each other, so a delivery that has to be repeated never holds up the rest. What may come
+right by waiting is waited for, without end; what no waiting cures is parked, and its order tells so to readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from query_service.application.errors import DependencyDown
+from query_service.application.read_store import Applied, Deferred, Outcome, ParkedEvent, ProjectionWriter, Refused
+from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.stream_event import (
+    Barrier,
+    Headers,
+    addressee,
+    is_barrier,
+    read_barrier,
+    read_event,
+)
+
+
+class Delivery(Protocol):
+    """A message of the stream in our hands. Unless it is acknowledged it will be delivered again, to anybody."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number in the stream."""
+
+    @property
+    def stored_at(self) -> int:
+        """When the stream got it, microseconds since 1970."""
+
+    @property
+    def headers(self) -> Headers:
+        """Its headers."""
+
+    @property
+    def body(self) -> bytes:
+        """Its body."""
+
+    async def ack(self) -> None:
+        """Says that it is done with; may be lost, and then it is delivered again."""
+
+
+class Announcer(Protocol):
+    """Tells readers what became readable. May lose what it is told: readers look for themselves now and then."""
+
+    async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
+        """These versions of these orders are in, or later ones."""
+
+    async def parked(self, versions: Sequence[tuple[str, int]]) -> None:
+        """These versions of these orders are parked."""
+
+
+class Pacer(Protocol):
+    """Decides how long to wait before a failed step is tried again."""
+
+    async def pause(self, reason: str) -> None:
+        """Waits, longer each time until `resume`; the reason is shown to operators."""
+
+    def resume(self) -> None:
+        """The step succeeded."""
+
+
+class ProjectionObserver(Protocol):
+    """Counts what happens."""
+
+    def applied(self, event: ProjectedEvent) -> None:
+        """An event is in."""
+
+    def parked(self, reason: Unprojectable) -> None:
+        """An event is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedBarrier:
+    """A barrier that was delivered, with its number in the stream and when the stream got it (microseconds)."""
+
+    sequence: int
+    stored_at: int
+    barrier: Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A delivery with the event it holds."""
+
+    delivery: Delivery
+    event: ProjectedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class _Hopeless:
+    """A delivery whose event can never be applied as it is."""
+
+    delivery: Delivery
+    error: ProjectionError
+
+
+class EventProjector:
+    """The use case. `now` gives microseconds since 1970."""
+
+    def __init__(
+        self,
+        store: ProjectionWriter,
+        announcer: Announcer,
+        pacer: Pacer,
+        observer: ProjectionObserver,
+        *,
+        stream: str,
+        now: Callable[[], int],
+    ) -> None:
+        self._store, self._announcer, self._pacer, self._observer = store, announcer, pacer, observer
+        self._stream, self._now = stream, now
+
+    async def project(self, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
+        """Returns when every delivery is acknowledged, with the barriers among them.
+
+        Raises ReadStoreNotReady when the store's set-up is missing; nothing unfinished is acknowledged then.
+        """
+        tasks, hopeless, barriers = _sorted(deliveries)
+        await self._park(hopeless)
+        while tasks:
+            tasks = await self._round(tasks)
+        for _, delivery in barriers:
+            await delivery.ack()
+        return [reached for reached, _ in barriers]
+
+    async def _round(self, tasks: list[_Task]) -> list[_Task]:
+        """One attempt at all of them; returns those that are still to do."""
+        try:
+            outcomes = await self._store.apply([task.event for task in tasks])
+        except DependencyDown as down:
+            await self._pacer.pause(str(down))
+            return tasks
+        done, refused, deferred, cause = _settled(tasks, outcomes)
+        # Readers may ask as soon as they are told, and nothing is lost if we end between the two.
+        await self._announcer.applied([(task.event.order_id, task.event.version) for task in done])
+        for task in done:
+            await task.delivery.ack()
+            self._observer.applied(task.event)
+        await self._park(refused)
+        if deferred:
+            await self._pacer.pause(cause)
+        else:
+            self._pacer.resume()
+        return deferred
+
+    async def _park(self, hopeless: Sequence[_Hopeless]) -> None:
+        for one in hopeless:
+            parked = _parked_event(one, self._stream, self._now())
+            while True:
+                try:
+                    await self._store.park(parked)
+                    break
+                except DependencyDown as down:
+                    await self._pacer.pause(str(down))
+            self._pacer.resume()
+            if parked.order_id is not None:
+                await self._announcer.parked([(parked.order_id, parked.version)])
+            await one.delivery.ack()
+            self._observer.parked(parked.reason)
+
+
+def _sorted(
+    deliveries: Sequence[Delivery],
+) -> tuple[list[_Task], list[_Hopeless], list[tuple[ReachedBarrier, Delivery]]]:
+    """What each delivery asks for: to be applied, to be parked, or to be noted as a barrier."""
+    tasks: list[_Task] = []
+    hopeless: list[_Hopeless] = []
+    barriers: list[tuple[ReachedBarrier, Delivery]] = []
+    for delivery in deliveries:
+        try:
+            if is_barrier(delivery.headers):
+                barrier = read_barrier(delivery.headers)
+                barriers.append((ReachedBarrier(delivery.sequence, delivery.stored_at, barrier), delivery))
+            else:
+                tasks.append(_Task(delivery, project(read_event(delivery.headers, delivery.body))))
+        except ProjectionError as error:
+            hopeless.append(_Hopeless(delivery, error))
+    return tasks, hopeless, barriers
+
+
+def _settled(
+    tasks: Sequence[_Task], outcomes: Sequence[Outcome]
+) -> tuple[list[_Task], list[_Hopeless], list[_Task], str]:
+    """Tasks that are done, that can never be done, and that must be tried again, with the first cause of the latter."""
+    done: list[_Task] = []
+    refused: list[_Hopeless] = []
+    deferred: list[_Task] = []
+    cause = ""
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        match outcome:
+            case Applied():
+                done.append(task)
+            case Refused(reason, detail):
+                refused.append(_Hopeless(task.delivery, ProjectionError(reason, detail)))
+            case Deferred(why):
+                deferred.append(task)
+                cause = cause or why
+    return done, refused, deferred, cause
+
+
+def _parked_event(hopeless: _Hopeless, stream: str, now: int) -> ParkedEvent:
+    headers = hopeless.delivery.headers
+    order_id, version = addressee(headers) or (None, 0)
+    return ParkedEvent(
+        order_id=order_id,
+        version=version,
+        event_id=headers.get("ce-id", ""),
+        event_type=headers.get("ce-type", ""),
+        stream=stream,
+        sequence=hopeless.delivery.sequence,
+        stored_at=hopeless.delivery.stored_at,
+        parked_at=now,
+        reason=hopeless.error.reason,
+        detail=hopeless.error.detail,
+    )

@@ -1,0 +1,293 @@
+"""The composition root: settings → storage → application → handlers. Only this module knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import structlog
+from nats.aio.client import Client
+
+from query_service.application.await_versions import VersionWaiter
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.freshness import FreshnessView
+from query_service.application.get_order import GetOrder
+from query_service.application.notice_board import NoticeBoard
+from query_service.application.project_events import EventProjector
+from query_service.application.read_store import (
+    OrderReader,
+    ProjectionWriter,
+    ReadStore,
+    StoreIdentity,
+)
+from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
+from query_service.handlers.nats_connection import NATS_ERRORS, connect_nats, problem_of
+from query_service.handlers.notices import NoticeListener, NoticeSender
+from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
+from query_service.handlers.order_queries import SERVICE, OrderQueries
+from query_service.handlers.pacer import BackoffPacer
+from query_service.handlers.projection_observer import MeteredProjection
+from query_service.handlers.service_methods import service_methods
+from query_service.handlers.status import OutOfTime, Overloaded, status_of
+from query_service.handlers.store_watch import StoreWatch
+from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
+from query_service.metrics import ProjectMetrics, ServeMetrics
+from query_service.storage import open_read_store
+from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
+from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.probes import ProbeServer
+from service_runtime.process import StartupRefused, first_of
+
+_log = structlog.get_logger(__name__)
+SERVICES = (SERVICE.full_name,)
+#: How long `migrate` waits for NATS.
+CONNECT_SECONDS = 10.0
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
+    """Answers questions until `stop` is set. Starts, and says that it cannot serve, also while its store is away."""
+    store = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
+    reader: OrderReader = store
+    metrics, board, view = ServeMetrics(), NoticeBoard(), FreshnessView()
+    server = _grpc_server(settings, metrics)
+    watch = StoreWatch(reader, view, server.set_serving)
+    _watch_serving(metrics, view, watch, board)
+    waiter = VersionWaiter(board, view, time.monotonic, metrics)
+    get_order = GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds)
+    queries = OrderQueries(get_order, dependency=reader.dependency, now=now)
+    server.server.add_generic_rpc_handlers((service_methods(SERVICE, queries.questions(), metrics.call),))
+    background = [watch.run(), _listen(settings, NoticeListener(board, view, settings.stream))]
+    if settings.read_store == "memory":
+        background.append(_project_here(settings, store))
+    async with _probes(settings, SERVE_PROBES, watch.reason, metrics.registry) as probes_address:
+        try:
+            address = await server.start()
+            _log.info("listening", address=address, probes=probes_address)
+            async with _running(*background) as tasks:
+                await first_of(stop, *tasks)
+                _log.info("stopping")
+                await server.stop()
+        finally:
+            await store.close()
+    _log.info("stopped")
+
+
+async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
+    """Projects events until `stop` is set. Waits for what is away, refuses what is not set up."""
+    if settings.read_store == "memory":
+        raise StartupRefused("QUERY_READ_STORE=memory is projected by `serve` itself: nobody else could read it")
+    writer: ProjectionWriter = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
+    metrics = ProjectMetrics()
+    pacer = BackoffPacer("projection")
+    metrics.watch(
+        "projector_paused", "1 while projecting waits for something.", lambda: float(pacer.reason is not None)
+    )
+    consumer: list[OrderEventConsumer] = []
+
+    def reason() -> str | None:
+        if pacer.reason is not None:
+            return f"paused: {pacer.reason}"
+        return consumer[0].pull.problem if consumer else "starting"
+
+    async with _probes(settings, PROJECT_PROBES, reason, metrics.registry) as probes_address:
+        _log.info("listening", probes=probes_address)
+        try:
+            async with _running(_projecting(settings, writer, pacer, metrics, consumer)) as [task]:
+                await first_of(stop, task)
+                _log.info("stopping")
+        finally:
+            await writer.close()
+    _log.info("stopped")
+
+
+async def migrate(settings: QuerySettings) -> str:
+    """Creates what is missing in the read store and on the stream; returns what is there now, in words."""
+    if settings.read_store == "memory":
+        return "the memory read store needs no set-up"
+    store: ReadStore = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
+    try:
+        identity = await store.prepare()
+        known = await store.freshness()
+        async with _nats(settings, "tandem query migrate", within=CONNECT_SECONDS) as client:
+            consumer = await ensure_consumer(client, _plan(settings), identity, known)
+    except DependencyDown as down:
+        raise StartupRefused(f"{down}; check QUERY_ELASTICSEARCH_URL") from None
+    except ReadStoreNotReady as not_ready:
+        raise StartupRefused(str(not_ready)) from None
+    except NATS_ERRORS as error:
+        raise StartupRefused(f"nats: {problem_of(error)}; check QUERY_NATS_URL") from None
+    finally:
+        await store.close()
+    return f"the read model {identity.read_model} is set up, generation {identity.generation}; {consumer}"
+
+
+async def _projecting(
+    settings: QuerySettings,
+    writer: ProjectionWriter,
+    pacer: BackoffPacer,
+    metrics: ProjectMetrics,
+    started: list[OrderEventConsumer],
+) -> None:
+    """Projects until cancelled."""
+    try:
+        identity = await _identity(writer, pacer)
+        async with _nats(settings, "tandem query project") as client:
+            await _checked(client, _plan(settings), identity, pacer)
+            consumer = _consumer(settings, client, _plan(settings), writer, pacer, metrics, identity)
+            started.append(consumer)
+            _log.info("projecting", stream=settings.stream, consumer=settings.consumer, generation=identity.generation)
+            await consumer.run()
+    except ReadStoreNotReady as not_ready:
+        raise StartupRefused(str(not_ready)) from None
+
+
+async def _project_here(settings: QuerySettings, store: ReadStore) -> None:
+    """Projects the whole stream into a store of this process, with a consumer that goes with it."""
+    metrics, pacer = ProjectMetrics(), BackoffPacer("projection")
+    identity = await store.identity()
+    plan = _plan(settings, name=f"memory-{identity.read_model}", durable=False)
+    async with _nats(settings, "tandem query memory") as client:
+        await ensure_consumer(client, plan, identity, None)
+        await _consumer(settings, client, plan, store, pacer, metrics, identity).run()
+
+
+def _consumer(
+    settings: QuerySettings,
+    client: Client,
+    plan: ConsumerPlan,
+    writer: ProjectionWriter,
+    pacer: BackoffPacer,
+    metrics: ProjectMetrics,
+    identity: StoreIdentity,
+) -> OrderEventConsumer:
+    notices = NoticeSender(client, settings.stream)
+    projector = EventProjector(writer, notices, pacer, MeteredProjection(metrics, now), stream=plan.stream, now=now)
+    limits = BulkLimits(
+        settings.bulk_events, settings.bulk_bytes, settings.bulk_linger_ms / 1000, settings.bulk_concurrency
+    )
+    return OrderEventConsumer(
+        client,
+        plan,
+        projector,
+        writer,
+        notices,
+        limits,
+        identity=identity,
+        on_claim=lambda freshness: metrics.as_of(freshness.as_of / 1e6),
+        on_state=lambda state: metrics.pending(state.pending),
+        on_batch=metrics.batch,
+    )
+
+
+async def _identity(writer: ProjectionWriter, pacer: BackoffPacer) -> StoreIdentity:
+    while True:
+        try:
+            identity = await writer.identity()
+        except DependencyDown as down:
+            await pacer.pause(str(down))
+        else:
+            pacer.resume()
+            return identity
+
+
+async def _checked(client: Client, plan: ConsumerPlan, identity: StoreIdentity, pacer: BackoffPacer) -> None:
+    while True:
+        try:
+            await check_consumer(client, plan, identity)
+        except NATS_ERRORS as error:
+            await pacer.pause(f"nats: {problem_of(error)}")
+        else:
+            pacer.resume()
+            return
+
+
+async def _listen(settings: QuerySettings, listener: NoticeListener) -> None:
+    """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
+    async with _nats(settings, "tandem query serve") as client:
+        await listener.listen(client)
+        await asyncio.Event().wait()
+
+
+def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:
+    return ConsumerPlan(
+        stream=settings.stream,
+        name=name or settings.consumer,
+        ack_wait=settings.ack_wait_seconds,
+        max_ack_pending=settings.max_ack_pending,
+        durable=durable,
+    )
+
+
+def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
+    limit = ConcurrencyLimit(SERVICES, settings.max_concurrent_rpcs, status_of(Overloaded()))
+    metrics.watch("query_running_calls", "Calls that run now.", lambda: limit.running)
+    return GrpcServer(
+        settings.listen,
+        GrpcLimits(
+            max_concurrent_rpcs=settings.max_concurrent_rpcs,
+            max_message_bytes=settings.max_message_bytes,
+            shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        ),
+        services=SERVICES,
+        interceptors=[limit, DeadlineCap(SERVICES, settings.deadline_cap_seconds, status_of(OutOfTime()))],
+        reflect=settings.reflection,
+        setting="QUERY_LISTEN",
+    )
+
+
+def _watch_serving(metrics: ServeMetrics, view: FreshnessView, watch: StoreWatch, board: NoticeBoard) -> None:
+    metrics.watch("query_waiting_reads", "Answers that wait for a version.", lambda: len(board))
+    metrics.watch("query_store_available", "1 while the read store answers.", lambda: float(watch.reason() is None))
+    metrics.watch(
+        "query_staleness_seconds",
+        "Now minus the time before which everything committed is readable; NaN before the first barrier.",
+        lambda: float("nan") if view.latest is None else max(0.0, (now() - view.latest.as_of) / 1e6),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[Client]:
+    async with asyncio.timeout(within):
+        client = await connect_nats(settings.nats_url.get_secret_value(), name)
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(*NATS_ERRORS):
+            await client.flush(2)
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def _probes(settings: QuerySettings, default: str, ready: Any, registry: Any) -> AsyncIterator[str]:
+    probes = ProbeServer(
+        settings.probes_listen or default,
+        live=lambda: None,
+        ready=ready,
+        registry=registry,
+        setting="QUERY_PROBES_LISTEN",
+    )
+    address = await probes.start()
+    try:
+        yield address
+    finally:
+        await probes.stop()
+
+
+@contextlib.asynccontextmanager
+async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Background tasks that end with the block; what ended them before is for the block to notice."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

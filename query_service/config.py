@@ -1,0 +1,88 @@
+"""The query service's settings, all from the environment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from service_runtime.config import ListenAddress, ServiceSettings
+
+SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
+
+
+def _http_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("http", "https"):
+        raise ValueError("must be a URL such as http://127.0.0.1:9200")
+    return value
+
+
+def _nats_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("nats", "tls", "ws", "wss"):
+        raise ValueError("must be a URL such as nats://127.0.0.1:4222")
+    return value
+
+
+class QuerySettings(ServiceSettings):
+    """`QUERY_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="QUERY_")
+
+    read_store: Literal["physical", "memory"] = Field(
+        "physical",
+        description="Where the read model is kept: physical (Elasticsearch), or memory (of one process, for trying)",
+    )
+    elasticsearch_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
+        SecretStr("http://127.0.0.1:9200"), description="Elasticsearch of the physical read store"
+    )
+    index_prefix: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9_.-]{0,63})?$",
+        description="Put before the names of all indices: keeps installations apart that share an Elasticsearch",
+    )
+    nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
+        SecretStr("nats://127.0.0.1:4222"), description="NATS with the stream of events"
+    )
+    stream: str = Field("ORDERS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The stream of events")
+    consumer: str = Field(
+        "orders-projector", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The durable consumer all projectors share"
+    )
+    listen: ListenAddress = Field("127.0.0.1:50052", description="Where gRPC is served")
+    probes_listen: ListenAddress | None = Field(
+        None,
+        description=f"Where /livez, /readyz and /metrics are served; {SERVE_PROBES} for serve and {PROJECT_PROBES} for"
+        " project when not set",
+    )
+    max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
+    max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
+    deadline_cap_seconds: float = Field(30.0, gt=0, description="Longest time any call may take")
+    shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")
+    reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
+    read_timeout_seconds: float = Field(
+        2.0, gt=0, description="Longest time one request of serve to the store may take"
+    )
+    write_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest time one request of project to the store may take"
+    )
+    finality_margin_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="An answer for a read_time is final when the read model is this much past it: longer than any"
+        " transaction of the write side",
+    )
+    bulk_events: int = Field(500, ge=1, le=5000, description="Most events projected at once")
+    bulk_bytes: int = Field(8_388_608, ge=1024, description="Most bytes of events projected at once")
+    bulk_linger_ms: float = Field(1.0, ge=0, le=1000, description="How long a batch that is not full waits for more")
+    bulk_concurrency: int = Field(2, ge=1, le=16, description="Batches in flight per projector")
+    max_projectors: int = Field(10, ge=1, description="Projectors that may run at once; sizes the shared consumer")
+    ack_wait_seconds: float = Field(
+        5.0, ge=1, description="After this much silence of a projector its unfinished events go to another one"
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def max_ack_pending(self) -> int:
+        """Events that all projectors together may have in hand."""
+        return max(2, self.bulk_concurrency) * self.bulk_events * self.max_projectors

@@ -1,0 +1,1 @@
+"""The service's edges: gRPC calls in, messages of the stream in, notices in and out."""

@@ -1,0 +1,148 @@
+"""The projector's edge to the stream: batches of deliveries go to the use case, barriers become claims of freshness."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from nats.aio.client import Client
+
+from query_service.application.claim_freshness import BarrierLedger, events_lost
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.project_events import EventProjector, ReachedBarrier
+from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
+from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.notices import NoticeSender
+from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
+from query_service.handlers.stream_pull import StreamDelivery, StreamPull
+
+_log = structlog.get_logger(__name__)
+#: How often the ack floor is asked for while barriers wait for it, and how often the stream is looked at otherwise.
+FLOOR_SECONDS, LOOK_SECONDS = 0.02, 5.0
+_SLOWEST_FLOOR_SECONDS = 0.5
+#: How long a stop waits for what is being written.
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BulkLimits:
+    """How much is written at once. `linger` in seconds: how long a batch that is not full waits for more."""
+
+    events: int
+    bytes: int
+    linger: float
+    concurrency: int
+
+
+class OrderEventConsumer:
+    """One projector at work. `on_claim` and `on_state` let metrics see what it learns."""
+
+    def __init__(
+        self,
+        client: Client,
+        plan: ConsumerPlan,
+        projector: EventProjector,
+        store: ProjectionWriter,
+        notices: NoticeSender,
+        limits: BulkLimits,
+        *,
+        identity: StoreIdentity,
+        on_claim: Callable[[Freshness], None] = lambda freshness: None,
+        on_state: Callable[[ConsumerState], None] = lambda state: None,
+        on_batch: Callable[[int, float], None] = lambda events, seconds: None,
+    ) -> None:
+        self._client, self._plan, self._projector, self._store = client, plan, projector, store
+        self._notices, self._limits, self._identity = notices, limits, identity
+        self._on_claim, self._on_state, self._on_batch = on_claim, on_state, on_batch
+        self.pull = StreamPull(client, plan, capacity=limits.events * limits.concurrency)
+        self._ledger = BarrierLedger()
+        self._barrier_came = asyncio.Event()
+
+    async def run(self) -> None:
+        """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.pull.run())
+                tasks.create_task(self._claim())
+                for _ in range(self._limits.concurrency):
+                    tasks.create_task(self._work())
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # the first failure ended the others
+
+    async def _work(self) -> None:
+        while True:
+            batch = await self.pull.batch(self._limits.events, self._limits.bytes, self._limits.linger)
+            work = asyncio.ensure_future(self._project(batch))
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # A stop: what is being written is finished and acknowledged, if the store lets it.
+                await asyncio.wait({work}, timeout=STOP_SECONDS)
+                work.cancel()
+                raise
+
+    async def _project(self, batch: Sequence[StreamDelivery]) -> None:
+        started = time.perf_counter()
+        for reached in await self._projector.project(batch):
+            self._ledger.add(reached)
+        self._on_batch(len(batch), time.perf_counter() - started)
+        if self._ledger.waiting:
+            self._barrier_came.set()
+
+    async def _claim(self) -> None:
+        """Asks for the ack floor while barriers wait for it, and says how fresh the read model is."""
+        pause = FLOOR_SECONDS
+        while True:
+            if not self._ledger.waiting:
+                self._barrier_came.clear()
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._barrier_came.wait()
+                except TimeoutError:
+                    pass
+            claimed = await self._look()
+            # Acks are on their way to the server, or others are still at work: ask again soon, but not ever faster.
+            pause = FLOOR_SECONDS if claimed else min(_SLOWEST_FLOOR_SECONDS, pause * 2)
+            await asyncio.sleep(pause)
+
+    async def _look(self) -> bool:
+        try:
+            state = await consumer_state(self._client, self._plan)
+        except NATS_ERRORS:
+            return False
+        if state is None:
+            return False
+        self._on_state(state)
+        if state.read_model != self._identity.read_model:
+            raise ReadStoreNotReady(foreign_consumer(self._plan))
+        lost = events_lost(state.first_sequence, state.ack_floor)
+        if lost:
+            raise ReadStoreNotReady(
+                f"{lost} messages left the stream {self._plan.stream} before they were projected:"
+                " the read model must be rebuilt from the write side"
+            )
+        reached = self._ledger.claim(state.ack_floor, state.stream_created_at)
+        if reached is None:
+            return False
+        await self._record(reached, state)
+        return True
+
+    async def _record(self, reached: ReachedBarrier, state: ConsumerState) -> None:
+        assert reached.barrier.time is not None
+        freshness = Freshness(
+            as_of=reached.barrier.time,
+            source_epoch=reached.barrier.source_epoch,
+            generation=self._identity.generation,
+            stream_created_at=state.stream_created_at,
+            sequence=state.ack_floor,
+        )
+        try:
+            await self._store.record_freshness(freshness)
+        except DependencyDown as down:
+            _log.debug("freshness not recorded", reason=str(down))  # the next barrier says more
+            return
+        await self._notices.as_of(freshness)
+        self._on_claim(freshness)

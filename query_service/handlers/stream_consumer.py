@@ -1,0 +1,172 @@
+"""The durable consumer all projectors share: how it must be set up, and what it says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
+from nats.js.errors import NotFoundError
+
+from query_service.application.read_store import Freshness, StoreIdentity
+from service_runtime.process import StartupRefused
+
+#: The consumer's metadata names the read model it feeds, so that it is never taken to have fed another.
+READ_MODEL = "tandem-read-model"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPlan:
+    """The consumer as it must be. `ack_wait` in seconds; `durable` False makes one that lives as long as its user."""
+
+    stream: str
+    name: str
+    ack_wait: float
+    max_ack_pending: int
+    durable: bool = True
+
+    def configuration(self, read_model: str) -> ConsumerConfig:
+        """Everything is delivered, again and again until it is acknowledged."""
+        return ConsumerConfig(
+            name=self.name,
+            durable_name=self.name if self.durable else None,
+            inactive_threshold=None if self.durable else 60.0,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self.ack_wait,
+            max_deliver=-1,
+            max_ack_pending=self.max_ack_pending,
+            metadata={READ_MODEL: read_model},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """What consumer and stream say of themselves. Times are microseconds since 1970."""
+
+    ack_floor: int
+    pending: int
+    first_sequence: int
+    stream_created_at: int
+    #: The read model that the consumer feeds; "" when it was made by somebody else.
+    read_model: str
+
+
+async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity, known: Freshness | None) -> str:
+    """Creates the consumer, or brings it to the plan; returns what was done, in words. Safe to repeat.
+
+    Raises StartupRefused when the stream is missing, or no longer has all that this read model lacks.
+    """
+    stream = await _stream(client, plan.stream)
+    found = await _consumer(client, plan)
+    if found is not None and _fed_by(found) == identity.read_model:
+        await client.jetstream().add_consumer(plan.stream, plan.configuration(identity.read_model))
+        return f"the consumer {plan.name} of the stream {plan.stream} is there"
+    first = first_sequence(stream)
+    covered = known.sequence if known is not None and known.stream_created_at == microseconds_of(stream.created) else 0
+    if first > covered + 1:
+        raise StartupRefused(
+            f"messages {covered + 1} to {first - 1} have left the stream {plan.stream} and are not in this read model:"
+            " it must be rebuilt from the write side"
+        )
+    if found is not None:
+        await client.jetstream().delete_consumer(plan.stream, plan.name)
+    await client.jetstream().add_consumer(plan.stream, plan.configuration(identity.read_model))
+    replaced = ", in place of one that fed another read model" if found is not None else ""
+    return f"created the consumer {plan.name} of the stream {plan.stream}{replaced}"
+
+
+async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity) -> None:
+    """Raises StartupRefused unless the consumer is there, feeds this read model, and delivers until acknowledged."""
+    await _stream(client, plan.stream)
+    found = await _consumer(client, plan)
+    if found is None:
+        raise StartupRefused(missing_consumer(plan))
+    wanted = plan.configuration(identity.read_model)
+    config = found.config
+    if _fed_by(found) != identity.read_model:
+        raise StartupRefused(foreign_consumer(plan))
+    wrong = [
+        f"{name} is {found_value} and must be {wanted_value}"
+        for name, found_value, wanted_value in (
+            ("ack_policy", config.ack_policy, wanted.ack_policy),
+            ("max_deliver", config.max_deliver, wanted.max_deliver),
+            ("deliver_policy", config.deliver_policy, wanted.deliver_policy),
+            ("filter_subject", config.filter_subject, None),
+            ("filter_subjects", config.filter_subjects, None),
+            ("backoff", config.backoff, None),
+        )
+        if (found_value or None) != (wanted_value or None)
+    ]
+    if (config.max_ack_pending or 0) < plan.max_ack_pending:
+        wrong.append(f"max_ack_pending is {config.max_ack_pending} and must be at least {plan.max_ack_pending}")
+    if wrong:
+        raise StartupRefused(
+            f"the consumer {plan.name} is not set up as it must be ({'; '.join(wrong)});"
+            " run `python -m query_service migrate`"
+        )
+
+
+async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | None:
+    """The present state; None when stream or consumer does not exist. The stream is asked first, so that its first
+    message is never later than the ack floor tells."""
+    try:
+        stream = await client.jetstream().stream_info(plan.stream)
+        info = await client.jetstream().consumer_info(plan.stream, plan.name)
+    except NotFoundError:
+        return None
+    return ConsumerState(
+        ack_floor=info.ack_floor.stream_seq if info.ack_floor is not None else 0,
+        pending=(info.num_pending or 0) + (info.num_ack_pending or 0),
+        first_sequence=first_sequence(stream),
+        stream_created_at=microseconds_of(stream.created),
+        read_model=_fed_by(info),
+    )
+
+
+def missing_consumer(plan: ConsumerPlan) -> str:
+    """What to say when the consumer is not there."""
+    return (
+        f"the stream {plan.stream} has no consumer {plan.name} (or is gone itself);"
+        " run `python -m query_service migrate`"
+    )
+
+
+def foreign_consumer(plan: ConsumerPlan) -> str:
+    """What to say when the consumer is not this read model's."""
+    return (
+        f"the consumer {plan.name} of the stream {plan.stream} feeds another read model than the one in the read store,"
+        " which would lack what it has acknowledged; run `python -m query_service migrate` to project the stream anew"
+    )
+
+
+def first_sequence(stream: StreamInfo) -> int:
+    """The number of the first message the stream has, or would have."""
+    return stream.state.first_seq if stream.state.messages else stream.state.last_seq + 1
+
+
+def microseconds_of(moment: datetime | None) -> int:
+    """Microseconds since 1970; 0 for no time."""
+    return 0 if moment is None else int(moment.timestamp() * 1_000_000)
+
+
+def _fed_by(info: ConsumerInfo) -> str:
+    return (info.config.metadata or {}).get(READ_MODEL, "")
+
+
+async def _stream(client: Client, name: str) -> StreamInfo:
+    try:
+        return await client.jetstream().stream_info(name)
+    except NotFoundError:
+        raise StartupRefused(
+            f"the stream {name} does not exist; start the relay, which creates it, or set QUERY_STREAM"
+        ) from None
+
+
+async def _consumer(client: Client, plan: ConsumerPlan) -> ConsumerInfo | None:
+    try:
+        info: ConsumerInfo = await client.jetstream().consumer_info(plan.stream, plan.name)
+    except NotFoundError:
+        return None
+    return info

@@ -1,0 +1,176 @@
+"""Pulls messages of the shared consumer and keeps them ours while we work on them.
+
+One pull request is open at a time and ends soon: a request that was lost with a server's restart costs at most its
+short life. What we hold is bounded, so a projector that cannot write stops taking. Messages we hold for long are kept
+from others by saying that work goes on; when this process dies or stands still, silence gives them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Mapping
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer
+
+_log = structlog.get_logger(__name__)
+PULL_SECONDS = 2.0
+#: After this much more silence a pull request counts as lost.
+GRACE_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+#: Bytes asked for at once.
+PULL_BYTES = 32 * 1024 * 1024
+_NO_RESPONDERS, _CONFLICT, _HEARTBEAT = "503", "409", "100"
+
+
+class StreamDelivery:
+    """A message in our hands."""
+
+    __slots__ = ("_message", "_pull", "sequence", "stored_at")
+
+    def __init__(self, message: Msg, pull: StreamPull) -> None:
+        self._message, self._pull = message, pull
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
+        # the stream perhaps domain and account, behind the last perhaps a random token.
+        tokens = message.reply.split(".")
+        first = 2 if len(tokens) == 9 else 4
+        self.sequence = int(tokens[first + 3])
+        self.stored_at = int(tokens[first + 5]) // 1000
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See Delivery."""
+        return self._message.headers or {}
+
+    @property
+    def body(self) -> bytes:
+        """See Delivery."""
+        return self._message.data
+
+    async def ack(self) -> None:
+        """See Delivery."""
+        await self._pull.answer(self._message, b"+ACK", done=True)
+
+
+class StreamPull:
+    """The messages of one projector. `capacity`: most messages held at once."""
+
+    def __init__(self, client: Client, plan: ConsumerPlan, *, capacity: int) -> None:
+        self._client, self._plan, self._capacity = client, plan, capacity
+        self._held: dict[str, Msg] = {}
+        self._ready: deque[StreamDelivery] = deque()
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._request_over = asyncio.Event()
+        self._expected = 0
+        #: Why nothing comes, None while all goes well.
+        self.problem: str | None = None
+        #: When the server last said anything about our requests (monotonic seconds).
+        self.heard_at = time.monotonic()
+
+    @property
+    def held(self) -> int:
+        """Messages taken and not yet acknowledged."""
+        return len(self._held)
+
+    async def run(self) -> None:
+        """Pulls until cancelled; what nobody has worked on is then given back."""
+        inbox = self._client.new_inbox()
+        subscription = await self._client.subscribe(inbox, cb=self._on_message)
+        keeping = asyncio.create_task(self._keep())
+        try:
+            while True:
+                await self._request(inbox)
+        finally:
+            keeping.cancel()
+            with contextlib.suppress(*NATS_ERRORS):
+                await subscription.unsubscribe()
+                for delivery in self._ready:
+                    await self._client.publish(delivery._message.reply, b"-NAK")  # noqa: SLF001
+                await self._client.flush(2)
+
+    async def batch(self, most: int, most_bytes: int, linger: float) -> list[StreamDelivery]:
+        """Waits for a first message, then `linger` seconds for more; up to so many messages and bytes of bodies."""
+        taken: list[StreamDelivery] = []
+        while not self._ready:
+            self._arrived.clear()
+            await self._arrived.wait()
+            if linger and len(self._ready) < most:
+                await asyncio.sleep(linger)
+        size = 0
+        while self._ready and len(taken) < most and (not taken or size + len(self._ready[0].body) <= most_bytes):
+            taken.append(self._ready.popleft())
+            size += len(taken[-1].body)
+        return taken
+
+    async def answer(self, message: Msg, answer: bytes, *, done: bool) -> None:
+        """Tells the server about a message; when that fails it will be delivered again, which does no harm."""
+        if done and self._held.pop(message.reply, None) is not None:
+            self._room.set()
+        try:
+            await self._client.publish(message.reply, answer)
+        except NATS_ERRORS as error:
+            _log.debug("answer lost", error=problem_of(error))
+
+    async def _request(self, inbox: str) -> None:
+        """One pull request, from asking to its end."""
+        while (room := self._capacity - len(self._held)) <= 0:
+            self._room.clear()
+            await self._room.wait()
+        if not self._client.is_connected:
+            self.problem = "the connection to NATS is lost"
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._request_over.clear()
+        self._expected = room
+        body = {"batch": room, "expires": int(PULL_SECONDS * 1e9), "max_bytes": PULL_BYTES}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._plan.stream}.{self._plan.name}"
+        try:
+            await self._client.publish(subject, json.dumps(body).encode(), reply=inbox)
+            async with asyncio.timeout(PULL_SECONDS + GRACE_SECONDS):
+                await self._request_over.wait()
+        except NATS_ERRORS:  # no answer at all
+            if time.monotonic() - self.heard_at > 2 * (PULL_SECONDS + GRACE_SECONDS):
+                self.problem = "NATS does not answer pull requests"
+            return
+        if self.problem is not None:
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _on_message(self, message: Msg) -> None:
+        self.heard_at = time.monotonic()
+        status = (message.headers or {}).get("Status") if not message.data else None
+        if status is not None and not message.reply.startswith("$JS.ACK."):
+            self._on_status(status, (message.headers or {}).get("Description", ""))
+            return
+        self.problem = None
+        if message.reply not in self._held:
+            self._held[message.reply] = message
+            self._ready.append(StreamDelivery(message, self))
+            self._arrived.set()
+        self._expected -= 1
+        if self._expected <= 0:
+            self._request_over.set()
+
+    def _on_status(self, status: str, description: str) -> None:
+        if status == _HEARTBEAT:
+            return
+        gone = status == _NO_RESPONDERS or (status == _CONFLICT and "Consumer Deleted" in description)
+        problem = missing_consumer(self._plan) if gone else None
+        if problem is not None and self.problem != problem:
+            _log.warning("paused", reason=problem)
+        self.problem = problem
+        self._request_over.set()
+
+    async def _keep(self) -> None:
+        """Says of what we hold that work goes on, well before the server would give it to somebody else."""
+        while True:
+            await asyncio.sleep(self._plan.ack_wait / 3)
+            for message in list(self._held.values()):
+                await self.answer(message, b"+WPI", done=False)

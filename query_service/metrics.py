@@ -1,0 +1,110 @@
+"""What the query service tells about itself. Durations in seconds, never an id in a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+
+class _Watched:
+    """A registry of its own, and gauges that are read when somebody looks."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """A gauge read on demand."""
+        Gauge(name, description, registry=self.registry).set_function(value)
+
+
+class ServeMetrics(_Watched):
+    """The metrics of a serving process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = Counter(
+            "query_calls",
+            "Calls ended, by gRPC status; ABANDONED: the caller left.",
+            ["method", "code"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "query_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=self.registry
+        )
+        self._waits = Histogram(
+            "query_token_wait_seconds",
+            "Time that answers waited for what a token names, by how it ended: applied, stale or behind.",
+            ["outcome"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+
+    def call(self, method: str, code: str, seconds: float) -> None:
+        """A call ended."""
+        self._calls.labels(method, code).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def waited(self, outcome: str, seconds: float) -> None:
+        """A wait for versions ended."""
+        self._waits.labels(outcome).observe(seconds)
+
+
+class ProjectMetrics(_Watched):
+    """The metrics of a projector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._applied = Counter(
+            "projector_applied_events", "Events that are in.", ["event_type"], registry=self.registry
+        )
+        self._parked = Counter("projector_parked_events", "Events parked.", ["reason"], registry=self.registry)
+        self._lag = Histogram(
+            "projector_recorded_to_applied_seconds",
+            "Time from an event's record in the database to its documents being in.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self._batch_events = Histogram(
+            "projector_batch_events",
+            "Messages per batch.",
+            buckets=(1, 3, 10, 30, 100, 300, 1000),
+            registry=self.registry,
+        )
+        self._batch_seconds = Histogram(
+            "projector_batch_seconds",
+            "Time per batch, waiting for the store included.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self._pending = Gauge(
+            "projector_pending_events", "Messages of the stream not yet acknowledged.", registry=self.registry
+        )
+        self._as_of = Gauge(
+            "projector_as_of_seconds", "Everything committed before this time is applied.", registry=self.registry
+        )
+
+    def applied(self, event_type: str, lag_seconds: float) -> None:
+        """An event is in."""
+        self._applied.labels(event_type).inc()
+        self._lag.observe(max(0.0, lag_seconds))
+
+    def parked(self, reason: str) -> None:
+        """An event is parked."""
+        self._parked.labels(reason).inc()
+
+    def batch(self, messages: int, seconds: float) -> None:
+        """A batch is done."""
+        self._batch_events.observe(messages)
+        self._batch_seconds.observe(seconds)
+
+    def pending(self, messages: int) -> None:
+        """So many messages are still to be projected, by all projectors together."""
+        self._pending.set(messages)
+
+    def as_of(self, seconds: float) -> None:
+        """A claim of freshness, seconds since 1970."""
+        self._as_of.set(seconds)

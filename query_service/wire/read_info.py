@@ -1,0 +1,34 @@
+"""How fresh an answer is, as the contract says it."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from tandem.orders.v1 import order_query_service_pb2 as contract
+
+from query_service.application.freshness import AnswerInfo
+from query_service.wire.order_message import time_message
+
+_MICROSECONDS = 1_000_000
+
+
+def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
+    """The message; `now` in microseconds since 1970. Before the first barrier it has no `as_of` and no staleness."""
+    return contract.ReadInfo(
+        as_of=time_message(info.as_of),
+        staleness=None if info.as_of is None else duration_message(max(0, now - info.as_of)),
+        generation=info.generation,
+        stale=info.stale,
+        parked=info.parked,
+    )
+
+
+def duration_message(microseconds: int) -> Duration:
+    """A non-negative number of microseconds as a Duration."""
+    seconds, rest = divmod(microseconds, _MICROSECONDS)
+    return Duration(seconds=seconds, nanos=rest * 1000)
+
+
+def microseconds_of(timestamp: Timestamp) -> int:
+    """A Timestamp in microseconds since 1970, finer digits cut."""
+    return timestamp.seconds * _MICROSECONDS + timestamp.nanos // 1000
