@@ -1,0 +1,45 @@
+"""The two small tables the relay keeps beside the outbox, made by it where nobody else has made them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from relay.errors import Refused
+from relay.outbox_table import TableName
+
+STATE_TABLE = "relay_state"
+PARKED_TABLE = "outbox_parked"
+
+_COLUMNS = {
+    STATE_TABLE: (
+        "stream text PRIMARY KEY, stream_created_at timestamptz, publish_epoch bigint, last_sequence bigint,"
+        " cursor text, updated_at timestamptz"
+    ),
+    PARKED_TABLE: (
+        "position bigint PRIMARY KEY, aggregate_type text, aggregate_id text, aggregate_version bigint, reason text,"
+        " parked_at timestamptz"
+    ),
+}
+
+
+async def ensure_tables(connection: psycopg.AsyncConnection[Any], outbox: TableName) -> None:
+    """Creates what is missing in the outbox's schema; Refused, with the DDL, when we may not."""
+    for table, columns in _COLUMNS.items():
+        name = outbox.beside(table)
+        found = await (
+            await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name.quoted.replace("%%", "%")])
+        ).fetchone()
+        if found is not None and found[0]:
+            continue
+        statement = f"CREATE TABLE IF NOT EXISTS {name.quoted} ({columns})"
+        try:
+            await connection.execute(statement, prepare=False)
+        except psycopg.errors.InsufficientPrivilege:
+            raise Refused(
+                f"table {name} does not exist and the relay's role may not create it: {statement}; and let the role"
+                " select, insert and update there"
+            ) from None
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+            continue  # a second relay was faster

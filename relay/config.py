@@ -1,0 +1,127 @@
+"""Settings of the relay: environment variables that begin with `RELAY_`."""
+
+from __future__ import annotations
+
+import string
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from relay.outbox_columns import OPTIONAL_ROLES, ROLES, ColumnNames
+from relay.subject import TEMPLATE_FIELDS, SubjectTemplate
+from service_runtime.config import ListenAddress, ServiceSettings
+
+DAY_SECONDS = 86_400
+
+
+class RelaySettings(ServiceSettings):
+    """One relay: one outbox table, one stream."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: str = Field(description="the database with the outbox, reached over TCP: postgresql://…")
+    nats_url: str = Field(description="NATS servers, separated by commas: nats://… or tls://…")
+    nats_credentials_file: str = Field("", description="NATS credentials (.creds) file, if the server wants one")
+    nats_ca_file: str = Field("", description="certificate authority of the NATS server")
+    nats_certificate_file: str = Field("", description="client certificate for NATS")
+    nats_key_file: str = Field("", description="key of the client certificate for NATS")
+
+    stream: str = Field("ORDERS", description="name of the JetStream stream; this relay is its only publisher")
+    create_stream: bool = Field(True, description="create the stream when it is missing")
+    stream_max_age_seconds: int = Field(7 * DAY_SECONDS, ge=60, description="how long a created stream keeps messages")
+    stream_max_bytes: int = Field(8 << 30, ge=1 << 20, description="how large a created stream may become")
+    subject_template: str = Field(
+        "orders.v1.{partition}.{event_type}",
+        description="subject of an event; fields: " + ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS),
+    )
+    barrier_subject: str = Field("orders.v1.barrier", description="subject of barrier messages")
+    event_source: str = Field(
+        "/tandem/{source_epoch}/outbox", description="CloudEvents source; {source_epoch} is filled in"
+    )
+
+    table: str = Field("outbox", description="the outbox table, `name` or `schema.name`")
+    source_table: str = Field("source", description="table that says which cluster the events are of, if it exists")
+    partitions: int = Field(64, ge=1, le=65_536, description="how many partitions, when the table has no such column")
+    column_position: str = Field("position", description="column: bigint, drawn while the aggregate is locked")
+    column_transaction_id: str = Field(
+        "transaction_id", description="column: xid8 not null default pg_current_xact_id()"
+    )
+    column_event_id: str = Field("event_id", description="column: unique id of the event")
+    column_aggregate_type: str = Field("aggregate_type", description="column: kind of aggregate")
+    column_aggregate_id: str = Field("aggregate_id", description="column: the aggregate whose order is kept")
+    column_event_type: str = Field("event_type", description="column: type of the event")
+    column_payload: str = Field("payload", description="column: json, jsonb, text or bytea; published as stored")
+    column_recorded_at: str = Field(
+        "recorded_at", description="column: timestamptz, database clock; lag counts from it"
+    )
+    column_aggregate_version: str | None = Field(None, description="column (if it exists): version of the aggregate")
+    column_partition: str | None = Field(None, description="column (if it exists): number for the subject")
+    column_headers: str | None = Field(None, description="column (if it exists): JSON object sent as Tandem-Headers")
+    column_hash: str | None = Field(None, description="column (if it exists): bytea sent as Tandem-Hash")
+    column_occurred_at: str | None = Field(None, description="column (if it exists): business time, else recorded_at")
+    column_personal: str | None = Field(None, description="column (if it exists): personal data, sent beside payload")
+    column_salt: str | None = Field(None, description="column (if it exists): salt of the personal data's digest")
+    column_personal_digest: str | None = Field(None, description="column (if it exists): digest of the personal data")
+
+    mode: Literal["poll"] = Field("poll", description="how events are found: poll")
+    publish: Literal["auto", "chain", "atomic"] = Field(
+        "auto", description="chain: pipelined single publishes; atomic: batches; auto: atomic where each publish syncs"
+    )
+    window_events: int = Field(4_096, ge=2, le=100_000, description="most events in flight")
+    window_bytes: int = Field(16 << 20, ge=1 << 20, description="most bytes in flight")
+    ack_timeout_seconds: float = Field(5.0, gt=0, le=60, description="an ack later than this is an unknown outcome")
+    probes_listen: ListenAddress = Field("127.0.0.1:9052", description="/livez /readyz /metrics /lagz")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_over_tcp(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+            raise ValueError(
+                "must be postgresql://user@host:port/database (TCP: a stopped leader is noticed only there)"
+            )
+        return value
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _known_mode(cls, value: object) -> object:
+        if value in {"wal", "auto"}:
+            raise ValueError(f"mode {value!r} is not built yet; use poll")
+        return value
+
+    @field_validator("subject_template")
+    @classmethod
+    def _publishable_template(cls, value: str) -> str:
+        SubjectTemplate(value)
+        return value
+
+    @field_validator("barrier_subject")
+    @classmethod
+    def _literal_subject(cls, value: str, info: ValidationInfo) -> str:
+        if "{" in value:
+            raise ValueError("must be a literal subject")
+        SubjectTemplate(value)
+        template = info.data.get("subject_template")
+        if template is not None and SubjectTemplate(template).may_produce(value):
+            raise ValueError("could also be the subject of an event by RELAY_SUBJECT_TEMPLATE; choose another")
+        return value
+
+    @field_validator("event_source")
+    @classmethod
+    def _source_fields(cls, value: str) -> str:
+        names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        if not names <= {"source_epoch"} or not value.isascii() or not value.isprintable():
+            raise ValueError("may hold printable ASCII and the field {source_epoch} only")
+        return value
+
+    @property
+    def columns(self) -> ColumnNames:
+        """Column names by role; a role missing here is looked for under its own name and may be absent."""
+        given = {role: getattr(self, f"column_{role}") for role in ROLES}
+        return ColumnNames(
+            names={role: name if name is not None else role for role, name in given.items() if name != ""},
+            optional=frozenset(role for role in OPTIONAL_ROLES if given[role] is None),
+        )

@@ -1,0 +1,48 @@
+"""Sessions of the relay on the database: autocommit, over TCP, and noticed on both sides when the other is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+#: A statement that has not answered by then is treated like a broken session.
+STATEMENT_TIMEOUT_SECONDS = 20.0
+_GONE_MILLISECONDS = 5_000
+#: Statements are prepared where we say so, and only there.
+_NEVER_BY_ITSELF = 1_000_000_000
+
+
+async def connect(
+    url: str, application_name: str, *, session_timeout: int | None = None
+) -> psycopg.AsyncConnection[Any]:
+    """Opens a session; psycopg.Error when that fails.
+
+    With `session_timeout` (seconds) the server ends it when we are silent, in or out of a transaction, or do not read.
+    """
+    connection = await psycopg.AsyncConnection.connect(
+        url,
+        autocommit=True,
+        prepare_threshold=_NEVER_BY_ITSELF,
+        connect_timeout=5,
+        application_name=application_name,
+        keepalives_idle=5,
+        keepalives_interval=1,
+        keepalives_count=3,
+        tcp_user_timeout=_GONE_MILLISECONDS,
+    )
+    settings = {"timezone": "UTC", "client_connection_check_interval": "1s"}
+    if session_timeout is not None:
+        settings |= dict.fromkeys(
+            ("idle_session_timeout", "idle_in_transaction_session_timeout", "tcp_user_timeout"), f"{session_timeout}s"
+        )
+    try:
+        calls = sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()
+        )
+        await connection.execute(sql.SQL("SELECT {}").format(calls))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

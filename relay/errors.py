@@ -1,0 +1,72 @@
+"""What stops or delays the relay, sorted by what must happen next."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Refused(Exception):  # noqa: N818 - read as the state it names
+    """The relay must not run against this database or stream as they are; an operator has to act.
+
+    The message is one sentence that says what is wrong and what to do. `state` is shown by status and metrics.
+    """
+
+    state = "REFUSED"
+
+
+class SourceIsStandby(Refused):
+    """The database is in recovery: what it shows may never have happened on the primary that is promoted next."""
+
+    state = "SOURCE_IS_STANDBY"
+
+
+class SourceChanged(Refused):
+    """The database is not the one whose events the stream holds: restored, or failed over with loss."""
+
+    state = "SOURCE_CHANGED"
+
+
+class LeadershipLost(Exception):  # noqa: N818
+    """The leader session is gone or its lock is not ours any more: stop publishing and stand by."""
+
+
+class SteppedDown(LeadershipLost):
+    """The stream holds a message of a higher term: another relay leads."""
+
+
+class Unpublishable(Exception):  # noqa: N818
+    """An event that no retry can publish; the message is the reason that is recorded with it."""
+
+
+class Closing(Enum):
+    """Why a publishing session ended, which decides what follows."""
+
+    FENCED = "fenced"
+    """The stream went on without us: read its last message again, step down if its term is higher."""
+    EVENT = "event"
+    """The server refuses this one event whatever we do: park it, then go on behind the last stored one."""
+    DUPLICATE = "duplicate"
+    """The server says that it knows a message id; that proves neither storage nor loss."""
+    UNAVAILABLE = "unavailable"
+    """The outcome is unknown or the stream cannot take messages now: wait, then go on behind the last stored one."""
+
+
+class SessionClosed(Exception):  # noqa: N818
+    """A publishing session ended by its first error; what it had in flight is decided by the stream, not by us.
+
+    `sequence` is the predicted stream sequence of the message the error belongs to, if it belongs to one.
+    """
+
+    def __init__(self, closing: Closing, reason: str, sequence: int | None = None) -> None:
+        super().__init__(reason)
+        self.closing = closing
+        self.reason = reason
+        self.sequence = sequence
+
+
+class DuplicateReported(SessionClosed):
+    """An ack said `duplicate: true`; `stored_sequence` is where the server claims to have the original."""
+
+    def __init__(self, reason: str, sequence: int | None, stored_sequence: int) -> None:
+        super().__init__(Closing.DUPLICATE, reason, sequence)
+        self.stored_sequence = stored_sequence

@@ -1,0 +1,107 @@
+"""The few JetStream API calls the relay makes, as request and reply; the stream's leader answers all of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay.nats_connection import REQUEST_TIMEOUT_SECONDS, NatsConnection
+
+NO_STREAM = 10059
+NO_MESSAGE = 10037
+
+
+class StreamApiError(Exception):
+    """JetStream answered with an error. `error_code` is the server's number for it."""
+
+    def __init__(self, error_code: int, description: str) -> None:
+        super().__init__(f"{description} ({error_code})")
+        self.error_code = error_code
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of the stream. Header names keep their case; of a repeated header the last value counts."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the server says of a stream: its configuration and state as in the API, `created` in RFC 3339."""
+
+    config: Mapping[str, Any]
+    created: str
+    last_sequence: int
+    messages: int
+    bytes: int
+
+
+class JetStreamApi:
+    """API calls over one connection. Each raises StreamApiError, or an error of the connection."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+
+    async def stream_info(self, stream: str) -> StreamInfo | None:
+        """State and configuration; None when there is no such stream."""
+        try:
+            answer = await self._request(f"STREAM.INFO.{stream}", {})
+        except StreamApiError as error:
+            if error.error_code == NO_STREAM:
+                return None
+            raise
+        state = answer["state"]
+        return StreamInfo(answer["config"], answer["created"], state["last_seq"], state["messages"], state["bytes"])
+
+    async def create_stream(self, config: Mapping[str, Any]) -> None:
+        """Creates the stream; no error when one of the very same configuration exists."""
+        await self._request(f"STREAM.CREATE.{config['name']}", config)
+
+    async def message(self, stream: str, sequence: int) -> StoredMessage | None:
+        """The message at `sequence`; None when there is none (any more)."""
+        return await self._message(stream, {"seq": sequence})
+
+    async def last_message(self, stream: str, subject: str = ">") -> StoredMessage | None:
+        """The last message on `subject`, wildcards allowed."""
+        return await self._message(stream, {"last_by_subj": subject})
+
+    async def _message(self, stream: str, wanted: Mapping[str, Any]) -> StoredMessage | None:
+        try:
+            answer = await self._request(f"STREAM.MSG.GET.{stream}", wanted)
+        except StreamApiError as error:
+            if error.error_code == NO_MESSAGE:
+                return None
+            raise
+        message = answer["message"]
+        return StoredMessage(
+            message["seq"],
+            message["subject"],
+            parse_headers(base64.b64decode(message.get("hdrs", ""))),
+            base64.b64decode(message.get("data", "")),
+        )
+
+    async def _request(self, operation: str, body: Mapping[str, Any]) -> Any:
+        payload = json.dumps(body).encode() if body else b""
+        reply = await self._connection.request(f"$JS.API.{operation}", payload, timeout=REQUEST_TIMEOUT_SECONDS)
+        answer = json.loads(reply.data)
+        if "error" in answer:
+            error = answer["error"]
+            raise StreamApiError(error.get("err_code", error.get("code", 0)), error.get("description", "error"))
+        return answer
+
+
+def parse_headers(block: bytes) -> dict[str, str]:
+    """Reads a stored header block (`NATS/1.0`, then one `Name: value` a line)."""
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name] = value.strip()
+    return headers

@@ -1,0 +1,300 @@
+"""Publishes to one JetStream stream, fenced: a session goes on exactly behind the message it found last, or ends.
+
+The first error closes a session. What comes after it is ignored, what is buffered is dropped with the connection, and
+the next session learns from the stream what has been stored. No session repairs itself in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from relay.ack import BATCH_HAS_DUPLICATE, Ack, Nack, read_ack
+from relay.errors import Closing, DuplicateReported, SessionClosed
+from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
+from relay.message import Message, MessageLimits
+from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.publish_policy import (
+    CHAIN_FLIGHT,
+    CHAIN_FLIGHT_BYTES,
+    MAX_BATCH_BYTES,
+    PublishPolicy,
+    batch_frames,
+    chain_frames,
+    cut,
+)
+from relay.publish_window import Flight, PublishWindow
+from relay.stream_position import Tail, read_tail
+from relay.stream_setup import StreamPlan, ensure_stream, require_server
+
+#: Told of each flight that is stored, with the monotonic time of its last ack.
+OnStored = Callable[[Flight], None]
+#: A batch that is too large for this server's limits (the limits cannot be asked for).
+_BATCH_TOO_LARGE = 10199
+#: Refusals of a batch for what is in it, not for where the stream stands.
+_REFUSES_A_BATCH = frozenset({_BATCH_TOO_LARGE, BATCH_HAS_DUPLICATE})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """Bounds of what is in flight; `ack_timeout` in seconds."""
+
+    events: int
+    bytes: int
+    ack_timeout: float
+
+
+class JetStreamSession:
+    """One fenced run of messages behind `tail`."""
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        info: StreamInfo,
+        tail: Tail,
+        policy: PublishPolicy,
+        limits: WindowLimits,
+        on_stored: OnStored,
+    ) -> None:
+        self.tail = tail
+        self.stream = info
+        largest = info.config.get("max_msg_size", -1)
+        self.limits = MessageLimits(min(connection.max_payload, largest) if largest > 0 else connection.max_payload)
+        self._api = JetStreamApi(connection)
+        self._connection = connection
+        self._policy = policy
+        self._ack_timeout = limits.ack_timeout
+        self._on_stored = on_stored
+        self._window = PublishWindow(tail.last_sequence, limits.events, limits.bytes)
+        self._last_id: bytes | None = None
+        self._closed: SessionClosed | None = None
+        self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._free_since = 0.0
+
+    @property
+    def next_sequence(self) -> int:
+        """The predicted stream sequence of the next message."""
+        return self._window.sent_sequence + 1
+
+    @property
+    def stored_sequence(self) -> int:
+        """The last stream sequence that is acknowledged (or was there before us)."""
+        return self._window.stored_sequence
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything sent has been acknowledged."""
+        return self._window.settled
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Bytes in flight."""
+        return self._window.outstanding_bytes
+
+    @property
+    def used_ratio(self) -> float | None:
+        """Bytes of the stream over its limit, when the session began; None when it has no limit."""
+        most = self.stream.config.get("max_bytes", -1)
+        return self.stream.bytes / most if most > 0 else None
+
+    def room(self) -> tuple[int, int]:
+        """(events, bytes) that may be in flight beside what is."""
+        return self._window.room()
+
+    def ready(self, count: int) -> bool:
+        """Whether `count` waiting messages (or their first part) may be sent now."""
+        if self._policy.atomic(count):
+            # A batch cannot name its predecessor's id, only its sequence, so nothing may be undecided before it.
+            return self._window.settled
+        return self._window.room()[0] > 0
+
+    async def send(self, messages: Sequence[Message], start: int = 0) -> int:
+        """Writes one flight of `messages[start:]`; the index behind it. SessionClosed once the session is over."""
+        self._raise_if_closed()
+        window, waiting = self._window, len(messages) - start
+        atomic = self._policy.atomic(waiting)
+        if atomic:
+            end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
+            flight = messages[start:end]
+            batch_id = secrets.token_hex(8).encode()
+            frames = batch_frames(flight, window.sent_sequence, batch_id, self._connection.inbox)
+        else:
+            room = max(1, window.room()[0])
+            end = cut(messages, start, min(CHAIN_FLIGHT, room), CHAIN_FLIGHT_BYTES, whole_groups=False)
+            flight = messages[start:end]
+            frames = chain_frames(flight, window.sent_sequence, self._last_id, self._connection.inbox)
+        now = time.monotonic()
+        if window.settled:
+            self._free_since = now
+        window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic)
+        self._last_id = flight[-1].message_id
+        self._watch_deadline()
+        try:
+            self._connection.write(frames)
+            async with asyncio.timeout(self._ack_timeout):
+                await self._connection.drain()
+        except NATS_ERRORS as error:
+            self.close(SessionClosed(Closing.UNAVAILABLE, f"connection to NATS lost while writing: {error}"))
+        self._raise_if_closed()
+        return end
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when something was acknowledged or after `seconds`; SessionClosed once the session is over."""
+        self._changed.clear()
+        await self._wait_for(self._changed, seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Returns after `seconds`; SessionClosed as soon as the session is over."""
+        await self._wait_for(self._over, seconds)
+
+    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        self._raise_if_closed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        self._raise_if_closed()
+
+    def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
+        """Takes one answer of the server."""
+        if self._closed is not None:
+            return
+        number = int(subject[subject.rindex(b".") + 1 :])
+        answer = read_ack(body, headers)
+        if answer is None:
+            return
+        if isinstance(answer, Nack):
+            self._refused(answer, number)
+            return
+        self._stored(answer, number)
+
+    def close(self, cause: SessionClosed) -> None:
+        """Ends the session for `cause`, if it has not ended before."""
+        if self._closed is None:
+            self._closed = cause
+            self._changed.set()
+            self._over.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stored(self, ack: Ack, number: int) -> None:
+        if ack.duplicate:
+            reason = f"the server knows the id of message {number} already, stored at {ack.sequence}"
+            self.close(DuplicateReported(reason, number, ack.sequence))
+            return
+        window = self._window
+        if ack.sequence != number or number != window.expected():
+            reason = f"ack for sequence {ack.sequence} of message {number}, expected {window.expected()}"
+            self.close(SessionClosed(Closing.FENCED, reason))
+            return
+        flight = window.acknowledged(number)
+        self._changed.set()
+        if flight is None:
+            return
+        now = time.monotonic()
+        if flight.atomic and ack.count != len(flight.messages):
+            reason = f"a batch of {len(flight.messages)} was stored as {ack.count}"
+            self.close(SessionClosed(Closing.FENCED, reason))
+            return
+        self._policy.stored(len(flight.messages), now - max(flight.sent_at, self._free_since), atomic=flight.atomic)
+        self._free_since = now
+        self._on_stored(flight)
+
+    def _refused(self, nack: Nack, number: int) -> None:
+        closing, sequence = nack.closing, number
+        flight = self._window.flight_of(number)
+        own = nack.code in _REFUSES_A_BATCH or closing is Closing.EVENT
+        if own and flight is not None and flight.atomic:
+            # Which of its messages it is shows when they are sent one by one.
+            self._policy.batch_refused(len(flight.messages), too_large=nack.code == _BATCH_TOO_LARGE)
+            closing = Closing.DUPLICATE
+        self.close(SessionClosed(closing, nack.reason, sequence))
+
+    def refused_message(self, cause: SessionClosed) -> Message | None:
+        """The message that an error belongs to."""
+        return self._window.message_at(cause.sequence) if cause.sequence is not None else None
+
+    async def holds(self, sequence: int, message: Message) -> bool:
+        """Whether the stream really has `message` at `sequence`. SessionClosed when it cannot be asked."""
+        try:
+            stored = await self._api.message(str(self.stream.config["name"]), sequence)
+        except (*NATS_ERRORS, StreamApiError) as error:
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {_text(error)}") from None
+        return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
+
+    def _watch_deadline(self) -> None:
+        if self._timer is None and (deadline := self._window.deadline()) is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._timer = None
+        deadline = self._window.deadline()
+        if deadline is not None and time.monotonic() >= deadline:
+            reason = f"no ack for message {self._window.expected()} within {self._ack_timeout:g} s"
+            self.close(SessionClosed(Closing.UNAVAILABLE, reason))
+        else:
+            self._watch_deadline()
+
+    def _raise_if_closed(self) -> None:
+        if self._closed is not None:
+            raise self._closed
+
+
+class JetStreamSink:
+    """Opens sessions on one stream. What is learnt about the server (the policy) outlives them."""
+
+    def __init__(
+        self,
+        options: NatsOptions,
+        plan: StreamPlan,
+        policy: PublishPolicy,
+        limits: WindowLimits,
+        on_stored: OnStored,
+    ) -> None:
+        self._options = options
+        self._plan = plan
+        self._policy = policy
+        self._limits = limits
+        self._on_stored = on_stored
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[JetStreamSession]:
+        """A session behind the stream's last message. SessionClosed when NATS cannot be reached or does not answer,
+        Refused when the server or the stream is not as it must be."""
+        sessions: list[JetStreamSession] = []
+
+        def closed(reason: str) -> None:
+            for session in sessions:
+                session.close(SessionClosed(Closing.UNAVAILABLE, reason))
+
+        try:
+            connection = await NatsConnection.open(self._options, "tandem-relay", closed)
+        except NATS_ERRORS as error:
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS cannot be reached: {_text(error)}") from None
+        try:
+            try:
+                require_server(connection.server_version)
+                api = JetStreamApi(connection)
+                info = await ensure_stream(api, self._plan)
+                tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
+                session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
+                await connection.receive_acks(session.on_ack)
+                sessions.append(session)
+            except (*NATS_ERRORS, StreamApiError) as error:
+                raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {_text(error)}") from None
+            yield session
+        finally:
+            for session in sessions:
+                session.close(SessionClosed(Closing.UNAVAILABLE, "the session is over"))
+            await connection.end()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,151 @@
+"""One leader at a time: whoever holds an advisory lock of the database, on one session that also does the work.
+
+The lock goes with the session, so nobody has to give it up for us. A process that stops moving must lose the session
+too, whatever the session was doing at that moment; three settings of it see to that, 5 s each:
+
+- idle between statements: `idle_session_timeout`;
+- inside a transaction: `idle_in_transaction_session_timeout`;
+- while the server sends a result that nobody reads: `tcp_user_timeout`, which exists over TCP only.
+
+So a leader speaks on its session at least once a second, and it publishes only as long as that works. A standby asks
+for the lock four times a second instead of waiting in it, since a waiting statement would hold back vacuum.
+
+The lock alone does not fence: a leader that was stopped wakes up with messages in its buffers. What it sends is refused
+by the stream, because each session of a newer term begins with a barrier of its own (see `publish_policy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import psycopg
+import structlog
+
+from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
+from relay.errors import LeadershipLost
+
+_log = structlog.get_logger(__name__)
+
+SESSION_TIMEOUT_SECONDS = 5
+STANDBY_POLL_SECONDS = 0.25
+TOUCH_SECONDS = 1.0
+
+#: Looks at a new session before it may ask for the lock; Refused when this database must not be relayed from.
+SessionCheck = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
+
+
+class HeldLock:
+    """The leader's session while it holds the lock."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], key: tuple[int, int]) -> None:
+        self.connection = connection
+        self._key = key
+        self._spoke = time.monotonic()
+
+    async def prove(self) -> None:
+        """Asks the database whether the lock is still ours; LeadershipLost when it is not, or cannot be asked."""
+        with _lost_when_broken():
+            async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
+                row = await (
+                    await self.connection.execute(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+                        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                        " AND classid = %s::bigint::oid AND objid = %s::bigint::oid AND pid = pg_backend_pid()",
+                        [one & 0xFFFFFFFF for one in self._key],
+                    )
+                ).fetchone()
+        if row is None or row[0] != 1:
+            raise LeadershipLost("the leader's lock is not held by our session any more")
+        self._spoke = time.monotonic()
+
+    async def touch(self) -> None:
+        """Speaks on the session if nothing was said for a while."""
+        if time.monotonic() - self._spoke < TOUCH_SECONDS:
+            return
+        with _lost_when_broken():
+            async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
+                await self.connection.execute("SELECT 1")
+        self._spoke = time.monotonic()
+
+    def spoke(self) -> None:
+        """Notes that a statement has just succeeded on the session."""
+        self._spoke = time.monotonic()
+
+    async def release(self) -> None:
+        """Gives the lock up, so that a standby need not wait for the session's end."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
+                await self.connection.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", list(self._key))
+
+
+class AdvisoryLock:
+    """Leadership of one (table, stream) pair within one database."""
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        table: str,
+        stream: str,
+        check: SessionCheck,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url = database_url
+        self._key = lock_key(table, stream)
+        self._check = check
+        self._on_wait = on_wait
+
+    @contextlib.asynccontextmanager
+    async def lead(self, stop: asyncio.Event) -> AsyncIterator[HeldLock | None]:
+        """Waits for the lock and yields its session; None when `stop` was set first. The session ends with the block.
+
+        LeadershipLost when the database cannot be reached or breaks off, Refused when the check says so.
+        """
+        with _lost_when_broken():
+            connection = await connect(self._url, "tandem-relay leader", session_timeout=SESSION_TIMEOUT_SECONDS)
+        try:
+            with _lost_when_broken():
+                await self._check(connection)
+                held = await self._wait(connection, stop)
+            if not held:
+                yield None
+                return
+            lock = HeldLock(connection, self._key)
+            try:
+                yield lock
+            finally:
+                await lock.release()
+        finally:
+            await connection.close()
+
+    async def _wait(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> bool:
+        while not stop.is_set():
+            self._on_wait()
+            async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
+                row = await (
+                    await connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", list(self._key))
+                ).fetchone()
+            if row is not None and row[0]:
+                return True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), STANDBY_POLL_SECONDS)
+        return False
+
+
+def lock_key(table: str, stream: str) -> tuple[int, int]:
+    """The two 32-bit halves of the lock's key."""
+    digest = hashlib.sha256(f"tandem relay\0{table}\0{stream}".encode()).digest()
+    return int.from_bytes(digest[:4], signed=True), int.from_bytes(digest[4:8], signed=True)
+
+
+@contextlib.contextmanager
+def _lost_when_broken() -> Any:
+    try:
+        yield
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None

@@ -1,0 +1,134 @@
+"""Our use of nats-py: its connection, authentication and TLS, with two paths of our own for speed and for honest acks.
+
+The library's asynchronous publish never resolves when the server answers with an error, and its publish and callback
+paths cost more than the message itself. So acks of one inbox are handed over as they are parsed, and a batch of frames
+is written at once. These are the only places that reach into the library (2.16); `tests/unit/relay` holds them to it.
+
+A connection never reconnects: what was in flight on a broken one is decided by the stream, in a session of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+_log = structlog.get_logger(__name__)
+
+#: (subject, body, raw header block or None) of one message on the ack inbox.
+AckHandler = Callable[[bytes, bytes, bytes | None], None]
+#: All that can go wrong in reaching NATS; each is answered by trying again later.
+NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
+CONNECT_TIMEOUT_SECONDS = 2
+REQUEST_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NatsOptions:
+    """Where and how to connect. Files may be empty."""
+
+    servers: tuple[str, ...]
+    credentials_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+class NatsConnection(Client):
+    """A connection that ends at its first failure. `on_closed` is called once, with the reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ack_sid = -1
+        self._on_ack: AckHandler | None = None
+        self._on_closed: Callable[[str], None] | None = None
+        self.inbox = b""
+
+    @classmethod
+    async def open(
+        cls, options: NatsOptions, name: str, on_closed: Callable[[str], None] | None = None
+    ) -> NatsConnection:
+        """Connects; one of NATS_ERRORS when no server can be reached."""
+        self = cls()
+        self._on_closed = on_closed
+
+        async def error(problem: Exception) -> None:
+            _log.debug("nats connection", problem=str(problem) or type(problem).__name__)
+
+        async def closed() -> None:
+            if self._on_closed is not None:
+                self._on_closed(str(self.last_error or "connection to NATS closed"))
+
+        arguments: dict[str, Any] = {}
+        if options.credentials_file:
+            arguments["user_credentials"] = options.credentials_file
+        if options.ca_file or options.certificate_file:
+            context = ssl.create_default_context(cafile=options.ca_file or None)
+            if options.certificate_file:
+                context.load_cert_chain(options.certificate_file, options.key_file or None)
+            arguments["tls"] = context
+        await self.connect(
+            servers=list(options.servers),
+            name=name,
+            allow_reconnect=False,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            ping_interval=2,
+            max_outstanding_pings=2,
+            error_cb=error,
+            closed_cb=closed,
+            **arguments,
+        )
+        return self
+
+    @property
+    def server_version(self) -> tuple[int, int, int]:
+        """Major, minor and patch number of the server."""
+        version = self.connected_server_version
+        return version.major, version.minor, version.patch
+
+    async def receive_acks(self, handler: AckHandler) -> None:
+        """Opens an inbox of its own (`inbox` is its prefix, with a trailing dot) whose messages go to `handler`."""
+        self.inbox = f"{self.new_inbox()}.".encode()
+        self._on_ack = handler
+        subscription = await self.subscribe(f"{self.inbox.decode()}*")
+        self._ack_sid = subscription._id  # noqa: SLF001 - the number that the server puts on each ack
+        await self.flush(int(REQUEST_TIMEOUT_SECONDS))
+
+    def write(self, frames: list[bytes]) -> None:
+        """Hands complete protocol frames to the socket, all at once. OSError when the connection is gone."""
+        if not self.is_connected or self._transport is None:
+            raise ConnectionError("connection to NATS closed")
+        self._transport.write(b"".join(frames))
+
+    async def drain(self) -> None:
+        """Waits until the socket has taken enough of what was written. (The library's own `drain` ends the connection;
+        nothing here wants that.)"""
+        if self._transport is not None:
+            await self._transport.drain()  # type: ignore[no-untyped-call]
+
+    async def end(self) -> None:
+        """Drops the connection and all that was not written yet."""
+        self._on_closed = self._on_ack = None
+        transport = self._transport
+        writer: asyncio.StreamWriter | None = getattr(transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await self.close()
+        except NATS_ERRORS as error:
+            _log.debug("nats close", problem=str(error) or type(error).__name__)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Acks take the short way; everything else the library's."""
+        if sid == self._ack_sid:
+            if self._on_ack is not None:
+                self._on_ack(subject, data, headers)
+            return
+        await super()._process_msg(sid, subject, reply, data, headers)

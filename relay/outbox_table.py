@@ -1,0 +1,238 @@
+"""The outbox table as configured: looked up in the catalogue once, then turned into the SQL that reads it.
+
+The reading statements are shaped so that the planner has one sensible choice. A difference between two snapshots is
+found by the index on the transaction id (two look-ups, `UNION ALL`); a backlog is walked along the primary key.
+"""
+# ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from relay.errors import Refused
+from relay.outbox_columns import REQUIRED_ROLES, ColumnNames
+from relay.outbox_event import OutboxEvent
+from relay.snapshot import Snapshot
+
+_INTEGERS = frozenset({"smallint", "integer", "bigint"})
+_TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
+_TYPES: Mapping[str, frozenset[str]] = {
+    "position": _INTEGERS,
+    "transaction_id": frozenset({"xid8"}),
+    "recorded_at": _TIMES,
+    "occurred_at": _TIMES,
+    "aggregate_version": _INTEGERS,
+    "partition": _INTEGERS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """`schema` is None when the table is found by the search path."""
+
+    schema: str | None
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Reads `name` or `schema.name`."""
+        schema, _, name = text.rpartition(".")
+        return cls(schema or None, name)
+
+    def beside(self, name: str) -> TableName:
+        """Another table of the same schema."""
+        return TableName(self.schema, name)
+
+    @property
+    def quoted(self) -> str:
+        """As it stands in SQL, with `%` doubled for psycopg."""
+        parts = [self.schema, self.name] if self.schema else [self.name]
+        return sql.Identifier(*parts).as_string().replace("%", "%%")
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with its parameters by name."""
+
+    text: str
+    parameters: Mapping[str, Any]
+
+
+class OutboxTable:
+    """SQL of one outbox table. `expressions`: role → select expression; `position` and `transaction_id`: columns."""
+
+    def __init__(self, name: TableName, columns: Mapping[str, str], types: Mapping[str, str]) -> None:
+        self.name = name
+        self.has_personal = "personal" in columns
+        self._position = _quoted(columns["position"])
+        self._transaction = _quoted(columns["transaction_id"])
+        self._recorded_at = _expression("recorded_at", columns, types)
+        self._select = ", ".join(f"{_expression(role, columns, types)} AS {role}" for role in OutboxEvent._fields)
+
+    def by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> Query:
+        """Rows of the difference behind the position `after`, by the index on the transaction id.
+
+        Not visible in `seen` means: begun later, or open then. Of those only what `upto` sees ended can matter, so a
+        transaction that stays open costs nothing. `+ 0` keeps the planner off the primary key. Columns are turned into
+        texts only for the rows that the limit leaves.
+        """
+        text = f"""
+            SELECT {self._select} FROM (
+                SELECT * FROM (
+                    SELECT * FROM {self.name.quoted}
+                    WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
+                      AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+                      AND {self._position} + 0 > %(after)s::bigint
+                    UNION ALL
+                    SELECT * FROM {self.name.quoted}
+                    WHERE {self._transaction} = ANY(%(ended)s::xid8[]) AND {self._position} + 0 > %(after)s::bigint
+                ) AS fresh ORDER BY {self._position} + 0 LIMIT %(limit)s::bigint
+            ) AS chosen ORDER BY {self._position}"""
+        return Query(text, self._difference(seen, upto) | {"after": after, "limit": limit})
+
+    def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
+        """Rows of the difference with `after` < position (≤ `until`), by a walk along the primary key."""
+        text = f"""
+            SELECT {self._select} FROM {self.name.quoted}
+            WHERE {self._position} > %(after)s::bigint
+              {f"AND {self._position} <= %(until)s::bigint" if until is not None else ""}
+              AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+              {f"AND NOT pg_visible_in_snapshot({self._transaction}, %(seen)s::pg_snapshot)" if seen else ""}
+            ORDER BY {self._position} LIMIT %(limit)s::bigint"""
+        parameters: dict[str, Any] = {"upto": upto.text, "after": after, "limit": limit}
+        if until is not None:
+            parameters["until"] = until
+        if seen:
+            parameters["seen"] = seen.text
+        return Query(text, parameters)
+
+    def count_since(self, seen: Snapshot, now: Snapshot, limit: int) -> Query:
+        """(rows, least recorded_at in µs) of the difference, counting no further than `limit` rows."""
+        text = f"""
+            SELECT count(*), min(recorded_at) FROM (
+                SELECT {self._recorded_at} AS recorded_at FROM {self.name.quoted}
+                WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
+                  AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+                UNION ALL
+                SELECT {self._recorded_at} FROM {self.name.quoted}
+                WHERE {self._transaction} = ANY(%(ended)s::xid8[])
+                LIMIT %(limit)s::bigint
+            ) AS uncovered"""
+        return Query(text, self._difference(seen, now) | {"limit": limit})
+
+    @staticmethod
+    def counted(rows: Query) -> Query:
+        """(rows, least recorded_at in µs) of what `rows` finds."""
+        return Query(f"SELECT count(*), min(recorded_at) FROM ({rows.text}) AS uncovered", rows.parameters)
+
+    @staticmethod
+    def _difference(seen: Snapshot, upto: Snapshot) -> dict[str, Any]:
+        ended = [str(one) for one in seen.ended_until(upto)]
+        return {"from_id": str(seen.xmax), "to_id": str(upto.xmax), "upto": upto.text, "ended": ended}
+
+
+async def find_table(connection: psycopg.AsyncConnection[Any], name: TableName, columns: ColumnNames) -> OutboxTable:
+    """Looks the table up and checks what reading it depends on; Refused names what is missing and how to add it."""
+    found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.quoted.replace("%%", "%")])).fetchone()
+    if found is None or found[0] is None:
+        raise Refused(f"table {name} does not exist in this database: create it, or set RELAY_TABLE")
+    table_oid = found[0]
+    rows = await connection.execute(
+        "SELECT attname, format_type(atttypid, NULL), attnum FROM pg_attribute"
+        " WHERE attrelid = %s::oid AND attnum > 0 AND NOT attisdropped",
+        [table_oid],
+    )
+    there = {column: (kind, number) for column, kind, number in await rows.fetchall()}
+    types: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for role, column in columns.names.items():
+        if column in there:
+            names[role], types[role] = column, there[column][0]
+        elif role not in columns.optional:
+            raise Refused(f"table {name} has no column {column!r}: {_remedy(role, name, column)}")
+    missing = [role for role in REQUIRED_ROLES if role not in names]
+    if missing:
+        raise Refused(f"RELAY_COLUMN_{missing[0].upper()} is empty, but the relay cannot do without that column")
+    for role, allowed in _TYPES.items():
+        if role in types and types[role] not in allowed:
+            wanted = " or ".join(sorted(allowed))
+            raise Refused(f"column {names[role]!r} of table {name} is {types[role]}, but {role} must be {wanted}")
+    await _require_indexes(connection, table_oid, name, names, {c: number for c, (_, number) in there.items()})
+    await _require_uncached_sequence(connection, table_oid, name, there[names["position"]][1])
+    return OutboxTable(name, names, types)
+
+
+async def _require_indexes(
+    connection: psycopg.AsyncConnection[Any],
+    table_oid: int,
+    name: TableName,
+    names: Mapping[str, str],
+    numbers: Mapping[str, int],
+) -> None:
+    rows = await connection.execute(
+        "SELECT DISTINCT indkey[0] FROM pg_index WHERE indrelid = %s::oid AND indisvalid AND indpred IS NULL",
+        [table_oid],
+    )
+    first_columns = {number for (number,) in await rows.fetchall()}
+    for role in ("position", "transaction_id"):
+        if numbers[names[role]] not in first_columns:
+            raise Refused(
+                f"table {name} has no index that begins with {names[role]!r}, so every poll would read all of it:"
+                f" CREATE INDEX ON {name.quoted} ({_quoted(names[role])})".replace("%%", "%")
+            )
+
+
+async def _require_uncached_sequence(
+    connection: psycopg.AsyncConnection[Any], table_oid: int, name: TableName, attribute: int
+) -> None:
+    rows = await connection.execute(
+        """SELECT s.seqrelid::regclass::text, s.seqcache FROM pg_sequence s JOIN pg_depend d
+             ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(table)s::oid AND d.refobjsubid = %(column)s
+           UNION
+           SELECT s.seqrelid::regclass::text, s.seqcache FROM pg_sequence s JOIN pg_depend d
+             ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass
+             JOIN pg_attrdef a ON a.oid = d.objid
+            WHERE a.adrelid = %(table)s::oid AND a.adnum = %(column)s""",
+        {"table": table_oid, "column": attribute},
+    )
+    for sequence, cache in await rows.fetchall():
+        if cache != 1:
+            raise Refused(
+                f"sequence {sequence} of table {name} has CACHE {cache}, so positions of one aggregate need not rise:"
+                f" ALTER SEQUENCE {sequence} CACHE 1"
+            )
+
+
+def _remedy(role: str, name: TableName, column: str) -> str:
+    if role == "transaction_id":
+        return (
+            f"ALTER TABLE {name.quoted} ADD COLUMN {_quoted(column)} xid8 NOT NULL DEFAULT pg_current_xact_id(),"
+            " and an index on it"
+        ).replace("%%", "%")
+    return f"set RELAY_COLUMN_{role.upper()} to the column that holds it"
+
+
+def _quoted(column: str) -> str:
+    return sql.Identifier(column).as_string().replace("%", "%%")
+
+
+def _expression(role: str, columns: Mapping[str, str], types: Mapping[str, str]) -> str:
+    if role not in columns:
+        return "NULL::bigint" if _TYPES.get(role) in (_INTEGERS, _TIMES) else "NULL::text"
+    column, kind = _quoted(columns[role]), types[role]
+    if kind in _TIMES:
+        return f"CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000000)::bigint END"
+    if kind in _INTEGERS and role in _TYPES:
+        return f"{column}::bigint"
+    if kind == "bytea":
+        return column if role == "payload" else f"encode({column}, 'hex')"
+    return f"{column}::text"

@@ -1,0 +1,50 @@
+"""Events that can never be published, and all later ones of their aggregates.
+
+An event is recorded before the cursor passes it, so that nothing is passed over in silence. Its aggregate's later
+events follow it, as an order must not have gaps; every other aggregate goes on. Retry and discard are requests to the
+leader, which come with the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import structlog
+
+from relay.bookkeeping import PARKED_TABLE
+from relay.outbox_event import OutboxEvent
+from relay.outbox_table import TableName
+
+_log = structlog.get_logger(__name__)
+
+
+class ParkedAggregates:
+    """The aggregates that are held back, known from the table `outbox_parked`."""
+
+    def __init__(self, outbox: TableName) -> None:
+        self._table = outbox.beside(PARKED_TABLE).quoted
+        self._aggregates: set[tuple[str | None, str | None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._aggregates)
+
+    async def load(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Reads which aggregates are held back now."""
+        cursor = await connection.execute(f"SELECT DISTINCT aggregate_type, aggregate_id FROM {self._table}")  # noqa: S608
+        self._aggregates = {(kind, aggregate) for kind, aggregate in await cursor.fetchall()}
+
+    def holds(self, event: OutboxEvent) -> bool:
+        """Whether the event must follow an earlier one of its aggregate."""
+        return (event.aggregate_type, event.aggregate_id) in self._aggregates
+
+    async def park(self, connection: psycopg.AsyncConnection[Any], event: OutboxEvent, reason: str) -> None:
+        """Records the event; once this returns the cursor may pass it. A second time is no error."""
+        await connection.execute(
+            f"""INSERT INTO {self._table} (position, aggregate_type, aggregate_id, aggregate_version, reason, parked_at)
+                VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (position) DO NOTHING""",  # noqa: S608
+            [event.position, event.aggregate_type, event.aggregate_id, event.aggregate_version, reason],
+        )
+        if not self.holds(event):
+            _log.error("aggregate parked", position=event.position, aggregate_id=event.aggregate_id, reason=reason)
+        self._aggregates.add((event.aggregate_type, event.aggregate_id))

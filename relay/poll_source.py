@@ -1,0 +1,157 @@
+"""The scheduled task: events found by the difference of two snapshots.
+
+State S1; take S2; deliver the rows that S1 does not see and S2 sees, in the order of their positions, in chunks; then
+S1 := S2. A row becomes visible with its transaction and every transaction ends between two consecutive snapshots, so
+each committed row is in exactly one difference. A later event of an aggregate is written after the earlier one has
+committed (the aggregate is locked, and the position is drawn under that lock), so in any difference that has both, the
+earlier one has the lower position. Nothing is updated or deleted, and a transaction that stays open delays nobody else.
+
+How the rows of a difference are found depends on how many there are:
+- none or few: by the index on the transaction id;
+- more than one chunk: along the primary key from the first row on, as long as that finds full chunks. Where the
+  difference is thin there, the index finds the next row to go on from;
+- no S1 (a first start, or a refill): the whole table along its primary key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any, cast
+
+import psycopg
+
+from relay.cursor import END, PollCursor
+from relay.outbox_event import OutboxEvent
+from relay.outbox_table import OutboxTable, Query
+from relay.ports import Batch, Checkpoint
+from relay.snapshot import Snapshot
+
+BUSY_SECONDS = 0.005
+IDLE_SECONDS = 0.25
+#: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.
+_FETCH_ROWS = 50
+#: A walk looks at this many positions for each row it may return before it is called thin.
+_WALK_FACTOR = 100
+#: The fixed part of a row's size in memory and on the wire: headers, ids, hashes.
+ROW_OVERHEAD_BYTES = 1_024
+
+
+class PollSource:
+    """Reads one outbox table over the leader's session. Statements are single ones in autocommit: nothing is held open
+    between reads."""
+
+    mode = "poll"
+
+    def __init__(self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], epoch: int) -> None:
+        self._table = table
+        self._connection = connection
+        self._cursor = PollCursor(epoch)
+        self._as_of: int | None = None
+        self._walk = False
+        self._idle = BUSY_SECONDS
+
+    async def resume(self, cursor: PollCursor) -> None:
+        """Goes to `cursor`. Planner settings of the session are set here, as they belong to the way we read."""
+        self._cursor = cursor
+        self._as_of = None
+        self._walk = False
+        self._idle = BUSY_SECONDS
+        # Our statements have one good plan, whatever the statistics say.
+        await self._connection.execute(
+            "SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),"
+            " set_config('max_parallel_workers_per_gather', '0', false)"
+        )
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        """The next chunk of the difference in progress, or of a new one."""
+        if self._cursor.upto is None:
+            checkpoint = await self._open_difference()
+            if checkpoint is not None:
+                self._idle = min(IDLE_SECONDS, self._idle * 2)
+                return Batch(self._cursor.base, END, (), (), checkpoint, more=False)
+        before = self._cursor
+        assert before.upto is not None
+        events, exhausted = await self._chunk(before, before.upto, max_events, max_bytes)
+        marks = [str(event.position) for event in events]
+        if not exhausted:
+            if events:
+                self._cursor = replace(before, position=events[-1].position)
+            return Batch(before.base, str(before.position), events, marks, None, more=True)
+        if marks:
+            marks[-1] = END
+            self._idle = BUSY_SECONDS
+        else:
+            self._idle = min(IDLE_SECONDS, self._idle * 2)
+        self._cursor = PollCursor(before.epoch, before.upto)
+        reached = Checkpoint(self._cursor, self._as_of)
+        return Batch(before.base, str(before.position), events, marks, reached, more=False)
+
+    def stored(self, cursor_text: str) -> None:
+        """Nothing to give up: rows stay in the table."""
+
+    def idle_seconds(self) -> float:
+        """5 ms while rows come, backing off to 250 ms."""
+        return self._idle
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _open_difference(self) -> Checkpoint | None:
+        """Takes S2. A checkpoint when it sees no more than S1, so that no table needs to be touched."""
+        # In autocommit now() is when the statement arrived, before its snapshot was taken: what had committed before
+        # now() is visible in it. (statement_timestamp() and clock_timestamp() may be later than the snapshot.)
+        cursor = await self._connection.execute(
+            "SELECT (extract(epoch FROM now()) * 1000000)::bigint, pg_current_snapshot()::text", prepare=True
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        self._as_of, upto = int(row[0]), Snapshot.parse(row[1])
+        seen = self._cursor.seen
+        if seen is not None and seen.sees_as_much_as(upto):
+            self._cursor = replace(self._cursor, seen=upto)
+            return Checkpoint(self._cursor, self._as_of)
+        self._cursor = replace(self._cursor, upto=upto, position=0)
+        self._walk = seen is None
+        return None
+
+    async def _chunk(
+        self, at: PollCursor, upto: Snapshot, max_events: int, max_bytes: int
+    ) -> tuple[list[OutboxEvent], bool]:
+        """Rows behind `at`, and whether they are the last of the difference."""
+        if at.seen is None:
+            events, complete = await self._fetch(
+                self._table.by_position(None, upto, at.position, max_events, None), max_bytes
+            )
+            return events, complete and len(events) < max_events
+        if self._walk:
+            until = at.position + _WALK_FACTOR * max_events
+            events, complete = await self._fetch(
+                self._table.by_position(at.seen, upto, at.position, max_events, until), max_bytes
+            )
+            if len(events) < max_events and complete:
+                self._walk = False
+            if events:
+                return events, False
+        events, complete = await self._fetch(
+            self._table.by_transaction(at.seen, upto, at.position, max_events), max_bytes
+        )
+        exhausted = complete and len(events) < max_events
+        self._walk = not exhausted
+        return events, exhausted
+
+    async def _fetch(self, query: Query, max_bytes: int) -> tuple[list[OutboxEvent], bool]:
+        """The rows, cut off once they exceed `max_bytes`; False beside them when they were cut."""
+        events: list[OutboxEvent] = []
+        size = 0
+        async with self._connection.cursor(binary=True) as cursor:
+            rows = cast("AsyncGenerator[Any]", cursor.stream(query.text, query.parameters, size=_FETCH_ROWS))
+            async with contextlib.aclosing(rows):
+                async for row in rows:
+                    event = OutboxEvent._make(row)
+                    events.append(event)
+                    size += ROW_OVERHEAD_BYTES + len(event.payload or "") + len(event.personal or "")
+                    if size >= max_bytes:
+                        return events, False
+        return events, True

@@ -1,0 +1,280 @@
+"""Leads, and as leader carries events from the source to the sink until told to stop.
+
+    stand by ─lock─> lead ─> session: read the stream's end, resume the source, claim the stream, publish …
+       ^                        │ first error: close it, prove the lock, wait, begin the next session
+       └────── lock lost, or a higher term in the stream ─┘
+
+A session begins with a barrier of a higher term than the stream has seen. It is fenced like every message, so whoever
+writes it is the only one who can go on; what an older session still has in flight is refused from there on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from relay import status as states
+from relay.backoff import Backoff
+from relay.barrier import BarrierBuilder
+from relay.cursor import CursorError, PollCursor, parse
+from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SourceChanged, SteppedDown
+from relay.message import MessageBuilder, MessageLimits
+from relay.parking import ParkedAggregates
+from relay.ports import LeaderSession, Leadership, PublishSession, Sink, Source
+from relay.publishing import Exceptions, Publishing
+from relay.relay_state import RelayState, StateRow, resumption
+from relay.status import RelayStatus
+
+_log = structlog.get_logger(__name__)
+
+#: After stepping down for a higher term: leave the other one time, whoever it is.
+STEP_DOWN_SECONDS = 2.0
+_SLICE_SECONDS = 0.5
+
+
+class Observer(Protocol):
+    """What the loop tells, for metrics."""
+
+    def error(self, kind: str) -> None:
+        """An error of that class happened."""
+
+    def fenced(self) -> None:
+        """The stream refused us as not its only writer."""
+
+    def session_begun(self, used_ratio: float | None) -> None:
+        """A session has claimed the stream, which is that full."""
+
+    def duplicate(self) -> None:
+        """An event was found stored already and is passed over."""
+
+
+class Wiring(Protocol):
+    """Makes the parts that depend on who leads, and with which epochs and term."""
+
+    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+        """A source over the leader's connection."""
+
+    @property
+    def source_epoch(self) -> int:
+        """The epoch of the database that the leader's connection was checked for."""
+
+    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
+        """Builds events."""
+
+    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
+        """Builds barriers."""
+
+
+class PublishLoop:
+    """Runs until stopped. Outages never end it; a refusal before it has ever worked does."""
+
+    def __init__(
+        self,
+        *,
+        leadership: Leadership,
+        sink: Sink,
+        wiring: Wiring,
+        state: RelayState,
+        parked: ParkedAggregates,
+        status: RelayStatus,
+        observer: Observer,
+    ) -> None:
+        self._leadership = leadership
+        self._sink = sink
+        self._wiring = wiring
+        self._state = state
+        self._parked = parked
+        self._status = status
+        self._observer = observer
+        self._sink_seen = False
+        self._worked = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Leads whenever it can. Refused when database or stream are unfit from the start."""
+        backoff = Backoff()
+        while not stop.is_set():
+            self._status.moved()
+            try:
+                await self._look_at_sink()
+                async with self._leadership.lead(stop) as leader:
+                    if leader is None:
+                        break
+                    backoff.reset()
+                    self._status.leader = True
+                    await self._lead(leader, stop)
+            except Refused as refusal:
+                if not self._worked and refusal.state == Refused.state:
+                    raise
+                self._failed(refusal.state, "refused", str(refusal))
+                await self._sleep(stop, backoff.seconds())
+            except SteppedDown as fenced:
+                self._failed(states.RETRYING, "fenced", str(fenced))
+                await self._sleep(stop, STEP_DOWN_SECONDS)
+            except LeadershipLost as lost:
+                self._failed(states.RETRYING, "database", str(lost))
+                await self._sleep(stop, backoff.seconds())
+            except SessionClosed as unreachable:
+                self._failed(states.RETRYING, "nats", unreachable.reason)
+                await self._sleep(stop, backoff.seconds())
+            finally:
+                self._status.leader = False
+        self._status.state = states.STOPPED
+
+    async def _look_at_sink(self) -> None:
+        """Once, before standing by: a stream that cannot be used is told at start, not when the leader dies."""
+        if not self._sink_seen:
+            async with self._sink.session():
+                self._sink_seen = True
+
+    async def _lead(self, leader: LeaderSession, stop: asyncio.Event) -> None:
+        """Session after session, as long as the lock is ours."""
+        backoff, exceptions, term = Backoff(), Exceptions(), 0
+        source = self._wiring.source(leader.connection)
+        while not stop.is_set():
+            self._status.moved()
+            cause: SessionClosed
+            try:
+                async with self._sink.session() as session:
+                    if session.tail.term > term > 0:
+                        raise SteppedDown(
+                            f"the stream has term {session.tail.term}, ours is {term}: another relay leads"
+                        )
+                    term = session.tail.term + 1
+                    before = session.stored_sequence
+                    try:
+                        with _database_lost():
+                            await self._publish(leader, session, source, term, exceptions, stop)
+                        return
+                    except SessionClosed as closed:
+                        cause = closed
+                        if session.stored_sequence > before + 1:
+                            backoff.reset()
+                        with _database_lost():
+                            await self._learn(leader, session, closed, exceptions)
+            except SessionClosed as closed:
+                cause = closed
+            self._note(cause)
+            await leader.prove()
+            await self._wait(leader, stop, backoff.seconds())
+
+    async def _publish(
+        self,
+        leader: LeaderSession,
+        session: PublishSession,
+        source: Source,
+        term: int,
+        exceptions: Exceptions,
+        stop: asyncio.Event,
+    ) -> None:
+        self._status.state = states.RESUMING
+        tail = session.tail
+        resume = resumption(await self._state.load(leader.connection), tail)
+        if resume.loss is not None:
+            self._status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
+            _log.error("loss in the stream", loss=resume.loss, publish_epoch=resume.publish_epoch)
+        cursor = self._parse(resume.cursor)
+        await self._state.save(
+            leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
+        )
+        await self._parked.load(leader.connection)
+        self._status.parked_aggregates = len(self._parked)
+        await source.resume(cursor)
+        publishing = Publishing(
+            session=session,
+            leader=leader,
+            source=source,
+            messages=self._wiring.messages(resume.publish_epoch, term, session.limits),
+            barriers=self._wiring.barriers(resume.publish_epoch, term),
+            parked=self._parked,
+            exceptions=exceptions,
+            state=self._state,
+            publish_epoch=resume.publish_epoch,
+            status=self._status,
+        )
+        await publishing.claim(cursor)
+        self._worked = True
+        self._observer.session_begun(session.used_ratio)
+        self._status.term = term
+        self._status.publish_epoch, self._status.source_epoch = resume.publish_epoch, cursor.epoch
+        self._status.state = states.PUBLISHING
+        _log.info(
+            "publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200], loss=resume.loss
+        )
+        await publishing.run(stop)
+
+    def _parse(self, text: str | None) -> PollCursor:
+        epoch = self._wiring.source_epoch
+        if text is None:
+            return PollCursor(epoch)
+        try:
+            cursor = parse(text)
+        except CursorError as error:
+            raise Refused(f"the stream's last position cannot be resumed: {error}") from None
+        if cursor.epoch != epoch:
+            raise SourceChanged(
+                f"the stream's events are of source epoch {cursor.epoch}, the database is of {epoch}:"
+                " run `tandem relay adopt`, or use another stream"
+            )
+        return cursor
+
+    async def _learn(
+        self, leader: LeaderSession, session: PublishSession, cause: SessionClosed, exceptions: Exceptions
+    ) -> None:
+        """Takes from a closed session what the next one must know."""
+        message = session.refused_message(cause)
+        if message is None or message.position is None:
+            return
+        if cause.closing is Closing.EVENT:
+            exceptions.refused[message.position] = f"refused by the stream: {cause.reason}"
+        elif isinstance(cause, DuplicateReported):
+            if await session.holds(cause.stored_sequence, message):
+                exceptions.stored.add(message.position)
+                self._observer.duplicate()
+                return
+            # The server remembers an id whose message is gone. Under a new publish epoch it takes the event.
+            row = await self._state.load(leader.connection)
+            if row is not None:
+                renewed = StateRow(row.created, row.publish_epoch + 1, row.last_sequence, row.cursor)
+                await self._state.save(leader.connection, renewed)
+
+    def _note(self, cause: SessionClosed) -> None:
+        kind = {
+            Closing.FENCED: "fenced",
+            Closing.EVENT: "event",
+            Closing.DUPLICATE: "duplicate",
+            Closing.UNAVAILABLE: "nats",
+        }[cause.closing]
+        self._failed(states.RETRYING, kind, cause.reason)
+
+    def _failed(self, state: str, kind: str, reason: str) -> None:
+        self._status.state = state
+        if self._status.last_error != reason:
+            _log.warning("relay stopped publishing", state=state, kind=kind, reason=reason)
+        self._status.failed(reason)
+        self._observer.fenced() if kind == "fenced" else self._observer.error(kind)
+
+    async def _wait(self, leader: LeaderSession, stop: asyncio.Event, seconds: float) -> None:
+        """Waits without losing the lock."""
+        while seconds > 0 and not stop.is_set():
+            await self._sleep(stop, min(seconds, _SLICE_SECONDS))
+            seconds -= _SLICE_SECONDS
+            await leader.touch()
+            self._status.moved()
+
+    @staticmethod
+    async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+
+
+@contextlib.contextmanager
+def _database_lost() -> Any:
+    """What fails here and is no answer of the sink is the leader's database session, and with it goes the lock."""
+    try:
+        yield
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None

@@ -1,0 +1,206 @@
+"""The work of one publishing session: claim the stream, then carry batches from the source until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
+from relay.cursor import END, LONGEST_BASE, PollCursor, anchored, mark
+from relay.errors import Unpublishable
+from relay.message import Message, MessageBuilder
+from relay.parking import ParkedAggregates
+from relay.ports import Batch, Checkpoint, LeaderSession, PublishSession, Source
+from relay.relay_state import RelayState, StateRow
+from relay.status import RelayStatus
+
+READ_EVENTS = 1_000
+READ_BYTES = 4 << 20
+#: Finding the first row of a backlog of many millions may take long, but not for ever.
+READ_SECONDS = 120.0
+STATE_SECONDS = 5.0
+#: How long a stop waits for outstanding acks.
+STOP_SECONDS = 5.0
+SLICE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Exceptions:
+    """Events known not to be sent: `refused` (position → reason) are to be parked, `stored` are in the stream."""
+
+    refused: dict[int, str] = field(default_factory=dict)
+    stored: set[int] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.refused or self.stored)
+
+
+class Publishing:
+    """Everything one session needs; used once. The session's first error ends it by an exception."""
+
+    def __init__(
+        self,
+        *,
+        session: PublishSession,
+        leader: LeaderSession,
+        source: Source,
+        messages: MessageBuilder,
+        barriers: BarrierBuilder,
+        parked: ParkedAggregates,
+        exceptions: Exceptions,
+        state: RelayState,
+        publish_epoch: int,
+        status: RelayStatus,
+    ) -> None:
+        self._session = session
+        self._leader = leader
+        self._source = source
+        self._messages = messages
+        self._barriers = barriers
+        self._parked = parked
+        self._exceptions = exceptions
+        self._state = state
+        self._publish_epoch = publish_epoch
+        self._status = status
+        self._anchor: tuple[str, int] | None = None
+        self._as_of = session.tail.as_of
+        self._checkpoint: Checkpoint | None = None
+        self._barrier_due = 0.0
+        self._state_due = 0.0
+        #: (stream sequence, long cursor text) of what was sent, oldest first; the first one is stored.
+        self._positions: deque[tuple[int, str]] = deque()
+
+    async def claim(self, cursor: PollCursor) -> None:
+        """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
+        base, _, at = cursor.text.rpartition(";")
+        await self._barrier(base, at)
+        await self._settle(READ_SECONDS)
+        self._report()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carries events until `stop` is set, then waits for the acks and leaves a barrier behind the last of them."""
+        while not stop.is_set():
+            self._status.moved()
+            await self._leader.touch()
+            events, size = self._session.room()
+            if not self._session.settled and (events < READ_EVENTS // 2 or size < READ_BYTES // 4):
+                await self._session.wait(SLICE_SECONDS)
+                continue
+            batch = await self._read(min(READ_EVENTS, events), min(READ_BYTES, size))
+            await self._carry(batch)
+            self._report()
+            if time.monotonic() >= self._state_due:
+                await self._save_state()
+            if not batch.more:
+                await self._session.pause(self._source.idle_seconds())
+        await self._finish()
+
+    async def _read(self, max_events: int, max_bytes: int) -> Batch:
+        self._status.moved(2 * READ_SECONDS)
+        async with asyncio.timeout(READ_SECONDS):
+            batch = await self._source.read(max_events, max_bytes)
+        self._leader.spoke()
+        self._status.moved()
+        return batch
+
+    async def _carry(self, batch: Batch) -> None:
+        if batch.events:
+            messages = await self._build(batch, await self._base(batch))
+            await self._send(messages)
+            self._sent_up_to(mark(batch.base, batch.marks[-1]))
+        self._checkpoint = batch.reached
+        if batch.reached is not None:
+            if batch.reached.as_of is not None:
+                self._as_of = batch.reached.as_of
+            if time.monotonic() >= self._barrier_due:
+                await self._barrier(batch.reached.cursor.base, END)
+
+    async def _base(self, batch: Batch) -> str:
+        """The cursor base that the batch's messages carry: its own, or the barrier that holds it."""
+        if len(batch.base) <= LONGEST_BASE:
+            return batch.base
+        if self._anchor is None or self._anchor[0] != batch.base:
+            await self._barrier(batch.base, batch.before)
+        assert self._anchor is not None
+        return anchored(batch.base, self._anchor[1])
+
+    async def _build(self, batch: Batch, base: str) -> list[Message]:
+        built: list[Message] = []
+        append, build = built.append, self._messages.event
+        exceptional = bool(self._exceptions) or len(self._parked) > 0
+        for event, at in zip(batch.events, batch.marks, strict=True):
+            reason = None
+            if exceptional:
+                if event.position in self._exceptions.stored:
+                    continue
+                reason = self._exceptions.refused.get(event.position)
+                if reason is None and self._parked.holds(event):
+                    reason = "an earlier event of its aggregate is parked"
+            if reason is None:
+                try:
+                    append(build(event, f"{base};{at}"))
+                    continue
+                except Unpublishable as unpublishable:
+                    reason = str(unpublishable)
+            # Recorded and committed before any message is sent whose cursor passes it.
+            await self._parked.park(self._leader.connection, event, reason)
+            self._status.parked_aggregates = len(self._parked)
+            exceptional = True
+        return built
+
+    async def _barrier(self, base: str, at: str) -> None:
+        sequence = self._session.next_sequence
+        await self._send([self._barriers.barrier(base, at, self._as_of)])
+        self._barrier_due = time.monotonic() + INTERVAL_SECONDS
+        self._sent_up_to(mark(base, at))
+        if len(base) > LONGEST_BASE:
+            self._anchor = (base, sequence)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        sent = 0
+        while sent < len(messages):
+            while not self._session.ready(len(messages) - sent):
+                await self._session.wait(SLICE_SECONDS)
+                await self._leader.touch()
+                self._status.moved()
+            sent = await self._session.send(messages, sent)
+
+    def _sent_up_to(self, cursor_text: str) -> None:
+        self._positions.append((self._session.next_sequence - 1, cursor_text))
+
+    def _report(self) -> None:
+        stored = self._session.stored_sequence
+        positions = self._positions
+        while len(positions) > 1 and positions[1][0] <= stored:
+            positions.popleft()
+        self._status.stream_sequence = stored
+        self._status.inflight_bytes = self._session.outstanding_bytes
+        if positions and positions[0][0] <= stored and self._status.cursor != positions[0][1]:
+            self._status.cursor = positions[0][1]
+            self._source.stored(positions[0][1])
+
+    async def _save_state(self) -> None:
+        """Writes the lower bound. What is remembered must be stored, or a later start would see a loss."""
+        self._state_due = time.monotonic() + STATE_SECONDS
+        stored = self._session.stored_sequence
+        if self._positions and self._positions[0][0] <= stored:
+            row = StateRow(self._session.tail.created, self._publish_epoch, stored, self._positions[0][1])
+            await self._state.save(self._leader.connection, row)
+            self._leader.spoke()
+
+    async def _settle(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._session.settled and time.monotonic() < deadline:
+            await self._session.wait(SLICE_SECONDS)
+            await self._leader.touch()
+            self._status.moved()
+
+    async def _finish(self) -> None:
+        if self._checkpoint is not None:
+            await self._barrier(self._checkpoint.cursor.base, END)
+        await self._settle(STOP_SECONDS)
+        self._report()
+        await self._save_state()

@@ -1,0 +1,81 @@
+"""What the database remembers of the stream: a lower bound, written now and then.
+
+The position is in the stream. This row exists for what the stream cannot tell of itself: that it is another stream
+than before, or that it has lost its end. Either is a *loss*. Then message ids get a new publish epoch, because the
+server may still refuse the old ones as duplicates, and the relay goes on from what the stream still has: from its last
+message, or from the very first row when it has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from relay.bookkeeping import STATE_TABLE
+from relay.outbox_table import TableName
+from relay.stream_position import Tail
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """The row of one stream. `cursor` is a long cursor text, None when nothing is known to be delivered."""
+
+    created: datetime
+    publish_epoch: int
+    last_sequence: int
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where and how to go on. `loss` says in one sentence what was lost, None when nothing was."""
+
+    cursor: str | None
+    publish_epoch: int
+    loss: str | None
+
+
+def resumption(row: StateRow | None, tail: Tail) -> Resumption:
+    """Decides from the remembered row and the stream's end."""
+    if row is None:
+        return Resumption(tail.cursor, 1, None)
+    if row.created != tail.created:
+        loss = f"the stream of {row.created.isoformat()} was replaced by one of {tail.created.isoformat()}"
+        return Resumption(tail.cursor, row.publish_epoch + 1, loss)
+    if tail.last_sequence < row.last_sequence:
+        loss = f"the stream ends at {tail.last_sequence} and had {row.last_sequence}"
+        return Resumption(tail.cursor, row.publish_epoch + 1, loss)
+    # An unchanged stream without a message of ours has outlived them all: the row is then the best that is known.
+    return Resumption(tail.cursor if tail.cursor is not None else row.cursor, row.publish_epoch, None)
+
+
+class RelayState:
+    """Reads and writes the row of one stream."""
+
+    def __init__(self, outbox: TableName, stream: str) -> None:
+        self._table = outbox.beside(STATE_TABLE).quoted
+        self._stream = stream
+
+    async def load(self, connection: psycopg.AsyncConnection[Any]) -> StateRow | None:
+        """The row, if there is one."""
+        cursor = await connection.execute(
+            f"SELECT stream_created_at, publish_epoch, last_sequence, cursor FROM {self._table} WHERE stream = %s",  # noqa: S608
+            [self._stream],
+        )
+        row = await cursor.fetchone()
+        return StateRow(*row) if row is not None else None
+
+    async def save(self, connection: psycopg.AsyncConnection[Any], row: StateRow) -> None:
+        """Writes the row."""
+        await connection.execute(
+            f"""INSERT INTO {self._table} AS state
+                    (stream, stream_created_at, publish_epoch, last_sequence, cursor, updated_at)
+                VALUES (%s, %s, %s, %s, %s, now())
+                ON CONFLICT (stream) DO UPDATE SET stream_created_at = excluded.stream_created_at,
+                    publish_epoch = excluded.publish_epoch, last_sequence = excluded.last_sequence,
+                    cursor = excluded.cursor, updated_at = excluded.updated_at""",  # noqa: S608
+            [self._stream, row.created, row.publish_epoch, row.last_sequence, row.cursor],
+        )

@@ -1,0 +1,56 @@
+"""The value of Postgres's `pg_snapshot`: which transactions had ended, for whoever took it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+
+_TEXT = re.compile(r"(\d+):(\d+):((?:\d+(?:,\d+)*)?)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Text form `xmin:xmax:xip,xip,…`: all below `xmin` had ended, none from `xmax` on had, and of those between
+    only the ones in `in_progress` (ascending) had not."""
+
+    xmin: int
+    xmax: int
+    in_progress: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Snapshot:
+        """Reads the text form; ValueError when it is none."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not a pg_snapshot: {text[:80]!r}")
+        xmin, xmax = int(match[1]), int(match[2])
+        in_progress = tuple(int(part) for part in match[3].split(",")) if match[3] else ()
+        if not xmin <= xmax or any(
+            not xmin <= one < (in_progress[i + 1] if i + 1 < len(in_progress) else xmax)
+            for i, one in enumerate(in_progress)
+        ):
+            raise ValueError(f"not a pg_snapshot: {text[:80]!r}")
+        return cls(xmin, xmax, in_progress)
+
+    @property
+    def text(self) -> str:
+        """The text form, as Postgres prints it."""
+        return f"{self.xmin}:{self.xmax}:{','.join(map(str, self.in_progress))}"
+
+    def sees(self, transaction_id: int) -> bool:
+        """Whether that transaction had ended when the snapshot was taken."""
+        if transaction_id < self.xmin:
+            return True
+        if transaction_id >= self.xmax:
+            return False
+        at = bisect_left(self.in_progress, transaction_id)
+        return at == len(self.in_progress) or self.in_progress[at] != transaction_id
+
+    def ended_until(self, later: Snapshot) -> list[int]:
+        """Transactions in progress here that `later` sees ended."""
+        return [one for one in self.in_progress if later.sees(one)]
+
+    def sees_as_much_as(self, later: Snapshot) -> bool:
+        """Whether `later`, taken after this one, sees no transaction ended that this one does not."""
+        return self.xmax == later.xmax and not self.ended_until(later)

@@ -1,0 +1,62 @@
+"""Whose events these are: the cluster behind the connection, compared with the one that the database names.
+
+A restore or a failover with loss gives a database whose rows, transaction ids and positions are not those the stream
+has seen. It shows as another system identifier or timeline than the row of the table `source`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from relay.errors import Refused, SourceChanged, SourceIsStandby
+from relay.outbox_table import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """`epoch` counts the histories of the source; it is 1 where the database keeps no table `source`."""
+
+    epoch: int
+    system_identifier: str
+    timeline: int
+
+
+async def require_same_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity:
+    """The identity of this primary; SourceIsStandby, or SourceChanged when it is not the one on record."""
+    if (await _row(connection, "SELECT pg_is_in_recovery()"))[0]:
+        raise SourceIsStandby(
+            "the database is a standby: point RELAY_DATABASE_URL at the primary"
+            " (what a standby shows may be lost when another one is promoted)"
+        )
+    # The timeline of the log being written; the control file's lags behind until the checkpoint after a promotion.
+    system_identifier, timeline = await _row(
+        connection,
+        "SELECT system_identifier::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
+        " FROM pg_control_system()",
+    )
+    quoted = source_table.quoted
+    if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", quoted.replace("%%", "%")))[0]:
+        return SourceIdentity(1, system_identifier, timeline)
+    cursor = await connection.execute(f"SELECT epoch, system_identifier, timeline FROM {quoted} LIMIT 2")  # noqa: S608
+    rows = await cursor.fetchall()
+    if len(rows) != 1:
+        raise Refused(
+            f"table {source_table} must have exactly one row and has {len(rows) or 'none'}: run the migrations"
+        )
+    recorded = SourceIdentity(*rows[0])
+    if (recorded.system_identifier, recorded.timeline) != (system_identifier, timeline):
+        raise SourceChanged(
+            f"the database is cluster {system_identifier}, timeline {timeline}, but its events are recorded as those of"
+            f" cluster {recorded.system_identifier}, timeline {recorded.timeline}: if it was restored or failed over,"
+            " run `tandem relay adopt`"
+        )
+    return recorded
+
+
+async def _row(connection: psycopg.AsyncConnection[Any], statement: str, *parameters: object) -> tuple[Any, ...]:
+    row = await (await connection.execute(statement, parameters or None)).fetchone()
+    assert row is not None
+    return tuple(row)

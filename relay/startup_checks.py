@@ -1,0 +1,83 @@
+"""What a database must be before a relay may promise anything about its events. Each refusal names its cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from relay.database import connect
+from relay.errors import Refused
+
+OLDEST_POSTGRES = 15
+
+
+async def check_database(connection: psycopg.AsyncConnection[Any], url: str) -> None:
+    """Refused when the server is too old or not durable, or when a pooler stands between us and our session."""
+    version = connection.info.server_version
+    if version < OLDEST_POSTGRES * 10_000:
+        raise Refused(f"Postgres is version {version // 10_000}, too old: run {OLDEST_POSTGRES} or later")
+    row = await (
+        await connection.execute(
+            "SELECT current_setting('fsync'), reset_val, inet_client_addr() IS NOT NULL, pg_backend_pid()"
+            " FROM pg_settings WHERE name = 'synchronous_commit'"
+        )
+    ).fetchone()
+    assert row is not None
+    fsync, synchronous_commit, over_tcp, backend = row
+    if fsync != "on":
+        raise Refused("fsync is off: a crash of the database could lose events that the stream has; set fsync = on")
+    if synchronous_commit == "off":
+        raise Refused(
+            "synchronous_commit is off: a crash of the database could lose events that the stream has;"
+            " set synchronous_commit = on"
+        )
+    await _check_settings_of_roles(connection)
+    if not over_tcp:
+        raise Refused("the relay reaches Postgres over a Unix socket, where a stopped leader is not noticed: use TCP")
+    if backend != connection.info.backend_pid:
+        await _check_pooler(connection, url)
+
+
+async def _check_settings_of_roles(connection: psycopg.AsyncConnection[Any]) -> None:
+    """A role or database may have a setting of its own, which our session does not show."""
+    rows = await connection.execute(
+        "SELECT coalesce('role ' || quote_ident(rolname), 'all roles')"
+        " || coalesce(' in database ' || quote_ident(datname), '')"
+        " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole"
+        " LEFT JOIN pg_database d ON d.oid = s.setdatabase"
+        " WHERE 'synchronous_commit=off' = ANY(s.setconfig)"
+        " AND (s.setdatabase = 0 OR d.datname = current_database()) LIMIT 1"
+    )
+    row = await rows.fetchone()
+    if row is not None:
+        raise Refused(
+            f"synchronous_commit is off for {row[0]}: a crash of the database could lose events that the stream has;"
+            " ALTER … RESET synchronous_commit"
+        )
+
+
+async def _check_pooler(connection: psycopg.AsyncConnection[Any], url: str) -> None:
+    """The process we speak to is not the one that greeted us: a pooler. One that lends a backend for a transaction only
+    would give our lock to strangers. It shows when a second session, which keeps a transaction open, takes our backend.
+    """
+    other = await connect(url, "tandem-relay pooler check")
+    try:
+        for _ in range(3):
+            before = await _backend(connection)
+            async with other.transaction():
+                taken = await _backend(other)
+                after = await _backend(connection)
+            if before != after or before == taken:
+                raise Refused(
+                    "a pooler in transaction mode stands between the relay and Postgres, which would lend the leader's"
+                    " lock to others: connect RELAY_DATABASE_URL to Postgres itself"
+                )
+    finally:
+        await other.close()
+
+
+async def _backend(connection: psycopg.AsyncConnection[Any]) -> int:
+    row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,108 @@
+"""Where the stream stands: its last message, read from the stream's leader, and the cursor that message carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from relay.barrier import TERM_HEADER, TIME_HEADER
+from relay.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
+from relay.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
+
+_log = structlog.get_logger(__name__)
+
+#: How far back a message of ours is looked for when somebody else has written to the stream.
+FOREIGN_SEARCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of the stream. `cursor` is in its long form; None when no message carries one (an empty stream).
+
+    `created` tells the stream from another of the same name. `foreign` counts messages behind the last one of ours.
+    """
+
+    created: datetime
+    last_sequence: int
+    messages: int
+    term: int
+    cursor: str | None
+    as_of: int | None
+    foreign: int = 0
+
+
+async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:
+    """Reads the last message of ours. Its cursor counts as none when it refers to a barrier that has aged out."""
+    created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
+    last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
+    if last is None:
+        return Tail(created, info.last_sequence, info.messages, 0, None, None, foreign)
+    if foreign:
+        _log.error("foreign messages in the stream", stream=stream, count=foreign, behind_sequence=last.sequence)
+    try:
+        cursor: str | None = await long_cursor(api, stream, last)
+    except CursorError as error:
+        _log.error("cursor of the last message is lost", stream=stream, problem=str(error))
+        cursor = None
+    return Tail(
+        created,
+        info.last_sequence,
+        info.messages,
+        term_of(last.headers),
+        cursor,
+        await _as_of(api, stream, last, barrier_subject),
+        foreign,
+    )
+
+
+async def long_cursor(api: JetStreamApi, stream: str, message: StoredMessage) -> str:
+    """The cursor of a message of ours, with the barrier looked up that it may refer to."""
+    text = message.headers[HEADER]
+    anchor = anchor_of(text)
+    if anchor is None:
+        return text
+    if anchor == IN_BODY:
+        return _body_cursor(message)
+    assert isinstance(anchor, int)
+    barrier = await api.message(stream, anchor)
+    if barrier is None:
+        raise CursorError(f"cursor {text!r} refers to a barrier that the stream does not have any more")
+    return resolve(text, _body_cursor(barrier))
+
+
+def term_of(headers: Mapping[str, str]) -> int:
+    """The term that a message carries, 0 when none."""
+    value = headers.get(TERM_HEADER, "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _body_cursor(barrier: StoredMessage) -> str:
+    try:
+        cursor = json.loads(barrier.body)["cursor"]
+    except (ValueError, KeyError, TypeError):
+        raise CursorError(f"message {barrier.sequence} should hold a cursor in its body and does not") from None
+    return str(cursor)
+
+
+async def _last_of_ours(api: JetStreamApi, stream: str, last_sequence: int) -> tuple[StoredMessage | None, int]:
+    for foreign in range(min(FOREIGN_SEARCH, last_sequence)):
+        message = await api.message(stream, last_sequence - foreign)
+        if message is not None and HEADER in message.headers:
+            return message, foreign
+    return None, min(FOREIGN_SEARCH, last_sequence)
+
+
+async def _as_of(api: JetStreamApi, stream: str, last: StoredMessage, barrier_subject: str) -> int | None:
+    """The source time (µs) of the last barrier that tells one; later messages cannot make it untrue."""
+    text = last.headers.get(TIME_HEADER)
+    if text is None:
+        barrier = await api.last_message(stream, barrier_subject)
+        text = barrier.headers.get(TIME_HEADER) if barrier else None
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

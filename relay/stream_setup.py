@@ -1,0 +1,114 @@
+"""The stream as the relay needs it: created when missing, refused by name when it could lose or reorder events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.errors import Refused
+from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
+from relay.subject import SubjectTemplate, takes
+
+NANOSECONDS = 1_000_000_000
+DUPLICATE_WINDOW_SECONDS = 60
+OLDEST_SERVER = (2, 12, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """How the stream is created, and which subjects it must take."""
+
+    name: str
+    template: str
+    barrier_subject: str
+    max_age_seconds: int
+    max_bytes: int
+    create: bool
+
+    @property
+    def subjects(self) -> list[str]:
+        """The wildcard subjects of a stream made by us."""
+        filters = SubjectTemplate(self.template).filters
+        return filters if any(takes(one, self.barrier_subject) for one in filters) else [*filters, self.barrier_subject]
+
+    def configuration(self) -> dict[str, Any]:
+        """The API's stream configuration."""
+        return {
+            "name": self.name,
+            "subjects": self.subjects,
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "max_age": self.max_age_seconds * NANOSECONDS,
+            "max_bytes": self.max_bytes,
+            "max_msgs": -1,
+            "max_msgs_per_subject": -1,
+            "max_consumers": -1,
+            "num_replicas": 1,
+            "duplicate_window": min(DUPLICATE_WINDOW_SECONDS, self.max_age_seconds) * NANOSECONDS,
+            "allow_atomic": True,
+            "deny_delete": True,
+            "deny_purge": True,
+        }
+
+
+Check = tuple[str, Callable[[Mapping[str, Any]], bool], str]
+
+#: (what is wrong, whether it is, what to set). All of these can be changed on a stream but the ones marked.
+_CHECKS: Sequence[Check] = (
+    ("keeps its messages in memory", lambda c: c.get("storage") != "file", "storage file (only by creating it anew)"),
+    ("does not keep messages by limits", lambda c: c.get("retention") != "limits", "retention limits"),
+    ("discards old messages when it is full", lambda c: c.get("discard") != "new", "discard new"),
+    ("has no atomic batches", lambda c: not c.get("allow_atomic"), "allow_atomic true"),
+    ("lets messages be deleted", lambda c: not c.get("deny_delete"), "deny_delete true"),
+    ("lets itself be purged", lambda c: not c.get("deny_purge"), "deny_purge true"),
+    (
+        "keeps so many messages per subject only",
+        lambda c: c.get("max_msgs_per_subject", -1) > 0,
+        "max_msgs_per_subject -1",
+    ),
+    ("acknowledges before it has written", lambda c: c.get("persist_mode") == "async", "persist_mode default"),
+    ("sends no acks", lambda c: bool(c.get("no_ack")), "no_ack false"),
+    ("is a mirror or has sources", lambda c: bool(c.get("mirror") or c.get("sources")), "no mirror and no sources"),
+    ("changes subjects", lambda c: bool(c.get("subject_transform")), "no subject_transform"),
+    ("is sealed", lambda c: bool(c.get("sealed")), "a stream that is not sealed"),
+)
+
+
+def require_server(version: tuple[int, int, int]) -> None:
+    """Refuses a server without atomic batches that know message ids."""
+    if version < OLDEST_SERVER:
+        have, wanted = (".".join(map(str, one)) for one in (version, OLDEST_SERVER))
+        raise Refused(f"the NATS server is version {have}, too old: install {wanted} or later")
+
+
+def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
+    """Refuses a stream that differs in what the guarantees rest on, naming the first difference."""
+    for problem, wrong, remedy in _CHECKS:
+        if wrong(config):
+            raise Refused(f"stream {plan.name} {problem}: it must have {remedy}")
+    subjects = config.get("subjects") or []
+    for wanted in [*SubjectTemplate(plan.template).filters, plan.barrier_subject]:
+        if not any(takes(subject, wanted) for subject in subjects):
+            raise Refused(
+                f"stream {plan.name} does not take subject {wanted}: add it to its subjects,"
+                " or change RELAY_SUBJECT_TEMPLATE or RELAY_BARRIER_SUBJECT"
+            )
+
+
+async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
+    """The stream's state; creates it when it is missing and that is allowed, Refused when it cannot be used."""
+    info = await api.stream_info(plan.name)
+    if info is None:
+        if not plan.create:
+            raise Refused(f"stream {plan.name} does not exist: create it, or set RELAY_CREATE_STREAM=true")
+        try:
+            await api.create_stream(plan.configuration())
+        except StreamApiError as error:
+            raise Refused(f"stream {plan.name} cannot be created: {error}") from None
+        info = await api.stream_info(plan.name)
+        if info is None:
+            raise Refused(f"stream {plan.name} vanished right after it was created")
+    require_stream(plan, info.config)
+    return info

@@ -1,0 +1,127 @@
+"""`python -m relay` as a process of its own, to stop, kill and freeze."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+READY_SECONDS = 30.0
+
+
+class RelayProcess:
+    """A started relay. `settings` are RELAY_ variables over the usual ones."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "RELAY_PROBES_LISTEN": "127.0.0.1:0",
+            "PYTHONFAULTHANDLER": "1",
+            **settings,
+        }
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.log: list[str] = []
+        self.address = ""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        assert self._process is not None
+        return self._process.returncode
+
+    async def start(self) -> None:
+        """Starts the process and waits until it listens, or has ended."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "relay", env=self._environment, stderr=asyncio.subprocess.PIPE
+        )
+        self._reader = asyncio.create_task(self._read_log(self._process))
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.address and self._process.returncode is None and not self._reader.done():
+            assert time.monotonic() < deadline, self.text
+            await asyncio.sleep(0.01)
+
+    @property
+    def text(self) -> str:
+        """What the process wrote to its log."""
+        return "".join(self.log)
+
+    async def page(self) -> dict[str, Any]:
+        """The JSON page /lagz."""
+        return dict(json.loads(await self.get("/lagz")))
+
+    async def get(self, path: str) -> str:
+        """Body of a page of the probe server."""
+        parts = urlsplit(f"http://{self.address}")
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+        return answer.partition(b"\r\n\r\n")[2].decode()
+
+    async def wait_for_state(self, state: str, seconds: float = READY_SECONDS) -> dict[str, Any]:
+        """Waits until /lagz shows that state; the page."""
+        deadline = time.monotonic() + seconds
+        while True:
+            assert self.returncode is None, self.text
+            page = await self.page()
+            if page["state"] == state:
+                return page
+            assert time.monotonic() < deadline, f"{page}\n{self.text}"
+            await asyncio.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self, seconds: float = 30.0) -> int:
+        """Waits for the end; the exit code."""
+        assert self._process is not None
+        assert self._reader is not None
+        code = await asyncio.wait_for(self._process.wait(), seconds)
+        await self._reader
+        return code
+
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            self.log.append(line.decode())
+            if not self.address and '"listening"' in self.log[-1]:
+                self.address = json.loads(line)["address"]
+
+
+@asynccontextmanager
+async def running(settings: Mapping[str, str]) -> AsyncIterator[RelayProcess]:
+    """A relay that is killed at the end if it still runs."""
+    relay = RelayProcess(settings)
+    await relay.start()
+    try:
+        yield relay
+    finally:
+        if relay.returncode is None:
+            await relay.kill()

@@ -1,0 +1,54 @@
+"""Each way in which a stream could lose or reorder events is refused by its name."""
+
+from typing import Any
+
+import pytest
+
+from relay.errors import Refused
+from relay.stream_setup import StreamPlan, require_server, require_stream
+
+PLAN = StreamPlan("ORDERS", "orders.v1.{partition}.{event_type}", "orders.v1.barrier", 604_800, 1 << 30, True)
+
+
+def test_what_we_create_we_accept() -> None:
+    require_stream(PLAN, PLAN.configuration())
+    assert PLAN.subjects == ["orders.v1.>"]
+    apart = StreamPlan("S", "events.{event_type}", "control.barrier", 60, 1 << 30, True)
+    assert apart.subjects == ["events.>", "control.barrier"]
+    require_stream(apart, apart.configuration())
+    assert PLAN.configuration()["max_age"] == 604_800 * 10**9
+    assert PLAN.configuration()["duplicate_window"] == 60 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"storage": "memory"}, "memory"),
+        ({"retention": "workqueue"}, "by limits"),
+        ({"retention": "interest"}, "by limits"),
+        ({"discard": "old"}, "discards old"),
+        ({"allow_atomic": False}, "allow_atomic"),
+        ({"deny_delete": False}, "deny_delete"),
+        ({"deny_purge": False}, "deny_purge"),
+        ({"max_msgs_per_subject": 5}, "per subject"),
+        ({"persist_mode": "async"}, "persist_mode"),
+        ({"no_ack": True}, "no acks"),
+        ({"sources": [{"name": "X"}]}, "sources"),
+        ({"subject_transform": {"src": "a", "dest": "b"}}, "subject"),
+        ({"sealed": True}, "sealed"),
+        ({"subjects": ["orders.v2.>"]}, "orders.v1.>"),
+        ({"subjects": ["orders.v1.*.*"]}, "orders.v1.>"),
+    ],
+)
+def test_refusals(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(Refused, match=named) as refusal:
+        require_stream(PLAN, PLAN.configuration() | change)
+    assert str(refusal.value).startswith("stream ORDERS ")
+
+
+def test_servers() -> None:
+    require_server((2, 12, 1))
+    require_server((3, 0, 0))
+    for old in ((2, 11, 9), (2, 12, 0), (1, 99, 99)):
+        with pytest.raises(Refused, match="too old"):
+            require_server(old)
