@@ -125,14 +125,16 @@ class LagObserver:
         """For `/lagz`."""
         lag = self.latest
         if lag is None:
-            return {"lag_seconds": None, "lag_events": None, "lag_events_capped": None, "measured_at": None}
+            return dict.fromkeys(
+                ("oldest_unpublished_age_seconds", "backlog_events", "backlog_capped", "lag_measured_at"), None
+            )
         return {
-            "lag_seconds": round(lag.oldest_age(time.time()), 3),
-            "lag_events": lag.backlog,
-            "lag_events_capped": lag.capped,
+            "oldest_unpublished_age_seconds": round(lag.oldest_age(time.time()), 3),
+            "backlog_events": lag.backlog,
+            "backlog_capped": lag.capped,
             "last_stored_cursor": lag.cursor,
             "last_stored_sequence": lag.stream_sequence,
-            "measured_at": datetime.fromtimestamp(lag.measured_at, UTC).isoformat(timespec="milliseconds"),
+            "lag_measured_at": datetime.fromtimestamp(lag.measured_at, UTC).isoformat(timespec="milliseconds"),
         }
 
     async def _observe(self, stop: asyncio.Event) -> None:
