@@ -18,6 +18,7 @@ from query_service.application.get_order import GetOrder
 from query_service.application.notice_board import NoticeBoard
 from query_service.application.project_events import EventProjector
 from query_service.application.read_store import (
+    Freshness,
     OrderReader,
     ProjectionWriter,
     ReadStore,
@@ -138,10 +139,10 @@ async def _projecting(
 ) -> None:
     """Projects until cancelled."""
     try:
-        identity = await _identity(writer, pacer)
+        identity, known = await _known(writer, pacer)
         async with _nats(settings, "tandem query project") as client:
             await _checked(client, _plan(settings), identity, pacer)
-            consumer = _consumer(settings, client, _plan(settings), writer, pacer, metrics, identity)
+            consumer = _consumer(settings, client, _plan(settings), writer, pacer, metrics, identity, known)
             started.append(consumer)
             _log.info("projecting", stream=settings.stream, consumer=settings.consumer, generation=identity.generation)
             await consumer.run()
@@ -156,7 +157,7 @@ async def _project_here(settings: QuerySettings, store: ReadStore) -> None:
     plan = _plan(settings, name=f"memory-{identity.read_model}", durable=False)
     async with _nats(settings, "tandem query memory") as client:
         await ensure_consumer(client, plan, identity, None)
-        await _consumer(settings, client, plan, store, pacer, metrics, identity).run()
+        await _consumer(settings, client, plan, store, pacer, metrics, identity, None).run()
 
 
 def _consumer(
@@ -167,6 +168,7 @@ def _consumer(
     pacer: BackoffPacer,
     metrics: ProjectMetrics,
     identity: StoreIdentity,
+    known: Freshness | None,
 ) -> OrderEventConsumer:
     notices = NoticeSender(client, settings.stream)
     projector = EventProjector(writer, notices, pacer, MeteredProjection(metrics, now), stream=plan.stream, now=now)
@@ -181,21 +183,23 @@ def _consumer(
         notices,
         limits,
         identity=identity,
+        known=known,
         on_claim=lambda freshness: metrics.as_of(freshness.as_of / 1e6),
         on_state=lambda state: metrics.pending(state.pending),
         on_batch=metrics.batch,
     )
 
 
-async def _identity(writer: ProjectionWriter, pacer: BackoffPacer) -> StoreIdentity:
+async def _known(writer: ProjectionWriter, pacer: BackoffPacer) -> tuple[StoreIdentity, Freshness | None]:
+    """Which read model this is and how fresh, once the store answers."""
     while True:
         try:
-            identity = await writer.identity()
+            known = await writer.identity(), await writer.freshness()
         except DependencyDown as down:
             await pacer.pause(str(down))
         else:
             pacer.resume()
-            return identity
+            return known
 
 
 async def _checked(client: Client, plan: ConsumerPlan, identity: StoreIdentity, pacer: BackoffPacer) -> None:

@@ -8,6 +8,7 @@ so once the floor has reached a barrier, all before it is in.
 from __future__ import annotations
 
 from query_service.application.project_events import ReachedBarrier
+from query_service.application.read_store import Freshness
 
 
 class BarrierLedger:
@@ -37,6 +38,21 @@ class BarrierLedger:
         return max(passed, key=lambda reached: reached.sequence, default=None)
 
 
-def events_lost(first_sequence: int, ack_floor: int) -> int:
-    """How many messages left the stream before anybody acknowledged them."""
-    return max(0, first_sequence - ack_floor - 1)
+class Coverage:
+    """Notices when messages leave the stream before anybody projected them.
+
+    The server moves the ack floor past messages that are gone, so the floor as it was before they went is what counts.
+    """
+
+    def __init__(self, known: Freshness | None) -> None:
+        self._stream_created_at = 0 if known is None else known.stream_created_at
+        self._covered = 0 if known is None else known.sequence
+
+    def lost(self, stream_created_at: int, first_sequence: int, ack_floor: int) -> int:
+        """How many messages left the stream since the last look without having been projected before it."""
+        if stream_created_at != self._stream_created_at:
+            self._stream_created_at, self._covered = stream_created_at, 0
+        missing = max(0, first_sequence - self._covered - 1)
+        if not missing:
+            self._covered = max(self._covered, ack_floor)
+        return missing

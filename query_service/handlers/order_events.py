@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 from nats.aio.client import Client
 
-from query_service.application.claim_freshness import BarrierLedger, events_lost
+from query_service.application.claim_freshness import BarrierLedger, Coverage
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.project_events import EventProjector, ReachedBarrier
 from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
@@ -50,6 +50,7 @@ class OrderEventConsumer:
         limits: BulkLimits,
         *,
         identity: StoreIdentity,
+        known: Freshness | None,
         on_claim: Callable[[Freshness], None] = lambda freshness: None,
         on_state: Callable[[ConsumerState], None] = lambda state: None,
         on_batch: Callable[[int, float], None] = lambda events, seconds: None,
@@ -58,7 +59,7 @@ class OrderEventConsumer:
         self._notices, self._limits, self._identity = notices, limits, identity
         self._on_claim, self._on_state, self._on_batch = on_claim, on_state, on_batch
         self.pull = StreamPull(client, plan, capacity=limits.events * limits.concurrency)
-        self._ledger = BarrierLedger()
+        self._ledger, self._coverage = BarrierLedger(), Coverage(known)
         self._barrier_came = asyncio.Event()
 
     async def run(self) -> None:
@@ -118,7 +119,7 @@ class OrderEventConsumer:
         self._on_state(state)
         if state.read_model != self._identity.read_model:
             raise ReadStoreNotReady(foreign_consumer(self._plan))
-        lost = events_lost(state.first_sequence, state.ack_floor)
+        lost = self._coverage.lost(state.stream_created_at, state.first_sequence, state.ack_floor)
         if lost:
             raise ReadStoreNotReady(
                 f"{lost} messages left the stream {self._plan.stream} before they were projected:"

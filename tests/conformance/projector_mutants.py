@@ -1,0 +1,65 @@
+"""Projectors with one guard switched off: `python -m tests.conformance.projector_mutants <mutant> project`.
+
+Their tests must catch each of them; a test that does not notice its mutant proves nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from query_service.__main__ import main
+from query_service.application import claim_freshness, project_events
+from query_service.application.project_events import EventProjector
+
+_apply_first = EventProjector._round
+
+
+async def _acks_first(self: EventProjector, tasks: list[Any]) -> list[Any]:
+    for task in tasks:
+        await task.delivery.ack()
+    return await _apply_first(self, tasks)
+
+
+async def _announces_first(self: EventProjector, tasks: list[Any]) -> list[Any]:
+    await self._announcer.applied([(task.event.order_id, task.event.version) for task in tasks])
+    return await _apply_first(self, tasks)
+
+
+def ack_before_bulk() -> None:
+    """Messages are acknowledged before their documents are written."""
+    EventProjector._round = _acks_first  # type: ignore[method-assign]
+
+
+def notice_before_bulk() -> None:
+    """Readers are told before both documents are in."""
+    EventProjector._round = _announces_first  # type: ignore[method-assign]
+
+
+def ack_after_first_document() -> None:
+    """An event counts as applied although one of its documents was deferred."""
+
+    def hasty(tasks: Sequence[Any], outcomes: Sequence[Any]) -> Any:
+        return list(tasks), [], [], ""
+
+    project_events._settled = hasty
+
+
+def claim_at_once() -> None:
+    """A barrier is believed as soon as it is delivered, whatever others still have in hand."""
+    claim = claim_freshness.BarrierLedger.claim
+
+    def credulous(self: Any, ack_floor: int, stream_created_at: int) -> Any:
+        return claim(self, 2**62, stream_created_at)
+
+    claim_freshness.BarrierLedger.claim = credulous  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant for mutant in (ack_before_bulk, notice_before_bulk, ack_after_first_document, claim_at_once)
+}
+
+if __name__ == "__main__":
+    MUTANTS[sys.argv[1]]()
+    sys.exit(main(sys.argv[2:]))
