@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from tests.conformance.command_application import application, call, place_order
 from tests.fixtures.system import System
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -32,3 +33,15 @@ async def test_the_python_example_runs(system: System, tmp_path: Path) -> None:
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert out.decode().strip().endswith("s")
+
+
+async def test_the_transaction_is_the_one_really_sent(command_database: str) -> None:
+    sent: list[tuple[str, ...]] = []
+    async with application(command_database, lambda statements: sent.append(tuple(statements))) as service:
+        await service.place(call(), place_order())
+    shown = [" ".join(statement.split()) for statement in block("transaction").split(";") if statement.strip()]
+    assert len(sent) == 1
+    assert len(sent[0]) == len(shown)
+    for actual, expected in zip(sent[0], shown, strict=True):
+        pattern = re.escape(expected).replace("…", ".+")
+        assert re.fullmatch(pattern, " ".join(actual.split())), f"really sent: {actual}"
