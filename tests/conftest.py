@@ -7,5 +7,6 @@ pytest_plugins = [
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
     "tests.fixtures.write_model",
+    "tests.fixtures.command_process",
     "tests.fixtures.system",
 ]
