@@ -13,7 +13,8 @@ _DERIVED = UUID("6f1c5c0e-7d0b-5a3e-9c66-0d5b8a8e6f21")
 class CommandCall:
     """One call of one command by an authenticated principal.
 
-    `fingerprint` is the SHA-256 of what was asked, the request id left out; `traceparent` is W3C text or empty.
+    `fingerprint` is the SHA-256 of what was asked, the request id left out; `traceparent` is W3C text or empty;
+    `expected_version` is the only version of the order on which the caller wants it, None for any.
     """
 
     principal: str
@@ -21,6 +22,7 @@ class CommandCall:
     fingerprint: bytes
     reason: str = ""
     traceparent: str = ""
+    expected_version: int | None = None
 
     def derived_id(self, kind: str) -> UUID:
         """An id for what the command makes when the caller names none: the same for each repetition of the request.

@@ -36,4 +36,20 @@ class PlaceOrder:
     order_number: str | None = None
 
 
-Command = PlaceOrder
+@dataclass(frozen=True, slots=True)
+class HoldOrder:
+    """Stop shipping until the order is released."""
+
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOrder:
+    """Let shipping go on."""
+
+    order_id: UUID
+
+
+#: Commands that change an order; the others make one.
+OrderChange = HoldOrder | ReleaseOrder
+Command = PlaceOrder | OrderChange

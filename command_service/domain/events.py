@@ -29,4 +29,22 @@ class OrderCreated:
     occurred_at: datetime
 
 
-Event = OrderCreated
+@dataclass(frozen=True, slots=True)
+class OrderHeld:
+    """Nothing may be shipped until the order is released."""
+
+    event_type: ClassVar[str] = "ORDER_HELD"
+
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReleased:
+    """Shipping may go on."""
+
+    event_type: ClassVar[str] = "ORDER_RELEASED"
+
+    occurred_at: datetime
+
+
+Event = OrderCreated | OrderHeld | OrderReleased

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from command_service.domain.events import Event, OrderCreated
+from dataclasses import replace
+from typing import Any
+
+from command_service.domain.events import Event, OrderCreated, OrderHeld, OrderReleased
 from command_service.domain.order import Order
 
 
@@ -10,11 +13,27 @@ def evolve(state: Order | None, event: Event) -> Order:
     """The order after `event`, one version on; `state` is None before the first event."""
     match event:
         case OrderCreated():
-            return _created(state, event)
+            assert state is None, "an order is created once"
+            return _created(event)
+    assert state is not None, "nothing happens to an order before it is created"
+    return replace(
+        state,
+        version=state.version + 1,
+        updated_at=max(state.updated_at, event.occurred_at),
+        **_changes(state, event),
+    )
 
 
-def _created(state: Order | None, event: OrderCreated) -> Order:
-    assert state is None, "an order is created once"
+def _changes(state: Order, event: OrderHeld | OrderReleased) -> dict[str, Any]:
+    """The fields of the order that the event changes, beside version and time."""
+    match event:
+        case OrderHeld():
+            return {"on_hold": True}
+        case OrderReleased():
+            return {"on_hold": False}
+
+
+def _created(event: OrderCreated) -> Order:
     return Order(
         order_id=event.order_id,
         order_number=event.order_number,

@@ -28,6 +28,9 @@ AMOUNT_NEGATIVE = Rule("amount-negative", "Prices and freight are not negative."
 AMOUNT_TOO_LARGE = Rule("amount-too-large", "No amount of an order exceeds 10^15 minor units.")
 ONE_CURRENCY = Rule("one-currency", "All amounts of an order are in one currency.")
 EXPECTED_TOTAL = Rule("expected-total", "The order's total equals the total that the caller expects.")
+HOLD_OPEN_ONLY = Rule("hold-open-only", "Only an order with pieces left to ship can be held.")
+HOLD_ONCE = Rule("hold-once", "An order that is held is not held again.")
+RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order that is held can be released.")
 
 ALL_RULES: tuple[Rule, ...] = (
     ORDER_ID_TAKEN,
@@ -39,4 +42,7 @@ ALL_RULES: tuple[Rule, ...] = (
     AMOUNT_TOO_LARGE,
     ONE_CURRENCY,
     EXPECTED_TOTAL,
+    HOLD_OPEN_ONLY,
+    HOLD_ONCE,
+    RELEASE_HELD_ONLY,
 )
