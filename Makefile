@@ -67,6 +67,7 @@ generate: $(GENERATE_VENV)/.installed ## stubs from protos
 .PHONY: verify
 verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos give; the contract lints and breaks nothing
 	@$(BIN)/python protos/generate.py --verify
+	@$(BIN)/python -m deploy.validate
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve all dependencies anew (names and hashes only)

@@ -1,0 +1,19 @@
+"""The secrets that a cluster must have before the first roll-out: Secret -> keys, each a file its pods read.
+
+A key is the name of a setting in lower case. No values stand anywhere in the repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_QUERY = frozenset({"query_elasticsearch_url", "query_nats_url"})
+
+OUTSIDE_SECRETS: Mapping[str, frozenset[str]] = {
+    "command-secrets": frozenset({"command_database_url"}),
+    "command-migrate-secrets": frozenset({"command_database_url"}),
+    "relay-secrets": frozenset({"relay_database_url", "relay_nats_url"}),
+    "query-serve-secrets": _QUERY,
+    "query-project-secrets": _QUERY,
+    "query-migrate-secrets": _QUERY,
+}

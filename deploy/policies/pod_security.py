@@ -1,0 +1,90 @@
+"""Pods may do as little as they can: Kubernetes' restricted profile, no token, a root nobody can write to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deploy.cluster import Cluster, title
+
+FLOATING_TAGS = {"", "latest", "untagged"}
+#: Images that write to their own root, and why.
+WRITABLE_ROOT = {"elasticsearch": "creates a keystore beside its configuration"}
+_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|_URL$")
+
+
+def pods_are_restricted(cluster: Cluster) -> Iterator[str]:
+    """Not root, the runtime's system call filter, nothing of the node."""
+    for pod in cluster.pods:
+        context = pod.spec.get("securityContext", {})
+        if context.get("runAsNonRoot") is not True or not context.get("runAsUser"):
+            yield f"{pod.name}: set runAsNonRoot and a runAsUser other than 0"
+        if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"{pod.name}: set seccompProfile RuntimeDefault"
+        for field in {"hostNetwork", "hostPID", "hostIPC"} & pod.spec.keys():
+            yield f"{pod.name}: {field} is the node's, not ours"
+        for volume in pod.spec.get("volumes", []):
+            if not volume.keys() <= {"name", "secret", "emptyDir", "configMap", "persistentVolumeClaim", "projected"}:
+                yield f"{pod.name}: volume {volume['name']} is of a kind that is not allowed"
+
+
+def containers_are_restricted(cluster: Cluster) -> Iterator[str]:
+    """No capability, no escalation, a read-only root."""
+    for pod in cluster.pods:
+        for container in pod.containers:
+            context = container.spec.get("securityContext", {})
+            place = f"{pod.name} {container.name}"
+            if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+                yield f"{place}: forbid privilege escalation"
+            if context.get("capabilities") != {"drop": ["ALL"]}:
+                yield f"{place}: drop ALL capabilities and add none"
+            if context.get("readOnlyRootFilesystem") is not True and container.image[0] not in WRITABLE_ROOT:
+                yield f"{place}: make the root file system read-only"
+            if context.get("runAsNonRoot") is False or context.get("runAsUser") == 0:
+                yield f"{place}: must not undo runAsNonRoot of its pod"
+            if any("hostPort" in port for port in container.spec.get("ports", [])):
+                yield f"{place}: hostPort is the node's, not ours"
+
+
+def namespaces_enforce_it(cluster: Cluster) -> Iterator[str]:
+    """The cluster itself refuses what would be less restricted."""
+    namespaces = {namespace["metadata"]["name"]: namespace for namespace in cluster.of("Namespace")}
+    for name in sorted({pod.namespace for pod in cluster.pods}):
+        labels = namespaces.get(name, {"metadata": {}})["metadata"].get("labels", {})
+        if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield f"Namespace/{name}: label it pod-security.kubernetes.io/enforce: restricted"
+
+
+def pods_have_no_token(cluster: Cluster) -> Iterator[str]:
+    """None of our processes talks to Kubernetes; a stolen pod should not either."""
+    for pod in cluster.pods:
+        if pod.spec.get("automountServiceAccountToken") is not False:
+            yield f"{pod.name}: set automountServiceAccountToken: false"
+        if pod.spec.get("enableServiceLinks") is not False:
+            yield f"{pod.name}: set enableServiceLinks: false, links look like our settings"
+    for account in cluster.of("ServiceAccount"):
+        if account.get("automountServiceAccountToken") is not False:
+            yield f"{title(account)}: set automountServiceAccountToken: false"
+
+
+def secrets_are_mounted_files(cluster: Cluster) -> Iterator[str]:
+    """A secret in the environment is in every dump of it, and does not change until the next start."""
+    for pod in cluster.pods:
+        for container in pod.containers:
+            place = f"{pod.name} {container.name}"
+            if "envFrom" in container.spec or any("valueFrom" in entry for entry in container.spec.get("env", [])):
+                yield f"{place}: mount secrets as files, do not put them into the environment"
+            for name in container.environment:
+                if _SECRET_NAME.search(name):
+                    yield f"{place}: {name} belongs into a mounted secret"
+            for mount in container.spec.get("volumeMounts", []):
+                if mount["mountPath"] == "/run/secrets" and mount.get("readOnly") is not True:
+                    yield f"{place}: mount secrets read-only"
+
+
+def images_are_pinned(cluster: Cluster) -> Iterator[str]:
+    """What ran yesterday runs today."""
+    for pod in cluster.pods:
+        for container in pod.containers:
+            if container.image[1] in FLOATING_TAGS:
+                yield f"{pod.name} {container.name}: image {container.spec['image']} needs a tag that names a version"
