@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -38,11 +39,16 @@ async def connect(
             ("idle_session_timeout", "idle_in_transaction_session_timeout", "tcp_user_timeout"), f"{session_timeout}s"
         )
     try:
-        calls = sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()
-        )
-        await connection.execute(sql.SQL("SELECT {}").format(calls))
+        await configure(connection, settings)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+async def configure(connection: psycopg.AsyncConnection[Any], settings: Mapping[str, str]) -> None:
+    """Sets the session's settings, in one statement."""
+    calls = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()
+    )
+    await connection.execute(sql.SQL("SELECT {}").format(calls))

@@ -21,12 +21,12 @@ import psycopg
 import structlog
 
 from relay.cursor import HEADER, CursorError, PollCursor, parse
-from relay.database import connect
+from relay.database import configure, connect
 from relay.errors import Refused
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.outbox_columns import ColumnNames
-from relay.outbox_table import OutboxTable, Query, TableName, find_table
+from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.snapshot import Snapshot
 from relay.stream_position import long_cursor
 
@@ -141,11 +141,7 @@ class LagObserver:
         async with contextlib.AsyncExitStack() as stack:
             connection = await connect(self._url, "tandem-relay lag")
             stack.push_async_callback(connection.close)
-            await connection.execute(
-                "SELECT set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),"
-                " set_config('jit', 'off', false)",
-                [f"{_QUERY_SECONDS:.0f}s"],
-            )
+            await configure(connection, {**PLANNER_SETTINGS, "statement_timeout": f"{_QUERY_SECONDS:.0f}s"})
             table = await find_table(connection, self._name, self._columns)
             nats: NatsConnection | None = None
             while not stop.is_set():

@@ -31,6 +31,15 @@ _TYPES: Mapping[str, frozenset[str]] = {
 }
 
 
+#: Settings of a session that reads the outbox. Its statements have one good plan, whatever the statistics say.
+PLANNER_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TableName:
     """`schema` is None when the table is found by the search path."""

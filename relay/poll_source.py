@@ -23,8 +23,9 @@ from typing import Any, cast
 import psycopg
 
 from relay.cursor import END, PollCursor
+from relay.database import configure
 from relay.outbox_event import OutboxEvent
-from relay.outbox_table import OutboxTable, Query
+from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
 from relay.ports import Batch, Checkpoint
 from relay.snapshot import Snapshot
 
@@ -58,11 +59,7 @@ class PollSource:
         self._as_of = None
         self._walk = False
         self._idle = BUSY_SECONDS
-        # Our statements have one good plan, whatever the statistics say.
-        await self._connection.execute(
-            "SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),"
-            " set_config('max_parallel_workers_per_gather', '0', false)"
-        )
+        await configure(self._connection, PLANNER_SETTINGS)
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """The next chunk of the difference in progress, or of a new one."""

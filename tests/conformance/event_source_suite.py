@@ -1,0 +1,101 @@
+"""What every source of events must do, whatever its way of finding them: all, once, in the order of each aggregate.
+
+A suite takes a source through a log that stands for the stream: it keeps each event with its cursor, and loses a random
+part of what was read last whenever the reader crashes, as a real stream does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psycopg
+
+from relay.cursor import PollCursor, mark, parse
+from relay.database import connect
+from relay.ports import Source
+
+OpenSource = Callable[[psycopg.AsyncConnection[Any]], Source]
+
+
+class StoredLog:
+    """Stands for the stream: events with the cursor behind each."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+        self.cursor: str | None = None
+        self.crashes = 0
+        self.reads = 0
+        self.nonempty = 0
+        self.as_of: int | None = None
+
+
+@contextlib.asynccontextmanager
+async def read_with_crashes(
+    url: str, open_source: OpenSource, seed: int, *, crash_every: float, max_events: int = 200
+) -> AsyncIterator[StoredLog]:
+    """Reads while the block runs, crashing now and then; at the end reads what is left and returns."""
+    log, chance, stop = StoredLog(), random.Random(seed), asyncio.Event()
+    task = asyncio.create_task(_life_after_life(url, open_source, log, chance, stop, crash_every, max_events))
+    try:
+        yield log
+    finally:
+        stop.set()
+        await task
+
+
+async def _life_after_life(
+    url: str,
+    open_source: OpenSource,
+    log: StoredLog,
+    chance: random.Random,
+    stop: asyncio.Event,
+    crash_every: float,
+    max_events: int,
+) -> None:
+    while True:
+        connection = await connect(url, "source under test", session_timeout=30)
+        try:
+            source = open_source(connection)
+            await source.resume(parse(log.cursor) if log.cursor else PollCursor(1))
+            if await _one_life(source, log, chance, stop, chance.expovariate(1 / crash_every), max_events):
+                return
+        finally:
+            await connection.close()
+        log.crashes += 1
+
+
+async def _one_life(
+    source: Source, log: StoredLog, chance: random.Random, stop: asyncio.Event, seconds: float, max_events: int
+) -> bool:
+    """True when everything has been read after the stop; False at a crash."""
+    ends = time.monotonic() + seconds
+    while True:
+        stopping = stop.is_set()
+        most = chance.randint(1, max_events)
+        batch = await source.read(most, 1 << 20)
+        assert len(batch.events) == len(batch.marks) <= most
+        log.reads += 1
+        log.nonempty += bool(batch.events)
+        crash = not stopping and time.monotonic() > ends
+        kept = chance.randint(0, len(batch.events)) if crash else len(batch.events)
+        for event, at in list(zip(batch.events, batch.marks, strict=True))[:kept]:
+            assert event.aggregate_id is not None
+            assert event.aggregate_version is not None
+            log.events.append((event.aggregate_id, event.aggregate_version))
+            log.cursor = mark(batch.base, at)
+        if crash:
+            return False
+        if batch.reached is not None:
+            # A barrier: stored as a message of its own, so that the cursor moves without an event.
+            log.cursor = batch.reached.cursor.text
+            if batch.reached.as_of is not None:
+                assert log.as_of is None or batch.reached.as_of >= log.as_of
+                log.as_of = batch.reached.as_of
+            if stopping and not batch.events:
+                return True
+        await asyncio.sleep(0 if batch.more else chance.choice((0, 0.001, source.idle_seconds())))
