@@ -13,6 +13,7 @@ import uuid_utils
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.execution import Execution
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
@@ -24,7 +25,7 @@ from command_service.metrics import CommandMetrics
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import command_pool
 from command_service.storage.housekeeping import Housekeeping
-from command_service.storage.startup_checks import check_database
+from command_service.storage.startup_checks import check_database, schema_problem
 from command_service.storage.transaction import Row
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
@@ -32,6 +33,7 @@ from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of
+from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
 SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
@@ -71,7 +73,9 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         )
         execution = Execution(units)
         recorder = Recorder(ContractRepresentation(), RandomIds(), settings.max_event_bytes)
-        commands = order_commands.OrderCommands(PlaceOrderUseCase(execution, recorder), metrics)
+        commands = order_commands.OrderCommands(
+            PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), metrics
+        )
         server.server.add_generic_rpc_handlers(
             (
                 service_methods(order_commands.SERVICE, commands.behaviours(), metrics),
@@ -99,6 +103,13 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             await execution.drain()
             await probes.stop()
     _log.info("stopped")
+
+
+async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:
+    """Returns once the database has the schema that this version needs; raises StartupRefused when stopped before."""
+    database_url = settings.database_url.get_secret_value()
+    if not await wait_until_fine(lambda: schema_problem(database_url), stop):
+        raise StartupRefused("stopped before the database had the schema this version needs")
 
 
 def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:

@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from command_service.application.command_call import CommandCall
-from command_service.application.event_record import EventRecord
+from command_service.application.event_record import EventRecord, Head
 from command_service.domain.events import Event
 from command_service.domain.order import Order
 
@@ -51,6 +51,18 @@ class EncodedEvent:
     personal: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """An order that is locked until the transaction ends, and the newest link of its chain.
+
+    `now` is the database's clock, read after the lock was got, and later than the record of every earlier event.
+    """
+
+    order: Order
+    head: Head
+    now: datetime
+
+
 class CommandLog(Protocol):
     """The memory that makes commands safe to repeat: (principal, request id) → fingerprint, response."""
 
@@ -66,6 +78,15 @@ class Orders(Protocol):
 
     def add(self, order: Order, head: EventRecord) -> None:
         """A new order with the event that made it; written by the commit, which refuses an id or number taken."""
+
+    async def lock(self, order_id: UUID) -> StoredOrder | None:
+        """The order, which no other transaction changes until this one ends; waits for those that do. None: no order.
+
+        Raises as `UnitOfWork.commit`.
+        """
+
+    def update(self, before: Order, after: Order, head: EventRecord) -> None:
+        """What a command changed in a locked order, with the event that changed it last; written by the commit."""
 
 
 class Outbox(Protocol):

@@ -24,6 +24,19 @@ class OrderLine:
     returned_quantity: int = 0
 
     @property
+    def ordered(self) -> OrderLine:
+        """The position as it was ordered, nothing of it moved or given up."""
+        return OrderLine(
+            self.line_number,
+            self.sku,
+            self.product_name,
+            self.unit_price,
+            self.quantity,
+            self.discount_basis_points,
+            self.tax_rate_basis_points,
+        )
+
+    @property
     def charged_quantity(self) -> int:
         """Pieces that are charged: all that were not given up."""
         return self.quantity - self.cancelled_quantity

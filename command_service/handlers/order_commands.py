@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
+from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.handlers.caller import Context, principal_of, traceparent_of
@@ -17,24 +18,35 @@ from command_service.metrics import CommandMetrics
 from command_service.wire import commands
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
+#: The commands that change an order.
+CHANGES = ("HoldOrder", "ReleaseOrder")
 REPLAYED = (("tandem-replayed", "true"),)
 
 
 class OrderCommands:
     """The commands that are served."""
 
-    def __init__(self, place_order: PlaceOrderUseCase, metrics: CommandMetrics) -> None:
-        self._place_order, self._metrics = place_order, metrics
+    def __init__(
+        self, place_order: PlaceOrderUseCase, change_order: ChangeOrderUseCase, metrics: CommandMetrics
+    ) -> None:
+        self._place_order, self._change_order, self._metrics = place_order, change_order, metrics
 
     def behaviours(self) -> Mapping[str, Behaviour]:
         """Method name → behaviour, for each command that is served."""
-        return {"PlaceOrder": self.place_order}
+        return {"PlaceOrder": self.place_order, **dict.fromkeys(CHANGES, self.change_order)}
 
     async def place_order(self, request: contract.PlaceOrderRequest, context: Context) -> bytes:
         """PlaceOrder."""
         validate(request)
         call = _call(request, context)
         result = await self._place_order.handle(call, commands.place_order(request, call.derived_id))
+        return self._answer(result, context)
+
+    async def change_order(self, request: Any, context: Context) -> bytes:
+        """Each command that changes an order."""
+        validate(request)
+        call = _call(request, context)
+        result = await self._change_order.handle(call, commands.order_change(request, call.derived_id))
         return self._answer(result, context)
 
     def _answer(self, result: CommandResult, context: Context) -> bytes:
@@ -51,4 +63,5 @@ def _call(request: Any, context: Context) -> CommandCall:
         fingerprint=commands.fingerprint(request),
         reason=request.reason,
         traceparent=traceparent_of(context),
+        expected_version=request.expected_version if request.HasField("expected_version") else None,
     )

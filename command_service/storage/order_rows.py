@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from tandem.orders.partition import partition_of
 
@@ -51,14 +52,14 @@ def order_row(order: Order, head: EventRecord) -> Row:
     }
 
 
-def line_rows(order: Order) -> list[Row]:
+def line_rows(order_id: UUID, lines: Iterable[OrderLine]) -> list[Row]:
     """The rows of `order_lines`."""
-    return [_line_row(order, line) for line in order.lines]
+    return [_line_row(order_id, line) for line in lines]
 
 
-def _line_row(order: Order, line: OrderLine) -> Row:
+def _line_row(order_id: UUID, line: OrderLine) -> Row:
     return {
-        "order_id": order.order_id,
+        "order_id": order_id,
         "line_number": line.line_number,
         "sku": line.sku,
         "product_name": line.product_name,

@@ -16,8 +16,8 @@ _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
-class Insert:
-    """An INSERT and the columns whose values it takes, in the order of its placeholders."""
+class Write:
+    """An INSERT or UPDATE and the columns whose values it takes, in the order of its placeholders."""
 
     sql: str
     columns: tuple[str, ...]
@@ -31,20 +31,41 @@ class Insert:
         return [[values[column] for values in rows] for column in self.columns]
 
 
-def insert_row(table: Table, suffix: str = "") -> Insert:
+def insert_row(table: Table, suffix: str = "") -> Write:
     """Inserts one row; `suffix` follows the values, for example `ON CONFLICT DO NOTHING`."""
     columns = _written(table)
     places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
-    return Insert(f"{_into(table, columns)} VALUES ({places}){' ' if suffix else ''}{suffix}", _names(columns))
+    return Write(f"{_into(table, columns)} VALUES ({places}){' ' if suffix else ''}{suffix}", _names(columns))
 
 
-def insert_rows(table: Table) -> Insert:
+def insert_rows(table: Table) -> Write:
     """Inserts any number of rows in one statement: an array per column."""
     columns = _written(table)
-    arrays = ", ".join(
+    return Write(f"{_into(table, columns)} SELECT * FROM unnest({_arrays(columns)})", _names(columns))  # noqa: S608
+
+
+def update_row(table: Table, key: str, columns: Sequence[str]) -> Write:
+    """Sets `columns` of the row whose column `key` has the value of the first placeholder."""
+    assigned = ", ".join(f"{column} = ${place}" for place, column in enumerate(columns, start=2))
+    return Write(f"UPDATE {table.name} SET {assigned} WHERE {key} = $1", (key, *columns))  # noqa: S608
+
+
+def update_rows(table: Table, keys: Sequence[str], columns: Sequence[str]) -> Write:
+    """Sets `columns` of any number of rows, found by `keys`, in one statement: an array per column."""
+    names = (*keys, *columns)
+    assigned = ", ".join(f"{column} = new.{column}" for column in columns)
+    found = " AND ".join(f"{table.name}.{key} = new.{key}" for key in keys)
+    arrays = _arrays([table.columns[name] for name in names])
+    return Write(
+        f"UPDATE {table.name} SET {assigned} FROM unnest({arrays}) AS new({', '.join(names)}) WHERE {found}",  # noqa: S608
+        names,
+    )
+
+
+def _arrays(columns: Sequence[Column[Any]]) -> str:
+    return ", ".join(
         f"${place}::{column.type.compile(_DIALECT).lower()}[]" for place, column in enumerate(columns, start=1)
     )
-    return Insert(f"{_into(table, columns)} SELECT * FROM unnest({arrays})", _names(columns))  # noqa: S608
 
 
 def _written(table: Table) -> list[Column[Any]]:

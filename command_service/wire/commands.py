@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
-from command_service.domain.commands import NewLine, PlaceOrder
+from command_service.domain.commands import HoldOrder, NewLine, OrderChange, PlaceOrder, ReleaseOrder
 from command_service.wire.values import address_of, customer_of, money_of
 
 #: Any request of a command: a message with `request_id`. The generated classes share no narrower type.
@@ -38,6 +38,16 @@ def place_order(request: contract.PlaceOrderRequest, derived_id: Callable[[str],
         freight=money_of(request.freight) if request.HasField("freight") else None,
         expected_total=money_of(request.expected_total) if request.HasField("expected_total") else None,
     )
+
+
+def order_change(request: Request, derived_id: Callable[[str], UUID]) -> OrderChange:
+    """The command of a request to change an order."""
+    match request:
+        case contract.HoldOrderRequest():
+            return HoldOrder(UUID(request.order_id))
+        case contract.ReleaseOrderRequest():
+            return ReleaseOrder(UUID(request.order_id))
+    raise TypeError(f"{request.DESCRIPTOR.full_name} changes no order")
 
 
 def _new_line(line: contract.NewOrderLine) -> NewLine:

@@ -7,7 +7,7 @@ from uuid import UUID
 from tandem.orders.v1 import order_events_pb2 as contract
 from tandem.orders.v1 import order_types_pb2
 
-from command_service.domain.events import Event, OrderCreated
+from command_service.domain.events import Event, OrderCreated, OrderHeld, OrderReleased
 from command_service.wire.values import timestamp_message
 
 
@@ -37,4 +37,8 @@ def event_message(
     match event:
         case OrderCreated():
             message.order_created.SetInParent()
+        case OrderHeld():
+            message.order_held.SetInParent()
+        case OrderReleased():
+            message.order_released.SetInParent()
     return message

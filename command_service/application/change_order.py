@@ -1,0 +1,40 @@
+"""The commands that change an order: all are carried out alike, what differs is decided in the domain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from command_service.application.command_call import CommandCall, CommandResult
+from command_service.application.execution import Execution
+from command_service.application.ports import FirstCall, UnitOfWork
+from command_service.application.recording import Recorder
+from command_service.domain.commands import OrderChange
+from command_service.domain.decisions import decide
+from command_service.domain.errors import OrderNotFound, VersionMismatch
+
+
+class ChangeOrderUseCase:
+    """Changes orders. The order is locked before it is read, so commands on one order run one after the other."""
+
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution, self._recorder = execution, recorder
+
+    async def handle(self, call: CommandCall, command: OrderChange) -> CommandResult:
+        """Raises OrderNotFound, VersionMismatch, RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit
+        of work from its work.
+        """
+
+        async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
+            stored = await unit.orders.lock(command.order_id)
+            if stored is None:
+                raise OrderNotFound(command.order_id)
+            order = stored.order
+            if call.expected_version not in (None, order.version):
+                raise VersionMismatch(order.order_id, call.expected_version or 0, order.version)
+            events = decide(order, command, stored.now)
+            recorded = self._recorder.record(call, replace(claimed, now=stored.now), order, stored.head, events)
+            unit.orders.update(order, recorded.order, recorded.records[-1])
+            unit.outbox.append(recorded.records)
+            return recorded.response
+
+        return await self._execution.run(call, work)

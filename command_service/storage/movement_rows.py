@@ -1,0 +1,53 @@
+"""Money and goods that moved → the rows of their tables. Ordinals rise from 1 in the order of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Table
+
+from command_service.domain.movements import Payment, Refund, Return, Shipment
+from command_service.domain.order import Order
+from command_service.storage.tables import payments, refunds, return_lines, returns, shipment_lines, shipments
+
+Row = Mapping[str, Any]
+
+
+def new_movements(before: Order | None, after: Order) -> Iterator[tuple[Table, list[Row]]]:
+    """The rows of each table that `after` has and `before` has not, tables that others refer to first."""
+    earlier = (before.payments, before.shipments, before.returns, before.refunds) if before else ((), (), (), ())
+    yield payments, _rows(after, after.payments, len(earlier[0]))
+    yield shipments, _rows(after, after.shipments, len(earlier[1]))
+    yield shipment_lines, _line_rows(after, after.shipments[len(earlier[1]) :])
+    yield returns, _rows(after, after.returns, len(earlier[2]))
+    yield return_lines, _line_rows(after, after.returns[len(earlier[2]) :])
+    yield refunds, _rows(after, after.refunds, len(earlier[3]))
+
+
+def newly_delivered(before: Order, after: Order) -> list[Row]:
+    """The rows of `shipments` that arrived meanwhile."""
+    pairs = zip(before.shipments, after.shipments, strict=False)
+    return [{"order_id": after.order_id, **asdict(new)} for old, new in pairs if old.delivered_at != new.delivered_at]
+
+
+def _rows(order: Order, movements: Sequence[Payment | Shipment | Return | Refund], recorded: int) -> list[Row]:
+    return [
+        {"order_id": order.order_id, "ordinal": ordinal, **asdict(movement)}
+        for ordinal, movement in enumerate(movements[recorded:], start=recorded + 1)
+    ]
+
+
+def _line_rows(order: Order, movements: Sequence[Shipment | Return]) -> list[Row]:
+    return [
+        {"order_id": order.order_id, **_name(movement), "line_number": item.line_number, "quantity": item.quantity}
+        for movement in movements
+        for item in movement.items
+    ]
+
+
+def _name(movement: Shipment | Return) -> Row:
+    if isinstance(movement, Shipment):
+        return {"shipment_id": movement.shipment_id}
+    return {"return_id": movement.return_id}
