@@ -1,11 +1,14 @@
-"""`python -m command_service serve | migrate | check-config`. Exit codes: 0 done, 1 failed, 2 refused or misused."""
+"""`python -m command_service serve | migrate | await-schema | check-config`.
+
+Exit codes: 0 done, 1 failed, 2 refused or misused.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from command_service.bootstrap import serve
+from command_service.bootstrap import await_schema, serve
 from command_service.config import CommandSettings
 from command_service.storage.schema import migrate
 from service_runtime.config import load_settings
@@ -14,11 +17,12 @@ from service_runtime.process import StartupRefused, run_process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one of the three and returns the exit code."""
+    """Runs one of the four and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m command_service", description="The write side of the order system")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve commands over gRPC until SIGTERM")
     commands.add_parser("migrate", help="bring the database's schema to what this version needs")
+    commands.add_parser("await-schema", help="wait until another process has migrated; for containers that start first")
     commands.add_parser("check-config", help="say whether the settings are right, and touch nothing")
     chosen = parser.parse_args(arguments).command
     try:
@@ -32,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     except StartupRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-    return run_process(lambda stop: serve(settings, stop))
+    work = await_schema if chosen == "await-schema" else serve
+    return run_process(lambda stop: work(settings, stop))
 
 
 def _migrate(settings: CommandSettings) -> int:

@@ -29,6 +29,17 @@ async def check_database(database_url: str) -> None:
         raise StartupRefused("\n".join(problems))
 
 
+async def schema_problem(database_url: str) -> str | None:
+    """None when the database can be reached and its schema is what this version needs, else why not."""
+    try:
+        async with await AsyncConnection[Row].connect(
+            database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        ) as connection:
+            return await _schema_problem(connection)
+    except psycopg.OperationalError as error:
+        return unreachable(error)
+
+
 async def _problems(connection: AsyncConnection[Row]) -> AsyncIterator[str]:
     major = connection.info.server_version // 10_000
     if major < OLDEST_SERVER:
