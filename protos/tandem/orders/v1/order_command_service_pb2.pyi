@@ -163,7 +163,7 @@ class PlaceOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class ReviseOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ class ChangeShippingAddressResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -429,7 +429,7 @@ class RecordPaymentResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -527,7 +527,7 @@ class ShipOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -610,7 +610,7 @@ class RecordDeliveryResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -690,7 +690,7 @@ class CancelOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -778,7 +778,7 @@ class ReturnItemsResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -870,7 +870,7 @@ class RefundOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -944,7 +944,7 @@ class HoldOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
@@ -1018,7 +1018,7 @@ class ReleaseOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first."""
+        """What was recorded, oldest first; without `order`, which stands above."""
 
     def __init__(
         self,
