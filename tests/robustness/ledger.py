@@ -15,7 +15,9 @@ class Ledger:
         self.tokens: dict[str, str] = {}
         self.acknowledged = 0
         self.retried = 0
-        self.in_flight = 0
+        self.calls_in_flight = 0
+        self.reads_in_flight = 0
+        self.stale_reads: list[str] = []
         self.errors: dict[str, int] = defaultdict(int)
 
     def acknowledge(self, order: Order, token: str) -> None:

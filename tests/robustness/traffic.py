@@ -13,6 +13,7 @@ from typing import TypeVar
 import grpc
 import psycopg
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
+from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
 from tandem.orders.v1.order_types_pb2 import Order
 
 from tests.fixtures.orders import place_order_request
@@ -96,11 +97,15 @@ class Traffic:
     async def _write(self, source: random.Random) -> None:
         mine: list[Order] = []
         while not self._stop.is_set():
-            if not mine or source.random() < 0.3:
+            choice = source.random()
+            if not mine or choice < 0.25:
                 mine.append(await self._place(source))
-            else:
-                index = source.randrange(len(mine))
+                continue
+            index = source.randrange(len(mine))
+            if choice < 0.75:
                 mine[index] = await self._change(source, mine[index])
+            else:
+                await self._read_back(mine[index])
 
     async def _place(self, source: random.Random) -> Order:
         request = place_order_request(source, lines=source.randrange(1, 4))
@@ -120,11 +125,22 @@ class Traffic:
         self._ledger.acknowledge(held.order, held.consistency_token)
         return held.order
 
+    async def _read_back(self, order: Order) -> None:
+        options = ReadOptions(consistency_token=self._ledger.tokens[order.order_id])
+        request = GetOrderRequest(order_id=order.order_id, read_options=options)
+        self._ledger.reads_in_flight += 1
+        try:
+            answer = await self._until_answered(lambda: self._system.queries.GetOrder(request, timeout=5))
+        finally:
+            self._ledger.reads_in_flight -= 1
+        if answer.order.version < order.version:
+            self._ledger.stale_reads.append(order.order_id)
+
     async def _until_answered(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeats the same request until it is answered; only answers that leave the outcome open are repeated."""
         deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
         while True:
-            self._ledger.in_flight += 1
+            self._ledger.calls_in_flight += 1
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
@@ -133,5 +149,5 @@ class Traffic:
                     raise
                 self._ledger.retried += 1
             finally:
-                self._ledger.in_flight -= 1
+                self._ledger.calls_in_flight -= 1
             await asyncio.sleep(0.05)

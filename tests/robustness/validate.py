@@ -66,6 +66,16 @@ async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, i
         await connection.close()
 
 
+async def unapplied_events(system: System) -> int:
+    """Messages of the stream that the projectors have not acknowledged."""
+    connection = await nats.connect(system.nats_url)
+    try:
+        info = await connection.jetstream().consumer_info(system.stream, system.settings["QUERY_CONSUMER"])
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+    finally:
+        await connection.close()
+
+
 async def caught_up(system: System) -> None:
     """Waits until the stream holds as many events as the outbox; times out with both numbers."""
     deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
