@@ -11,6 +11,9 @@ from deploy.cluster import OUR_IMAGES, Cluster, Container, Pod
 RELAY_DRAIN_SECONDS = 15
 #: Grace of the processes whose settings do not say it.
 DEFAULT_GRACE_SECONDS = 20.0
+#: How pods wait for their migration. Reads are answered while the stream is away, so only `project` waits for it.
+AWAIT_SCHEMA = ["await-schema"]
+AWAIT_CONSUMER = ["await-schema", "--consumer"]
 
 
 def containers_state_what_they_need(cluster: Cluster) -> Iterator[str]:
@@ -74,8 +77,9 @@ def pods_wait_for_the_schema(cluster: Cluster) -> Iterator[str]:
         if not pod.ours or pod.owner["kind"] == "Job":
             continue
         first, main = pod.containers[0], pod.containers[-1]
-        if first.role != "init" or first.spec.get("args") != ["await-schema"]:
-            yield f"{pod.name}: its first container must be `await-schema`"
+        wanted = AWAIT_CONSUMER if main.spec.get("args") == ["project"] else AWAIT_SCHEMA
+        if first.role != "init" or first.spec.get("args") != wanted:
+            yield f"{pod.name}: its first container must be `{' '.join(wanted)}`"
         elif first.spec["image"] != main.spec["image"]:
             yield f"{pod.name}: await-schema must be of the same image as {main.name}"
 

@@ -166,6 +166,11 @@ MUTANTS: list[tuple[Policy, Edit, str]] = [
     (lifecycle.pods_wait_for_the_schema, lambda c: pod(c, "query-serve").pop("initContainers"), "first container"),
     (
         lifecycle.pods_wait_for_the_schema,
+        lambda c: pod(c, "query-project")["initContainers"][0].update(args=["await-schema"]),
+        "await-schema --consumer",
+    ),
+    (
+        lifecycle.pods_wait_for_the_schema,
         lambda c: pod(c)["initContainers"][0].update(image="tandem-command:0.0.9"),
         "same image",
     ),
