@@ -46,6 +46,8 @@ _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
 #: How long `migrate` waits for NATS.
 CONNECT_SECONDS = 10.0
+#: How often a serving process looks whether its connection for notices was closed for good.
+LISTEN_SECONDS = 1.0
 
 
 def now() -> int:
@@ -215,9 +217,13 @@ async def _checked(client: Client, plan: ConsumerPlan, identity: StoreIdentity, 
 
 async def _listen(settings: QuerySettings, listener: NoticeListener) -> None:
     """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
-    async with _nats(settings, "tandem query serve") as client:
-        await listener.listen(client)
-        await asyncio.Event().wait()
+    while True:
+        with contextlib.suppress(*NATS_ERRORS):
+            async with _nats(settings, "tandem query serve") as client:
+                await listener.listen(client)
+                while not client.is_closed:  # noqa: ASYNC110 - the library has no event for it
+                    await asyncio.sleep(LISTEN_SECONDS)
+        await asyncio.sleep(LISTEN_SECONDS)
 
 
 def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import nats
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error
@@ -22,24 +21,27 @@ def problem_of(error: Exception) -> str:
 
 async def connect_nats(url: str, name: str) -> Client:
     """Connects, however long that takes."""
+    client = Client()
 
     async def on_error(error: Exception) -> None:
         _log.debug("nats error", error=problem_of(error))
 
     async def on_disconnect() -> None:
-        _log.warning("nats connection lost")
+        if not client.is_closed:
+            _log.warning("nats connection lost")
 
     async def on_reconnect() -> None:
         _log.info("nats connection is back")
 
-    return await nats.connect(
+    await client.connect(
         url,
         name=name,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=RECONNECT_WAIT_SECONDS,
+        reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count
         ping_interval=PING_INTERVAL_SECONDS,
         max_outstanding_pings=2,
         error_cb=on_error,
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
     )
+    return client

@@ -124,6 +124,8 @@ class StreamPull:
         while (room := self._capacity - len(self._held)) <= 0:
             self._room.clear()
             await self._room.wait()
+        if self._client.is_closed:
+            raise ConnectionError("the connection to NATS was closed for good")
         if not self._client.is_connected:
             self.problem = "the connection to NATS is lost"
             await asyncio.sleep(RETRY_SECONDS)

@@ -28,12 +28,12 @@ from query_service.projection.proto_json import (
     integer,
     message,
     messages,
-    moment,
     money,
     text,
     texts,
     timestamp,
 )
+from query_service.projection.sales import SaleKeys, calendar, sale
 
 
 def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
@@ -64,16 +64,24 @@ def evolve(
     customer = _customer(message(order, "customer"))
     billing, shipping = (_address(message(order, field)) for field in ("billingAddress", "shippingAddress"))
     place_time = timestamp(order, "placeTime")
-    day, week, month = _calendar(place_time)
+    state = enum(order, "state", "ORDER_STATE_")
+    keys = SaleKeys(
+        currency_code=currency,
+        state=state,
+        customer_id="" if customer is None else customer["customer_id"],
+        region_code="" if shipping is None else shipping["region_code"],
+        source=text(order, "source"),
+        **calendar(place_time),
+    )
     return OrderDocument(
         order_id=identifier(text(order, "orderId"), "order.orderId"),
         order_number=text(order, "orderNumber"),
         version=integer(order, "version"),
-        state=enum(order, "state", "ORDER_STATE_"),
+        state=state,
         payment_state=enum(order, "paymentState", "PAYMENT_STATE_"),
         fulfillment_state=enum(order, "fulfillmentState", "FULFILLMENT_STATE_"),
         on_hold=flag(order, "onHold"),
-        source=text(order, "source"),
+        source=keys["source"],
         customer=customer,
         billing_address=billing,
         shipping_address=shipping,
@@ -93,10 +101,14 @@ def evolve(
         place_time=place_time,
         update_time=timestamp(order, "updateTime"),
         redacted=flag(order, "redacted"),
-        place_day=day,
-        place_week=week,
-        place_month=month,
+        customer_id=keys["customer_id"],
+        region_code=keys["region_code"],
+        skus=list(dict.fromkeys(line["sku"] for line in lines)),
+        place_day=keys["place_day"],
+        place_week=keys["place_week"],
+        place_month=keys["place_month"],
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
+        sales=[sale(line, keys) for line in lines],
         search_text=_search_text(text(order, "orderNumber"), lines, customer, billing, shipping),
         source_epoch=source_epoch,
         revision=revision,
@@ -194,15 +206,6 @@ def _refund(refund: Object, currency: str) -> RefundDocument:
         reference=text(refund, "reference"),
         refund_time=timestamp(refund, "refundTime"),
     )
-
-
-def _calendar(place_time: int | None) -> tuple[str, str, str] | tuple[None, None, None]:
-    """Day, ISO week and month of a time, in UTC: the keys orders are grouped by."""
-    if place_time is None:
-        return None, None, None
-    day = moment(place_time).date()
-    year, week, _ = day.isocalendar()
-    return day.isoformat(), f"{year:04}-W{week:02}", day.isoformat()[:7]
 
 
 def _search_text(

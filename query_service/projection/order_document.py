@@ -97,6 +97,24 @@ class RefundDocument(TypedDict):
     refund_time: int | None
 
 
+class SaleDocument(TypedDict):
+    """What one line brought, beside everything it can be grouped by. Given-up pieces are left out."""
+
+    sku: str
+    quantity: int
+    net_amount: int
+    tax_amount: int
+    total: int
+    currency_code: str
+    state: str
+    customer_id: str
+    region_code: str
+    source: str
+    place_day: str
+    place_week: str
+    place_month: str
+
+
 class OrderDocument(TypedDict):
     """A document of `orders`: one order after its latest applied event. Its id is `order_id`."""
 
@@ -128,10 +146,15 @@ class OrderDocument(TypedDict):
     update_time: int | None
     redacted: bool
     # What the contract's order does not have, for looking things up and for telling where the document comes from.
-    place_day: str | None
-    place_week: str | None
-    place_month: str | None
+    # A key that an order does not have is "".
+    customer_id: str
+    region_code: str
+    skus: list[str]
+    place_day: str
+    place_week: str
+    place_month: str
     quantity: int
+    sales: list[SaleDocument]
     search_text: str
     source_epoch: int
     revision: int

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import random
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,8 @@ from query_service.projection.errors import Unprojectable
 from query_service.wire.order_message import order_message
 from service_runtime.process import StartupRefused
 from tests.fixtures.order_events import START, PublishedEvent, an_order, published
-from tests.fixtures.read_side import QueryProcess, ReadSide, empty_read_side, eventually, read_side
+from tests.fixtures.private_servers import PrivateNats
+from tests.fixtures.read_side import QueryProcess, ReadSide, empty_read_side, eventually, read_side, read_side_on
 
 __all__ = ["empty_read_side", "read_side"]
 
@@ -307,6 +310,32 @@ async def test_a_missing_alias_stops_the_projector_by_name(read_side: ReadSide, 
         assert alias in projector.log.splitlines()[-1]
         assert "migrate" in projector.log.splitlines()[-1]
     assert await read_side.ack_floor() == 0
+
+
+async def test_a_restart_of_nats_costs_time_and_nothing_else(
+    private_nats: PrivateNats, elasticsearch_url: str, tmp_path: Path
+) -> None:
+    server = await private_nats()
+    async with read_side_on(server.url, elasticsearch_url, tmp_path) as side:
+        await side.create_stream()
+        await migrate(side.settings())
+        events = events_of(40, 5)
+        async with side.process("project", bulk_events=20) as projector:
+            await side.publish(*events[:100])
+            await projector.wrote("projecting")
+            await server.kill()
+            await projector.wrote("nats connection lost")
+            await server.start()
+            await eventually(lambda: _connected(side), "the test's own connection")
+            await side.publish(*events[100:])
+            restarted = time.monotonic()
+            await eventually(lambda: is_complete(side, events), "a complete read model")
+            assert time.monotonic() - restarted < 20
+            assert projector.process.returncode is None
+
+
+async def _connected(side: ReadSide) -> bool:
+    return bool(side.client.is_connected)
 
 
 # -- freshness ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from query_service.projection.sales import SaleKeys
+
 Mapping = dict[str, Any]
 
 _KEYWORD: Mapping = {"type": "keyword"}
@@ -16,6 +18,8 @@ _LONG: Mapping = {"type": "long"}
 _FLAG: Mapping = {"type": "boolean"}
 _KEPT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
 _KEPT_NUMBER: Mapping = {"type": "long", "index": False, "doc_values": False}
+_GROUPED: Mapping = {"type": "keyword", "index": False}
+_ADDED: Mapping = {"type": "long", "index": False}
 _OPAQUE: Mapping = {"type": "object", "enabled": False}
 _FOLDED_WORDS: Mapping = {
     "type": "text",
@@ -36,7 +40,7 @@ def _strict(**properties: Mapping) -> Mapping:
 
 _ADDRESS = _object(
     revision=_KEPT_NUMBER,
-    region_code=_KEYWORD,
+    region_code=_KEPT,
     language_code=_KEPT,
     postal_code=_KEPT,
     sorting_code=_KEPT,
@@ -48,23 +52,28 @@ _ADDRESS = _object(
     organization=_KEPT,
 )
 _ITEMS = _object(line_number=_KEPT_NUMBER, quantity=_KEPT_NUMBER)
-#: Nested, so that figures by product count the line's own quantity and amount.
-_LINES: Mapping = {
+_LINES = _object(
+    line_number=_KEPT_NUMBER,
+    sku=_KEPT,
+    product_name=_KEPT,
+    unit_price=_KEPT_NUMBER,
+    quantity=_KEPT_NUMBER,
+    discount_basis_points=_KEPT_NUMBER,
+    tax_rate_basis_points=_KEPT_NUMBER,
+    net_amount=_KEPT_NUMBER,
+    tax_amount=_KEPT_NUMBER,
+    cancelled_quantity=_KEPT_NUMBER,
+    shipped_quantity=_KEPT_NUMBER,
+    delivered_quantity=_KEPT_NUMBER,
+    returned_quantity=_KEPT_NUMBER,
+)
+#: Nested, so that figures by product count the line's own. They are grouped and added, and looked up by product only.
+_SALES: Mapping = {
     "type": "nested",
     "properties": {
-        "line_number": _KEPT_NUMBER,
         "sku": _KEYWORD,
-        "product_name": _KEYWORD,
-        "unit_price": _KEPT_NUMBER,
-        "quantity": _LONG,
-        "discount_basis_points": _KEPT_NUMBER,
-        "tax_rate_basis_points": _KEPT_NUMBER,
-        "net_amount": _LONG,
-        "tax_amount": _LONG,
-        "cancelled_quantity": _LONG,
-        "shipped_quantity": _KEPT_NUMBER,
-        "delivered_quantity": _KEPT_NUMBER,
-        "returned_quantity": _KEPT_NUMBER,
+        **dict.fromkeys(("quantity", "net_amount", "tax_amount", "total"), _ADDED),
+        **dict.fromkeys(SaleKeys.__annotations__, _GROUPED),
     },
 }
 
@@ -77,7 +86,7 @@ ORDERS = _strict(
     fulfillment_state=_KEYWORD,
     on_hold=_FLAG,
     source=_KEYWORD,
-    customer=_object(customer_id=_KEYWORD, display_name=_KEPT, email=_KEPT, phone=_KEPT),
+    customer=_object(customer_id=_KEPT, display_name=_KEPT, email=_KEPT, phone=_KEPT),
     billing_address=_ADDRESS,
     shipping_address=_ADDRESS,
     lines=_LINES,
@@ -103,10 +112,14 @@ ORDERS = _strict(
     place_time=_LONG,
     update_time=_LONG,
     redacted=_FLAG,
+    customer_id=_KEYWORD,
+    region_code=_KEYWORD,
+    skus=_KEYWORD,
     place_day=_KEYWORD,
     place_week=_KEYWORD,
     place_month=_KEYWORD,
     quantity=_LONG,
+    sales=_SALES,
     search_text=_FOLDED_WORDS,
     source_epoch=_LONG,
     revision=_KEPT_NUMBER,

@@ -1,0 +1,49 @@
+"""The figures of an order's lines, each beside the keys of its order: stores add them up without joins."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from query_service.projection.order_document import LineDocument, SaleDocument
+from query_service.projection.proto_json import moment
+
+
+class CalendarKeys(TypedDict):
+    """Day, ISO week and month of a time, in UTC; "" for no time."""
+
+    place_day: str
+    place_week: str
+    place_month: str
+
+
+class SaleKeys(CalendarKeys):
+    """What orders and their lines are grouped by; "" where an order has no such key."""
+
+    currency_code: str
+    state: str
+    customer_id: str
+    region_code: str
+    source: str
+
+
+def calendar(place_time: int | None) -> CalendarKeys:
+    """The calendar's keys of a time in microseconds since 1970."""
+    if place_time is None:
+        return CalendarKeys(place_day="", place_week="", place_month="")
+    day = moment(place_time).date()
+    year, week, _ = day.isocalendar()
+    text = day.isoformat()
+    return CalendarKeys(place_day=text, place_week=f"{year:04}-W{week:02}", place_month=text[:7])
+
+
+def sale(line: LineDocument, keys: SaleKeys) -> SaleDocument:
+    """What a line brought. Freight belongs to the order as a whole and is in no line."""
+    net, tax = line["net_amount"] or 0, line["tax_amount"] or 0
+    return SaleDocument(
+        sku=line["sku"],
+        quantity=line["quantity"] - line["cancelled_quantity"],
+        net_amount=net,
+        tax_amount=tax,
+        total=net + tax,
+        **keys,
+    )

@@ -1,0 +1,195 @@
+"""Waiting for versions: no notice is missed, no wait is longer than asked, no answer is older than promised."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from query_service.application.await_versions import Consistency, Look, VersionWaiter
+from query_service.application.errors import Behind, TokenOfOtherSource
+from query_service.application.freshness import FreshnessView
+from query_service.application.notice_board import NoticeBoard
+from query_service.application.read_store import Freshness
+
+ORDER = str(uuid.uuid4())
+
+
+class Waits:
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def waited(self, outcome: str, seconds: float) -> None:
+        self.outcomes.append(outcome)
+
+
+class World:
+    """A waiter over one order whose applied version the test sets."""
+
+    def __init__(self, *, recheck: float = 60.0) -> None:
+        self.board, self.view, self.waits = NoticeBoard(), FreshnessView(), Waits()
+        loop = asyncio.get_running_loop()
+        self.waiter = VersionWaiter(self.board, self.view, loop.time, self.waits, recheck=recheck)
+        self.version, self.epoch, self.looks = 0, 1, 0
+        self.parked: set[int] = set()
+        self.on_look: Callable[[int], Awaitable[None]] | None = None
+
+    async def apply(self, version: int) -> None:
+        self.version = version
+        self.board.announce([ORDER])
+
+    async def ask(self, needed: int, *, epoch: int = 1, max_wait: float = 5.0, stale: bool = False) -> tuple[int, bool]:
+        """Version and staleness of the answer."""
+
+        async def look() -> Look[int]:
+            self.looks += 1
+            seen = self.version
+            if self.on_look is not None:
+                await self.on_look(self.looks)
+            lacking = needed if needed > seen else 0
+            hopeless = lacking in self.parked
+            return Look(seen or None, lacking, seen, self.epoch if seen else 0, hopeless, hopeless)
+
+        wanted = Consistency(epoch, {ORDER: needed}, max_wait, stale)
+        answer = await self.waiter.answer(ORDER, wanted, look)
+        return answer.found, answer.info.stale
+
+
+async def test_what_is_there_is_answered_at_once() -> None:
+    world = World()
+    world.version = 3
+    assert await world.ask(3) == (3, False)
+    assert (world.looks, world.waits.outcomes) == (1, [])
+    assert len(world.board) == 0
+
+
+async def test_a_change_between_look_and_wait_is_not_missed() -> None:
+    world = World()
+
+    async def change(look: int) -> None:
+        if look == 1:
+            await world.apply(1)  # after the store was read, before the wait begins
+
+    world.on_look = change
+    async with asyncio.timeout(5):
+        assert await world.ask(1) == (1, False)
+    assert (world.looks, world.waits.outcomes) == (2, ["applied"])
+
+
+async def test_a_notice_of_another_order_wakes_nobody() -> None:
+    world = World()
+    asking = asyncio.create_task(world.ask(1, max_wait=0.2))
+    await asyncio.sleep(0.05)
+    world.board.announce([str(uuid.uuid4())])
+    with pytest.raises(Behind):
+        await asking
+    assert world.looks == 2  # the first, and the last when the time was up
+
+
+async def test_a_notice_too_early_only_makes_it_look() -> None:
+    world = World()
+    world.version = 1
+    asking = asyncio.create_task(world.ask(3))
+    for version in (2, 3):
+        await asyncio.sleep(0.05)
+        await world.apply(version)
+    assert await asking == (3, False)
+    assert world.looks == 3
+
+
+async def test_without_notices_it_looks_by_itself() -> None:
+    world = World(recheck=0.05)
+    asking = asyncio.create_task(world.ask(1))
+    await asyncio.sleep(0.12)
+    world.version = 1
+    async with asyncio.timeout(2):
+        assert await asking == (1, False)
+
+
+@pytest.mark.parametrize(("version", "stale"), [(0, False), (0, True), (1, False)])
+async def test_too_late_is_said_with_both_versions(version: int, stale: bool) -> None:
+    world = World()
+    world.version = version
+    with pytest.raises(Behind) as refusal:
+        await world.ask(2, max_wait=0.05, stale=stale)
+    assert (refusal.value.needed_version, refusal.value.current_version) == (2, version)
+    assert world.waits.outcomes == ["behind"]
+
+
+async def test_stale_when_allowed() -> None:
+    world = World()
+    world.version = 1
+    assert await world.ask(2, max_wait=0.05, stale=True) == (1, True)
+    assert world.waits.outcomes == ["stale"]
+
+
+async def test_no_wait_at_all_still_looks_once() -> None:
+    world = World()
+    world.version = 2
+    assert await world.ask(2, max_wait=0) == (2, False)
+
+
+async def test_a_parked_version_ends_the_wait_for_those_who_take_stale() -> None:
+    world = World()
+    world.version, world.parked = 1, {2}
+    async with asyncio.timeout(1):
+        assert await world.ask(2, max_wait=5, stale=True) == (1, True)
+
+
+def following(epoch: int, as_of: int = 1) -> Freshness:
+    return Freshness(as_of, epoch, "g1", 1, 1)
+
+
+async def test_a_token_of_an_earlier_source_is_refused_without_looking() -> None:
+    world = World()
+    world.view.observe(following(2))
+    with pytest.raises(TokenOfOtherSource):
+        await world.ask(1, epoch=1, stale=True)
+    assert world.looks == 0
+
+
+async def test_an_order_of_a_later_source_refuses_the_token_too() -> None:
+    world = World()
+    world.version, world.epoch = 1, 2
+    with pytest.raises(TokenOfOtherSource):
+        await world.ask(1, epoch=1)
+
+
+async def test_a_token_of_a_later_source_waits_for_it() -> None:
+    world = World(recheck=0.02)
+    world.view.observe(following(1))
+    world.version, world.epoch = 1, 2
+    with pytest.raises(TokenOfOtherSource):
+        await world.ask(1, epoch=2, max_wait=0.1)
+    asking = asyncio.create_task(world.ask(1, epoch=2))
+    await asyncio.sleep(0.05)
+    world.view.observe(following(2, as_of=2))
+    assert await asking == (1, False)
+
+
+async def test_what_an_answer_says_of_itself_was_known_before_the_look() -> None:
+    world = World()
+    world.version = 1
+    world.view.observe(following(1, as_of=10))
+
+    async def newer(look: int) -> None:
+        world.view.observe(following(1, as_of=20))
+
+    world.on_look = newer
+
+    async def look() -> Look[int]:
+        await newer(1)
+        return Look(1, 0, 1, 1)
+
+    answer = await world.waiter.answer(ORDER, Consistency(), look)
+    assert answer.info.as_of == 10
+
+
+def test_freshness_never_goes_back() -> None:
+    view = FreshnessView()
+    assert (view.info().as_of, view.source_epoch) == (None, 0)
+    for as_of, shown in ((5, 5), (3, 5), (7, 7)):
+        view.observe(following(1, as_of))
+        assert view.info().as_of == shown
+    view.observe(None)
+    assert view.info().as_of == 7

@@ -1,0 +1,205 @@
+"""What is acknowledged, when, and what is parked: the projector's decisions around a store that fails on purpose."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.project_events import EventProjector
+from query_service.application.read_store import Deferred, Outcome, ParkedEvent
+from query_service.projection.errors import Unprojectable
+from query_service.projection.project import ProjectedEvent
+from query_service.storage.memory import MemoryStore
+from tests.fixtures.order_events import START, PublishedEvent, an_order, barrier_headers, published
+
+
+class FailingStore(MemoryStore):
+    """The reference store, which first does what its script says: an exception, or outcomes in place of applying."""
+
+    def __init__(self, journal: list[str]) -> None:
+        super().__init__()
+        self.script: list[Exception | Callable[[ProjectedEvent], Outcome | None]] = []
+        self.park_failures: list[Exception] = []
+        self._journal = journal
+
+    async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        self._journal.append(f"apply {len(events)}")
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, Exception):
+            raise step
+        outcomes: list[Outcome] = []
+        for event in events:
+            instead = step(event) if step is not None else None
+            outcomes += [instead] if instead is not None else await super().apply([event])
+        return outcomes
+
+    async def park(self, event: ParkedEvent) -> None:
+        if self.park_failures:
+            raise self.park_failures.pop(0)
+        self._journal.append("park")
+        await super().park(event)
+
+
+@dataclass
+class Message:
+    """A delivery that writes down its acknowledgement."""
+
+    sequence: int
+    headers: Mapping[str, str]
+    body: bytes
+    journal: list[str]
+    stored_at: int = 5
+    acked: bool = False
+
+    async def ack(self) -> None:
+        self.acked = True
+        self.journal.append(f"ack {self.sequence}")
+
+
+@dataclass
+class World:
+    """A projector and all it touches, with a journal of what happened in which order."""
+
+    journal: list[str] = field(default_factory=list)
+    pauses: list[str] = field(default_factory=list)
+    parked_reasons: list[Unprojectable] = field(default_factory=list)
+    counted: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = FailingStore(self.journal)
+        self.projector = EventProjector(
+            self.store, _Announcer(self), _Pacer(self), _Observer(self), stream="S", now=lambda: 7
+        )
+        self._sequence = 0
+
+    def message(self, event: PublishedEvent) -> Message:
+        self._sequence += 1
+        return Message(self._sequence, event.headers, event.body, self.journal)
+
+    def barrier(self) -> Message:
+        self._sequence += 1
+        return Message(self._sequence, barrier_headers(START), b"", self.journal)
+
+
+class _Announcer:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
+        self._world.journal.append(f"tell {len(versions)}")
+
+    async def parked(self, versions: Sequence[tuple[str, int]]) -> None:
+        self._world.journal.append(f"tell parked {len(versions)}")
+
+
+class _Pacer:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def pause(self, reason: str) -> None:
+        self._world.pauses.append(reason)
+
+    def resume(self) -> None:
+        pass
+
+
+class _Observer:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def applied(self, event: ProjectedEvent) -> None:
+        self._world.counted += 1
+
+    def parked(self, reason: Unprojectable) -> None:
+        self._world.parked_reasons.append(reason)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_applied_then_told_then_acknowledged(world: World) -> None:
+    messages = [world.message(published(an_order())) for _ in range(2)]
+    assert await world.projector.project(messages) == []
+    assert world.journal == ["apply 2", "tell 2", "ack 1", "ack 2"]
+    assert (world.counted, world.pauses) == (2, [])
+
+
+async def test_nothing_is_nothing(world: World) -> None:
+    assert await world.projector.project([]) == []
+    assert world.journal == []
+
+
+async def test_while_the_store_is_away_the_same_events_are_tried_again(world: World) -> None:
+    world.store.script = [DependencyDown("elasticsearch", "away"), DependencyDown("elasticsearch", "still away")]
+    messages = [world.message(published(an_order())) for _ in range(2)]
+    await world.projector.project(messages)
+    assert world.journal == ["apply 2", "apply 2", "apply 2", "tell 2", "ack 1", "ack 2"]
+    assert world.pauses == ["elasticsearch: away", "elasticsearch: still away"]
+    assert world.parked_reasons == []
+
+
+async def test_what_is_in_is_acknowledged_and_only_the_rest_is_tried_again(world: World) -> None:
+    first, second, third = (world.message(published(an_order())) for _ in range(3))
+    late = second.headers["ce-subject"]
+    world.store.script = [lambda event: Deferred("429") if event.order_id == late else None]
+    await world.projector.project([first, second, third])
+    assert world.journal == ["apply 3", "tell 2", "ack 1", "ack 3", "apply 1", "tell 1", "ack 2"]
+    assert world.pauses == ["429"]
+
+
+async def test_missing_set_up_stops_it_and_nothing_is_acknowledged(world: World) -> None:
+    world.store.script = [ReadStoreNotReady("no alias")]
+    message = world.message(published(an_order()))
+    with pytest.raises(ReadStoreNotReady):
+        await world.projector.project([message])
+    assert not message.acked
+
+
+async def test_what_cannot_be_read_is_parked_before_it_is_acknowledged(world: World) -> None:
+    broken = world.message(published(an_order(version=3), payload_changes={"order.total": 1}))
+    sound = world.message(published(an_order()))
+    await world.projector.project([broken, sound])
+    assert world.journal == ["park", "tell parked 1", "ack 1", "apply 1", "tell 1", "ack 2"]
+    [parked] = await world.store.parked(broken.headers["ce-subject"])
+    assert (parked.version, parked.sequence, parked.stored_at, parked.parked_at) == (3, 1, 5, 7)
+    assert (parked.stream, parked.reason) == ("S", Unprojectable.MALFORMED)
+
+
+async def test_what_the_store_refuses_is_parked(world: World) -> None:
+    order_id = str(uuid.uuid4())
+    await world.projector.project([world.message(published(an_order(order_id)))])
+    twin = world.message(published(an_order(order_id)))
+    await world.projector.project([twin])
+    assert world.journal[-3:] == ["park", "tell parked 1", "ack 2"]
+    assert world.parked_reasons == [Unprojectable.CONFLICTING]
+
+
+async def test_parking_waits_for_the_store_too(world: World) -> None:
+    world.store.park_failures = [DependencyDown("elasticsearch", "away")]
+    broken = world.message(published(an_order(), payload_changes={"order.total": 1}))
+    await world.projector.project([broken])
+    assert broken.acked
+    assert world.pauses == ["elasticsearch: away"]
+
+
+async def test_a_message_of_nobody_is_parked_without_a_notice(world: World) -> None:
+    junk = Message(9, {}, b"\x00", world.journal)
+    await world.projector.project([junk])
+    assert world.journal == ["park", "ack 9"]
+
+
+async def test_barriers_are_handed_back_after_everything_before_them_is_done(world: World) -> None:
+    event, barrier = world.message(published(an_order())), world.barrier()
+    [reached] = await world.projector.project([event, barrier])
+    assert world.journal == ["apply 1", "tell 1", "ack 1", "ack 2"]
+    assert (reached.sequence, reached.stored_at, reached.barrier.source_epoch) == (2, 5, 1)
+
+
+async def test_a_broken_barrier_is_parked(world: World) -> None:
+    headers = {**barrier_headers(START), "Tandem-Barrier-Time": "soon"}
+    assert await world.projector.project([Message(1, headers, b"", world.journal)]) == []
+    assert world.parked_reasons == [Unprojectable.MALFORMED]

@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from query_service.config import QuerySettings
+from service_runtime.config import load_settings
+from service_runtime.process import StartupRefused
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("QUERY_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_right() -> None:
+    settings = load_settings(QuerySettings)
+    assert (settings.read_store, settings.stream, settings.consumer) == ("physical", "ORDERS", "orders-projector")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("QUERY_READ_STORE", "oracle"),
+        ("QUERY_ELASTICSEARCH_URL", "127.0.0.1:9200"),
+        ("QUERY_NATS_URL", "http://127.0.0.1"),
+        ("QUERY_INDEX_PREFIX", "Orders*"),
+        ("QUERY_STREAM", "ORDERS.v1"),
+        ("QUERY_LISTEN", "50052"),
+        ("QUERY_BULK_EVENTS", "0"),
+        ("QUERY_ACK_WAIT_SECONDS", "soon"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StartupRefused, match=variable):
+        load_settings(QuerySettings)
+
+
+@pytest.mark.parametrize(("concurrency", "room"), [("1", 2 * 100 * 3), ("4", 4 * 100 * 3)])
+def test_the_consumer_has_room_for_every_projector(
+    monkeypatch: pytest.MonkeyPatch, concurrency: str, room: int
+) -> None:
+    monkeypatch.setenv("QUERY_BULK_EVENTS", "100")
+    monkeypatch.setenv("QUERY_BULK_CONCURRENCY", concurrency)
+    monkeypatch.setenv("QUERY_MAX_PROJECTORS", "3")
+    assert load_settings(QuerySettings).max_ack_pending == room
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "said"),
+    [
+        ({}, 0, "settings of query_service are right"),
+        ({"QUERY_LISTEN": "nowhere"}, 2, "QUERY_LISTEN: must be HOST:PORT"),
+    ],
+)
+def test_check_config_touches_nothing_and_says_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], code: int, said: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(
+        [sys.executable, "-m", "query_service", "check-config"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
+
+
+def test_nobody_else_could_read_a_projected_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUERY_READ_STORE", "memory")
+    done = subprocess.run(
+        [sys.executable, "-m", "query_service", "project"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("QUERY_READ_STORE=memory is projected by `serve` itself")
