@@ -15,8 +15,7 @@ class Ledger:
         self.tokens: dict[str, str] = {}
         self.acknowledged = 0
         self.retried = 0
-        self.calls_in_flight = 0
-        self.reads_in_flight = 0
+        self.in_flight = {"command": 0, "query-serve": 0}
         self.stale_reads: list[str] = []
         self.errors: dict[str, int] = defaultdict(int)
 

@@ -128,19 +128,15 @@ class Traffic:
     async def _read_back(self, order: Order) -> None:
         options = ReadOptions(consistency_token=self._ledger.tokens[order.order_id])
         request = GetOrderRequest(order_id=order.order_id, read_options=options)
-        self._ledger.reads_in_flight += 1
-        try:
-            answer = await self._until_answered(lambda: self._system.queries.GetOrder(request, timeout=5))
-        finally:
-            self._ledger.reads_in_flight -= 1
+        answer = await self._until_answered(lambda: self._system.queries.GetOrder(request, timeout=5), "query-serve")
         if answer.order.version < order.version:
             self._ledger.stale_reads.append(order.order_id)
 
-    async def _until_answered(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _until_answered(self, call: Callable[[], Awaitable[Answer]], process: str = "command") -> Answer:
         """Repeats the same request until it is answered; only answers that leave the outcome open are repeated."""
         deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
         while True:
-            self._ledger.calls_in_flight += 1
+            self._ledger.in_flight[process] += 1
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
@@ -149,5 +145,5 @@ class Traffic:
                     raise
                 self._ledger.retried += 1
             finally:
-                self._ledger.calls_in_flight -= 1
+                self._ledger.in_flight[process] -= 1
             await asyncio.sleep(0.05)
