@@ -41,6 +41,7 @@ from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of
+from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
@@ -130,6 +131,32 @@ async def migrate(settings: QuerySettings) -> str:
     finally:
         await store.close()
     return f"the read model {identity.read_model} is set up, generation {identity.generation}; {consumer}"
+
+
+async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer: bool) -> None:
+    """Returns once `migrate` has set up the read store, and with `consumer` the stream's consumer too.
+
+    Raises StartupRefused when stopped before.
+    """
+    store: ReadStore = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
+
+    async def problem() -> str | None:
+        try:
+            identity = await store.identity()
+            if consumer:
+                async with _nats(settings, "tandem query await-schema", within=CONNECT_SECONDS) as client:
+                    await check_consumer(client, _plan(settings), identity)
+        except (DependencyDown, ReadStoreNotReady, StartupRefused) as not_yet:
+            return str(not_yet)
+        except NATS_ERRORS as error:
+            return f"nats: {problem_of(error)}"
+        return None
+
+    try:
+        if not await wait_until_fine(problem, stop):
+            raise StartupRefused("stopped before the read model was set up")
+    finally:
+        await store.close()
 
 
 async def _projecting(

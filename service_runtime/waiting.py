@@ -13,16 +13,28 @@ _log = structlog.get_logger(__name__)
 async def wait_until_fine(
     problem: Callable[[], Awaitable[str | None]], stop: asyncio.Event, *, every_seconds: float = 1.0
 ) -> bool:
-    """Asks `problem` until it returns None; each new answer is logged once. False when `stop` was set before."""
+    """Asks `problem` until it returns None; each new answer is logged once.
+
+    False, at once, when `stop` is set before.
+    """
+    asking = asyncio.create_task(_ask(problem, every_seconds))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            asking.result()
+            return True
+        return False
+    finally:
+        for task in (asking, stopping):
+            task.cancel()
+        await asyncio.gather(asking, stopping, return_exceptions=True)
+
+
+async def _ask(problem: Callable[[], Awaitable[str | None]], every_seconds: float) -> None:
     told: str | None = None
     while (reason := await problem()) is not None:
         if reason != told:
             _log.info("waiting", reason=reason)
             told = reason
-        try:
-            async with asyncio.timeout(every_seconds):
-                await stop.wait()
-        except TimeoutError:
-            continue
-        return False
-    return True
+        await asyncio.sleep(every_seconds)

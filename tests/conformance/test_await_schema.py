@@ -8,8 +8,12 @@ import signal
 import psycopg
 
 from command_service.storage.schema import migrate as migrate_database
+from query_service.bootstrap import migrate as migrate_read_model
 from tests.fixtures.command_process import CommandProcess
+from tests.fixtures.read_side import ReadSide, empty_read_side
 from tests.fixtures.waiting import eventually
+
+__all__ = ["empty_read_side"]
 
 
 def waiting(process: CommandProcess) -> list[str]:
@@ -56,3 +60,29 @@ async def test_command_waits_for_the_server_and_stops_when_told() -> None:
     assert "COMMAND_DATABASE_URL" in waiting(process)[0]
     process.signal(signal.SIGTERM)
     assert await asyncio.wait_for(running, 30) == 2, "what did not happen is not reported as done"
+
+
+async def test_serving_waits_for_the_indices_and_not_for_the_stream(empty_read_side: ReadSide) -> None:
+    async with empty_read_side.process("await-schema", nats_url="nats://127.0.0.1:1") as process:
+        await process.wrote("does not exist")
+        await empty_read_side.store.prepare()
+        assert await process.ended() == 0
+
+
+async def test_projecting_waits_for_the_consumer_too(empty_read_side: ReadSide) -> None:
+    async with empty_read_side.process("await-schema", "--consumer") as process:
+        await process.wrote("does not exist")
+        await empty_read_side.store.prepare()
+        await process.wrote("start the relay, which creates it")
+        await empty_read_side.create_stream()
+        await process.wrote("has no consumer projector")
+        await migrate_read_model(empty_read_side.settings())
+        assert await process.ended() == 0
+
+
+async def test_waiting_for_the_read_model_stops_when_told(empty_read_side: ReadSide) -> None:
+    async with empty_read_side.process("await-schema", "--consumer", nats_url="nats://127.0.0.1:1") as process:
+        await empty_read_side.store.prepare()
+        await process.wrote("nats: ")
+        process.process.terminate()
+        assert await process.ended() == 2, "what did not happen is not reported as done"
