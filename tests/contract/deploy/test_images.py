@@ -47,15 +47,19 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tools") / "tools"
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("tools")
+    yield directory / "tools"
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module", params=SERVICES)
 def image(
     request: pytest.FixtureRequest, context: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory
-) -> BuiltImage:
-    return build(dockerfile(request.param), context, tmp_path_factory.mktemp(request.param), tools)
+) -> Iterator[BuiltImage]:
+    directory = tmp_path_factory.mktemp(request.param)
+    yield build(dockerfile(request.param), context, directory, tools)
+    shutil.rmtree(directory)
 
 
 def tree(directory: Path) -> Iterator[tuple[str, int, int]]:
