@@ -11,8 +11,9 @@ from relay.errors import Closing
 _FENCED = frozenset({10070, 10071})
 #: This one message will be refused again: larger than the stream allows, or its headers are.
 _EVENT = frozenset({10054, 10097})
-#: A message id inside a batch is known already; the server does not say which.
-BATCH_HAS_DUPLICATE = 10201
+BATCH_TOO_LARGE = 10199
+#: A batch is incomplete (one of its messages was refused), too large, or has a message id that is known.
+_BATCH = frozenset({10176, BATCH_TOO_LARGE, 10201})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,6 @@ def _closing(code: int) -> Closing:
         return Closing.FENCED
     if code in _EVENT:
         return Closing.EVENT
-    if code == BATCH_HAS_DUPLICATE:
-        return Closing.DUPLICATE
+    if code in _BATCH:
+        return Closing.BATCH
     return Closing.UNAVAILABLE

@@ -45,6 +45,8 @@ class Closing(Enum):
     """The stream went on without us: read its last message again, step down if its term is higher."""
     EVENT = "event"
     """The server refuses this one event whatever we do: park it, then go on behind the last stored one."""
+    BATCH = "batch"
+    """A batch was refused for something in it, which shows when its messages go one by one: go on like that."""
     DUPLICATE = "duplicate"
     """The server says that it knows a message id; that proves neither storage nor loss."""
     UNAVAILABLE = "unavailable"

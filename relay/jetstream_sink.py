@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from relay.ack import BATCH_HAS_DUPLICATE, Ack, Nack, read_ack
+from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
 from relay.errors import Closing, DuplicateReported, SessionClosed
 from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
 from relay.message import Message, MessageLimits
@@ -33,10 +33,6 @@ from relay.stream_setup import StreamPlan, ensure_stream, require_server
 
 #: Told of each flight that is stored, with the monotonic time of its last ack.
 OnStored = Callable[[Flight], None]
-#: A batch that is too large for this server's limits (the limits cannot be asked for).
-_BATCH_TOO_LARGE = 10199
-#: Refusals of a batch for what is in it, not for where the stream stands.
-_REFUSES_A_BATCH = frozenset({_BATCH_TOO_LARGE, BATCH_HAS_DUPLICATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +203,12 @@ class JetStreamSession:
         self._on_stored(flight)
 
     def _refused(self, nack: Nack, number: int) -> None:
-        closing, sequence = nack.closing, number
+        closing = nack.closing
         flight = self._window.flight_of(number)
-        own = nack.code in _REFUSES_A_BATCH or closing is Closing.EVENT
-        if own and flight is not None and flight.atomic:
-            # Which of its messages it is shows when they are sent one by one.
-            self._policy.batch_refused(len(flight.messages), too_large=nack.code == _BATCH_TOO_LARGE)
-            closing = Closing.DUPLICATE
-        self.close(SessionClosed(closing, nack.reason, sequence))
+        if closing in {Closing.BATCH, Closing.EVENT} and flight is not None and flight.atomic:
+            self._policy.batch_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)
+            closing = Closing.BATCH
+        self.close(SessionClosed(closing, nack.reason, number))
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
         """The message that an error belongs to."""

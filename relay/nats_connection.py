@@ -58,8 +58,12 @@ class NatsConnection(Client):
         self = cls()
         self._on_closed = on_closed
 
+        problems: list[str] = []
+
         async def error(problem: Exception) -> None:
-            _log.debug("nats connection", problem=str(problem) or type(problem).__name__)
+            problems.append(str(problem) or type(problem).__name__)
+            del problems[:-1]
+            _log.debug("nats connection", problem=problems[-1])
 
         async def closed() -> None:
             if self._on_closed is not None:
@@ -73,17 +77,25 @@ class NatsConnection(Client):
             if options.certificate_file:
                 context.load_cert_chain(options.certificate_file, options.key_file or None)
             arguments["tls"] = context
-        await self.connect(
-            servers=list(options.servers),
-            name=name,
-            allow_reconnect=False,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            ping_interval=2,
-            max_outstanding_pings=2,
-            error_cb=error,
-            closed_cb=closed,
-            **arguments,
-        )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2 * len(options.servers)):
+                await self.connect(
+                    servers=list(options.servers),
+                    name=name,
+                    # The library tries a server again even where it may not reconnect; once is enough here.
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                    ping_interval=2,
+                    max_outstanding_pings=2,
+                    error_cb=error,
+                    closed_cb=closed,
+                    **arguments,
+                )
+        except NATS_ERRORS as failure:
+            await self.end()
+            raise ConnectionError(problems[-1] if problems else str(failure) or type(failure).__name__) from None
         return self
 
     @property

@@ -37,6 +37,17 @@ PLANNER_SETTINGS = {
     "enable_bitmapscan": "off",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+#: The statement that a source prepares: with many partitions, planning it costs more than running it.
+PREPARED = "tandem_relay_difference"
+_PREPARED_PARAMETERS = {
+    "from_id": "xid8",
+    "to_id": "xid8",
+    "upto": "pg_snapshot",
+    "ended": "xid8[]",
+    "after": "bigint",
+    "limit": "bigint",
 }
 
 
@@ -72,7 +83,7 @@ class Query:
     """A statement with its parameters by name."""
 
     text: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] | None
 
 
 class OutboxTable:
@@ -106,6 +117,21 @@ class OutboxTable:
                 ) AS fresh ORDER BY {self._position} + 0 LIMIT %(limit)s::bigint
             ) AS chosen ORDER BY {self._position}"""
         return Query(text, self._difference(seen, upto) | {"after": after, "limit": limit})
+
+    def prepare_by_transaction(self) -> str:
+        """The PREPARE statement of `by_transaction`."""
+        numbered = {name: f"${number}" for number, name in enumerate(_PREPARED_PARAMETERS, 1)}
+        query = self.by_transaction(Snapshot(3, 3), Snapshot(3, 3), 0, 0)
+        return f"PREPARE {PREPARED} ({', '.join(_PREPARED_PARAMETERS.values())}) AS {query.text % numbered}"
+
+    def execute_by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> str:
+        """The EXECUTE statement of what was prepared. It takes no parameters from outside; ours are all numbers."""
+        values = self._difference(seen, upto) | {"after": after, "limit": limit}
+        literals = (
+            f"'{{{','.join(values[name])}}}'" if name == "ended" else f"'{values[name]}'"
+            for name in _PREPARED_PARAMETERS
+        )
+        return f"EXECUTE {PREPARED} ({', '.join(literals)})"
 
     def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
         """Rows of the difference with `after` < position (≤ `until`), by a walk along the primary key."""

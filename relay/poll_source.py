@@ -52,6 +52,7 @@ class PollSource:
         self._as_of: int | None = None
         self._walk = False
         self._idle = BUSY_SECONDS
+        self._prepared = False
 
     async def resume(self, cursor: PollCursor) -> None:
         """Goes to `cursor`. Planner settings of the session are set here, as they belong to the way we read."""
@@ -59,7 +60,10 @@ class PollSource:
         self._as_of = None
         self._walk = False
         self._idle = BUSY_SECONDS
-        await configure(self._connection, PLANNER_SETTINGS)
+        if not self._prepared:
+            await configure(self._connection, PLANNER_SETTINGS)
+            await self._connection.execute(self._table.prepare_by_transaction())
+            self._prepared = True
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """The next chunk of the difference in progress, or of a new one."""
@@ -131,9 +135,8 @@ class PollSource:
                 self._walk = False
             if events:
                 return events, False
-        events, complete = await self._fetch(
-            self._table.by_transaction(at.seen, upto, at.position, max_events), max_bytes
-        )
+        statement = self._table.execute_by_transaction(at.seen, upto, at.position, max_events)
+        events, complete = await self._fetch(Query(statement, None), max_bytes)
         exhausted = complete and len(events) < max_events
         self._walk = not exhausted
         return events, exhausted

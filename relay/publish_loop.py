@@ -242,12 +242,7 @@ class PublishLoop:
                 await self._state.save(leader.connection, renewed)
 
     def _note(self, cause: SessionClosed) -> None:
-        kind = {
-            Closing.FENCED: "fenced",
-            Closing.EVENT: "event",
-            Closing.DUPLICATE: "duplicate",
-            Closing.UNAVAILABLE: "nats",
-        }[cause.closing]
+        kind = "nats" if cause.closing is Closing.UNAVAILABLE else cause.closing.value
         self._failed(states.RETRYING, kind, cause.reason)
 
     def _failed(self, state: str, kind: str, reason: str) -> None:

@@ -25,7 +25,7 @@ def test_stored() -> None:
             b'{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"seq":0}',
             Closing.UNAVAILABLE,
         ),
-        (b'{"error":{"code":400,"err_code":10201,"description":"duplicate message id"},"seq":0}', Closing.DUPLICATE),
+        (b'{"error":{"code":400,"err_code":10201,"description":"duplicate message id"},"seq":0}', Closing.BATCH),
         (b'{"error":{"code":500}}', Closing.UNAVAILABLE),
         (b"gibberish", Closing.UNAVAILABLE),
         (b'{"stream":"X"}', Closing.UNAVAILABLE),

@@ -1,0 +1,109 @@
+"""Reading a stream back as a judge does, and meddling with it as a stranger does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message of the stream."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_event(self) -> bool:
+        return "ce-id" in self.headers
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(aggregate, version) of an event."""
+        return self.headers["ce-subject"], int(self.headers["Tandem-Aggregate-Version"])
+
+
+@contextlib.asynccontextmanager
+async def client(url: str) -> AsyncIterator[Client]:
+    """A connection of a stranger."""
+
+    async def quiet(_: Exception) -> None:
+        """Servers of these tests are killed on purpose."""
+
+    connection = await nats.connect(url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def read_all(url: str, stream: str) -> list[Stored]:
+    """All messages of the stream, in its order."""
+    async with client(url) as connection:
+        jetstream = connection.jetstream()
+        last = (await jetstream.stream_info(stream)).state.last_seq
+        found: list[Stored] = []
+        subscription = await jetstream.pull_subscribe(
+            ">",
+            stream=stream,
+            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True),
+        )
+        while not found or found[-1].sequence < last:
+            if last == 0:
+                break
+            for message in await subscription.fetch(1_000, timeout=5):
+                sequence = message.metadata.sequence.stream
+                found.append(Stored(sequence, message.subject, message.headers or {}, message.data))
+        await subscription.unsubscribe()
+    return found
+
+
+def events(messages: Sequence[Stored]) -> list[tuple[str, int]]:
+    """(aggregate, version) of the events among the messages."""
+    return [message.key for message in messages if message.is_event]
+
+
+async def state(url: str, stream: str) -> tuple[int, int]:
+    """(messages, last sequence); zeros when there is no such stream."""
+    async with client(url) as connection:
+        try:
+            found = (await connection.jetstream().stream_info(stream)).state
+        except NotFoundError:
+            return 0, 0
+        return found.messages, found.last_seq
+
+
+async def create_stream(url: str, **config: Any) -> None:
+    """Creates a stream as given."""
+    async with client(url) as connection:
+        await connection.jetstream().add_stream(StreamConfig(**config))
+
+
+async def update_stream(url: str, stream: str, **changes: Any) -> None:
+    """Changes a stream's configuration."""
+    async with client(url) as connection:
+        jetstream = connection.jetstream()
+        config = (await jetstream.stream_info(stream)).config
+        await jetstream.update_stream(config.evolve(**changes))
+
+
+async def delete_stream(url: str, stream: str) -> None:
+    """Deletes a stream."""
+    async with client(url) as connection:
+        await connection.jetstream().delete_stream(stream)
+
+
+async def publish(url: str, subject: str, body: bytes = b"stranger", headers: dict[str, str] | None = None) -> int:
+    """Publishes as a stranger; the sequence it got."""
+    async with client(url) as connection:
+        ack = await connection.jetstream().publish(subject, body, headers=headers)
+        return ack.seq
