@@ -15,10 +15,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.execution import Execution
+from command_service.application.import_order import ImportOrderUseCase
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.config import CommandSettings
 from command_service.handlers import order_commands, order_export
+from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.service_methods import service_methods
 from command_service.handlers.status import deadline_exceeded, overloaded
 from command_service.metrics import CommandMetrics
@@ -72,9 +74,16 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             pool, available=lambda: watch.available, listener=_log_statements if settings.log_sql else None
         )
         execution = Execution(units)
-        recorder = Recorder(ContractRepresentation(), RandomIds(), settings.max_event_bytes)
+        representation = ContractRepresentation()
+        recorder = Recorder(representation, RandomIds(), settings.max_event_bytes)
+        imports = OrderImports(
+            ImportOrderUseCase(execution, recorder, representation),
+            metrics,
+            streams=settings.max_import_streams,
+            at_once=max(1, settings.pool_size // 2),
+        )
         commands = order_commands.OrderCommands(
-            PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), metrics
+            PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
         )
         server.server.add_generic_rpc_handlers(
             (
@@ -99,6 +108,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
                 await first_of(stop, *tasks)
             _log.info("stopping")
         finally:
+            imports.stop()
             await server.stop()
             await execution.drain()
             await probes.stop()

@@ -29,6 +29,11 @@ class CommandSettings(ServiceSettings):
     probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections to the database")
     max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
+    max_import_streams: int = Field(
+        4,
+        ge=1,
+        description="Imports at once; more are refused. Together they use half of the pool",
+    )
     max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
     max_event_bytes: int = Field(
         900_000, ge=1024, description="Largest event, JSON text; must fit into a message of the broker"

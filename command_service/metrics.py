@@ -19,6 +19,7 @@ class CommandMetrics:
         self._seconds = Histogram("command_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=on)
         self._replays = Counter("command_replays", "Calls answered with the first response.", registry=on)
         self._expired = Counter("command_log_expired", "Remembered responses dropped as too old.", registry=on)
+        self._imports = Counter("command_imported_orders", "Imported orders, by outcome.", ["outcome"], registry=on)
         self._available = Gauge("command_database_available", "1 while the database takes commands.", registry=on)
 
     def call(self, method: str, code: str, seconds: float) -> None:
@@ -29,6 +30,10 @@ class CommandMetrics:
     def replayed(self) -> None:
         """A call got the response of an earlier one."""
         self._replays.inc()
+
+    def imported(self, outcome: str) -> None:
+        """An order of an import was `imported`, `replayed` or `refused`."""
+        self._imports.labels(outcome).inc()
 
     def expired(self, count: int) -> None:
         """So many remembered responses were dropped."""

@@ -41,6 +41,14 @@ class DependencyUnavailable(CommandError):  # noqa: N818
         self.dependency = dependency
 
 
+class Stopping(DependencyUnavailable):
+    """This process ends; another one goes on."""
+
+    def __init__(self) -> None:
+        super().__init__("command_service")
+        self.message = "this process stops; send what is left again, it goes to another one"
+
+
 class ConnectionBroken(DependencyUnavailable):
     """The connection broke under a unit of work; the next one may do better."""
 

@@ -138,6 +138,11 @@ class Representation(Protocol):
     def response(self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int) -> bytes:
         """The serialized answer to the command whose events these are."""
 
+    def import_result(
+        self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int
+    ) -> bytes:
+        """The serialized result of an imported order."""
+
 
 class Ids(Protocol):
     """Where new ids and salts come from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,6 +15,9 @@ from command_service.domain.events import Event
 from command_service.domain.evolve import evolve
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.order import Order
+
+#: The order after its events, what stands around them and the source epoch → the caller's response.
+Respond = Callable[[Order, Sequence[tuple[UUID, Event]], EventContext, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,19 @@ class Recorder:
         self._representation, self._ids, self._max_event_bytes = representation, ids, max_event_bytes
 
     def record(
-        self, call: CommandCall, claimed: FirstCall, state: Order | None, head: Head | None, events: Sequence[Event]
+        self,
+        call: CommandCall,
+        claimed: FirstCall,
+        state: Order | None,
+        head: Head | None,
+        events: Sequence[Event],
+        *,
+        respond: Respond | None = None,
     ) -> Recorded:
         """Applies `events` to `state` and links them behind `head` (both None for a new order).
 
-        Raises OrderTooLarge when a record could not be published.
+        `respond` makes the response, by default that of an order command. Raises OrderTooLarge when a record could not
+        be published.
         """
         context = EventContext(call.principal, call.request_id, call.reason)
         headers = self._representation.headers(call, claimed.source_epoch)
@@ -54,7 +65,8 @@ class Recorder:
             identified.append((event_id, event))
             previous = record.hash
         assert state is not None, "a command makes at least one event"
-        response = self._representation.response(state, identified, context, claimed.source_epoch)
+        respond = respond or self._representation.response
+        response = respond(state, identified, context, claimed.source_epoch)
         return Recorded(state, tuple(records), response)
 
     def _check_size(self, encoded: EncodedEvent, headers: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from command_service.domain.money import Money
+from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.parties import Address, Customer
 
 
@@ -37,6 +39,108 @@ class PlaceOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedPayment:
+    """Money that arrived in another system."""
+
+    payment_id: str
+    amount: Money
+    method: str
+    reference: str
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """Take over an order from another system: as it was placed there at `placed_at`, and what moved since."""
+
+    order: PlaceOrder
+    placed_at: datetime
+    payments: tuple[ImportedPayment, ...] = ()
+    shipments: tuple[Shipment, ...] = ()
+    on_hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReviseOrder:
+    """Replace the lines, and the freight unless it is None."""
+
+    order_id: UUID
+    lines: tuple[NewLine, ...]
+    freight: Money | None = None
+    expected_total: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeShippingAddress:
+    """Send the order elsewhere."""
+
+    order_id: UUID
+    shipping_address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPayment:
+    """Money arrived, now when `paid_at` is None."""
+
+    order_id: UUID
+    payment_id: str
+    amount: Money
+    method: str
+    reference: str = ""
+    paid_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShipOrder:
+    """Goods left, now when `shipped_at` is None. No items: everything that is left to ship."""
+
+    order_id: UUID
+    shipment_id: str
+    items: tuple[LineQuantity, ...] = ()
+    carrier: str = ""
+    tracking_number: str = ""
+    shipped_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDelivery:
+    """A shipment arrived, now when `delivered_at` is None."""
+
+    order_id: UUID
+    shipment_id: str
+    delivered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """Give up pieces. No items: everything that is not shipped."""
+
+    order_id: UUID
+    items: tuple[LineQuantity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnItems:
+    """Goods came back, now when `returned_at` is None."""
+
+    order_id: UUID
+    return_id: str
+    items: tuple[LineQuantity, ...]
+    returned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Money was paid back, now when `refunded_at` is None."""
+
+    order_id: UUID
+    refund_id: str
+    amount: Money
+    reference: str = ""
+    refunded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldOrder:
     """Stop shipping until the order is released."""
 
@@ -51,5 +155,16 @@ class ReleaseOrder:
 
 
 #: Commands that change an order; the others make one.
-OrderChange = HoldOrder | ReleaseOrder
-Command = PlaceOrder | OrderChange
+OrderChange = (
+    ReviseOrder
+    | ChangeShippingAddress
+    | RecordPayment
+    | ShipOrder
+    | RecordDelivery
+    | CancelOrder
+    | ReturnItems
+    | RefundOrder
+    | HoldOrder
+    | ReleaseOrder
+)
+Command = PlaceOrder | ImportOrder | OrderChange

@@ -8,7 +8,9 @@ from typing import ClassVar
 from uuid import UUID
 
 from command_service.domain.line import OrderLine
+from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.parties import Address, Customer
+from command_service.domain.states import OrderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,131 @@ class OrderCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderImported:
+    """The order was taken over from another system: `accepted` there, and what moved since. Lines as ordered."""
+
+    event_type: ClassVar[str] = "ORDER_IMPORTED"
+
+    accepted: OrderCreated
+    payments: tuple[Payment, ...]
+    shipments: tuple[Shipment, ...]
+    on_hold: bool
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the order was placed."""
+        return self.accepted.occurred_at
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRevised:
+    """Lines or freight were replaced before payment."""
+
+    event_type: ClassVar[str] = "ORDER_REVISED"
+
+    lines: tuple[OrderLine, ...]
+    freight: int
+    previous_lines: tuple[OrderLine, ...]
+    previous_freight: int
+    previous_total: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShippingAddressChanged:
+    """The order goes elsewhere."""
+
+    event_type: ClassVar[str] = "ORDER_SHIPPING_ADDRESS_CHANGED"
+
+    shipping_address: Address
+    previous_shipping_address: Address
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPaid:
+    """Money arrived; whether all of it, the order's states say."""
+
+    event_type: ClassVar[str] = "ORDER_PAID"
+
+    payment: Payment
+    previous_state: OrderState
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the money arrived."""
+        return self.payment.paid_at
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShipped:
+    """Goods left; whether all of them, the order's states say."""
+
+    event_type: ClassVar[str] = "ORDER_SHIPPED"
+
+    shipment: Shipment
+    previous_state: OrderState
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the goods left."""
+        return self.shipment.shipped_at
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDelivered:
+    """A shipment arrived."""
+
+    event_type: ClassVar[str] = "ORDER_DELIVERED"
+
+    shipment_id: str
+    previous_state: OrderState
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """The order, or some unshipped pieces of it, were given up."""
+
+    event_type: ClassVar[str] = "ORDER_CANCELLED"
+
+    items: tuple[LineQuantity, ...]
+    previous_total: int
+    previous_state: OrderState
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReturned:
+    """Goods came back."""
+
+    event_type: ClassVar[str] = "ORDER_RETURNED"
+
+    returned: Return
+    previous_state: OrderState
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the goods were back."""
+        return self.returned.returned_at
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefunded:
+    """Money was paid back."""
+
+    event_type: ClassVar[str] = "ORDER_REFUNDED"
+
+    refund: Refund
+    previous_state: OrderState
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the money was paid back."""
+        return self.refund.refunded_at
+
+
+@dataclass(frozen=True, slots=True)
 class OrderHeld:
     """Nothing may be shipped until the order is released."""
 
@@ -47,4 +174,19 @@ class OrderReleased:
     occurred_at: datetime
 
 
-Event = OrderCreated | OrderHeld | OrderReleased
+#: What makes an order.
+FirstEvent = OrderCreated | OrderImported
+#: What changes one.
+LaterEvent = (
+    OrderRevised
+    | OrderShippingAddressChanged
+    | OrderPaid
+    | OrderShipped
+    | OrderDelivered
+    | OrderCancelled
+    | OrderReturned
+    | OrderRefunded
+    | OrderHeld
+    | OrderReleased
+)
+Event = FirstEvent | LaterEvent

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from command_service.domain.events import Event, OrderCreated, OrderHeld, OrderReleased
+from command_service.domain.events import (
+    Event,
+    LaterEvent,
+    OrderCancelled,
+    OrderCreated,
+    OrderDelivered,
+    OrderHeld,
+    OrderImported,
+    OrderPaid,
+    OrderRefunded,
+    OrderReleased,
+    OrderReturned,
+    OrderRevised,
+    OrderShipped,
+    OrderShippingAddressChanged,
+)
+from command_service.domain.line import OrderLine
+from command_service.domain.movements import LineQuantity
 from command_service.domain.order import Order
 
 
 def evolve(state: Order | None, event: Event) -> Order:
     """The order after `event`, one version on; `state` is None before the first event."""
-    match event:
-        case OrderCreated():
-            assert state is None, "an order is created once"
-            return _created(event)
-    assert state is not None, "nothing happens to an order before it is created"
+    if isinstance(event, OrderCreated | OrderImported):
+        assert state is None, "an order is made once"
+        return _created(event) if isinstance(event, OrderCreated) else _imported(event)
+    assert state is not None, "nothing happens to an order before it is made"
     return replace(
         state,
         version=state.version + 1,
         updated_at=max(state.updated_at, event.occurred_at),
         **_changes(state, event),
     )
-
-
-def _changes(state: Order, event: OrderHeld | OrderReleased) -> dict[str, Any]:
-    """The fields of the order that the event changes, beside version and time."""
-    match event:
-        case OrderHeld():
-            return {"on_hold": True}
-        case OrderReleased():
-            return {"on_hold": False}
 
 
 def _created(event: OrderCreated) -> Order:
@@ -47,4 +55,73 @@ def _created(event: OrderCreated) -> Order:
         freight=event.freight,
         placed_at=event.occurred_at,
         updated_at=event.occurred_at,
+    )
+
+
+def _imported(event: OrderImported) -> Order:
+    order = _created(event.accepted)
+    lines = order.lines
+    times = [order.placed_at, *(payment.paid_at for payment in event.payments)]
+    for shipment in event.shipments:
+        lines = _moved(lines, shipment.items, "shipped_quantity")
+        times.append(shipment.shipped_at)
+        if shipment.delivered_at is not None:
+            lines = _moved(lines, shipment.items, "delivered_quantity")
+            times.append(shipment.delivered_at)
+    return replace(
+        order,
+        lines=lines,
+        payments=event.payments,
+        shipments=event.shipments,
+        on_hold=event.on_hold,
+        updated_at=max(times),
+    )
+
+
+def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
+    """The fields of the order that the event changes, beside version and time."""
+    match event:
+        case OrderRevised():
+            return {"lines": event.lines, "freight": event.freight}
+        case OrderShippingAddressChanged():
+            return {"shipping_address": event.shipping_address}
+        case OrderPaid():
+            return {"payments": (*state.payments, event.payment)}
+        case OrderShipped():
+            lines = _moved(state.lines, event.shipment.items, "shipped_quantity")
+            return {"lines": lines, "shipments": (*state.shipments, event.shipment)}
+        case OrderDelivered():
+            return _delivered(state, event)
+        case OrderCancelled():
+            return {"lines": _moved(state.lines, event.items, "cancelled_quantity")}
+        case OrderReturned():
+            lines = _moved(state.lines, event.returned.items, "returned_quantity")
+            return {"lines": lines, "returns": (*state.returns, event.returned)}
+        case OrderRefunded():
+            return {"refunds": (*state.refunds, event.refund)}
+        case OrderHeld():
+            return {"on_hold": True}
+        case OrderReleased():
+            return {"on_hold": False}
+
+
+def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:
+    arrived = next(shipment for shipment in state.shipments if shipment.shipment_id == event.shipment_id)
+    return {
+        "lines": _moved(state.lines, arrived.items, "delivered_quantity"),
+        "shipments": tuple(
+            replace(shipment, delivered_at=event.occurred_at) if shipment is arrived else shipment
+            for shipment in state.shipments
+        ),
+    }
+
+
+def _moved(lines: tuple[OrderLine, ...], items: Iterable[LineQuantity], quantity: str) -> tuple[OrderLine, ...]:
+    """The lines with the items' pieces added to one of their quantities."""
+    pieces = {item.line_number: item.quantity for item in items}
+    return tuple(
+        replace(line, **{quantity: getattr(line, quantity) + pieces[line.line_number]})
+        if line.line_number in pieces
+        else line
+        for line in lines
     )

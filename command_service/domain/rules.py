@@ -6,9 +6,12 @@ The aggregate holds every rule; what SQL can hold as well, the tables' constrain
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
+#: How far a caller's clock may be ahead of the database's.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,31 @@ AMOUNT_NEGATIVE = Rule("amount-negative", "Prices and freight are not negative."
 AMOUNT_TOO_LARGE = Rule("amount-too-large", "No amount of an order exceeds 10^15 minor units.")
 ONE_CURRENCY = Rule("one-currency", "All amounts of an order are in one currency.")
 EXPECTED_TOTAL = Rule("expected-total", "The order's total equals the total that the caller expects.")
+AMOUNT_POSITIVE = Rule("amount-positive", "Payments and refunds are above zero.")
+LINE_UNKNOWN = Rule("line-unknown", "Pieces are named by the number of a line of the order.")
+LINE_NAMED_ONCE = Rule("line-named-once", "A line is named at most once per command or shipment.")
+MOVEMENT_ID_TAKEN = Rule(
+    "movement-id-taken", "Ids of payments, shipments, returns and refunds are each used once within an order."
+)
+TIME_IN_FUTURE = Rule(
+    "time-in-future",
+    f"What is recorded has happened; no time lies more than {CLOCK_TOLERANCE.seconds // 60} minutes in the future.",
+)
+TIME_ORDER = Rule("time-order", "Goods arrive after they left and come back after they arrived.")
+ORDER_CANCELLED = Rule("order-cancelled", "A cancelled order takes payments and refunds only.")
+OPEN_PIECES_ONLY = Rule(
+    "open-pieces-only", "Only pieces that are neither shipped nor cancelled can be shipped or cancelled."
+)
+SHIP_NOT_ON_HOLD = Rule("ship-not-on-hold", "Nothing is shipped from an order that is held.")
+SHIP_PAID_ONLY = Rule("ship-paid-only", "Only an order that is paid is shipped.")
+SHIPMENT_UNKNOWN = Rule("shipment-unknown", "What arrives is a shipment of the order.")
+DELIVERED_ONCE = Rule("delivered-once", "A shipment arrives once.")
+RETURN_DELIVERED_ONLY = Rule("return-delivered-only", "Only pieces that arrived and did not come back can come back.")
+REFUND_AT_MOST_DUE = Rule("refund-at-most-due", "No more is paid back than what is due.")
+ADDRESS_UNTIL_SHIPPED = Rule("address-until-shipped", "The shipping address can be changed until the first shipment.")
+REVISE_UNPAID_ONLY = Rule("revise-unpaid-only", "Lines and freight can be revised until the order is paid.")
+REVISE_UNSHIPPED_ONLY = Rule("revise-unshipped-only", "Lines and freight can be revised until the first shipment.")
+REVISE_NOT_BELOW_PAID = Rule("revise-not-below-paid", "No revision makes an order cost less than what was paid.")
 HOLD_OPEN_ONLY = Rule("hold-open-only", "Only an order with pieces left to ship can be held.")
 HOLD_ONCE = Rule("hold-once", "An order that is held is not held again.")
 RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order that is held can be released.")
@@ -42,6 +70,24 @@ ALL_RULES: tuple[Rule, ...] = (
     AMOUNT_TOO_LARGE,
     ONE_CURRENCY,
     EXPECTED_TOTAL,
+    AMOUNT_POSITIVE,
+    LINE_UNKNOWN,
+    LINE_NAMED_ONCE,
+    MOVEMENT_ID_TAKEN,
+    TIME_IN_FUTURE,
+    TIME_ORDER,
+    ORDER_CANCELLED,
+    OPEN_PIECES_ONLY,
+    SHIP_NOT_ON_HOLD,
+    SHIP_PAID_ONLY,
+    SHIPMENT_UNKNOWN,
+    DELIVERED_ONCE,
+    RETURN_DELIVERED_ONLY,
+    REFUND_AT_MOST_DUE,
+    ADDRESS_UNTIL_SHIPPED,
+    REVISE_UNPAID_ONLY,
+    REVISE_UNSHIPPED_ONLY,
+    REVISE_NOT_BELOW_PAID,
     HOLD_OPEN_ONLY,
     HOLD_ONCE,
     RELEASE_HELD_ONLY,

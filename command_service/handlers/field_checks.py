@@ -175,4 +175,4 @@ def timestamp(*, required: bool) -> Check:
         elif not 0 <= value.nanos < NANOS_PER_UNIT:
             yield "nanos", "must be 0 to 999999999"
 
-    return Check("a time" if required else "absent or a time", problems)
+    return Check(f"{'a' if required else 'absent or a'} time, kept to the microsecond", problems)

@@ -12,14 +12,18 @@ from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.request_validation import validate
-from command_service.handlers.service_methods import Behaviour
+from command_service.handlers.service_methods import Behaviour, StreamBehaviour
 from command_service.metrics import CommandMetrics
 from command_service.wire import commands
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
 #: The commands that change an order.
-CHANGES = ("HoldOrder", "ReleaseOrder")
+CHANGES = (
+    *("ReviseOrder", "ChangeShippingAddress", "RecordPayment", "ShipOrder", "RecordDelivery", "CancelOrder"),
+    *("ReturnItems", "RefundOrder", "HoldOrder", "ReleaseOrder"),
+)
 REPLAYED = (("tandem-replayed", "true"),)
 
 
@@ -27,13 +31,22 @@ class OrderCommands:
     """The commands that are served."""
 
     def __init__(
-        self, place_order: PlaceOrderUseCase, change_order: ChangeOrderUseCase, metrics: CommandMetrics
+        self,
+        place_order: PlaceOrderUseCase,
+        change_order: ChangeOrderUseCase,
+        imports: OrderImports,
+        metrics: CommandMetrics,
     ) -> None:
-        self._place_order, self._change_order, self._metrics = place_order, change_order, metrics
+        self._place_order, self._change_order = place_order, change_order
+        self._imports, self._metrics = imports, metrics
 
-    def behaviours(self) -> Mapping[str, Behaviour]:
+    def behaviours(self) -> Mapping[str, Behaviour | StreamBehaviour]:
         """Method name → behaviour, for each command that is served."""
-        return {"PlaceOrder": self.place_order, **dict.fromkeys(CHANGES, self.change_order)}
+        return {
+            "PlaceOrder": self.place_order,
+            "ImportOrders": self._imports.import_orders,
+            **dict.fromkeys(CHANGES, self.change_order),
+        }
 
     async def place_order(self, request: contract.PlaceOrderRequest, context: Context) -> bytes:
         """PlaceOrder."""

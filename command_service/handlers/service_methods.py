@@ -17,10 +17,12 @@ from command_service.metrics import CommandMetrics
 
 #: Request and context → the response's bytes: those stored are sent as they are.
 Behaviour = Callable[[Any, Context], Awaitable[bytes]]
+#: A stream of requests and a context, to which the responses' bytes are written.
+StreamBehaviour = Callable[[Any, Context], Awaitable[None]]
 
 
 def service_methods(
-    service: ServiceDescriptor, served: Mapping[str, Behaviour], metrics: CommandMetrics
+    service: ServiceDescriptor, served: Mapping[str, Behaviour | StreamBehaviour], metrics: CommandMetrics
 ) -> grpc.GenericRpcHandler:
     """All methods of `service`; raises KeyError for a served one that the contract does not have."""
     unknown = set(served) - set(service.methods_by_name)
@@ -33,29 +35,29 @@ def service_methods(
 
 
 def _handler(
-    method: MethodDescriptor, behaviour: Behaviour | None, metrics: CommandMetrics
+    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour | None, metrics: CommandMetrics
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    request_class = GetMessageClass(method.input_type)
-    if behaviour is not None:
-        return grpc.unary_unary_rpc_method_handler(
-            _answering(method.name, behaviour, metrics), request_deserializer=request_class.FromString
-        )
-
     async def refuse(_: Any, context: Context) -> bytes:
         raise NotImplementedYet(method.name)
 
-    async def refuse_stream(_: Any, context: Context) -> None:
-        await context.abort_with_status(rpc_status.to_status(status_of(NotImplementedYet(method.name))))
-
-    if method.client_streaming and method.server_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse_stream)
-    if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(refuse_stream)
-    return grpc.unary_unary_rpc_method_handler(_answering(method.name, refuse, metrics))
+    answering = _answering(method.name, behaviour or refuse, metrics)
+    kind = _KINDS[method.client_streaming, method.server_streaming]
+    return kind(answering, request_deserializer=GetMessageClass(method.input_type).FromString)
 
 
-def _answering(method: str, behaviour: Behaviour, metrics: CommandMetrics) -> Behaviour:
-    async def answering(request: Any, context: Context) -> bytes:
+#: (requests are a stream, responses are a stream) → the method's kind.
+_KINDS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _answering(
+    method: str, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics
+) -> Callable[[Any, Context], Awaitable[bytes | None]]:
+    async def answering(request: Any, context: Context) -> bytes | None:
         started, outcome = time.perf_counter(), "ABANDONED"
         try:
             response = await behaviour(request, context)

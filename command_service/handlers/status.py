@@ -56,6 +56,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     application.ConnectionBroken: Answer(
         grpc.StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, timedelta(seconds=1)
     ),
+    application.Stopping: Answer(
+        grpc.StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, timedelta(seconds=1)
+    ),
     application.Conflict: Answer(grpc.StatusCode.ABORTED, reasons.ERROR_REASON_CONFLICT, timedelta(milliseconds=100)),
     application.TimedOut: Answer(grpc.StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
 }

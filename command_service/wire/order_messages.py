@@ -93,7 +93,7 @@ def shipment_message(shipment: Shipment) -> contract.Shipment:
     delivered = None if shipment.delivered_at is None else timestamp_message(shipment.delivered_at)
     return contract.Shipment(
         shipment_id=shipment.shipment_id,
-        items=_items(shipment.items),
+        items=line_quantities(shipment.items),
         carrier=shipment.carrier,
         tracking_number=shipment.tracking_number,
         ship_time=timestamp_message(shipment.shipped_at),
@@ -105,7 +105,7 @@ def return_message(returned: Return) -> contract.Return:
     """Goods that came back."""
     return contract.Return(
         return_id=returned.return_id,
-        items=_items(returned.items),
+        items=line_quantities(returned.items),
         return_time=timestamp_message(returned.returned_at),
     )
 
@@ -120,5 +120,6 @@ def refund_message(refund: Refund, currency: str) -> contract.Refund:
     )
 
 
-def _items(items: Iterable[LineQuantity]) -> list[contract.LineQuantity]:
+def line_quantities(items: Iterable[LineQuantity]) -> list[contract.LineQuantity]:
+    """Pieces of lines."""
     return [contract.LineQuantity(line_number=item.line_number, quantity=item.quantity) for item in items]

@@ -11,12 +11,13 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.application.command_call import CommandCall
 from command_service.application.ports import EncodedEvent, EventContext
-from command_service.domain.events import Event
+from command_service.domain.events import Event, OrderShippingAddressChanged
 from command_service.domain.order import Order
 from command_service.wire.event_messages import event_message
 from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import order_message
 from command_service.wire.personal_data import split
+from command_service.wire.values import address_message
 
 SCHEMA_VERSION = "1"
 
@@ -27,11 +28,14 @@ class ContractRepresentation:
     def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
         """The payload with the order after the event, and its personal half."""
         impersonal, personal = split(order_message(order))
+        if isinstance(event, OrderShippingAddressChanged):
+            personal.previous_shipping_address.CopyFrom(address_message(event.previous_shipping_address))
         message = event_message(
             event_id,
             event,
             order_id=order.order_id,
             version=order.version,
+            currency=order.currency,
             order=impersonal,
             actor=context.actor,
             request_id=context.request_id,
@@ -66,6 +70,7 @@ class ContractRepresentation:
                     event,
                     order_id=order.order_id,
                     version=version,
+                    currency=order.currency,
                     order=None,
                     actor=context.actor,
                     request_id=context.request_id,
@@ -73,6 +78,22 @@ class ContractRepresentation:
                 )
                 for version, (event_id, event) in enumerate(events, start=first)
             ],
-            consistency_token=encode(ConsistencyToken(epoch, {str(order.order_id): order.version})),
+            consistency_token=_token(order, epoch),
         )
         return message.SerializeToString(deterministic=True)
+
+    def import_result(
+        self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int
+    ) -> bytes:
+        """The result of one imported order: short, as there may be many."""
+        message = contract.ImportOrdersResponse(
+            request_id=str(context.request_id),
+            order_id=str(order.order_id),
+            version=order.version,
+            consistency_token=_token(order, epoch),
+        )
+        return message.SerializeToString(deterministic=True)
+
+
+def _token(order: Order, epoch: int) -> str:
+    return encode(ConsistencyToken(epoch, {str(order.order_id): order.version}))

@@ -33,6 +33,11 @@ def timestamp_message(moment: datetime) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
+def time_of(message: Timestamp) -> datetime:
+    """A time, cut to the microsecond."""
+    return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+
+
 def address_of(message: PostalAddress) -> Address:
     """An address; the message's `revision` is always 0."""
     return Address(

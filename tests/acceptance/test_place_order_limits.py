@@ -12,11 +12,9 @@ from typing import Any
 
 import grpc
 import psycopg
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
-from tandem.orders.v1 import order_export_service_pb2
 
 from command_service.storage.schema import migrate
 from devstack.servers.ports import free_port
@@ -26,26 +24,6 @@ from tests.fixtures.private_servers import PrivatePostgres
 from tests.fixtures.write_model import execute
 
 COMMANDS = "tandem.orders.v1.OrderCommandService"
-SERVICES = (
-    contract.DESCRIPTOR.services_by_name["OrderCommandService"],
-    order_export_service_pb2.DESCRIPTOR.services_by_name["OrderExportService"],
-)
-#: Part of the contract, answered UNIMPLEMENTED. A method that gets served leaves this list.
-NOT_SERVED = {
-    "ReviseOrder",
-    "ChangeShippingAddress",
-    "RecordPayment",
-    "ShipOrder",
-    "RecordDelivery",
-    "CancelOrder",
-    "ReturnItems",
-    "RefundOrder",
-    "ImportOrders",
-    "RedactCustomer",
-    "ExportOrders",
-    "ExportEvents",
-    "DigestOrders",
-}
 
 
 def request() -> contract.PlaceOrderRequest:
@@ -90,32 +68,6 @@ async def test_who_is_ready_says_so(command_process: CommandProcess) -> None:
     metrics = (await looked_at(command_process, "/metrics"))[1]
     assert 'command_calls_total{code="OK",method="PlaceOrder"} 1.0' in metrics
     assert "command_database_available 1.0" in metrics
-
-
-async def ask(channel: grpc.aio.Channel, path: str, asks_many: bool, answers_many: bool) -> None:
-    """Calls a method of any kind with an empty request and reads all answers."""
-    kinds: Any = channel
-    if not answers_many:
-        await kinds.unary_unary(path)(b"")
-        return
-    async for _ in kinds.stream_stream(path)(iter(())) if asks_many else kinds.unary_stream(path)(b""):
-        pass
-
-
-async def test_methods_that_are_not_served_yet(command_process: CommandProcess) -> None:
-    not_served = set()
-    async with grpc.aio.insecure_channel(command_process.address) as channel:
-        for method in (method for service in SERVICES for method in service.methods):
-            path = f"/{method.containing_service.full_name}/{method.name}"
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await ask(channel, path, method.client_streaming, method.server_streaming)
-            refused = from_rpc_error(raised.value)
-            if refused.code == grpc.StatusCode.UNIMPLEMENTED:
-                assert refused.reason == "NOT_IMPLEMENTED"
-                not_served.add(method.name)
-            else:  # an empty request is not a good one
-                assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    assert not_served == NOT_SERVED
 
 
 async def test_calls_above_the_limit_are_refused_at_once_and_the_others_finish(command_database: str) -> None:

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from command_service.domain import rules
 from command_service.domain.commands import NewLine, PlaceOrder
+from command_service.domain.decisions.amounts import charge, check_total
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCreated
 from command_service.domain.evolve import evolve
 from command_service.domain.line import OrderLine
-from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT, Money, decimal_text
+from command_service.domain.money import BASIS_POINTS
 from command_service.domain.order import Order
 from command_service.domain.order_number import order_number_of
 
@@ -31,10 +32,10 @@ def decide_place_order(state: Order | None, command: PlaceOrder, now: datetime) 
         billing_address=command.billing_address or command.shipping_address,
         currency=currency,
         lines=lines,
-        freight=_amount(command.freight, currency, "the freight"),
+        freight=charge(command.freight, currency, "the freight"),
         occurred_at=now,
     )
-    _check_total(evolve(None, event), command.expected_total)
+    check_total(evolve(None, event), command.expected_total)
     return (event,)
 
 
@@ -72,46 +73,8 @@ def _new_line(number: int, line: NewLine, currency: str) -> OrderLine:
         line_number=number,
         sku=line.sku,
         product_name=line.product_name,
-        unit_price=_amount(line.unit_price, currency, f"the unit price of line {number}"),
+        unit_price=charge(line.unit_price, currency, f"the unit price of line {number}"),
         quantity=line.quantity,
         discount_basis_points=line.discount_basis_points,
         tax_rate_basis_points=line.tax_rate_basis_points,
     )
-
-
-def _amount(money: Money | None, currency: str, name: str) -> int:
-    if money is None:
-        return 0
-    _same_currency(money, currency, name)
-    if money.minor_units < 0:
-        raise RuleViolated(rules.AMOUNT_NEGATIVE, f"{name.capitalize()} is {decimal_text(money)}.")
-    _not_too_large(money, name)
-    return money.minor_units
-
-
-def _check_total(order: Order, expected: Money | None) -> None:
-    total = Money(order.currency, order.total)
-    _not_too_large(total, "the total")
-    if expected is None:
-        return
-    _same_currency(expected, order.currency, "the expected total")
-    if expected != total:
-        raise RuleViolated(
-            rules.EXPECTED_TOTAL,
-            f"The total is {decimal_text(total)}, the caller expects {decimal_text(expected)}.",
-            {"total": decimal_text(total), "expected_total": decimal_text(expected)},
-        )
-
-
-def _same_currency(money: Money, currency: str, name: str) -> None:
-    if money.currency != currency:
-        raise RuleViolated(
-            rules.ONE_CURRENCY,
-            f"{name.capitalize()} is in {money.currency}, line 1 in {currency}.",
-            {"currency": currency, "other_currency": money.currency},
-        )
-
-
-def _not_too_large(money: Money, name: str) -> None:
-    if money.minor_units > MAX_AMOUNT:
-        raise RuleViolated(rules.AMOUNT_TOO_LARGE, f"{name.capitalize()} is {decimal_text(money)}.")

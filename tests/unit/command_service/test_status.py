@@ -31,6 +31,7 @@ EXAMPLES: list[Exception] = [
     application.Overloaded(),
     application.DependencyUnavailable("postgres"),
     application.ConnectionBroken("postgres"),
+    application.Stopping(),
     application.Conflict(),
     application.TimedOut(),
 ]

@@ -1,0 +1,63 @@
+"""What every amount of an order obeys: its currency, its sign, its size."""
+
+from __future__ import annotations
+
+from command_service.domain import rules
+from command_service.domain.errors import RuleViolated
+from command_service.domain.money import MAX_AMOUNT, Money, decimal_text
+from command_service.domain.order import Order
+
+
+def charge(money: Money | None, currency: str, name: str) -> int:
+    """Minor units of something charged, 0 when there is none; `name` says what it is: `the freight`."""
+    if money is None:
+        return 0
+    check_currency(money, currency, name)
+    if money.minor_units < 0:
+        raise RuleViolated(rules.AMOUNT_NEGATIVE, f"{_capitalized(name)} is {decimal_text(money)}.")
+    check_size(money, name)
+    return money.minor_units
+
+
+def movement(money: Money, currency: str, name: str) -> int:
+    """Minor units of money that moved."""
+    check_currency(money, currency, name)
+    if money.minor_units <= 0:
+        raise RuleViolated(rules.AMOUNT_POSITIVE, f"{_capitalized(name)} is {decimal_text(money)}.")
+    check_size(money, name)
+    return money.minor_units
+
+
+def check_total(order: Order, expected: Money | None) -> None:
+    """The order's total is within the limit and what the caller expects, if they say so."""
+    total = Money(order.currency, order.total)
+    check_size(total, "the total")
+    if expected is None:
+        return
+    check_currency(expected, order.currency, "the expected total")
+    if expected != total:
+        raise RuleViolated(
+            rules.EXPECTED_TOTAL,
+            f"The total is {decimal_text(total)}, the caller expects {decimal_text(expected)}.",
+            {"total": decimal_text(total), "expected_total": decimal_text(expected)},
+        )
+
+
+def check_currency(money: Money, currency: str, name: str) -> None:
+    """The amount is in the order's currency."""
+    if money.currency != currency:
+        raise RuleViolated(
+            rules.ONE_CURRENCY,
+            f"{_capitalized(name)} is in {money.currency}, the order in {currency}.",
+            {"currency": currency, "other_currency": money.currency},
+        )
+
+
+def check_size(money: Money, name: str) -> None:
+    """The amount is within the limit."""
+    if money.minor_units > MAX_AMOUNT:
+        raise RuleViolated(rules.AMOUNT_TOO_LARGE, f"{_capitalized(name)} is {decimal_text(money)}.")
+
+
+def _capitalized(name: str) -> str:
+    return name[0].upper() + name[1:]

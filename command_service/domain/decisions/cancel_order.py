@@ -1,0 +1,28 @@
+"""Giving up an order, or pieces of it that were not shipped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import CancelOrder
+from command_service.domain.decisions.cancelled import check_not_cancelled
+from command_service.domain.decisions.pieces import all_pieces, named_pieces, open_pieces
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderCancelled
+from command_service.domain.order import Order
+
+
+def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> tuple[OrderCancelled]:
+    """ORDER_CANCELLED, unless nothing is left to give up. What was paid for the pieces is then due back."""
+    check_not_cancelled(state)
+    if state.quantities.open == 0:
+        raise RuleViolated(rules.OPEN_PIECES_ONLY, "This order has none left.", {"state": state.state})
+    items = named_pieces(state.lines, command.items, open_pieces, rules.OPEN_PIECES_ONLY)
+    event = OrderCancelled(
+        items=items or all_pieces(state.lines, open_pieces),
+        previous_total=state.total,
+        previous_state=state.state,
+        occurred_at=now,
+    )
+    return (event,)

@@ -1,0 +1,27 @@
+"""Sending an order elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import ChangeShippingAddress
+from command_service.domain.decisions.cancelled import check_not_cancelled
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderShippingAddressChanged
+from command_service.domain.order import Order
+
+
+def decide_change_shipping_address(
+    state: Order, command: ChangeShippingAddress, now: datetime
+) -> tuple[OrderShippingAddressChanged]:
+    """ORDER_SHIPPING_ADDRESS_CHANGED, unless the order is cancelled or something left already."""
+    check_not_cancelled(state)
+    if state.quantities.shipped > 0:
+        raise RuleViolated(rules.ADDRESS_UNTIL_SHIPPED, f"This one is {state.fulfillment_state}.")
+    event = OrderShippingAddressChanged(
+        shipping_address=command.shipping_address,
+        previous_shipping_address=state.shipping_address,
+        occurred_at=now,
+    )
+    return (event,)

@@ -1,0 +1,66 @@
+"""Taking over an order from another system: no transition is judged, amounts and quantities are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import ImportedPayment, ImportOrder
+from command_service.domain.decisions.amounts import check_size, movement
+from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.decisions.pieces import named_pieces
+from command_service.domain.decisions.place_order import decide_place_order
+from command_service.domain.events import OrderImported
+from command_service.domain.line import OrderLine
+from command_service.domain.money import Money
+from command_service.domain.movements import Payment, Shipment
+from command_service.domain.order import Order
+
+
+def decide_import_order(state: Order | None, command: ImportOrder, now: datetime) -> tuple[OrderImported]:
+    """ORDER_IMPORTED, unless the order breaks a rule on placing one, or what moved does not fit it."""
+    (accepted,) = decide_place_order(state, command.order, business_time(command.placed_at, now, "the order"))
+    event = OrderImported(
+        accepted=accepted,
+        payments=_payments(command.payments, accepted.currency, now),
+        shipments=_shipments(command.shipments, accepted.lines, now),
+        on_hold=command.on_hold,
+    )
+    return (event,)
+
+
+def _payments(payments: tuple[ImportedPayment, ...], currency: str, now: datetime) -> tuple[Payment, ...]:
+    recorded: dict[str, Payment] = {}
+    paid = 0
+    for payment in payments:
+        name = f"payment {payment.payment_id!r}"
+        check_new("payment_id", payment.payment_id, recorded)
+        amount = movement(payment.amount, currency, name)
+        paid += amount
+        check_size(Money(currency, paid), "the sum of the payments")
+        recorded[payment.payment_id] = Payment(
+            payment_id=payment.payment_id,
+            amount=amount,
+            method=payment.method,
+            reference=payment.reference,
+            paid_at=business_time(payment.paid_at, now, name),
+        )
+    return tuple(recorded.values())
+
+
+def _shipments(shipments: tuple[Shipment, ...], lines: tuple[OrderLine, ...], now: datetime) -> tuple[Shipment, ...]:
+    recorded: dict[str, Shipment] = {}
+    left = {line.line_number: line.quantity for line in lines}
+    for shipment in shipments:
+        name = f"shipment {shipment.shipment_id!r}"
+        check_new("shipment_id", shipment.shipment_id, recorded)
+        business_time(shipment.shipped_at, now, name)
+        if shipment.delivered_at is not None:
+            business_time(shipment.delivered_at, now, f"the delivery of {name}")
+        items = named_pieces(lines, shipment.items, lambda line: left[line.line_number], rules.OPEN_PIECES_ONLY)
+        for item in items:
+            left[item.line_number] -= item.quantity
+        recorded[shipment.shipment_id] = replace(shipment, items=items)
+    return tuple(recorded.values())

@@ -1,0 +1,24 @@
+"""Recording that a shipment arrived."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import RecordDelivery
+from command_service.domain.decisions.business_time import business_time
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderDelivered
+from command_service.domain.order import Order
+
+
+def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime) -> tuple[OrderDelivered]:
+    """ORDER_DELIVERED, unless there is no such shipment or it arrived before."""
+    where = {"shipment_id": command.shipment_id}
+    shipment = next((each for each in state.shipments if each.shipment_id == command.shipment_id), None)
+    if shipment is None:
+        raise RuleViolated(rules.SHIPMENT_UNKNOWN, f"The order has no shipment {command.shipment_id!r}.", where)
+    if shipment.delivered_at is not None:
+        raise RuleViolated(rules.DELIVERED_ONCE, f"Shipment {command.shipment_id!r} did already.", where)
+    delivered_at = business_time(command.delivered_at, now, "the delivery", after=shipment.shipped_at)
+    return (OrderDelivered(shipment.shipment_id, previous_state=state.state, occurred_at=delivered_at),)

@@ -1,0 +1,29 @@
+"""Recording money that arrived. It is always recordable: what the order does not cost is due back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain.commands import RecordPayment
+from command_service.domain.decisions.amounts import check_size, movement
+from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.events import OrderPaid
+from command_service.domain.money import Money
+from command_service.domain.movements import Payment
+from command_service.domain.order import Order
+
+
+def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -> tuple[OrderPaid]:
+    """ORDER_PAID, whatever the order's state, unless the payment itself is wrong."""
+    check_new("payment_id", command.payment_id, (payment.payment_id for payment in state.payments))
+    amount = movement(command.amount, state.currency, "the payment")
+    check_size(Money(state.currency, state.amounts.paid + amount), "the sum of the payments")
+    payment = Payment(
+        payment_id=command.payment_id,
+        amount=amount,
+        method=command.method,
+        reference=command.reference,
+        paid_at=business_time(command.paid_at, now, "the payment"),
+    )
+    return (OrderPaid(payment, previous_state=state.state),)

@@ -1,0 +1,36 @@
+"""Recording money that was paid back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import RefundOrder
+from command_service.domain.decisions.amounts import movement
+from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderRefunded
+from command_service.domain.money import Money, decimal_text
+from command_service.domain.movements import Refund
+from command_service.domain.order import Order
+
+
+def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> tuple[OrderRefunded]:
+    """ORDER_REFUNDED, unless it is more than what is due."""
+    check_new("refund_id", command.refund_id, (refund.refund_id for refund in state.refunds))
+    amount = movement(command.amount, state.currency, "the refund")
+    due = Money(state.currency, state.amounts.refund_due)
+    if amount > due.minor_units:
+        raise RuleViolated(
+            rules.REFUND_AT_MOST_DUE,
+            f"That is {decimal_text(due)}, not {decimal_text(command.amount)}.",
+            {"refund_due": decimal_text(due)},
+        )
+    refund = Refund(
+        refund_id=command.refund_id,
+        amount=amount,
+        reference=command.reference,
+        refunded_at=business_time(command.refunded_at, now, "the refund"),
+    )
+    return (OrderRefunded(refund, previous_state=state.state),)

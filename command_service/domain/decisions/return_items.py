@@ -1,0 +1,26 @@
+"""Recording goods that came back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import ReturnItems
+from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.decisions.pieces import named_pieces, returnable_pieces
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderReturned
+from command_service.domain.movements import Return
+from command_service.domain.order import Order
+
+
+def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> tuple[OrderReturned]:
+    """ORDER_RETURNED, unless not so many pieces were delivered. What was paid for them is then due back."""
+    if not command.items or state.quantities.delivered == state.quantities.returned:
+        raise RuleViolated(rules.RETURN_DELIVERED_ONLY, f"This order is {state.state}.", {"state": state.state})
+    check_new("return_id", command.return_id, (returned.return_id for returned in state.returns))
+    items = named_pieces(state.lines, command.items, returnable_pieces, rules.RETURN_DELIVERED_ONLY)
+    first_arrival = min(shipment.delivered_at for shipment in state.shipments if shipment.delivered_at is not None)
+    returned_at = business_time(command.returned_at, now, "the return", after=first_arrival)
+    return (OrderReturned(Return(command.return_id, items, returned_at), previous_state=state.state),)

@@ -1,0 +1,65 @@
+"""Replacing the lines and the freight of an order before it is paid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime
+
+from command_service.domain import rules
+from command_service.domain.commands import ReviseOrder
+from command_service.domain.decisions.amounts import charge, check_currency, check_total
+from command_service.domain.decisions.cancelled import check_not_cancelled
+from command_service.domain.decisions.place_order import new_lines
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderRevised
+from command_service.domain.evolve import evolve
+from command_service.domain.line import OrderLine
+from command_service.domain.money import Money, decimal_text
+from command_service.domain.order import Order
+from command_service.domain.states import OrderState
+
+
+def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> tuple[OrderRevised]:
+    """ORDER_REVISED, unless the order is cancelled, paid or shipped from, or would cost less than what was captured."""
+    check_not_cancelled(state)
+    if state.quantities.shipped > 0:
+        raise RuleViolated(rules.REVISE_UNSHIPPED_ONLY, f"This one is {state.fulfillment_state}.")
+    if state.state is not OrderState.PLACED:
+        raise RuleViolated(rules.REVISE_UNPAID_ONLY, f"This one is {state.state}.", {"state": state.state})
+    for line in command.lines[:1]:
+        check_currency(line.unit_price, state.currency, "the unit price of line 1")
+    unchanged = command.freight is None
+    event = OrderRevised(
+        lines=_numbered(state.lines, new_lines(command.lines)),
+        freight=state.freight if unchanged else charge(command.freight, state.currency, "the freight"),
+        previous_lines=state.lines,
+        previous_freight=state.freight,
+        previous_total=state.total,
+        occurred_at=now,
+    )
+    revised = evolve(state, event)
+    check_total(revised, command.expected_total)
+    captured = state.amounts.paid - state.amounts.refunded
+    if revised.total < captured:
+        paid, total = (decimal_text(Money(state.currency, amount)) for amount in (captured, revised.total))
+        raise RuleViolated(
+            rules.REVISE_NOT_BELOW_PAID, f"It would cost {total}, {paid} were paid.", {"paid": paid, "total": total}
+        )
+    return (event,)
+
+
+def _numbered(old: tuple[OrderLine, ...], new: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
+    """A line of a SKU that was there keeps its number, others get numbers above all that are there."""
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
+    for line in reversed(old):
+        numbers[line.sku].append(line.line_number)
+    unused = max(line.line_number for line in old)
+    numbered = []
+    for line in new:
+        if numbers[line.sku]:
+            number = numbers[line.sku].pop()
+        else:
+            number = unused = unused + 1
+        numbered.append(replace(line, line_number=number))
+    return tuple(sorted(numbered, key=lambda line: line.line_number))

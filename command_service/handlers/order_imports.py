@@ -1,0 +1,164 @@
+"""`ImportOrders`: a stream of orders in, a stream of results out, in the same order.
+
+Several orders are imported at once, each in a transaction of its own. At most `WINDOW` orders are read and not yet
+answered: a caller who does not take results is not read from either. An order that is refused is answered with its
+status and the stream goes on; when the database is gone or this process stops, the stream ends behind the results of
+what came before, and the caller sends everything again: what had been imported is answered as a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from tandem.orders.v1 import order_command_service_pb2 as contract
+
+from command_service.application.command_call import CommandCall
+from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, Stopping, TimedOut
+from command_service.application.import_order import ImportOrderUseCase
+from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.request_validation import validate
+from command_service.handlers.status import status_of
+from command_service.metrics import CommandMetrics
+from command_service.wire import commands
+
+#: Orders of one stream that are read and not yet answered.
+WINDOW = 256
+#: And how large they may be together, for large orders.
+WINDOW_BYTES = 16 * 1024 * 1024
+#: A busy service lets an import wait: nobody looks at it.
+BUSY_PAUSE_SECONDS = 0.25
+#: Faults that are not an order's own. Going on would answer each order that follows with the same.
+_ENDS_THE_STREAM = (DependencyUnavailable, Conflict, TimedOut)
+
+Request = contract.ImportOrdersRequest
+Result = asyncio.Task["bytes | Exception"]
+
+
+class OrderImports:
+    """Serves import streams, at most `streams` of them, with at most `at_once` transactions over all of them."""
+
+    def __init__(
+        self, import_order: ImportOrderUseCase, metrics: CommandMetrics, *, streams: int, at_once: int
+    ) -> None:
+        self._import_order, self._metrics = import_order, metrics
+        self._free_streams, self._slots = streams, asyncio.Semaphore(at_once)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Reads nothing more: each stream ends once it has answered what it has read."""
+        self._stopping.set()
+
+    async def import_orders(self, requests: AsyncIterator[Request], context: Context) -> None:
+        """Answers each request in its turn; raises what ended the stream."""
+        if self._free_streams == 0:
+            raise Overloaded
+        self._free_streams -= 1
+        try:
+            await _Stream(self, requests, context).run()
+        finally:
+            self._free_streams += 1
+
+    async def until_stopped(self) -> None:
+        """Returns when `stop` was called."""
+        await self._stopping.wait()
+
+    async def result(self, request: Request, principal: str, traceparent: str) -> bytes | Exception:
+        """The result of one order, or what is to end the stream. Never raises but when cancelled."""
+        try:
+            async with self._slots:
+                return await self._imported(request, principal, traceparent)
+        except _ENDS_THE_STREAM as error:
+            return error
+        except Exception as error:
+            self._metrics.imported("refused")
+            status = status_of(error).SerializeToString()
+            return contract.ImportOrdersResponse(request_id=request.request_id, status=status).SerializeToString()
+
+    async def _imported(self, request: Request, principal: str, traceparent: str) -> bytes:
+        validate(request)
+        call = CommandCall(
+            principal=principal,
+            request_id=UUID(request.request_id),
+            fingerprint=commands.fingerprint(request),
+            reason=request.reason,
+            traceparent=traceparent,
+        )
+        command = commands.import_order(request, call.derived_id)
+        while True:
+            try:
+                result = await self._import_order.handle(call, command)
+                break
+            except Overloaded:
+                await asyncio.sleep(BUSY_PAUSE_SECONDS)
+        self._metrics.imported("replayed" if result.replayed else "imported")
+        if not result.replayed:
+            return result.response
+        response = contract.ImportOrdersResponse.FromString(result.response)
+        # The caller may write an id in capitals; they get back what they sent.
+        response.request_id, response.replayed = request.request_id, True
+        return response.SerializeToString()
+
+
+class _Window:
+    """How much is read and not yet answered."""
+
+    def __init__(self) -> None:
+        self._orders = self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    async def opened(self) -> None:
+        """Returns when there is room for another order."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._orders < WINDOW and self._bytes < WINDOW_BYTES)
+
+    async def moved(self, orders: int, size: int) -> None:
+        """So much more (or less) is unanswered."""
+        async with self._changed:
+            self._orders, self._bytes = self._orders + orders, self._bytes + size
+            self._changed.notify_all()
+
+
+class _Stream:
+    """One stream: reads, imports and answers at the same time."""
+
+    def __init__(self, imports: OrderImports, requests: AsyncIterator[Request], context: Context) -> None:
+        self._imports, self._requests, self._context = imports, requests, context
+        self._window = _Window()
+        self._results: asyncio.Queue[tuple[Result, int] | None] = asyncio.Queue()
+        self._running: set[Result] = set()
+
+    async def run(self) -> None:
+        reading = asyncio.create_task(self._read())
+        stopping = asyncio.create_task(self._imports.until_stopped())
+        stopping.add_done_callback(lambda _: reading.cancel())
+        try:
+            while (read := await self._results.get()) is not None:
+                result, size = read
+                outcome = await result
+                if isinstance(outcome, Exception):
+                    raise outcome
+                await self._context.write(outcome)
+                await self._window.moved(-1, -size)
+            if reading.cancelled():
+                raise Stopping
+            await reading
+        finally:
+            tasks = {reading, stopping, *self._running}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        principal, traceparent = principal_of(self._context), traceparent_of(self._context)
+        try:
+            async for request in self._requests:
+                result = asyncio.create_task(self._imports.result(request, principal, traceparent))
+                self._running.add(result)
+                result.add_done_callback(self._running.discard)
+                self._results.put_nowait((result, request.ByteSize()))
+                await self._window.moved(1, request.ByteSize())
+                await self._window.opened()
+        finally:
+            self._results.put_nowait(None)

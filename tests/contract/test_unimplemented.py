@@ -1,0 +1,66 @@
+"""The methods of the contract that no service serves yet. The one list of them: what gets served leaves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from tandem.orders.errors import from_rpc_error
+from tandem.orders.v1 import order_command_service_pb2, order_export_service_pb2, order_query_service_pb2
+
+from tests.fixtures.system import System
+
+COMMAND_SIDE = (
+    order_command_service_pb2.DESCRIPTOR.services_by_name["OrderCommandService"],
+    order_export_service_pb2.DESCRIPTOR.services_by_name["OrderExportService"],
+)
+QUERY_SIDE = (order_query_service_pb2.DESCRIPTOR.services_by_name["OrderQueryService"],)
+
+METHODS: list[MethodDescriptor] = [method for service in (*COMMAND_SIDE, *QUERY_SIDE) for method in service.methods]
+NOT_SERVED = {
+    "RedactCustomer",
+    "ExportOrders",
+    "ExportEvents",
+    "DigestOrders",
+    "BatchGetOrders",
+    "SearchOrders",
+    "SummarizeOrders",
+    "GetOrderHistory",
+    "GetCustomerSummary",
+    "WatchOrders",
+    "VerifyOrderHistory",
+    "GetReadModelStatus",
+}
+
+
+async def ask(channel: grpc.aio.Channel, method: MethodDescriptor) -> None:
+    """Calls a method of any kind with an empty request, or with none, and reads all answers."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    kinds: Any = channel
+    if method.client_streaming:
+        stub = kinds.stream_stream(path)(iter(()))
+    elif method.server_streaming:
+        stub = kinds.unary_stream(path)(b"")
+    else:
+        await kinds.unary_unary(path)(b"")
+        return
+    async for _ in stub:
+        pass
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+async def test_a_method_is_served_or_says_that_it_is_not(system: System, method: MethodDescriptor) -> None:
+    address = system.command_address if method.containing_service in COMMAND_SIDE else system.query_address
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            await ask(channel, method)
+        except grpc.aio.AioRpcError as error:
+            refused = from_rpc_error(error)
+            assert refused.code != grpc.StatusCode.INTERNAL
+            not_served = refused.code == grpc.StatusCode.UNIMPLEMENTED
+            assert not_served == (refused.reason == "NOT_IMPLEMENTED")
+        else:
+            not_served = False
+    assert not_served == (method.name in NOT_SERVED)
