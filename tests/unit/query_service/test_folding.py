@@ -30,6 +30,11 @@ def test_words_are_folded(text: str, words: list[str]) -> None:
     assert fold(text) == words
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_for_ascii_gives_what_the_long_way_gives(text: str) -> None:
+    assert [*fold(text), "e"] == fold(f"{text} é")
+
+
 def test_vowel_signs_do_not_cut_a_word() -> None:
     assert len(fold("कीमत")) == 1
 
