@@ -1,0 +1,100 @@
+"""Reference pages made from what the code declares: `--write` writes them, `--verify` fails when one is out of date.
+
+The page of metrics is made from what running processes really export; its test writes it (see there).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from command_service.config import CommandSettings
+from devstack.topology import DEFAULT_PORTS
+from query_service.config import QuerySettings
+from relay.config import RelaySettings
+from service_runtime.config import ServiceSettings, settings_table
+
+DIRECTORY = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
+    ("Command service", "`python -m command_service serve | migrate | check-config`", CommandSettings),
+    ("Relay", "`python -m relay run | check-config`", RelaySettings),
+    ("Query service", "`python -m query_service serve | project | migrate | check-config`", QuerySettings),
+)
+_LOCAL: Mapping[str, str] = {
+    "TANDEM_DIR": "Where the local stack keeps data and logs; `.tandem` of the project when not set.",
+    "TANDEM_CACHE_DIR": "Where downloads and unpacked servers are kept; `cache` below that when not set.",
+    "TANDEM_COMMAND_ADDRESS": "Which command service `tandem orders` calls; the stack that runs here when not set.",
+    "TANDEM_QUERY_ADDRESS": "Which query service `tandem orders` asks; the stack that runs here when not set.",
+}
+
+
+def configuration() -> str:
+    """The page of all settings."""
+    parts = [
+        "# Settings\n\nMade from the code; do not edit. Values come from the environment, secrets also from files\n"
+        "named like the variable in lower case below `/run/secrets` (or `TANDEM_SECRETS_DIR`). "
+        "A wrong value is named at start.\n"
+    ]
+    for title, usage, settings in _SECTIONS:
+        rows = ((f"`{name}`", _default(default), text) for name, default, text in settings_table(settings))
+        parts.append(f"\n## {title}\n{usage}\n\n{_table(('variable', 'default', 'meaning'), rows)}")
+    ports = ((f"`{name}`", str(port)) for name, port in DEFAULT_PORTS.items())
+    parts.append(
+        f"\n## Local stack\n`make up`. Port 0 lets the system choose.\n\n{_table(('variable', 'default'), ports)}"
+    )
+    others = ((f"`{name}`", text) for name, text in _LOCAL.items())
+    parts.append(f"\n{_table(('variable', 'meaning'), others)}")
+    return "".join(parts)
+
+
+def metrics(scrapes: Mapping[str, str]) -> str:
+    """The page of all metrics; `scrapes` maps a process's title to the text of its `/metrics`."""
+    parts = [
+        "# Metrics\n\nMade from what running processes export; do not edit. "
+        "OpenMetrics on `/metrics` of each probe port.\n"
+    ]
+    for title, text in scrapes.items():
+        kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+        meanings = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
+        rows = ((f"`{name}`", kind, meanings.get(name, "")) for name, kind in sorted(kinds.items()))
+        parts.append(f"\n## {title}\n{_table(('metric', 'type', 'meaning'), rows)}")
+    return "".join(parts)
+
+
+def _default(text: str) -> str:
+    return text if text == "required" else f"`{text}`" if text not in ("", "None") else "–"
+
+
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [headings, tuple("---" for _ in headings), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+PAGES = {"configuration.md": configuration}
+
+
+def main() -> int:
+    """Exit code 1 when a page is out of date."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="write the pages")
+    action.add_argument("--verify", action="store_true", help="compare with what is committed")
+    arguments = parser.parse_args()
+    stale = []
+    for name, make in PAGES.items():
+        path, text = DIRECTORY / name, make()
+        if arguments.write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        sys.stderr.write(f"out of date, run `make generate`: {', '.join(stale)}\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
