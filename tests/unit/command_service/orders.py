@@ -7,7 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from command_service.domain.commands import NewLine, PlaceOrder
+from command_service.domain.commands import (
+    CancelOrder,
+    ChangeShippingAddress,
+    Command,
+    HoldOrder,
+    NewLine,
+    PlaceOrder,
+    RecordDelivery,
+    RecordPayment,
+    RefundOrder,
+    ReleaseOrder,
+    ReturnItems,
+    ReviseOrder,
+    ShipOrder,
+)
 from command_service.domain.decisions import decide
 from command_service.domain.evolve import evolve
 from command_service.domain.line import OrderLine
@@ -43,6 +57,57 @@ def place_order(**changes: Any) -> PlaceOrder:
 def placed(**changes: Any) -> Order:
     (event,) = decide(None, place_order(**changes), NOW)
     return evolve(None, event)
+
+
+def after(state: Order | None, *commands: Command, now: datetime = NOW) -> Order:
+    """The order after these commands, each of which must be allowed."""
+    for command in commands:
+        for event in decide(state, command, now):
+            state = evolve(state, event)
+    assert state is not None
+    return state
+
+
+def pay(amount: Money, payment_id: str = "P1", **changes: Any) -> RecordPayment:
+    return RecordPayment(ORDER_ID, payment_id, amount, "card", **changes)
+
+
+def ship(*items: tuple[int, int], shipment_id: str = "S1", **changes: Any) -> ShipOrder:
+    """Items as (line, pieces)."""
+    return ShipOrder(ORDER_ID, shipment_id, tuple(LineQuantity(*item) for item in items), **changes)
+
+
+def deliver(shipment_id: str = "S1", delivered_at: datetime | None = None) -> RecordDelivery:
+    return RecordDelivery(ORDER_ID, shipment_id, delivered_at)
+
+
+def cancel(*items: tuple[int, int]) -> CancelOrder:
+    return CancelOrder(ORDER_ID, tuple(LineQuantity(*item) for item in items))
+
+
+def take_back(*items: tuple[int, int], return_id: str = "R1", returned_at: datetime | None = None) -> ReturnItems:
+    return ReturnItems(ORDER_ID, return_id, tuple(LineQuantity(*item) for item in items), returned_at)
+
+
+def refund(amount: Money, refund_id: str = "F1", **changes: Any) -> RefundOrder:
+    return RefundOrder(ORDER_ID, refund_id, amount, **changes)
+
+
+def revise(*lines: NewLine, **changes: Any) -> ReviseOrder:
+    return ReviseOrder(ORDER_ID, lines, **changes)
+
+
+def move_to(region_code: str) -> ChangeShippingAddress:
+    return ChangeShippingAddress(ORDER_ID, Address(region_code))
+
+
+HOLD, RELEASE = HoldOrder(ORDER_ID), ReleaseOrder(ORDER_ID)
+
+
+def paid(**changes: Any) -> Order:
+    """An order that is paid in full."""
+    order = placed(**changes)
+    return after(order, pay(euros(order.total), "P0"))
 
 
 def full_order() -> Order:

@@ -100,11 +100,6 @@ def test_every_rule_of_place_order_is_tried() -> None:
     }
 
 
-def test_every_rule_is_listed_under_an_id_of_its_own() -> None:
-    assert len({rule.id for rule in rules.ALL_RULES}) == len(rules.ALL_RULES)
-    assert {value for value in vars(rules).values() if isinstance(value, Rule)} == set(rules.ALL_RULES)
-
-
 def test_amounts_of_an_order_with_a_history() -> None:
     order = full_order()
     # Two of three pieces are charged, of which one came back; nothing of the second line has moved.
