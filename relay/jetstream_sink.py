@@ -31,6 +31,9 @@ from relay.publish_window import Flight, PublishWindow
 from relay.stream_position import Tail, read_tail
 from relay.stream_setup import StreamPlan, ensure_stream, require_server
 
+#: Bytes that the socket has not taken yet; above this, acks have to come first. Nobody waits in a write, because the
+#: leader must go on speaking to the database.
+MAX_UNWRITTEN_BYTES = 2 << 20
 #: Told of each flight that is stored, with the monotonic time of its last ack.
 OnStored = Callable[[Flight], None]
 
@@ -108,9 +111,9 @@ class JetStreamSession:
         if self._policy.atomic(count):
             # A batch cannot name its predecessor's id, only its sequence, so nothing may be undecided before it.
             return self._window.settled
-        return self._window.room()[0] > 0
+        return self._window.room()[0] > 0 and self._connection.unwritten < MAX_UNWRITTEN_BYTES
 
-    async def send(self, messages: Sequence[Message], start: int = 0) -> int:
+    def send(self, messages: Sequence[Message], start: int = 0) -> int:
         """Writes one flight of `messages[start:]`; the index behind it. SessionClosed once the session is over."""
         self._raise_if_closed()
         window, waiting = self._window, len(messages) - start
@@ -133,8 +136,6 @@ class JetStreamSession:
         self._watch_deadline()
         try:
             self._connection.write(frames)
-            async with asyncio.timeout(self._ack_timeout):
-                await self._connection.drain()
         except NATS_ERRORS as error:
             self.close(SessionClosed(Closing.UNAVAILABLE, f"connection to NATS lost while writing: {error}"))
         self._raise_if_closed()

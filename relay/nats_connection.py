@@ -118,17 +118,20 @@ class NatsConnection(Client):
             raise ConnectionError("connection to NATS closed")
         self._transport.write(b"".join(frames))
 
-    async def drain(self) -> None:
-        """Waits until the socket has taken enough of what was written. (The library's own `drain` ends the connection;
-        nothing here wants that.)"""
-        if self._transport is not None:
-            await self._transport.drain()  # type: ignore[no-untyped-call]
+    @property
+    def unwritten(self) -> int:
+        """Bytes handed over that the socket has not taken yet."""
+        writer = self._writer
+        return writer.transport.get_write_buffer_size() if writer is not None else 0
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        return getattr(self._transport, "_io_writer", None)
 
     async def end(self) -> None:
         """Drops the connection and all that was not written yet."""
         self._on_closed = self._on_ack = None
-        transport = self._transport
-        writer: asyncio.StreamWriter | None = getattr(transport, "_io_writer", None)
+        writer = self._writer
         if writer is not None:
             writer.transport.abort()
         try:

@@ -98,7 +98,7 @@ class PublishSession(Protocol):
     def ready(self, count: int) -> bool:
         """Whether `count` waiting messages, or the first of them, may be sent now."""
 
-    async def send(self, messages: Sequence[Message], start: int = 0) -> int:
+    def send(self, messages: Sequence[Message], start: int = 0) -> int:
         """Sends messages from `start` on and returns the index of the first one not sent yet."""
 
     async def wait(self, seconds: float) -> None:

@@ -166,7 +166,7 @@ class Publishing:
                 await self._session.wait(SLICE_SECONDS)
                 await self._leader.touch()
                 self._status.moved()
-            sent = await self._session.send(messages, sent)
+            sent = self._session.send(messages, sent)
 
     def _sent_up_to(self, cursor_text: str) -> None:
         self._positions.append((self._session.next_sequence - 1, cursor_text))

@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
+    "tests.fixtures.relay_world",
     "tests.fixtures.write_model",
     "tests.fixtures.command_process",
     "tests.fixtures.system",

@@ -61,7 +61,7 @@ async def send_all(session: JetStreamSession, batch: Sequence[Message]) -> None:
     while sent < len(batch):
         while not session.ready(len(batch) - sent):
             await session.wait(1.0)
-        sent = await session.send(batch, sent)
+        sent = session.send(batch, sent)
 
 
 async def settle(session: JetStreamSession) -> None:

@@ -10,16 +10,23 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 READY_SECONDS = 30.0
+_PROJECT = Path(__file__).parents[2]
+
+
+#: Runs a prelude, such as one that switches a guard off, and then the relay as `python -m relay` does.
+_WITH_PRELUDE = "import sys\n{prelude}\nfrom relay.__main__ import main\nsys.exit(main([]))"
 
 
 class RelayProcess:
-    """A started relay. `settings` are RELAY_ variables over the usual ones."""
+    """A relay. `settings` are RELAY_ variables over the usual ones; `prelude` is code that runs before it."""
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], prelude: str = "") -> None:
+        self._prelude = prelude
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "RELAY_PROBES_LISTEN": "127.0.0.1:0",
@@ -43,8 +50,9 @@ class RelayProcess:
 
     async def start(self) -> None:
         """Starts the process and waits until it listens, or has ended."""
+        code = ("-c", _WITH_PRELUDE.format(prelude=self._prelude)) if self._prelude else ("-m", "relay")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "relay", env=self._environment, stderr=asyncio.subprocess.PIPE
+            sys.executable, *code, cwd=_PROJECT, env=self._environment, stderr=asyncio.subprocess.PIPE
         )
         self._reader = asyncio.create_task(self._read_log(self._process))
         deadline = time.monotonic() + READY_SECONDS
@@ -116,9 +124,8 @@ class RelayProcess:
 
 
 @asynccontextmanager
-async def running(settings: Mapping[str, str]) -> AsyncIterator[RelayProcess]:
-    """A relay that is killed at the end if it still runs."""
-    relay = RelayProcess(settings)
+async def running(relay: RelayProcess) -> AsyncIterator[RelayProcess]:
+    """The relay, started, and killed at the end if it still runs."""
     await relay.start()
     try:
         yield relay

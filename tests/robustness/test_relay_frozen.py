@@ -1,0 +1,157 @@
+"""A leader is stopped and wakes up: the lock has gone to another one, and what it still holds must be refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from devstack.servers import NatsServer
+from tests.fixtures.private_servers import PrivateNats
+from tests.relaying import streams
+from tests.relaying.chance import tell
+from tests.relaying.relay_process import running
+from tests.relaying.world import World
+
+#: Takes the expected sequence and the predecessor's id out of every publish.
+UNFENCED = """
+import relay.jetstream_sink as sink
+fenced = sink.chain_frames
+def unfenced(messages, last_sequence, last_id, inbox):
+    frames = []
+    for number, frame in enumerate(fenced(messages, last_sequence, None, inbox)):
+        for header in (b"Nats-Expected-Last-Sequence: ", b"Nats-Expected-Last-Msg-Id: "):
+            head, _, rest = frame.partition(b"\\r\\n")
+            start = rest.find(header)
+            if start < 0:
+                continue
+            end = rest.index(b"\\r\\n", start) + 2
+            *words, length, total = head.split()
+            sizes = (int(length) - end + start, int(total) - end + start)
+            frame = b"%b %d %d\\r\\n%b" % (b" ".join(words), *sizes, rest[:start] + rest[end:])
+        frames.append(frame)
+    return frames
+sink.chain_frames = unfenced
+"""
+PAYLOAD_BYTES = 20_000
+ROWS = 2_000
+
+
+async def test_a_woken_leader_steps_down_and_the_stream_stays_one_order(world: World) -> None:
+    await world.insert(60_000)
+    async with running(world.relay()) as leader:
+        while (await streams.state(world.nats_url, world.stream))[1] < 3_000:
+            await asyncio.sleep(0.005)
+        leader.signal(signal.SIGSTOP)
+        stopped_at = (await streams.state(world.nats_url, world.stream))[1]
+        assert stopped_at < 60_000, "the leader was done before it could be stopped"
+        async with running(world.relay()) as standby:
+            began = time.monotonic()
+            await standby.wait_for_state("PUBLISHING", 20)
+            took = time.monotonic() - began
+            while (await streams.state(world.nats_url, world.stream))[1] < stopped_at + 5_000:
+                await asyncio.sleep(0.005)
+            leader.signal(signal.SIGCONT)
+            await leader.wait_for_state("STANDBY", 20)
+            await world.drained(standby)
+            page = await leader.page()
+            assert page["leader"] is False
+            assert page["last_error"]
+    verdict = await world.verdict()
+    tell(f"{verdict}; takeover from a stopped leader {took:.1f} s, stopped at {stopped_at}")
+    assert verdict.clean, verdict
+    assert took < 8
+    order = [int(message.headers["Tandem-Term"]) for message in await world.messages()]
+    assert order == sorted(order)
+
+
+async def wake_with_full_buffers(server: NatsServer, world: World, prelude: str = "") -> None:
+    """Stops a leader while its own buffers are full of messages, and wakes it when another one has published them."""
+    async with running(
+        world.relay(prelude=prelude, publish="chain", window_bytes=str(64 << 20), ack_timeout_seconds="60")
+    ) as leader:
+        await leader.wait_for_state("PUBLISHING")
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            await world.insert(
+                ROWS, values=f"gen_random_uuid(), 1, ('\"' || repeat('x', {PAYLOAD_BYTES}) || '\"')::json"
+            )
+            await full_socket(server.port)
+            leader.signal(signal.SIGSTOP)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        async with running(world.relay()) as standby:
+            await standby.wait_for_state("PUBLISHING", 20)
+            await world.drained(standby)
+            before = (await streams.state(world.nats_url, world.stream))[1]
+            leader.signal(signal.SIGCONT)
+            await leader.wait_for_state("STANDBY", 20)
+            await world.drained(standby)
+            tell(f"{before} messages when the leader woke up")
+
+
+async def full_socket(port: int) -> None:
+    """Waits until what the kernel holds for the server's clients is not empty and does not change."""
+    deadline, last, since = time.monotonic() + 30, 0, time.monotonic()
+    while True:
+        queued = unsent(port)
+        if queued != last:
+            last, since = queued, time.monotonic()
+        if queued > 0 and time.monotonic() - since > 0.5:
+            tell(f"{queued} bytes wait in the kernel")
+            return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def unsent(port: int) -> int:
+    """Bytes sent to a local port and not taken, as /proc/net/tcp has them."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[0], 16) for row in rows if int(row[2].split(":")[1], 16) == port)
+
+
+async def make_world(postgres_database: str, server: NatsServer) -> World:
+    """A stream that forgets message ids at once: they would hide repeated events for a while."""
+    await streams.create_stream(
+        server.url,
+        name="FROZEN",
+        subjects=["frozen.>"],
+        storage="file",
+        discard="new",
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+        duplicate_window=0.1,
+    )
+    return await World.make(postgres_database, server.url, "FROZEN", "frozen")
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into socket buffers by /proc")
+async def test_what_a_woken_leader_has_in_its_buffers_is_refused(
+    postgres_database: str, private_nats: PrivateNats
+) -> None:
+    server = await private_nats()
+    world = await make_world(postgres_database, server)
+    await wake_with_full_buffers(server, world)
+    verdict = await world.verdict()
+    tell(str(verdict))
+    assert verdict.clean, verdict
+    assert verdict.delivered == ROWS
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into socket buffers by /proc")
+async def test_mutant_without_expected_sequence_they_are_stored_again(
+    postgres_database: str, private_nats: PrivateNats
+) -> None:
+    server = await private_nats()
+    world = await make_world(postgres_database, server)
+    await wake_with_full_buffers(server, world, UNFENCED)
+    verdict = await world.verdict()
+    tell(str(verdict))
+    assert verdict.repeated > 0
+    assert verdict.lost == 0
