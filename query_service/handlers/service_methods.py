@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.errors import Behind, DependencyDown, ReadStoreNotReady
 from query_service.handlers.status import NotImplementedYet, status_of
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +24,8 @@ Question = Callable[[Any, float | None], Awaitable[Message]]
 OnCall = Callable[[str, str, float], None]
 #: Kept back from the caller's deadline, so that a refusal still arrives in time. Seconds.
 RESERVE_SECONDS = 0.05
+#: Keeps a client whose service config retries UNAVAILABLE from doing so.
+NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
 def service_methods(
@@ -74,7 +76,9 @@ def _answering(method: str, question: Question, on_call: OnCall) -> Callable[[An
                 _log.warning("dependency unavailable", method=method, reason=str(error))
             status = rpc_status.to_status(status_of(error))
             outcome = status.code.name
-            await context.abort_with_status(status)
+            # Behind: it was waited for already, as long as the caller wished; another attempt would wait again.
+            no_retry = (NO_RETRY,) if isinstance(error, Behind) else ()
+            await context.abort(status.code, status.details, (*status.trailing_metadata, *no_retry))
             raise AssertionError("unreachable") from error
         finally:
             on_call(method, outcome, time.perf_counter() - started)

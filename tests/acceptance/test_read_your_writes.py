@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
@@ -12,9 +13,12 @@ from datetime import timedelta
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from tandem.orders.consistency_token import ConsistencyToken, encode
+from tandem.orders.errors import ReadModelBehind, from_rpc_error
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
 
+from tests.acceptance.test_metrics import scrape
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
 
@@ -107,3 +111,20 @@ async def test_without_the_token_reads_are_stale(own_system: System) -> None:
     reader = Reader(own_system, with_token=False)
     await place_and_read(own_system, reader, 200, seed=3)
     assert reader.missing + reader.older > 0
+
+
+async def test_a_version_that_never_comes_is_waited_for_once(own_system: System) -> None:
+    """The client's service config retries UNAVAILABLE; an answer after the whole wait must not be asked for again."""
+    order_id = str(uuid.uuid4())
+    wait = Duration()
+    wait.FromTimedelta(timedelta(seconds=0.5))
+    token = encode(ConsistencyToken(1, {order_id: 1}))
+    request = GetOrderRequest(order_id=order_id, read_options=ReadOptions(consistency_token=token, max_wait=wait))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await own_system.queries.GetOrder(request, timeout=10)
+    exported = await asyncio.to_thread(scrape, own_system.processes["query-serve"].probes)
+    assert 'query_calls_total{code="UNAVAILABLE",method="GetOrder"} 1.0' in exported, "it was asked for more than once"
+    refusal = from_rpc_error(caught.value)
+    assert isinstance(refusal, ReadModelBehind)
+    assert refusal.metadata["order_id"] == order_id
+    assert refusal.metadata["needed_version"] == "1"
