@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from service_runtime.config import ListenAddress, ServiceSettings
@@ -35,7 +35,9 @@ class QuerySettings(ServiceSettings):
         description="Where the read model is kept: physical (Elasticsearch), or memory (of one process, for trying)",
     )
     elasticsearch_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
-        SecretStr("http://127.0.0.1:9200"), description="Elasticsearch of the physical read store"
+        SecretStr(""),
+        description="Elasticsearch of the physical read store, which cannot do without: http://…",
+        validate_default=False,
     )
     index_prefix: str = Field(
         "",
@@ -43,7 +45,7 @@ class QuerySettings(ServiceSettings):
         description="Put before the names of all indices: keeps installations apart that share an Elasticsearch",
     )
     nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
-        SecretStr("nats://127.0.0.1:4222"), description="NATS with the stream of events"
+        description="NATS with the stream of events: nats://… or tls://…"
     )
     stream: str = Field("ORDERS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The stream of events")
     consumer: str = Field(
@@ -81,6 +83,12 @@ class QuerySettings(ServiceSettings):
         5.0, ge=1, description="After this much silence of a projector its unfinished events go to another one"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="after")
+    def _store_is_known(self) -> Self:
+        if self.read_store == "physical" and not self.elasticsearch_url.get_secret_value():
+            raise ValueError("QUERY_ELASTICSEARCH_URL is not set; QUERY_READ_STORE=physical needs it")
+        return self
 
     @property
     def max_ack_pending(self) -> int:

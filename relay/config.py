@@ -85,6 +85,15 @@ class RelaySettings(ServiceSettings):
             )
         return value
 
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_servers(cls, value: str) -> str:
+        for server in value.split(","):
+            parts = urlsplit(server.strip())
+            if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
+                raise ValueError("must be nats://host:port or tls://host:port, several separated by commas")
+        return value
+
     @field_validator("mode", mode="before")
     @classmethod
     def _known_mode(cls, value: object) -> object:

@@ -1,3 +1,5 @@
+"""The query service's settings: defaults, and one sentence for each wrong or missing one."""
+
 import os
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from service_runtime.process import StartupRefused
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("QUERY_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("QUERY_NATS_URL", "nats://127.0.0.1:4222")
+    monkeypatch.setenv("QUERY_ELASTICSEARCH_URL", "http://127.0.0.1:9200")
 
 
 def test_the_defaults_are_right() -> None:
@@ -37,6 +41,19 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
     monkeypatch.setenv(variable, value)
     with pytest.raises(StartupRefused, match=variable):
         load_settings(QuerySettings)
+
+
+@pytest.mark.parametrize("variable", ["QUERY_NATS_URL", "QUERY_ELASTICSEARCH_URL"])
+def test_what_must_be_set_is_named(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv(variable)
+    with pytest.raises(StartupRefused, match=f"{variable} is not set"):
+        load_settings(QuerySettings)
+
+
+def test_the_store_in_memory_needs_no_elasticsearch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUERY_ELASTICSEARCH_URL")
+    monkeypatch.setenv("QUERY_READ_STORE", "memory")
+    assert load_settings(QuerySettings).read_store == "memory"
 
 
 @pytest.mark.parametrize(("concurrency", "room"), [("1", 2 * 100 * 3), ("4", 4 * 100 * 3)])

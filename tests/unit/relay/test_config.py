@@ -42,6 +42,8 @@ def test_a_column_that_is_named_must_exist_and_one_named_empty_must_not(monkeypa
         ("RELAY_SUBJECT_TEMPLATE", "a.{customer}"),
         ("RELAY_SUBJECT_TEMPLATE", "{partition}"),
         ("RELAY_BARRIER_SUBJECT", "orders.v1.1.x"),
+        ("RELAY_NATS_URL", "nonsense"),
+        ("RELAY_NATS_URL", "nats://a:4222,http://b"),
         ("RELAY_BARRIER_SUBJECT", "a.*"),
         ("RELAY_BARRIER_SUBJECT", "a.{partition}"),
         ("RELAY_EVENT_SOURCE", "/x/{table}"),
