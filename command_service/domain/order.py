@@ -78,11 +78,11 @@ class Order:
 
     @cached_property
     def amounts(self) -> Amounts:
-        """Money charged, captured, paid back and due back."""
+        """Money that may be kept, captured, paid back and due back."""
         paid = sum(payment.amount for payment in self.payments)
         refunded = sum(refund.amount for refund in self.refunds)
         kept = sum(line.kept_amount for line in self.lines) + self.charged_freight
-        return Amounts(self.total, paid, refunded, max(0, paid - refunded - kept))
+        return Amounts(kept, paid, refunded, max(0, paid - refunded - kept))
 
     @property
     def state(self) -> OrderState:

@@ -67,9 +67,12 @@ class Quantities:
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Money of an order in minor units: charged, captured, paid back, and captured beyond what may be kept."""
+    """Money of an order in minor units: what may be kept, captured, paid back, and captured beyond what may be kept.
 
-    total: int
+    Kept is what the pieces cost that were neither given up nor came back, and freight.
+    """
+
+    kept: int
     paid: int
     refunded: int
     refund_due: int
@@ -84,7 +87,7 @@ def order_state(quantities: Quantities, amounts: Amounts) -> OrderState:
         return OrderState.RETURNED if quantities.returned == quantities.delivered else OrderState.DELIVERED
     if quantities.shipped > 0 and quantities.open == 0:
         return OrderState.SHIPPED
-    return OrderState.PAID if amounts.paid - amounts.refunded >= amounts.total else OrderState.PLACED
+    return OrderState.PAID if amounts.paid - amounts.refunded >= amounts.kept else OrderState.PLACED
 
 
 def payment_state(quantities: Quantities, amounts: Amounts) -> PaymentState:
@@ -94,8 +97,8 @@ def payment_state(quantities: Quantities, amounts: Amounts) -> PaymentState:
     if amounts.refunded > 0:
         return PaymentState.REFUNDED if amounts.refunded == amounts.paid else PaymentState.PARTIALLY_REFUNDED
     if amounts.paid > 0:
-        return PaymentState.PAID if amounts.paid >= amounts.total else PaymentState.PARTIALLY_PAID
-    free = amounts.total == 0 and quantities.cancelled < quantities.ordered
+        return PaymentState.PAID if amounts.paid >= amounts.kept else PaymentState.PARTIALLY_PAID
+    free = amounts.kept == 0 and quantities.cancelled < quantities.ordered
     return PaymentState.PAID if free else PaymentState.UNPAID
 
 

@@ -17,8 +17,8 @@ from command_service.domain.states import (
     payment_state,
 )
 
-UNPAID = Amounts(total=100, paid=0, refunded=0, refund_due=0)
-PAID = Amounts(total=100, paid=100, refunded=0, refund_due=0)
+UNPAID = Amounts(kept=100, paid=0, refunded=0, refund_due=0)
+PAID = Amounts(kept=100, paid=100, refunded=0, refund_due=0)
 
 
 @st.composite
