@@ -7,6 +7,7 @@ without says nothing about time; it claims the stream for a new term, or holds a
 from __future__ import annotations
 
 import json
+import secrets
 
 from relay.cursor import HEADER, LONGEST_BASE, in_body, mark
 from relay.message import Message, rfc3339
@@ -27,6 +28,8 @@ class BarrierBuilder:
         self._publish_epoch = publish_epoch
         self._term = term
         self._count = 0
+        # Terms begin anew in a stream that was emptied, whose server may remember the ids of before.
+        self._session = secrets.token_hex(4)
 
     def barrier(self, base: str, at: str, as_of: int | None) -> Message:
         """A barrier at the cursor `base;at`. A base too long for a header stands in the body."""
@@ -40,5 +43,5 @@ class BarrierBuilder:
             f"{HEADER}: {mark(base, at)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {self._source_epoch}\r\n"
             + (f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else "")
         )
-        message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._count}"
+        message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._session}.{self._count}"
         return Message(self._subject, message_id.encode(), text.encode(), body, message_id, None, None)

@@ -122,10 +122,9 @@ class MetricsObserver:
         """Counts a fencing."""
         self._metrics.fenced.inc()
 
-    def session_begun(self, used_ratio: float | None) -> None:
+    def session_begun(self) -> None:
         """Counts a session."""
         self._metrics.sessions.inc()
-        self._metrics.stream_used.set(used_ratio or 0.0)
 
     def duplicate(self) -> None:
         """Counts an event that was there already."""

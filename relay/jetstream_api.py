@@ -42,6 +42,12 @@ class StreamInfo:
     messages: int
     bytes: int
 
+    @property
+    def used_ratio(self) -> float:
+        """Bytes over the limit; 0 when there is none."""
+        most = self.config.get("max_bytes", -1)
+        return self.bytes / most if most > 0 else 0.0
+
 
 class JetStreamApi:
     """API calls over one connection. Each raises StreamApiError, or an error of the connection."""

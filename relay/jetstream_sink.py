@@ -96,12 +96,6 @@ class JetStreamSession:
         """Bytes in flight."""
         return self._window.outstanding_bytes
 
-    @property
-    def used_ratio(self) -> float | None:
-        """Bytes of the stream over its limit, when the session began; None when it has no limit."""
-        most = self.stream.config.get("max_bytes", -1)
-        return self.stream.bytes / most if most > 0 else None
-
     def room(self) -> tuple[int, int]:
         """(events, bytes) that may be in flight beside what is."""
         return self._window.room()

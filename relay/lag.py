@@ -41,7 +41,8 @@ _WALK_FACTOR = 100
 @dataclass(frozen=True, slots=True)
 class Lag:
     """One measurement. `oldest_recorded_at` in µs, None when nothing is uncovered; `clock_offset` is the database's
-    clock minus ours, in seconds; `capped` says that there are more than `backlog` rows."""
+    clock minus ours, in seconds; `capped` says that there are more than `backlog` rows; `stream_used` is the stream's
+    bytes over its limit."""
 
     backlog: int
     capped: bool
@@ -49,6 +50,7 @@ class Lag:
     clock_offset: float
     cursor: str | None
     stream_sequence: int
+    stream_used: float
     measured_at: float
 
     def oldest_age(self, now: float) -> float:
@@ -110,6 +112,7 @@ class LagObserver:
         self._cursor = PollCursor(0)
         self._cursor_text: str | None = None
         self._sequence = 0
+        self._used = 0.0
         self.latest: Lag | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -134,6 +137,7 @@ class LagObserver:
             "backlog_capped": lag.capped,
             "last_stored_cursor": lag.cursor,
             "last_stored_sequence": lag.stream_sequence,
+            "stream_used_ratio": round(lag.stream_used, 4),
             "lag_measured_at": datetime.fromtimestamp(lag.measured_at, UTC).isoformat(timespec="milliseconds"),
         }
 
@@ -158,6 +162,10 @@ class LagObserver:
                 await _sleep(stop, MEASURE_SECONDS)
 
     async def _read_cursor(self, api: JetStreamApi) -> None:
+        info = await api.stream_info(self._stream)
+        if info is None:
+            return
+        self._used = info.used_ratio
         message = await api.last_message(self._stream)
         if message is None or HEADER not in message.headers:
             return
@@ -172,7 +180,9 @@ class LagObserver:
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
         count, oldest = await uncovered(connection, table, self._cursor, BACKLOG_LIMIT)
-        self.latest = Lag(count, count >= BACKLOG_LIMIT, oldest, offset, self._cursor_text, self._sequence, time.time())
+        self.latest = Lag(
+            count, count >= BACKLOG_LIMIT, oldest, offset, self._cursor_text, self._sequence, self._used, time.time()
+        )
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

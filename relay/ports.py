@@ -88,10 +88,6 @@ class PublishSession(Protocol):
     def outstanding_bytes(self) -> int:
         """Bytes sent and not acknowledged."""
 
-    @property
-    def used_ratio(self) -> float | None:
-        """How full the sink was when the session began; None when it has no limit."""
-
     def room(self) -> tuple[int, int]:
         """(events, bytes) that may be taken in now; (0, 0) when acks must come first."""
 

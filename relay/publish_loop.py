@@ -45,8 +45,8 @@ class Observer(Protocol):
     def fenced(self) -> None:
         """The stream refused us as not its only writer."""
 
-    def session_begun(self, used_ratio: float | None) -> None:
-        """A session has claimed the stream, which is that full."""
+    def session_begun(self) -> None:
+        """A session has claimed the stream."""
 
     def duplicate(self) -> None:
         """An event was found stored already and is passed over."""
@@ -197,7 +197,7 @@ class PublishLoop:
         )
         await publishing.claim(cursor)
         self._worked = True
-        self._observer.session_begun(session.used_ratio)
+        self._observer.session_begun()
         self._status.term = term
         self._status.publish_epoch, self._status.source_epoch = resume.publish_epoch, cursor.epoch
         self._status.state = states.PUBLISHING

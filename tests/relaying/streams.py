@@ -82,6 +82,16 @@ async def state(url: str, stream: str) -> tuple[int, int]:
         return found.messages, found.last_seq
 
 
+async def last_header(url: str, stream: str, subject: str, header: str) -> str:
+    """A header of the last message on `subject`; empty when there is no such message, stream or header."""
+    async with client(url) as connection:
+        try:
+            message = await connection.jetstream().get_last_msg(stream, subject)
+        except NotFoundError:
+            return ""
+        return (message.headers or {}).get(header, "")
+
+
 async def create_stream(url: str, **config: Any) -> None:
     """Creates a stream as given."""
     async with client(url) as connection:

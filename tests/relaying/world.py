@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from relay.barrier import TIME_HEADER
 from tests.relaying import streams
 from tests.relaying.judge import Verdict, judge
 from tests.relaying.relay_process import RelayProcess
@@ -83,9 +84,7 @@ class World:
         began = await self._database_time()
         while True:
             assert relay.returncode is None, relay.text
-            async with streams.client(self.nats_url) as client:
-                last = await client.jetstream().get_last_msg(self.stream, f"{self.prefix}.barrier")
-            if ((last.headers or {}).get("Tandem-Barrier-Time") or "") > began:
+            if await streams.last_header(self.nats_url, self.stream, f"{self.prefix}.barrier", TIME_HEADER) > began:
                 return
             assert time.monotonic() < deadline, f"{await relay.page()}\n{relay.text}"
             await asyncio.sleep(0.05)

@@ -69,6 +69,10 @@ class Writers:
             finally:
                 self._stop.set()
 
+    def stop(self) -> None:
+        """Lets all writers finish what they are doing."""
+        self._stop.set()
+
     async def _writer(self, number: int, chance: random.Random) -> None:
         turn = 0
         async with await psycopg.AsyncConnection.connect(self._url) as connection:

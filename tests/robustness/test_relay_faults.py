@@ -1,0 +1,254 @@
+"""Servers and streams that fail under the relay: it waits, goes on behind what is stored, and says what was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+
+from tests.fixtures.private_servers import PrivateNats, PrivatePostgres
+from tests.relaying import streams
+from tests.relaying.chance import new_seed, tell
+from tests.relaying.relay_process import RelayProcess, running
+from tests.relaying.world import World
+from tests.relaying.writers import Writers
+
+
+async def wait_for_error(relay: RelayProcess, part: str, seconds: float = 20.0) -> None:
+    """Waits until the relay retries because of an error that has `part` in its text."""
+    deadline = time.monotonic() + seconds
+    while True:
+        page = await relay.page()
+        if page["state"] == "RETRYING" and part in (page["last_error"] or ""):
+            return
+        assert time.monotonic() < deadline, page
+        await asyncio.sleep(0.02)
+
+
+async def metric(relay: RelayProcess, sample: str) -> float:
+    """The value of one sample of /metrics."""
+    for line in (await relay.get("/metrics")).splitlines():
+        if line.startswith(f"{sample} "):
+            return float(line.split()[-1])
+    raise AssertionError(f"no sample {sample}")
+
+
+async def test_nats_killed_under_load(postgres_database: str, private_nats: PrivateNats) -> None:
+    server = await private_nats()
+    world = await World.make(postgres_database, server.url, "ORDERS", "orders")
+    work = Writers(postgres_database, seed=new_seed(), count=8, aggregates=50)
+    async with running(world.relay()) as relay, work.writing() as ledger:
+        await relay.wait_for_state("PUBLISHING")
+        for _ in range(3):
+            before = (await streams.state(server.url, "ORDERS"))[1]
+            while (await streams.state(server.url, "ORDERS"))[1] < before + 50:
+                await asyncio.sleep(0.01)
+            await server.kill()
+            await wait_for_error(relay, "NATS")
+            assert (await relay.get("/livez")).strip() == "ok"
+            assert "NATS" in await relay.get("/readyz")
+            await server.restart()
+            await relay.wait_for_state("PUBLISHING")
+        assert await metric(relay, 'relay_errors_total{class="nats"}') >= 3
+        assert await metric(relay, "relay_parked_aggregates") == 0
+        work.stop()
+        await world.drained(relay)
+    verdict = await world.verdict(ledger)
+    tell(str(verdict))
+    assert verdict.clean, verdict
+    assert verdict.delivered > 150
+
+
+async def test_postgres_killed_under_the_leader(
+    private_postgres: PrivatePostgres, nats_url: str, stream_name: str, subject_prefix: str
+) -> None:
+    server = await private_postgres()
+    world = await World.make(await server.ensure_database("shop"), nats_url, stream_name, subject_prefix)
+    async with running(world.relay()) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        for _ in range(2):
+            await world.insert(500)
+            await server.kill()
+            await wait_for_error(relay, "database")
+            assert (await relay.get("/livez")).strip() == "ok"
+            await server.restart()
+            await relay.wait_for_state("PUBLISHING")
+        await world.insert(500)
+        await world.drained(relay)
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 1_500
+
+
+async def test_a_stream_deleted_while_running_is_filled_again(world: World) -> None:
+    async with running(world.relay()) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(2_000)
+        await world.drained(relay)
+        await streams.delete_stream(world.nats_url, world.stream)
+        await world.insert(100)
+        deadline = time.monotonic() + 30
+        while (await relay.page())["publish_epoch"] != 2:
+            assert time.monotonic() < deadline, relay.text
+            await asyncio.sleep(0.02)
+        await world.drained(relay)
+        page = await relay.page()
+        assert "replaced" in page["loss"]
+        assert "publish epoch 2" in page["loss"]
+    stored = await world.messages()
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 2_100
+    assert {message.headers["Nats-Msg-Id"].split(":")[0] for message in stored} == {"2"}
+
+
+async def test_a_stream_that_lost_its_end_is_completed(postgres_database: str, private_nats: PrivateNats) -> None:
+    """As after a power cut under lazy sync: the server comes back with an older state of the same stream."""
+    server = await private_nats()
+    world = await World.make(postgres_database, server.url, "ORDERS", "orders")
+    async with running(world.relay()) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(500)
+        await world.drained(relay)
+        await server.stop()
+        older = server.home / "older"
+        shutil.copytree(server.home / "jetstream", older)
+        await server.start()
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(500)
+        await world.drained(relay)
+        assert await relay.stop() == 0
+    before = await world.messages()
+    await server.stop()
+    shutil.rmtree(server.home / "jetstream")
+    shutil.copytree(older, server.home / "jetstream")
+    for path in [server.home / "jetstream", *(server.home / "jetstream").rglob("*")]:
+        shutil.chown(path, server.account.uid if server.account else -1, server.account.gid if server.account else -1)
+    await server.start()
+    lost = before[-1].sequence - (await streams.state(server.url, "ORDERS"))[1]
+    assert lost >= 500
+    async with running(world.relay()) as relay:
+        page = await relay.wait_for_state("PUBLISHING")
+        assert page["publish_epoch"] == 2
+        assert f"had {before[-1].sequence}" in page["loss"]
+        await world.drained(relay)
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 1_000
+    epochs = [message.headers["Nats-Msg-Id"].split(":")[0] for message in await world.messages()]
+    assert epochs == sorted(epochs)
+    assert set(epochs) == {"1", "2"}
+
+
+async def test_a_full_stream_is_waited_for(world: World) -> None:
+    async with running(world.relay(stream_max_bytes=str(1 << 20))) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(3_000)
+        await wait_for_error(relay, "maximum bytes")
+        assert "maximum bytes" in await relay.get("/readyz")
+        deadline = time.monotonic() + 10
+        while not await metric(relay, "relay_stream_used_ratio") > 0.8:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert await metric(relay, "relay_oldest_unpublished_age_seconds") > 0
+        assert await metric(relay, "relay_backlog_events") > 1_000
+        await streams.update_stream(world.nats_url, world.stream, max_bytes=1 << 30)
+        await world.drained(relay)
+        assert await metric(relay, "relay_parked_aggregates") == 0
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 3_000
+
+
+async def test_a_stranger_in_the_stream_is_noticed_and_passed(world: World) -> None:
+    work = Writers(world.database_url, seed=new_seed(), count=8, aggregates=50)
+    async with running(world.relay()) as relay, work.writing() as ledger:
+        await relay.wait_for_state("PUBLISHING")
+        for _ in range(10):
+            await streams.publish(world.nats_url, f"{world.prefix}.stranger")
+            await asyncio.sleep(0.05)
+        work.stop()
+        await relay.wait_for_state("PUBLISHING")
+        await world.drained(relay)
+        assert await metric(relay, "relay_fenced_total") >= 1
+        assert "foreign messages" in relay.text
+    verdict = await world.verdict(ledger)
+    assert verdict.clean, verdict
+
+
+async def test_a_stream_emptied_by_age_is_not_filled_again(world: World) -> None:
+    await streams.create_stream(
+        world.nats_url,
+        name=world.stream,
+        subjects=[f"{world.prefix}.>"],
+        storage="file",
+        discard="new",
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+        max_age=1.0,
+        duplicate_window=0.5,
+    )
+    async with running(world.relay()) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(300)
+        await world.drained(relay)
+        assert await relay.stop() == 0
+    while (await streams.state(world.nats_url, world.stream))[0]:
+        await asyncio.sleep(0.05)
+    async with running(world.relay()) as relay:
+        page = await relay.wait_for_state("PUBLISHING")
+        assert page["loss"] is None
+        assert page["publish_epoch"] == 1
+        await world.insert(7)
+        while len(found := await world.events()) < 7:
+            await asyncio.sleep(0.02)
+        await world.drained(relay)
+        assert len(found) == 7
+        assert await metric(relay, 'relay_published_total{outcome="stored"}') == 7
+
+
+FORGIVING = """
+import relay.stream_setup as setup
+setup._CHECKS = tuple(check for check in setup._CHECKS if "purged" not in check[0])
+"""
+
+
+async def test_a_duplicate_that_is_not_stored_is_published_under_a_new_epoch(world: World) -> None:
+    """A server that knows an id without having the message would swallow the event; `duplicate: true` is no proof."""
+    await streams.create_stream(
+        world.nats_url,
+        name=world.stream,
+        subjects=[f"{world.prefix}.>"],
+        storage="file",
+        discard="new",
+        allow_atomic=True,
+        deny_delete=True,
+    )
+    async with running(world.relay(prelude=FORGIVING)) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(50)
+        await world.drained(relay)
+        await relay.kill()
+    async with streams.client(world.nats_url) as client:
+        await client.jetstream().purge_stream(world.stream)
+    async with running(world.relay(prelude=FORGIVING)) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        deadline = time.monotonic() + 20
+        while (await relay.page())["publish_epoch"] != 2:
+            assert time.monotonic() < deadline, relay.text
+            await asyncio.sleep(0.02)
+        await world.drained(relay)
+        assert await metric(relay, 'relay_errors_total{class="duplicate"}') >= 1
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 50
+
+
+async def test_a_stop_is_quick_while_nats_is_away(world: World) -> None:
+    async with running(world.relay(nats_url="nats://127.0.0.1:1")) as relay:
+        await wait_for_error(relay, "NATS cannot be reached")
+        assert (await relay.get("/livez")).strip() == "ok"
+        began = time.monotonic()
+        assert await relay.stop() == 0, relay.text
+        assert time.monotonic() - began < 5
