@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
 
 if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
     from devstack.topology import Topology
 
 outbox = typer.Typer(no_args_is_help=True)
@@ -95,33 +98,51 @@ async def _tail_events(topology: Topology, stop: asyncio.Event, last: int, follo
     connection = await nats.connect(topology.nats_url)
     try:
         jetstream = connection.jetstream()
-        end = (await jetstream.stream_info(STREAM)).state.last_seq
+        state = (await jetstream.stream_info(STREAM)).state
+        # Barriers stand between the events, at most one a second: enough messages back, the last events are among them.
+        first = max(state.first_seq, state.last_seq - last * 20 - 200)
         config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=max(1, end - last + 1),
-            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, first), ack_policy=AckPolicy.NONE
         )
         subscription = await jetstream.pull_subscribe("", stream=STREAM, config=config)
-        reached = 0
-        while not stop.is_set() and (follow or reached < end):
+        past: deque[Msg] = deque(maxlen=last)
+        reached = first - 1
+        while not stop.is_set() and (follow or reached < state.last_seq):
             try:
                 messages = await subscription.fetch(100, timeout=1)
             except NatsTimeoutError:
-                continue
+                messages = []
             for message in messages:
                 reached = message.metadata.sequence.stream
-                headers = message.headers or {}
-                if "ce-id" in headers:
-                    _print(
-                        headers["Tandem-Recorded-At"], reached, headers["ce-type"], headers["ce-subject"],
-                        int(headers["Tandem-Aggregate-Version"]), _actor(headers), as_json,
-                    )  # fmt: skip
+                if "ce-id" not in (message.headers or {}):
+                    continue
+                if reached <= state.last_seq:
+                    past.append(message)
+                else:
+                    _print_past(past, as_json)
+                    _print_event(message, as_json)
+            if reached >= state.last_seq:
+                _print_past(past, as_json)
     finally:
         await connection.close()
 
 
-def _actor(headers: dict[str, str]) -> str:
-    return str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", ""))
+def _print_past(past: deque[Msg], as_json: bool) -> None:
+    while past:
+        _print_event(past.popleft(), as_json)
+
+
+def _print_event(message: Msg, as_json: bool) -> None:
+    headers = message.headers or {}
+    _print(
+        headers["Tandem-Recorded-At"],
+        message.metadata.sequence.stream,
+        headers["ce-type"],
+        headers["ce-subject"],
+        int(headers["Tandem-Aggregate-Version"]),
+        str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", "")),
+        as_json,
+    )
 
 
 async def _pause(stop: asyncio.Event) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import grpc
 from google.rpc.status_pb2 import Status
 from tandem.orders.errors import OrderError, from_status
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
@@ -19,6 +20,16 @@ if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker
 #: Requests that may be under way at once; as large as the service's own window.
 WINDOW = 256
 SEARCHABLE_WITHIN_SECONDS = 60.0
+GIVE_UP_SECONDS = 30.0
+PAUSE_SECONDS = 0.2
+#: How a call ends whose server or connection went away.
+_BROKEN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+}
 
 
 @dataclass
@@ -41,24 +52,42 @@ async def import_orders(
     requests: Iterable[ImportOrdersRequest],
     on_result: Callable[[ImportResult], None] = lambda _: None,
 ) -> ImportResult:
-    """Sends all requests, at most 256 ahead of their results; raises AioRpcError when the stream breaks.
+    """Sends all requests, at most 256 ahead of their results.
 
-    A broken import is repeated as a whole: what had been imported is then answered as a replay.
+    A stream that breaks is opened again with what has no result yet: what had been imported all the same is then
+    answered as a replay. AioRpcError when no result comes for half a minute, or the service refuses the call itself.
     """
-    result, room = ImportResult(), asyncio.Semaphore(WINDOW)
-    numbers: dict[str, str] = {}
+    result = ImportResult()
+    unanswered = {request.request_id: request for request in requests}
+    heard = asyncio.get_running_loop().time()
+    while unanswered:
+        try:
+            async for response in _stream(stub, list(unanswered.values())):
+                request = unanswered.pop(response.request_id)
+                _count(result, response, request.order_number)
+                on_result(result)
+                heard = asyncio.get_running_loop().time()
+        except grpc.aio.AioRpcError as error:
+            silent = asyncio.get_running_loop().time() - heard
+            if error.code() not in _BROKEN or silent > GIVE_UP_SECONDS:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+    return result
+
+
+async def _stream(
+    stub: OrderCommandServiceAsyncStub, requests: Sequence[ImportOrdersRequest]
+) -> AsyncIterator[ImportOrdersResponse]:
+    room = asyncio.Semaphore(WINDOW)
 
     async def sent() -> AsyncIterator[ImportOrdersRequest]:
         for request in requests:
             await room.acquire()
-            numbers[request.request_id] = request.order_number
             yield request
 
     async for response in stub.ImportOrders(sent()):
         room.release()
-        _count(result, response, numbers.pop(response.request_id, ""))
-        on_result(result)
-    return result
+        yield response
 
 
 def _count(result: ImportResult, response: ImportOrdersResponse, order_number: str) -> None:
@@ -80,5 +109,11 @@ async def until_searchable(stub: OrderQueryServiceAsyncStub, source: str, order_
         read_options=ReadOptions(consistency_token=token),
     )
     async with asyncio.timeout(SEARCHABLE_WITHIN_SECONDS):
-        while not (await stub.SearchOrders(request, timeout=10)).orders:
+        while True:
+            try:
+                if (await stub.SearchOrders(request, timeout=10)).orders:
+                    return
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _BROKEN:
+                    raise
             await asyncio.sleep(0.05)
