@@ -1,3 +1,5 @@
+"""Claims of freshness: never ahead of what every projector has acknowledged, never from an earlier stream."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

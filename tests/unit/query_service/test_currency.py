@@ -1,3 +1,5 @@
+"""Amounts on the read side: minor units and back, with each currency's own exponent."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

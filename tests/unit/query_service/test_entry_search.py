@@ -1,3 +1,5 @@
+"""Finding the version of a time by bisection gives what reading everything gives, in few rounds."""
+
 from collections.abc import Sequence
 
 from hypothesis import given

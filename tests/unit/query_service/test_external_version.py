@@ -1,3 +1,5 @@
+"""The external version: epoch before version before revision, within its bounds."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Folding of words: case and accents do not matter, scripts stay whole."""
+
 import unicodedata
 
 import pytest

@@ -1,3 +1,5 @@
+"""Reading messages of the stream: events, barriers, and what is neither."""
+
 import json
 
 import pytest

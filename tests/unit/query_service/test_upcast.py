@@ -1,3 +1,5 @@
+"""Payloads of earlier schema versions take every step to the present one; unknown ones are refused."""
+
 import pytest
 
 from query_service.projection.errors import ProjectionError, Unprojectable
