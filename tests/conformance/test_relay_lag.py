@@ -1,0 +1,114 @@
+"""Lag as it is defined, against an oracle that goes through all rows; and what an onlooker sees of a stopped leader."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import psycopg
+
+from relay.cursor import PollCursor
+from relay.lag import uncovered
+from relay.outbox_columns import ColumnNames
+from relay.outbox_table import TableName, find_table
+from relay.snapshot import Snapshot
+from tests.relaying.relay_process import running
+from tests.relaying.tables import OUTBOX, create
+from tests.relaying.world import World
+
+Connection = psycopg.AsyncConnection[Any]
+INSERT = "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT gen_random_uuid(), 1 FROM generate_series(1, %s)"
+
+
+async def snapshot(connection: Connection) -> Snapshot:
+    row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
+    assert row is not None
+    return Snapshot.parse(row[0])
+
+
+async def oracle(connection: Connection, cursor: PollCursor) -> tuple[int, int | None]:
+    """What the definition says, row by row."""
+    rows = await connection.execute(
+        "SELECT position, transaction_id::text::bigint, (extract(epoch FROM recorded_at) * 1000000)::bigint FROM outbox"
+    )
+    left = []
+    for position, transaction, recorded_at in await rows.fetchall():
+        seen = cursor.seen is not None and cursor.seen.sees(transaction)
+        reached = cursor.upto is not None and cursor.upto.sees(transaction) and position <= cursor.position
+        if not seen and not reached:
+            left.append(recorded_at)
+    return len(left), min(left, default=None)
+
+
+async def test_uncovered_rows_are_those_of_the_definition(postgres_database: str) -> None:
+    await create(postgres_database, OUTBOX)
+    async with (
+        await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as writer,
+        await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as reader,
+        await psycopg.AsyncConnection.connect(postgres_database) as early,
+        await psycopg.AsyncConnection.connect(postgres_database) as late,
+    ):
+        table = await find_table(reader, TableName.parse("outbox"), ColumnNames.default())
+        await early.execute(INSERT, [4])
+        await writer.execute(INSERT, [10])
+        first = await snapshot(reader)
+        await late.execute(INSERT, [3])
+        await writer.execute(INSERT, [20])
+        await early.commit()
+        second = await snapshot(reader)
+        await writer.execute(INSERT, [5])
+        for stage in ("late open", "late committed", "more"):
+            for cursor in (
+                PollCursor(1),
+                PollCursor(1, first),
+                PollCursor(1, second),
+                PollCursor(1, None, second, 0),
+                PollCursor(1, None, second, 9),
+                PollCursor(1, first, second, 0),
+                PollCursor(1, first, second, 2),
+                PollCursor(1, first, second, 20),
+                PollCursor(1, first, second, 10_000),
+                PollCursor(1, await snapshot(reader)),
+            ):
+                assert await uncovered(reader, table, cursor, 1_000) == await oracle(reader, cursor), (stage, cursor)
+                count, oldest = await uncovered(reader, table, cursor, 7)
+                assert count == min(7, (await oracle(reader, cursor))[0])
+                assert (oldest is None) is (count == 0)
+            if stage == "late open":
+                await late.commit()
+            await writer.execute(INSERT, [2])
+
+
+async def test_a_standby_shows_the_lag_of_a_leader_that_stands_still(world: World) -> None:
+    async with running(world.relay()) as leader, running(world.relay()) as other:
+        deadline = time.monotonic() + 20
+        while {(await one.page())["state"] for one in (leader, other)} != {"PUBLISHING", "STANDBY"}:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        if (await other.page())["state"] == "PUBLISHING":
+            leader, other = other, leader
+        await world.insert(10)
+        await world.drained(leader)
+        leader.signal(signal.SIGSTOP)
+        await world.insert(25)
+        began = time.monotonic()
+        seen: list[float] = []
+        while (page := await other.page())["state"] == "STANDBY":
+            if page["backlog_events"] == 25:
+                seen.append(page["oldest_unpublished_age_seconds"])
+                assert abs(seen[-1] - (time.monotonic() - began)) < 1.2
+            assert time.monotonic() < began + 20
+            await asyncio.sleep(0.1)
+        assert len(seen) > 5
+        assert seen == sorted(seen)
+        assert seen[-1] > 2
+        await world.drained(other)
+        leader.signal(signal.SIGCONT)
+        await leader.wait_for_state("STANDBY", 20)
+        deadline = time.monotonic() + 10
+        while (await leader.page())["backlog_events"] != 0:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    assert (await world.verdict()).clean
