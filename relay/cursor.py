@@ -1,14 +1,27 @@
 """The position of the relay as text, carried by every message of the stream in the header `Tandem-Cursor`.
 
+Behind events found by polling:
+
     <source epoch>;poll;<seen>;<upto>;<mark>
 
 `seen` and `upto` are snapshots. All that `seen` shows has been delivered (empty: nothing has), and of what `upto` shows
 beside it, in the order of positions, everything up to the position `mark`; or all of it when the mark is `end`.
-Once `seen` is of no further use it may be empty: `<epoch>;poll;;<upto>;end`.
+Once `seen` is of no further use it may be empty: `<epoch>;poll;;<upto>;end`. Where polling took over from the
+log, one more part, `<transactions>@<first>-<last>`, says what it must pass over: those transactions, and the events
+that the stream has from its sequence `first` to `last`: `<epoch>;poll;<seen>;<upto>;<passed over>;<mark>`.
 
-With many transactions open a snapshot is long. Then its text stands once, in the body of a barrier message, and the
-messages behind it name that barrier by its stream sequence: `<source epoch>;poll;@<sequence>;<mark>`. The barrier
-itself says `@body` there.
+Behind events read from the write-ahead log:
+
+    <source epoch>;wal;<slot>;<publication>;<checkpoint>;<snapshot>;<transactions>;<commit LSN>:<index>:<transaction>
+
+Delivered are all transactions whose commit record stands before `commit LSN`, and of the one that stands there the
+first `index` events. The rest is the last *checkpoint*, by which polling can take over: at the log position
+`checkpoint` everything was delivered that `snapshot` sees, and beside it just `transactions`. `publication` is the
+state in which the publication was then.
+
+What stands before the mark is the *base*. With many transactions open it is long. Then its text stands once, in the
+body of a barrier message, and the messages behind it name that barrier by its stream sequence:
+`<source epoch>;<mode>;@<sequence>;<mark>`. The barrier itself says `@body` there.
 """
 
 from __future__ import annotations
@@ -16,6 +29,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from relay.pgoutput import lsn_text, parse_lsn
 from relay.snapshot import Snapshot
 
 HEADER = "Tandem-Cursor"
@@ -23,11 +37,29 @@ END = "end"
 #: A base longer than this stands once in a barrier instead of in every message.
 LONGEST_BASE = 512
 _ANCHOR = re.compile(r"@(\d+)", re.ASCII)
+_IDS = re.compile(r"(?:\d+(?:,\d+)*)?", re.ASCII)
+_PASSED = re.compile(r"([\d,]*)@(\d+)-(\d+)", re.ASCII)
+_WAL_MARK = re.compile(r"([0-9A-F/]+):(\d+):(\d+)", re.ASCII)
 IN_BODY = "@body"
 
 
 class CursorError(ValueError):
     """Text that is no cursor this relay understands; the message names the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Events a poll would find that the stream has already: those of whole transactions, and those that stand in the
+    stream from sequence `first` to `last` (none when `last` < `first`)."""
+
+    transactions: tuple[int, ...]
+    first: int
+    last: int
+
+    @property
+    def text(self) -> str:
+        """As it stands in a cursor."""
+        return f"{_ids_text(self.transactions)}@{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +70,73 @@ class PollCursor:
     seen: Snapshot | None = None
     upto: Snapshot | None = None
     position: int = 0
+    passed: PassedOver | None = None
 
     @property
     def base(self) -> str:
         """The part that all events of one difference share."""
         seen = self.seen.text if self.seen else ""
+        passed = f";{self.passed.text}" if self.passed else ""
         if self.upto is None:
-            return f"{self.epoch};poll;;{seen}"
-        return f"{self.epoch};poll;{seen};{self.upto.text}"
+            return f"{self.epoch};poll;;{seen}{passed}"
+        return f"{self.epoch};poll;{seen};{self.upto.text}{passed}"
+
+    @property
+    def mark(self) -> str:
+        """The part that tells where between the snapshots."""
+        return END if self.upto is None and self.seen else str(self.position)
 
     @property
     def text(self) -> str:
         """The whole cursor in its long form."""
-        return f"{self.base};{END if self.upto is None and self.seen else self.position}"
+        return f"{self.base};{self.mark}"
+
+
+@dataclass(frozen=True, slots=True)
+class WalCheckpoint:
+    """At `lsn` of the log, as read by `slot`: delivered is what `snapshot` sees, and `transactions` beside it."""
+
+    slot: str
+    publication: str
+    lsn: int
+    snapshot: Snapshot
+    transactions: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """As it stands in a cursor."""
+        return (
+            f"{self.slot};{self.publication};{lsn_text(self.lsn)};{self.snapshot.text};{_ids_text(self.transactions)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WalCursor:
+    """A position in the log behind a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`."""
+
+    epoch: int
+    checkpoint: WalCheckpoint
+    commit_lsn: int
+    index: int = 0
+    transaction: int = 0
+
+    @property
+    def base(self) -> str:
+        """The part that all events behind one checkpoint share."""
+        return f"{self.epoch};wal;{self.checkpoint.text}"
+
+    @property
+    def mark(self) -> str:
+        """The part that tells where behind the checkpoint."""
+        return f"{lsn_text(self.commit_lsn)}:{self.index}:{self.transaction}"
+
+    @property
+    def text(self) -> str:
+        """The whole cursor in its long form."""
+        return f"{self.base};{self.mark}"
+
+
+Cursor = PollCursor | WalCursor
 
 
 def mark(base: str, at: str) -> str:
@@ -84,23 +170,63 @@ def resolve(text: str, anchor_text: str) -> str:
     return mark(anchor_text.rpartition(";")[0], text.rpartition(";")[2])
 
 
-def parse(text: str) -> PollCursor:
+def transaction_of(text: str) -> int | None:
+    """The transaction that a cursor of the log says to be delivered last, long or anchored; None for other cursors."""
+    parts = text.split(";", 2)
+    match = _WAL_MARK.fullmatch(text.rpartition(";")[2]) if len(parts) == 3 and parts[1] == "wal" else None
+    return int(match[3]) or None if match else None
+
+
+def parse(text: str) -> Cursor:
     """Reads a cursor in its long form; CursorError when it is none, or of a mode that this relay cannot resume."""
     parts = text.split(";")
     if len(parts) < 3 or not parts[0].isdecimal() or not parts[0].isascii():
         raise CursorError(f"not a relay cursor: {text[:80]!r}")
-    if parts[1] != "poll":
-        raise CursorError(f"cursor of mode {parts[1][:20]!r}, which this relay cannot resume: {text[:80]!r}")
-    if len(parts) != 5:
-        raise CursorError(f"not a poll cursor: {text[:80]!r}")
-    epoch, _, seen_text, upto_text, at = parts
     try:
-        seen = Snapshot.parse(seen_text) if seen_text else None
-        upto = Snapshot.parse(upto_text) if upto_text else None
+        if parts[1] == "poll":
+            return _parse_poll(int(parts[0]), parts[2:])
+        if parts[1] == "wal":
+            return _parse_wal(int(parts[0]), parts[2:])
     except ValueError as error:
-        raise CursorError(f"not a poll cursor: {error}") from None
+        raise CursorError(f"not a {parts[1]} cursor: {error}") from None
+    raise CursorError(f"cursor of mode {parts[1][:20]!r}, which this relay cannot resume: {text[:80]!r}")
+
+
+def _parse_poll(epoch: int, parts: list[str]) -> PollCursor:
+    if len(parts) not in {3, 4}:
+        raise ValueError(f"{len(parts)} parts")
+    seen_text, upto_text, at = parts[0], parts[1], parts[-1]
+    seen = Snapshot.parse(seen_text) if seen_text else None
+    upto = Snapshot.parse(upto_text) if upto_text else None
+    passed = None
+    if len(parts) == 4:
+        match = _PASSED.fullmatch(parts[2])
+        if match is None:
+            raise ValueError(f"{parts[2][:80]!r}")
+        passed = PassedOver(_read_ids(match[1]), int(match[2]), int(match[3]))
     if at == END and upto is not None:
-        return PollCursor(int(epoch), upto)
+        return PollCursor(epoch, upto, passed=passed)
     if not at.isdecimal() or not at.isascii() or (upto is None and (seen is not None or at != "0")):
-        raise CursorError(f"not a poll cursor: {text[:80]!r}")
-    return PollCursor(int(epoch), seen, upto, int(at))
+        raise ValueError(f"{at[:80]!r}")
+    return PollCursor(epoch, seen, upto, int(at), passed)
+
+
+def _parse_wal(epoch: int, parts: list[str]) -> WalCursor:
+    if len(parts) != 6:
+        raise ValueError(f"{len(parts)} parts")
+    slot, publication, lsn, snapshot, transactions, at = parts
+    match = _WAL_MARK.fullmatch(at)
+    if match is None:
+        raise ValueError(f"{at[:80]!r}")
+    checkpoint = WalCheckpoint(slot, publication, parse_lsn(lsn), Snapshot.parse(snapshot), _read_ids(transactions))
+    return WalCursor(epoch, checkpoint, parse_lsn(match[1]), int(match[2]), int(match[3]))
+
+
+def _read_ids(text: str) -> tuple[int, ...]:
+    if not _IDS.fullmatch(text):
+        raise ValueError(f"{text[:80]!r}")
+    return tuple(map(int, text.split(","))) if text else ()
+
+
+def _ids_text(ids: tuple[int, ...]) -> str:
+    return ",".join(map(str, ids))

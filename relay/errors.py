@@ -26,6 +26,10 @@ class SourceChanged(Refused):
     state = "SOURCE_CHANGED"
 
 
+class LogUnavailable(Exception):  # noqa: N818 - read as the state it names
+    """The write-ahead log cannot be read as things are; polling can go on. The message says why and what would help."""
+
+
 class LeadershipLost(Exception):  # noqa: N818
     """The leader session is gone or its lock is not ours any more: stop publishing and stand by."""
 
@@ -49,6 +53,8 @@ class Closing(Enum):
     """A batch was refused for something in it, which shows when its messages go one by one: go on like that."""
     DUPLICATE = "duplicate"
     """The server says that it knows a message id; that proves neither storage nor loss."""
+    SOURCE = "source"
+    """The source cannot go on from here; it can from the stream's last message."""
     UNAVAILABLE = "unavailable"
     """The outcome is unknown or the stream cannot take messages now: wait, then go on behind the last stored one."""
 

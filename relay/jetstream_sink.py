@@ -72,7 +72,7 @@ class JetStreamSession:
         self._last_id: bytes | None = None
         self._closed: SessionClosed | None = None
         self._changed = asyncio.Event()
-        self._over = asyncio.Event()
+        self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._free_since = 0.0
 
@@ -141,8 +141,13 @@ class JetStreamSession:
         await self._wait_for(self._changed, seconds)
 
     async def pause(self, seconds: float) -> None:
-        """Returns after `seconds`; SessionClosed as soon as the session is over."""
-        await self._wait_for(self._over, seconds)
+        """Returns after `seconds` or when woken; SessionClosed as soon as the session is over."""
+        await self._wait_for(self._woken, seconds)
+        self._woken.clear()
+
+    def wake(self) -> None:
+        """Ends the pause, or the next one when there is none."""
+        self._woken.set()
 
     async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
         self._raise_if_closed()
@@ -169,7 +174,7 @@ class JetStreamSession:
         if self._closed is None:
             self._closed = cause
             self._changed.set()
-            self._over.set()
+            self._woken.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from relay.cursor import HEADER, CursorError, PollCursor, parse
+from relay.cursor import HEADER, Cursor, CursorError, PollCursor, WalCursor, parse
 from relay.database import configure, connect
 from relay.errors import Refused
 from relay.jetstream_api import JetStreamApi, StreamApiError
@@ -61,12 +61,15 @@ class Lag:
 
 
 async def uncovered(
-    connection: psycopg.AsyncConnection[Any], table: OutboxTable, cursor: PollCursor, limit: int
+    connection: psycopg.AsyncConnection[Any], table: OutboxTable, cursor: Cursor, limit: int
 ) -> tuple[int, int | None]:
     """(rows, least recorded_at in µs) that are committed and not covered by `cursor`, counting up to `limit`."""
     row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
     assert row is not None
     now = Snapshot.parse(row[0])
+    if isinstance(cursor, WalCursor):
+        # What came behind the checkpoint counts as not covered until the next one, a second later.
+        cursor = PollCursor(cursor.epoch, cursor.checkpoint.snapshot)
     seen, upto, position = cursor.seen, cursor.upto, cursor.position
     counts: list[tuple[int, int | None]] = []
     if seen is None and upto is None:
@@ -109,7 +112,7 @@ class LagObserver:
         self._nats = nats
         self._stream = stream
         self._on_error = on_error
-        self._cursor = PollCursor(0)
+        self._cursor: Cursor = PollCursor(0)
         self._cursor_text: str | None = None
         self._sequence = 0
         self._used = 0.0

@@ -64,7 +64,7 @@ class RelayMetrics:
             "relay_fenced", "Times the stream refused us as not the only writer", registry=self.registry
         )
         self.errors = Counter("relay_errors", "Errors by what they are met with", ["class"], registry=self.registry)
-        for name in ("database", "nats", "event", "batch", "duplicate", "refused", "lag"):
+        for name in ("database", "nats", "event", "batch", "duplicate", "source", "refused", "lag"):
             self.errors.labels(name)
         self.sessions = Counter("relay_sessions", "Publishing sessions begun", registry=self.registry)
 

@@ -16,13 +16,13 @@ How the rows of a difference are found depends on how many there are:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
 
-from relay.cursor import END, PollCursor
+from relay.cursor import END, Cursor, PollCursor
 from relay.database import configure
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
@@ -54,8 +54,9 @@ class PollSource:
         self._idle = BUSY_SECONDS
         self._prepared = False
 
-    async def resume(self, cursor: PollCursor) -> None:
+    async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`. Planner settings of the session are set here, as they belong to the way we read."""
+        assert isinstance(cursor, PollCursor)
         self._cursor = cursor
         self._as_of = None
         self._walk = False
@@ -95,6 +96,9 @@ class PollSource:
     def idle_seconds(self) -> float:
         """5 ms while rows come, backing off to 250 ms."""
         return self._idle
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """Nobody tells us when rows come."""
 
     async def close(self) -> None:
         """Nothing is held."""

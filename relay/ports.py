@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg
 
-from relay.cursor import PollCursor
+from relay.cursor import Cursor
 from relay.errors import SessionClosed
 from relay.message import Message, MessageLimits
 from relay.outbox_event import OutboxEvent
 from relay.stream_position import Tail
-
-#: Where a source stands. A second source adds its own cursor type here.
-Cursor = PollCursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,9 @@ class Source(Protocol):
     def idle_seconds(self) -> float:
         """How long to wait before the next read, given what the last ones found."""
 
+    def notify(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called when there is something to read before `idle_seconds` are over."""
+
     async def close(self) -> None:
         """Gives up what the source holds in the database."""
 
@@ -101,7 +101,10 @@ class PublishSession(Protocol):
         """Returns when something was acknowledged or the time is over."""
 
     async def pause(self, seconds: float) -> None:
-        """Returns when the time is over, whatever is acknowledged meanwhile."""
+        """Returns when the time is over or `wake` is called, whatever is acknowledged meanwhile."""
+
+    def wake(self) -> None:
+        """Ends the pause; one that is called between two pauses ends the second at once."""
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
         """The message that the error belongs to which closed the session."""

@@ -20,7 +20,7 @@ import structlog
 from relay import status as states
 from relay.backoff import Backoff
 from relay.barrier import BarrierBuilder
-from relay.cursor import CursorError, PollCursor, parse
+from relay.cursor import Cursor, CursorError, PollCursor, parse
 from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SourceChanged, SteppedDown
 from relay.message import MessageBuilder, MessageLimits
 from relay.parking import ParkedAggregates
@@ -206,7 +206,7 @@ class PublishLoop:
         )
         await publishing.run(stop)
 
-    def _parse(self, text: str | None) -> PollCursor:
+    def _parse(self, text: str | None) -> Cursor:
         epoch = self._wiring.source_epoch
         if text is None:
             return PollCursor(epoch)

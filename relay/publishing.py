@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
-from relay.cursor import END, LONGEST_BASE, PollCursor, anchored, mark
+from relay.cursor import LONGEST_BASE, Cursor, anchored, mark
 from relay.errors import Unpublishable
 from relay.message import Message, MessageBuilder
 from relay.parking import ParkedAggregates
@@ -73,7 +73,7 @@ class Publishing:
         #: (stream sequence, long cursor text) of what was sent, oldest first; the first one is stored.
         self._positions: deque[tuple[int, str]] = deque()
 
-    async def claim(self, cursor: PollCursor) -> None:
+    async def claim(self, cursor: Cursor) -> None:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
         base, _, at = cursor.text.rpartition(";")
         await self._barrier(base, at)
@@ -82,6 +82,7 @@ class Publishing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carries events until `stop` is set, then waits for the acks and leaves a barrier behind the last of them."""
+        self._source.notify(self._session.wake)
         while not stop.is_set():
             self._status.moved()
             await self._leader.touch()
@@ -116,7 +117,7 @@ class Publishing:
             if batch.reached.as_of is not None:
                 self._as_of = batch.reached.as_of
             if time.monotonic() >= self._barrier_due:
-                await self._barrier(batch.reached.cursor.base, END)
+                await self._barrier(batch.reached.cursor.base, batch.reached.cursor.mark)
 
     async def _base(self, batch: Batch) -> str:
         """The cursor base that the batch's messages carry: its own, or the barrier that holds it."""
@@ -200,7 +201,7 @@ class Publishing:
 
     async def _finish(self) -> None:
         if self._checkpoint is not None:
-            await self._barrier(self._checkpoint.cursor.base, END)
+            await self._barrier(self._checkpoint.cursor.base, self._checkpoint.cursor.mark)
         await self._settle(STOP_SECONDS)
         self._report()
         await self._save_state()

@@ -54,3 +54,7 @@ class Snapshot:
     def sees_as_much_as(self, later: Snapshot) -> bool:
         """Whether `later`, taken after this one, sees no transaction ended that this one does not."""
         return self.xmax == later.xmax and not self.ended_until(later)
+
+    def includes(self, other: Snapshot) -> bool:
+        """Whether this sees all that `other` sees; False also where only ids beyond our end, all open, would tell."""
+        return self.xmax >= other.xmax and not any(other.sees(one) for one in self.in_progress)

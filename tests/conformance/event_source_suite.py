@@ -15,11 +15,13 @@ from typing import Any
 
 import psycopg
 
-from relay.cursor import PollCursor, mark, parse
+from relay.cursor import Cursor, PollCursor, mark, parse
 from relay.database import connect
 from relay.ports import Source
 
 OpenSource = Callable[[psycopg.AsyncConnection[Any]], Source]
+#: Where a first life begins.
+BEGINNING: Cursor = PollCursor(1)
 
 
 class StoredLog:
@@ -36,10 +38,17 @@ class StoredLog:
 
 @contextlib.asynccontextmanager
 async def read_with_crashes(
-    url: str, open_source: OpenSource, seed: int, *, crash_every: float, max_events: int = 200
+    url: str,
+    open_source: OpenSource,
+    seed: int,
+    *,
+    crash_every: float,
+    max_events: int = 200,
+    beginning: Cursor = BEGINNING,
 ) -> AsyncIterator[StoredLog]:
     """Reads while the block runs, crashing now and then; at the end reads what is left and returns."""
     log, chance, stop = StoredLog(), random.Random(seed), asyncio.Event()
+    log.cursor = beginning.text
     task = asyncio.create_task(_life_after_life(url, open_source, log, chance, stop, crash_every, max_events))
     try:
         yield log
@@ -61,9 +70,13 @@ async def _life_after_life(
         connection = await connect(url, "source under test", session_timeout=30)
         try:
             source = open_source(connection)
-            await source.resume(parse(log.cursor) if log.cursor else PollCursor(1))
-            if await _one_life(source, log, chance, stop, chance.expovariate(1 / crash_every), max_events):
-                return
+            try:
+                assert log.cursor is not None
+                await source.resume(parse(log.cursor))
+                if await _one_life(source, log, chance, stop, chance.expovariate(1 / crash_every), max_events):
+                    return
+            finally:
+                await source.close()
         finally:
             await connection.close()
         log.crashes += 1
@@ -74,8 +87,11 @@ async def _one_life(
 ) -> bool:
     """True when everything has been read after the stop; False at a crash."""
     ends = time.monotonic() + seconds
+    asked_at: float | None = None
     while True:
         stopping = stop.is_set()
+        if stopping and asked_at is None:
+            asked_at = time.time() * 1e6  # the database's clock is ours
         most = chance.randint(1, max_events)
         batch = await source.read(most, 1 << 20)
         assert len(batch.events) == len(batch.marks) <= most
@@ -88,14 +104,17 @@ async def _one_life(
             assert event.aggregate_version is not None
             log.events.append((event.aggregate_id, event.aggregate_version))
             log.cursor = mark(batch.base, at)
+        if log.cursor is not None:
+            source.stored(log.cursor)
         if crash:
             return False
         if batch.reached is not None:
-            # A barrier: stored as a message of its own, so that the cursor moves without an event.
-            log.cursor = batch.reached.cursor.text
+            # A barrier: stored as a message of its own, so that the cursor moves without an event. Not each one is.
+            if chance.random() < 0.5:
+                log.cursor = batch.reached.cursor.text
             if batch.reached.as_of is not None:
                 assert log.as_of is None or batch.reached.as_of >= log.as_of
                 log.as_of = batch.reached.as_of
-            if stopping and not batch.events:
+            if asked_at is not None and not batch.events and (batch.reached.as_of or asked_at) >= asked_at:
                 return True
         await asyncio.sleep(0 if batch.more else chance.choice((0, 0.001, source.idle_seconds())))

@@ -243,6 +243,7 @@ async def test_the_last_event_of_a_difference_says_so(postgres_database: str) ->
         batch = await source.read(10, 1 << 20)
         assert batch.marks == ["1", "2", END]
         assert batch.reached is not None
+        assert isinstance(batch.reached.cursor, PollCursor)
         assert batch.reached.cursor.upto is None
 
 

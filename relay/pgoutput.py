@@ -1,0 +1,119 @@
+"""Postgres's logical replication messages (plugin `pgoutput`, protocol version 1), as far as a relay of inserts needs
+them. Pure: bytes in, values out.
+
+A transaction arrives after its commit, as Begin, its changes in order, Commit; the Begin names the place of the commit
+record, so a position can be told for each change before the last one has arrived. Messages written outside of
+transactions arrive between them, at their place in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+BEGIN, COMMIT, RELATION, INSERT, MESSAGE = b"BCRIM"
+#: Origin, type, truncate, update, delete: nothing that a relay of inserts carries.
+IGNORED = frozenset(b"OYTUD")
+#: What a tuple says of a column: null, unchanged (of updates only), text, binary.
+NULL, UNCHANGED, TEXT, BINARY = b"nutb"
+
+_BEGIN = Struct(">QqI")
+_RELATION = Struct(">I")
+_COUNT = Struct(">H")
+_COLUMN = Struct(">Ii")
+_MESSAGE = Struct(">BQ")
+_LENGTH = Struct(">I")
+_INSERT = Struct(">IcH")
+INSERT_HEAD = 1 + _INSERT.size
+
+
+class ProtocolError(Exception):
+    """Bytes that are no message of the protocol as we asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """`commit_lsn`: where the commit record begins; `transaction_id`: its lower 32 bits."""
+
+    commit_lsn: int
+    transaction_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table whose rows follow; `columns`: (name, type oid) in the order of its tuples."""
+
+    oid: int
+    schema: str
+    name: str
+    columns: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalMessage:
+    """A message written by `pg_logical_emit_message`; `lsn`: where its record begins."""
+
+    lsn: int
+    transactional: bool
+    prefix: str
+    content: bytes
+
+
+def read_begin(data: bytes, at: int = 0) -> Begin:
+    """Reads the Begin that begins at offset `at`."""
+    commit_lsn, _, transaction_id = _BEGIN.unpack_from(data, at + 1)
+    return Begin(commit_lsn, transaction_id)
+
+
+def read_relation(data: bytes, at: int = 0) -> Relation:
+    """Reads the Relation at `at`; ProtocolError when it is cut short."""
+    try:
+        (oid,) = _RELATION.unpack_from(data, at + 1)
+        schema, end = _text(data, at + 1 + _RELATION.size)
+        name, end = _text(data, end)
+        (count,) = _COUNT.unpack_from(data, end + 1)  # one byte before it: the replica identity
+        end += 1 + _COUNT.size
+        columns = []
+        for _ in range(count):
+            column, end = _text(data, end + 1)  # one byte before it: flags
+            columns.append((column, _COLUMN.unpack_from(data, end)[0]))
+            end += _COLUMN.size
+    except Exception as error:
+        raise ProtocolError(f"a relation message that cannot be read: {error}") from None
+    return Relation(oid, schema or "pg_catalog", name, tuple(columns))
+
+
+def read_message(data: bytes, at: int = 0) -> LogicalMessage:
+    """Reads the logical message at `at`; ProtocolError when it is cut short."""
+    try:
+        flags, lsn = _MESSAGE.unpack_from(data, at + 1)
+        prefix, end = _text(data, at + 1 + _MESSAGE.size)
+        (length,) = _LENGTH.unpack_from(data, end)
+    except Exception as error:
+        raise ProtocolError(f"a logical message that cannot be read: {error}") from None
+    start = end + _LENGTH.size
+    return LogicalMessage(lsn, bool(flags & 1), prefix, data[start : start + length])
+
+
+def insert_head(relation: Relation) -> bytes:
+    """What an insert into that table begins with behind its kind: the table's oid, a new tuple, its column count."""
+    return _INSERT.pack(relation.oid, b"N", len(relation.columns))
+
+
+def lsn_text(lsn: int) -> str:
+    """A log position as Postgres prints it, `16/B374D848`."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def parse_lsn(text: str) -> int:
+    """Reads a log position; ValueError when it is none."""
+    high, slash, low = text.partition("/")
+    if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8 or not (high + low).isalnum():
+        raise ValueError(f"not a log position: {text[:40]!r}")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def _text(data: bytes, start: int) -> tuple[str, int]:
+    """A text that ends with a zero byte, and the offset behind that."""
+    end = data.index(0, start)
+    return data[start:end].decode(), end + 1

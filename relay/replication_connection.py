@@ -1,0 +1,193 @@
+"""A session of Postgres's replication protocol: makes slots, and streams one.
+
+psycopg connects and speaks the commands; the stream is read from libpq as it comes. Nothing is read from the socket but
+by `next`, so a reader that stops reading holds back the server, not our memory. Feedback goes out from a task of its
+own every second, whatever the reader does: without it the server would take us for dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+import psycopg
+from psycopg import pq, sql
+
+from relay.errors import LogUnavailable
+from relay.pgoutput import ProtocolError
+
+APPLICATION_NAME = "tandem-relay wal"
+FEEDBACK_SECONDS = 1.0
+#: After so long without a word from us the server ends the session, and the slot is free.
+SENDER_TIMEOUT_SECONDS = 5
+_FEEDBACK = Struct(">cQQQqB")
+_POSTGRES_EPOCH = 946_684_800
+#: Stream bytes before the message: kind, start, end, time.
+HEADER = 25
+_DATA, _KEEPALIVE = b"wk"
+_MISSING_PUBLICATION = "skipped loading publication"
+
+
+class ReplicationConnection:
+    """One session. Each of its errors is psycopg's, or LogUnavailable; after one it is of no further use."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._confirmed = 0
+        self._feedback: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._watched: int | None = None
+        self._on_arrival: Callable[[], None] = lambda: None
+        connection.add_notice_handler(self._noticed)
+
+    @classmethod
+    async def open(cls, url: str) -> ReplicationConnection:
+        """Connects; psycopg.Error when the server or the role does not allow it."""
+        connection = await psycopg.AsyncConnection.connect(
+            url,
+            autocommit=True,
+            replication="database",
+            connect_timeout=5,
+            application_name=APPLICATION_NAME,
+            keepalives_idle=5,
+            keepalives_interval=1,
+            keepalives_count=3,
+            tcp_user_timeout=5_000,
+        )
+        self = cls(connection)
+        try:
+            await connection.execute(sql.SQL("SET wal_sender_timeout = {}").format(f"{SENDER_TIMEOUT_SECONDS}s"))
+            # Making a slot may wait for long; the server must notice then that we have gone.
+            await connection.execute("SET client_connection_check_interval = '1s'")
+            # What pgoutput says of a missing publication must reach us.
+            await connection.execute("SET client_min_messages = 'warning'")
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    @property
+    def backend_pid(self) -> int:
+        """The server's process."""
+        return self._connection.info.backend_pid
+
+    @property
+    def server_version(self) -> int:
+        """Such as 180006."""
+        return self._connection.info.server_version
+
+    async def create_slot(self, name: str) -> tuple[str, str]:
+        """Makes a slot for pgoutput: (its first log position, name of the snapshot just there).
+
+        Waits for every write transaction that is open in the cluster. The snapshot lives until our next command.
+        """
+        failover = sql.SQL(", FAILOVER true") if self.server_version >= 170_000 else sql.SQL("")
+        cursor = await self._connection.execute(
+            sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export'{})").format(
+                sql.Identifier(name), failover
+            )
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        return row[1], row[2]
+
+    async def start(self, slot: str, publication: str, on_arrival: Callable[[], None]) -> None:
+        """Begins to stream from where the slot stands. `on_arrival` is called when `next`, having had nothing, may have
+        something again."""
+        self._on_arrival = on_arrival
+        await self._connection.execute(
+            sql.SQL(
+                "START_REPLICATION SLOT {} LOGICAL 0/0"
+                " (proto_version '1', publication_names {}, binary 'true', messages 'true')"
+            ).format(sql.Identifier(slot), sql.Literal(sql.Identifier(publication).as_string()))
+        )
+        self._feedback = asyncio.create_task(self._feed_back())
+
+    def next(self) -> bytes | None:
+        """The next message of the stream, whose pgoutput part begins at HEADER; None when nothing has arrived."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._next()
+        except BaseException:
+            self._unwatch()
+            raise
+
+    def _next(self) -> bytes | None:
+        get, pgconn = self._pgconn.get_copy_data, self._pgconn
+        fresh = False
+        while True:
+            size, data = get(1)
+            if size > 0:
+                kind = data[0]
+                if kind == _DATA:
+                    return bytes(data)
+                if kind != _KEEPALIVE:
+                    raise ProtocolError(f"a stream message of kind {chr(kind)!r}")
+                fresh = False
+            elif size < 0:
+                raise self._ended()
+            elif fresh:
+                self._watch()
+                return None
+            else:
+                # Until a look at the socket brings nothing: TLS may hold bytes that no reader callback would tell of.
+                pgconn.consume_input()
+                fresh = True
+
+    def confirm(self, lsn: int) -> None:
+        """The server need not keep what stands before `lsn`; told with the next feedback."""
+        self._confirmed = max(self._confirmed, lsn)
+
+    async def close(self) -> None:
+        """Ends the session at once."""
+        if self._feedback is not None:
+            self._feedback.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._feedback
+            self._feedback = None
+        self._unwatch()
+        await self._connection.close()
+
+    async def _feed_back(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(FEEDBACK_SECONDS)
+                at, now = self._confirmed, int((time.time() - _POSTGRES_EPOCH) * 1e6)
+                self._pgconn.put_copy_data(_FEEDBACK.pack(b"r", at, at, at, now, 0))
+                self._pgconn.flush()
+        except psycopg.Error as error:
+            self._unwatch()
+            self._failure = error
+            self._on_arrival()
+
+    def _watch(self) -> None:
+        if self._watched is None:
+            self._watched = self._pgconn.socket
+            asyncio.get_running_loop().add_reader(self._watched, self._arrived)
+
+    def _unwatch(self) -> None:
+        """To be called before libpq's socket can have become another's."""
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
+
+    def _arrived(self) -> None:
+        self._unwatch()
+        self._on_arrival()
+
+    def _ended(self) -> Exception:
+        """Why the stream is over."""
+        result = self._pgconn.get_result()
+        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+            return psycopg.errors.error_from_result(result)
+        return psycopg.OperationalError("the server ended the replication stream")
+
+    def _noticed(self, notice: psycopg.errors.Diagnostic) -> None:
+        if _MISSING_PUBLICATION in (notice.message_primary or ""):
+            self._failure = LogUnavailable(f"the publication is missing: {notice.message_primary}")

@@ -1,0 +1,113 @@
+"""Replication slots of the relay: their names, their state, making and dropping them.
+
+Each slot gets a name of its own, which the cursor carries from the first message on that the slot gave. So a slot that
+the stream's last cursor does not name is of no use to anyone, and is dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from relay.errors import LogUnavailable
+from relay.pgoutput import lsn_text, parse_lsn
+from relay.replication_connection import APPLICATION_NAME
+
+#: How long an old relay's session is given to end after it was told to.
+_TAKEOVER_MILLISECONDS = 3_000
+
+
+def slot_prefix(table: str, stream: str) -> str:
+    """What all slot names of one (table, stream) pair begin with."""
+    digest = hashlib.sha256(f"{table}\0{stream}".encode()).hexdigest()
+    return f"tandem_{digest[:12]}_"
+
+
+def new_slot_name(prefix: str) -> str:
+    """A name that no slot has had before."""
+    return f"{prefix}{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """What the server says of a slot. `problem`: why it cannot be read, None when it can."""
+
+    confirmed_lsn: int
+    active_pid: int | None
+    problem: str | None
+
+
+async def slot_state(connection: psycopg.AsyncConnection[Any], name: str) -> SlotState | None:
+    """The state of a slot; None when there is none of that name in this database."""
+    invalidation = "invalidation_reason" if connection.info.server_version >= 170_000 else "NULL"
+    row = await (
+        await connection.execute(
+            f"""SELECT confirmed_flush_lsn::text, active_pid, wal_status, plugin, {invalidation}
+                  FROM pg_replication_slots
+                 WHERE slot_name = %s AND database = current_database() AND slot_type = 'logical'""",  # noqa: S608
+            [name],
+        )
+    ).fetchone()
+    if row is None:
+        return None
+    confirmed, active_pid, wal_status, plugin, reason = row
+    problem = None
+    if wal_status == "lost" or reason is not None:
+        problem = f"the server has invalidated it ({reason or 'wal_status lost'})"
+    elif plugin != "pgoutput":
+        problem = f"its plugin is {plugin}"
+    elif confirmed is None:
+        problem = "it was never finished"
+    return SlotState(parse_lsn(confirmed) if confirmed else 0, active_pid, problem)
+
+
+async def take_slot(connection: psycopg.AsyncConnection[Any], name: str, checkpoint_lsn: int) -> None:
+    """Makes sure that the slot can be read from the checkpoint on, nobody else reading it. LogUnavailable says why not.
+
+    A session of an older relay that still holds it is ended: whoever holds the leader's lock may read the slot.
+    """
+    state = await slot_state(connection, name)
+    if state is None:
+        raise LogUnavailable(f"slot {name} does not exist any more")
+    if state.problem is not None:
+        raise LogUnavailable(f"slot {name} cannot be read: {state.problem}")
+    if state.confirmed_lsn > checkpoint_lsn:
+        raise LogUnavailable(
+            f"slot {name} is ahead of the stream ({lsn_text(state.confirmed_lsn)}, the stream's checkpoint is at"
+            f" {lsn_text(checkpoint_lsn)})"
+        )
+    if state.active_pid is not None:
+        await _end_older_relay(connection, state.active_pid)
+        state = await slot_state(connection, name)
+        if state is None or state.active_pid is not None:
+            raise LogUnavailable(f"slot {name} is in use by process {state.active_pid if state else '?'}")
+
+
+async def drop_slots(connection: psycopg.AsyncConnection[Any], prefix: str, keep: str | None) -> None:
+    """Drops the slots of this prefix but `keep`. One that somebody else reads stays, until the next time."""
+    rows = await connection.execute(
+        "SELECT slot_name, active_pid FROM pg_replication_slots"
+        " WHERE starts_with(slot_name, %s) AND slot_name IS DISTINCT FROM %s AND database = current_database()",
+        [prefix, keep],
+    )
+    for name, active_pid in await rows.fetchall():
+        if active_pid is not None:
+            await _end_older_relay(connection, active_pid)
+        try:
+            await connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        except (psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
+            continue
+
+
+async def _end_older_relay(connection: psycopg.AsyncConnection[Any], pid: int) -> None:
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
+            [_TAKEOVER_MILLISECONDS, pid, APPLICATION_NAME],
+        )
+    except psycopg.errors.InsufficientPrivilege:
+        return

@@ -1,0 +1,90 @@
+"""Makes the slot that streaming begins with, and the checkpoint that says what was delivered where it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from relay.cursor import WalCheckpoint
+from relay.errors import LogUnavailable
+from relay.outbox_table import TableName
+from relay.pgoutput import parse_lsn
+from relay.publication import ensure_publication
+from relay.replication_connection import ReplicationConnection
+from relay.replication_slot import new_slot_name
+from relay.snapshot import Snapshot
+
+
+async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:
+    """LogUnavailable when the server's settings forbid to read the log, or to rely on it."""
+    row = await (
+        await connection.execute(
+            "SELECT current_setting('wal_level'), current_setting('synchronous_standby_names'),"
+            " current_setting('synchronized_standby_slots', true),"
+            " (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user), current_user"
+        )
+    ).fetchone()
+    assert row is not None
+    wal_level, standbys, synchronized, may_replicate, role = row
+    if wal_level != "logical":
+        raise LogUnavailable(f"wal_level is {wal_level}: set wal_level = logical and restart the server")
+    if not may_replicate:
+        raise LogUnavailable(f'role {role} may not replicate: ALTER ROLE "{role}" REPLICATION')
+    if standbys:
+        await _check_standbys(connection, synchronized)
+
+
+async def _check_standbys(connection: psycopg.AsyncConnection[Any], synchronized: str | None) -> None:
+    """The log is ahead of synchronous standbys. What is read from it must be what a promoted one will have too."""
+    if synchronized is None:
+        raise LogUnavailable(
+            "synchronous_standby_names is set and this server has no synchronized_standby_slots (Postgres 17 and later"
+            " have): the log could tell of commits that a promoted standby lacks"
+        )
+    if not synchronized.strip():
+        raise LogUnavailable(
+            "synchronous_standby_names is set and synchronized_standby_slots is empty: the log could tell of commits"
+            " that a promoted standby lacks; name the standbys' physical slots there"
+        )
+    rows = await connection.execute(
+        "SELECT application_name, slot_name FROM pg_stat_replication r"
+        " LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE sync_state IN ('sync', 'quorum')"
+    )
+    named = {one.strip().strip('"') for one in synchronized.split(",")}
+    for standby, slot in await rows.fetchall():
+        if slot not in named:
+            raise LogUnavailable(
+                f"synchronous standby {standby} uses {f'slot {slot}' if slot else 'no slot'}, which"
+                " synchronized_standby_slots does not name: the log could tell of commits that it lacks when promoted"
+            )
+
+
+async def create_slot(
+    connection: psycopg.AsyncConnection[Any], url: str, prefix: str, publication: str, table: TableName
+) -> WalCheckpoint:
+    """Makes a slot of a new name; LogUnavailable says why there can be none.
+
+    Waits for every write transaction that is open in the cluster. The checkpoint says that nothing is delivered but
+    what had committed where the slot begins.
+    """
+    await check_log(connection)
+    state = await ensure_publication(connection, publication, table)
+    name = new_slot_name(prefix)
+    try:
+        replication = await ReplicationConnection.open(url)
+        try:
+            lsn, snapshot_name = await replication.create_slot(name)
+            async with connection.transaction():
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                await connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot_name))
+                row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
+        finally:
+            await replication.close()
+    except psycopg.Error as error:
+        raise LogUnavailable(f"no slot can be made: {str(error).strip()}") from None
+    assert row is not None
+    if await ensure_publication(connection, publication, table) != state:
+        raise LogUnavailable(f"publication {publication} was changed while the slot was made")
+    return WalCheckpoint(name, state, parse_lsn(lsn), Snapshot.parse(row[0]))

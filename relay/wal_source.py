@@ -1,0 +1,232 @@
+"""Events from the write-ahead log: in commit order, whole transactions, as soon as they are committed.
+
+What the slot has sent stays in the log until we confirm it, and we confirm only what a stored message carries. So after
+any end the server sends again everything behind the last stored checkpoint, and we pass over exactly what the stream's
+last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one that
+committed there.
+
+**Checkpoints.** Once a second a message of our own is written to the log, with the snapshot of that moment. When it
+comes back to us, every transaction that the snapshot sees has been delivered: its commit stands before the message.
+Delivered and not seen may be those that committed between snapshot and message, or whose commit still waits for a
+standby; their ids are kept beside the snapshot until a later one sees them. By a checkpoint polling can take over
+without overlap or gap; and as it moves the slot on, a database that writes to other tables only never holds its log
+back for us.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from relay.cursor import Cursor, WalCheckpoint, WalCursor
+from relay.errors import LogUnavailable
+from relay.id_set import IdSet
+from relay.outbox_event import OutboxEvent
+from relay.pgoutput import (
+    BEGIN,
+    COMMIT,
+    IGNORED,
+    INSERT,
+    MESSAGE,
+    RELATION,
+    ProtocolError,
+    lsn_text,
+    read_begin,
+    read_message,
+    read_relation,
+)
+from relay.ports import Batch, Checkpoint
+from relay.publication import STATE, publication_state
+from relay.replication_connection import HEADER, ReplicationConnection
+from relay.replication_slot import take_slot
+from relay.snapshot import Snapshot
+from relay.tuple_decoder import TupleDecoder, TupleLayout
+
+CHECKPOINT_SECONDS = 1.0
+#: The longest wait for an arrival; what arrives ends it.
+IDLE_SECONDS = 0.25
+MESSAGE_PREFIX = "tandem.cursor"
+_HEAD = slice(HEADER + 1, HEADER + 8)
+_OID = slice(HEADER + 1, HEADER + 5)
+_WHOLE = 1 << 62
+
+# now() is when the statement arrived, before its snapshot was taken.
+_EMIT = f"""
+    SELECT pg_logical_emit_message(false, '{MESSAGE_PREFIX}', %(token)s || ';'
+    || (extract(epoch FROM now()) * 1000000)::bigint || ';' || pg_current_snapshot()::text || ';' || {STATE})"""  # noqa: S608
+
+
+class WalSource:
+    """Streams one slot. Checkpoints are written over the leader's session. LogUnavailable: the slot cannot be read."""
+
+    mode = "wal"
+
+    def __init__(
+        self, layout: TupleLayout, connection: psycopg.AsyncConnection[Any], url: str, publication: str
+    ) -> None:
+        self._layout = layout
+        self._connection = connection
+        self._url = url
+        self._publication = publication
+        self._replication: ReplicationConnection | None = None
+        self._wake: Callable[[], None] = lambda: None
+
+    async def resume(self, cursor: Cursor) -> None:
+        """Streams the slot that the cursor names, behind the cursor."""
+        assert isinstance(cursor, WalCursor)
+        await self.close()
+        checkpoint = cursor.checkpoint
+        await take_slot(self._connection, checkpoint.slot, checkpoint.lsn)
+        if await publication_state(self._connection, self._publication) != checkpoint.publication:
+            raise LogUnavailable(f"publication {self._publication} is not what it was at the last checkpoint")
+        self._epoch = cursor.epoch
+        self._checkpoint = checkpoint
+        self._resume_lsn, self._resume_index = cursor.commit_lsn, cursor.index
+        self._delivered = IdSet(checkpoint.transactions)
+        self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
+        self._base, self._mark, self._lsn = cursor.base, cursor.mark, cursor.commit_lsn
+        self._bases = deque([(self._base, checkpoint.lsn)])
+        self._decoder: TupleDecoder | None = None
+        self._head = b""
+        self._skip, self._index = 0, 0
+        self._commit_lsn, self._commit_text, self._transaction = 0, "", ""
+        # Others may write messages with our prefix; only we know this.
+        self._token = secrets.token_hex(8).encode()
+        self._emit_due = 0.0
+        try:
+            self._replication = await ReplicationConnection.open(self._url)
+            await self._replication.start(checkpoint.slot, self._publication, lambda: self._wake())
+        except psycopg.Error as error:
+            await self.close()
+            raise LogUnavailable(f"slot {checkpoint.slot} cannot be read: {str(error).strip()}") from None
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        """What has arrived, up to the next checkpoint."""
+        if time.monotonic() >= self._emit_due:
+            self._emit_due = time.monotonic() + CHECKPOINT_SECONDS
+            await self._connection.execute(_EMIT, {"token": self._token.decode(), "publication": self._publication})
+        try:
+            return self._take(max_events, max_bytes)
+        except psycopg.Error as error:
+            raise LogUnavailable(f"the replication stream broke off: {str(error).strip()}") from None
+        except ProtocolError as error:
+            raise LogUnavailable(f"the replication stream cannot be read: {error}") from None
+
+    def stored(self, cursor_text: str) -> None:
+        """Confirms the checkpoint that a stored cursor carries."""
+        base = cursor_text.rpartition(";")[0]
+        while len(self._bases) > 1 and self._bases[0][0] != base:
+            if all(one != base for one, _ in self._bases):
+                return
+            self._bases.popleft()
+        if self._replication is not None and self._bases[0][0] == base:
+            self._replication.confirm(self._bases[0][1])
+
+    def idle_seconds(self) -> float:
+        """An arrival ends the wait earlier."""
+        return IDLE_SECONDS
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """`wake` is called when something has arrived."""
+        self._wake = wake
+
+    async def close(self) -> None:
+        """Ends the stream; the slot stays."""
+        replication, self._replication = self._replication, None
+        if replication is not None:
+            await replication.close()
+
+    def _take(self, max_events: int, max_bytes: int) -> Batch:
+        assert self._replication is not None
+        events: list[OutboxEvent] = []
+        marks: list[str] = []
+        base, before = self._base, self._mark
+        reached: Checkpoint | None = None
+        size, more = 0, True
+        receive = self._replication.next
+        while len(events) < max_events and size < max_bytes and reached is None:
+            data = receive()
+            if data is None:
+                more = False
+                break
+            kind = data[HEADER]
+            if kind == INSERT:
+                if data[_HEAD] != self._head:
+                    self._other_insert(data)
+                    continue
+                index = self._index = self._index + 1
+                if index <= self._skip and index > 1:
+                    continue
+                assert self._decoder is not None
+                event = self._decoder.event(data, HEADER)
+                if index == 1:
+                    self._transaction = event.transaction_id
+                    self._delivered.add(int(event.transaction_id))
+                if index > self._skip:
+                    events.append(event)
+                    marks.append(f"{self._commit_text}:{index}:{self._transaction}")
+                    size += len(data)
+            elif kind == BEGIN:
+                self._begin(data)
+            elif kind == MESSAGE:
+                reached = self._message(data)
+            elif kind == RELATION:
+                relation = read_relation(data, HEADER)
+                if relation.oid == self._layout.oid:
+                    self._decoder = TupleDecoder(self._layout, relation)
+                    self._head = self._decoder.head
+            elif kind != COMMIT and kind not in IGNORED:
+                raise ProtocolError(f"a message of kind {chr(kind)!r}")
+        if marks and reached is None:
+            self._mark, self._lsn = marks[-1], self._commit_lsn
+        return Batch(base, before, events, marks, reached, more)
+
+    def _begin(self, data: bytes) -> None:
+        """A transaction begins to arrive: how many of its events are delivered already?"""
+        begin = read_begin(data, HEADER)
+        self._commit_lsn, self._index = begin.commit_lsn, 0
+        self._commit_text = lsn_text(begin.commit_lsn)
+        if begin.commit_lsn < self._resume_lsn or begin.transaction_id in self._passed:
+            self._skip = _WHOLE
+        elif begin.commit_lsn == self._resume_lsn:
+            self._skip = self._resume_index
+        else:
+            self._skip = 0
+
+    def _message(self, data: bytes) -> Checkpoint | None:
+        """A checkpoint, if this is a message of ours."""
+        message = read_message(data, HEADER)
+        if message.prefix != MESSAGE_PREFIX or message.transactional:
+            return None
+        token, _, content = message.content.partition(b";")
+        if token != self._token:
+            return None
+        as_of, snapshot_text, state = content.decode().split(";")
+        snapshot, old = Snapshot.parse(snapshot_text), self._checkpoint
+        if message.lsn < self._lsn or not snapshot.includes(old.snapshot):
+            return None
+        if state != old.publication:
+            raise LogUnavailable(f"publication {self._publication} was changed or dropped")
+        unseen = self._delivered.not_seen_by(snapshot)
+        self._delivered = IdSet(unseen)
+        self._checkpoint = replace(old, lsn=message.lsn, snapshot=snapshot, transactions=tuple(unseen))
+        cursor = WalCursor(self._epoch, self._checkpoint, message.lsn)
+        self._base, self._mark, self._lsn = cursor.base, cursor.mark, message.lsn
+        self._bases.append((self._base, message.lsn))
+        return Checkpoint(cursor, int(as_of))
+
+    def _other_insert(self, data: bytes) -> None:
+        """An insert that is none of our table's, unless the stream contradicts itself."""
+        if self._head[:4] == data[_OID]:
+            raise ProtocolError("a row with another number of columns than its table")
+
+
+def new_cursor(epoch: int, checkpoint: WalCheckpoint) -> WalCursor:
+    """The cursor at a checkpoint, behind which nothing is delivered."""
+    return WalCursor(epoch, checkpoint, checkpoint.lsn)

@@ -1,0 +1,208 @@
+"""The source that reads the log, on a real Postgres: the suite of all sources, its mutants, and its own promises."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from relay.cursor import WalCursor
+from relay.database import connect
+from relay.errors import LogUnavailable
+from relay.outbox_columns import ColumnNames
+from relay.outbox_event import OutboxEvent
+from relay.outbox_table import TableName
+from relay.pgoutput import read_begin
+from relay.ports import Batch
+from relay.publication import publication_name
+from relay.replication_connection import HEADER
+from relay.replication_slot import drop_slots, take_slot
+from relay.slot_creation import create_slot
+from relay.tuple_decoder import find_layout
+from relay.wal_source import WalSource, new_cursor
+from tests.conformance.event_source_suite import OpenSource, read_with_crashes
+from tests.conformance.test_poll_source import two_phase_commit_possible
+from tests.relaying.chance import new_seed, tell
+from tests.relaying.judge import Verdict, judge
+from tests.relaying.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
+from tests.relaying.writers import Ledger, Writers
+
+INSERT = "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT gen_random_uuid(), 1 FROM generate_series(1, %s)"
+
+
+class Log:
+    """One slot of a database: where it begins, and sources that read it."""
+
+    def __init__(self, url: str, table: TableName, columns: ColumnNames) -> None:
+        self.url, self.table, self.columns = url, table, columns
+        self.publication = publication_name(table)
+        self.prefix = f"tandem_test_{secrets.token_hex(4)}_"
+
+    async def begin(self) -> WalCursor:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            checkpoint = await create_slot(connection, self.url, self.prefix, self.publication, self.table)
+            self.layout = await find_layout(connection, self.table, self.columns)
+        self.beginning = new_cursor(1, checkpoint)
+        return self.beginning
+
+    def source(self, connection: psycopg.AsyncConnection[Any], kind: type[WalSource] = WalSource) -> WalSource:
+        return kind(self.layout, connection, self.url, self.publication)
+
+    @asynccontextmanager
+    async def reading(
+        self, cursor: WalCursor | None = None, kind: type[WalSource] = WalSource
+    ) -> AsyncIterator[WalSource]:
+        connection = await connect(self.url, "source under test")
+        source = self.source(connection, kind)
+        try:
+            await source.resume(cursor or self.beginning)
+            yield source
+        finally:
+            await source.close()
+            await connection.close()
+
+    async def drop(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await drop_slots(connection, self.prefix, None)
+
+
+@asynccontextmanager
+async def a_log(
+    url: str, ddl: str = OUTBOX, table: str = "outbox", columns: ColumnNames | None = None
+) -> AsyncIterator[Log]:
+    await create(url, ddl)
+    log = Log(url, TableName.parse(table), columns or ColumnNames.default())
+    await log.begin()
+    try:
+        yield log
+    finally:
+        await log.drop()
+
+
+async def relayed(
+    log: Log, *, seconds: float, kind: type[WalSource] = WalSource, crash_every: float = 0.7, **writers: Any
+) -> tuple[Verdict, Ledger, int]:
+    seed = new_seed()
+    work = Writers(log.url, seed=seed, prepare=await two_phase_commit_possible(log.url), **writers)
+    open_source: OpenSource = lambda connection: log.source(connection, kind)  # noqa: E731
+    async with (
+        read_with_crashes(log.url, open_source, seed, crash_every=crash_every, beginning=log.beginning) as stored,
+        work.writing() as ledger,
+    ):
+        await asyncio.sleep(seconds)
+    verdict = judge(ledger.committed, stored.events)
+    tell(f"{verdict}, {ledger.rolled_back} rolled back, {ledger.prepared} prepared, {ledger.held} held,"
+         f" {stored.crashes} crashes, {stored.reads} reads of which {stored.nonempty} found rows")  # fmt: skip
+    return verdict, ledger, stored.crashes
+
+
+async def read_until(source: WalSource, done: Callable[[list[OutboxEvent], Batch], bool], seconds: float = 30.0,
+                     most: int = 1_000) -> list[OutboxEvent]:  # fmt: skip
+    """Reads, as the publish loop would, until `done(events so far, batch)`."""
+    events: list[OutboxEvent] = []
+    deadline = time.monotonic() + seconds
+    while True:
+        batch = await source.read(most, 4 << 20)
+        events += batch.events
+        if done(events, batch):
+            return events
+        assert time.monotonic() < deadline, f"{len(events)} events only"
+        await asyncio.sleep(0 if batch.more else 0.005)
+
+
+@pytest.mark.parametrize("aggregates", [4, 1000])
+async def test_all_once_in_order_through_crashes(postgres_database: str, aggregates: int) -> None:
+    async with a_log(postgres_database) as log:
+        verdict, ledger, crashes = await relayed(log, seconds=5, aggregates=aggregates)
+    assert verdict.clean, verdict
+    assert verdict.delivered > 500
+    assert crashes >= 3
+    assert ledger.rolled_back > 5
+    assert ledger.held > 3
+
+
+async def test_a_foreign_table_too(postgres_database: str) -> None:
+    async with a_log(postgres_database, FOREIGN, FOREIGN_TABLE, foreign_columns()) as log:
+        verdict, _, _ = await relayed(log, seconds=3, insert=INSERT_FOREIGN)
+    assert verdict.clean, verdict
+    assert verdict.delivered > 300
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("aggregates", [4, 100, 5000])
+async def test_all_once_in_order_for_long(postgres_database: str, aggregates: int) -> None:
+    async with a_log(postgres_database) as log:
+        verdict, _, crashes = await relayed(log, seconds=120, aggregates=aggregates, count=24)
+    assert verdict.clean, verdict
+    assert crashes > 40
+
+
+class PassesOverByLsn(WalSource):
+    """Mutant: what commits at or before the last LSN counts as delivered, whatever the index says."""
+
+    def _begin(self, data: bytes) -> None:
+        super()._begin(data)
+        if read_begin(data, HEADER).commit_lsn <= self._resume_lsn:
+            self._skip = 1 << 62
+
+
+class PassesOverNothing(WalSource):
+    """Mutant: what the server sends again is delivered again."""
+
+    def _begin(self, data: bytes) -> None:
+        super()._begin(data)
+        self._skip = 0
+
+
+class ConfirmsWhatItRead(WalSource):
+    """Mutant: the slot is moved on before anything is stored."""
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        batch = await super().read(max_events, max_bytes)
+        assert self._replication is not None
+        self._replication.confirm(self._lsn)
+        return batch
+
+    async def close(self) -> None:
+        if self._replication is not None:
+            await asyncio.sleep(1.1)  # the mutant's feedback goes out, what it read last is not stored
+        await super().close()
+
+
+async def test_mutant_passing_over_by_lsn_loses_events(postgres_database: str) -> None:
+    async with a_log(postgres_database) as log:
+        verdict, _, _ = await relayed(log, seconds=4, kind=PassesOverByLsn, crash_every=0.2, aggregates=1000)
+    assert verdict.lost > 0
+    assert verdict.repeated == 0
+
+
+async def test_mutant_passing_over_nothing_repeats_events(postgres_database: str) -> None:
+    async with a_log(postgres_database) as log:
+        verdict, _, _ = await relayed(log, seconds=3, kind=PassesOverNothing, aggregates=1000)
+    assert verdict.repeated > 0
+
+
+async def test_mutant_confirming_what_is_not_stored_is_found_ahead_of_the_stream(postgres_database: str) -> None:
+    """The server would pass over the gap without a word; the slot's position tells."""
+    async with a_log(postgres_database) as log:
+        with pytest.raises(LogUnavailable, match="ahead of the stream"):
+            await relayed(log, seconds=5, kind=ConfirmsWhatItRead, crash_every=0.3, aggregates=1000)
+
+
+async def test_mutant_confirming_what_is_not_stored_loses_events_where_nobody_looks(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trusting(connection: psycopg.AsyncConnection[Any], name: str, checkpoint_lsn: int) -> None:
+        await take_slot(connection, name, 1 << 63)
+
+    monkeypatch.setattr("relay.wal_source.take_slot", trusting)
+    async with a_log(postgres_database) as log:
+        verdict, _, _ = await relayed(log, seconds=6, kind=ConfirmsWhatItRead, crash_every=0.3, aggregates=1000)
+    assert verdict.lost > 0
