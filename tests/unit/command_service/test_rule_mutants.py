@@ -22,7 +22,7 @@ from tests.unit.command_service import (
     test_order_changes,
     test_place_order,
 )
-from tests.unit.command_service.orders import NOW, place_order, placed
+from tests.unit.command_service.orders import HOLD, NOW, place_order, placed
 from tests.unit.command_service.refusals import Refused
 
 
