@@ -102,7 +102,7 @@ class JetStreamSession:
 
     def ready(self, count: int) -> bool:
         """Whether `count` waiting messages (or their first part) may be sent now."""
-        if self._policy.atomic(count):
+        if self._policy.atomic(count, time.monotonic()):
             # A batch cannot name its predecessor's id, only its sequence, so nothing may be undecided before it.
             return self._window.settled
         return self._window.room()[0] > 0 and self._connection.unwritten < MAX_UNWRITTEN_BYTES
@@ -111,7 +111,8 @@ class JetStreamSession:
         """Writes one flight of `messages[start:]`; the index behind it. SessionClosed once the session is over."""
         self._raise_if_closed()
         window, waiting = self._window, len(messages) - start
-        atomic = self._policy.atomic(waiting)
+        now = time.monotonic()
+        atomic = self._policy.atomic(waiting, now)
         if atomic:
             end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
             flight = messages[start:end]
@@ -122,7 +123,6 @@ class JetStreamSession:
             end = cut(messages, start, min(CHAIN_FLIGHT, room), CHAIN_FLIGHT_BYTES, whole_groups=False)
             flight = messages[start:end]
             frames = chain_frames(flight, window.sent_sequence, self._last_id, self._connection.inbox)
-        now = time.monotonic()
         if window.settled:
             self._free_since = now
         window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic)
@@ -198,7 +198,9 @@ class JetStreamSession:
             reason = f"a batch of {len(flight.messages)} was stored as {ack.count}"
             self.close(SessionClosed(Closing.FENCED, reason))
             return
-        self._policy.stored(len(flight.messages), now - max(flight.sent_at, self._free_since), atomic=flight.atomic)
+        self._policy.stored(
+            len(flight.messages), now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic
+        )
         self._free_since = now
         self._on_stored(flight)
 

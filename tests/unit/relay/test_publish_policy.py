@@ -77,23 +77,26 @@ def test_cut_by_bytes_takes_one_that_is_larger() -> None:
 
 def test_auto_learns_that_each_publish_waits_for_the_disk() -> None:
     policy = PublishPolicy("auto")
-    assert not policy.atomic(1000)
-    policy.stored(256, 256 * 0.00002, atomic=False)
-    assert not policy.atomic(1000)
-    for _ in range(5):
-        policy.stored(256, 256 * 0.001, atomic=False)
-    assert policy.atomic(1000)
-    assert policy.atomic(2)
-    assert not policy.atomic(1)
+    assert not policy.atomic(1000, 0.0)
+    for _ in range(10):
+        policy.stored(256, 256 * 0.00003, 1.0, atomic=False)
+    assert not policy.atomic(1000, 1.0)
+    policy.stored(200, 0.4, 2.0, atomic=False)  # acks come in bursts: one flight has the time of all
+    for _ in range(9):
+        policy.stored(200, 0.001, 2.0, atomic=False)
+    assert policy.atomic(1000, 2.0)
+    assert policy.atomic(2, 2.0)
+    assert not policy.atomic(1, 2.0)
+    assert not policy.atomic(1000, 100.0)  # tried again
 
 
 def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
     policy = PublishPolicy("atomic")
     policy.batch_refused(100, too_large=True)
     assert policy.max_batch == 500
-    assert not policy.atomic(100)
-    policy.stored(64, 0.1, atomic=False)
-    assert not policy.atomic(100)
-    policy.stored(64, 0.1, atomic=False)
-    assert policy.atomic(100)
-    assert not PublishPolicy("chain").atomic(1000)
+    assert not policy.atomic(100, 0.0)
+    policy.stored(64, 0.1, 0.0, atomic=False)
+    assert not policy.atomic(100, 0.0)
+    policy.stored(64, 0.1, 0.0, atomic=False)
+    assert policy.atomic(100, 0.0)
+    assert not PublishPolicy("chain").atomic(1000, 0.0)
