@@ -1,18 +1,19 @@
 """Read your writes: an answer waits, for a bounded time, until what the caller's token names is applied.
 
-For look-ups by id *applied* is enough, because they see every acknowledged write at once. A question about one order
-waits for that order only; other orders in the token do not change its answer.
+For look-ups by id *applied* is enough, because they see every acknowledged write at once. A question about some orders
+waits for those orders only; other orders in the token do not change its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from query_service.application.errors import Behind, TokenOfOtherSource
 from query_service.application.freshness import AnswerInfo, FreshnessView
 from query_service.application.notice_board import NoticeBoard
+from query_service.application.read_store import StoredOrder
 
 Found = TypeVar("Found")
 #: Seconds after which a waiting reader looks again without a notice.
@@ -36,9 +37,17 @@ class Consistency:
         return max(0, self.versions.get(order_id, 0))
 
 
+def lacking(stored: StoredOrder, wanted: Consistency) -> int:
+    """The version that the token names and the store has not applied; 0 when it lacks nothing."""
+    needed = wanted.version_of(stored.order_id)
+    if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
+        return needed if needed > stored.version else 0
+    return needed
+
+
 @dataclass(frozen=True, slots=True)
 class Look(Generic[Found]):
-    """What one look at the store gave: an answer, and the version that it still lacks (0: nothing)."""
+    """What one look at the store gave: an answer, and the version that it still lacks (0: nothing), of which order."""
 
     found: Found | None
     needed_version: int = 0
@@ -48,6 +57,8 @@ class Look(Generic[Found]):
     #: A parked version is newer than what was found; `hopeless`: it is the needed one, so that no waiting helps.
     parked: bool = False
     hopeless: bool = False
+    #: The order whose version is lacking; "" for the only one asked for.
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +92,15 @@ class VersionWaiter:
         self._recheck = recheck
 
     async def answer(
-        self, order_id: str, wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]
+        self, order_ids: Collection[str], wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]
     ) -> Answer[Found]:
-        """The first look that lacks nothing, or what `wanted` says when that takes too long.
+        """The first look at these orders that lacks nothing, or what `wanted` says when that takes too long.
 
         Raises Behind and TokenOfOtherSource, and what `look` raises.
         """
         started = self._clock()
         waited = False
-        with self._board.waiting(order_id) as wake:
+        with self._board.waiting(order_ids) as wake:
             while True:
                 info = self._freshness.info()
                 seen = await self._look(wanted, look)
@@ -99,7 +110,7 @@ class VersionWaiter:
                     return Answer(seen.found, _noting(info, stale=False, parked=seen.parked))
                 left = started + wanted.max_wait - self._clock()
                 if left <= 0 or (seen is not None and seen.hopeless):
-                    return self._late(order_id, wanted, seen, info, self._clock() - started)
+                    return self._late(order_ids, wanted, seen, info, self._clock() - started)
                 waited = True
                 await wake.wait(min(left, self._recheck))
 
@@ -115,7 +126,12 @@ class VersionWaiter:
         return seen
 
     def _late(
-        self, order_id: str, wanted: Consistency, seen: Look[Found] | None, info: AnswerInfo, seconds: float
+        self,
+        order_ids: Collection[str],
+        wanted: Consistency,
+        seen: Look[Found] | None,
+        info: AnswerInfo,
+        seconds: float,
     ) -> Answer[Found]:
         if seen is not None and seen.found is not None and wanted.stale_allowed:
             self._observer.waited("stale", seconds)
@@ -123,7 +139,7 @@ class VersionWaiter:
         self._observer.waited("behind", seconds)
         if seen is None:
             raise TokenOfOtherSource(wanted.source_epoch, self._freshness.source_epoch)
-        raise Behind(order_id, seen.needed_version, seen.current_version)
+        raise Behind(seen.order_id or next(iter(order_ids)), seen.needed_version, seen.current_version)
 
 
 def _noting(info: AnswerInfo, *, stale: bool, parked: bool) -> AnswerInfo:

@@ -53,6 +53,18 @@ class TokenOfOtherSource(QueryRefused):
         self.token_epoch, self.current_epoch = token_epoch, current_epoch
 
 
+class CustomerUnknown(QueryRefused):
+    """No order names such a customer."""
+
+    def __init__(self, customer_id: str) -> None:
+        super().__init__(f"there is no order of a customer {customer_id}")
+        self.customer_id = customer_id
+
+
+class PageTokenMalformed(QueryRefused):
+    """The page token was not issued for this question, or is damaged; the text says which."""
+
+
 class DependencyDown(Exception):  # noqa: N818
     """A store or broker cannot be reached or cannot work now; the same call may succeed later."""
 

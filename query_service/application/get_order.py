@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter
+from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
 from query_service.application.errors import OrderUnknown, Parked, VersionUnknown
 from query_service.application.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument
@@ -26,7 +26,7 @@ class GetOrder:
 
         async def look() -> Look[OrderDocument]:
             [stored] = await self._reader.orders([order_id])
-            needed = _lacking(stored, wanted)
+            needed = lacking(stored, wanted)
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
             hopeless = needed in stored.parked_versions
             if hopeless and (stored.document is None or not wanted.stale_allowed):
@@ -35,7 +35,7 @@ class GetOrder:
                 raise self._unknown(stored)
             return Look(stored.document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
 
-        return await self._waiter.answer(order_id, wanted, look)
+        return await self._waiter.answer([order_id], wanted, look)
 
     async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[OrderDocument]:
         """The order after that version. Raises OrderUnknown, VersionUnknown, Parked, Behind, TokenOfOtherSource."""
@@ -54,7 +54,7 @@ class GetOrder:
             # It exists: the token says so, or a later version does that was faster.
             return Look(None, version, stored.version)
 
-        return await self._waiter.answer(order_id, wanted, look)
+        return await self._waiter.answer([order_id], wanted, look)
 
     async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
         """The order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
@@ -65,7 +65,7 @@ class GetOrder:
         async def look() -> Look[OrderDocument]:
             [stored] = await self._reader.orders([order_id])
             found = await self._reader.entry_at(order_id, time)
-            needed = max(_lacking(stored, wanted), found.missing_version or 0)
+            needed = max(lacking(stored, wanted), found.missing_version or 0)
             hopeless = needed in stored.parked_versions
             if hopeless and (found.entry is None or not wanted.stale_allowed):
                 raise Parked(order_id, needed)
@@ -77,7 +77,7 @@ class GetOrder:
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
             return Look(document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
 
-        answer = await self._waiter.answer(order_id, wanted, look)
+        answer = await self._waiter.answer([order_id], wanted, look)
         final = answer.info.as_of is not None and answer.info.as_of - self._margin >= time
         return answer if final else Answer(answer.found, replace(answer.info, stale=True))
 
@@ -87,11 +87,3 @@ class GetOrder:
         if stored.parked_versions:
             return Parked(stored.order_id, stored.parked_versions[-1])
         return OrderUnknown(stored.order_id)
-
-
-def _lacking(stored: StoredOrder, wanted: Consistency) -> int:
-    """The version that the token names and the store has not applied; 0 when it lacks nothing."""
-    needed = wanted.version_of(stored.order_id)
-    if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
-        return needed if needed > stored.version else 0
-    return needed

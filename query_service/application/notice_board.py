@@ -8,7 +8,7 @@ lost on their way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -34,26 +34,31 @@ class Wake:
 
 
 class NoticeBoard:
-    """Who waits for which order."""
+    """Who waits for which orders."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Wake]] = {}
+        self._readers = 0
 
     def __len__(self) -> int:
-        return sum(len(wakes) for wakes in self._waiting.values())
+        return self._readers
 
     @contextmanager
-    def waiting(self, order_id: str) -> Iterator[Wake]:
-        """A place to wait for news of one order, within the block."""
+    def waiting(self, order_ids: Collection[str]) -> Iterator[Wake]:
+        """A place to wait for news of any of these orders, within the block."""
         wake = Wake()
-        self._waiting.setdefault(order_id, set()).add(wake)
+        self._readers += 1
+        for order_id in order_ids:
+            self._waiting.setdefault(order_id, set()).add(wake)
         try:
             yield wake
         finally:
-            wakes = self._waiting[order_id]
-            wakes.discard(wake)
-            if not wakes:
-                del self._waiting[order_id]
+            self._readers -= 1
+            for order_id in set(order_ids):
+                wakes = self._waiting[order_id]
+                wakes.discard(wake)
+                if not wakes:
+                    del self._waiting[order_id]
 
     def announce(self, order_ids: Iterable[str]) -> None:
         """There may be news of these orders."""

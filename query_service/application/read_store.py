@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from query_service.application.order_questions import OrderQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent
@@ -30,6 +31,14 @@ class Capability(StrEnum):
     READ_AT_VERSION = "read_at_version"
     READ_AT_TIME = "read_at_time"
     READ_HISTORY = "read_history"
+    LIST_ORDERS = "list_orders"
+    SEARCH_TEXT = "search_text"
+    COUNT_FACETS = "count_facets"
+    MARK_WRITES = "mark_writes"
+    SUMMARIZE_ORDERS = "summarize_orders"
+    SUMMARIZE_PERCENTILES = "summarize_percentiles"
+    SUMMARIZE_CUSTOMER = "summarize_customer"
+    LIST_PARKED_ORDERS = "list_parked_orders"
     APPLY_EVENTS = "apply_events"
     PARK_EVENTS = "park_events"
     TRACK_FRESHNESS = "track_freshness"
@@ -141,8 +150,8 @@ class StoreIdentity:
     generation: str
 
 
-class OrderReader(Protocol):
-    """What answering questions needs."""
+class OrderReader(OrderQuestions, Protocol):
+    """What answering questions needs: look-ups by id here, questions over many orders in OrderQuestions."""
 
     @property
     def name(self) -> str:

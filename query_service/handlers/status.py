@@ -85,6 +85,10 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     errors.VersionUnknown: Answer(
         Code.NOT_FOUND, reasons.ERROR_REASON_VERSION_NOT_FOUND, lambda error: {"order_id": error.order_id}
     ),
+    errors.CustomerUnknown: Answer(
+        Code.NOT_FOUND, reasons.ERROR_REASON_CUSTOMER_NOT_FOUND, lambda error: {"customer_id": error.customer_id}
+    ),
+    errors.PageTokenMalformed: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_PAGE_TOKEN_MALFORMED),
     errors.Behind: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind),
     errors.Parked: Answer(
         Code.FAILED_PRECONDITION,

@@ -8,6 +8,14 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import TypeVar
 
+from query_service.application.errors import PageTokenMalformed
+from query_service.application.order_questions import (
+    CustomerFigures,
+    FoundFigures,
+    FoundOrders,
+    OrderSearch,
+    OrderSummaries,
+)
 from query_service.application.read_store import (
     YES,
     Applied,
@@ -24,6 +32,7 @@ from query_service.application.read_store import (
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent, event_document_id
+from query_service.storage import memory_questions
 
 Document = TypeVar("Document", OrderDocument, EventDocument)
 
@@ -38,6 +47,8 @@ class MemoryStore:
         self._orders: dict[str, tuple[int, OrderDocument]] = {}
         self._entries: dict[str, tuple[int, EventDocument]] = {}
         self._parked: defaultdict[str | None, dict[tuple[int, int], ParkedEvent]] = defaultdict(dict)
+        self._writes = 0
+        self._written: dict[str, int] = {}
         self._freshness: Freshness | None = None
         self._identity = StoreIdentity(str(uuid.uuid4()), generation)
 
@@ -54,6 +65,10 @@ class MemoryStore:
         return [self._apply(event) for event in events]
 
     def _apply(self, event: ProjectedEvent) -> Outcome:
+        stored = self._orders.get(event.order_id)
+        if stored is None or event.external_version > stored[0]:
+            self._writes += 1
+            self._written[event.order_id] = self._writes
         targets = (
             self._put(self._orders, event.order_id, event.external_version, event.order),
             self._put(
@@ -124,6 +139,41 @@ class MemoryStore:
     async def freshness(self) -> Freshness | None:
         """See OrderReader."""
         return self._freshness
+
+    async def search(self, search: OrderSearch) -> FoundOrders:
+        """See OrderQuestions."""
+        since = self._write_of(search.since) if search.since else self._writes
+        found = memory_questions.search(self._documents(), search, lambda order_id: self._written[order_id] > since)
+        return deepcopy(found)
+
+    async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
+        """See OrderQuestions."""
+        return memory_questions.summarize(self._documents(), summaries)
+
+    async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
+        """See OrderQuestions."""
+        return deepcopy(memory_questions.customer(self._documents(), customer_id, recent))
+
+    async def mark(self) -> str:
+        """See OrderQuestions."""
+        return f"{self._identity.read_model}:{self._writes}"
+
+    async def refresh(self) -> None:
+        """See OrderQuestions. Everything is searchable at once."""
+
+    async def parked_orders(self) -> dict[str, tuple[int, ...]]:
+        """See OrderQuestions."""
+        orders = [self._order(order_id) for order_id in self._parked if order_id is not None]
+        return {order.order_id: order.parked_versions for order in orders if order.lacks_parked_version}
+
+    def _write_of(self, mark: str) -> int:
+        read_model, _, write = mark.rpartition(":")
+        if read_model != self._identity.read_model or not write.isdecimal():
+            raise PageTokenMalformed("the read model was made anew since the page token was issued; begin again")
+        return int(write)
+
+    def _documents(self) -> list[OrderDocument]:
+        return [document for _, document in self._orders.values()]
 
     async def identity(self) -> StoreIdentity:
         """See ProjectionWriter."""

@@ -16,6 +16,7 @@ from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
+from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
 from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
 from tests.fixtures.order_events import an_order, published
 
@@ -45,6 +46,11 @@ async def elasticsearch(elasticsearch_url: str) -> AsyncIterator[AsyncElasticsea
 
 class TestPhysicalStore(ReadStoreSuite):
     name = "physical"
+
+
+class TestPhysicalStoreQuestions(OrderQuestionSuite):
+    name = "physical"
+    shop_size = MANY_ORDERS
 
 
 async def test_a_look_up_does_not_wait_for_a_refresh(

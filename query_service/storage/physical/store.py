@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from query_service.application.order_questions import (
+    CustomerFigures,
+    FoundFigures,
+    FoundOrders,
+    OrderSearch,
+    OrderSummaries,
+)
 from query_service.application.read_store import (
     YES,
     Capability,
@@ -19,6 +26,8 @@ from query_service.application.read_store import (
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.figures import FigureReader
+from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.reader import AS_OF, DocumentReader
@@ -37,6 +46,8 @@ class PhysicalStore:
         self._connection = Connection(url, request_timeout=request_timeout)
         self._setup = IndexSetup(self._connection, self.names)
         self._reader = DocumentReader(self._connection, self.names)
+        self._lists = OrderLists(self._connection, self.names, self._reader)
+        self._figures = FigureReader(self._connection, self.names)
         self._writer = BulkWriter(self._connection, self.names, self._setup)
         self._parking = ParkingLot(self._connection, self.names)
 
@@ -60,6 +71,30 @@ class PhysicalStore:
     async def freshness(self) -> Freshness | None:
         """See OrderReader."""
         return await self._reader.freshness()
+
+    async def search(self, search: OrderSearch) -> FoundOrders:
+        """See OrderQuestions."""
+        return await self._lists.search(search)
+
+    async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
+        """See OrderQuestions."""
+        return await self._figures.summarize(summaries)
+
+    async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
+        """See OrderQuestions."""
+        return await self._figures.customer(customer_id, recent=recent)
+
+    async def mark(self) -> str:
+        """See OrderQuestions."""
+        return await self._lists.mark()
+
+    async def refresh(self) -> None:
+        """See OrderQuestions."""
+        await self._lists.refresh()
+
+    async def parked_orders(self) -> Mapping[str, Sequence[int]]:
+        """See OrderQuestions."""
+        return await self._lists.parked_orders()
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""

@@ -51,7 +51,7 @@ class World:
             return Look(seen or None, lacking, seen, self.epoch if seen else 0, hopeless, hopeless)
 
         wanted = Consistency(epoch, {ORDER: needed}, max_wait, stale)
-        answer = await self.waiter.answer(ORDER, wanted, look)
+        answer = await self.waiter.answer([ORDER], wanted, look)
         return answer.found, answer.info.stale
 
 
@@ -181,7 +181,7 @@ async def test_what_an_answer_says_of_itself_was_known_before_the_look() -> None
         await newer(1)
         return Look(1, 0, 1, 1)
 
-    answer = await world.waiter.answer(ORDER, Consistency(), look)
+    answer = await world.waiter.answer([ORDER], Consistency(), look)
     assert answer.info.as_of == 10
 
 

@@ -116,6 +116,8 @@ EXAMPLES: dict[type[Exception], Exception] = {
     status.OutOfTime: status.OutOfTime(),
     errors.OrderUnknown: errors.OrderUnknown(UUID),
     errors.VersionUnknown: errors.VersionUnknown(UUID, "version 3"),
+    errors.CustomerUnknown: errors.CustomerUnknown("KOENE"),
+    errors.PageTokenMalformed: errors.PageTokenMalformed("damaged"),
     errors.Behind: errors.Behind(UUID, 3, 2),
     errors.Parked: errors.Parked(UUID, 3),
     errors.TokenOfOtherSource: errors.TokenOfOtherSource(1, 2),

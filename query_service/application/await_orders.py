@@ -1,0 +1,26 @@
+"""Read your writes over many orders: one look at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from query_service.application.await_versions import Consistency, Look, lacking
+from query_service.application.errors import Parked
+from query_service.application.read_store import StoredOrder
+
+
+def look_at_orders(stored: Sequence[StoredOrder], wanted: Consistency) -> Look[Sequence[StoredOrder]]:
+    """What a look at these orders gave: all of them, and the first that lacks a version.
+
+    Raises Parked when a lacking version is parked and the caller wants no stale answer.
+    """
+    epoch = max((order.document["source_epoch"] for order in stored if order.document is not None), default=0)
+    parked = any(order.lacks_parked_version for order in stored)
+    behind = [(order, needed) for order in stored if (needed := lacking(order, wanted))]
+    hopeless = [(order, needed) for order, needed in behind if needed in order.parked_versions]
+    if not behind:
+        return Look(stored, 0, 0, epoch, parked)
+    order, needed = (hopeless or behind)[0]
+    if hopeless and not wanted.stale_allowed:
+        raise Parked(order.order_id, needed)
+    return Look(stored, needed, order.version, epoch, parked, bool(hopeless), order.order_id)

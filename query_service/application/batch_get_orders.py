@@ -1,0 +1,50 @@
+"""Many orders by id, each at its latest applied version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from query_service.application.await_orders import look_at_orders
+from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter
+from query_service.application.errors import Parked
+from query_service.application.read_store import OrderReader, StoredOrder
+from query_service.projection.order_document import OrderDocument
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBatch:
+    """The orders in the order asked, and the ids of which there is no order."""
+
+    orders: list[OrderDocument]
+    missing: list[str]
+
+
+class BatchGetOrders:
+    """The use case."""
+
+    def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
+        self._reader, self._waiter = reader, waiter
+
+    async def __call__(self, order_ids: Sequence[str], wanted: Consistency) -> Answer[OrderBatch]:
+        """The orders. Waits only for what the token says of these; raises Parked, Behind, TokenOfOtherSource.
+
+        An order that the token names is never missing, and neither is one of which all that is known is parked; a
+        caller who takes stale answers gets the latter among the missing, and `parked` says so.
+        """
+        distinct = list(dict.fromkeys(order_ids))
+
+        async def look() -> Look[Sequence[StoredOrder]]:
+            seen = look_at_orders(await self._reader.orders(distinct), wanted)
+            absent = any(order.document is None and wanted.version_of(order.order_id) for order in seen.found or ())
+            return replace(seen, found=None) if seen.needed_version and absent else seen
+
+        answer = await self._waiter.answer(distinct, wanted, look)
+        found = {stored.order_id: stored for stored in answer.found}
+        asked = [found[order_id] for order_id in order_ids]
+        for stored in asked:
+            if stored.document is None and stored.parked_versions and not wanted.stale_allowed:
+                raise Parked(stored.order_id, stored.parked_versions[-1])
+        orders = [stored.document for stored in asked if stored.document is not None]
+        missing = [stored.order_id for stored in asked if stored.document is None]
+        return Answer(OrderBatch(orders, missing), answer.info)

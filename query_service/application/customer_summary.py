@@ -1,0 +1,42 @@
+"""What a customer ordered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from query_service.application.await_versions import Answer, Consistency
+from query_service.application.errors import CustomerUnknown
+from query_service.application.list_gate import ListGate
+from query_service.application.order_questions import CustomerFigures
+from query_service.application.parked_orders import ParkedOrders
+from query_service.application.read_store import OrderReader
+from query_service.projection.order_document import CustomerDocument
+
+RECENT_ORDERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSummary:
+    """The customer as their latest order names them, and the figures of their orders."""
+
+    customer: CustomerDocument
+    figures: CustomerFigures
+
+
+class GetCustomerSummary:
+    """The use case."""
+
+    def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders) -> None:
+        self._reader, self._gate, self._parked = reader, gate, parked
+
+    async def __call__(self, customer_id: str, wanted: Consistency) -> Answer[CustomerSummary]:
+        """The summary. Raises CustomerUnknown, Parked, Behind, TokenOfOtherSource."""
+        admission = await self._gate.admit(wanted)
+        figures = await self._reader.customer(customer_id, recent=RECENT_ORDERS)
+        if not figures.recent:
+            # What the token names and the answer lacks may well be this customer's.
+            raise admission.behind or CustomerUnknown(customer_id)
+        customer = figures.recent[0]["customer"]
+        assert customer is not None
+        info = replace(admission.info, parked=admission.info.parked or self._parked.any_of(figures.recent))
+        return Answer(CustomerSummary(customer, figures), info)

@@ -1,0 +1,103 @@
+"""What happened to an order: each event with the order before and after it, oldest first, a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
+from query_service.application.errors import OrderUnknown, PageTokenMalformed, Parked
+from query_service.application.page_token import history_fingerprint, place_value, read_page_token, write_page_token
+from query_service.application.read_store import OrderReader, StoredOrder
+from query_service.projection.external_version import MAX_VERSION
+from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.project import order_after
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStep:
+    """One event. `before` is None for the first one."""
+
+    entry: EventDocument
+    before: OrderDocument | None
+    after: OrderDocument
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A page. `following` is the version that the next one begins with, None on the last."""
+
+    steps: list[HistoryStep]
+    following: int | None
+    _fingerprint: str
+
+    def token_after(self, count: int) -> str:
+        """The token for what follows the first `count` steps; "" when nothing does."""
+        following = self.following if count == len(self.steps) else self.steps[count].entry["version"]
+        return "" if following is None else write_page_token(self._fingerprint, {"v": following})
+
+
+class GetOrderHistory:
+    """The use case. Reads by ids, so it sees every acknowledged write."""
+
+    def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
+        self._reader, self._waiter = reader, waiter
+
+    async def __call__(
+        self, order_id: str, size: int, wanted: Consistency, *, page_token: str = ""
+    ) -> Answer[HistoryPage]:
+        """A page. Raises OrderUnknown, PageTokenMalformed, Parked, Behind, TokenOfOtherSource.
+
+        A version that could not be projected is missing from the page, and `parked` says so.
+        """
+        fingerprint = history_fingerprint(order_id)
+        first = 1
+        if page_token:
+            first = place_value(read_page_token(page_token, fingerprint), "v", int)
+            if not 1 <= first <= MAX_VERSION + 1:
+                raise PageTokenMalformed("the page token holds a version that no order has; begin again without one")
+
+        async def look() -> Look[HistoryPage]:
+            [stored] = await self._reader.orders([order_id])
+            needed = lacking(stored, wanted)
+            hopeless = needed in stored.parked_versions
+            if hopeless and (stored.document is None or not wanted.stale_allowed):
+                raise Parked(order_id, needed)
+            if stored.document is None:
+                if not needed:
+                    raise _unknown(stored)
+                return Look(None, needed)
+            last = min(stored.version, first + size - 1)
+            steps, missing = await self._steps(stored, first, last)
+            page = HistoryPage(steps, last + 1 if last < stored.version else None, fingerprint)
+            epoch = stored.document["source_epoch"]
+            parked = any(version >= first for version in stored.parked_versions if version <= last)
+            return Look(page, needed or missing, stored.version, epoch, parked or stored.lacks_parked_version, hopeless)
+
+        return await self._waiter.answer([order_id], wanted, look)
+
+    async def _steps(self, stored: StoredOrder, first: int, last: int) -> tuple[list[HistoryStep], int]:
+        """The steps of these versions, and the first of them that is not in yet though a later one is; 0 for none."""
+        before_first = first - 1
+        while before_first in stored.parked_versions:
+            before_first -= 1
+        versions = [version for version in (before_first, *range(first, last + 1)) if version >= 1]
+        entries = await self._reader.entries(stored.order_id, versions)
+        steps: list[HistoryStep] = []
+        missing = 0
+        before: OrderDocument | None = None
+        for version, entry in zip(versions, entries, strict=True):
+            if entry is None:
+                if version not in stored.parked_versions:
+                    missing = missing or version
+                continue
+            after = order_after(entry)
+            if version >= first:
+                steps.append(HistoryStep(entry, before, after))
+            before = after
+        return steps, missing
+
+
+def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:
+    if stored.parked_versions:
+        return Parked(stored.order_id, stored.parked_versions[-1])
+    return OrderUnknown(stored.order_id)

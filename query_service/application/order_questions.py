@@ -1,0 +1,261 @@
+"""The port's half that answers questions over many orders: what can be asked, and the shapes of the answers.
+
+Which orders: `OrderCriteria`. Amounts are minor units, times microseconds since 1970. Answers are exact, percentiles
+excepted (within 1 %). What a question sees is what is *searchable*, which may be later than what is applied: a write
+becomes searchable with the next refresh.
+
+Figures come by group, and never add two currencies: the currency is part of every group. When products are among the
+dimensions, figures are those of the lines: `total` is net plus tax of the lines, freight belongs to no product and is
+0, `orders` counts orders with such a line and percentiles are over lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from query_service.projection.currency import exponent_of
+from query_service.projection.order_document import OrderDocument
+
+#: Orders in these states were given up.
+CANCELLED_STATES = ("CANCELLED", "REFUNDED")
+#: Most values of one facet.
+FACET_LIMIT = 100
+_FINEST_EXPONENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCriteria:
+    """Which orders. Values of one kind are alternatives, different kinds are conditions; empty or None: any.
+
+    `words` are folded, and each must begin a word of the order's search text. Bounds named `from` or `min` are
+    inclusive, `until` and `max` exclusive.
+    """
+
+    words: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    excluded_states: tuple[str, ...] = ()
+    payment_states: tuple[str, ...] = ()
+    fulfillment_states: tuple[str, ...] = ()
+    on_hold: bool | None = None
+    customer_ids: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    skus: tuple[str, ...] = ()
+    region_codes: tuple[str, ...] = ()
+    currency_code: str = ""
+    min_total: int | None = None
+    max_total: int | None = None
+    placed_from: int | None = None
+    placed_until: int | None = None
+    updated_from: int | None = None
+    updated_until: int | None = None
+
+
+class OrderSort(StrEnum):
+    """What a list is sorted by; orders that are equal in it are sorted by their id."""
+
+    PLACE_TIME_DESC = "PLACE_TIME_DESC"
+    PLACE_TIME_ASC = "PLACE_TIME_ASC"
+    TOTAL_DESC = "TOTAL_DESC"
+    TOTAL_ASC = "TOTAL_ASC"
+    UPDATE_TIME_DESC = "UPDATE_TIME_DESC"
+    ORDER_NUMBER_ASC = "ORDER_NUMBER_ASC"
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """A sort's key: a field of the document.
+
+    `returns`: whether a change can move an order from the part of the list that was read into the part that was not.
+    Place time and order number never change, and the update time only rises, which moves an order to the front.
+    """
+
+    field: str
+    descending: bool
+    returns: bool = False
+
+
+SORT_KEYS: Mapping[OrderSort, SortKey] = {
+    OrderSort.PLACE_TIME_DESC: SortKey("place_time", descending=True),
+    OrderSort.PLACE_TIME_ASC: SortKey("place_time", descending=False),
+    OrderSort.TOTAL_DESC: SortKey("total", descending=True, returns=True),
+    OrderSort.TOTAL_ASC: SortKey("total", descending=False, returns=True),
+    OrderSort.UPDATE_TIME_DESC: SortKey("update_time", descending=True),
+    OrderSort.ORDER_NUMBER_ASC: SortKey("order_number", descending=False),
+}
+_LAST_ASCENDING, _LAST_DESCENDING = 2**63 - 1, -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a sorted list: the sort key's value and the order's id."""
+
+    key: int | str
+    order_id: str
+
+
+def position_of(document: OrderDocument, sort: OrderSort) -> Position:
+    """Where an order stands; one without a value stands at the end."""
+    sort_key = SORT_KEYS[sort]
+    value = document[sort_key.field]  # type: ignore[literal-required]
+    if value is None:
+        value = _LAST_DESCENDING if sort_key.descending else _LAST_ASCENDING
+    return Position(value, document["order_id"])
+
+
+def is_behind(position: Position, other: Position, sort: OrderSort) -> bool:
+    """Whether `position` comes after `other` in the list."""
+    if position.key == other.key:
+        return position.order_id > other.order_id
+    return (position.key < other.key) == SORT_KEYS[sort].descending  # type: ignore[operator]
+
+
+class Dimension(StrEnum):
+    """What orders are grouped or counted by. Calendar keys are in UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
+
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    STATE = "STATE"
+    CUSTOMER = "CUSTOMER"
+    PRODUCT = "PRODUCT"
+    COUNTRY = "COUNTRY"
+    SOURCE = "SOURCE"
+
+
+#: Dimension → field of an order's document, and (PRODUCT excepted) of its sales.
+DIMENSION_FIELDS: Mapping[Dimension, str] = {
+    Dimension.DAY: "place_day",
+    Dimension.WEEK: "place_week",
+    Dimension.MONTH: "place_month",
+    Dimension.STATE: "state",
+    Dimension.CUSTOMER: "customer_id",
+    Dimension.PRODUCT: "skus",
+    Dimension.COUNTRY: "region_code",
+    Dimension.SOURCE: "source",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSearch:
+    """A piece of a sorted list: up to `size` orders behind `after`. `since` is a mark of this store, or ""."""
+
+    criteria: OrderCriteria
+    sort: OrderSort = OrderSort.PLACE_TIME_DESC
+    size: int = 50
+    after: Position | None = None
+    facets: tuple[Dimension, ...] = ()
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrder:
+    """An order and where it stands. `changed`: it was written after the mark of the question."""
+
+    document: OrderDocument
+    position: Position
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrders:
+    """An answer. `total` counts all matches; a facet's most frequent values come first, equal ones by key."""
+
+    orders: list[FoundOrder]
+    total: int
+    facets: Mapping[Dimension, list[tuple[str, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSummaries:
+    """Asks for figures by group: the `size` groups with the largest totals. Percentiles (0 to 100) are of totals."""
+
+    criteria: OrderCriteria
+    dimensions: tuple[Dimension, ...]
+    size: int = 100
+    percentiles: tuple[float, ...] = ()
+
+    @property
+    def by_line(self) -> bool:
+        """Whether the figures are those of lines."""
+        return Dimension.PRODUCT in self.dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFigures:
+    """Figures of one group.
+
+    A percentile is the total whose rank, smallest first, is nearest to so many percent of their number (within 1 %).
+    """
+
+    keys: tuple[str, ...]
+    currency_code: str
+    orders: int = 0
+    quantity: int = 0
+    net_total: int = 0
+    tax_total: int = 0
+    freight: int = 0
+    total: int = 0
+    percentiles: tuple[int, ...] = ()
+
+    @property
+    def average_total(self) -> int:
+        """Total per order, rounded half to even."""
+        if not self.orders:
+            return 0
+        quotient, rest = divmod(self.total, self.orders)
+        return quotient + (2 * rest > self.orders or (2 * rest == self.orders and quotient % 2))
+
+
+def rank(figures: OrderFigures) -> tuple[int, tuple[str, ...], str]:
+    """Sorts groups: largest total first, as a number of whole currency units whatever the currency; then by key."""
+    finest_units = figures.total * 10 ** (_FINEST_EXPONENT - exponent_of(figures.currency_code))
+    return -finest_units, figures.keys, figures.currency_code
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFigures:
+    """An answer: the groups in rank, then one line per currency over all groups, also those left out (`truncated`)."""
+
+    groups: list[OrderFigures]
+    totals: list[OrderFigures]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFigures:
+    """A customer's orders. `totals` has one line per currency, without cancelled orders; `recent` latest first."""
+
+    orders: int
+    cancelled_orders: int
+    totals: list[OrderFigures]
+    first_place_time: int | None
+    last_place_time: int | None
+    recent: list[OrderDocument]
+
+
+class OrderQuestions(Protocol):
+    """Raises what every method of a store raises, and CapabilityMissing."""
+
+    async def search(self, search: OrderSearch) -> FoundOrders:
+        """A piece of a list, all from one moment."""
+
+    async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
+        """Figures by group."""
+
+    async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
+        """A customer's figures, all from one moment, with up to so many latest orders."""
+
+    async def mark(self) -> str:
+        """A mark in the sequence of writes: what is written from now on counts as changed since it.
+
+        What was written before is in every answer of a refresh that begins after this returned.
+        """
+
+    async def refresh(self) -> None:
+        """Makes searchable what was applied before the call."""
+
+    async def parked_orders(self) -> Mapping[str, Sequence[int]]:
+        """The orders with a parked version newer than their document, with all their parked versions."""

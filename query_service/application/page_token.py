@@ -1,0 +1,80 @@
+"""Page tokens: where the next page begins, bound to the question they belong to, opaque to callers.
+
+A token holds a position in the sorted list, not a number of orders to skip, so a page begins behind the last order
+that was given, whatever arrived or changed before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from query_service.application.errors import PageTokenMalformed
+from query_service.application.order_questions import OrderCriteria, OrderSort
+
+_PREFIX = "p1."
+_CHECKSUM_BYTES = 4
+_FINGERPRINT_BYTES = 12
+_NOT_OURS = "the page token was not issued by this service or is damaged; begin again without one"
+
+
+def list_fingerprint(criteria: OrderCriteria, sort: OrderSort) -> str:
+    """The same for the same orders in the same sort, however the alternatives were listed."""
+    return _fingerprint({"list": {name: _canonical(value) for name, value in asdict(criteria).items()}, "sort": sort})
+
+
+def history_fingerprint(order_id: str) -> str:
+    """The same for the same order."""
+    return _fingerprint({"history": order_id})
+
+
+def write_page_token(fingerprint: str, place: Mapping[str, int | str]) -> str:
+    """The token for a place of the question with this fingerprint."""
+    body = json.dumps([fingerprint, place], separators=(",", ":")).encode()
+    return _PREFIX + base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES)).decode().rstrip("=")
+
+
+def read_page_token(token: str, fingerprint: str) -> dict[str, Any]:
+    """The place in a token; raises PageTokenMalformed unless it was issued for the question with this fingerprint."""
+    encoded = token.removeprefix(_PREFIX)
+    if encoded == token:
+        raise PageTokenMalformed(_NOT_OURS)
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
+        if zlib.crc32(body).to_bytes(_CHECKSUM_BYTES) != checksum:
+            raise PageTokenMalformed(_NOT_OURS)
+        issued_for, place = json.loads(body)
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise PageTokenMalformed(_NOT_OURS) from None
+    if not isinstance(place, dict):
+        raise PageTokenMalformed(_NOT_OURS)
+    if issued_for != fingerprint:
+        raise PageTokenMalformed(
+            "the page token was issued for another question; filter, sort and order id must stay the same from page to"
+            " page"
+        )
+    return place
+
+
+def place_value(place: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """A value of a place; raises PageTokenMalformed when it is missing or of another kind."""
+    value = place.get(name)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise PageTokenMalformed(_NOT_OURS)
+    return value
+
+
+def _canonical(value: Any) -> Any:
+    return sorted(set(value)) if isinstance(value, tuple) else value
+
+
+def _fingerprint(question: Any) -> str:
+    text = json.dumps(question, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[: 2 * _FINGERPRINT_BYTES]

@@ -1,0 +1,33 @@
+"""What this process knows of parked orders: lists say it of the orders they show, without asking each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from query_service.projection.order_document import OrderDocument
+
+
+class ParkedOrders:
+    """Order id → parked versions. Learnt from the store now and then, and from notices at once."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, set[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def replace(self, parked: Mapping[str, Sequence[int]]) -> None:
+        """These are all, says the store."""
+        self._versions = {order_id: set(versions) for order_id, versions in parked.items()}
+
+    def add(self, order_id: str, version: int) -> None:
+        """A version was parked just now."""
+        self._versions.setdefault(order_id, set()).add(version)
+
+    def any_of(self, documents: Iterable[OrderDocument]) -> bool:
+        """Whether one of these orders lacks a parked version."""
+        return bool(self._versions) and any(
+            version > document["version"]
+            for document in documents
+            for version in self._versions.get(document["order_id"], ())
+        )

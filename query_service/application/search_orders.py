@@ -1,0 +1,126 @@
+"""Orders by text and filters, sorted, a page at a time.
+
+Pages stay right while orders arrive and change. A page begins behind the last order given, so what arrives before it
+moves nothing. In most sorts an order cannot get from the part that was read into the part that was not: its key never
+changes, or changes only towards the front. In the others (by total) an order that was written since the first page
+was asked for is looked up in the journal, and left out when an earlier version of it stood in the part that was read,
+because it may have been given there. So no order is given twice, and one is left out only if it changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from query_service.application.await_versions import Answer, Consistency
+from query_service.application.errors import PageTokenMalformed
+from query_service.application.list_gate import ListGate
+from query_service.application.order_questions import (
+    SORT_KEYS,
+    Dimension,
+    FoundOrder,
+    FoundOrders,
+    OrderCriteria,
+    OrderSearch,
+    OrderSort,
+    Position,
+    is_behind,
+    position_of,
+)
+from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
+from query_service.application.parked_orders import ParkedOrders
+from query_service.application.read_store import OrderReader
+from query_service.projection.order_document import OrderDocument
+from query_service.projection.project import order_after
+
+#: An order with more earlier versions than this that changed while a list was read is left out unseen.
+MOST_VERSIONS = 64
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """A page. `more`: orders follow it."""
+
+    orders: list[OrderDocument]
+    total: int
+    facets: Mapping[Dimension, list[tuple[str, int]]]
+    more: bool
+    _fingerprint: str
+    _places: list[Position]
+    _mark: str
+
+    def token_after(self, count: int) -> str:
+        """The token for what follows the first `count` orders (0 only if there are none); "" when nothing does."""
+        if count == len(self.orders) and not self.more:
+            return ""
+        place = self._places[count - 1]
+        return write_page_token(self._fingerprint, {"k": place.key, "o": place.order_id, "m": self._mark})
+
+
+class SearchOrders:
+    """The use case."""
+
+    def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders) -> None:
+        self._reader, self._gate, self._parked = reader, gate, parked
+
+    async def __call__(
+        self,
+        criteria: OrderCriteria,
+        sort: OrderSort,
+        size: int,
+        wanted: Consistency,
+        *,
+        page_token: str = "",
+        facets: tuple[Dimension, ...] = (),
+    ) -> Answer[OrderPage]:
+        """A page. Raises PageTokenMalformed, Parked, Behind, TokenOfOtherSource."""
+        fingerprint = list_fingerprint(criteria, sort)
+        place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
+        admission = await self._gate.admit(wanted)
+        if SORT_KEYS[sort].returns and not page_token:
+            mark = await self._gate.mark()
+        search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
+        found, orders = await self._read(search)
+        documents = [order.document for order in orders[:size]]
+        places = [order.position for order in orders[:size]]
+        page = OrderPage(documents, found.total, found.facets, len(orders) > size, fingerprint, places, mark)
+        info = replace(admission.info, parked=admission.info.parked or self._parked.any_of(documents))
+        return Answer(page, info)
+
+    async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
+        """The first answer, and the orders behind the place that cannot have been given before it."""
+        first = found = await self._reader.search(search)
+        orders: list[FoundOrder] = []
+        after = search.after
+        while True:
+            unread = await asyncio.gather(*(self._unread(order, after, search.sort) for order in found.orders))
+            orders += [order for order, keep in zip(found.orders, unread, strict=True) if keep]
+            if len(found.orders) < search.size or len(orders) >= search.size:
+                return first, orders
+            after = found.orders[-1].position
+            found = await self._reader.search(replace(search, after=after, facets=()))
+
+    async def _unread(self, order: FoundOrder, read: Position | None, sort: OrderSort) -> bool:
+        """Whether no earlier version of a changed order stood in the part of the list up to `read`."""
+        if read is None or not order.changed:
+            return True
+        earlier = range(1, order.document["version"])
+        if len(earlier) > MOST_VERSIONS:
+            return False
+        entries = await self._reader.entries(order.document["order_id"], earlier)
+        return all(
+            entry is not None and is_behind(position_of(order_after(entry), sort), read, sort) for entry in entries
+        )
+
+
+def _place(page_token: str, fingerprint: str, sort: OrderSort) -> tuple[Position, str]:
+    place = read_page_token(page_token, fingerprint)
+    if sort is OrderSort.ORDER_NUMBER_ASC:
+        key: int | str = place_value(place, "k", str)
+    else:
+        key = place_value(place, "k", int)
+        if key not in _INT64:
+            raise PageTokenMalformed("the page token holds a number that no order has; begin again without one")
+    return Position(key, place_value(place, "o", str)), place_value(place, "m", str)

@@ -1,0 +1,30 @@
+"""Figures by group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from query_service.application.await_versions import Answer, Consistency
+from query_service.application.list_gate import ListGate
+from query_service.application.order_questions import CANCELLED_STATES, FoundFigures, OrderSummaries
+from query_service.application.read_store import OrderReader
+
+
+class SummarizeOrders:
+    """The use case."""
+
+    def __init__(self, reader: OrderReader, gate: ListGate) -> None:
+        self._reader, self._gate = reader, gate
+
+    async def __call__(
+        self, summaries: OrderSummaries, wanted: Consistency, *, include_cancelled: bool = False
+    ) -> Answer[FoundFigures]:
+        """The figures. Raises Parked, Behind, TokenOfOtherSource.
+
+        Cancelled orders are left out, unless they are asked for: by the flag, or by a state among the criteria.
+        """
+        criteria = summaries.criteria
+        if not include_cancelled and not set(criteria.states) & set(CANCELLED_STATES):
+            summaries = replace(summaries, criteria=replace(criteria, excluded_states=CANCELLED_STATES))
+        admission = await self._gate.admit(wanted)
+        return Answer(await self._reader.summarize(summaries), admission.info)

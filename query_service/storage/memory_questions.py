@@ -1,0 +1,197 @@
+"""Questions over many orders, answered by going through all documents: the meaning that other stores must match."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from query_service.application.order_questions import (
+    CANCELLED_STATES,
+    DIMENSION_FIELDS,
+    FACET_LIMIT,
+    SORT_KEYS,
+    CustomerFigures,
+    Dimension,
+    FoundFigures,
+    FoundOrder,
+    FoundOrders,
+    OrderCriteria,
+    OrderFigures,
+    OrderSearch,
+    OrderSort,
+    OrderSummaries,
+    is_behind,
+    position_of,
+    rank,
+)
+from query_service.projection.order_document import OrderDocument
+
+
+def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
+    """Whether an order is meant."""
+    words = order["search_text"].split()
+    return (
+        all(any(word.startswith(beginning) for word in words) for beginning in criteria.words)
+        and _one_of(order["state"], criteria.states)
+        and order["state"] not in criteria.excluded_states
+        and _one_of(order["payment_state"], criteria.payment_states)
+        and _one_of(order["fulfillment_state"], criteria.fulfillment_states)
+        and criteria.on_hold in (None, order["on_hold"])
+        and _one_of(order["customer_id"], criteria.customer_ids)
+        and _one_of(order["source"], criteria.sources)
+        and (not criteria.skus or not set(criteria.skus).isdisjoint(order["skus"]))
+        and _one_of(order["region_code"], criteria.region_codes)
+        and criteria.currency_code in ("", order["currency_code"])
+        and _within(order["total"], criteria.min_total, criteria.max_total)
+        and _within(order["place_time"], criteria.placed_from, criteria.placed_until)
+        and _within(order["update_time"], criteria.updated_from, criteria.updated_until)
+    )
+
+
+def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
+    """See OrderQuestions.search."""
+    matching = [order for order in orders if matches(order, asked.criteria)]
+    found = [
+        FoundOrder(order, position_of(order, asked.sort), changed(order["order_id"]))
+        for order in in_sort(matching, asked.sort)
+    ]
+    after = asked.after
+    behind = [order for order in found if after is None or is_behind(order.position, after, asked.sort)]
+    return FoundOrders(
+        behind[: asked.size],
+        len(matching),
+        {dimension: _counts(matching, dimension) for dimension in asked.facets},
+    )
+
+
+def in_sort(orders: Iterable[OrderDocument], sort: OrderSort) -> list[OrderDocument]:
+    """Sorted, equal ones by id."""
+    by_id = sorted(orders, key=lambda order: order["order_id"])
+    return sorted(by_id, key=lambda order: position_of(order, sort).key, reverse=SORT_KEYS[sort].descending)
+
+
+def summarize(orders: Iterable[OrderDocument], asked: OrderSummaries) -> FoundFigures:
+    """See OrderQuestions.summarize."""
+    facts = [
+        fact
+        for order in orders
+        if matches(order, asked.criteria)
+        for fact in (_line_facts(order, asked.dimensions) if asked.by_line else [_order_fact(order, asked.dimensions)])
+    ]
+    groups = sorted(_figures(facts, asked.percentiles), key=rank)
+    totals = _figures([replace(fact, keys=()) for fact in facts], asked.percentiles)
+    return FoundFigures(
+        groups[: asked.size], sorted(totals, key=lambda total: total.currency_code), len(groups) > asked.size
+    )
+
+
+def customer(orders: Iterable[OrderDocument], customer_id: str, recent: int) -> CustomerFigures:
+    """See OrderQuestions.customer."""
+    theirs = in_sort((order for order in orders if order["customer_id"] == customer_id), OrderSort.PLACE_TIME_DESC)
+    kept = [order for order in theirs if order["state"] not in CANCELLED_STATES]
+    times = [order["place_time"] for order in theirs if order["place_time"] is not None]
+    totals = _figures([_order_fact(order, ()) for order in kept], ())
+    return CustomerFigures(
+        orders=len(theirs),
+        cancelled_orders=len(theirs) - len(kept),
+        totals=sorted(totals, key=lambda total: total.currency_code),
+        first_place_time=min(times, default=None),
+        last_place_time=max(times, default=None),
+        recent=theirs[:recent],
+    )
+
+
+def nearest_rank(ascending: Sequence[int], percentile: float) -> int:
+    """The value whose rank, counted from 1, is nearest to so many percent of their number; half a rank counts up."""
+    rank_wanted = math.floor(percentile / 100 * len(ascending) + 0.5)
+    return ascending[max(rank_wanted, 1) - 1]
+
+
+def _one_of(value: str, alternatives: tuple[str, ...]) -> bool:
+    return not alternatives or value in alternatives
+
+
+def _within(value: int | None, least: int | None, limit: int | None) -> bool:
+    if value is None:
+        return least is None and limit is None
+    return (least is None or value >= least) and (limit is None or value < limit)
+
+
+def _keys(order: OrderDocument, dimension: Dimension) -> list[str]:
+    if dimension is Dimension.PRODUCT:
+        return order["skus"]
+    return [order[DIMENSION_FIELDS[dimension]]]  # type: ignore[literal-required]
+
+
+def _counts(orders: Iterable[OrderDocument], dimension: Dimension) -> list[tuple[str, int]]:
+    counted = Counter(key for order in orders for key in _keys(order, dimension))
+    return sorted(counted.items(), key=lambda count: (-count[1], count[0]))[:FACET_LIMIT]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What one order, or one line of it, adds to the figures of its group."""
+
+    order_id: str
+    keys: tuple[str, ...]
+    currency_code: str
+    quantity: int
+    net_total: int
+    tax_total: int
+    freight: int
+    total: int
+
+
+def _order_fact(order: OrderDocument, dimensions: tuple[Dimension, ...]) -> _Fact:
+    return _Fact(
+        order["order_id"],
+        tuple(_keys(order, dimension)[0] for dimension in dimensions),
+        order["currency_code"],
+        order["quantity"],
+        order["net_total"] or 0,
+        order["tax_total"] or 0,
+        order["freight"] or 0,
+        order["total"] or 0,
+    )
+
+
+def _line_facts(order: OrderDocument, dimensions: tuple[Dimension, ...]) -> Iterator[_Fact]:
+    for sale in order["sales"]:
+        keys = tuple(
+            sale["sku"] if dimension is Dimension.PRODUCT else _keys(order, dimension)[0] for dimension in dimensions
+        )
+        yield _Fact(
+            order["order_id"],
+            keys,
+            order["currency_code"],
+            sale["quantity"],
+            sale["net_amount"],
+            sale["tax_amount"],
+            0,
+            sale["total"],
+        )
+
+
+def _figures(facts: Iterable[_Fact], percentiles: tuple[float, ...]) -> list[OrderFigures]:
+    grouped: defaultdict[tuple[tuple[str, ...], str], list[_Fact]] = defaultdict(list)
+    for fact in facts:
+        grouped[fact.keys, fact.currency_code].append(fact)
+    figures: list[OrderFigures] = []
+    for (keys, currency_code), group in grouped.items():
+        totals = sorted(fact.total for fact in group)
+        figures.append(
+            OrderFigures(
+                keys,
+                currency_code,
+                orders=len({fact.order_id for fact in group}),
+                quantity=sum(fact.quantity for fact in group),
+                net_total=sum(fact.net_total for fact in group),
+                tax_total=sum(fact.tax_total for fact in group),
+                freight=sum(fact.freight for fact in group),
+                total=sum(totals),
+                percentiles=tuple(nearest_rank(totals, percentile) for percentile in percentiles),
+            )
+        )
+    return figures

@@ -1,0 +1,235 @@
+"""Figures by group, from composite aggregations: every group is gone through, so sums and ranks are exact.
+
+Elasticsearch adds in floating point, which is exact below 2⁵³. Above, the sum is taken here, over the distinct values
+and how often each occurs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from query_service.application.order_questions import (
+    CANCELLED_STATES,
+    DIMENSION_FIELDS,
+    CustomerFigures,
+    Dimension,
+    FoundFigures,
+    OrderCriteria,
+    OrderFigures,
+    OrderSort,
+    OrderSummaries,
+    rank,
+)
+from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.criteria import Query, query
+from query_service.storage.physical.lists import search, sorting
+from query_service.storage.physical.names import IndexNames
+
+#: Groups per request. Percentiles keep a histogram of some 100 KiB for each group of a request.
+GROUPS_AT_ONCE, GROUPS_WITH_PERCENTILES_AT_ONCE = 10_000, 200
+_EXACT_BELOW = 2**53
+#: Three digits: a percentile is within 0.1 % of a total that an order has.
+_PERCENTILE_DIGITS = 3
+_SUMS = ("quantity", "net_total", "tax_total", "freight", "total")
+_LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": "tax_amount", "total": "total"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouping:
+    """An aggregation over groups: of which orders, by which dimensions, by line or by order."""
+
+    criteria: OrderCriteria
+    dimensions: tuple[Dimension, ...]
+    by_line: bool
+    percentiles: tuple[float, ...] = ()
+    #: Only these groups, and perhaps some others.
+    only: tuple[OrderFigures, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Groups per request."""
+        return GROUPS_WITH_PERCENTILES_AT_ONCE if self.percentiles else GROUPS_AT_ONCE
+
+    def field(self, dimension: Dimension) -> str:
+        """The field that holds a dimension's key."""
+        if not self.by_line:
+            return DIMENSION_FIELDS[dimension]
+        return "sales.sku" if dimension is Dimension.PRODUCT else f"sales.{DIMENSION_FIELDS[dimension]}"
+
+    def summed(self) -> Mapping[str, str]:
+        """Figure → field that is added up."""
+        if self.by_line:
+            return {figure: f"sales.{field}" for figure, field in _LINE_FIELDS.items()}
+        return {figure: figure for figure in _SUMS}
+
+    def sources(self) -> list[Query]:
+        """Group by every dimension and by currency."""
+        fields = [self.field(dimension) for dimension in self.dimensions]
+        fields.append("sales.currency_code" if self.by_line else "currency_code")
+        return [
+            {str(number): {"terms": {"field": field, "missing_bucket": True}}} for number, field in enumerate(fields)
+        ]
+
+    def metrics(self) -> Query:
+        """What is asked of each group."""
+        asked: Query = {figure: {"sum": {"field": field}} for figure, field in self.summed().items()}
+        if self.by_line:
+            asked["orders"] = {"reverse_nested": {}}
+        if self.percentiles:
+            asked["percentiles"] = {
+                "percentiles": {
+                    "field": self.summed()["total"],
+                    "percents": sorted(set(self.percentiles)),
+                    "hdr": {"number_of_significant_value_digits": _PERCENTILE_DIGITS},
+                    "keyed": False,
+                }
+            }
+        return asked
+
+    def wrapped(self, composite: Query) -> Query:
+        """The aggregation over the documents that are counted: orders, or lines."""
+        restrictions = [
+            {"terms": {self.field(dimension): sorted({figures.keys[number] for figures in self.only})}}
+            for number, dimension in enumerate(self.dimensions)
+            if self.only
+        ]
+        aggregation: Query = {"filter": {"bool": {"filter": restrictions}}, "aggs": {"groups": composite}}
+        if self.by_line:
+            return {"nested": {"path": "sales"}, "aggs": {"counted": aggregation}}
+        return aggregation
+
+    def unwrapped(self, answer: Any) -> Any:
+        """The composite's answer."""
+        return (answer["counted"] if self.by_line else answer)["groups"]
+
+    def figures(self, bucket: Any) -> OrderFigures:
+        """A bucket's figures."""
+        *keys, currency_code = (value or "" for value in bucket["key"].values())
+        found: dict[float, int] = {}
+        if self.percentiles:
+            found = {value["key"]: round(value["value"]) for value in bucket["percentiles"]["values"]}
+        return OrderFigures(
+            tuple(keys),
+            currency_code,
+            orders=bucket["orders"]["doc_count"] if self.by_line else bucket["doc_count"],
+            percentiles=tuple(found[percentile] for percentile in self.percentiles),
+            **{figure: int(bucket[figure]["value"]) for figure in self.summed()},
+        )
+
+
+class FigureReader:
+    """What OrderQuestions asks of figures."""
+
+    def __init__(self, connection: Connection, names: IndexNames) -> None:
+        self._connection, self._names = connection, names
+
+    async def summarize(self, asked: OrderSummaries) -> FoundFigures:
+        """See OrderQuestions. Totals and the first page of groups are of one moment, further pages of later ones."""
+        all_groups = _Grouping(asked.criteria, asked.dimensions, asked.by_line)
+        overall = replace(all_groups, dimensions=(), percentiles=asked.percentiles)
+        wrapped = {"groups": all_groups.wrapped(_composite(all_groups)), "totals": overall.wrapped(_composite(overall))}
+        found = await self._ask(asked.criteria, wrapped)
+        totals = [overall.figures(bucket) for bucket in overall.unwrapped(found["totals"])["buckets"]]
+        largest: list[OrderFigures] = []
+        count = 0
+        async for page in self._pages(all_groups, all_groups.unwrapped(found["groups"])):
+            count += len(page)
+            largest = heapq.nsmallest(asked.size, [*largest, *page], key=rank)
+        if asked.percentiles and largest:
+            chosen = {(group.keys, group.currency_code) for group in largest}
+            detailed = replace(all_groups, percentiles=asked.percentiles, only=tuple(largest))
+            pages = self._pages(detailed)
+            largest = [g async for page in pages for g in page if (g.keys, g.currency_code) in chosen]
+        return FoundFigures(
+            sorted(await self._exact(all_groups, largest), key=rank),
+            sorted(await self._exact(overall, totals), key=lambda total: total.currency_code),
+            truncated=count > asked.size,
+        )
+
+    async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
+        """See OrderQuestions."""
+        theirs = OrderCriteria(customer_ids=(customer_id,))
+        kept = _Grouping(replace(theirs, excluded_states=CANCELLED_STATES), (), by_line=False)
+        body = {
+            "query": query(theirs),
+            "sort": sorting(OrderSort.PLACE_TIME_DESC),
+            "size": recent,
+            "track_total_hits": True,
+            "aggs": {
+                "first": {"min": {"field": "place_time"}},
+                "last": {"max": {"field": "place_time"}},
+                "kept": {
+                    "filter": query(kept.criteria),
+                    "aggs": {"all": kept.wrapped(_composite(kept))},
+                },
+            },
+        }
+        answer = await search(self._connection, self._names.orders, body)
+        found = answer["aggregations"]
+        totals = [kept.figures(bucket) for bucket in kept.unwrapped(found["kept"]["all"])["buckets"]]
+        orders = answer["hits"]["total"]["value"]
+        return CustomerFigures(
+            orders=orders,
+            cancelled_orders=orders - found["kept"]["doc_count"],
+            totals=sorted(await self._exact(kept, totals), key=lambda total: total.currency_code),
+            first_place_time=_time(found["first"]),
+            last_place_time=_time(found["last"]),
+            recent=[hit["_source"] for hit in answer["hits"]["hits"]],
+        )
+
+    async def _ask(self, criteria: OrderCriteria, aggregations: Query) -> Any:
+        body = {"query": query(criteria), "size": 0, "track_total_hits": False, "aggs": aggregations}
+        return (await search(self._connection, self._names.orders, body))["aggregations"]
+
+    async def _pages(self, grouping: _Grouping, first: Any = None) -> AsyncIterator[list[OrderFigures]]:
+        async for buckets in self._buckets(grouping, _composite(grouping), first):
+            yield [grouping.figures(bucket) for bucket in buckets]
+
+    async def _buckets(self, grouping: _Grouping, composite: Query, first: Any = None) -> AsyncIterator[list[Any]]:
+        """All buckets, a page at a time; `first` is the first page when it was asked for already."""
+        found = first
+        while True:
+            if found is None:
+                answer = await self._ask(grouping.criteria, {"wrapped": grouping.wrapped(composite)})
+                found = grouping.unwrapped(answer["wrapped"])
+            yield found["buckets"]
+            if len(found["buckets"]) < grouping.size:
+                return
+            composite = {**composite, "composite": {**composite["composite"], "after": found["after_key"]}}
+            found = None
+
+    async def _exact(self, grouping: _Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
+        """The groups with the sums that floating point may have rounded taken anew."""
+        exact = list(groups)
+        for figure, field in grouping.summed().items():
+            rounded = tuple(group for group in exact if getattr(group, figure) >= _EXACT_BELOW)
+            if rounded:
+                sums = await self._sums(replace(grouping, percentiles=(), only=rounded), field)
+                exact = [_with(group, figure, sums) if group in rounded else group for group in exact]
+        return exact
+
+    async def _sums(self, grouping: _Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], int]:
+        sums: defaultdict[tuple[tuple[str, ...], str], int] = defaultdict(int)
+        values: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
+        async for buckets in self._buckets(grouping, {"composite": {"size": grouping.size, **values}}):
+            for bucket in buckets:
+                *keys, currency_code, value = bucket["key"].values()
+                sums[tuple(key or "" for key in keys), currency_code or ""] += value * bucket["doc_count"]
+        return sums
+
+
+def _with(group: OrderFigures, figure: str, sums: Mapping[tuple[tuple[str, ...], str], int]) -> OrderFigures:
+    changes: dict[str, Any] = {figure: sums[group.keys, group.currency_code]}
+    return replace(group, **changes)
+
+
+def _composite(grouping: _Grouping) -> Query:
+    return {"composite": {"size": grouping.size, "sources": grouping.sources()}, "aggs": grouping.metrics()}
+
+
+def _time(found: Any) -> int | None:
+    return None if found["value"] is None else int(found["value"])

@@ -1,0 +1,132 @@
+"""Searches for orders. They see what was in with the last refresh, and never answer from a part of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from query_service.application.errors import DependencyDown, PageTokenMalformed
+from query_service.application.order_questions import (
+    DIMENSION_FIELDS,
+    FACET_LIMIT,
+    SORT_KEYS,
+    FoundOrder,
+    FoundOrders,
+    OrderSearch,
+    OrderSort,
+    Position,
+)
+from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.criteria import query
+from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.reader import DocumentReader
+
+_PARKED_AT_ONCE = 500
+
+
+class OrderLists:
+    """What OrderQuestions asks, figures excepted."""
+
+    def __init__(self, connection: Connection, names: IndexNames, reader: DocumentReader) -> None:
+        self._connection, self._names, self._reader = connection, names, reader
+
+    async def search(self, asked: OrderSearch) -> FoundOrders:
+        """See OrderQuestions."""
+        body: dict[str, Any] = {
+            "query": query(asked.criteria),
+            "sort": sorting(asked.sort),
+            "size": asked.size,
+            "track_total_hits": True,
+            "aggs": {
+                dimension.value: {"terms": {"field": DIMENSION_FIELDS[dimension], "size": FACET_LIMIT}}
+                for dimension in asked.facets
+            },
+        }
+        if asked.after is not None:
+            body["search_after"] = [asked.after.key, asked.after.order_id]
+        if asked.since:
+            body["seq_no_primary_term"] = True
+        answer = await search(self._connection, self._names.orders, body)
+        return FoundOrders(
+            [
+                FoundOrder(hit["_source"], Position(*hit["sort"]), self._changed(hit, asked.since))
+                for hit in answer["hits"]["hits"]
+            ],
+            answer["hits"]["total"]["value"],
+            {
+                dimension: [
+                    (bucket["key"], bucket["doc_count"])
+                    for bucket in answer["aggregations"][dimension.value]["buckets"]
+                ]
+                for dimension in asked.facets
+            },
+        )
+
+    async def mark(self) -> str:
+        """See OrderQuestions. Every write has a number; up to the mark, all are in on every copy of the index."""
+        _, answer = await self._connection.request(
+            "GET",
+            f"/{self._names.orders}/_stats/docs",
+            params={"level": "shards", "filter_path": "indices.*.shards.*.seq_no,indices.*.shards.*.routing.primary"},
+        )
+        primaries = [
+            (index, copy["seq_no"]["global_checkpoint"])
+            for index, found in answer.get("indices", {}).items()
+            for copies in found["shards"].values()
+            for copy in copies
+            if copy["routing"]["primary"]
+        ]
+        if len(primaries) != 1:
+            raise DependencyDown(DEPENDENCY, f"{self._names.orders} has {len(primaries)} primary shards at work, not 1")
+        index, checkpoint = primaries[0]
+        return f"{self._generation(index)}:{checkpoint}"
+
+    async def refresh(self) -> None:
+        """See OrderQuestions."""
+        _, answer = await self._connection.request("POST", f"/{self._names.orders}/_refresh")
+        if answer["_shards"]["failed"]:
+            raise DependencyDown(DEPENDENCY, f"a copy of {self._names.orders} cannot be refreshed")
+
+    async def parked_orders(self) -> Mapping[str, Sequence[int]]:
+        """See OrderQuestions. Orders that a later version has healed are still in the index of parked ones."""
+        lacking: dict[str, Sequence[int]] = {}
+        body: dict[str, Any] = {
+            "query": {"exists": {"field": "versions"}},
+            "sort": [{"order_id": "asc"}],
+            "size": _PARKED_AT_ONCE,
+            "_source": False,
+        }
+        while True:
+            hits = (await search(self._connection, self._names.parked, body))["hits"]["hits"]
+            for order in await self._reader.orders([hit["_id"] for hit in hits]):
+                if order.lacks_parked_version:
+                    lacking[order.order_id] = order.parked_versions
+            if len(hits) < _PARKED_AT_ONCE:
+                return lacking
+            body["search_after"] = hits[-1]["sort"]
+
+    def _generation(self, index: str) -> str:
+        return index.removeprefix(f"{self._names.orders}-")
+
+    def _changed(self, hit: dict[str, Any], since: str) -> bool:
+        if not since:
+            return False
+        generation, _, checkpoint = since.rpartition(":")
+        if generation != self._generation(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
+            raise PageTokenMalformed("the read model was made anew since the page token was issued; begin again")
+        return bool(hit["_seq_no"] > int(checkpoint))
+
+
+def sorting(sort: OrderSort) -> list[dict[str, Any]]:
+    """The sort by key, then by id; orders without a value last."""
+    key = SORT_KEYS[sort]
+    direction = "desc" if key.descending else "asc"
+    return [{key.field: {"order": direction, "missing": "_last"}}, {"order_id": {"order": "asc"}}]
+
+
+async def search(connection: Connection, index: str, body: dict[str, Any]) -> Any:
+    """The answer to a search over the whole index; a part that cannot answer is a failure."""
+    _, answer = await connection.request(
+        "POST", f"/{index}/_search", params={"allow_partial_search_results": "false"}, body=body
+    )
+    return answer

@@ -1,0 +1,187 @@
+"""Questions to the book of orders, and what the reference store answers.
+
+`python -m tests.golden.order_questions` writes the answers anew, from the reference store only. Lists, counts and sums
+must be the same in every store to the letter, text search as sets, percentiles within 1 %.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from query_service.application.order_questions import (
+    CANCELLED_STATES,
+    CustomerFigures,
+    Dimension,
+    FoundFigures,
+    FoundOrders,
+    OrderCriteria,
+    OrderQuestions,
+    OrderSearch,
+    OrderSort,
+    OrderSummaries,
+)
+from query_service.projection.folding import fold
+from query_service.storage.memory import MemoryStore
+from tests.golden.order_book import CUSTOMERS, START, order_book
+
+ANSWERS = Path(__file__).parent / "order_answers"
+_DAY = 86_400_000_000
+_START = int(START.timestamp()) * 1_000_000
+PERCENTILES = (0.0, 1.0, 25.0, 50.0, 99.9, 100.0)
+
+CRITERIA: Mapping[str, OrderCriteria] = {
+    "all": OrderCriteria(),
+    "two states": OrderCriteria(states=("PLACED", "SHIPPED")),
+    "without cancelled": OrderCriteria(excluded_states=CANCELLED_STATES),
+    "a state in and out": OrderCriteria(states=("PLACED", "CANCELLED"), excluded_states=CANCELLED_STATES),
+    "payment and fulfillment": OrderCriteria(payment_states=("UNPAID", "PAID"), fulfillment_states=("UNFULFILLED",)),
+    "on hold": OrderCriteria(on_hold=True),
+    "not on hold": OrderCriteria(on_hold=False, currency_code="EUR"),
+    "customers": OrderCriteria(customer_ids=("KOENE", "TOKYO")),
+    "no such customer": OrderCriteria(customer_ids=("koene",)),
+    "sources": OrderCriteria(sources=("phone",)),
+    "products": OrderCriteria(skus=("TOFU-14", "ÄPFEL-51")),
+    "countries": OrderCriteria(region_codes=("DE", "VE")),
+    "totals": OrderCriteria(currency_code="EUR", min_total=5_000, max_total=20_000),
+    "placed": OrderCriteria(placed_from=_START + 7 * _DAY, placed_until=_START + 14 * _DAY),
+    "updated": OrderCriteria(updated_from=_START + 20 * _DAY, updated_until=_START + 60 * _DAY),
+    "everything at once": OrderCriteria(
+        words=("queso",), states=("PAID",), sources=("webshop", ""), currency_code="EUR", on_hold=False
+    ),
+}
+TEXTS = (
+    "konig",
+    "KÖNIGLICH essen",
+    "essen konig",
+    "bacalhau",
+    "pere",
+    "Łódź",
+    "lodz",
+    "aero",
+    "東京",
+    "TOFU-14",
+    "apfel-51",
+    "cafe",
+    "so-1",
+    "koene",
+    "onig",
+    "konig tofu",
+    "konig nothing",
+    "singaporean hokkien fried mee cheese",
+)
+GROUPINGS: tuple[tuple[Dimension, ...], ...] = (
+    *((dimension,) for dimension in Dimension),
+    (Dimension.MONTH, Dimension.COUNTRY),
+    (Dimension.PRODUCT, Dimension.CUSTOMER),
+    (Dimension.STATE, Dimension.PRODUCT, Dimension.WEEK),
+    (Dimension.DAY, Dimension.CUSTOMER, Dimension.SOURCE),
+)
+
+
+async def exact_answers(store: OrderQuestions) -> dict[str, Any]:
+    """Lists, facets and figures, as JSON values."""
+    answers: dict[str, Any] = {}
+    for name, criteria in CRITERIA.items():
+        answers[f"list {name}"] = _listed(await store.search(OrderSearch(criteria, size=20)))
+    for sort in OrderSort:
+        answers[f"sort {sort}"] = await _in_pieces(store, sort)
+    for name in ("all", "two states"):
+        search = OrderSearch(CRITERIA[name], size=1, facets=tuple(Dimension))
+        answers[f"facets {name}"] = _listed(await store.search(search))
+    for grouping in GROUPINGS:
+        for name, size in (("all", 10), ("without cancelled", 40)):
+            found = await store.summarize(OrderSummaries(CRITERIA[name], grouping, size))
+            answers[f"figures by {' '.join(grouping)} of {name}"] = _figures(found)
+    for customer_id in [*(customer[0] for customer in CUSTOMERS), "NOBODY"]:
+        answers[f"customer {customer_id}"] = _customer(await store.customer(customer_id, recent=5))
+    return answers
+
+
+async def text_answers(store: OrderQuestions) -> dict[str, list[str]]:
+    """For each text the orders found, by the beginnings of their ids, sorted."""
+    return {
+        text: sorted(
+            order.document["order_id"][:8]
+            for order in (await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=1000))).orders
+        )
+        for text in TEXTS
+    }
+
+
+async def percentile_answers(store: OrderQuestions) -> dict[str, list[int]]:
+    """For each grouping and group the percentiles."""
+    answers: dict[str, list[int]] = {}
+    for grouping in ((Dimension.COUNTRY,), (Dimension.PRODUCT,), (Dimension.MONTH, Dimension.SOURCE)):
+        asked = OrderSummaries(CRITERIA["all"], grouping, 1000, PERCENTILES)
+        found = await store.summarize(asked)
+        for figures in [*found.groups, *found.totals]:
+            name = " ".join((*grouping, "of", *figures.keys, figures.currency_code))
+            answers[name] = list(figures.percentiles)
+    return answers
+
+
+async def _in_pieces(store: OrderQuestions, sort: OrderSort) -> list[Any]:
+    """The whole list, each piece begun where the one before ended."""
+    places: list[Any] = []
+    search = OrderSearch(OrderCriteria(), sort, size=7)
+    while found := (await store.search(search)).orders:
+        places += [[order.position.key, order.position.order_id] for order in found]
+        search = replace(search, after=found[-1].position)
+    return places
+
+
+def _listed(found: FoundOrders) -> Any:
+    return {
+        "orders": [order.document["order_id"] for order in found.orders],
+        "total": found.total,
+        "facets": {str(dimension): [list(count) for count in counts] for dimension, counts in found.facets.items()},
+    }
+
+
+def _figures(found: FoundFigures) -> Any:
+    return {
+        "groups": [_plain(figures) for figures in found.groups],
+        "totals": [_plain(figures) for figures in found.totals],
+        "truncated": found.truncated,
+    }
+
+
+def _customer(found: CustomerFigures) -> Any:
+    return {
+        **asdict(replace(found, recent=[], totals=[])),
+        "totals": [_plain(figures) for figures in found.totals],
+        "recent": [order["order_id"] for order in found.recent],
+    }
+
+
+def _plain(figures: Any) -> Any:
+    return [*asdict(figures).values(), figures.average_total]
+
+
+def as_text(answers: Mapping[str, Any]) -> str:
+    """One line per question."""
+    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_compact(answer)}" for name, answer in answers.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _compact(answer: Any) -> str:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+
+async def write() -> None:
+    """Writes the answers of the reference store."""
+    store = MemoryStore()
+    await store.apply(order_book())
+    ANSWERS.mkdir(exist_ok=True)
+    (ANSWERS / "exact.json").write_text(as_text(await exact_answers(store)))
+    (ANSWERS / "text.json").write_text(as_text(await text_answers(store)))
+    (ANSWERS / "percentiles.json").write_text(as_text(await percentile_answers(store)))
+
+
+if __name__ == "__main__":
+    asyncio.run(write())
