@@ -25,6 +25,7 @@ CHAIN_FLIGHT_BYTES = 1 << 20
 #: ms with), and that for so long.
 _SYNCED_SECONDS = 0.0001
 _MEASURED_MESSAGES = 1_000
+_MEASURED_FLIGHT = 64
 _BELIEVED_SECONDS = 60.0
 #: A new session sends a few barriers of its own before it comes to the refused events.
 _BARRIERS_BETWEEN = 8
@@ -138,6 +139,8 @@ class PublishPolicy:
         if atomic:
             return
         self._chained_left = max(0, self._chained_left - count)
+        if count < _MEASURED_FLIGHT:
+            return  # its time is that of the way there and back, not of the work
         self._count += count
         self._seconds += seconds
         if self._count >= _MEASURED_MESSAGES:

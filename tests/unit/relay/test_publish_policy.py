@@ -80,6 +80,8 @@ def test_auto_learns_that_each_publish_waits_for_the_disk() -> None:
     assert not policy.atomic(1000, 0.0)
     for _ in range(10):
         policy.stored(256, 256 * 0.00003, 1.0, atomic=False)
+    for _ in range(2_000):
+        policy.stored(2, 0.002, 1.0, atomic=False)  # a trickle takes its time on the way
     assert not policy.atomic(1000, 1.0)
     policy.stored(200, 0.4, 2.0, atomic=False)  # acks come in bursts: one flight has the time of all
     for _ in range(9):
