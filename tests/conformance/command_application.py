@@ -7,15 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
+from command_service.application.import_order import ImportOrderUseCase
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.ports import FirstCall, UnitOfWork, UnitsOfWork
 from command_service.application.recording import Recorder
 from command_service.bootstrap import Pool, RandomIds
-from command_service.domain.commands import NewLine, PlaceOrder
+from command_service.domain.commands import ImportOrder, NewLine, OrderChange, PlaceOrder
 from command_service.domain.decisions import decide
 from command_service.domain.money import Money
+from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
 from command_service.storage.connections import command_pool
 from command_service.storage.transaction import StatementListener
@@ -60,10 +63,27 @@ class Application:
         self.execution = self.execution_class(self.units)
         self.recorder = Recorder(ContractRepresentation(), RandomIds(), self.max_event_bytes)
         self._place_order = PlaceOrderUseCase(self.execution, self.recorder)
+        self._change_order = ChangeOrderUseCase(self.execution, self.recorder)
+        self._import_order = ImportOrderUseCase(self.execution, self.recorder, ContractRepresentation())
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """PlaceOrder as the service does it."""
         return await self._place_order.handle(asked, command)
+
+    async def change(self, asked: CommandCall, command: OrderChange) -> CommandResult:
+        """Any command on an order as the service does it."""
+        return await self._change_order.handle(asked, command)
+
+    async def import_(self, asked: CommandCall, command: ImportOrder) -> CommandResult:
+        """One item of ImportOrders as the service does it."""
+        return await self._import_order.handle(asked, command)
+
+    async def stored(self, order_id: UUID) -> Order:
+        """The order as its tables have it."""
+        async with self.units.begin() as unit:
+            found = await unit.orders.lock(order_id)
+        assert found is not None
+        return found.order
 
     async def place_through(self, gate: Gate, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """PlaceOrder that passes `gate` after everything is queued and before the commit."""
