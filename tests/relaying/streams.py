@@ -89,7 +89,7 @@ async def last_header(url: str, stream: str, subject: str, header: str) -> str:
             message = await connection.jetstream().get_last_msg(stream, subject)
         except NotFoundError:
             return ""
-        return (message.headers or {}).get(header, "")
+        return str((message.headers or {}).get(header, ""))
 
 
 async def create_stream(url: str, **config: Any) -> None:
