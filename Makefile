@@ -39,6 +39,10 @@ test: $(INSTALLED) ## correctness, on real servers (TESTS=unit|conformance|contr
 test-long: $(INSTALLED) ## the full counts; prints seed and progress
 	@$(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
+.PHONY: bench-relay
+bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer (FULL=1: all variants); see bench/README.md
+	@$(BIN)/python -m bench.relay
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff and the layer contracts
 	@$(BIN)/ruff check .

@@ -1,0 +1,49 @@
+"""Settings of a bench, from the environment; every one has a default that suits two cores and 25 minutes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSettings:
+    """`events` of the backlog, `rate` in events/s, `peers_scripts` and `peers_directory`: see README."""
+
+    full: bool
+    events: int
+    rounds: int
+    steady_seconds: int
+    rate: int
+    peers_scripts: Path
+    peers_directory: Path
+
+    @classmethod
+    def load(cls) -> BenchSettings:
+        """Reads them; ends the process with one sentence that names a wrong one."""
+        return cls(
+            full=os.environ.get("FULL", "") not in {"", "0"},
+            events=_number("EVENTS", 200_000, least=10_000),
+            rounds=_number("ROUNDS", 3, least=1),
+            steady_seconds=_number("STEADY_SECONDS", 30, least=5),
+            rate=_number("RATE", 1_000, least=10),
+            peers_scripts=_directory("PEERS_SCRIPTS", PROJECT.parent / "shared" / "peers"),
+            peers_directory=_directory("PEERS_DIR", Path(tempfile.gettempdir()) / "tandem-peers"),
+        )
+
+
+def _number(name: str, default: int, least: int) -> int:
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.isdecimal() or int(text) < least:
+        sys.exit(f"{name} is {text!r} and must be a whole number, {least} or more.")
+    return int(text)
+
+
+def _directory(name: str, default: Path) -> Path:
+    text = os.environ.get(name, "").strip()
+    return Path(text).resolve() if text else default

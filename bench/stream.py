@@ -1,0 +1,127 @@
+"""A JetStream stream as a bench sees it: made, counted, timed, dropped. Never through the code that is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
+
+NAME = "BENCH_RELAY"
+#: Events have one token more than barriers, `bench.v1.barrier`.
+TEMPLATE, BARRIER, EVENTS = "bench.v1.{partition}.{event_type}", "bench.v1.barrier", "bench.v1.*.*"
+_FRACTION = re.compile(r"\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as the stream holds it; `at`: seconds since 1970 when the stream took it."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+
+
+class Stream:
+    """The stream NAME on one server; `async with` connects."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = Client()
+
+    async def __aenter__(self) -> Self:
+        self._client = await nats.connect(self.url)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def drop(self) -> None:
+        """Deletes it, if it is there."""
+        await self._api(f"STREAM.DELETE.{NAME}")
+
+    async def create(self, configuration: Mapping[str, Any]) -> None:
+        """Makes it with a configuration taken from another one."""
+        answer = await self._api(f"STREAM.CREATE.{NAME}", configuration)
+        if "error" in answer:
+            raise RuntimeError(f"stream {NAME} cannot be made: {answer['error']}")
+
+    async def configuration(self) -> dict[str, Any]:
+        """Its configuration."""
+        return dict((await self._api(f"STREAM.INFO.{NAME}"))["config"])
+
+    async def state(self) -> Mapping[str, Any]:
+        """Its state; no messages when there is no such stream."""
+        answer = await self._api(f"STREAM.INFO.{NAME}")
+        state: Mapping[str, Any] = answer.get("state", {"messages": 0, "bytes": 0, "last_seq": 0})
+        return state
+
+    async def events(self) -> int:
+        """How many events it holds, barriers not counted."""
+        answer = await self._api(f"STREAM.INFO.{NAME}", {"subjects_filter": EVENTS})
+        return sum(answer.get("state", {}).get("subjects", {}).values())
+
+    async def message(self, which: Mapping[str, Any]) -> StoredMessage:
+        """One message, asked for by `{"seq": …}`, `{"last_by_subj": …}` or `{"seq": …, "next_by_subj": …}`."""
+        found = (await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"]
+        head = base64.b64decode(found.get("hdrs", "")).decode()
+        pairs = (line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        body = base64.b64decode(found.get("data", ""))
+        return StoredMessage(found["subject"], dict(pairs), body, seconds(found["time"]))
+
+    async def publish(self, message: StoredMessage) -> None:
+        """Stores a message."""
+        reply = await self._client.request(
+            message.subject, message.body, timeout=10, headers=dict(message.headers) or None
+        )
+        if "error" in json.loads(reply.data):
+            raise RuntimeError(f"the message is refused: {reply.data.decode()}")
+
+    async def latencies(self, since: float) -> list[float]:
+        """Per event with `Tandem-Recorded-At` ≥ `since`: seconds from there to the stream's own time; ascending."""
+        jetstream = self._client.jetstream()
+        subscription = await jetstream.pull_subscribe(
+            EVENTS, stream=NAME, config=ConsumerConfig(ack_policy=AckPolicy.NONE, headers_only=True, mem_storage=True)
+        )
+        expected, seen, found = await self.events(), 0, []
+        while seen < expected:
+            for one in await subscription.fetch(2_000, timeout=5):
+                seen += 1
+                recorded_at = seconds((one.headers or {})["Tandem-Recorded-At"])
+                if recorded_at >= since:
+                    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time in ns>.<pending>
+                    found.append(int(one.reply.split(".")[-2]) / 1e9 - recorded_at)
+        await subscription.unsubscribe()
+        return sorted(found)
+
+    async def wait_for_events(self, wanted: int, within: float) -> bool:
+        """Waits until it holds so many events; False when it does not in time."""
+        deadline = asyncio.get_running_loop().time() + within
+        while await self.events() < wanted:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    async def _api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        reply = await self._client.request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), timeout=30)
+        return dict(json.loads(reply.data))
+
+
+def seconds(text: str) -> float:
+    """RFC 3339 with any number of decimals, in seconds since 1970."""
+    whole = datetime.fromisoformat(_FRACTION.sub("", text))
+    found = _FRACTION.search(text)
+    return whole.timestamp() + (float(f"0.{found[1]}") if found else 0.0)
