@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -20,24 +19,22 @@ from tests.fixtures.command_process import CommandProcess, caller, serving
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import migrated_database, table_digests
+from tests.fixtures.wrong_requests import (
+    MAX_INT32,
+    MAX_INT64,
+    MIN_INT32,
+    MIN_INT64,
+    NOT_UUIDS,
+    Cases,
+    Change,
+    address,
+    amounts,
+    numbers,
+    put,
+    texts,
+)
 
 Request = contract.PlaceOrderRequest
-Change = Callable[[Request], Any]
-
-MIN_INT32, MAX_INT32, MIN_INT64, MAX_INT64 = -(2**31), 2**31 - 1, -(2**63), 2**63 - 1
-CONTROLS = ("\x00", "a\nb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "a\u2028b")
-NOT_UUIDS = (
-    "x",
-    "018f6b1e7c3a7d6e9b2a3f5e8c1d2a4b",
-    "{018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b}",
-    "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4g",
-    "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b ",
-    "urn:uuid:018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b",
-    "00000000-0000-0000-0000-000000000000",
-    "٠18f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b",
-    "x" * 10_000,
-)
-BAD_CURRENCIES = ("", "eur", "EURO", "XXX", "DEM", "E\x00R", "€")
 
 
 def base() -> Request:
@@ -53,90 +50,10 @@ def base() -> Request:
     return request
 
 
-def put(path: str, value: Any) -> Change:
-    """Sets the field at `path` (`lines[1].sku`); None clears it."""
-
-    def change(request: Request) -> None:
-        *parents, last = path.split(".")
-        target: Any = request
-        for part in parents:
-            name, _, index = part.removesuffix("]").partition("[")
-            target = getattr(target, name)
-            target = target[int(index)] if index else target
-        if value is None:
-            target.ClearField(last)
-        elif isinstance(value, (list, tuple)):
-            target.ClearField(last)
-            getattr(target, last).extend(value)
-        elif hasattr(value, "DESCRIPTOR"):
-            getattr(target, last).CopyFrom(value)
-        else:
-            setattr(target, last, value)
-
-    return change
-
-
-def texts(path: str, longest: int, *, required: bool = False) -> dict[str, tuple[Change, str]]:
-    wrong = [*CONTROLS, "x" * (longest + 1), "ü" * (longest + 1), "x" * 100_000]
-    wrong += ["", " ", "\u3000"] if required else []
-    return {f"{path}={value[:12]!r}*{len(value)}": (put(path, value), path) for value in wrong}
-
-
-def numbers(path: str, *wrong: int, said: str | None = None) -> dict[str, tuple[Change, str]]:
-    return {f"{path}={value}": (put(path, value), said or path) for value in wrong}
-
-
-def amounts(path: str, *, required: bool) -> dict[str, tuple[Change, str]]:
-    def euro(units: int = 0, nanos: int = 0) -> Money:
-        return Money(currency_code="EUR", units=units, nanos=nanos)
-
-    wrong: dict[str, tuple[Money, str]] = {
-        "negative": (euro(units=-1), ""),
-        "slightly negative": (euro(nanos=-10_000_000), ""),
-        "signs differ": (euro(units=1, nanos=-10_000_000), ".nanos"),
-        "other signs differ": (euro(units=-1, nanos=10_000_000), ".nanos"),
-        "tenth of a cent": (euro(units=1, nanos=1_000_000), ".nanos"),
-        "a nano": (euro(nanos=1), ".nanos"),
-        "yen have no places": (Money(currency_code="JPY", nanos=500_000_000), ".nanos"),
-        "dinars have three": (Money(currency_code="KWD", nanos=100_000), ".nanos"),
-        "a whole unit in nanos": (euro(nanos=1_000_000_000), ".nanos"),
-        "largest nanos": (euro(nanos=MAX_INT32), ".nanos"),
-        "least nanos": (euro(nanos=MIN_INT32), ".nanos"),
-        "huge": (euro(units=10**13, nanos=10_000_000), ""),
-        "largest units": (euro(units=MAX_INT64), ""),
-        "least units": (euro(units=MIN_INT64), ""),
-        "foreign": (Money(currency_code="USD", units=5), ".currency_code"),
-    }
-    wrong |= {f"currency {code!r}": (Money(currency_code=code, units=5), ".currency_code") for code in BAD_CURRENCIES}
-    cases = {f"{path} {name}": (put(path, money), path + part) for name, (money, part) in wrong.items()}
-    if required:
-        cases[f"{path} missing"] = (put(path, None), path)
-    return cases
-
-
-def address(path: str) -> dict[str, tuple[Change, str]]:
-    longest = {"administrative_area": 100, "locality": 100, "sublocality": 100, "organization": 200}
-    longest |= {"postal_code": 20, "sorting_code": 40}
-    cases: dict[str, tuple[Change, str]] = {}
-    for name, characters in longest.items():
-        cases |= texts(f"{path}.{name}", characters)
-    for wrong in ("", "D", "de", "DEU", "ZZ", "UK", "EU", "D\x00", "X" * 10_000):
-        cases[f"{path}.region_code={wrong[:9]!r}"] = (put(f"{path}.region_code", wrong), f"{path}.region_code")
-    for wrong in ("d", "de_AT", "de-", "deutsch-oesterreich", "\x00", "de" * 5_000):
-        cases[f"{path}.language_code={wrong[:9]!r}"] = (put(f"{path}.language_code", wrong), f"{path}.language_code")
-    cases |= numbers(f"{path}.revision", 1, -1, MAX_INT32, MIN_INT32)
-    for name in ("address_lines", "recipients"):
-        for wrong in ("x" * 201, *CONTROLS):
-            lines = ["fine", wrong]
-            cases[f"{path}.{name}={wrong[:9]!r}"] = (put(f"{path}.{name}", lines), f"{path}.{name}[1]")
-        cases[f"{path}.{name} too many"] = (put(f"{path}.{name}", ["x"] * 11), f"{path}.{name}")
-    return cases
-
-
-def wrong_fields() -> dict[str, tuple[Change, str]]:
+def wrong_fields() -> Cases:
     """Case → the change that makes the request wrong, and the field that the refusal must name."""
     line = contract.NewOrderLine(sku="S", product_name="P", unit_price=Money(currency_code="EUR", units=1), quantity=1)
-    cases: dict[str, tuple[Change, str]] = {
+    cases: Cases = {
         "customer missing": (put("customer", None), "customer"),
         "customer empty": (put("customer", Customer()), "customer.customer_id"),
         "shipping_address missing": (put("shipping_address", None), "shipping_address"),
@@ -177,7 +94,7 @@ def too_large(request: Request) -> None:
 
 
 #: Case → change and the rule that forbids it.
-BROKEN_RULES: dict[str, tuple[Change, str]] = {
+BROKEN_RULES: Cases = {
     "a cent too much expected": (put("expected_total", euros(25_01)), "expected-total"),
     "a cent too little expected": (put("expected_total", euros(24_99)), "expected-total"),
     "nothing expected": (put("expected_total", euros(0)), "expected-total"),
