@@ -12,11 +12,17 @@ import structlog
 from nats.aio.client import Client
 
 from query_service.application.await_versions import VersionWaiter
+from query_service.application.batch_get_orders import BatchGetOrders
+from query_service.application.customer_summary import GetCustomerSummary
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.freshness import FreshnessView
 from query_service.application.get_order import GetOrder
+from query_service.application.list_gate import ListGate
 from query_service.application.notice_board import NoticeBoard
+from query_service.application.order_history import GetOrderHistory
+from query_service.application.parked_orders import ParkedOrders
 from query_service.application.project_events import EventProjector
+from query_service.application.read_model_status import GetReadModelStatus
 from query_service.application.read_store import (
     Freshness,
     OrderReader,
@@ -24,14 +30,19 @@ from query_service.application.read_store import (
     ReadStore,
     StoreIdentity,
 )
+from query_service.application.search_orders import SearchOrders
+from query_service.application.searchable import CoalescedRefresh
+from query_service.application.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, connect_nats, problem_of
 from query_service.handlers.notices import NoticeListener, NoticeSender
 from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
+from query_service.handlers.order_lists import OrderLists
 from query_service.handlers.order_queries import SERVICE, OrderQueries
 from query_service.handlers.pacer import BackoffPacer
 from query_service.handlers.projection_observer import MeteredProjection
-from query_service.handlers.service_methods import service_methods
+from query_service.handlers.read_model_queries import ReadModelQueries, StreamBacklog
+from query_service.handlers.service_methods import Question, service_methods
 from query_service.handlers.status import OutOfTime, Overloaded, status_of
 from query_service.handlers.store_watch import StoreWatch
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
@@ -60,17 +71,18 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     """Answers questions until `stop` is set. Starts, and says that it cannot serve, also while its store is away."""
     store = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
     reader: OrderReader = store
-    metrics, board, view = ServeMetrics(), NoticeBoard(), FreshnessView()
+    metrics, board, view, parked = ServeMetrics(), NoticeBoard(), FreshnessView(), ParkedOrders()
     server = _grpc_server(settings, metrics)
-    watch = StoreWatch(reader, view, server.set_serving)
+    watch = StoreWatch(reader, view, parked, server.set_serving)
     _watch_serving(metrics, view, watch, board)
+    plan = await _serving_plan(settings, store)
+    backlog = StreamBacklog(plan)
     waiter = VersionWaiter(board, view, time.monotonic, metrics)
-    get_order = GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds)
-    queries = OrderQueries(get_order, dependency=reader.dependency, now=now)
-    server.server.add_generic_rpc_handlers((service_methods(SERVICE, queries.questions(), metrics.call),))
-    background = [watch.run(), _listen(settings, NoticeListener(board, view, settings.stream))]
+    questions = _questions(settings, reader, waiter, view, parked, backlog, metrics)
+    server.server.add_generic_rpc_handlers((service_methods(SERVICE, questions, metrics.call),))
+    background = [watch.run(), _listen(settings, NoticeListener(board, view, parked, settings.stream), backlog)]
     if settings.read_store == "memory":
-        background.append(_project_here(settings, store))
+        background.append(_project_here(settings, store, plan))
     async with _probes(settings, SERVE_PROBES, watch.reason, metrics.registry) as probes_address:
         try:
             address = await server.start()
@@ -179,11 +191,10 @@ async def _projecting(
         raise StartupRefused(str(not_ready)) from None
 
 
-async def _project_here(settings: QuerySettings, store: ReadStore) -> None:
+async def _project_here(settings: QuerySettings, store: ReadStore, plan: ConsumerPlan) -> None:
     """Projects the whole stream into a store of this process, with a consumer that goes with it."""
     metrics, pacer = ProjectMetrics(), BackoffPacer("projection")
     identity = await store.identity()
-    plan = _plan(settings, name=f"memory-{identity.read_model}", durable=False)
     async with _nats(settings, "tandem query memory") as client:
         await ensure_consumer(client, plan, identity, None)
         await _consumer(settings, client, plan, store, pacer, metrics, identity, None).run()
@@ -242,15 +253,53 @@ async def _checked(client: Client, plan: ConsumerPlan, identity: StoreIdentity, 
             return
 
 
-async def _listen(settings: QuerySettings, listener: NoticeListener) -> None:
+async def _listen(settings: QuerySettings, listener: NoticeListener, backlog: StreamBacklog) -> None:
     """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
     while True:
         with contextlib.suppress(*NATS_ERRORS):
             async with _nats(settings, "tandem query serve") as client:
+                backlog.client = client
                 await listener.listen(client)
                 while not client.is_closed:  # noqa: ASYNC110 - the library has no event for it
                     await asyncio.sleep(LISTEN_SECONDS)
         await asyncio.sleep(LISTEN_SECONDS)
+
+
+async def _serving_plan(settings: QuerySettings, store: ReadStore) -> ConsumerPlan:
+    """The consumer that feeds what this process reads; a store of its own has a consumer of its own."""
+    if settings.read_store == "memory":
+        return _plan(settings, name=f"memory-{(await store.identity()).read_model}", durable=False)
+    return _plan(settings)
+
+
+def _questions(
+    settings: QuerySettings,
+    reader: OrderReader,
+    waiter: VersionWaiter,
+    view: FreshnessView,
+    parked: ParkedOrders,
+    backlog: StreamBacklog,
+    metrics: ServeMetrics,
+) -> dict[str, Question]:
+    """Method of the contract → what answers it."""
+    refresh = CoalescedRefresh(reader.refresh, view, time.monotonic, on_refresh=metrics.refreshed)
+    gate = ListGate(reader, waiter, view, refresh)
+    by_id = OrderQueries(
+        GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
+        BatchGetOrders(reader, waiter),
+        GetOrderHistory(reader, waiter),
+        reader.dependency,
+        now,
+    )
+    lists = OrderLists(
+        SearchOrders(reader, gate, parked),
+        SummarizeOrders(reader, gate),
+        GetCustomerSummary(reader, gate, parked),
+        reader.dependency,
+        now,
+    )
+    status = ReadModelQueries(GetReadModelStatus(reader, view, backlog.pending), reader.dependency, now)
+    return {**by_id.questions(), **lists.questions(), **status.questions()}
 
 
 def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:

@@ -43,6 +43,14 @@ class ServeMetrics(_Watched):
             registry=self.registry,
         )
 
+        self._refreshes = Counter(
+            "query_refreshes", "Refreshes that this process asked the store for.", registry=self.registry
+        )
+
+    def refreshed(self) -> None:
+        """A refresh began."""
+        self._refreshes.inc()
+
     def call(self, method: str, code: str, seconds: float) -> None:
         """A call ended."""
         self._calls.labels(method, code).inc()

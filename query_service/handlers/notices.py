@@ -17,6 +17,7 @@ from tandem.orders.partition import partition_of
 
 from query_service.application.freshness import FreshnessView
 from query_service.application.notice_board import NoticeBoard
+from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import Freshness
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
 from query_service.projection.proto_json import microseconds, moment
@@ -80,13 +81,13 @@ class NoticeSender:
 class NoticeListener:
     """Brings notices to those who wait in this process."""
 
-    def __init__(self, board: NoticeBoard, view: FreshnessView, stream: str) -> None:
-        self._board, self._view, self._subjects = board, view, NoticeSubjects(stream)
+    def __init__(self, board: NoticeBoard, view: FreshnessView, parked: ParkedOrders, stream: str) -> None:
+        self._board, self._view, self._parked, self._subjects = board, view, parked, NoticeSubjects(stream)
 
     async def listen(self, client: Client) -> None:
         """Subscribes; from when this returns every notice that arrives here wakes its waiters."""
         await client.subscribe(self._subjects.applied("*"), cb=self._on_orders)
-        await client.subscribe(self._subjects.parked("*"), cb=self._on_orders)
+        await client.subscribe(self._subjects.parked("*"), cb=self._on_parked)
         await client.subscribe(self._subjects.as_of, cb=self._on_as_of)
         await client.flush()
 
@@ -97,6 +98,14 @@ class NoticeListener:
             self._board.announce(order_id for order_id, _ in orjson.loads(message.data))
         except (ValueError, TypeError):
             _log.warning("notice not understood", subject=message.subject)
+
+    async def _on_parked(self, message: Msg) -> None:
+        try:
+            for order_id, version in orjson.loads(message.data):
+                self._parked.add(str(order_id), int(version))
+        except (ValueError, TypeError):
+            _log.warning("notice not understood", subject=message.subject)
+        await self._on_orders(message)
 
     async def _on_as_of(self, message: Msg) -> None:
         try:

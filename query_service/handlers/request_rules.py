@@ -7,20 +7,32 @@ table with the contract. All that is wrong with a request is said at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
+from query_service.handlers.list_rules import (
+    CUSTOMER_ID,
+    FILTER,
+    MAX_DIMENSIONS,
+    MAX_GROUPS_RULE,
+    ONE_CURRENCY,
+    PAGE_SIZE,
+    PAGE_TOKEN,
+    PERCENTILES,
+    SORT,
+    dimensions,
+)
+from query_service.handlers.rules import ANY, NANOS, Relation, Rule, absent_or, is_time
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # years 1 to 9999
-_NANOS = 1_000_000_000
 MAX_WAIT_SECONDS = 5
 #: 64 orders take less than half of it.
 MAX_TOKEN_LENGTH = 8192
+MAX_BATCH = 200
 
 
 class InvalidRequest(Exception):  # noqa: N818 - says what happened
@@ -32,39 +44,24 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
         self.violations = violations
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a field must be, in words that follow its name. `holds` gets the value, None when the field is absent."""
-
-    demands: str
-    holds: Callable[[Any], bool]
-
-
-def _absent_or(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
 def _is_wait(duration: Any) -> bool:
-    nanos: int = duration.seconds * _NANOS + duration.nanos
-    return duration.nanos in range(_NANOS) and 0 <= nanos <= MAX_WAIT_SECONDS * _NANOS
+    nanos: int = duration.seconds * NANOS + duration.nanos
+    return duration.nanos in range(NANOS) and 0 <= nanos <= MAX_WAIT_SECONDS * NANOS
 
 
-def _is_time(timestamp: Any) -> bool:
-    seconds: int = timestamp.seconds
-    return _FIRST_SECOND <= seconds <= _LAST_SECOND and timestamp.nanos in range(_NANOS)
+def _is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
 
 
-_ORDER_ID = Rule(
-    "must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b", lambda value: _UUID.fullmatch(value) is not None
-)
+_ORDER_ID = Rule("must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b", _is_uuid)
 _READ_OPTIONS: Mapping[str, Rule] = {
     "read_options.consistency_token": Rule(
         f"must be a token from an answer, at most {MAX_TOKEN_LENGTH} characters",
-        _absent_or(lambda value: len(value) <= MAX_TOKEN_LENGTH),
+        absent_or(lambda value: len(value) <= MAX_TOKEN_LENGTH),
     ),
-    "read_options.max_wait": Rule(f"must be within 0 s and {MAX_WAIT_SECONDS} s", _absent_or(_is_wait)),
+    "read_options.max_wait": Rule(f"must be within 0 s and {MAX_WAIT_SECONDS} s", absent_or(_is_wait)),
     "read_options.on_timeout": Rule(
-        "must be FAIL or RETURN_STALE", _absent_or(lambda value: value in contract.OnTimeout.values())
+        "must be FAIL or RETURN_STALE", absent_or(lambda value: value in contract.OnTimeout.values())
     ),
 }
 
@@ -72,9 +69,44 @@ REQUEST_RULES: Mapping[str, Mapping[str, Rule]] = {
     contract.GetOrderRequest.DESCRIPTOR.full_name: {
         "order_id": _ORDER_ID,
         **_READ_OPTIONS,
-        "version": Rule("must be 1 or more", _absent_or(lambda value: value >= 1)),
-        "read_time": Rule("must be a time within the years 1 to 9999", _absent_or(_is_time)),
+        "version": Rule("must be 1 or more", absent_or(lambda value: value >= 1)),
+        "read_time": Rule("must be a time within the years 1 to 9999", absent_or(is_time)),
     },
+    contract.BatchGetOrdersRequest.DESCRIPTOR.full_name: {
+        "order_ids": Rule(
+            f"must be 1 to {MAX_BATCH} UUIDs", lambda ids: 1 <= len(ids) <= MAX_BATCH and all(map(_is_uuid, ids))
+        ),
+        **_READ_OPTIONS,
+    },
+    contract.SearchOrdersRequest.DESCRIPTOR.full_name: {
+        **FILTER,
+        "sort": SORT,
+        "page_size": PAGE_SIZE,
+        "page_token": PAGE_TOKEN,
+        "facets": dimensions(0, len(contract.OrderDimension.values()) - 1),
+        **_READ_OPTIONS,
+    },
+    contract.GetOrderHistoryRequest.DESCRIPTOR.full_name: {
+        "order_id": _ORDER_ID,
+        "page_size": PAGE_SIZE,
+        "page_token": PAGE_TOKEN,
+        **_READ_OPTIONS,
+    },
+    contract.SummarizeOrdersRequest.DESCRIPTOR.full_name: {
+        **FILTER,
+        "group_by": dimensions(1, MAX_DIMENSIONS),
+        "include_cancelled": ANY,
+        "percentiles": PERCENTILES,
+        "max_groups": MAX_GROUPS_RULE,
+        **_READ_OPTIONS,
+    },
+    contract.GetCustomerSummaryRequest.DESCRIPTOR.full_name: {"customer_id": CUSTOMER_ID, **_READ_OPTIONS},
+    contract.GetReadModelStatusRequest.DESCRIPTOR.full_name: {},
+}
+#: Request → what its fields must be to each other.
+RELATIONS: Mapping[str, tuple[Relation, ...]] = {
+    contract.SearchOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
+    contract.SummarizeOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
 }
 
 
@@ -89,6 +121,9 @@ def _violations(request: Message) -> Iterator[FieldViolation]:
     for path, rule in REQUEST_RULES[request.DESCRIPTOR.full_name].items():
         if not rule.holds(_value(request, path)):
             yield FieldViolation(path, rule.demands)
+    for relation in RELATIONS.get(request.DESCRIPTOR.full_name, ()):
+        if not relation.holds(request):
+            yield FieldViolation(relation.field, relation.demands)
 
 
 def _value(message: Any, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Looks after a serving process's store: is it there, and how fresh is what it holds?"""
+"""Looks after a serving process's store: is it there, how fresh is what it holds, and which orders are parked?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.freshness import FreshnessView
+from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import OrderReader
 
 _log = structlog.get_logger(__name__)
@@ -22,9 +23,13 @@ class StoreWatch:
     """Asks the store every second. `set_serving` tells balancers."""
 
     def __init__(
-        self, reader: OrderReader, view: FreshnessView, set_serving: Callable[[bool], Awaitable[None]]
+        self,
+        reader: OrderReader,
+        view: FreshnessView,
+        parked: ParkedOrders,
+        set_serving: Callable[[bool], Awaitable[None]],
     ) -> None:
-        self._reader, self._view, self._set_serving = reader, view, set_serving
+        self._reader, self._view, self._parked, self._set_serving = reader, view, parked, set_serving
         self._serving = False
         self._failures = 0
         self._reason: str | None = "the read store was not asked yet"
@@ -42,6 +47,7 @@ class StoreWatch:
     async def _ask(self) -> None:
         try:
             self._view.observe(await self._reader.freshness())
+            self._parked.replace(await self._reader.parked_orders())
         except (DependencyDown, ReadStoreNotReady) as error:
             self._failures += 1
             if self._reason is None:

@@ -1,0 +1,60 @@
+"""What every question has in common: its time is bounded, and so is the size of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from tandem.orders.consistency_token import decode
+from tandem.orders.v1 import order_query_service_pb2 as contract
+
+from query_service.application.await_versions import Consistency
+from query_service.application.errors import DependencyDown
+
+Found = TypeVar("Found")
+Part = TypeVar("Part", bound=Message)
+DEFAULT_MAX_WAIT_SECONDS = 2.0
+DEFAULT_PAGE_SIZE, DEFAULT_GROUPS = 50, 100
+#: The part of the remaining time that a wait may take; the rest is for looking a last time.
+_SHARE_OF_DEADLINE = 0.8
+#: Callers take messages of 4 MiB; the rest is for what stands beside the list.
+MAX_LIST_BYTES = 3_500_000
+#: Tag and length of an element of a list.
+_FRAME_BYTES = 6
+
+
+def consistency(options: contract.ReadOptions, remaining: float | None) -> Consistency:
+    """What the caller wants, in the time that remains; raises MalformedToken."""
+    max_wait = DEFAULT_MAX_WAIT_SECONDS
+    if options.HasField("max_wait"):
+        max_wait = options.max_wait.seconds + options.max_wait.nanos / 1e9
+    if remaining is not None:
+        max_wait = min(max_wait, remaining * _SHARE_OF_DEADLINE)
+    stale_allowed = options.on_timeout == contract.ON_TIMEOUT_RETURN_STALE
+    if not options.consistency_token:
+        return Consistency(max_wait=max_wait, stale_allowed=stale_allowed)
+    token = decode(options.consistency_token)
+    return Consistency(token.source_epoch, token.versions, max_wait, stale_allowed)
+
+
+async def within(remaining: float | None, dependency: str, answer: Awaitable[Found]) -> Found:
+    """The answer; raises DependencyDown when it is not there in time."""
+    try:
+        async with asyncio.timeout(remaining):
+            return await answer
+    except TimeoutError:
+        # The wait for versions ends before the deadline by itself; only the store can have taken this long.
+        raise DependencyDown(dependency, "no answer within the caller's deadline") from None
+
+
+def that_fit(parts: Iterable[Part], most: int = MAX_LIST_BYTES) -> list[Part]:
+    """The first parts that together are small enough to be sent; at least one if there is one."""
+    fitting: list[Part] = []
+    for part in parts:
+        most -= part.ByteSize() + _FRAME_BYTES
+        if most < 0 and fitting:
+            break
+        fitting.append(part)
+    return fitting

@@ -1,0 +1,123 @@
+"""What lists, sums and histories must be asked with: rules of filters, pages and groups, and relations of fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1 import order_types_pb2 as types
+
+from query_service.handlers.rules import ANY, Relation, Rule, absent_or, is_time
+from query_service.projection.currency import minor_units
+from query_service.projection.folding import fold
+
+MAX_PAGE_SIZE, MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 200, 1000, 3, 20
+MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_ALTERNATIVES = 200, 64, 200
+_REGION, _CURRENCY = re.compile("[A-Z]{2}"), re.compile("[A-Z]{3}")
+
+
+def _is_text(text: str) -> bool:
+    return len(text) <= MAX_TEXT_LENGTH and (not text.strip() or bool(fold(text)))
+
+
+def _each(check: Callable[[Any], bool], most: int = MAX_ALTERNATIVES) -> Callable[[Iterable[Any]], bool]:
+    def holds(values: Iterable[Any]) -> bool:
+        given = list(values)
+        return len(given) <= most and all(check(value) for value in given)
+
+    return holds
+
+
+def _is_key(value: str) -> bool:
+    return 1 <= len(value) <= MAX_KEY_LENGTH
+
+
+def _keys(what: str) -> Rule:
+    return Rule(
+        f"must be up to {MAX_ALTERNATIVES} {what} of 1 to {MAX_KEY_LENGTH} characters", absent_or(_each(_is_key))
+    )
+
+
+def _known(enum: Any) -> Callable[[int], bool]:
+    known = frozenset(enum.values()) - {0}
+    return lambda value: value in known
+
+
+def _states(enum: Any, what: str) -> Rule:
+    return Rule(f"must be known {what}, not UNSPECIFIED", absent_or(_each(_known(enum))))
+
+
+def _is_amount(money: Any) -> bool:
+    if _CURRENCY.fullmatch(money.currency_code) is None:
+        return False
+    try:
+        minor_units(money.units, money.nanos, money.currency_code)
+    except ValueError:
+        return False
+    return True
+
+
+_AMOUNT = Rule(
+    "must be an amount with an ISO 4217 currency, no finer than its minor unit, units and nanos of one sign",
+    absent_or(_is_amount),
+)
+_TIME = Rule("must be a time within the years 1 to 9999", absent_or(is_time))
+PAGE_SIZE = Rule(f"must be 1 to {MAX_PAGE_SIZE}, or 0 for 50", lambda value: 0 <= value <= MAX_PAGE_SIZE)
+PAGE_TOKEN = ANY  # what it holds is checked when it is read, and refused under its own reason
+CUSTOMER_ID = Rule(f"must be 1 to {MAX_KEY_LENGTH} characters", _is_key)
+SORT = Rule("must be a known sort", lambda value: value in contract.OrderSort.values())
+MAX_GROUPS_RULE = Rule(f"must be 1 to {MAX_GROUPS}, or 0 for 100", lambda value: 0 <= value <= MAX_GROUPS)
+PERCENTILES = Rule(
+    f"must be up to {MAX_PERCENTILES} numbers within 0 and 100", _each(lambda value: 0 <= value <= 100, MAX_PERCENTILES)
+)
+
+
+def dimensions(least: int, most: int) -> Rule:
+    """The rule for a list of dimensions."""
+    known = _known(contract.OrderDimension)
+    return Rule(
+        f"must be {least} to {most} known dimensions, each once",
+        lambda values: least <= len(values) <= most and len(set(values)) == len(values) and all(map(known, values)),
+    )
+
+
+FILTER: Mapping[str, Rule] = {
+    "filter.text": Rule(
+        f"must be at most {MAX_TEXT_LENGTH} characters with a letter or digit among them", absent_or(_is_text)
+    ),
+    "filter.states": _states(types.OrderState, "order states"),
+    "filter.payment_states": _states(types.PaymentState, "payment states"),
+    "filter.fulfillment_states": _states(types.FulfillmentState, "fulfillment states"),
+    "filter.on_hold": ANY,
+    "filter.customer_ids": _keys("customer ids"),
+    "filter.sources": _keys("sources"),
+    "filter.skus": _keys("SKUs"),
+    "filter.region_codes": Rule(
+        f"must be up to {MAX_ALTERNATIVES} ISO 3166 codes such as DE",
+        absent_or(_each(lambda value: _REGION.fullmatch(value) is not None)),
+    ),
+    "filter.currency_code": Rule(
+        "must be an ISO 4217 code such as EUR", absent_or(lambda value: not value or bool(_CURRENCY.fullmatch(value)))
+    ),
+    "filter.min_total": _AMOUNT,
+    "filter.max_total": _AMOUNT,
+    "filter.placed_from_time": _TIME,
+    "filter.placed_until_time": _TIME,
+    "filter.updated_from_time": _TIME,
+    "filter.updated_until_time": _TIME,
+}
+
+
+def _one_currency(request: Any) -> bool:
+    asked = request.filter
+    named = {asked.currency_code, asked.min_total.currency_code, asked.max_total.currency_code}
+    return len(named - {""}) <= 1
+
+
+ONE_CURRENCY = Relation(
+    "filter.currency_code",
+    "must be the currency of min_total and max_total: totals of two currencies are not compared",
+    _one_currency,
+)

@@ -1,0 +1,117 @@
+"""Questions over many orders. gRPC requests → use cases → responses; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1.order_types_pb2 import Customer
+
+from query_service.application.customer_summary import GetCustomerSummary
+from query_service.application.order_questions import OrderSummaries
+from query_service.application.search_orders import SearchOrders
+from query_service.application.summarize_orders import SummarizeOrders
+from query_service.handlers.answering import (
+    DEFAULT_GROUPS,
+    DEFAULT_PAGE_SIZE,
+    consistency,
+    that_fit,
+    within,
+)
+from query_service.handlers.request_rules import validate
+from query_service.handlers.service_methods import Question
+from query_service.wire.figures import summary_message
+from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
+from query_service.wire.order_message import order_message, time_message
+from query_service.wire.read_info import read_info
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLists:
+    """The served methods. `now` gives microseconds since 1970; `dependency` names the read store to callers."""
+
+    search: SearchOrders
+    summaries: SummarizeOrders
+    customer: GetCustomerSummary
+    dependency: str
+    now: Callable[[], int]
+
+    def questions(self) -> Mapping[str, Question]:
+        """Method of the contract → what answers it."""
+        return {
+            "SearchOrders": self.search_orders,
+            "SummarizeOrders": self.summarize_orders,
+            "GetCustomerSummary": self.get_customer_summary,
+        }
+
+    async def search_orders(
+        self, request: contract.SearchOrdersRequest, remaining: float | None
+    ) -> contract.SearchOrdersResponse:
+        """A page of orders."""
+        validate(request)
+        page = self.search(
+            criteria_of(request.filter),
+            sort_of(request.sort),
+            request.page_size or DEFAULT_PAGE_SIZE,
+            consistency(request.read_options, remaining),
+            page_token=request.page_token,
+            facets=dimensions_of(request.facets),
+        )
+        answer = await within(remaining, self.dependency, page)
+        orders = that_fit(map(order_message, answer.found.orders))
+        return contract.SearchOrdersResponse(
+            orders=orders,
+            next_page_token=answer.found.token_after(len(orders)),
+            total_size=answer.found.total,
+            facets=[
+                contract.Facet(
+                    dimension=dimension_value(dimension),
+                    counts=[contract.FacetCount(key=key, orders=count) for key, count in counts],
+                )
+                for dimension, counts in answer.found.facets.items()
+            ],
+            read_info=read_info(answer.info, self.now()),
+        )
+
+    async def summarize_orders(
+        self, request: contract.SummarizeOrdersRequest, remaining: float | None
+    ) -> contract.SummarizeOrdersResponse:
+        """Figures by group."""
+        validate(request)
+        percentiles = tuple(request.percentiles)
+        asked = OrderSummaries(
+            criteria_of(request.filter),
+            dimensions_of(request.group_by),
+            request.max_groups or DEFAULT_GROUPS,
+            percentiles,
+        )
+        figures = self.summaries(
+            asked, consistency(request.read_options, remaining), include_cancelled=request.include_cancelled
+        )
+        answer = await within(remaining, self.dependency, figures)
+        return contract.SummarizeOrdersResponse(
+            groups=[summary_message(group, percentiles) for group in answer.found.groups],
+            totals=[summary_message(total, percentiles) for total in answer.found.totals],
+            truncated=answer.found.truncated,
+            read_info=read_info(answer.info, self.now()),
+        )
+
+    async def get_customer_summary(
+        self, request: contract.GetCustomerSummaryRequest, remaining: float | None
+    ) -> contract.GetCustomerSummaryResponse:
+        """A customer's figures."""
+        validate(request)
+        wanted = consistency(request.read_options, remaining)
+        answer = await within(remaining, self.dependency, self.customer(request.customer_id, wanted))
+        figures = answer.found.figures
+        return contract.GetCustomerSummaryResponse(
+            customer=Customer(**answer.found.customer),
+            totals=[summary_message(total) for total in figures.totals],
+            orders=figures.orders,
+            cancelled_orders=figures.cancelled_orders,
+            first_place_time=time_message(figures.first_place_time),
+            last_place_time=time_message(figures.last_place_time),
+            recent_orders=that_fit(map(order_message, figures.recent)),
+            read_info=read_info(answer.info, self.now()),
+        )

@@ -1,0 +1,75 @@
+"""Questions about the read model itself, and what the stream says of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from tandem.orders.v1 import order_query_service_pb2 as contract
+
+from query_service.application.read_model_status import GetReadModelStatus
+from query_service.handlers.answering import within
+from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.request_rules import validate
+from query_service.handlers.service_methods import Question
+from query_service.handlers.stream_consumer import ConsumerPlan, consumer_state
+from query_service.wire.order_message import time_message
+from query_service.wire.read_info import duration_message
+
+#: How long the stream may take to answer.
+STREAM_SECONDS = 1.0
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModelQueries:
+    """The served method. `now` gives microseconds since 1970; `dependency` names the read store to callers."""
+
+    status: GetReadModelStatus
+    dependency: str
+    now: Callable[[], int]
+
+    def questions(self) -> Mapping[str, Question]:
+        """Method of the contract → what answers it."""
+        return {"GetReadModelStatus": self.get_read_model_status}
+
+    async def get_read_model_status(
+        self, request: contract.GetReadModelStatusRequest, remaining: float | None
+    ) -> contract.GetReadModelStatusResponse:
+        """The read model's state."""
+        validate(request)
+        status = await within(remaining, self.dependency, self.status())
+        response = contract.GetReadModelStatusResponse(
+            read_store=status.read_store,
+            pending_events=_UNKNOWN if status.pending_events is None else status.pending_events,
+            parked_orders=status.parked_orders,
+        )
+        if status.freshness is not None:
+            response.generation = status.freshness.generation
+            response.source_epoch = status.freshness.source_epoch
+            as_of = time_message(status.freshness.as_of)
+            assert as_of is not None
+            response.as_of.CopyFrom(as_of)
+            response.staleness.CopyFrom(duration_message(max(0, self.now() - status.freshness.as_of)))
+        return response
+
+
+class StreamBacklog:
+    """How many events the stream has that are not applied yet. Asks over the connection that is there, if any."""
+
+    def __init__(self, plan: ConsumerPlan) -> None:
+        self._plan = plan
+        self.client: Client | None = None
+
+    async def pending(self) -> int | None:
+        """The number; None when the stream cannot be asked."""
+        if self.client is None or not self.client.is_connected:
+            return None
+        try:
+            async with asyncio.timeout(STREAM_SECONDS):
+                state = await consumer_state(self.client, self._plan)
+        except NATS_ERRORS:
+            return None
+        return None if state is None else state.pending

@@ -1,0 +1,98 @@
+"""From what to what: the fields in which two states of an order differ, as the contract's `FieldChange`.
+
+A function of the two states alone. Fields are named by path: `shipping_address.locality`, `lines[2].quantity`,
+`payments[pay-1]`; what is in a list is told apart by its own id, and what appears or goes is one change as a whole.
+Applied to the earlier state the changes give the later one. The version and the time of change are left out: they
+stand in the event, and they change always.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1.order_types_pb2 import Order
+
+#: One value, though a message.
+_WHOLE = frozenset({"google.type.Money", "google.protobuf.Timestamp"})
+_LEFT_OUT = frozenset({"version", "update_time"})
+#: Message → the field that tells its instances in a list apart.
+_ID_FIELDS = {
+    "tandem.orders.v1.OrderLine": "line_number",
+    "tandem.orders.v1.LineQuantity": "line_number",
+    "tandem.orders.v1.Payment": "payment_id",
+    "tandem.orders.v1.Shipment": "shipment_id",
+    "tandem.orders.v1.Return": "return_id",
+    "tandem.orders.v1.Refund": "refund_id",
+}
+
+
+def changes_between(before: Order | None, after: Order) -> list[contract.FieldChange]:
+    """Every field that changed, in the order of the contract; None stands for an order that did not exist."""
+    return [
+        contract.FieldChange(field=path, old_value=old, new_value=new)
+        for path, old, new in _message_changes("", before or Order(), after)
+        if path not in _LEFT_OUT
+    ]
+
+
+_Change = tuple[str, str, str]
+
+
+def _message_changes(prefix: str, before: Message, after: Message) -> Iterator[_Change]:
+    for field in after.DESCRIPTOR.fields:
+        path = f"{prefix}{field.name}"
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if field.is_repeated and field.message_type is not None:
+            yield from _list_changes(path, _by_id(field, old), _by_id(field, new))
+        elif field.message_type is None or field.message_type.full_name in _WHOLE:
+            pair = _json(field, before), _json(field, after)
+            if pair[0] != pair[1]:
+                yield path, *pair
+        elif before.HasField(field.name) and after.HasField(field.name):
+            yield from _message_changes(f"{path}.", old, new)
+        elif before.HasField(field.name) or after.HasField(field.name):
+            yield path, _json(field, before), _json(field, after)
+
+
+def _list_changes(path: str, before: dict[Any, Message], after: dict[Any, Message]) -> Iterator[_Change]:
+    for key in dict.fromkeys((*before, *after)):
+        element = f"{path}[{key}]"
+        if key not in after:
+            yield element, _text(_plain(before[key])), ""
+        elif key not in before:
+            yield element, "", _text(_plain(after[key]))
+        else:
+            yield from _message_changes(f"{element}.", before[key], after[key])
+
+
+def _by_id(field: Any, elements: Any) -> dict[Any, Message]:
+    name = _ID_FIELDS[field.message_type.full_name]
+    return {getattr(element, name): element for element in elements}
+
+
+def _json(field: Any, owner: Message) -> str:
+    """ProtoJSON of a field; "" for none. A flag and a number always have a value, text and enum may have none."""
+    value = getattr(owner, field.name)
+    if field.message_type is not None:
+        return _text(_plain(value)) if owner.HasField(field.name) else ""
+    if field.is_repeated:
+        return _text(list(value)) if value else ""
+    if field.enum_type is not None:
+        return _text(field.enum_type.values_by_number[value].name) if value else ""
+    if field.type == FieldDescriptor.TYPE_INT64:
+        return _text(str(value))
+    return "" if value == "" else _text(value)
+
+
+def _plain(message: Message) -> Any:
+    return MessageToDict(message)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

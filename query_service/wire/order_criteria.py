@@ -1,0 +1,71 @@
+"""The contract's `OrderFilter`, sorts and dimensions as the application asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1 import order_types_pb2 as types
+
+from query_service.application.order_questions import Dimension, OrderCriteria, OrderSort
+from query_service.projection.currency import minor_units
+from query_service.projection.folding import fold
+
+_LARGEST = 2**63 - 1
+
+
+def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
+    """The criteria of a filter whose fields are as the request rules demand."""
+    currency = asked.currency_code or asked.min_total.currency_code or asked.max_total.currency_code
+    return OrderCriteria(
+        words=tuple(dict.fromkeys(fold(asked.text))),
+        states=_names(asked.states, types.OrderState, "ORDER_STATE_"),
+        payment_states=_names(asked.payment_states, types.PaymentState, "PAYMENT_STATE_"),
+        fulfillment_states=_names(asked.fulfillment_states, types.FulfillmentState, "FULFILLMENT_STATE_"),
+        on_hold=asked.on_hold if asked.HasField("on_hold") else None,
+        customer_ids=tuple(asked.customer_ids),
+        sources=tuple(asked.sources),
+        skus=tuple(asked.skus),
+        region_codes=tuple(asked.region_codes),
+        currency_code=currency,
+        min_total=_amount(asked.min_total) if asked.HasField("min_total") else None,
+        max_total=_amount(asked.max_total) if asked.HasField("max_total") else None,
+        placed_from=_time(asked.placed_from_time) if asked.HasField("placed_from_time") else None,
+        placed_until=_time(asked.placed_until_time) if asked.HasField("placed_until_time") else None,
+        updated_from=_time(asked.updated_from_time) if asked.HasField("updated_from_time") else None,
+        updated_until=_time(asked.updated_until_time) if asked.HasField("updated_until_time") else None,
+    )
+
+
+def sort_of(sort: contract.OrderSort.ValueType) -> OrderSort:
+    """The sort; latest placed first when unspecified."""
+    if sort == contract.ORDER_SORT_UNSPECIFIED:
+        return OrderSort.PLACE_TIME_DESC
+    return OrderSort(contract.OrderSort.Name(sort).removeprefix("ORDER_SORT_"))
+
+
+def dimensions_of(dimensions: Iterable[contract.OrderDimension.ValueType]) -> tuple[Dimension, ...]:
+    """The dimensions, in the order given."""
+    return tuple(Dimension(contract.OrderDimension.Name(one).removeprefix("ORDER_DIMENSION_")) for one in dimensions)
+
+
+def dimension_value(dimension: Dimension) -> contract.OrderDimension.ValueType:
+    """The contract's value of a dimension."""
+    return contract.OrderDimension.Value(f"ORDER_DIMENSION_{dimension}")
+
+
+def _names(values: Iterable[int], enum: Any, prefix: str) -> tuple[str, ...]:
+    return tuple(enum.Name(value).removeprefix(prefix) for value in values)
+
+
+def _amount(money: Money) -> int:
+    # No order has a total beyond 64 bits, so a bound there means the same.
+    return max(-_LARGEST, min(_LARGEST, minor_units(money.units, money.nanos, money.currency_code)))
+
+
+def _time(timestamp: Timestamp) -> int:
+    """Microseconds since 1970, rounded up: that keeps both kinds of bounds exact for times in whole microseconds."""
+    return timestamp.seconds * 1_000_000 - (-timestamp.nanos // 1000)

@@ -1,0 +1,35 @@
+"""A step of an order's history as the contract's `HistoryEntry`."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf.json_format import ParseDict
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1.order_events_pb2 import OrderEvent
+
+from query_service.application.order_history import HistoryStep
+from query_service.projection.order_document import EventDocument
+from query_service.projection.upcast import upcast
+from query_service.wire.order_changes import changes_between
+from query_service.wire.order_message import order_message, time_message
+
+
+def history_message(step: HistoryStep) -> contract.HistoryEntry:
+    """The message of a step. The event comes without its order: the changes say what it did."""
+    before = None if step.before is None else order_message(step.before)
+    return contract.HistoryEntry(
+        event=_event(step.entry),
+        changes=changes_between(before, order_message(step.after)),
+        record_time=time_message(step.entry["recorded_at"]),
+        hash=bytes.fromhex(step.entry["hash"]),
+    )
+
+
+def _event(entry: EventDocument) -> OrderEvent:
+    payload = upcast(json.loads(entry["payload"]), entry["schema_version"])
+    payload.pop("order", None)
+    event = OrderEvent()
+    # A newer release may have recorded fields that this one does not know.
+    ParseDict(payload, event, ignore_unknown_fields=True)
+    return event
