@@ -1,0 +1,184 @@
+"""The known figures of a real company's books, from every store (with NORTHWIND_DIR)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from google.type.money_pb2 import Money
+from tandem.orders.v1 import order_types_pb2 as types
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+
+from devstack.importers.northwind import SOURCE, read_northwind
+from query_service.application.order_questions import (
+    Dimension,
+    FoundFigures,
+    OrderCriteria,
+    OrderSearch,
+    OrderSort,
+    OrderSummaries,
+)
+from query_service.application.read_store import Applied, ReadStore
+from query_service.projection.folding import fold
+from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.stream_event import read_event
+from query_service.storage.memory import MemoryStore
+from query_service.storage.physical.store import PhysicalStore
+from tests.conformance.order_question_suite import all_pages, searching
+from tests.fixtures.order_events import published
+
+GIVEN = os.environ.get("NORTHWIND_DIR")
+pytestmark = pytest.mark.skipif(not GIVEN, reason="NORTHWIND_DIR is not set")
+ALL = OrderCriteria(sources=(SOURCE,))
+
+
+def cents(amount: Money) -> int:
+    return int(amount.units) * 100 + int(amount.nanos) // 10_000_000
+
+
+def dollars(amount: int) -> Money:
+    return Money(currency_code="USD", units=amount // 100, nanos=amount % 100 * 10_000_000)
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    quotient, rest = divmod(numerator, denominator)
+    return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2))
+
+
+def imported(request: ImportOrdersRequest) -> ProjectedEvent:
+    """The order as the write side leaves it after the import."""
+    shipped = bool(request.shipments)
+    lines = []
+    for number, line in enumerate(request.lines, start=1):
+        gross = cents(line.unit_price) * line.quantity
+        lines.append(
+            types.OrderLine(
+                line_number=number,
+                sku=line.sku,
+                product_name=line.product_name,
+                unit_price=line.unit_price,
+                quantity=line.quantity,
+                discount_basis_points=line.discount_basis_points,
+                net_amount=dollars(half_even(gross * (10_000 - line.discount_basis_points), 10_000)),
+                tax_amount=dollars(0),
+                shipped_quantity=line.quantity if shipped else 0,
+            )
+        )
+    net = sum(cents(line.net_amount) for line in lines)
+    order = types.Order(
+        order_id=request.order_id,
+        order_number=request.order_number,
+        version=1,
+        state=types.ORDER_STATE_SHIPPED if shipped else types.ORDER_STATE_PLACED,
+        source=request.source,
+        customer=request.customer,
+        billing_address=request.billing_address,
+        shipping_address=request.shipping_address,
+        lines=lines,
+        currency_code="USD",
+        freight=request.freight,
+        net_total=dollars(net),
+        tax_total=dollars(0),
+        total=dollars(net + cents(request.freight)),
+        place_time=request.place_time,
+        update_time=request.place_time,
+    )
+    assert order.total == request.expected_total
+    message = published(order, "ORDER_IMPORTED", event_id=str(uuid.uuid5(uuid.NAMESPACE_OID, request.order_id)))
+    return project(read_event(message.headers, message.body))
+
+
+@pytest_asyncio.fixture(params=["memory", "physical"], scope="module", loop_scope="session")
+async def store(request: pytest.FixtureRequest, elasticsearch_url: str) -> AsyncIterator[ReadStore]:
+    """A store with the company's books in it."""
+    opened: ReadStore = MemoryStore()
+    if request.param == "physical":
+        prefix = f"test-northwind-{uuid.uuid4().hex[:8]}-"
+        opened = PhysicalStore(elasticsearch_url, index_prefix=prefix, request_timeout=20)
+    try:
+        await opened.prepare()
+        outcomes = await opened.apply([imported(one) for one in read_northwind(Path(GIVEN or ""))])
+        assert outcomes == [Applied()] * 830
+        await opened.refresh()
+        yield opened
+    finally:
+        if isinstance(opened, PhysicalStore):
+            for alias in opened.names.aliases:
+                await opened._connection.request("DELETE", f"/{opened.names.index(alias, 'g1')}")
+        await opened.close()
+
+
+async def figures(store: ReadStore, *dimensions: Dimension, size: int = 1000) -> FoundFigures:
+    return await store.summarize(OrderSummaries(ALL, dimensions, size))
+
+
+async def test_revenue_and_freight(store: ReadStore) -> None:
+    [total] = (await figures(store, Dimension.STATE)).totals
+    assert (total.orders, total.net_total, total.freight) == (830, 126_579_302, 6_494_269)
+    assert (total.tax_total, total.total) == (0, 126_579_302 + 6_494_269)
+    assert total.quantity == 51_317
+
+
+async def test_shipped_and_not_shipped(store: ReadStore) -> None:
+    states = {group.keys: group.orders for group in (await figures(store, Dimension.STATE)).groups}
+    assert states == {("SHIPPED",): 809, ("PLACED",): 21}
+
+
+async def test_the_largest_customers(store: ReadStore) -> None:
+    found = await figures(store, Dimension.CUSTOMER, size=3)
+    assert found.truncated
+    by_net = sorted((await figures(store, Dimension.CUSTOMER)).groups, key=lambda group: -group.net_total)
+    assert [(group.keys[0], group.net_total) for group in by_net[:3]] == [
+        ("QUICK", 11_027_732),
+        ("ERNSH", 10_487_499),
+        ("SAVEA", 10_436_196),
+    ]
+    quick = await store.customer("QUICK", recent=10)
+    assert [total.net_total for total in quick.totals] == [11_027_732]
+    assert (quick.orders, quick.cancelled_orders, len(quick.recent)) == (28, 0, 10)
+
+
+async def test_countries(store: ReadStore) -> None:
+    countries = {group.keys[0]: group.orders for group in (await figures(store, Dimension.COUNTRY)).groups}
+    assert len(countries) == 21
+    assert [countries[code] for code in ("DE", "US", "BR", "FR")] == [122, 122, 83, 77]
+    assert not any(character.isdigit() for code in countries for character in code)
+    facets = (await store.search(OrderSearch(ALL, size=1, facets=(Dimension.COUNTRY,)))).facets
+    assert dict(facets[Dimension.COUNTRY]) == countries
+
+
+async def test_months(store: ReadStore) -> None:
+    found = await figures(store, Dimension.MONTH)
+    months = sorted(group.keys[0] for group in found.groups)
+    assert (months[0], months[-1], len(months)) == ("1996-07", "1998-05", 23)
+    assert sum(group.orders for group in found.groups) == 830
+
+
+async def test_products_add_up_to_the_revenue(store: ReadStore) -> None:
+    found = await figures(store, Dimension.PRODUCT)
+    assert len(found.groups) == 77
+    assert sum(group.net_total for group in found.groups) == 126_579_302
+    assert [(total.orders, total.net_total, total.freight) for total in found.totals] == [(830, 126_579_302, 0)]
+    assert found.groups[0].keys == ("38",)  # Côte de Blaye
+
+
+@pytest.mark.parametrize(
+    ("text", "customer", "least"), [("konig", "KOENE", 14), ("ernst handel", "ERNSH", 30), ("10248", "VINET", 1)]
+)
+async def test_people_find_their_orders(store: ReadStore, text: str, customer: str, least: int) -> None:
+    found = await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=200))
+    assert found.total >= least
+    assert customer in {order.document["customer_id"] for order in found.orders}
+
+
+@pytest.mark.parametrize("sort", list(OrderSort))
+async def test_every_order_is_on_one_page(store: ReadStore, sort: OrderSort) -> None:
+    async def nothing() -> None:
+        """The books are closed."""
+
+    seen = await all_pages(searching(store), sort, nothing, size=37, criteria=ALL)
+    assert (len(seen), len(set(seen))) == (830, 830)
