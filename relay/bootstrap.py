@@ -14,7 +14,7 @@ from relay import status as states
 from relay.barrier import BarrierBuilder
 from relay.bookkeeping import ensure_tables
 from relay.config import RelaySettings
-from relay.errors import Refused
+from relay.errors import LogUnavailable, Refused
 from relay.jetstream_sink import JetStreamSink, WindowLimits
 from relay.lag import LagObserver
 from relay.leadership import AdvisoryLock
@@ -25,15 +25,23 @@ from relay.outbox_table import OutboxTable, TableName, find_table
 from relay.parking import ParkedAggregates
 from relay.poll_source import PollSource
 from relay.ports import Source
+from relay.publication import publication_name
 from relay.publish_loop import PublishLoop
 from relay.publish_policy import PublishPolicy
 from relay.publish_window import Flight
 from relay.relay_state import RelayState
+from relay.replication_slot import slot_prefix
+from relay.slot_creation import check_log
+from relay.slot_maker import SlotMaker
 from relay.source_identity import SourceIdentity, require_same_source
 from relay.startup_checks import check_database
 from relay.status import RelayStatus
+from relay.stream_history import StreamHistory
 from relay.stream_setup import StreamPlan
 from relay.subject import SubjectTemplate
+from relay.switching_source import SwitchingSource
+from relay.tuple_decoder import TupleLayout, find_layout
+from relay.wal_source import WalSource
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of
 
@@ -43,10 +51,12 @@ _log = structlog.get_logger(__name__)
 class CheckedDatabase:
     """Checks each new leader session, and makes what depends on what the check has found."""
 
-    def __init__(self, settings: RelaySettings) -> None:
+    def __init__(self, settings: RelaySettings, status: RelayStatus) -> None:
         self._settings = settings
+        self._status = status
         self._template = SubjectTemplate(settings.subject_template)
         self._found: tuple[OutboxTable, SourceIdentity] | None = None
+        self._layout: TupleLayout | None = None
 
     async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Refused when this database must not be relayed from."""
@@ -56,7 +66,26 @@ class CheckedDatabase:
         identity = await require_same_source(connection, TableName.parse(settings.source_table))
         table = await find_table(connection, name, settings.columns)
         await ensure_tables(connection, name)
+        self._layout = await self._log_layout(connection, name)
         self._found = table, identity
+
+    async def _log_layout(self, connection: psycopg.AsyncConnection[Any], name: TableName) -> TupleLayout | None:
+        """How the table's rows stand in the log; None when they are not to be read from there."""
+        if self._settings.mode == "poll":
+            return None
+        try:
+            layout = await find_layout(connection, name, self._settings.columns)
+            if self._settings.mode == "wal":
+                await check_log(connection)
+        except LogUnavailable as problem:
+            if self._settings.mode == "wal":
+                raise Refused(f"RELAY_MODE is wal, but the log cannot be read: {problem}") from None
+            self._mode_is("poll", str(problem))
+            return None
+        return layout
+
+    def _mode_is(self, mode: str, reason: str | None) -> None:
+        self._status.mode, self._status.mode_reason = mode, reason
 
     @property
     def source_epoch(self) -> int:
@@ -67,8 +96,21 @@ class CheckedDatabase:
     def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
         """The source of the configured mode."""
         assert self._found is not None
-        table, identity = self._found
-        return PollSource(table, connection, identity.epoch)
+        (table, identity), settings = self._found, self._settings
+        publication = settings.publication or publication_name(table.name)
+        wal = slots = None
+        if self._layout is not None:
+            url = settings.database_url
+            wal = WalSource(self._layout, connection, url, publication)
+            prefix = slot_prefix(str(table.name), settings.stream)
+            slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
+        return SwitchingSource(
+            poll=PollSource(table, connection, identity.epoch),
+            wal=wal,
+            slots=slots,
+            history=StreamHistory(nats_options(settings), settings.stream),
+            on_mode=self._mode_is,
+        )
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """The builder of events."""
@@ -139,7 +181,7 @@ class Relay:
         self.status = RelayStatus(settings.mode)
         name = TableName.parse(settings.table)
         nats = nats_options(settings)
-        database = CheckedDatabase(settings)
+        database = CheckedDatabase(settings, self.status)
         self.lag = LagObserver(
             database_url=settings.database_url,
             table=name,

@@ -65,7 +65,14 @@ class RelaySettings(ServiceSettings):
     column_salt: str | None = Field(None, description="column (if it exists): salt of the personal data's digest")
     column_personal_digest: str | None = Field(None, description="column (if it exists): digest of the personal data")
 
-    mode: Literal["poll"] = Field("poll", description="how events are found: poll")
+    mode: Literal["auto", "wal", "poll"] = Field(
+        "auto",
+        description="how events are found. auto: from the write-ahead log, polling whenever that cannot be read;"
+        " wal: the same, but refuses to start where it can never be read; poll: only by polling",
+    )
+    publication: str = Field(
+        "", max_length=63, description="publication for the log; empty: tandem_ and the table's name"
+    )
     publish: Literal["auto", "chain", "atomic"] = Field(
         "auto", description="chain: pipelined single publishes; atomic: batches; auto: atomic where each publish syncs"
     )
@@ -92,13 +99,6 @@ class RelaySettings(ServiceSettings):
             parts = urlsplit(server.strip())
             if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
                 raise ValueError("must be nats://host:port or tls://host:port, several separated by commas")
-        return value
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _known_mode(cls, value: object) -> object:
-        if value in {"wal", "auto"}:
-            raise ValueError(f"mode {value!r} is not built yet; use poll")
         return value
 
     @field_validator("subject_template")

@@ -90,7 +90,7 @@ class RelayMetrics:
         ).set_function(lambda: lag.latest.stream_used if lag.latest else float("nan"))
         mode = Gauge("relay_mode", "1 for how events are found", ["mode"], registry=self.registry)
         for name in ("wal", "poll"):
-            mode.labels(name).set(float(name == status.mode))
+            mode.labels(name).set_function(lambda name=name: float(status.mode == name))  # type: ignore[misc]
         state = Gauge("relay_state", "1 for the state the relay is in", ["state"], registry=self.registry)
         for name in STATES:
             state.labels(name).set_function(lambda name=name: float(status.state == name))  # type: ignore[misc]

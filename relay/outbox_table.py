@@ -163,6 +163,19 @@ class OutboxTable:
             ) AS uncovered"""
         return Query(text, self._difference(seen, now) | {"limit": limit})
 
+    def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> Query:
+        """Ids of the transactions that have rows in the difference, ascending, no more than `limit`."""
+        text = f"""
+            SELECT DISTINCT id::text::numeric AS id FROM (
+                SELECT {self._transaction} AS id FROM {self.name.quoted}
+                WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
+                  AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+                UNION ALL
+                SELECT {self._transaction} FROM {self.name.quoted}
+                WHERE {self._transaction} = ANY(%(ended)s::xid8[])
+            ) AS fresh ORDER BY id LIMIT %(limit)s::bigint"""
+        return Query(text, self._difference(seen, upto) | {"limit": limit})
+
     @staticmethod
     def counted(rows: Query) -> Query:
         """(rows, least recorded_at in µs) of what `rows` finds."""

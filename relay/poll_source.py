@@ -24,6 +24,7 @@ import psycopg
 
 from relay.cursor import END, Cursor, PollCursor
 from relay.database import configure
+from relay.delivered import NOTHING, Delivered
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
 from relay.ports import Batch, Checkpoint
@@ -53,6 +54,27 @@ class PollSource:
         self._walk = False
         self._idle = BUSY_SECONDS
         self._prepared = False
+        self._delivered = NOTHING
+        self._end: Snapshot | None = None
+
+    @property
+    def cursor(self) -> PollCursor:
+        """Where it stands."""
+        return self._cursor
+
+    def pass_over(self, delivered: Delivered) -> None:
+        """What the cursor says is to be passed over."""
+        self._delivered = delivered
+
+    def end_at(self, snapshot: Snapshot) -> None:
+        """The next difference is to end at `snapshot`, if it lies ahead of the present position."""
+        self._end = snapshot
+
+    async def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> list[int]:
+        """Transactions that have rows in that difference, no more than `limit`."""
+        query = self._table.transactions_between(seen, upto, limit)
+        cursor = await self._connection.execute(query.text, query.parameters)
+        return [int(row[0]) for row in await cursor.fetchall()]
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`. Planner settings of the session are set here, as they belong to the way we read."""
@@ -61,6 +83,8 @@ class PollSource:
         self._as_of = None
         self._walk = False
         self._idle = BUSY_SECONDS
+        self._delivered = NOTHING
+        self._end = None
         if not self._prepared:
             await configure(self._connection, PLANNER_SETTINGS)
             await self._connection.execute(self._table.prepare_by_transaction())
@@ -76,17 +100,21 @@ class PollSource:
         before = self._cursor
         assert before.upto is not None
         events, exhausted = await self._chunk(before, before.upto, max_events, max_bytes)
+        if not exhausted and events:
+            self._cursor = replace(before, position=events[-1].position)
+        if before.passed is not None:
+            events = [event for event in events if not self._delivered.holds(event)]
         marks = [str(event.position) for event in events]
         if not exhausted:
-            if events:
-                self._cursor = replace(before, position=events[-1].position)
             return Batch(before.base, str(before.position), events, marks, None, more=True)
         if marks:
             marks[-1] = END
             self._idle = BUSY_SECONDS
         else:
             self._idle = min(IDLE_SECONDS, self._idle * 2)
-        self._cursor = PollCursor(before.epoch, before.upto)
+        # A transaction delivered from the log may be seen later than that: its commit may wait for a standby.
+        passed = None if self._delivered.seen_by(before.upto) else before.passed
+        self._cursor = PollCursor(before.epoch, before.upto, passed=passed)
         reached = Checkpoint(self._cursor, self._as_of)
         return Batch(before.base, str(before.position), events, marks, reached, more=False)
 
@@ -114,6 +142,10 @@ class PollSource:
         assert row is not None
         self._as_of, upto = int(row[0]), Snapshot.parse(row[1])
         seen = self._cursor.seen
+        end, self._end = self._end, None
+        # Rows of a snapshot that came from the log may be visible to us a little later than the snapshot says.
+        if end is not None and upto.includes(end) and (seen is None or end.includes(seen)):
+            upto, self._as_of = end, None
         if seen is not None and seen.sees_as_much_as(upto):
             self._cursor = replace(self._cursor, seen=upto)
             return Checkpoint(self._cursor, self._as_of)

@@ -45,7 +45,9 @@ class Batch:
 class Source(Protocol):
     """Delivers committed events behind a cursor: none lost, none twice, those of an aggregate in their order."""
 
-    mode: str
+    @property
+    def mode(self) -> str:
+        """How events are found now: wal or poll."""
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes (back) to `cursor`; what was read behind it before is forgotten."""

@@ -131,9 +131,16 @@ class PublishLoop:
                 self._sink_seen = True
 
     async def _lead(self, leader: LeaderSession, stop: asyncio.Event) -> None:
+        """What belongs to one leadership: a source over its connection."""
+        source = self._wiring.source(leader.connection)
+        try:
+            await self._sessions(leader, source, stop)
+        finally:
+            await source.close()
+
+    async def _sessions(self, leader: LeaderSession, source: Source, stop: asyncio.Event) -> None:
         """Session after session, as long as the lock is ours."""
         backoff, exceptions, term = Backoff(), Exceptions(), 0
-        source = self._wiring.source(leader.connection)
         while not stop.is_set():
             self._status.moved()
             cause: SessionClosed

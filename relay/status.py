@@ -34,6 +34,7 @@ class RelayStatus:
     """Mutable; written by the loop only, read by probes, metrics and pages."""
 
     mode: str
+    mode_reason: str | None = None
     state: str = STARTING
     leader: bool = False
     term: int | None = None
@@ -77,6 +78,7 @@ class RelayStatus:
         """For `/lagz`, beside the lag."""
         return {
             "mode": self.mode,
+            "mode_reason": self.mode_reason,
             "state": self.state,
             "leader": self.leader,
             "term": self.term,

@@ -77,6 +77,11 @@ class WalSource:
         self._replication: ReplicationConnection | None = None
         self._wake: Callable[[], None] = lambda: None
 
+    @property
+    def slot(self) -> str:
+        """The slot that is or was streamed last."""
+        return self._checkpoint.slot
+
     async def resume(self, cursor: Cursor) -> None:
         """Streams the slot that the cursor names, behind the cursor."""
         assert isinstance(cursor, WalCursor)

@@ -36,8 +36,7 @@ def test_a_column_that_is_named_must_exist_and_one_named_empty_must_not(monkeypa
     [
         ("RELAY_DATABASE_URL", "mysql://h/d"),
         ("RELAY_DATABASE_URL", "postgresql:///d?host=/tmp"),
-        ("RELAY_MODE", "wal"),
-        ("RELAY_MODE", "auto"),
+        ("RELAY_MODE", "both"),
         ("RELAY_PUBLISH", "both"),
         ("RELAY_SUBJECT_TEMPLATE", "a.{customer}"),
         ("RELAY_SUBJECT_TEMPLATE", "{partition}"),

@@ -1,0 +1,30 @@
+"""What a poll must pass over because the log has given it already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relay.id_set import IdSet
+from relay.outbox_event import OutboxEvent
+from relay.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Events that the stream has although no snapshot of the cursor sees them: those of whole `transactions`, and
+    those at `positions`. `ids`: all transactions that have such events."""
+
+    transactions: frozenset[str] = frozenset()
+    positions: IdSet = field(default_factory=IdSet)
+    ids: IdSet = field(default_factory=IdSet)
+
+    def holds(self, event: OutboxEvent) -> bool:
+        """Whether the stream has this event."""
+        return event.transaction_id in self.transactions or event.position in self.positions
+
+    def seen_by(self, snapshot: Snapshot) -> bool:
+        """Whether none of them can be found behind `snapshot`."""
+        return not self.ids.not_seen_by(snapshot)
+
+
+NOTHING = Delivered()

@@ -1,0 +1,74 @@
+"""Makes a slot in the background, as often as it takes, while polling goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import psycopg
+import structlog
+
+from relay.cursor import WalCheckpoint
+from relay.database import connect
+from relay.errors import LogUnavailable
+from relay.outbox_table import TableName
+from relay.replication_slot import drop_slots
+from relay.slot_creation import create_slot
+
+_log = structlog.get_logger(__name__)
+
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
+
+
+class SlotMaker:
+    """At most one attempt at a time. `on_problem` is told why there is no slot yet."""
+
+    def __init__(
+        self, url: str, prefix: str, publication: str, table: TableName, on_problem: Callable[[str], None]
+    ) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._publication = publication
+        self._table = table
+        self._on_problem = on_problem
+        self._task: asyncio.Task[WalCheckpoint] | None = None
+
+    def begin(self) -> None:
+        """Starts, unless it runs. No slot of ours is in use then, so all there are of our name are dropped first."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._make_until_made())
+
+    def made(self) -> WalCheckpoint | None:
+        """The checkpoint of the slot that was made; None until then."""
+        if self._task is None or not self._task.done():
+            return None
+        return self._task.result()
+
+    async def forget(self) -> None:
+        """Ends an attempt that runs, and forgets what was made."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _make_until_made(self) -> WalCheckpoint:
+        delay, told = FIRST_RETRY_SECONDS, ""
+        while True:
+            try:
+                connection = await connect(self._url, "tandem-relay slot")
+                try:
+                    await drop_slots(connection, self._prefix, None)
+                    return await create_slot(connection, self._url, self._prefix, self._publication, self._table)
+                finally:
+                    await connection.close()
+            except (LogUnavailable, psycopg.Error, OSError, TimeoutError) as error:
+                reason = str(error).strip() or type(error).__name__
+            self._on_problem(reason)
+            if reason != told:
+                _log.warning("the log cannot be read, polling goes on", reason=reason)
+                told = reason
+            await asyncio.sleep(delay)
+            delay = min(LONGEST_RETRY_SECONDS, delay * 2)

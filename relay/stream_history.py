@@ -1,0 +1,116 @@
+"""Which events the stream has behind a cursor's base: needed when polling takes over from the log.
+
+The messages behind a checkpoint all carry its base, so they are the last ones of the stream, and the first of them is
+found by bisection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError
+
+from relay.cursor import HEADER, PassedOver, transaction_of
+from relay.delivered import Delivered
+from relay.errors import Closing, SessionClosed
+from relay.id_set import IdSet
+from relay.jetstream_api import JetStreamApi, StreamApiError
+from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.stream_position import long_cursor
+
+POSITION_HEADER = "Tandem-Position"
+_FETCH = 1_000
+_FETCH_SECONDS = 5.0
+
+
+class StreamHistory:
+    """Reads one stream over a connection of its own. SessionClosed when that fails."""
+
+    def __init__(self, options: NatsOptions, stream: str) -> None:
+        self._options = options
+        self._stream = stream
+
+    async def passed_over(self, base: str, transactions: tuple[int, ...]) -> PassedOver:
+        """The end of the stream whose messages carry `base`, beside whole `transactions`."""
+        async with self._connected() as connection:
+            api = JetStreamApi(connection)
+            info = await api.stream_info(self._stream)
+            last = info.last_sequence if info is not None else 0
+            below, first = 0, last + 1
+            while first - below > 1:
+                middle = (below + first) // 2
+                if await self._carries(api, middle, last, base):
+                    first = middle
+                else:
+                    below = middle
+            return PassedOver(transactions, first, last)
+
+    async def delivered(self, passed: PassedOver) -> Delivered:
+        """The events that are meant."""
+        positions, ids = IdSet(), IdSet(passed.transactions)
+        if passed.first <= passed.last:
+            async with self._connected() as connection:
+                await self._read(connection, passed, positions, ids)
+        return Delivered(frozenset(map(str, passed.transactions)), positions, ids)
+
+    async def _carries(self, api: JetStreamApi, sequence: int, last: int, base: str) -> bool:
+        """Whether the message there does; for a stranger's message, whether the next one of ours does."""
+        message = await api.message(self._stream, sequence)
+        while message is not None and HEADER not in message.headers and sequence < last:
+            sequence += 1
+            message = await api.message(self._stream, sequence)
+        if message is None:
+            return False
+        if HEADER not in message.headers:
+            return True
+        text = message.headers[HEADER]
+        if text.split(";", 2)[1] != base.split(";", 2)[1]:
+            return False
+        return (await long_cursor(api, self._stream, message)).rpartition(";")[0] == base
+
+    async def _read(self, connection: NatsConnection, passed: PassedOver, positions: IdSet, ids: IdSet) -> None:
+        jetstream = connection.jetstream()
+        subscription = await jetstream.pull_subscribe(
+            ">",
+            stream=self._stream,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=passed.first,
+                ack_policy=AckPolicy.NONE,
+                headers_only=True,
+                mem_storage=True,
+                inactive_threshold=30.0,
+            ),
+        )
+        try:
+            sequence = 0
+            while sequence < passed.last:
+                for message in await subscription.fetch(_FETCH, timeout=_FETCH_SECONDS):
+                    sequence = message.metadata.sequence.stream
+                    headers = message.headers
+                    if sequence > passed.last or headers is None or HEADER not in headers:
+                        continue
+                    position = headers.get(POSITION_HEADER, "")
+                    if position.isdecimal():
+                        positions.add(int(position))
+                        transaction = transaction_of(headers[HEADER])
+                        if transaction is not None:
+                            ids.add(transaction)
+        finally:
+            with contextlib.suppress(*NATS_ERRORS, APIError):
+                await subscription.unsubscribe()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[NatsConnection]:
+        connection: NatsConnection | None = None
+        try:
+            connection = await NatsConnection.open(self._options, "tandem-relay history")
+            yield connection
+        except (*NATS_ERRORS, StreamApiError, APIError) as error:
+            reason = f"the end of the stream cannot be read: {str(error) or type(error).__name__}"
+            raise SessionClosed(Closing.UNAVAILABLE, reason) from None
+        finally:
+            if connection is not None:
+                await connection.end()

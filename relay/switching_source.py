@@ -1,0 +1,172 @@
+"""Reads the log where that is possible and polls where it is not, changing between the two without overlap or gap.
+
+**From the log to polling** (the slot is missing, lost, in use, refused, or ahead of the stream): at once. The poll
+begins at the snapshot of the last checkpoint, and passes over what was delivered behind it: the transactions that the
+checkpoint lists, and the events that the stream has behind it.
+
+**From polling to the log**: meanwhile a slot is made, which waits for every write transaction that is open in the
+cluster. It begins at a snapshot; the poll is led to end there. Where it has gone beyond already, the transactions in
+between are listed in the cursor, and the log passes over them. The first cursor of the log names the slot. So after a
+crash at any moment either the stream's last cursor names the slot, or the slot is dropped and made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from relay.cursor import Cursor, PollCursor, WalCheckpoint, WalCursor
+from relay.delivered import NOTHING, Delivered
+from relay.errors import Closing, LogUnavailable, SessionClosed
+from relay.poll_source import PollSource
+from relay.ports import Batch, Checkpoint
+from relay.slot_maker import SlotMaker
+from relay.stream_history import StreamHistory
+from relay.wal_source import WalSource, new_cursor
+
+_log = structlog.get_logger(__name__)
+
+#: A cursor lists no more transactions than these; with more, the slot is made anew.
+MOST_TRANSACTIONS = 2_000
+
+#: Told of the mode in use ("wal" or "poll") and why it is not the wanted one, None when it is.
+OnMode = Callable[[str, str | None], None]
+
+
+class SwitchingSource:
+    """`wal` and `slots` None: polling only."""
+
+    def __init__(
+        self,
+        *,
+        poll: PollSource,
+        wal: WalSource | None,
+        slots: SlotMaker | None,
+        history: StreamHistory,
+        on_mode: OnMode,
+    ) -> None:
+        self._poll = poll
+        self._wal = wal
+        self._slots = slots
+        self._history = history
+        self._on_mode = on_mode
+        self._streaming = False
+        self._checkpointed = False
+        self._distrusted: set[str] = set()
+
+    @property
+    def mode(self) -> str:
+        """The mode in use."""
+        return "wal" if self._streaming else "poll"
+
+    async def resume(self, cursor: Cursor) -> None:
+        """Goes to `cursor`: by the slot that it names if that can be read, else by polling."""
+        await self._stop()
+        delivered = NOTHING
+        if isinstance(cursor, WalCursor):
+            reason = await self._stream(cursor)
+            if reason is None:
+                return
+            _log.warning("the log cannot be read, polling from the last checkpoint", reason=reason)
+            self._on_mode("poll", reason)
+            checkpoint = cursor.checkpoint
+            passed = await self._history.passed_over(cursor.base, checkpoint.transactions)
+            cursor = PollCursor(cursor.epoch, checkpoint.snapshot, passed=passed)
+        else:
+            self._on_mode("poll", "a slot is being made" if self._slots else None)
+        if cursor.passed is not None:
+            delivered = await self._history.delivered(cursor.passed)
+            if cursor.seen is not None and delivered.seen_by(cursor.seen):
+                cursor, delivered = replace(cursor, passed=None), NOTHING
+        await self._go_on_polling(cursor, delivered)
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        """The next events. SessionClosed when the log broke off: only the stream knows then what was delivered."""
+        if self._streaming:
+            return await self._read_log(max_events, max_bytes)
+        if self._slots is not None and (made := self._slots.made()) is not None:
+            batch = await self._hand_over(made)
+            if batch is not None:
+                return batch
+        return await self._poll.read(max_events, max_bytes)
+
+    def stored(self, cursor_text: str) -> None:
+        """Confirms checkpoints of the log."""
+        if self._streaming and self._wal is not None:
+            self._wal.stored(cursor_text)
+
+    def idle_seconds(self) -> float:
+        """As the source in use has it."""
+        return self._wal.idle_seconds() if self._streaming and self._wal else self._poll.idle_seconds()
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """Arrivals from the log."""
+        if self._wal is not None:
+            self._wal.notify(wake)
+
+    async def close(self) -> None:
+        """Ends stream and slot making; a slot that is in use stays."""
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self._streaming = False
+        if self._slots is not None:
+            await self._slots.forget()
+        if self._wal is not None:
+            await self._wal.close()
+
+    async def _go_on_polling(self, cursor: PollCursor, delivered: Delivered) -> None:
+        await self._poll.resume(cursor)
+        self._poll.pass_over(delivered)
+        if self._slots is not None:
+            self._slots.begin()
+
+    async def _stream(self, cursor: WalCursor) -> str | None:
+        """Streams from the cursor; why not, when that is impossible."""
+        if self._wal is None:
+            return "RELAY_MODE is poll, or the log cannot be read here"
+        if cursor.checkpoint.slot in self._distrusted:
+            return f"slot {cursor.checkpoint.slot} failed before it gave a checkpoint"
+        try:
+            await self._wal.resume(cursor)
+        except LogUnavailable as problem:
+            return str(problem)
+        self._streaming, self._checkpointed = True, False
+        self._on_mode("wal", None)
+        return None
+
+    async def _read_log(self, max_events: int, max_bytes: int) -> Batch:
+        assert self._wal is not None
+        try:
+            batch = await self._wal.read(max_events, max_bytes)
+        except LogUnavailable as problem:
+            if not self._checkpointed:
+                # It would break off again and again: what it chokes on stands between here and the next checkpoint.
+                self._distrusted.add(self._wal.slot)
+            raise SessionClosed(Closing.SOURCE, str(problem)) from None
+        self._checkpointed = self._checkpointed or batch.reached is not None
+        return batch
+
+    async def _hand_over(self, made: WalCheckpoint) -> Batch | None:
+        """The first batch of the log, once the poll has come to where the slot begins; it has no events."""
+        at = self._poll.cursor
+        if at.upto is not None or at.seen is None or at.passed is not None:
+            return None
+        if not at.seen.includes(made.snapshot):
+            self._poll.end_at(made.snapshot)
+            return None
+        assert self._slots is not None
+        between = await self._poll.transactions_between(made.snapshot, at.seen, MOST_TRANSACTIONS + 1)
+        await self._slots.forget()
+        if len(between) <= MOST_TRANSACTIONS:
+            cursor = new_cursor(at.epoch, replace(made, transactions=tuple(between)))
+            reason = await self._stream(cursor)
+            if reason is None:
+                _log.info("reading the log", slot=made.slot, passed_over=len(between))
+                return Batch(cursor.base, cursor.mark, (), (), Checkpoint(cursor, None), more=True)
+            _log.warning("the new slot cannot be read, polling goes on", reason=reason)
+            self._on_mode("poll", reason)
+        self._slots.begin()
+        return None
