@@ -156,6 +156,16 @@ class JetStreamSession:
                 await event.wait()
         self._raise_if_closed()
 
+    def awaited(self) -> tuple[int, int]:
+        """(first, count) of the sequences whose acks are to come next."""
+        return self._window.awaited() if self._closed is None else (0, 0)
+
+    def on_acks(self, count: int) -> None:
+        """Takes the next `count` good acks at once."""
+        window, last = self._window, self._window.stored_sequence + count
+        while window.stored_sequence < last:
+            self._take(min(last, window.first_flight_end()))
+
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
         """Takes one answer of the server."""
         if self._closed is not None:
@@ -189,13 +199,17 @@ class JetStreamSession:
             reason = f"ack for sequence {ack.sequence} of message {number}, expected {window.expected()}"
             self.close(SessionClosed(Closing.FENCED, reason))
             return
-        flight = window.acknowledged(number)
+        self._take(number, ack.count)
+
+    def _take(self, sequence: int, batch_count: int | None = None) -> None:
+        """Notes that the stream has everything up to `sequence`, which is in the first flight."""
+        flight = self._window.acknowledged(sequence)
         self._changed.set()
         if flight is None:
             return
         now = time.monotonic()
-        if flight.atomic and ack.count != len(flight.messages):
-            reason = f"a batch of {len(flight.messages)} was stored as {ack.count}"
+        if flight.atomic and batch_count != len(flight.messages):
+            reason = f"a batch of {len(flight.messages)} was stored as {batch_count}"
             self.close(SessionClosed(Closing.FENCED, reason))
             return
         self._policy.stored(
@@ -281,7 +295,7 @@ class JetStreamSink:
                 info = await ensure_stream(api, self._plan)
                 tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
                 session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
-                await connection.receive_acks(session.on_ack)
+                await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)
             except (*NATS_ERRORS, StreamApiError) as error:
                 raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {_text(error)}") from None

@@ -1,8 +1,9 @@
 """Our use of nats-py: its connection, authentication and TLS, with two paths of our own for speed and for honest acks.
 
-The library's asynchronous publish never resolves when the server answers with an error, and its publish and callback
-paths cost more than the message itself. So acks of one inbox are handed over as they are parsed, and a batch of frames
-is written at once. These are the only places that reach into the library (2.16); `tests/unit/relay` holds them to it.
+The library's asynchronous publish never resolves when the server answers with an error, and its publish, parse and
+callback paths cost more than the message itself. So acks of one inbox that come as expected are taken before the
+parser, all others are handed over as they are parsed, and a batch of frames is written at once. These are the only
+places that reach into the library (2.16); `tests/unit/relay` holds them to it.
 
 A connection never reconnects: what was in flight on a broken one is decided by the stream, in a session of its own.
 """
@@ -13,16 +14,17 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
+
+from relay.ack_run import AckRun
 
 _log = structlog.get_logger(__name__)
 
-#: (subject, body, raw header block or None) of one message on the ack inbox.
-AckHandler = Callable[[bytes, bytes, bytes | None], None]
 #: All that can go wrong in reaching NATS; each is answered by trying again later.
 NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
 CONNECT_TIMEOUT_SECONDS = 2
@@ -40,13 +42,55 @@ class NatsOptions:
     key_file: str = ""
 
 
+class AckReceiver(Protocol):
+    """Takes what arrives on the ack inbox."""
+
+    def awaited(self) -> tuple[int, int]:
+        """(first, count): the sequences whose acks are to come next, one for each; count 0 when none are."""
+
+    def on_acks(self, count: int) -> None:
+        """The next `count` awaited acks have arrived, and are good."""
+
+    def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
+        """One message of the inbox, with its raw header block or None."""
+
+
+class AckFirstParser:
+    """Stands before the library's parser and takes awaited acks away from the front of its input."""
+
+    def __init__(self, parser: Parser, run: AckRun, receiver: AckReceiver) -> None:
+        self._parser = parser
+        self._run = run
+        self._receiver = receiver
+        self._held = b""
+
+    def reset(self) -> None:
+        """Forgets what is incomplete."""
+        self._held = b""
+        self._parser.reset()
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Takes the next bytes of the connection."""
+        if self._parser.state == AWAITING_CONTROL_LINE and not self._parser.buf:
+            if self._held:
+                data, self._held = self._held + data, b""
+            count, size = self._run.count(data, *self._receiver.awaited())
+            if count:
+                self._receiver.on_acks(count)
+                data = data[size:]
+            if self._run.incomplete(data):
+                self._held = data
+                return
+        await self._parser.parse(data)
+
+
 class NatsConnection(Client):
     """A connection that ends at its first failure. `on_closed` is called once, with the reason."""
 
     def __init__(self) -> None:
         super().__init__()
         self._ack_sid = -1
-        self._on_ack: AckHandler | None = None
+        self._receiver: AckReceiver | None = None
         self._on_closed: Callable[[str], None] | None = None
         self.inbox = b""
 
@@ -104,13 +148,14 @@ class NatsConnection(Client):
         version = self.connected_server_version
         return version.major, version.minor, version.patch
 
-    async def receive_acks(self, handler: AckHandler) -> None:
-        """Opens an inbox of its own (`inbox` is its prefix, with a trailing dot) whose messages go to `handler`."""
+    async def receive_acks(self, stream: str, receiver: AckReceiver) -> None:
+        """Opens an inbox of its own (`inbox` is its prefix, with a trailing dot) for the stream's acks."""
         self.inbox = f"{self.new_inbox()}.".encode()
-        self._on_ack = handler
+        self._receiver = receiver
         subscription = await self.subscribe(f"{self.inbox.decode()}*")
         self._ack_sid = subscription._id  # noqa: SLF001 - the number that the server puts on each ack
         await self.flush(int(REQUEST_TIMEOUT_SECONDS))
+        self._ps = cast("Parser", AckFirstParser(self._ps, AckRun(self.inbox, self._ack_sid, stream), receiver))
 
     def write(self, frames: list[bytes]) -> None:
         """Hands complete protocol frames to the socket, all at once. OSError when the connection is gone."""
@@ -130,7 +175,7 @@ class NatsConnection(Client):
 
     async def end(self) -> None:
         """Drops the connection and all that was not written yet."""
-        self._on_closed = self._on_ack = None
+        self._on_closed = self._receiver = None
         writer = self._writer
         if writer is not None:
             writer.transport.abort()
@@ -143,7 +188,7 @@ class NatsConnection(Client):
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Acks take the short way; everything else the library's."""
         if sid == self._ack_sid:
-            if self._on_ack is not None:
-                self._on_ack(subject, data, headers)
+            if self._receiver is not None:
+                self._receiver.on_ack(subject, data, headers)
             return
         await super()._process_msg(sid, subject, reply, data, headers)

@@ -73,8 +73,22 @@ class PublishWindow:
         first = self._flights[0]
         return first.last_sequence if first.atomic else self.stored_sequence + 1
 
+    def first_flight_end(self) -> int:
+        """The predicted sequence of the last message of the oldest flight; there must be one."""
+        return self._flights[0].last_sequence
+
+    def awaited(self) -> tuple[int, int]:
+        """(first, count) of the sequences that are to be acknowledged one by one before anything else."""
+        count = 0
+        for flight in self._flights:
+            if flight.atomic:
+                break
+            count = flight.last_sequence - self.stored_sequence
+        return self.stored_sequence + 1, count
+
     def acknowledged(self, sequence: int) -> Flight | None:
-        """Notes the ack for `sequence`, which must be the expected one; the flight that it completes, if it does."""
+        """Notes the acks up to `sequence`, which must be the expected one or, in the same flight, one behind it; the
+        flight that they complete, if they do."""
         self.stored_sequence = sequence
         first = self._flights[0]
         if sequence < first.last_sequence:

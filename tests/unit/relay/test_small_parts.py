@@ -8,6 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.protocol.parser import Parser
 
 from relay import status
 from relay.backoff import LONGEST_SECONDS, Backoff
@@ -79,6 +80,8 @@ def test_the_seams_of_nats_py_that_we_reach_into() -> None:
         "headers",
     ]
     assert inspect.iscoroutinefunction(Client._process_msg)
+    assert "self._ps.parse(" in inspect.getsource(Client._read_loop)
+    assert vars(Parser()).keys() >= {"buf", "state"}
     assert "_transport" in inspect.getsource(Client._flusher)
     assert "_io_writer" in inspect.getsource(TcpTransport)
     assert "self._id" in inspect.getsource(Subscription.__init__)

@@ -1,0 +1,41 @@
+"""Recognises the acks we wait for in the bytes as they arrive: good ones in a row are compared, not parsed.
+
+While all goes well the server's next bytes are known beforehand: an ack for each message, in the order of sending, with
+the very sequence that was predicted. So those bytes are written down once and compared at once. What differs by a byte
+(an error, a duplicate, another sequence, another server's way to write it) is left to the parser.
+"""
+
+from __future__ import annotations
+
+
+class AckRun:
+    """Acks of `stream` that arrive on subscription `sid`; `inbox` is the subject's prefix, with the trailing dot."""
+
+    def __init__(self, inbox: bytes, sid: int, stream: str) -> None:
+        body = b'{"stream":"%b", "seq":%%d}' % stream.encode().replace(b"%", b"%%")
+        self._start = b"MSG %b" % inbox
+        self._shape = b"MSG %b%%d %d %%d\r\n%b\r\n" % (inbox.replace(b"%", b"%%"), sid, body)
+        self._body_size = len(body % 0) - 1
+
+    def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
+        """How many of the acks for `first`, `first` + 1, … (`most` of them) `data` begins with, and their bytes.
+
+        Fewer may be counted than there are; more, never.
+        """
+        digits = len(str(first))
+        size = self._body_size + digits
+        one = self._shape.replace(b"%d\r\n", b"%d\r\n" % size, 1)
+        length = len(one) - 4 + 2 * digits
+        # Acks of one length only: the numbers of the next run have a digit more.
+        count = min(len(data) // length, most, 10**digits - first)
+        if count <= 0 or not data.startswith(one % (first, first)):
+            return 0, 0
+        numbers = [number for sequence in range(first, first + count) for number in (sequence, sequence)]
+        if data.startswith(one * count % tuple(numbers)):
+            return count, count * length
+        # Rare: something else stands among them. Half as many may still be as expected.
+        return self.count(data, first, count // 2)
+
+    def incomplete(self, data: bytes) -> bool:
+        """Whether `data` is no more than the beginning of a message to the inbox."""
+        return data.count(b"\r\n") < 2 and (data.startswith(self._start) or self._start.startswith(data))
