@@ -74,10 +74,9 @@ class AckFirstParser:
         if self._parser.state == AWAITING_CONTROL_LINE and not self._parser.buf:
             if self._held:
                 data, self._held = self._held + data, b""
-            count, size = self._run.count(data, *self._receiver.awaited())
-            if count:
-                self._receiver.on_acks(count)
-                data = data[size:]
+            while (found := self._run.count(data, *self._receiver.awaited()))[0]:
+                self._receiver.on_acks(found[0])
+                data = data[found[1] :]
             if self._run.incomplete(data):
                 self._held = data
                 return

@@ -120,9 +120,9 @@ async def test_however_the_bytes_are_cut_each_ack_is_taken_once_and_nothing_is_l
 
 
 async def test_most_of_a_run_never_meets_the_parser() -> None:
-    receiver = Receiver(1_000, 500)
+    receiver = Receiver(990, 500)
     parser = AckFirstParser(Parser(Connection(receiver)), RUN, receiver)
-    data = acks(1_000, 500)
+    data = acks(990, 500)
     for start in range(0, len(data), 4_096):
         await parser.parse(data[start : start + 4_096])
     assert receiver.left == 0
