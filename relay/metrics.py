@@ -85,9 +85,9 @@ class RelayMetrics:
         gauge("relay_inflight_bytes", "Bytes sent and not acknowledged").set_function(
             lambda: float(status.inflight_bytes)
         )
-        gauge(
-            "relay_stream_used_ratio", "Bytes of the stream over its max_bytes; a full one refuses events"
-        ).set_function(lambda: lag.latest.stream_used if lag.latest else float("nan"))
+        gauge("relay_stream_used_ratio", "Bytes of the stream over its max_bytes; full refuses events").set_function(
+            lambda: lag.latest.stream_used if lag.latest else float("nan")
+        )
         mode = Gauge("relay_mode", "1 for how events are found", ["mode"], registry=self.registry)
         for name in ("wal", "poll"):
             mode.labels(name).set_function(lambda name=name: float(status.mode == name))  # type: ignore[misc]
