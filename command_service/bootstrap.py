@@ -82,6 +82,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             streams=settings.max_import_streams,
             at_once=max(1, settings.pool_size // 2),
         )
+        metrics.watch("command_import_unanswered", "Orders of imports not yet answered.", lambda: imports.unanswered)
         commands = order_commands.OrderCommands(
             PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
         )

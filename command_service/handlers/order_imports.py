@@ -43,8 +43,14 @@ class OrderImports:
         self, import_order: ImportOrderUseCase, metrics: CommandMetrics, *, streams: int, at_once: int
     ) -> None:
         self._import_order, self._metrics = import_order, metrics
-        self._free_streams, self._slots = streams, asyncio.Semaphore(at_once)
+        self._limit, self._slots = streams, asyncio.Semaphore(at_once)
+        self._streams: set[_Stream] = set()
         self._stopping = asyncio.Event()
+
+    @property
+    def unanswered(self) -> int:
+        """Orders that are read and not yet answered."""
+        return sum(stream.unanswered for stream in self._streams)
 
     def stop(self) -> None:
         """Reads nothing more: each stream ends once it has answered what it has read."""
@@ -52,13 +58,14 @@ class OrderImports:
 
     async def import_orders(self, requests: AsyncIterator[Request], context: Context) -> None:
         """Answers each request in its turn; raises what ended the stream."""
-        if self._free_streams == 0:
+        if len(self._streams) >= self._limit:
             raise Overloaded
-        self._free_streams -= 1
+        stream = _Stream(self, requests, context)
+        self._streams.add(stream)
         try:
-            await _Stream(self, requests, context).run()
+            await stream.run()
         finally:
-            self._free_streams += 1
+            self._streams.discard(stream)
 
     async def until_stopped(self) -> None:
         """Returns when `stop` was called."""
@@ -105,18 +112,18 @@ class _Window:
     """How much is read and not yet answered."""
 
     def __init__(self) -> None:
-        self._orders = self._bytes = 0
+        self.orders = self._bytes = 0
         self._changed = asyncio.Condition()
 
     async def opened(self) -> None:
         """Returns when there is room for another order."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._orders < WINDOW and self._bytes < WINDOW_BYTES)
+            await self._changed.wait_for(lambda: self.orders < WINDOW and self._bytes < WINDOW_BYTES)
 
     async def moved(self, orders: int, size: int) -> None:
         """So much more (or less) is unanswered."""
         async with self._changed:
-            self._orders, self._bytes = self._orders + orders, self._bytes + size
+            self.orders, self._bytes = self.orders + orders, self._bytes + size
             self._changed.notify_all()
 
 
@@ -128,6 +135,10 @@ class _Stream:
         self._window = _Window()
         self._results: asyncio.Queue[tuple[Result, int] | None] = asyncio.Queue()
         self._running: set[Result] = set()
+
+    @property
+    def unanswered(self) -> int:
+        return self._window.orders
 
     async def run(self) -> None:
         reading = asyncio.create_task(self._read())
