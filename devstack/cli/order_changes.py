@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -41,7 +42,7 @@ def pay(
     except WrongLine as error:
         fail(str(error), ExitCode.USAGE, as_json=as_json)
     details = {"amount": value, "method": method, "reference": reference}
-    _change("RecordPayment", order_id, reason, request_id, expected_version, as_json, **details)
+    _change("RecordPayment", order_id, reason, request_id, expected_version, as_json, details)
 
 
 def ship(
@@ -62,7 +63,7 @@ def ship(
         "tracking_number": tracking_number,
         "shipment_id": shipment_id,
     }
-    _change("ShipOrder", order_id, reason, request_id, expected_version, as_json, **details)
+    _change("ShipOrder", order_id, reason, request_id, expected_version, as_json, details)
 
 
 def deliver(
@@ -74,7 +75,7 @@ def deliver(
     as_json: AsJson = False,
 ) -> None:
     """Records that a shipment arrived."""
-    _change("RecordDelivery", order_id, reason, request_id, expected_version, as_json, shipment_id=shipment_id)
+    _change("RecordDelivery", order_id, reason, request_id, expected_version, as_json, {"shipment_id": shipment_id})
 
 
 def cancel(
@@ -86,7 +87,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Gives up the order, or unshipped pieces of it."""
-    _change("CancelOrder", order_id, reason, request_id, expected_version, as_json, items=_items(item, as_json))
+    _change("CancelOrder", order_id, reason, request_id, expected_version, as_json, {"items": _items(item, as_json)})
 
 
 def hold(
@@ -130,12 +131,12 @@ def _change(
     request_id: str,
     expected_version: int,
     as_json: bool,
-    **details: Any,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
     from tandem.orders.v1 import order_command_service_pb2 as commands
 
     request = getattr(commands, f"{method}Request")(
-        request_id=request_id or str(uuid.uuid4()), order_id=order_id, reason=reason, **details
+        request_id=request_id or str(uuid.uuid4()), order_id=order_id, reason=reason, **(details or {})
     )
     if expected_version:
         request.expected_version = expected_version

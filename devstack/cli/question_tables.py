@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from tandem.orders.v1.order_query_service_pb2 import (
     GetOrderHistoryResponse,
@@ -12,7 +11,7 @@ from tandem.orders.v1.order_query_service_pb2 import (
     SummarizeOrdersResponse,
 )
 
-from devstack.cli.order_table import amount, order_state
+from devstack.cli.order_table import amount, console, order_state
 
 
 def print_orders(answer: SearchOrdersResponse) -> None:
@@ -28,30 +27,27 @@ def print_orders(answer: SearchOrdersResponse) -> None:
             order.shipping_address.region_code,
             amount(order.total),
         )
-    console = Console()
-    console.print(table)
-    console.print(f"{len(answer.orders)} of {answer.total_size} orders{_freshness(answer.read_info)}", highlight=False)
+    out = console()
+    out.print(table)
+    out.print(f"{len(answer.orders)} of {answer.total_size} orders{_freshness(answer.read_info)}", highlight=False)
     if answer.next_page_token:
-        console.print(f"next page: --page-token {answer.next_page_token}", highlight=False, soft_wrap=True)
+        out.print(f"next page: --page-token {answer.next_page_token}", highlight=False, soft_wrap=True)
 
 
 def print_history(answer: GetOrderHistoryResponse) -> None:
-    """What happened, oldest first, with every field that changed."""
-    table = _table(("version", "when", "what", "by", "why", "changed"))
+    """What happened, oldest first, and below each change the fields it changed."""
+    out = console()
     for entry in answer.entries:
         event = entry.event
-        changed = "\n".join(
-            f"{change.field}: {change.old_value or '–'} → {change.new_value or '–'}" for change in entry.changes
+        why = f": {event.reason}" if event.reason else ""
+        when = event.occur_time.ToJsonString()
+        out.print(
+            f"[bold]v{event.order_version}[/]  {when}  {event.event_type}  by {event.actor}{why}", highlight=False
         )
-        table.add_row(
-            str(event.order_version),
-            event.occur_time.ToJsonString(),
-            event.event_type,
-            event.actor,
-            event.reason,
-            changed,
-        )
-    Console().print(table)
+        if event.order_version == 1:
+            continue  # everything is new
+        for change in entry.changes:
+            out.print(f"      {change.field}: {change.old_value or '–'} → {change.new_value or '–'}", highlight=False)
 
 
 def print_summary(answer: SummarizeOrdersResponse) -> None:
@@ -63,10 +59,10 @@ def print_summary(answer: SummarizeOrdersResponse) -> None:
     table.add_section()
     for summary in answer.totals:
         table.add_row(f"all, {summary.currency_code}", *_figures(summary))
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     more = "; there are more groups (--max-groups)" if answer.truncated else ""
-    console.print(f"{len(answer.groups)} groups{more}{_freshness(answer.read_info)}", highlight=False)
+    out.print(f"{len(answer.groups)} groups{more}{_freshness(answer.read_info)}", highlight=False)
 
 
 def _figures(summary: OrderSummary) -> tuple[str, ...]:

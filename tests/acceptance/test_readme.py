@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from tests.conformance.command_application import application, call, place_order
 from tests.fixtures.system import System
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text()
+UV = Path(sys.executable).parent / "uv"
 
 
 def block(name: str) -> str:
@@ -20,19 +25,43 @@ def block(name: str) -> str:
     return match[1]
 
 
-async def test_the_python_example_runs(system: System, tmp_path: Path) -> None:
-    script = tmp_path / "example.py"
-    code = block("example")
-    assert "127.0.0.1:50051" in code
-    assert "127.0.0.1:50052" in code
-    code = code.replace("127.0.0.1:50051", system.command_address).replace("127.0.0.1:50052", system.query_address)
-    script.write_text(code)
+async def run(*command: str | Path) -> str:
+    """Standard output of a command that must succeed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=PROJECT
     )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    assert out.decode().strip().endswith("s")
+    return out.decode()
+
+
+async def test_the_python_example_runs_with_the_contract_alone(system: System, tmp_path: Path) -> None:
+    """A caller installs `tandem-protos` and nothing else of ours."""
+    environment = tmp_path / "caller"
+    await run(UV, "venv", "-q", "--python", sys.executable, environment)
+    python = environment / "bin" / "python"
+    # From a copy: a build leaves traces that do not belong into the tree.
+    contract = tmp_path / "protos"
+    shutil.copytree(PROJECT / "protos", contract)
+    constraints = PROJECT / "requirements-command.lock"
+    await run(UV, "pip", "install", "-q", "--python", python, "-c", constraints, contract)
+    installed = await run(UV, "pip", "freeze", "--python", python)
+    assert {line.partition("==")[0].partition(" @")[0] for line in installed.split("\n") if line} == {
+        "tandem-protos", "grpcio", "grpcio-status", "protobuf", "googleapis-common-protos", "typing-extensions",
+    }  # fmt: skip
+    script = tmp_path / "example.py"
+    script.write_text(block("example"))
+    assert len([line for line in block("example").splitlines() if line.strip()]) <= 33
+    out = await run(python, script, system.command_address, system.query_address)
+    assert out.strip().endswith("s")
+
+
+async def test_the_shell_lines_list_and_call(system: System) -> None:
+    listing, calling = block("shell").splitlines()
+    methods = await run(*shlex.split(listing.replace("127.0.0.1:50051", system.command_address)))
+    assert "tandem.orders.v1.OrderCommandService/PlaceOrder" in methods
+    answer = await run(*shlex.split(calling.replace("127.0.0.1:50052", system.query_address)))
+    assert "readInfo" in json.loads(answer)
 
 
 async def test_the_transaction_is_the_one_really_sent(command_database: str) -> None:
