@@ -1,0 +1,224 @@
+"""Before every list: the token is met at searchable, and the list does not claim to be fresher than it is."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+
+from query_service.application.await_versions import Consistency, VersionWaiter
+from query_service.application.customer_summary import GetCustomerSummary
+from query_service.application.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
+from query_service.application.freshness import FreshnessView
+from query_service.application.list_gate import ListGate
+from query_service.application.notice_board import NoticeBoard
+from query_service.application.order_questions import OrderCriteria, OrderSort, OrderSummaries
+from query_service.application.parked_orders import ParkedOrders
+from query_service.application.read_store import Freshness, ParkedEvent
+from query_service.application.search_orders import SearchOrders
+from query_service.application.summarize_orders import SummarizeOrders
+from query_service.projection.errors import Unprojectable
+from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.stream_event import read_event
+from query_service.storage.memory import MemoryStore
+from tests.fixtures.order_events import an_order, published
+
+SECOND = 1_000_000
+
+
+class Refreshes:
+    """Counts what is asked of it; everything is searchable once it was waited for."""
+
+    def __init__(self, applied: FreshnessView) -> None:
+        self._applied = applied
+        self.asked = self.waited = 0
+        self.freshness: Freshness | None = None
+
+    def ask(self) -> None:
+        self.asked += 1
+
+    async def catch_up(self) -> None:
+        self.waited += 1
+        self.freshness = self._applied.latest
+
+
+class World:
+    """Use cases over a store of the test's own."""
+
+    def __init__(self) -> None:
+        self.store, self.board, self.view, self.parked = MemoryStore(), NoticeBoard(), FreshnessView(), ParkedOrders()
+        self.refreshes = Refreshes(self.view)
+        waiter = VersionWaiter(self.board, self.view, asyncio.get_running_loop().time, self, recheck=60)
+        self.gate = ListGate(self.store, waiter, self.view, self.refreshes)
+        self.search = SearchOrders(self.store, self.gate, self.parked)
+        self.summarize = SummarizeOrders(self.store, self.gate)
+        self.customer = GetCustomerSummary(self.store, self.gate, self.parked)
+
+    def waited(self, outcome: str, seconds: float) -> None:
+        """Nobody counts."""
+
+    async def apply(self, *events: ProjectedEvent) -> None:
+        await self.store.apply(events)
+        self.board.announce([event.order_id for event in events])
+
+    def knows(self, as_of: int, epoch: int = 1) -> None:
+        self.view.observe(Freshness(as_of, epoch, "g1", 1, 1))
+
+    async def found(self, wanted: Consistency) -> tuple[int, bool, bool]:
+        """How many orders a list shows, and whether it is stale and parked."""
+        page = await self.search(OrderCriteria(), OrderSort.PLACE_TIME_DESC, 10, wanted)
+        return page.found.total, page.info.stale, page.info.parked
+
+
+def event(order_id: str, version: int = 1, epoch: int = 1) -> ProjectedEvent:
+    message = published(an_order(order_id, version), source_epoch=epoch)
+    return project(read_event(message.headers, message.body))
+
+
+def ids(count: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+def parked(order_id: str, version: int) -> ParkedEvent:
+    return ParkedEvent(order_id, version, "e", "ORDER_PAID", "S", 1, 1, 1, Unprojectable.UNMAPPABLE, "x")
+
+
+async def test_a_list_waits_for_every_order_of_its_token() -> None:
+    world, (one, two) = World(), ids(2)
+    asking = asyncio.create_task(world.found(Consistency(1, {one: 1, two: 2})))
+    for applied in (event(one), event(two)):
+        await world.apply(applied)
+        await asyncio.sleep(0.01)
+        assert not asking.done()
+        assert world.refreshes.waited == 0
+    await world.apply(event(two, 2))
+    assert await asking == (2, False, False)
+    assert world.refreshes.waited == 1
+
+
+async def test_the_order_that_lacks_is_named() -> None:
+    world, (one, two) = World(), ids(2)
+    await world.apply(event(one), event(two))
+    with pytest.raises(Behind) as refusal:
+        await world.found(Consistency(1, {one: 1, two: 3}, max_wait=0.05))
+    assert (refusal.value.order_id, refusal.value.needed_version, refusal.value.current_version) == (two, 3, 1)
+
+
+async def test_a_stale_list_says_so() -> None:
+    world, (one, two) = World(), ids(2)
+    await world.apply(event(one))
+    wanted = Consistency(1, {one: 1, two: 1}, max_wait=0.05, stale_allowed=True)
+    assert await world.found(wanted) == (1, True, False)
+
+
+async def test_a_parked_version_is_told_at_once() -> None:
+    world, [one] = World(), ids(1)
+    await world.apply(event(one))
+    await world.store.park(parked(one, 2))
+    async with asyncio.timeout(1):
+        with pytest.raises(Parked):
+            await world.found(Consistency(1, {one: 2}, max_wait=5))
+        assert await world.found(Consistency(1, {one: 2}, max_wait=5, stale_allowed=True)) == (1, True, True)
+
+
+async def test_a_list_says_that_an_order_on_it_is_parked() -> None:
+    world, (one, two) = World(), ids(2)
+    await world.apply(event(one), event(two))
+    assert await world.found(Consistency()) == (2, False, False)
+    world.parked.add(one, 2)
+    assert await world.found(Consistency()) == (2, False, True)
+    await world.apply(event(one, 3))  # healed, before anybody told
+    assert await world.found(Consistency()) == (2, False, False)
+    world.parked.replace({two: (7,)})
+    assert await world.found(Consistency()) == (2, False, True)
+
+
+async def test_a_token_of_another_source_is_refused() -> None:
+    world, [one] = World(), ids(1)
+    await world.apply(event(one, epoch=2))
+    for wanted in (Consistency(1, {one: 1}), Consistency(1, {})):
+        world.knows(1, epoch=2)
+        with pytest.raises(TokenOfOtherSource):
+            await world.found(wanted)
+
+
+async def test_an_empty_token_waits_for_nothing() -> None:
+    world = World()
+    assert await world.found(Consistency(1, {})) == (0, False, False)
+    assert world.refreshes.waited == 0
+
+
+async def test_every_question_over_many_orders_honours_the_token() -> None:
+    world, [one] = World(), ids(1)
+    wanted = Consistency(1, {one: 1}, max_wait=0.02)
+    with pytest.raises(Behind):
+        await world.found(wanted)
+    with pytest.raises(Behind):
+        await world.summarize(OrderSummaries(OrderCriteria(), ()), wanted)
+    with pytest.raises(Behind):
+        await world.customer("KOENE", wanted)
+
+
+async def test_a_list_without_token_asks_for_no_refresh_while_it_is_fresh() -> None:
+    world = World()
+    await world.found(Consistency())
+    assert (world.refreshes.asked, world.refreshes.waited) == (0, 0)
+
+
+async def test_a_list_never_claims_to_be_fresher_than_the_last_refresh() -> None:
+    world = World()
+
+    async def claimed() -> int | None:
+        return (await world.gate.admit(Consistency())).info.as_of
+
+    world.knows(10 * SECOND)
+    assert await claimed() == 10 * SECOND  # nothing was known before: it waited
+    world.knows(10 * SECOND + 999_999)
+    assert await claimed() == 10 * SECOND
+    assert (world.refreshes.asked, world.refreshes.waited) == (0, 1)
+    world.knows(12 * SECOND)
+    assert await claimed() == 10 * SECOND  # asked for, not waited for
+    assert (world.refreshes.asked, world.refreshes.waited) == (1, 1)
+    world.knows(15 * SECOND)
+    assert await claimed() == 15 * SECOND  # too far behind not to wait
+    assert (world.refreshes.asked, world.refreshes.waited) == (1, 2)
+
+
+async def test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice() -> None:
+    world, [one] = World(), ids(1)
+    await world.apply(event(one))
+    first = await world.gate.mark()
+    assert (await world.gate.mark(), world.refreshes.waited) == (first, 1)
+    await world.apply(event(one, 2))
+    assert await world.gate.mark() != first
+    assert world.refreshes.waited == 2
+
+
+async def test_cancelled_orders_are_counted_only_when_asked_for() -> None:
+    world = World()
+    for number, state in enumerate(("PLACED", "CANCELLED", "REFUNDED")):
+        message = published(
+            an_order(str(uuid.UUID(int=number + 1))), payload_changes={"order.state": f"ORDER_STATE_{state}"}
+        )
+        await world.apply(project(read_event(message.headers, message.body)))
+
+    async def counted(*states: str, include: bool = False) -> int:
+        asked = OrderSummaries(OrderCriteria(states=states), ())
+        found = await world.summarize(asked, Consistency(), include_cancelled=include)
+        return sum(total.orders for total in found.found.totals)
+
+    assert [await counted(), await counted(include=True)] == [1, 3]
+    assert [await counted("CANCELLED"), await counted("PLACED", "REFUNDED"), await counted("PLACED")] == [1, 2, 1]
+
+
+async def test_a_customer_is_unknown_only_when_the_answer_lacks_nothing() -> None:
+    world, [one] = World(), ids(1)
+    with pytest.raises(CustomerUnknown):
+        await world.customer("KOENE", Consistency())
+    with pytest.raises(Behind):
+        await world.customer("KOENE", Consistency(1, {one: 1}, max_wait=0.02, stale_allowed=True))
+    await world.apply(event(one))
+    summary = await world.customer("KOENE", Consistency(1, {one: 1}))
+    assert summary.found.customer["display_name"] == "Königlich Essen"
+    assert (summary.found.figures.orders, len(summary.found.figures.recent)) == (1, 1)
