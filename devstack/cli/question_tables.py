@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.table import Table
 from tandem.orders.v1.order_query_service_pb2 import (
     GetOrderHistoryResponse,
@@ -12,6 +14,8 @@ from tandem.orders.v1.order_query_service_pb2 import (
 )
 
 from devstack.cli.order_table import amount, console, order_state
+
+_TIME_KEY = re.compile(r"\d{4}-")
 
 
 def print_orders(answer: SearchOrdersResponse) -> None:
@@ -51,10 +55,12 @@ def print_history(answer: GetOrderHistoryResponse) -> None:
 
 
 def print_summary(answer: SummarizeOrdersResponse) -> None:
-    """One row per group and currency, and the totals below."""
+    """One row per group and currency, and the totals below. Days, weeks and months stand in their order."""
     headings = ("group", "orders", "pieces", "net", "tax", "freight", "total", "average")
     table = _table(headings, right=headings[1:])
-    for summary in answer.groups:
+    in_time = all(_TIME_KEY.match(summary.keys[0]) for summary in answer.groups if summary.keys)
+    groups = sorted(answer.groups, key=lambda summary: tuple(summary.keys)) if in_time else answer.groups
+    for summary in groups:
         table.add_row(" · ".join(summary.keys), *_figures(summary))
     table.add_section()
     for summary in answer.totals:
