@@ -31,6 +31,8 @@ from query_service.storage.physical.names import IndexNames
 
 #: Groups per request. Percentiles keep a histogram of some 100 KiB for each group of a request.
 GROUPS_AT_ONCE, GROUPS_WITH_PERCENTILES_AT_ONCE = 10_000, 200
+#: More than there are: totals need one request.
+CURRENCIES_AT_ONCE = 1_000
 _EXACT_BELOW = 2**53
 #: Three digits: a percentile is within 0.1 % of a total that an order has.
 _PERCENTILE_DIGITS = 3
@@ -52,6 +54,8 @@ class _Grouping:
     @property
     def size(self) -> int:
         """Groups per request."""
+        if not self.dimensions:
+            return CURRENCIES_AT_ONCE
         return GROUPS_WITH_PERCENTILES_AT_ONCE if self.percentiles else GROUPS_AT_ONCE
 
     def field(self, dimension: Dimension) -> str:

@@ -1,0 +1,140 @@
+"""What only Elasticsearch can do wrong with lists: refreshes, marks, parts that cannot answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from elasticsearch import AsyncElasticsearch
+
+from query_service.application.errors import DependencyDown, PageTokenMalformed, ReadStoreNotReady
+from query_service.application.list_gate import ListGate
+from query_service.application.order_questions import (
+    Dimension,
+    OrderCriteria,
+    OrderSearch,
+    OrderSort,
+    OrderSummaries,
+)
+from query_service.storage.physical import figures, lists
+from query_service.storage.physical.store import PhysicalStore
+from tests.conformance.order_question_suite import all_pages, applied, searching, small_event
+from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
+from tests.conformance.test_physical_read_store import elasticsearch, installation
+from tests.golden.order_book import order_book
+from tests.golden.order_questions import CRITERIA
+
+__all__ = ["elasticsearch", "installation"]
+ALL = OrderSearch(OrderCriteria())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def store(installation: OpenStore) -> AsyncIterator[Any]:
+    store = installation()
+    yield store
+    await store.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def asleep(store: PhysicalStore, elasticsearch: AsyncElasticsearch) -> PhysicalStore:
+    """A store of which nothing becomes searchable by itself."""
+    await elasticsearch.indices.put_settings(index=store.names.orders, settings={"refresh_interval": "-1"})
+    return store
+
+
+async def test_a_refresh_shows_what_was_applied(asleep: PhysicalStore) -> None:
+    await asleep.apply([an_event(str(uuid.uuid4()), 1)])
+    assert (await asleep.search(ALL)).total == 0
+    await asleep.refresh()
+    assert (await asleep.search(ALL)).total == 1
+
+
+async def _read_by_total(store: PhysicalStore) -> list[str]:
+    """Reads pages of one order, while the largest has already become the smallest without being searchable so."""
+    ids = [str(uuid.UUID(int=number)) for number in range(1, 4)]
+    await applied(store, [small_event(order_id, 1, 300 - 100 * n) for n, order_id in enumerate(ids)])
+    await store.apply([small_event(ids[0], 2, 5)])
+    seen = await all_pages(searching(store), OrderSort.TOTAL_DESC, store.refresh, size=1)
+    assert len(seen) == len(set(seen)), f"{seen} came twice"
+    assert set(seen) == set(ids)
+    return seen
+
+
+async def test_what_was_written_before_the_mark_is_on_the_first_page(asleep: PhysicalStore) -> None:
+    await _read_by_total(asleep)
+
+
+async def test_a_mark_without_a_refresh_would_show_an_order_twice(
+    asleep: PhysicalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: the mark is taken, and what was written before it is not made searchable."""
+
+    async def unrefreshed(self: ListGate) -> str:
+        return await asleep.mark()
+
+    monkeypatch.setattr(ListGate, "mark", unrefreshed)
+    with pytest.raises(AssertionError, match="came twice"):
+        await _read_by_total(asleep)
+
+
+async def test_a_mark_does_not_outlive_its_generation(store: PhysicalStore) -> None:
+    await applied(store, [an_event(str(uuid.uuid4()), 1)])
+    mark = await store.mark()
+    assert mark.startswith("g1:")
+    with pytest.raises(PageTokenMalformed, match="made anew"):
+        await store.search(OrderSearch(OrderCriteria(), since=mark.replace("g1", "g2")))
+
+
+@pytest.mark.parametrize("page", [1, 7, 50])
+async def test_groups_are_the_same_in_pages_of_any_size(
+    store: PhysicalStore, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    await applied(store, order_book())
+    for dimensions in ((Dimension.COUNTRY, Dimension.STATE), (Dimension.PRODUCT,)):
+        for percentiles in ((), (50.0, 0.0, 50.0)):
+            asked = OrderSummaries(CRITERIA["two states"], dimensions, 12, percentiles)
+            whole = await store.summarize(asked)
+            with monkeypatch.context() as patch:
+                patch.setattr(figures, "GROUPS_AT_ONCE", page)
+                patch.setattr(figures, "GROUPS_WITH_PERCENTILES_AT_ONCE", page)
+                assert await store.summarize(asked) == whole
+
+
+async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: sums of any size are taken as Elasticsearch gives them."""
+    await applied(store, order_book())
+    totals = sum(event.order["total"] or 0 for event in order_book() if event.order["currency_code"] == "VND")
+    asked = OrderSummaries(OrderCriteria(currency_code="VND"), (Dimension.STATE,))
+    assert sum(group.total for group in (await store.summarize(asked)).groups) == totals
+    monkeypatch.setattr(figures, "_EXACT_BELOW", 2**80)
+    assert sum(group.total for group in (await store.summarize(asked)).groups) != totals
+
+
+async def test_an_index_that_is_closed_or_gone_is_no_empty_list(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch
+) -> None:
+    summaries = OrderSummaries(OrderCriteria(), (Dimension.DAY,))
+    await elasticsearch.indices.close(index=store.names.orders)
+    for question in (store.search(ALL), store.summarize(summaries), store.customer("X", recent=1), store.refresh()):
+        with pytest.raises(DependencyDown):
+            await question
+    with pytest.raises(DependencyDown):
+        await store.mark()
+    await elasticsearch.indices.delete(index=f"{store.names.orders}-g1")
+    for question in (store.search(ALL), store.summarize(summaries), store.customer("X", recent=1), store.refresh()):
+        with pytest.raises(ReadStoreNotReady, match="migrate"):
+            await question
+    with pytest.raises(ReadStoreNotReady, match="migrate"):
+        await store.mark()
+
+
+async def test_many_parked_orders_are_all_known(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_PARKED_AT_ONCE", 3)
+    ids = {str(uuid.uuid4()) for _ in range(7)}
+    for order_id in ids:
+        await store.park(a_parked_event(order_id, 1))
+    await store._connection.request("POST", f"/{store.names.parked}/_refresh")
+    assert set(await store.parked_orders()) == ids
