@@ -7,26 +7,45 @@ the very sequence that was predicted. So those bytes are written down once and c
 
 from __future__ import annotations
 
+#: Servers write an ack with or without a blank, depending on how they came to it.
+_BODIES = (b'{"stream":"%b","seq":%%d}', b'{"stream":"%b", "seq":%%d}')
+
 
 class AckRun:
     """Acks of `stream` that arrive on subscription `sid`; `inbox` is the subject's prefix, with the trailing dot."""
 
     def __init__(self, inbox: bytes, sid: int, stream: str) -> None:
-        body = b'{"stream":"%b", "seq":%%d}' % stream.encode().replace(b"%", b"%%")
         self._start = b"MSG %b" % inbox
-        self._shape = b"MSG %b%%d %d %%d\r\n%b\r\n" % (inbox.replace(b"%", b"%%"), sid, body)
-        self._body_size = len(body % 0) - 1
+        self._shapes = [_Shape(inbox, sid, body % stream.encode()) for body in _BODIES]
 
     def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
         """How many of the acks for `first`, `first` + 1, … (`most` of them) `data` begins with, and their bytes.
 
         Fewer may be counted than there are; more, never.
         """
-        digits = len(str(first))
-        size = self._body_size + digits
-        one = self._shape.replace(b"%d\r\n", b"%d\r\n" % size, 1)
-        length = len(one) - 4 + 2 * digits
+        for shape in self._shapes:
+            found = shape.count(data, first, most)
+            if found[0]:
+                return found
+        return 0, 0
+
+    def incomplete(self, data: bytes) -> bool:
+        """Whether `data` is no more than the beginning of a message to the inbox."""
+        return data.count(b"\r\n") < 2 and (data.startswith(self._start) or self._start.startswith(data))
+
+
+class _Shape:
+    """One way to write an ack. `body` has a `%d` for the sequence."""
+
+    def __init__(self, inbox: bytes, sid: int, body: bytes) -> None:
+        self._head = b"MSG %b%%d %d " % (inbox, sid)
+        self._body = body
+
+    def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
         # Acks of one length only: the numbers of the next run have a digit more.
+        digits = len(b"%d" % first)
+        one = b"%b%d\r\n%b\r\n" % (self._head, len(self._body) - 2 + digits, self._body)
+        length = len(one) - 4 + 2 * digits
         count = min(len(data) // length, most, 10**digits - first)
         if count <= 0 or not data.startswith(one % (first, first)):
             return 0, 0
@@ -35,7 +54,3 @@ class AckRun:
             return count, count * length
         # Rare: something else stands among them. Half as many may still be as expected.
         return self.count(data, first, count // 2)
-
-    def incomplete(self, data: bytes) -> bool:
-        """Whether `data` is no more than the beginning of a message to the inbox."""
-        return data.count(b"\r\n") < 2 and (data.startswith(self._start) or self._start.startswith(data))

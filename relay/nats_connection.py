@@ -71,9 +71,10 @@ class AckFirstParser:
 
     async def parse(self, data: bytes = b"") -> None:
         """Takes the next bytes of the connection."""
-        if self._parser.state == AWAITING_CONTROL_LINE and not self._parser.buf:
-            if self._held:
-                data, self._held = self._held + data, b""
+        if self._parser.state == AWAITING_CONTROL_LINE:
+            if self._held or self._parser.buf:
+                data, self._held = bytes(self._parser.buf) + self._held + data, b""
+                self._parser.buf.clear()
             while (found := self._run.count(data, *self._receiver.awaited()))[0]:
                 self._receiver.on_acks(found[0])
                 data = data[found[1] :]

@@ -8,10 +8,12 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import relay.jetstream_sink
+from relay.ack import read_ack
 from relay.errors import Closing, DuplicateReported, SessionClosed
 from relay.jetstream_sink import JetStreamSession, JetStreamSink, WindowLimits
 from relay.message import Message
@@ -330,3 +332,18 @@ async def test_silence_is_an_unknown_outcome_and_what_was_buffered_does_no_harm(
         except SessionClosed as fenced:
             assert fenced.closing is not Closing.EVENT  # noqa: PT017 - what was buffered came in between
     assert await bodies(server.url, "SILENT") == numbered(range(900))
+
+
+async def test_good_acks_in_a_row_are_recognised_as_this_server_writes_them(
+    nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def reading(body: bytes, headers: bytes | None) -> Any:
+        parsed.append(body)
+        return read_ack(body, headers)
+
+    monkeypatch.setattr(relay.jetstream_sink, "read_ack", reading)
+    async with sink_on(nats_url, plan_for(stream_name, subject_prefix)).session() as session:
+        await store(session, messages(subject_prefix, range(2_000)))
+    assert len(parsed) < 200

@@ -17,9 +17,9 @@ INBOX = b"_INBOX.abc."
 RUN = AckRun(INBOX, 7, "ORDERS")
 
 
-def ack(sequence: int, stored_at: int | None = None, extra: bytes = b"") -> bytes:
+def ack(sequence: int, stored_at: int | None = None, extra: bytes = b"", blank: bytes = b"") -> bytes:
     """As a NATS 2.15 writes it."""
-    body = b'{"stream":"ORDERS", "seq":%d%b}' % (sequence if stored_at is None else stored_at, extra)
+    body = b'{"stream":"ORDERS",%b"seq":%d%b}' % (blank, sequence if stored_at is None else stored_at, extra)
     return b"MSG %b%d 7 %d\r\n%b\r\n" % (INBOX, sequence, len(body), body)
 
 
@@ -35,6 +35,8 @@ def test_counts_a_run_and_its_bytes() -> None:
     assert RUN.count(data[:-1], 41, 5) == (4, len(acks(41, 4)))
     assert RUN.count(data, 41, 0) == (0, 0)
     assert RUN.count(b"", 41, 5) == (0, 0)
+    with_blank = ack(41, blank=b" ") + ack(42, blank=b" ")
+    assert RUN.count(with_blank, 41, 5) == (2, len(with_blank))
 
 
 def test_a_run_ends_where_the_numbers_grow_longer() -> None:
@@ -50,7 +52,7 @@ def test_a_run_ends_where_the_numbers_grow_longer() -> None:
         ack(12, extra=b', "duplicate": true'),
         ack(12).replace(b"ORDERS", b"OTHERS"),
         ack(12).replace(b" 7 ", b" 8 "),
-        ack(12).replace(b'{"stream":"ORDERS", "seq":12}', b'{"error":{"err_code":10071}} '),
+        ack(12).replace(b'{"stream":"ORDERS","seq":12}', b'{"error":{"err_code":10071}}'),
         b"-ERR 'Stale Connection'\r\n",
     ],
 )
@@ -106,7 +108,7 @@ class Connection(Client):
 
 @given(cuts=st.lists(st.integers(0, 4_000), max_size=12))
 async def test_however_the_bytes_are_cut_each_ack_is_taken_once_and_nothing_is_lost(cuts: list[int]) -> None:
-    refusal = ack(120).replace(b'{"stream":"ORDERS", "seq":120}', b'{"error":{"err_code":10071 }} ')
+    refusal = ack(120).replace(b'{"stream":"ORDERS","seq":120}', b'{"error":{"err_code":10071 }}')
     data = acks(90, 20) + b"PING\r\n" + acks(110, 10) + b"PING\r\n" + refusal
     receiver = Receiver(90, 31)
     connection = Connection(receiver)
@@ -116,7 +118,7 @@ async def test_however_the_bytes_are_cut_each_ack_is_taken_once_and_nothing_is_l
         await parser.parse(data[start:end])
     assert receiver.first == 121
     assert connection.pings == 2
-    assert receiver.parsed[-1] == b'{"error":{"err_code":10071 }} '
+    assert receiver.parsed[-1] == b'{"error":{"err_code":10071 }}'
 
 
 async def test_most_of_a_run_never_meets_the_parser() -> None:
