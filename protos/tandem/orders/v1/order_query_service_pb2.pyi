@@ -312,7 +312,7 @@ class BatchGetOrdersResponse(_message.Message):
 
     @_builtins.property
     def missing_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids for which there is no order."""
+        """Ids for which there is no order; never one that the token names."""
 
     @_builtins.property
     def read_info(self) -> Global___ReadInfo: ...
@@ -448,7 +448,7 @@ class SearchOrdersRequest(_message.Message):
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
     def facets(self) -> _containers.RepeatedScalarFieldContainer[Global___OrderDimension.ValueType]:
-        """Count all matches by these dimensions too."""
+        """Count all matches by these dimensions too, each once."""
 
     @_builtins.property
     def read_options(self) -> Global___ReadOptions: ...
@@ -472,7 +472,7 @@ Global___SearchOrdersRequest: _TypeAlias = SearchOrdersRequest  # noqa: Y015
 
 @_typing.final
 class FacetCount(_message.Message):
-    """How many matches share one value."""
+    """How many matches share one value; for a product, how many have it on a line."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -504,7 +504,9 @@ class Facet(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     dimension: Global___OrderDimension.ValueType
     @_builtins.property
-    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]: ...
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
+        """The most frequent first, equal ones by key; at most 100."""
+
     def __init__(
         self,
         *,
@@ -521,7 +523,7 @@ Global___Facet: _TypeAlias = Facet  # noqa: Y015
 
 @_typing.final
 class SearchOrdersResponse(_message.Message):
-    """A page of orders."""
+    """A page of orders. On the pages of one list no order comes twice, and none is missing that was there when the first page was asked for and did not change since."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -535,7 +537,9 @@ class SearchOrdersResponse(_message.Message):
     total_size: _builtins.int
     """All matches, not only this page's."""
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Order]: ...
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Order]:
+        """Fewer than asked for when they are very large."""
+
     @_builtins.property
     def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]: ...
     @_builtins.property
@@ -592,7 +596,7 @@ Global___GetOrderHistoryRequest: _TypeAlias = GetOrderHistoryRequest  # noqa: Y0
 
 @_typing.final
 class FieldChange(_message.Message):
-    """One field that changed."""
+    """One field that changed. The changes of all events, applied to nothing, give the order (`version` and `update_time` excepted, which change always)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -600,7 +604,7 @@ class FieldChange(_message.Message):
     OLD_VALUE_FIELD_NUMBER: _builtins.int
     NEW_VALUE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """For example `shipping_address.locality`."""
+    """For example `shipping_address.locality`, `lines[2].quantity` (by line number) or `payments[p-1]` (by id; all of it, when it is new or gone)."""
     old_value: _builtins.str
     """ProtoJSON of the value before; empty when there was none."""
     new_value: _builtins.str
@@ -633,7 +637,9 @@ class HistoryEntry(_message.Message):
     hash: _builtins.bytes
     """The event's link in the order's hash chain."""
     @_builtins.property
-    def event(self) -> _order_events_pb2.OrderEvent: ...
+    def event(self) -> _order_events_pb2.OrderEvent:
+        """Without `order`; GetOrder at `event.order_version` gives it."""
+
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]: ...
     @_builtins.property
@@ -698,9 +704,9 @@ class SummarizeOrdersRequest(_message.Message):
     MAX_GROUPS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
     include_cancelled: _builtins.bool
-    """Cancelled orders count too."""
+    """Cancelled orders (CANCELLED and REFUNDED) count too; so they do when `filter.states` names one of these."""
     max_groups: _builtins.int
-    """Groups returned, largest total first; 1 to 1,000; 100 when 0."""
+    """Groups returned, largest total first, in units of whatever currency; 1 to 1,000; 100 when 0."""
     @_builtins.property
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
@@ -709,7 +715,7 @@ class SummarizeOrdersRequest(_message.Message):
 
     @_builtins.property
     def percentiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Percentiles of the order total, each 0 to 100."""
+        """Percentiles of the order total, each 0 to 100; at most 20."""
 
     @_builtins.property
     def read_options(self) -> Global___ReadOptions: ...
@@ -733,7 +739,7 @@ Global___SummarizeOrdersRequest: _TypeAlias = SummarizeOrdersRequest  # noqa: Y0
 
 @_typing.final
 class Percentile(_message.Message):
-    """One percentile of the order total."""
+    """One percentile of the order total: the total whose rank is nearest to so many percent of the orders, within 1 %."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -758,7 +764,9 @@ Global___Percentile: _TypeAlias = Percentile  # noqa: Y015
 
 @_typing.final
 class OrderSummary(_message.Message):
-    """Figures of one group in one currency; two currencies are never added."""
+    """Figures of one group in one currency; two currencies are never added. Grouped by product they are the lines': `total` is net plus tax, `freight` is 0 because it belongs to
+    no product, `orders` counts orders with such a line, and percentiles are over lines.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -777,7 +785,7 @@ class OrderSummary(_message.Message):
     quantity: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One key per dimension asked for."""
+        """One key per dimension asked for; "" where an order has none. Days, weeks and months are UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
 
     @_builtins.property
     def net_total(self) -> _money_pb2.Money: ...
@@ -788,7 +796,9 @@ class OrderSummary(_message.Message):
     @_builtins.property
     def total(self) -> _money_pb2.Money: ...
     @_builtins.property
-    def average_total(self) -> _money_pb2.Money: ...
+    def average_total(self) -> _money_pb2.Money:
+        """`total` per order, rounded half to even."""
+
     @_builtins.property
     def percentiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Percentile]: ...
     def __init__(
@@ -889,9 +899,13 @@ class GetCustomerSummaryResponse(_message.Message):
     RECENT_ORDERS_FIELD_NUMBER: _builtins.int
     READ_INFO_FIELD_NUMBER: _builtins.int
     orders: _builtins.int
+    """All orders, cancelled ones too."""
     cancelled_orders: _builtins.int
+    """Those that are CANCELLED or REFUNDED."""
     @_builtins.property
-    def customer(self) -> _order_types_pb2.Customer: ...
+    def customer(self) -> _order_types_pb2.Customer:
+        """As the latest order names them."""
+
     @_builtins.property
     def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderSummary]:
         """One per currency, cancelled orders left out."""
@@ -1120,8 +1134,9 @@ class GetReadModelStatusResponse(_message.Message):
     generation: _builtins.str
     source_epoch: _builtins.int
     pending_events: _builtins.int
-    """Events in the stream that are not applied yet."""
+    """Events in the stream that are not applied yet; -1 when the stream cannot be asked."""
     parked_orders: _builtins.int
+    """Orders that lack a version because it is parked."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
