@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from command_service.config import CommandSettings
+from devstack.markdown_table import table
+from devstack.reference_refusals import errors, rules
 from devstack.topology import DEFAULT_PORTS
 from query_service.config import QuerySettings
 from relay.config import RelaySettings
@@ -40,13 +42,13 @@ def configuration() -> str:
     ]
     for title, usage, settings in _SECTIONS:
         rows = ((f"`{name}`", _default(default), text) for name, default, text in settings_table(settings))
-        parts.append(f"\n## {title}\n{usage}\n\n{_table(('variable', 'default', 'meaning'), rows)}")
+        parts.append(f"\n## {title}\n{usage}\n\n{table(('variable', 'default', 'meaning'), rows)}")
     ports = ((f"`{name}`", str(port)) for name, port in DEFAULT_PORTS.items())
     parts.append(
-        f"\n## Local stack\n`make up`. Port 0 lets the system choose.\n\n{_table(('variable', 'default'), ports)}"
+        f"\n## Local stack\n`make up`. Port 0 lets the system choose.\n\n{table(('variable', 'default'), ports)}"
     )
     others = ((f"`{name}`", text) for name, text in _LOCAL.items())
-    parts.append(f"\n{_table(('variable', 'meaning'), others)}")
+    parts.append(f"\n{table(('variable', 'meaning'), others)}")
     return "".join(parts)
 
 
@@ -60,7 +62,7 @@ def metrics(scrapes: Mapping[str, str]) -> str:
         kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
         meanings = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
         rows = ((f"`{name}`", kind, meanings.get(name, "")) for name, kind in sorted(kinds.items()))
-        parts.append(f"\n## {title}\n{_table(('metric', 'type', 'meaning'), rows)}")
+        parts.append(f"\n## {title}\n{table(('metric', 'type', 'meaning'), rows)}")
     return "".join(parts)
 
 
@@ -68,12 +70,7 @@ def _default(text: str) -> str:
     return text if text == "required" else f"`{text}`" if text not in ("", "None") else "–"
 
 
-def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [headings, tuple("---" for _ in headings), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
-
-
-PAGES = {"configuration.md": configuration}
+PAGES = {"configuration.md": configuration, "errors.md": errors, "rules.md": rules}
 
 
 def main() -> int:

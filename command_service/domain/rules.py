@@ -42,7 +42,9 @@ TIME_IN_FUTURE = Rule(
     f"What is recorded has happened; no time lies more than {CLOCK_TOLERANCE.seconds // 60} minutes in the future.",
 )
 TIME_ORDER = Rule("time-order", "Goods arrive after they left and come back after they arrived.")
-ORDER_CANCELLED = Rule("order-cancelled", "A cancelled order takes payments and refunds only.")
+ORDER_CANCELLED = Rule(
+    "order-cancelled", "An order that was given up is neither revised, redirected, shipped nor cancelled again."
+)
 OPEN_PIECES_ONLY = Rule(
     "open-pieces-only", "Only pieces that are neither shipped nor cancelled can be shipped or cancelled."
 )

@@ -24,14 +24,8 @@ NOT_SERVED = {
     "ExportOrders",
     "ExportEvents",
     "DigestOrders",
-    "BatchGetOrders",
-    "SearchOrders",
-    "SummarizeOrders",
-    "GetOrderHistory",
-    "GetCustomerSummary",
     "WatchOrders",
     "VerifyOrderHistory",
-    "GetReadModelStatus",
 }
 
 

@@ -1,0 +1,75 @@
+"""Reference pages of what callers are refused with: the business rules, and the reasons with their codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tandem.orders.errors import ERROR_DOMAIN, EXCEPTIONS, reason_text
+from tandem.orders.v1 import error_reason_pb2
+
+from command_service.domain.rules import ALL_RULES
+from command_service.handlers import status as command_status
+from devstack.markdown_table import table
+from query_service.handlers import status as query_status
+
+#: Reasons that a service sends without an entry in its table: they answer what no table foresees.
+_UNFORESEEN = {"INTERNAL"}
+
+
+_RULES = """# Business rules
+
+Made from the code; do not edit. A command that breaks a rule is refused with `FAILED_PRECONDITION`, reason
+`RULE_VIOLATED`; the rule's id stands in the metadata of the `ErrorInfo` as `rule`. Ids are stable: callers may branch
+on them.
+
+"""
+_ERRORS = f"""# Errors
+
+Made from the code; do not edit. A refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` of the domain
+`{ERROR_DOMAIN}`. The package `tandem-protos` turns it into the exception named here (`tandem.orders.errors`).
+
+"""
+
+
+def rules() -> str:
+    """The page of business rules."""
+    return _RULES + table(("rule", "what it says"), ((f"`{rule.id}`", rule.sentence) for rule in ALL_RULES))
+
+
+def errors() -> str:
+    """The page of reasons."""
+    senders = _senders()
+    rows = (
+        (f"`{reason}`", meaning, *_cells(senders[reason]), f"`{EXCEPTIONS[reason].__name__}`")
+        for reason, meaning in _meanings().items()
+    )
+    return _ERRORS + table(("reason", "code and meaning", "sent by", "come back after", "exception"), rows)
+
+
+def _meanings() -> Mapping[str, str]:
+    """Reason → its comment in the contract, which begins with the code."""
+    source = Path(__file__).resolve().parents[1] / "protos" / error_reason_pb2.DESCRIPTOR.name
+    found = re.findall(r"^\s*// (.+)\n\s*ERROR_REASON_(\w+) = [1-9]", source.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: comment for comment, name in found}
+
+
+def _senders() -> Mapping[str, list[tuple[str, float | None]]]:
+    """Reason → the services that send it, each with the seconds after which to come back."""
+    senders: dict[str, list[tuple[str, float | None]]] = {reason: [] for reason in EXCEPTIONS}
+    for service, answers in (("commands", command_status.ANSWERS), ("queries", query_status.ANSWERS)):
+        for answer in answers.values():
+            entry = service, answer.retry.total_seconds() if answer.retry else None
+            if entry not in senders[reason_text(answer.reason)]:
+                senders[reason_text(answer.reason)].append(entry)
+        for reason in _UNFORESEEN:
+            senders[reason].append((service, None))
+    return senders
+
+
+def _cells(entries: Iterable[tuple[str, float | None]]) -> tuple[str, str]:
+    listed = list(entries)
+    pauses = sorted({seconds for _, seconds in listed if seconds is not None})
+    services = sorted({service for service, _ in listed})
+    return ", ".join(services) or "not yet", ", ".join(f"{seconds:g} s" for seconds in pauses) or "–"
