@@ -37,6 +37,8 @@ from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of
 from service_runtime.waiting import wait_until_fine
 
+#: Beyond the longest statement: how long the database may stay silent.
+SILENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
 Pool = AsyncConnectionPool[AsyncConnection[Row]]
@@ -71,7 +73,11 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     metrics.database_available(watch.available)
     async with _opened_pool(settings, database_url, metrics) as pool:
         units = PostgresUnitsOfWork(
-            pool, available=lambda: watch.available, listener=_log_statements if settings.log_sql else None
+            pool,
+            available=lambda: watch.available,
+            listener=_log_statements if settings.log_sql else None,
+            # a statement is ended by the server within the cap; more silence than that is no server
+            answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
         )
         execution = Execution(units)
         representation = ContractRepresentation()
@@ -111,9 +117,19 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         finally:
             imports.stop()
             await server.stop()
-            await execution.drain()
+            await _drained(execution, settings.shutdown_grace_seconds)
             await probes.stop()
     _log.info("stopped")
+
+
+async def _drained(execution: Execution, grace_seconds: float) -> None:
+    """Waits for commits that outlive their callers. One that gets no answer must not keep the process from ending:
+    its outcome stays open, and a repetition of the request tells it."""
+    try:
+        async with asyncio.timeout(grace_seconds):
+            await execution.drain()
+    except TimeoutError:
+        _log.warning("stopped without the answer to a commit")
 
 
 async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:

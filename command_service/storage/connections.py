@@ -14,6 +14,8 @@ ACQUIRE_SECONDS = 3.0
 CONNECT_TIMEOUT_SECONDS = 5
 #: A session whose process froze inside a transaction gives its locks back after this long.
 IDLE_IN_TRANSACTION_SECONDS = 60
+#: A machine that vanished is noticed within about this time, on idle connections too.
+VANISHED_SECONDS = 15
 
 
 def command_pool(
@@ -40,6 +42,10 @@ def command_pool(
             "cursor_factory": AsyncRawCursor,
             "application_name": APPLICATION_NAME,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "keepalives_idle": VANISHED_SECONDS // 3,
+            "keepalives_interval": VANISHED_SECONDS // 3,
+            "keepalives_count": 2,
+            "tcp_user_timeout": VANISHED_SECONDS * 1000,
         },
         min_size=size,
         max_size=size,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import psycopg
 import structlog
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from command_service.application.errors import CommandError
 from command_service.storage.database_errors import translated
@@ -48,7 +49,7 @@ class Housekeeping:
             try:
                 await self.extend_outbox()
                 await self.expire_command_log()
-            except (CommandError, PoolTimeout) as error:
+            except (CommandError, psycopg.Error) as error:  # a busy pool refuses with the driver's errors
                 _log.warning("housekeeping put off", error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 

@@ -6,7 +6,10 @@ half of the queue.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +24,9 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
+#: How long a round trip may stay without an answer before its connection counts as broken.
+ANSWER_SECONDS = 35.0
+
 Row = tuple[Any, ...]
 #: Gets the statements of a transaction after it ended, as they were sent.
 StatementListener = Callable[[Sequence[str]], None]
@@ -29,8 +35,15 @@ StatementListener = Callable[[Sequence[str]], None]
 class Transaction:
     """A transaction on a connection that is in autocommit mode and takes `$1` placeholders."""
 
-    def __init__(self, connection: AsyncConnection[Row], listener: StatementListener | None = None) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection[Row],
+        listener: StatementListener | None = None,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._connection, self._listener = connection, listener
+        self._answer_seconds = answer_seconds
         self._begun = False
         self._queue: list[tuple[str, Sequence[Any]]] = []
         self._sent: list[str] = []
@@ -66,7 +79,18 @@ class Transaction:
         batch = ([] if self._begun else [(BEGIN, ())]) + self._queue
         self._begun, self._queue = True, []
         self._sent.extend(sql for sql, _ in batch)
-        with translated():
-            async with self._connection.pipeline():
-                cursors = [await self._connection.execute(sql, parameters or None) for sql, parameters in batch]
+        # A server ends a statement that takes too long. A server, or a way to it, that has fallen silent ends nothing.
+        silence = asyncio.get_running_loop().call_later(self._answer_seconds, _hang_up, self._connection)
+        try:
+            with translated():
+                async with self._connection.pipeline():
+                    cursors = [await self._connection.execute(sql, parameters or None) for sql, parameters in batch]
+        finally:
+            silence.cancel()
         return cursors[-1]
+
+
+def _hang_up(connection: AsyncConnection[Row]) -> None:
+    """Shuts the connection's socket, so that whoever waits for it finds it broken."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

@@ -18,7 +18,7 @@ from command_service.storage.command_log import PostgresCommandLog
 from command_service.storage.database_errors import DEPENDENCY
 from command_service.storage.orders import PostgresOrders
 from command_service.storage.outbox import PostgresOutbox
-from command_service.storage.transaction import Row, StatementListener, Transaction
+from command_service.storage.transaction import ANSWER_SECONDS, Row, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
@@ -50,8 +50,10 @@ class PostgresUnitsOfWork:
         *,
         available: Callable[[], bool] = lambda: True,
         listener: StatementListener | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._pool, self._available, self._listener = pool, available, listener
+        self._answer_seconds = answer_seconds
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresUnitOfWork]:
@@ -60,7 +62,7 @@ class PostgresUnitsOfWork:
         Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy.
         """
         connection = await self._connection()
-        transaction = Transaction(connection, self._listener)
+        transaction = Transaction(connection, self._listener, answer_seconds=self._answer_seconds)
         try:
             yield PostgresUnitOfWork(transaction)
         finally:

@@ -21,7 +21,7 @@ from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
 from command_service.storage.connections import command_pool
-from command_service.storage.transaction import StatementListener
+from command_service.storage.transaction import ANSWER_SECONDS, StatementListener
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
 
@@ -109,7 +109,9 @@ async def opened_pool(
 
 
 @asynccontextmanager
-async def application(url: str, listener: StatementListener | None = None) -> AsyncIterator[Application]:
+async def application(
+    url: str, listener: StatementListener | None = None, answer_seconds: float = ANSWER_SECONDS
+) -> AsyncIterator[Application]:
     """The application over the database at `url`."""
     async with opened_pool(url) as pool:
-        yield Application(PostgresUnitsOfWork(pool, listener=listener), pool)
+        yield Application(PostgresUnitsOfWork(pool, listener=listener, answer_seconds=answer_seconds), pool)

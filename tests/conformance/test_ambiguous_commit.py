@@ -13,6 +13,7 @@ import pytest
 from command_service.application import execution
 from command_service.application.errors import ConnectionBroken
 from tests.conformance.command_application import application, call, place_order
+from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
 
 
@@ -23,6 +24,7 @@ class Cutter:
         self._host, self._port = host, port
         self.cuts_left = 0
         self.cut = 0
+        self.silent = False  # swallow the answer and keep the connection open
         self._connections: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,6 +59,8 @@ class Cutter:
         while data := await reader.read(65_536):
             if asked.is_set() and b"COMMIT\x00" in data:
                 self.cut += 1
+                if self.silent:
+                    continue
                 return
             writer.write(data)
             await writer.drain()
@@ -106,4 +110,27 @@ async def test_answers_lost_again_and_again_leave_it_to_the_caller(
         with pytest.raises(ConnectionBroken):
             await orders.place(asked, command)
         assert (await orders.place(asked, command)).replayed
+        assert await execute(command_database, "SELECT count(*) FROM orders") == [(1,)]
+
+
+async def test_an_answer_that_never_comes_breaks_the_connection(command_database: str) -> None:
+    async with cutter(command_database) as (proxy, url), application(url, answer_seconds=0.5) as orders:
+        proxy.silent, proxy.cuts_left = True, 1
+        result = await orders.place(call(), place_order())
+        assert (proxy.cut, result.replayed) == (1, True)
+        # The pool is whole again: as many commands at once as it has connections.
+        await asyncio.gather(*(orders.place(call(), place_order()) for _ in range(4)))
+        assert await execute(command_database, "SELECT count(*) FROM orders") == [(5,)]
+
+
+async def test_a_commit_without_an_answer_does_not_outlive_a_stop(command_database: str) -> None:
+    async with cutter(command_database) as (proxy, url):
+        async with application(url, answer_seconds=1.0) as orders:
+            proxy.silent, proxy.cuts_left = True, 1
+            leaving = asyncio.create_task(orders.place(call(), place_order()))
+            await eventually(lambda: proxy.cut == 1, "the commit's answer is swallowed")
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            await asyncio.wait_for(orders.execution.drain(), 30)
         assert await execute(command_database, "SELECT count(*) FROM orders") == [(1,)]
