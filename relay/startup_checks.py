@@ -46,7 +46,9 @@ async def _check_settings_of_roles(connection: psycopg.AsyncConnection[Any]) -> 
         " || coalesce(' in database ' || quote_ident(datname), '')"
         " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole"
         " LEFT JOIN pg_database d ON d.oid = s.setdatabase"
-        " WHERE 'synchronous_commit=off' = ANY(s.setconfig)"
+        " WHERE EXISTS (SELECT FROM unnest(s.setconfig) AS entry WHERE split_part(entry, '=', 1) = 'synchronous_commit'"
+        # each of these switches it off, and is kept as it was written
+        " AND lower(split_part(entry, '=', 2)) IN ('off', 'false', 'no', '0'))"
         " AND (s.setdatabase = 0 OR d.datname = current_database()) LIMIT 1"
     )
     row = await rows.fetchone()

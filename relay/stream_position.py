@@ -11,6 +11,7 @@ import structlog
 
 from relay.barrier import TERM_HEADER, TIME_HEADER
 from relay.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
+from relay.errors import Refused
 from relay.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +40,12 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
     """Reads the last message of ours. Its cursor counts as none when it refers to a barrier that has aged out."""
     created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
     last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
+    if last is None and info.messages > FOREIGN_SEARCH:
+        # Taken for an empty stream, it would be filled a second time with what it has further back.
+        raise Refused(
+            f"the last {FOREIGN_SEARCH} messages of the stream {stream} are not the relay's: stop whoever else"
+            " publishes there, and give the relay a stream of its own (RELAY_STREAM)"
+        )
     if last is None:
         return Tail(created, info.last_sequence, info.messages, 0, None, None, foreign)
     if foreign:

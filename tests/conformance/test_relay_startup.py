@@ -92,6 +92,19 @@ async def test_another_role_that_commits_without_waiting_is_named(
     assert f"synchronous_commit is off for role {role} in database {database}" in sentence
 
 
+@pytest.mark.parametrize("value", ["off", "false", "no", "0", "'OFF'"])
+async def test_every_way_to_switch_it_off_is_known(world: World, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    database = world.database_url.rpartition("/")[2]
+    role = f"hasty_{world.prefix}"
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute(f'CREATE ROLE "{role}"')
+        try:
+            await connection.execute(f'ALTER ROLE "{role}" IN DATABASE "{database}" SET synchronous_commit = {value}')
+            assert "synchronous_commit is off" in await refusal(world, monkeypatch)
+        finally:
+            await connection.execute(f'DROP ROLE "{role}"')
+
+
 @pytest.mark.parametrize("setting", ["fsync", "synchronous_commit"])
 async def test_servers_that_may_forget(
     private_postgres: PrivatePostgres,

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 
+from relay.stream_position import FOREIGN_SEARCH
 from tests.fixtures.private_servers import PrivateNats, PrivatePostgres
 from tests.relaying import streams
 from tests.relaying.chance import new_seed, tell
@@ -174,6 +175,22 @@ async def test_a_stranger_in_the_stream_is_noticed_and_passed(world: World) -> N
         assert "foreign messages" in relay.text
     verdict = await world.verdict(ledger)
     assert verdict.clean, verdict
+
+
+async def test_a_stream_flooded_by_a_stranger_is_refused_not_filled_again(world: World) -> None:
+    async with running(world.relay()) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await world.insert(100)
+        await world.drained(relay)
+    await asyncio.gather(
+        *(streams.publish(world.nats_url, f"{world.prefix}.stranger") for _ in range(FOREIGN_SEARCH + 1))
+    )
+    async with running(world.relay()) as relay:
+        assert await relay.ended() == 2
+        assert "are not the relay's" in relay.text
+    verdict = await world.verdict()
+    assert verdict.delivered == 100
+    assert verdict.repeated == 0
 
 
 async def test_a_stream_emptied_by_age_is_not_filled_again(world: World) -> None:
