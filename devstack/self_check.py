@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import nats
-from elasticsearch import AsyncElasticsearch
+from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 from google.type import money_pb2, postal_address_pb2
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from tandem.orders.client import Session
 from tandem.orders.errors import NotImplementedYet, from_rpc_error
@@ -62,7 +63,10 @@ async def self_check(topology: Topology) -> Proof:
     Raises SelfCheckFailed naming the stage it did not reach.
     """
     order_id = str(uuid.uuid4())
-    connection = await nats.connect(topology.nats_url, connect_timeout=5)
+    try:
+        connection = await nats.connect(topology.nats_url, connect_timeout=5, max_reconnect_attempts=1)
+    except (NatsError, OSError) as error:
+        raise SelfCheckFailed(f"NATS does not answer on {topology.nats_url}: {error}") from error
     elasticsearch = AsyncElasticsearch(topology.elasticsearch_url)
     try:
         async with (
@@ -97,6 +101,8 @@ async def self_check(topology: Topology) -> Proof:
             return proof
     except grpc.aio.AioRpcError as error:
         raise SelfCheckFailed(f"{from_rpc_error(error)} ({error.code().name})") from error
+    except (NatsError, ApiError, TransportError) as error:
+        raise SelfCheckFailed(f"the order was not followed to its end: {error}") from error
     finally:
         await elasticsearch.close()
         with contextlib.suppress(Exception):

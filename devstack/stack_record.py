@@ -61,6 +61,8 @@ def read_record() -> StackRecord | None:
     return record if record.alive else None
 
 
-def remove_record() -> None:
-    """Takes the note away."""
-    (state_directory() / "stack.json").unlink(missing_ok=True)
+def remove_own_record() -> None:
+    """Takes the note away, unless it is another process's."""
+    record = read_record()
+    if record is None or record.pid == os.getpid():
+        (state_directory() / "stack.json").unlink(missing_ok=True)

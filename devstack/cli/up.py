@@ -50,8 +50,8 @@ class _Up:
         """Exit code of the command."""
         from devstack.local_stack import LocalStack
         from devstack.self_check import SelfCheckFailed, self_check
-        from devstack.servers import ServerError
-        from devstack.stack_record import StackRecord, remove_record, state_directory
+        from devstack.servers import AlreadyRunning, ServerError
+        from devstack.stack_record import StackRecord, remove_own_record, state_directory
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -75,14 +75,17 @@ class _Up:
             self._addresses(stack)
             if not self._once:
                 await self._stay(stack)
+        except AlreadyRunning as error:
+            self._say("failed", f"{error} Stop it with `tandem down`.")
+            return ExitCode.USAGE
         except (ServerError, SelfCheckFailed) as error:
             self._say("failed", str(error))
             return ExitCode.DOWN
         finally:
             self._say("stopping", "stopping everything")
             await asyncio.shield(stack.stop())
-            remove_record()
-            self._say("stopped", "stopped; data stays in .tandem, `make clean` drops it")
+            remove_own_record()
+            self._say("stopped", f"stopped; data stays in {state_directory().name}, `make clean` drops it")
         return ExitCode.OK
 
     async def _unless_stopped(self, task: asyncio.Task[object]) -> bool:

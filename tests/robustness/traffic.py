@@ -76,10 +76,10 @@ async def held_transaction(database_url: str) -> AsyncIterator[None]:
 
 
 class Traffic:
-    """`writers` callers at once; each places orders and changes them until `stop` is set."""
+    """`writers` callers at once; each places orders, changes them and, if `reading`, reads them back."""
 
-    def __init__(self, system: System, ledger: Ledger, seed: int, writers: int = 16) -> None:
-        self._system, self._ledger = system, ledger
+    def __init__(self, system: System, ledger: Ledger, seed: int, writers: int = 16, *, reading: bool = True) -> None:
+        self._system, self._ledger, self._reading = system, ledger, reading
         self._seed, self._writers = seed, writers
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,7 +102,7 @@ class Traffic:
                 mine.append(await self._place(source))
                 continue
             index = source.randrange(len(mine))
-            if choice < 0.75:
+            if choice < 0.75 or not self._reading:
                 mine[index] = await self._change(source, mine[index])
             else:
                 await self._read_back(mine[index])
