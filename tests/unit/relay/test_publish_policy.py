@@ -83,13 +83,31 @@ def test_auto_learns_that_each_publish_waits_for_the_disk() -> None:
     for _ in range(2_000):
         policy.stored(2, 0.002, 1.0, atomic=False)  # a trickle takes its time on the way
     assert not policy.atomic(1000, 1.0)
-    policy.stored(200, 0.4, 2.0, atomic=False)  # acks come in bursts: one flight has the time of all
-    for _ in range(9):
-        policy.stored(200, 0.001, 2.0, atomic=False)
+    slow(policy, 2.0)
     assert policy.atomic(1000, 2.0)
     assert policy.atomic(2, 2.0)
     assert not policy.atomic(1, 2.0)
-    assert not policy.atomic(1000, 100.0)  # tried again
+    assert not policy.atomic(1000, 4.0)  # tried again
+
+
+def slow(policy: PublishPolicy, now: float) -> None:
+    """A thousand messages of a server that syncs each."""
+    policy.stored(200, 0.4, now, atomic=False)  # acks come in bursts: one flight has the time of all
+    for _ in range(4):
+        policy.stored(200, 0.001, now, atomic=False)
+
+
+def test_a_slow_moment_is_forgotten_soon_and_a_slow_server_is_not() -> None:
+    policy = PublishPolicy("auto")
+    slow(policy, 0.0)
+    assert [policy.atomic(1000, now) for now in (0.0, 1.9, 2.0)] == [True, True, False]
+    for now in (2.0, 6.0, 14.0, 30.0, 62.0, 122.0):
+        slow(policy, now)
+    assert [policy.atomic(1000, now) for now in (122.0, 181.9, 182.0)] == [True, True, False]
+    for _ in range(5):
+        policy.stored(200, 0.004, 182.0, atomic=False)
+    slow(policy, 183.0)
+    assert [policy.atomic(1000, now) for now in (184.9, 185.0)] == [True, False]
 
 
 def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
