@@ -3,121 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
 from google.type.money_pb2 import Money
 from tandem.orders.client import channel_options
-from tandem.orders.consistency_token import ConsistencyToken, encode
-from tandem.orders.errors import (
-    CustomerNotFound,
-    InvalidRequest,
-    OrderNotFound,
-    PageTokenMalformed,
-    ReadModelBehind,
-    from_rpc_error,
-)
+from tandem.orders.errors import CustomerNotFound, InvalidRequest, OrderNotFound, PageTokenMalformed, ReadModelBehind
 from tandem.orders.v1 import order_query_service_pb2 as contract
-from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.bootstrap import migrate
-from tests.fixtures.order_events import START, PublishedEvent, an_order, money, published, timestamp
+from tests.fixtures.order_events import START, an_order, money, published
+from tests.fixtures.query_client import SEARCH, Client, an_event, client, token_of, whose
 from tests.fixtures.read_side import ReadSide, eventually, read_side_on, shared_read_side
 
-__all__ = ["shared_read_side"]
-
-Found = TypeVar("Found")
-SEARCH, SUMMARIZE = contract.SearchOrdersRequest, contract.SummarizeOrdersRequest
-LISTED, ARRIVING, CHANGING, PAGE = 5_000, 500, 500, 100
-
-
-class Client:
-    """A caller of the query service."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.stub: stubs.OrderQueryServiceAsyncStub = stubs.OrderQueryServiceStub(channel)
-
-    async def ask(self, call: Awaitable[Found]) -> Found:
-        """The answer; refusals are raised as the client library's exceptions."""
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-    async def search(self, **fields: object) -> contract.SearchOrdersResponse:
-        request = SEARCH(**fields)  # type: ignore[arg-type]
-        return await self.ask(self.stub.SearchOrders(request, timeout=15))
-
-    async def summarize(self, **fields: object) -> contract.SummarizeOrdersResponse:
-        request = SUMMARIZE(**fields)  # type: ignore[arg-type]
-        return await self.ask(self.stub.SummarizeOrders(request, timeout=15))
-
-    async def all_pages(
-        self, request: contract.SearchOrdersRequest, between: Callable[[], Awaitable[None]]
-    ) -> list[str]:
-        """The ids on all pages, with something going on between them."""
-        seen: list[str] = []
-        while True:
-            page = await self.ask(self.stub.SearchOrders(request, timeout=15))
-            seen += [order.order_id for order in page.orders]
-            if not page.next_page_token:
-                return seen
-            request.page_token = page.next_page_token
-            await between()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def client(shared_read_side: ReadSide, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Client]:
-    """A caller of a running read side."""
-    address = f"127.0.0.1:{unused_tcp_port_factory()}"
-    async with (
-        shared_read_side.process("project"),
-        shared_read_side.process("serve", listen=address),
-        grpc.aio.insecure_channel(address, options=channel_options()) as channel,
-    ):
-        client = Client(channel)
-
-        async def answers() -> bool:
-            try:
-                await client.stub.SearchOrders(SEARCH(), timeout=5, wait_for_ready=True)
-            except grpc.aio.AioRpcError:
-                return False
-            return True
-
-        await eventually(answers, "the read side answers")
-        yield client
-
-
-def token_of(*events: PublishedEvent) -> contract.ReadOptions:
-    """What a caller sends who has just seen these events' commands answered."""
-    versions = {event.order_id: event.version for event in events}
-    options = contract.ReadOptions(consistency_token=encode(ConsistencyToken(1, versions)))
-    options.max_wait.FromSeconds(5)
-    return options
-
-
-def an_event(
-    customer: str, *, total: int = 100, order_id: str = "", version: int = 1, **changes: str
-) -> PublishedEvent:
-    """An order of a customer of the test's own, so that tests do not meet in one list."""
-    order = an_order(order_id or str(uuid.uuid4()), version)
-    order.customer.customer_id = customer
-    order.total.CopyFrom(money(total))
-    for path, value in changes.items():
-        setattr(order, path, value)
-    return published(order)
-
-
-def whose(customer: str, **fields: object) -> contract.OrderFilter:
-    return contract.OrderFilter(customer_ids=[customer], **fields)  # type: ignore[arg-type]
+__all__ = ["client", "shared_read_side"]
 
 
 # -- with the token of what was just written -------------------------------------------------------------------------
@@ -229,6 +133,7 @@ async def test_a_page_of_huge_orders_is_cut_and_none_is_lost(shared_read_side: R
             one.line_number, one.product_name, one.sku = line_number, "ä" * 200, f"SKU-{line_number}"
         events.append(published(order))
     await shared_read_side.publish(*events)
+    await eventually(lambda: shared_read_side.shows(events), "the orders are there")
     request = SEARCH(filter=whose("HUGE"), page_size=200, read_options=token_of(*events))
     pages = 0
 
@@ -241,90 +146,6 @@ async def test_a_page_of_huge_orders_is_cut_and_none_is_lost(shared_read_side: R
     batch = contract.BatchGetOrdersRequest(order_ids=[event.order_id for event in events])
     with pytest.raises(InvalidRequest, match="fewer"):
         await client.ask(client.stub.BatchGetOrders(batch, timeout=15))
-
-
-class Shop:
-    """Orders that arrive and change through the stream."""
-
-    def __init__(self, side: ReadSide, customer: str, seed: int) -> None:
-        self.side, self.customer, self.chance = side, customer, random.Random(seed)
-        self.orders: dict[str, types.Order] = {}
-        self.changed: set[str] = set()
-        self.arrived = 0
-
-    async def arrive(self, count: int) -> None:
-        self.arrived += count
-        orders = [self._order() for _ in range(count)]
-        self.orders.update({order.order_id: order for order in orders})
-        await self._publish(orders)
-
-    async def change(self, count: int) -> None:
-        orders = [self.orders[order_id] for order_id in self.chance.sample(sorted(self.orders), count)]
-        for order in orders:
-            order.version += 1
-            order.total.CopyFrom(money(self.chance.randrange(1_000)))
-            order.update_time.FromSeconds(order.update_time.seconds + 10_000_000)
-        self.changed.update(order.order_id for order in orders)
-        await self._publish(orders)
-
-    def _order(self) -> types.Order:
-        return types.Order(
-            order_id=str(uuid.UUID(int=self.chance.getrandbits(128))),
-            order_number=f"SO-{self.chance.randrange(10**9)}",
-            version=1,
-            state=types.ORDER_STATE_PLACED,
-            customer=types.Customer(customer_id=self.customer),
-            currency_code="EUR",
-            total=money(self.chance.randrange(1_000)),
-            place_time=timestamp(START + timedelta(minutes=self.chance.randrange(1_000))),
-            update_time=timestamp(START + timedelta(minutes=self.chance.randrange(1_000))),
-        )
-
-    async def _publish(self, orders: Iterable[types.Order]) -> None:
-        events = [published(order) for order in orders]
-        for chunk in _batched(events, 100):
-            await asyncio.gather(*(self.side.publish(event) for event in chunk))
-
-    async def all_searchable(self, client: Client) -> None:
-        """Waits until the read side shows every order as it is now."""
-
-        async def shown() -> bool:
-            newest = list(self.orders.values())
-            for chunk in _batched(newest, 64):
-                versions = {order.order_id: order.version for order in chunk}
-                options = contract.ReadOptions(consistency_token=encode(ConsistencyToken(1, versions)))
-                options.max_wait.FromSeconds(5)
-                await client.search(filter=whose(self.customer), page_size=1, read_options=options)
-            return True
-
-        await eventually(shown, "all orders are searchable", within=60)
-
-
-def _batched(items: Sequence[Found], size: int) -> Iterable[Sequence[Found]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
-@pytest.mark.parametrize("sort", [contract.ORDER_SORT_PLACE_TIME_DESC, contract.ORDER_SORT_TOTAL_DESC])
-async def test_paging_while_orders_arrive_and_change(
-    shared_read_side: ReadSide, client: Client, sort: contract.OrderSort.ValueType
-) -> None:
-    """No order twice, none that stood still missing."""
-    shop = Shop(shared_read_side, f"SHOP-{sort}", seed=sort)
-    await shop.arrive(LISTED)
-    await shop.all_searchable(client)
-    before, steps = set(shop.orders), LISTED // PAGE
-    shop.arrived = 0
-
-    async def between() -> None:
-        if shop.arrived < ARRIVING:
-            await shop.arrive(ARRIVING // steps)
-            await shop.change(CHANGING // steps)
-
-    request = SEARCH(filter=whose(shop.customer), sort=sort, page_size=PAGE)
-    seen = await client.all_pages(request, between)
-    assert shop.arrived == ARRIVING
-    assert len(seen) == len(set(seen))
-    assert not before - shop.changed - set(seen)
 
 
 # -- by id -----------------------------------------------------------------------------------------------------------
