@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
 
 #: Letters that Unicode does not decompose.
 _LETTERS = str.maketrans(
@@ -32,7 +31,6 @@ def fold(text: str) -> list[str]:
     return [word[:MAX_WORD_LENGTH] for word in spaced.split()]
 
 
-@lru_cache(maxsize=4096)
 def _word_part(character: str) -> str:
     if unicodedata.combining(character):
         return ""  # an accent
