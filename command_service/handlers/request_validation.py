@@ -16,6 +16,10 @@ from command_service.handlers.request_rules import REQUEST_RULES
 ROOM_FOR_VIOLATIONS = 4096
 
 
+#: Items of all shipments of one imported order; the event of an order with more could not be published anyway.
+MAX_SHIPPED_ITEMS = 10_000
+
+
 class InvalidRequest(Exception):  # noqa: N818 - says what happened
     """The request is not as the rules say; `violations` name each wrong field that fits into an answer."""
 
@@ -58,7 +62,7 @@ def validate(request: Message) -> None:
 
 
 def _problems(request: Message) -> Iterator[tuple[str, str]]:
-    found = list(_in_message(request, _TREES[request.DESCRIPTOR.full_name], ""))
+    found = list(_too_many_items(request)) or list(_in_message(request, _TREES[request.DESCRIPTOR.full_name], ""))
     yield from found
     if not found:
         yield from _currencies(request)
@@ -84,6 +88,14 @@ def _in_value(value: Any, node: _Node, path: str) -> Iterator[tuple[str, str]]:
             yield from _in_value(element, node.element, f"{path}[{index}]")
     elif node.fields:
         yield from _in_message(value, node, f"{path}.")
+
+
+def _too_many_items(request: Any) -> Iterator[tuple[str, str]]:
+    """Looked at first: each shipment and each item may be right, and all together too much work."""
+    if "shipments" in request.DESCRIPTOR.fields_by_name:
+        items = sum(len(shipment.items) for shipment in request.shipments)
+        if items > MAX_SHIPPED_ITEMS:
+            yield "shipments", f"have {items} items in all, at most {MAX_SHIPPED_ITEMS} are allowed"
 
 
 def _currencies(request: Any) -> Iterator[tuple[str, str]]:

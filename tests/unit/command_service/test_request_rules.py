@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import Descriptor
 from tandem.orders.v1 import order_command_service_pb2 as contract
+from tandem.orders.v1.order_types_pb2 import LineQuantity
 
 from command_service.handlers.field_checks import Check
 from command_service.handlers.request_rules import REQUEST_RULES
 from command_service.handlers.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest, validate
+from tests.fixtures.imports import import_request
 from tests.fixtures.orders import place_order_request
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
@@ -118,3 +120,21 @@ def test_length_is_in_characters() -> None:
     assert set(violations(lambda request: setattr(request.lines[0], "product_name", "ü" * 201))) == {
         "lines[0].product_name"
     }
+
+
+def test_items_of_many_shipments_are_counted_before_they_are_looked_at() -> None:
+    request = import_request(random.Random(1))
+    del request.shipments[:]
+    for _ in range(25):
+        request.shipments.add(items=[LineQuantity()] * 400)
+    with pytest.raises(InvalidRequest) as invalid:
+        validate(request)
+    assert len(invalid.value.violations) > 25  # each item is wrong
+    request.shipments.add(items=[LineQuantity()])
+    with pytest.raises(InvalidRequest) as invalid:
+        validate(request)
+    (violation,) = invalid.value.violations
+    assert (violation.field, violation.description) == (
+        "shipments",
+        "have 10001 items in all, at most 10000 are allowed",
+    )
