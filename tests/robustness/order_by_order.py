@@ -8,10 +8,10 @@ import psycopg
 from google.protobuf.json_format import Parse
 from tandem.orders.consistency_token import ConsistencyToken, encode
 from tandem.orders.v1.order_events_pb2 import OrderEvent, OrderPersonalData
-from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
 from tandem.orders.v1.order_types_pb2 import Order
 
 from tests.fixtures.system import System
+from tests.robustness.reading import read_with_token
 
 HEADS = """
 SELECT o.order_id::text, o.version, e.payload::text, e.personal::text
@@ -43,12 +43,9 @@ async def differing_orders(system: System) -> list[str]:
     gate = asyncio.Semaphore(16)
 
     async def differs(order_id: str, order: Order) -> bool:
-        options = ReadOptions(consistency_token=encode(ConsistencyToken(1, {order_id: order.version})))
-        options.max_wait.FromSeconds(5)
+        token = encode(ConsistencyToken(1, {order_id: order.version}))
         async with gate:
-            request = GetOrderRequest(order_id=order_id, read_options=options)
-            answer = await system.queries.GetOrder(request, timeout=30)
-        return answer.order != order
+            return await read_with_token(system, order_id, token) != order
 
     ids = list(expected)
     found = await asyncio.gather(*(differs(order_id, expected[order_id]) for order_id in ids))

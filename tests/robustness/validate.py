@@ -10,10 +10,10 @@ import nats
 import psycopg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
 
 from tests.fixtures.system import System
 from tests.robustness.ledger import Ledger
+from tests.robustness.reading import read_with_token
 
 CATCH_UP_SECONDS = 60.0
 
@@ -113,10 +113,9 @@ async def validate(system: System, ledger: Ledger) -> Findings:
         known = ledger.orders[order_id]
         if heads.get(order_id, 0) < known.version:
             findings.forgotten.append(order_id)
-        options = ReadOptions(consistency_token=ledger.tokens[order_id])
         async with gate:
-            answer = await system.queries.GetOrder(GetOrderRequest(order_id=order_id, read_options=options), timeout=30)
-        if answer.order != known:
+            found = await read_with_token(system, order_id, ledger.tokens[order_id])
+        if found != known:
             findings.different.append(order_id)
 
     await asyncio.gather(*(compare(order_id) for order_id in ledger.orders))
