@@ -116,7 +116,7 @@ class MessageBuilder:
         if size > self._max_payload:
             raise Unpublishable(f"it has {size - FENCE_BYTES} bytes, a message may have {self._max_payload}")
         message_id = f"{self._id_prefix}{event_id}".encode()
-        return Message(subject, message_id, head, body, transaction_id, position, recorded_at)
+        return Message._make((subject, message_id, head, body, transaction_id, position, recorded_at))
 
     def _kind(self, partition: int, event_type: str, aggregate_type: str) -> tuple[bytes, str]:
         """Subject and header lines that events of a type and partition share; remembered."""
@@ -151,7 +151,7 @@ def partition_of(aggregate_id: str, partitions: int) -> int:
 def rfc3339(microseconds: int) -> str:
     """A time in µs since 1970 as `2026-01-31T12:00:00.000000Z`; Unpublishable beyond the year 9999."""
     seconds, fraction = divmod(microseconds, 1_000_000)
-    return f"{_second(seconds)}.{fraction:06d}Z"
+    return f"{_second(seconds)}.{str(1_000_000 + fraction)[1:]}Z"  # much quicker than a format with 06d
 
 
 @lru_cache(maxsize=4_096)

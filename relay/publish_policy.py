@@ -21,6 +21,7 @@ MAX_BATCH_BYTES = 8 << 20
 #: A chain is written in flights of this size, so that the server has work while we build the next.
 CHAIN_FLIGHT = 256
 CHAIN_FLIGHT_BYTES = 1 << 20
+_MESSAGE_ID, _LINK = b"NATS/1.0\r\nNats-Msg-Id: ", b"\r\nNats-Expected-Last-Msg-Id: "
 #: Above this time per message of a chain, the server is taken to sync each publish (seen: 0.02-0.04 ms without, 0.2-0.4
 #: ms with). A busy machine can look like that for a moment, so this is believed for a short time first, and for twice
 #: as long each time that it is found again.
@@ -35,16 +36,16 @@ _BARRIERS_BETWEEN = 8
 def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes | None, inbox: bytes) -> list[bytes]:
     """Protocol frames of chained publishes behind `last_sequence`; acks go to `<inbox><predicted sequence>`."""
     frames: list[bytes] = []
-    for expected, message in enumerate(messages, last_sequence):
-        link = b"Nats-Expected-Last-Msg-Id: %b\r\n" % last_id if last_id is not None else b""
-        last_id = message.message_id
-        headers = b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-Expected-Last-Sequence: %d\r\n%b%b\r\n" % (
-            last_id,
-            expected,
-            link,
-            message.headers,
-        )
-        frames.append(_frame(message, headers, b"%b%d " % (inbox, expected + 1)))
+    # Pieces are joined once: formatting would let each frame grow piece by piece, at twice the cost of all the rest.
+    to_inbox = b" %b" % inbox
+    link, linked = (_LINK, last_id) if last_id is not None else (b"", b"")
+    for expected, (subject, message_id, headers, body, _, _, _) in enumerate(messages, last_sequence):
+        fence = b"\r\nNats-Expected-Last-Sequence: %d%b" % (expected, link)
+        length = len(_MESSAGE_ID) + len(message_id) + len(fence) + len(linked) + 2 + len(headers) + 2
+        sizes = b"%d %d %d\r\n" % (expected + 1, length, length + len(body))
+        head = (b"HPUB ", subject, to_inbox, sizes, _MESSAGE_ID, message_id, fence, linked, b"\r\n", headers, b"\r\n")
+        frames.append(b"".join((*head, body, b"\r\n")))
+        link, linked = _LINK, message_id
     return frames
 
 
@@ -70,14 +71,8 @@ def batch_frames(messages: Sequence[Message], last_sequence: int, batch_id: byte
 
 def _frame(message: Message, headers: bytes, reply: bytes) -> bytes:
     body = message.body
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
-        message.subject,
-        reply,
-        len(headers),
-        len(headers) + len(body),
-        headers,
-        body,
-    )
+    head = b"HPUB %b %b%d %d\r\n" % (message.subject, reply, len(headers), len(headers) + len(body))
+    return b"".join((head, headers, body, b"\r\n"))
 
 
 def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int, *, whole_groups: bool) -> int:
