@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -33,6 +33,7 @@ from relay.relay_state import RelayState
 from relay.replication_slot import slot_prefix
 from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
+from relay.snapshot import Snapshot
 from relay.source_identity import SourceIdentity, require_same_source
 from relay.startup_checks import check_database
 from relay.status import RelayStatus
@@ -57,6 +58,8 @@ class CheckedDatabase:
         self._template = SubjectTemplate(settings.subject_template)
         self._found: tuple[OutboxTable, SourceIdentity] | None = None
         self._layout: TupleLayout | None = None
+        self._no_log: str | None = None
+        self._source: SwitchingSource | None = None
 
     async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Refused when this database must not be relayed from."""
@@ -80,7 +83,7 @@ class CheckedDatabase:
         except LogUnavailable as problem:
             if self._settings.mode == "wal":
                 raise Refused(f"RELAY_MODE is wal, but the log cannot be read: {problem}") from None
-            self._mode_is("poll", str(problem))
+            self._no_log = str(problem)
             return None
         return layout
 
@@ -98,19 +101,22 @@ class CheckedDatabase:
         assert self._found is not None
         (table, identity), settings = self._found, self._settings
         publication = settings.publication or publication_name(table.name)
-        wal = slots = None
-        if self._layout is not None:
-            url = settings.database_url
-            wal = WalSource(self._layout, connection, url, publication)
-            prefix = slot_prefix(str(table.name), settings.stream)
-            slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
-        return SwitchingSource(
+        url, prefix = settings.database_url, slot_prefix(str(table.name), settings.stream)
+        wal = WalSource(self._layout, connection, url, publication) if self._layout is not None else None
+        slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
+        self._source = SwitchingSource(
             poll=PollSource(table, connection, identity.epoch),
             wal=wal,
             slots=slots,
             history=StreamHistory(nats_options(settings), settings.stream),
             on_mode=self._mode_is,
+            why=self._no_log,
         )
+        return self._source
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """What this relay knows to be stored, as leader."""
+        return self._source.covering() if self._source is not None else None
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """The builder of events."""
@@ -189,6 +195,7 @@ class Relay:
             nats=nats,
             stream=settings.stream,
             on_error=lambda reason: self._observer.lag_error(reason),
+            covering=database.covering,
         )
         self.metrics = RelayMetrics(self.status, self.lag)
         self._observer = MetricsObserver(self.metrics, self.status, self.lag)

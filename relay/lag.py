@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,14 +61,20 @@ class Lag:
 
 
 async def uncovered(
-    connection: psycopg.AsyncConnection[Any], table: OutboxTable, cursor: Cursor, limit: int
+    connection: psycopg.AsyncConnection[Any],
+    table: OutboxTable,
+    cursor: Cursor,
+    limit: int,
+    covered: Sequence[int] = (),
 ) -> tuple[int, int | None]:
-    """(rows, least recorded_at in µs) that are committed and not covered by `cursor`, counting up to `limit`."""
+    """(rows, least recorded_at in µs) that are committed and not covered by `cursor` nor of the transactions `covered`,
+    counting up to `limit`."""
     row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
     assert row is not None
     now = Snapshot.parse(row[0])
     if isinstance(cursor, WalCursor):
-        # What came behind the checkpoint counts as not covered until the next one, a second later.
+        # What came behind the checkpoint counts as not covered until the next one, half a second later.
+        covered = cursor.checkpoint.transactions
         cursor = PollCursor(cursor.epoch, cursor.checkpoint.snapshot)
     seen, upto, position = cursor.seen, cursor.upto, cursor.position
     counts: list[tuple[int, int | None]] = []
@@ -82,7 +88,7 @@ async def uncovered(
             counts = [await _count(connection, table.counted(table.by_transaction(seen, upto, position, limit)))]
     known = upto or seen
     if known is not None and not known.sees_as_much_as(now):
-        counts.append(await _count(connection, table.count_since(known, now, limit)))
+        counts.append(await _count(connection, table.count_since(known, now, limit, covered)))
     oldest = [one for _, one in counts if one is not None]
     return min(sum(count for count, _ in counts), limit), min(oldest) if oldest else None
 
@@ -105,6 +111,7 @@ class LagObserver:
         nats: NatsOptions,
         stream: str,
         on_error: Callable[[str], None],
+        covering: Callable[[], tuple[Snapshot, Sequence[int]] | None] = lambda: None,
     ) -> None:
         self._url = database_url
         self._name = table
@@ -112,6 +119,7 @@ class LagObserver:
         self._nats = nats
         self._stream = stream
         self._on_error = on_error
+        self._covering = covering
         self._cursor: Cursor = PollCursor(0)
         self._cursor_text: str | None = None
         self._sequence = 0
@@ -182,7 +190,12 @@ class LagObserver:
         ).fetchone()
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
-        count, oldest = await uncovered(connection, table, self._cursor, BACKLOG_LIMIT)
+        cursor: Cursor = self._cursor
+        covered: Sequence[int] = ()
+        if (known := self._covering()) is not None:
+            # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
+            cursor, covered = PollCursor(0, known[0]), known[1]
+        count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered)
         self.latest = Lag(
             count, count >= BACKLOG_LIMIT, oldest, offset, self._cursor_text, self._sequence, self._used, time.time()
         )

@@ -7,7 +7,7 @@ found by the index on the transaction id (two look-ups, `UNION ALL`); a backlog 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,19 +149,22 @@ class OutboxTable:
             parameters["seen"] = seen.text
         return Query(text, parameters)
 
-    def count_since(self, seen: Snapshot, now: Snapshot, limit: int) -> Query:
-        """(rows, least recorded_at in µs) of the difference, counting no further than `limit` rows."""
+    def count_since(self, seen: Snapshot, now: Snapshot, limit: int, covered: Sequence[int] = ()) -> Query:
+        """(rows, least recorded_at in µs) of the difference but for the transactions `covered`, counting no further
+        than `limit` rows."""
         text = f"""
             SELECT count(*), min(recorded_at) FROM (
                 SELECT {self._recorded_at} AS recorded_at FROM {self.name.quoted}
                 WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
                   AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+                  AND {self._transaction} <> ALL(%(covered)s::xid8[])
                 UNION ALL
                 SELECT {self._recorded_at} FROM {self.name.quoted}
                 WHERE {self._transaction} = ANY(%(ended)s::xid8[])
+                  AND {self._transaction} <> ALL(%(covered)s::xid8[])
                 LIMIT %(limit)s::bigint
             ) AS uncovered"""
-        return Query(text, self._difference(seen, now) | {"limit": limit})
+        return Query(text, self._difference(seen, now) | {"limit": limit, "covered": [str(one) for one in covered]})
 
     def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> Query:
         """Ids of the transactions that have rows in the difference, ascending, no more than `limit`."""

@@ -42,6 +42,7 @@ class ReplicationConnection:
         self._feedback: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._watched: int | None = None
+        self._ahead: bytes | None = None
         self._on_arrival: Callable[[], None] = lambda: None
         connection.add_notice_handler(self._noticed)
 
@@ -112,6 +113,9 @@ class ReplicationConnection:
         """The next message of the stream, whose pgoutput part begins at HEADER; None when nothing has arrived."""
         if self._failure is not None:
             raise self._failure
+        if self._ahead is not None:
+            data, self._ahead = self._ahead, None
+            return data
         try:
             return self._next()
         except BaseException:
@@ -178,8 +182,15 @@ class ReplicationConnection:
             self._watched = None
 
     def _arrived(self) -> None:
+        """Wakes the reader for messages only: a busy server sends a keepalive for each commit of others."""
         self._unwatch()
-        self._on_arrival()
+        try:
+            self._ahead = self._next()
+        except Exception as failure:
+            self._unwatch()
+            self._failure = failure
+        if self._ahead is not None or self._failure is not None:
+            self._on_arrival()
 
     def _ended(self) -> Exception:
         """Why the stream is over."""

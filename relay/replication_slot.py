@@ -87,20 +87,24 @@ async def take_slot(connection: psycopg.AsyncConnection[Any], name: str, checkpo
             raise LogUnavailable(f"slot {name} is in use by process {state.active_pid if state else '?'}")
 
 
-async def drop_slots(connection: psycopg.AsyncConnection[Any], prefix: str, keep: str | None) -> None:
-    """Drops the slots of this prefix but `keep`. One that somebody else reads stays, until the next time."""
+async def drop_slots(connection: psycopg.AsyncConnection[Any], prefix: str) -> list[str]:
+    """Drops the slots of this prefix; those that stay, because somebody else reads them or our role may not."""
     rows = await connection.execute(
         "SELECT slot_name, active_pid FROM pg_replication_slots"
-        " WHERE starts_with(slot_name, %s) AND slot_name IS DISTINCT FROM %s AND database = current_database()",
-        [prefix, keep],
+        " WHERE starts_with(slot_name, %s) AND database = current_database()",
+        [prefix],
     )
+    left: list[str] = []
     for name, active_pid in await rows.fetchall():
         if active_pid is not None:
             await _end_older_relay(connection, active_pid)
         try:
             await connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
-        except (psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
+        except psycopg.errors.UndefinedObject:
             continue
+        except (psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege):
+            left.append(name)
+    return left
 
 
 async def _end_older_relay(connection: psycopg.AsyncConnection[Any], pid: int) -> None:

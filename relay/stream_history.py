@@ -6,6 +6,7 @@ found by bisection.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -114,3 +115,4 @@ class StreamHistory:
         finally:
             if connection is not None:
                 await connection.end()
+                await asyncio.sleep(0)  # lets the library's cancelled tasks come to their end

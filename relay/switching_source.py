@@ -23,6 +23,7 @@ from relay.errors import Closing, LogUnavailable, SessionClosed
 from relay.poll_source import PollSource
 from relay.ports import Batch, Checkpoint
 from relay.slot_maker import SlotMaker
+from relay.snapshot import Snapshot
 from relay.stream_history import StreamHistory
 from relay.wal_source import WalSource, new_cursor
 
@@ -36,22 +37,24 @@ OnMode = Callable[[str, str | None], None]
 
 
 class SwitchingSource:
-    """`wal` and `slots` None: polling only."""
+    """`wal` None: polling only, for the reason `why`."""
 
     def __init__(
         self,
         *,
         poll: PollSource,
         wal: WalSource | None,
-        slots: SlotMaker | None,
+        slots: SlotMaker,
         history: StreamHistory,
         on_mode: OnMode,
+        why: str | None = None,
     ) -> None:
         self._poll = poll
         self._wal = wal
         self._slots = slots
         self._history = history
         self._on_mode = on_mode
+        self._why = why
         self._streaming = False
         self._checkpointed = False
         self._distrusted: set[str] = set()
@@ -75,7 +78,7 @@ class SwitchingSource:
             passed = await self._history.passed_over(cursor.base, checkpoint.transactions)
             cursor = PollCursor(cursor.epoch, checkpoint.snapshot, passed=passed)
         else:
-            self._on_mode("poll", "a slot is being made" if self._slots else None)
+            self._on_mode("poll", "a slot is being made" if self._wal else self._why)
         if cursor.passed is not None:
             delivered = await self._history.delivered(cursor.passed)
             if cursor.seen is not None and delivered.seen_by(cursor.seen):
@@ -86,7 +89,7 @@ class SwitchingSource:
         """The next events. SessionClosed when the log broke off: only the stream knows then what was delivered."""
         if self._streaming:
             return await self._read_log(max_events, max_bytes)
-        if self._slots is not None and (made := self._slots.made()) is not None:
+        if (made := self._slots.made()) is not None:
             batch = await self._hand_over(made)
             if batch is not None:
                 return batch
@@ -106,27 +109,33 @@ class SwitchingSource:
         if self._wal is not None:
             self._wal.notify(wake)
 
+    def covering(self) -> tuple[Snapshot, list[int]] | None:
+        """What is stored, as exactly as is known here: all that a snapshot sees and transactions beside it; None when
+        the stream's last cursor tells as much."""
+        return self._wal.covering() if self._streaming and self._wal else None
+
     async def close(self) -> None:
         """Ends stream and slot making; a slot that is in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
         self._streaming = False
-        if self._slots is not None:
-            await self._slots.forget()
+        await self._slots.forget()
         if self._wal is not None:
             await self._wal.close()
 
     async def _go_on_polling(self, cursor: PollCursor, delivered: Delivered) -> None:
         await self._poll.resume(cursor)
         self._poll.pass_over(delivered)
-        if self._slots is not None:
+        if self._wal is not None:
             self._slots.begin()
+        else:
+            await self._slots.drop_all()
 
     async def _stream(self, cursor: WalCursor) -> str | None:
         """Streams from the cursor; why not, when that is impossible."""
         if self._wal is None:
-            return "RELAY_MODE is poll, or the log cannot be read here"
+            return self._why or "RELAY_MODE is poll"
         if cursor.checkpoint.slot in self._distrusted:
             return f"slot {cursor.checkpoint.slot} failed before it gave a checkpoint"
         try:
@@ -157,7 +166,6 @@ class SwitchingSource:
         if not at.seen.includes(made.snapshot):
             self._poll.end_at(made.snapshot)
             return None
-        assert self._slots is not None
         between = await self._poll.transactions_between(made.snapshot, at.seen, MOST_TRANSACTIONS + 1)
         await self._slots.forget()
         if len(between) <= MOST_TRANSACTIONS:

@@ -21,7 +21,7 @@ from relay.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, i
 Convert = Callable[[bytes], Any]
 
 _UNSIGNED_64, _SIGNED_64 = Struct(">Q"), Struct(">q")
-_LENGTH = Struct(">I")
+_length_at = Struct(">I").unpack_from
 #: From 1970 to 2000, where Postgres counts from, in µs.
 _EPOCH = 946_684_800_000_000
 _INFINITE = frozenset({(1 << 63) - 1, -(1 << 63)})
@@ -83,6 +83,11 @@ _READERS: Mapping[str, Mapping[str, Convert]] = {
 }
 
 
+#: One place more than an event has fields: there goes what no field wants.
+_EMPTY: list[Any] = [None] * (len(OutboxEvent._fields) + 1)
+_UNUSED: tuple[int, Convert] = (len(OutboxEvent._fields), len)
+
+
 @dataclass(frozen=True, slots=True)
 class TupleLayout:
     """What the catalog says: `readers`: column → (field of the event, what reads it)."""
@@ -135,21 +140,21 @@ class TupleDecoder:
             raise LogUnavailable(f"column {min(missing)!r} of table {layout.name} is not in the log")
         #: What each insert of this table begins with, at the offset `at + 1`.
         self.head = insert_head(relation)
-        self._readers = [layout.readers.get(column, (-1, bytes)) for column, _ in relation.columns]
+        self._readers = [layout.readers.get(column, _UNUSED) for column, _ in relation.columns]
 
     def event(self, data: bytes, at: int) -> OutboxEvent:
         """The row of the insert message at offset `at`, which begins with `head`."""
-        values: list[Any] = [None] * len(OutboxEvent._fields)
+        values = _EMPTY.copy()
         end = at + INSERT_HEAD
-        length_at = _LENGTH.unpack_from
         for field, read in self._readers:
             kind = data[end]
-            end += 1
             if kind == BINARY:
-                start = end + 4
-                end = start + length_at(data, end)[0]
-                if field >= 0:
-                    values[field] = read(data[start:end])
-            elif kind != NULL:
+                start = end + 5
+                end = start + _length_at(data, end + 1)[0]
+                values[field] = read(data[start:end])
+            elif kind == NULL:
+                end += 1
+            else:
                 raise ProtocolError(f"a column sent as {chr(kind)!r}, where binary was asked for")
+        values.pop()
         return OutboxEvent._make(values)

@@ -5,7 +5,7 @@ any end the server sends again everything behind the last stored checkpoint, and
 last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one that
 committed there.
 
-**Checkpoints.** Once a second a message of our own is written to the log, with the snapshot of that moment. When it
+**Checkpoints.** Twice a second a message of our own is written to the log, with the snapshot of that moment. When it
 comes back to us, every transaction that the snapshot sees has been delivered: its commit stands before the message.
 Delivered and not seen may be those that committed between snapshot and message, or whose commit still waits for a
 standby; their ids are kept beside the snapshot until a later one sees them. By a checkpoint polling can take over
@@ -37,6 +37,7 @@ from relay.pgoutput import (
     RELATION,
     ProtocolError,
     lsn_text,
+    parse_lsn,
     read_begin,
     read_message,
     read_relation,
@@ -48,10 +49,12 @@ from relay.replication_slot import take_slot
 from relay.snapshot import Snapshot
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 0.5
 #: The longest wait for an arrival; what arrives ends it.
 IDLE_SECONDS = 0.25
 MESSAGE_PREFIX = "tandem.cursor"
+#: More transactions than these are not listed for those who measure the lag.
+MOST_COVERING = 20_000
 _HEAD = slice(HEADER + 1, HEADER + 8)
 _OID = slice(HEADER + 1, HEADER + 5)
 _WHOLE = 1 << 62
@@ -96,7 +99,9 @@ class WalSource:
         self._delivered = IdSet(checkpoint.transactions)
         self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
         self._base, self._mark, self._lsn = cursor.base, cursor.mark, cursor.commit_lsn
-        self._bases = deque([(self._base, checkpoint.lsn)])
+        self._bases = deque([(self._base, checkpoint)])
+        self._unstored: deque[tuple[int, int, int]] = deque()
+        self._stored_ids = IdSet(checkpoint.transactions)
         self._decoder: TupleDecoder | None = None
         self._head = b""
         self._skip, self._index = 0, 0
@@ -124,14 +129,25 @@ class WalSource:
             raise LogUnavailable(f"the replication stream cannot be read: {error}") from None
 
     def stored(self, cursor_text: str) -> None:
-        """Confirms the checkpoint that a stored cursor carries."""
-        base = cursor_text.rpartition(";")[0]
-        while len(self._bases) > 1 and self._bases[0][0] != base:
-            if all(one != base for one, _ in self._bases):
-                return
-            self._bases.popleft()
-        if self._replication is not None and self._bases[0][0] == base:
-            self._replication.confirm(self._bases[0][1])
+        """Confirms the checkpoint that a stored cursor carries, and counts the transactions before it as stored."""
+        base, _, at = cursor_text.rpartition(";")
+        if self._replication is None or all(one != base for one, _ in self._bases):
+            return
+        lsn_part, index, _ = at.split(":")
+        stored = parse_lsn(lsn_part), int(index)
+        while self._unstored and self._unstored[0][:2] <= stored:
+            self._stored_ids.add(self._unstored.popleft()[2])
+        if self._bases[0][0] != base:
+            while self._bases[0][0] != base:
+                self._bases.popleft()
+            self._stored_ids = IdSet(self._stored_ids.not_seen_by(self._bases[0][1].snapshot))
+        self._replication.confirm(self._bases[0][1].lsn)
+
+    def covering(self) -> tuple[Snapshot, list[int]] | None:
+        """What is stored: all that the snapshot sees, and the transactions beside it. None when they are too many."""
+        if len(self._stored_ids) > MOST_COVERING:
+            return None
+        return self._bases[0][1].snapshot, list(self._stored_ids)
 
     def idle_seconds(self) -> float:
         """An arrival ends the wait earlier."""
@@ -186,7 +202,10 @@ class WalSource:
                 if relation.oid == self._layout.oid:
                     self._decoder = TupleDecoder(self._layout, relation)
                     self._head = self._decoder.head
-            elif kind != COMMIT and kind not in IGNORED:
+            elif kind == COMMIT:
+                if self._index:
+                    self._unstored.append((self._commit_lsn, self._index, int(self._transaction)))
+            elif kind not in IGNORED:
                 raise ProtocolError(f"a message of kind {chr(kind)!r}")
         if marks and reached is None:
             self._mark, self._lsn = marks[-1], self._commit_lsn
@@ -223,7 +242,7 @@ class WalSource:
         self._checkpoint = replace(old, lsn=message.lsn, snapshot=snapshot, transactions=tuple(unseen))
         cursor = WalCursor(self._epoch, self._checkpoint, message.lsn)
         self._base, self._mark, self._lsn = cursor.base, cursor.mark, message.lsn
-        self._bases.append((self._base, message.lsn))
+        self._bases.append((self._base, self._checkpoint))
         return Checkpoint(cursor, int(as_of))
 
     def _other_insert(self, data: bytes) -> None:

@@ -76,6 +76,16 @@ async def test_uncovered_rows_are_those_of_the_definition(postgres_database: str
                 count, oldest = await uncovered(reader, table, cursor, 7)
                 assert count == min(7, (await oracle(reader, cursor))[0])
                 assert (oldest is None) is (count == 0)
+            rows = await reader.execute("SELECT DISTINCT transaction_id::text::bigint FROM outbox")
+            everything = [one for (one,) in await rows.fetchall()]
+            assert await uncovered(reader, table, PollCursor(1, first), 1_000, everything) == (0, None)
+            most = await uncovered(reader, table, PollCursor(1, first), 1_000, everything[1:])
+            of_one = await reader.execute(
+                "SELECT count(*) FROM outbox WHERE transaction_id::text::bigint = %s AND NOT"
+                " pg_visible_in_snapshot(transaction_id, %s::pg_snapshot)",
+                [everything[0], first.text],
+            )
+            assert most[0] == (await of_one.fetchone() or (None,))[0]
             if stage == "late open":
                 await late.commit()
             await writer.execute(INSERT, [2])

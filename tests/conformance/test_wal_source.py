@@ -69,7 +69,7 @@ class Log:
 
     async def drop(self) -> None:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            await drop_slots(connection, self.prefix, None)
+            await drop_slots(connection, self.prefix)
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ from tests.relaying.writers import Ledger, Writers
 
 #: With writers that hold transactions open, a slot takes its time.
 LOG_SECONDS = 45.0
+#: What the relay says when the stream refuses what it has already: here the relay itself must know.
+KNOWN = "the server knows the id of message"
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -32,7 +34,10 @@ async def in_mode(relay: RelayProcess, mode: str, reason: str = "", seconds: flo
     deadline = time.monotonic() + seconds
     while True:
         assert relay.returncode is None, relay.text
-        page = await relay.page()
+        try:
+            page = await relay.page()
+        except ConnectionError:
+            raise AssertionError(f"ended with {await relay.ended()}\n{relay.text}") from None
         if page["state"] == "PUBLISHING" and page["mode"] == mode and reason in (page["mode_reason"] or ""):
             return page
         assert time.monotonic() < deadline, f"{page}\n{relay.text}"
@@ -67,6 +72,7 @@ async def judged(world: World, relay: RelayProcess, ledger: Ledger) -> None:
     tell(str(verdict))
     assert verdict.clean, f"{verdict}\n{relay.text}"
     assert verdict.delivered > 50
+    assert KNOWN not in relay.text
 
 
 async def drop_slot(world: World) -> None:
@@ -250,6 +256,79 @@ async def test_a_publication_changed_and_changed_back(world: World, change: str)
             await asyncio.sleep(1.5)
             await in_mode(relay, "wal")
         await judged(world, relay, ledger)
+
+
+#: Mutant: the state of the publication is taken for unchanged.
+BLIND_TO_THE_PUBLICATION = """
+import relay.wal_source as w, relay.publication as p
+w._EMIT = w._EMIT.replace(p.STATE, "'unchanged'")
+async def unchanged(connection, name):
+    return "unchanged"
+w.publication_state = unchanged
+import relay.slot_creation as s
+real = s.ensure_publication
+async def ensured(*arguments):
+    await real(*arguments)
+    return "unchanged"
+s.ensure_publication = ensured
+"""
+
+
+async def test_mutant_blind_to_the_publication_loses_events(world: World) -> None:
+    async with running(world.relay(prelude=BLIND_TO_THE_PUBLICATION)) as relay:
+        async with under_writers(world) as ledger:
+            await in_mode(relay, "wal")
+            async with admin(world) as connection:
+                await connection.execute("ALTER PUBLICATION tandem_outbox SET (publish = 'delete')")
+                await asyncio.sleep(0.5)
+                await connection.execute("ALTER PUBLICATION tandem_outbox SET (publish = 'insert')")
+            await asyncio.sleep(0.5)
+        await world.drained(relay)
+    assert (await world.verdict(ledger)).lost > 0
+
+
+#: Mutant: a poll that takes over from the log passes over nothing.
+PASSES_OVER_NOTHING = """
+from relay.delivered import Delivered
+Delivered.holds = lambda self, event: False
+"""
+#: Mutant: a poll that has gone beyond the new slot's beginning does not say so.
+LISTS_NOTHING_BETWEEN = """
+from relay.poll_source import PollSource
+async def nothing(self, seen, upto, limit):
+    return []
+PollSource.transactions_between = nothing
+PollSource.end_at = lambda self, snapshot: None
+"""
+
+
+@pytest.mark.parametrize("prelude", [PASSES_OVER_NOTHING, LISTS_NOTHING_BETWEEN])
+async def test_mutant_taking_over_carelessly_sends_events_again(world: World, prelude: str) -> None:
+    """Only the stream's memory for ids, a minute long, stands between this and repeated events."""
+    async with running(world.relay(prelude=prelude)) as relay, under_writers(world, pause=0.0):
+        deadline = time.monotonic() + 60
+        while KNOWN not in relay.text:
+            assert time.monotonic() < deadline
+            if (await relay.page())["mode"] == "wal":
+                await asyncio.sleep(1)
+                await drop_slot(world)
+            await asyncio.sleep(0.1)
+
+
+async def test_a_slot_is_dropped_when_polling_is_chosen(world: World) -> None:
+    async with running(world.relay()) as relay:
+        await in_mode(relay, "wal")
+        await world.insert(10)
+        await world.drained(relay)
+        await relay.kill()
+    assert len(await slots(world)) == 1
+    await world.insert(10)
+    async with running(world.relay(mode="poll")) as relay:
+        await world.drained(relay)
+        assert await slots(world) == []
+    verdict = await world.verdict()
+    assert verdict.clean, verdict
+    assert verdict.delivered == 20
 
 
 async def test_a_role_without_replication(world: World) -> None:
