@@ -14,6 +14,7 @@ from query_service.application.read_store import Applied, Deferred, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
+from query_service.storage.physical import setup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
@@ -227,6 +228,12 @@ async def test_two_projectors_may_park_the_same_order(installation: OpenStore, o
     finally:
         for store in stores:
             await store.close()
+
+
+async def test_a_server_too_old_is_named(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "LEAST_VERSION", (99, 0))
+    with pytest.raises(ReadStoreNotReady, match=r"is too old: 99\.0 or newer is needed"):
+        await store.prepare()
 
 
 async def test_no_server_is_named_and_does_not_hang(unused_tcp_port: int, order_id: str) -> None:

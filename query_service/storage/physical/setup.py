@@ -17,6 +17,7 @@ from query_service.storage.physical.connection import Connection, describe, not_
 from query_service.storage.physical.names import FIRST_GENERATION, IndexNames
 
 IDENTITY = "identity"
+LEAST_VERSION = (9, 0)
 
 
 class IndexSetup:
@@ -32,7 +33,11 @@ class IndexSetup:
         }
 
     async def prepare(self) -> StoreIdentity:
-        """Creates indices and aliases that are missing and adds new fields to those that are there; safe to repeat."""
+        """Creates indices and aliases that are missing and adds new fields to those that are there; safe to repeat.
+
+        Raises ReadStoreNotReady for a server that is too old.
+        """
+        await self._check_version()
         documents_lost = False
         for alias, mapping in self._mappings.items():
             if await self._index_behind(alias) is not None:
@@ -64,6 +69,16 @@ class IndexSetup:
         if index is None:
             raise not_ready(f"the alias {self._names.orders} does not exist")
         return index.removeprefix(f"{self._names.orders}-")
+
+    async def _check_version(self) -> None:
+        path = "/_nodes/_all/_none?filter_path=nodes.*.version"
+        status, answer = await self._connection.request("GET", path, accept=(403,))
+        if status == 403:
+            return  # who may only touch our indices may not ask
+        for node in answer["nodes"].values():
+            if tuple(int(part) for part in node["version"].split(".")[:2]) < LEAST_VERSION:
+                least = ".".join(str(part) for part in LEAST_VERSION)
+                raise ReadStoreNotReady(f"Elasticsearch {node['version']} is too old: {least} or newer is needed")
 
     async def _index_behind(self, alias: str) -> str | None:
         status, answer = await self._connection.request("GET", f"/{alias}/_alias", accept=(404,))
