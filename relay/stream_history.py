@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
 
-from relay.cursor import HEADER, PassedOver, transaction_of
+from relay.cursor import HEADER, CursorError, PassedOver, transaction_of
 from relay.delivered import Delivered
 from relay.errors import Closing, SessionClosed
 from relay.id_set import IdSet
@@ -69,7 +69,10 @@ class StreamHistory:
         text = message.headers[HEADER]
         if text.split(";", 2)[1] != base.split(";", 2)[1]:
             return False
-        return (await long_cursor(api, self._stream, message)).rpartition(";")[0] == base
+        try:
+            return (await long_cursor(api, self._stream, message)).rpartition(";")[0] == base
+        except CursorError:
+            return False  # it refers to a barrier that has aged out, as none at the end of the stream can
 
     async def _read(self, connection: NatsConnection, passed: PassedOver, positions: IdSet, ids: IdSet) -> None:
         jetstream = connection.jetstream()

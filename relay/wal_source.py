@@ -46,6 +46,7 @@ from relay.ports import Batch, Checkpoint
 from relay.publication import STATE, publication_state
 from relay.replication_connection import HEADER, ReplicationConnection
 from relay.replication_slot import take_slot
+from relay.slot_creation import check_log
 from relay.snapshot import Snapshot
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 
@@ -90,6 +91,7 @@ class WalSource:
         assert isinstance(cursor, WalCursor)
         await self.close()
         checkpoint = cursor.checkpoint
+        await check_log(self._connection)
         await take_slot(self._connection, checkpoint.slot, checkpoint.lsn)
         if await publication_state(self._connection, self._publication) != checkpoint.publication:
             raise LogUnavailable(f"publication {self._publication} is not what it was at the last checkpoint")

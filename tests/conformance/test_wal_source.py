@@ -28,6 +28,7 @@ from relay.tuple_decoder import find_layout
 from relay.wal_source import WalSource, new_cursor
 from tests.conformance.event_source_suite import OpenSource, read_with_crashes
 from tests.conformance.test_poll_source import two_phase_commit_possible
+from tests.fixtures.private_servers import PrivatePostgres
 from tests.relaying.chance import new_seed, tell
 from tests.relaying.judge import Verdict, judge
 from tests.relaying.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
@@ -206,3 +207,63 @@ async def test_mutant_confirming_what_is_not_stored_loses_events_where_nobody_lo
     async with a_log(postgres_database) as log:
         verdict, _, _ = await relayed(log, seconds=6, kind=ConfirmsWhatItRead, crash_every=0.3, aggregates=1000)
     assert verdict.lost > 0
+
+
+async def test_a_transaction_that_waits_for_a_standby_is_listed_until_it_is_seen(
+    private_postgres: PrivatePostgres,
+) -> None:
+    """The log has its commit, no snapshot sees it yet: a poll that took over now would find it a second time later."""
+    server = await private_postgres()
+    url = await server.ensure_database("waiting")
+    async with (
+        a_log(url) as log,
+        log.reading() as source,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as writer,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as admin,
+    ):
+
+        async def standbys(names: str) -> None:
+            await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            await admin.execute("SELECT pg_reload_conf()")
+            for _ in range(500):
+                row = await (await writer.execute("SHOW synchronous_standby_names")).fetchone()
+                if row == (names,):
+                    return
+            raise AssertionError("not reloaded")
+
+        await standbys("nobody")
+        waiting = asyncio.create_task(writer.execute(INSERT, [3]))
+        events = await read_until(source, lambda events, _: len(events) == 3)
+        checkpoints: list[WalCursor] = []
+
+        def checkpoint_with(count: int) -> Callable[[list[OutboxEvent], Batch], bool]:
+            def done(_: list[OutboxEvent], batch: Batch) -> bool:
+                if batch.reached is not None:
+                    assert isinstance(batch.reached.cursor, WalCursor)
+                    checkpoints.append(batch.reached.cursor)
+                return bool(checkpoints) and len(checkpoints[-1].checkpoint.transactions) == count
+
+            return done
+
+        await read_until(source, checkpoint_with(1))
+        here = checkpoints[-1].checkpoint
+        assert here.transactions == (int(events[0].transaction_id),)
+        assert not here.snapshot.sees(here.transactions[0])
+        assert not waiting.done()
+        await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await admin.execute("SELECT pg_reload_conf()")
+        await waiting
+        await read_until(source, checkpoint_with(0))
+        assert checkpoints[-1].checkpoint.snapshot.sees(here.transactions[0])
+
+
+async def test_an_invented_checkpoint_is_passed_over(postgres_database: str) -> None:
+    """Anybody may write such messages; only ours count."""
+    async with a_log(postgres_database) as log, log.reading() as source:
+        async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as stranger:
+            await stranger.execute("SELECT pg_logical_emit_message(false, 'tandem.cursor', 'x;1;9:9:;none')")
+            await stranger.execute("SELECT pg_logical_emit_message(true, 'tandem.cursor', 'x')")
+            await stranger.execute("SELECT pg_logical_emit_message(false, 'tandem.cursor', '\xff00'::bytea)")
+            await stranger.execute(INSERT, [2])
+        events = await read_until(source, lambda events, batch: len(events) == 2 and batch.reached is not None)
+        assert len(events) == 2

@@ -7,6 +7,7 @@ import contextlib
 import random
 import secrets
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,38 @@ async def test_slots_dropped_again_and_again(world: World) -> None:
                 await asyncio.sleep(chance.random() * 1.5)
                 await drop_slot(world)
                 await asyncio.sleep(chance.random() * 0.3)
+        await judged(world, relay, ledger)
+
+
+async def test_a_slot_dropped_while_the_snapshot_is_long(world: World) -> None:
+    """With many transactions open the checkpoint stands once, in a barrier; the poll finds what came behind it."""
+    async with running(world.relay()) as relay:
+        async with under_writers(world, pause=0.02) as ledger:
+            await in_mode(relay, "wal")
+            async with admin(world) as connection:
+                for number in range(80):
+                    await connection.execute("BEGIN")
+                    await connection.execute("INSERT INTO outbox (aggregate_id, aggregate_version) VALUES (%s, 1)",
+                                             [uuid.UUID(int=number)])  # fmt: skip
+                    await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(f"{world.stream}-{number}"))
+                deadline = time.monotonic() + 20
+                while ";wal;@" not in (await world.messages())[-1].headers["Tandem-Cursor"]:
+                    assert time.monotonic() < deadline, relay.text
+                    await asyncio.sleep(0.05)
+                await drop_slot(world)
+                await in_mode(relay, "poll")
+                await asyncio.sleep(0.5)
+                await relay.kill()
+                async with running(world.relay()) as second:
+                    await in_mode(second, "poll")
+                    await asyncio.sleep(0.5)
+                    for number in range(80):
+                        await connection.execute(sql.SQL("COMMIT PREPARED {}").format(f"{world.stream}-{number}"))
+                        ledger.committed.add((str(uuid.UUID(int=number)), 1))
+                    await in_mode(second, "wal")
+                    assert KNOWN not in second.text
+        assert KNOWN not in relay.text
+    async with running(world.relay()) as relay:
         await judged(world, relay, ledger)
 
 
