@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Table
@@ -13,6 +13,7 @@ from command_service.domain.order import Order
 from command_service.storage.tables import payments, refunds, return_lines, returns, shipment_lines, shipments
 
 Row = Mapping[str, Any]
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Payment, Shipment, Return, Refund)}
 
 
 def new_movements(before: Order | None, after: Order) -> Iterator[tuple[Table, list[Row]]]:
@@ -29,14 +30,19 @@ def new_movements(before: Order | None, after: Order) -> Iterator[tuple[Table, l
 def newly_delivered(before: Order, after: Order) -> list[Row]:
     """The rows of `shipments` that arrived meanwhile."""
     pairs = zip(before.shipments, after.shipments, strict=False)
-    return [{"order_id": after.order_id, **asdict(new)} for old, new in pairs if old.delivered_at != new.delivered_at]
+    return [{"order_id": after.order_id, **_columns(new)} for old, new in pairs if old.delivered_at != new.delivered_at]
 
 
 def _rows(order: Order, movements: Sequence[Payment | Shipment | Return | Refund], recorded: int) -> list[Row]:
     return [
-        {"order_id": order.order_id, "ordinal": ordinal, **asdict(movement)}
+        {"order_id": order.order_id, "ordinal": ordinal, **_columns(movement)}
         for ordinal, movement in enumerate(movements[recorded:], start=recorded + 1)
     ]
+
+
+def _columns(movement: Payment | Shipment | Return | Refund) -> Row:
+    """Its fields as they are: `asdict` would copy each deeply, which an import feels."""
+    return {name: getattr(movement, name) for name in _FIELDS[type(movement)]}
 
 
 def _line_rows(order: Order, movements: Sequence[Shipment | Return]) -> list[Row]:

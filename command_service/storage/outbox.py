@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 from tandem.orders.partition import partition_of
 
@@ -13,6 +13,7 @@ from command_service.storage.tables import outbox
 from command_service.storage.transaction import Transaction
 
 APPEND = insert_row(outbox)
+_FIELDS = tuple(field.name for field in fields(EventRecord))
 
 
 class PostgresOutbox:
@@ -24,6 +25,6 @@ class PostgresOutbox:
     def append(self, records: Sequence[EventRecord]) -> None:
         """One statement per event, with the commit, so that positions rise with versions."""
         for record in records:
-            row = asdict(record)
+            row = {name: getattr(record, name) for name in _FIELDS}
             row |= {"aggregate_type": AGGREGATE_TYPE, "partition": partition_of(record.aggregate_id)}
             self._transaction.queue(APPEND.sql, APPEND.row(row))
