@@ -1,0 +1,85 @@
+"""A relay that reads the log, or would: its mode, its slots, and what an administrator may do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+
+from tests.relaying.chance import new_seed, tell
+from tests.relaying.relay_process import RelayProcess
+from tests.relaying.world import World
+from tests.relaying.writers import Ledger, Writers
+
+#: With writers that hold transactions open, a slot takes its time.
+LOG_SECONDS = 45.0
+#: What the relay says when the stream refuses what it has already: here the relay itself must know.
+KNOWN = "the server knows the id of message"
+
+
+async def in_mode(relay: RelayProcess, mode: str, reason: str = "", seconds: float = LOG_SECONDS) -> dict[str, Any]:
+    """Waits until the relay publishes in that mode, for a reason that has this text in it; its page."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert relay.returncode is None, relay.text
+        try:
+            page = await relay.page()
+        except ConnectionError:
+            raise AssertionError(f"ended with {await relay.ended()}\n{relay.text}") from None
+        if page["state"] == "PUBLISHING" and page["mode"] == mode and reason in (page["mode_reason"] or ""):
+            return page
+        assert time.monotonic() < deadline, f"{page}\n{relay.text}"
+        await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def admin(world: World) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        yield connection
+
+
+async def slots(world: World) -> list[str]:
+    async with admin(world) as connection:
+        rows = await connection.execute(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+        )
+        return [name for (name,) in await rows.fetchall()]
+
+
+@contextlib.asynccontextmanager
+async def under_writers(world: World, **options: Any) -> AsyncIterator[Ledger]:
+    seed = new_seed()
+    async with Writers(world.database_url, seed=seed, **{"pause": 0.01, **options}).writing() as ledger:
+        yield ledger
+
+
+async def judged(world: World, relay: RelayProcess, ledger: Ledger) -> None:
+    """Everything committed is in the stream, once and in order."""
+    await world.drained(relay)
+    verdict = await world.verdict(ledger)
+    tell(str(verdict))
+    assert verdict.clean, f"{verdict}\n{relay.text}"
+    assert verdict.delivered > 50
+    assert KNOWN not in relay.text
+
+
+async def drop_slot(world: World) -> None:
+    """As an administrator drops a slot in use."""
+    async with admin(world) as connection:
+        for name in await slots(world):
+            for _ in range(100):
+                await connection.execute(
+                    "SELECT pg_terminate_backend(active_pid, 1000) FROM pg_replication_slots WHERE slot_name = %s",
+                    [name],
+                )
+                try:
+                    await connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
+                except psycopg.errors.ObjectInUse:
+                    continue
+                except psycopg.errors.UndefinedObject:
+                    pass
+                break
