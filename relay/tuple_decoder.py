@@ -1,91 +1,23 @@
-"""Rows of the outbox table as pgoutput sends them (binary tuples), turned into the very events that a poll gives.
-
-What a column's bytes mean depends on its type; only types whose bytes have a text that is certain are read.
-"""
+"""Rows of the outbox table as pgoutput sends them (binary tuples), turned into the very events that a poll gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
 import psycopg
 
+from relay.column_values import Convert, reader_of
 from relay.errors import LogUnavailable
 from relay.outbox_columns import ColumnNames
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import TableName
 from relay.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, insert_head
+from relay.tuple_program import Column, write_reader
 
-Convert = Callable[[bytes], Any]
-
-_UNSIGNED_64, _SIGNED_64 = Struct(">Q"), Struct(">q")
 _length_at = Struct(">I").unpack_from
-#: From 1970 to 2000, where Postgres counts from, in µs.
-_EPOCH = 946_684_800_000_000
-_INFINITE = frozenset({(1 << 63) - 1, -(1 << 63)})
-
-
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, signed=True)
-
-
-def _transaction_id(data: bytes) -> str:
-    return str(_UNSIGNED_64.unpack(data)[0])
-
-
-def _uuid(data: bytes) -> str:
-    text = data.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _time(data: bytes) -> int | None:
-    microseconds: int = _SIGNED_64.unpack(data)[0]
-    return None if microseconds in _INFINITE else microseconds + _EPOCH
-
-
-def _versioned(data: bytes) -> str:
-    if data[:1] != b"\x01":
-        raise ProtocolError(f"jsonb of version {data[:1]!r}")
-    return data[1:].decode()
-
-
-def _padded(data: bytes) -> str:
-    return data.decode().rstrip(" ")
-
-
-def _integer_text(data: bytes) -> str:
-    return str(_integer(data))
-
-
-def _truth(data: bytes) -> str:
-    return "true" if data[0] else "false"
-
-
-_TEXTS: Mapping[str, Convert] = {
-    **dict.fromkeys(("text", "varchar", "name", "json", "enum"), bytes.decode),
-    **dict.fromkeys(("int2", "int4", "int8"), _integer_text),
-    "bpchar": _padded,
-    "jsonb": _versioned,
-    "uuid": _uuid,
-    "bytea": bytes.hex,
-    "bool": _truth,
-    "xid8": _transaction_id,
-}
-_INTEGERS: Mapping[str, Convert] = dict.fromkeys(("int2", "int4", "int8"), _integer)
-_TIMES: Mapping[str, Convert] = dict.fromkeys(("timestamptz", "timestamp"), _time)
-#: Role → what reads the types that it may have; every other role is a text.
-_READERS: Mapping[str, Mapping[str, Convert]] = {
-    **dict.fromkeys(("position", "aggregate_version", "partition"), _INTEGERS),
-    **dict.fromkeys(("recorded_at", "occurred_at"), _TIMES),
-    "payload": {**_TEXTS, "bytea": bytes},
-}
-
-
-#: One place more than an event has fields: there goes what no field wants.
-_EMPTY: list[Any] = [None] * (len(OutboxEvent._fields) + 1)
-_UNUSED: tuple[int, Convert] = (len(OutboxEvent._fields), len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +54,7 @@ async def find_layout(connection: psycopg.AsyncConnection[Any], name: TableName,
         generated, kind = there[column]
         if generated:
             raise LogUnavailable(f"column {column!r} of table {name} is generated, so it is not in the log")
-        reader = _READERS.get(role, _TEXTS).get(kind)
+        reader = reader_of(role, kind)
         if reader is None:
             raise LogUnavailable(f"column {column!r} of table {name} is {kind}, which cannot be read from the log")
         if column in readers:
@@ -140,21 +72,26 @@ class TupleDecoder:
             raise LogUnavailable(f"column {min(missing)!r} of table {layout.name} is not in the log")
         #: What each insert of this table begins with, at the offset `at + 1`.
         self.head = insert_head(relation)
-        self._readers = [layout.readers.get(column, _UNUSED) for column, _ in relation.columns]
+        self._columns = [Column(oid, *layout.readers.get(name, (None, bytes))) for name, oid in relation.columns]
+        self._read = write_reader(self._columns, self._read_by_column)
 
     def event(self, data: bytes, at: int) -> OutboxEvent:
         """The row of the insert message at offset `at`, which begins with `head`."""
-        values = _EMPTY.copy()
-        end = at + INSERT_HEAD
-        for field, read in self._readers:
+        return self._read(data, at + INSERT_HEAD)
+
+    def _read_by_column(self, data: bytes, at: int) -> OutboxEvent:
+        """Reads any row, and refuses what is none."""
+        values: list[Any] = [None] * len(OutboxEvent._fields)
+        end = at
+        for column in self._columns:
             kind = data[end]
             if kind == BINARY:
                 start = end + 5
                 end = start + _length_at(data, end + 1)[0]
-                values[field] = read(data[start:end])
+                if column.field is not None:
+                    values[column.field] = column.read(data[start:end])
             elif kind == NULL:
                 end += 1
             else:
                 raise ProtocolError(f"a column sent as {chr(kind)!r}, where binary was asked for")
-        values.pop()
         return OutboxEvent._make(values)

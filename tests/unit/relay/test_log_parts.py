@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.column_values import integer, time, uuid
 from relay.errors import LogUnavailable
 from relay.id_set import IdSet
 from relay.pgoutput import (
@@ -19,7 +20,7 @@ from relay.pgoutput import (
     read_relation,
 )
 from relay.snapshot import Snapshot
-from relay.tuple_decoder import TupleDecoder, TupleLayout, _integer, _time, _uuid
+from relay.tuple_decoder import TupleDecoder, TupleLayout
 from tests.unit.relay.test_snapshot import snapshots
 
 id_lists = st.lists(st.integers(0, 5_000) | st.integers(0, 1 << 62))
@@ -66,7 +67,7 @@ def test_messages() -> None:
 
 
 def test_a_row_is_read_by_the_last_description_of_its_table() -> None:
-    layout = TupleLayout(7, "t", {"seq": (0, _integer), "id": (2, _uuid), "at": (15, _time)})
+    layout = TupleLayout(7, "t", {"seq": (0, integer), "id": (2, uuid), "at": (15, time)})
     relation = Relation(7, "s", "t", (("other", 25), ("at", 1184), ("id", 2950), ("seq", 23)))
     decoder = TupleDecoder(layout, relation)
     values = [b"zzz", struct.pack(">q", 1), bytes(range(16)), struct.pack(">i", -3)]
@@ -76,7 +77,7 @@ def test_a_row_is_read_by_the_last_description_of_its_table() -> None:
     assert (event.position, event.event_id) == (-3, "00010203-0405-0607-0809-0a0b0c0d0e0f")
     assert event.recorded_at == 946_684_800_000_001
     assert decoder.event(row[:8] + b"n" * 4, 0).recorded_at is None
-    assert _time(struct.pack(">q", (1 << 63) - 1)) is None
+    assert time(struct.pack(">q", (1 << 63) - 1)) is None
     with pytest.raises(ProtocolError):
         decoder.event(row[:8] + b"t" + row[9:], 0)
     with pytest.raises(LogUnavailable, match="'seq'"):
