@@ -8,7 +8,7 @@ the slot, behind which all rows stand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import stream
@@ -65,6 +65,8 @@ async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Ba
             await relay.wait_until_publishing(mode)
         configuration = await nats.configuration()
         before = await nats.message({"last_by_subj": stream.BARRIER})
+        # What it was fenced with belongs to the stream it was in.
+        before = replace(before, headers={k: v for k, v in before.headers.items() if not k.startswith("Nats-")})
         await nats.drop()
     slot = before.headers["Tandem-Cursor"].split(";")[2]
     await drop_slot(url, _BASE)
