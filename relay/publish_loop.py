@@ -1,6 +1,6 @@
 """Leads, and as leader carries events from the source to the sink until told to stop.
 
-    stand by ─lock─> lead ─> session: read the stream's end, resume the source, claim the stream, publish …
+    stand by ─lock─> lead ─> session: read the stream's end, claim the stream, resume the source, publish …
        ^                        │ first error: close it, prove the lock, wait, begin the next session
        └────── lock lost, or a higher term in the stream ─┘
 
@@ -189,7 +189,6 @@ class PublishLoop:
         )
         await self._parked.load(leader.connection)
         self._status.parked_aggregates = len(self._parked)
-        await source.resume(cursor)
         publishing = Publishing(
             session=session,
             leader=leader,
@@ -202,7 +201,9 @@ class PublishLoop:
             publish_epoch=resume.publish_epoch,
             status=self._status,
         )
+        # First the stream: while it takes nothing, the database need not begin to decode anew each time.
         await publishing.claim(cursor)
+        await source.resume(cursor)
         self._worked = True
         self._observer.session_begun()
         self._status.term = term

@@ -216,6 +216,7 @@ def peak_kib(relay: RelayProcess) -> int:
 @pytest.mark.parametrize("rows", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 async def test_a_huge_transaction_in_bounded_memory(world: World, rows: int) -> None:
     """Carried as it arrives, killed in its middle, and whole in the end."""
+    world.settings["RELAY_STREAM_MAX_BYTES"] = str(4 << 30)
     async with running(world.relay()) as relay:
         await in_mode(relay, "wal")
         await world.insert(10)
