@@ -87,4 +87,4 @@ async def create_slot(
     assert row is not None
     if await ensure_publication(connection, publication, table) != state:
         raise LogUnavailable(f"publication {publication} was changed while the slot was made")
-    return WalCheckpoint(name, state, parse_lsn(lsn), Snapshot.parse(row[0]))
+    return WalCheckpoint(name, state, parse_lsn(lsn), Snapshot.parse_exported(row[0]))

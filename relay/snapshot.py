@@ -33,6 +33,16 @@ class Snapshot:
             raise ValueError(f"not a pg_snapshot: {text[:80]!r}")
         return cls(xmin, xmax, in_progress)
 
+    @classmethod
+    def parse_exported(cls, text: str) -> Snapshot:
+        """Reads the text of a snapshot that a slot exported: it may end before it begins, when the last transactions
+        before the slot were rolled back. All below `xmin` had ended then too, and nothing else had."""
+        xmin, _, rest = text.partition(":")
+        xmax, _, in_progress = rest.partition(":")
+        if xmin.isdecimal() and xmax.isdecimal() and int(xmax) < int(xmin) and not in_progress:
+            return cls(int(xmin), int(xmin))
+        return cls.parse(text)
+
     @property
     def text(self) -> str:
         """The text form, as Postgres prints it."""

@@ -267,3 +267,26 @@ async def test_an_invented_checkpoint_is_passed_over(postgres_database: str) -> 
             await stranger.execute(INSERT, [2])
         events = await read_until(source, lambda events, batch: len(events) == 2 and batch.reached is not None)
         assert len(events) == 2
+
+
+async def test_slots_are_made_while_transactions_roll_back(postgres_database: str) -> None:
+    """The exported snapshot then ends before it begins; the slot's checkpoint must hold all the same."""
+    await create(postgres_database, OUTBOX)
+    log = Log(postgres_database, TableName.parse("outbox"), ColumnNames.default())
+    stop = asyncio.Event()
+
+    async def roll_back() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres_database) as connection:
+            while not stop.is_set():
+                await connection.execute("SELECT pg_current_xact_id()")
+                await connection.rollback()
+
+    task = asyncio.create_task(roll_back())
+    try:
+        for _ in range(15):
+            beginning = (await log.begin()).checkpoint.snapshot
+            assert beginning.xmin <= beginning.xmax
+            await log.drop()
+    finally:
+        stop.set()
+        await task

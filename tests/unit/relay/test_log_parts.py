@@ -48,6 +48,15 @@ def test_a_snapshot_that_includes_another_sees_all_of_it(one: Snapshot, other: S
     assert one.includes(one)
 
 
+def test_an_exported_snapshot_may_end_before_it_begins() -> None:
+    """As Postgres 18 was seen to give it."""
+    assert Snapshot.parse_exported("1550519:1550518:") == Snapshot(1550519, 1550519)
+    assert Snapshot.parse_exported("10:20:11,12") == Snapshot(10, 20, (11, 12))
+    for text in ("5:4:4", "x:1:", "5", ""):
+        with pytest.raises(ValueError):
+            Snapshot.parse_exported(text)
+
+
 def relation_bytes(oid: int, schema: str, name: str, columns: list[tuple[str, int]]) -> bytes:
     head = b"R" + struct.pack(">I", oid) + schema.encode() + b"\0" + name.encode() + b"\0d"
     parts = [b"\0" + column.encode() + b"\0" + struct.pack(">Ii", kind, -1) for column, kind in columns]
