@@ -102,7 +102,8 @@ class JetStreamSession:
 
     def ready(self, count: int) -> bool:
         """Whether `count` waiting messages (or their first part) may be sent now."""
-        if self._policy.atomic(count, time.monotonic()):
+        now = time.monotonic()
+        if self._policy.atomic(count, now) or self._policy.measures(count, now):
             # A batch cannot name its predecessor's id, only its sequence, so nothing may be undecided before it.
             return self._window.settled
         return self._window.room()[0] > 0 and self._connection.unwritten < MAX_UNWRITTEN_BYTES
@@ -294,6 +295,7 @@ class JetStreamSink:
                 api = JetStreamApi(connection)
                 info = await ensure_stream(api, self._plan)
                 tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
+                self._policy.begin()
                 session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
                 await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)

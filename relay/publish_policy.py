@@ -23,12 +23,11 @@ CHAIN_FLIGHT = 256
 CHAIN_FLIGHT_BYTES = 1 << 20
 _MESSAGE_ID, _LINK = b"NATS/1.0\r\nNats-Msg-Id: ", b"\r\nNats-Expected-Last-Msg-Id: "
 #: Above this time per message of a chain, the server is taken to sync each publish (seen: 0.02-0.04 ms without, 0.2-0.4
-#: ms with). A busy machine can look like that for a moment, so this is believed for a short time first, and for twice
-#: as long each time that it is found again.
+#: ms with) for so long. A busy machine can look like that for a moment, so each of several flights must.
 _SYNCED_SECONDS = 0.0001
-_MEASURED_MESSAGES = 1_000
 _MEASURED_FLIGHT = 64
-_FIRST_BELIEVED_SECONDS, _LAST_BELIEVED_SECONDS = 2.0, 60.0
+_MEASURED_FLIGHTS = 4
+_BELIEVED_SECONDS = 60.0
 #: A new session sends a few barriers of its own before it comes to the refused events.
 _BARRIERS_BETWEEN = 8
 
@@ -100,19 +99,23 @@ def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int,
 class PublishPolicy:
     """Chooses for each flight; what it learns about the server outlives a session.
 
-    `auto` measures how long the server takes for a message of a chain. Where every publish waits for the disk, that is
-    much longer than any other work; then batches are used, and a chain is tried again now and then. Acks of such a
-    server come in bursts, so time and messages are added up before they are divided.
+    `auto` measures at the beginning of a session how long the server takes for a message of a chain: full flights, with
+    nothing else in flight. One quick flight decides for the chain. Where every publish waits for the disk, all are
+    slow; then batches are used, and after a while a chain is tried again. Only a backlog is measured: the time of a few
+    messages is that of the way there and back.
     """
 
     def __init__(self, setting: Literal["auto", "chain", "atomic"]) -> None:
         self._setting = setting
-        self._count = 0
-        self._seconds = 0.0
+        self._measuring = setting == "auto"
+        self._slow_flights = 0
         self._synced_until = 0.0
-        self._believed_seconds = _FIRST_BELIEVED_SECONDS
         self._chained_left = 0
         self._max_batch = MAX_BATCH
+
+    def begin(self) -> None:
+        """A session begins, maybe with another server."""
+        self._measuring, self._slow_flights = self._setting == "auto", 0
 
     @property
     def max_batch(self) -> int:
@@ -125,6 +128,10 @@ class PublishPolicy:
             return False
         return self._setting == "atomic" or now < self._synced_until
 
+    def measures(self, count: int, now: float) -> bool:
+        """Whether a flight of `count` messages is to be measured, so that nothing else may be in flight."""
+        return self._measuring and count >= _MEASURED_FLIGHT and now >= self._synced_until
+
     def batch_refused(self, count: int, *, too_large: bool) -> None:
         """A batch of `count` was refused for what is in it: its messages go singly, then come batches again."""
         self._chained_left = count + _BARRIERS_BETWEEN
@@ -136,14 +143,11 @@ class PublishPolicy:
         if atomic:
             return
         self._chained_left = max(0, self._chained_left - count)
-        if count < _MEASURED_FLIGHT:
-            return  # its time is that of the way there and back, not of the work
-        self._count += count
-        self._seconds += seconds
-        if self._count >= _MEASURED_MESSAGES:
-            if self._seconds / self._count > _SYNCED_SECONDS:
-                self._synced_until = now + self._believed_seconds
-                self._believed_seconds = min(_LAST_BELIEVED_SECONDS, self._believed_seconds * 2)
-            else:
-                self._believed_seconds = _FIRST_BELIEVED_SECONDS
-            self._count, self._seconds = 0, 0.0
+        if not self.measures(count, now):
+            return
+        if seconds <= count * _SYNCED_SECONDS:
+            self._measuring = False
+            return
+        self._slow_flights += 1
+        if self._slow_flights >= _MEASURED_FLIGHTS:
+            self._synced_until, self._slow_flights = now + _BELIEVED_SECONDS, 0

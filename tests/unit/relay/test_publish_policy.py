@@ -75,39 +75,49 @@ def test_cut_by_bytes_takes_one_that_is_larger() -> None:
     assert cut(messages, 0, 10, 1, whole_groups=False) == 1
 
 
+def flights(policy: PublishPolicy, count: int, now: float, milliseconds_each: float, size: int = 256) -> None:
+    """Flights that are acknowledged at `now`."""
+    for _ in range(count):
+        policy.stored(size, size * milliseconds_each / 1e3, now, atomic=False)
+
+
 def test_auto_learns_that_each_publish_waits_for_the_disk() -> None:
     policy = PublishPolicy("auto")
-    assert not policy.atomic(1000, 0.0)
-    for _ in range(10):
-        policy.stored(256, 256 * 0.00003, 1.0, atomic=False)
-    for _ in range(2_000):
-        policy.stored(2, 0.002, 1.0, atomic=False)  # a trickle takes its time on the way
-    assert not policy.atomic(1000, 1.0)
-    slow(policy, 2.0)
-    assert policy.atomic(1000, 2.0)
+    flights(policy, 2_000, 1.0, 1.0, size=2)  # a trickle takes its time on the way
+    assert policy.measures(256, 1.0)
+    assert not policy.measures(63, 1.0)
+    flights(policy, 3, 2.0, 0.3)
+    assert not policy.atomic(1_000, 2.0)
+    flights(policy, 1, 2.0, 0.3)
+    assert not policy.measures(256, 2.0)
+    assert policy.atomic(1_000, 2.0)
     assert policy.atomic(2, 2.0)
     assert not policy.atomic(1, 2.0)
-    assert not policy.atomic(1000, 4.0)  # tried again
+    assert not policy.atomic(1_000, 62.0)  # tried again
+    assert policy.measures(256, 62.0)
 
 
-def slow(policy: PublishPolicy, now: float) -> None:
-    """A thousand messages of a server that syncs each."""
-    policy.stored(200, 0.4, now, atomic=False)  # acks come in bursts: one flight has the time of all
-    for _ in range(4):
-        policy.stored(200, 0.001, now, atomic=False)
-
-
-def test_a_slow_moment_is_forgotten_soon_and_a_slow_server_is_not() -> None:
+def test_one_quick_flight_decides_for_the_chain_until_a_session_begins() -> None:
     policy = PublishPolicy("auto")
-    slow(policy, 0.0)
-    assert [policy.atomic(1000, now) for now in (0.0, 1.9, 2.0)] == [True, True, False]
-    for now in (2.0, 6.0, 14.0, 30.0, 62.0, 122.0):
-        slow(policy, now)
-    assert [policy.atomic(1000, now) for now in (122.0, 181.9, 182.0)] == [True, True, False]
-    for _ in range(5):
-        policy.stored(200, 0.004, 182.0, atomic=False)
-    slow(policy, 183.0)
-    assert [policy.atomic(1000, now) for now in (184.9, 185.0)] == [True, False]
+    flights(policy, 3, 1.0, 0.3)  # a busy machine
+    flights(policy, 1, 1.0, 0.03)
+    assert not policy.measures(256, 1.0)
+    flights(policy, 100, 2.0, 0.3)
+    assert not policy.atomic(1_000, 2.0)
+    policy.begin()
+    assert policy.measures(256, 3.0)
+    flights(policy, 4, 3.0, 0.3)
+    policy.begin()
+    assert policy.atomic(1_000, 4.0)  # known from the session before
+
+
+def test_chain_and_atomic_measure_nothing() -> None:
+    for setting, atomic in (("chain", False), ("atomic", True)):
+        policy = PublishPolicy(setting)  # type: ignore[arg-type]
+        policy.begin()
+        assert not policy.measures(256, 0.0)
+        flights(policy, 10, 0.0, 0.3)
+        assert policy.atomic(1_000, 0.0) is atomic
 
 
 def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
