@@ -129,6 +129,7 @@ class CheckedDatabase:
             term=term,
             partitions=self._settings.partitions,
             splices_personal=self._found[0].has_personal,
+            plain_roles=self._found[0].plain_roles,
             limits=limits,
         )
 

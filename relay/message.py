@@ -25,6 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CACHED = 8_192
 _END = "\r\n"
+_new = tuple.__new__
 
 
 class Message(NamedTuple):
@@ -53,7 +54,8 @@ class MessageLimits:
 
 
 class MessageBuilder:
-    """Builds the messages of one publishing session: term and epochs are fixed for it."""
+    """Builds the messages of one publishing session: term and epochs are fixed for it. Values of `plain_roles` are
+    known to have no control characters."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class MessageBuilder:
         partitions: int,
         splices_personal: bool,
         limits: MessageLimits,
+        plain_roles: frozenset[str] = frozenset(),
     ) -> None:
         self._template = template
         self._id_prefix = f"{publish_epoch}:"
@@ -76,6 +79,9 @@ class MessageBuilder:
         self._partitions = partitions
         self._splices_personal = splices_personal
         self._max_payload = limits.max_payload
+        # Looking for control characters is dear; a uuid or the hex of bytes has none.
+        self._plain_ids = plain_roles >= {"event_id", "aggregate_id"}
+        self._plain_digests = plain_roles >= {"hash", "personal_digest"}
         self._kinds: dict[tuple[int, str, str], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, cursor: str) -> Message:
@@ -87,7 +93,9 @@ class MessageBuilder:
         ) = event  # fmt: skip
         if event_id is None or event_type is None or aggregate_type is None or aggregate_id is None:
             raise Unpublishable("an id or type of the event is null")
-        if not event_id or not aggregate_id or _has_control(event_id) or _has_control(aggregate_id):
+        if not self._plain_ids and (
+            not event_id or not aggregate_id or _has_control(event_id) or _has_control(aggregate_id)
+        ):
             raise Unpublishable("an id of the event is empty or has a control character")
         if recorded_at is None:
             raise Unpublishable("recorded_at is null or infinite")
@@ -97,13 +105,15 @@ class MessageBuilder:
         subject, lines = self._kinds.get(kind) or self._kind(*kind)
         recorded = rfc3339(recorded_at)
         occurred = recorded if occurred_at is None or occurred_at == recorded_at else rfc3339(occurred_at)
+        if not self._plain_digests:
+            digest_of_chain, digest = _one_line(digest_of_chain or ""), _one_line(digest or "")
         text = (
             f"Tandem-Cursor: {cursor}\r\n{lines}ce-id: {event_id}\r\nce-subject: {aggregate_id}\r\n"
             f"ce-partitionkey: {aggregate_id}\r\nce-time: {occurred}\r\n"
             f"Tandem-Position: {position}\r\nTandem-Recorded-At: {recorded}\r\n"
             f"{f'Tandem-Aggregate-Version: {version}{_END}' if version is not None else ''}"
-            f"{f'Tandem-Hash: {_one_line(digest_of_chain)}{_END}' if digest_of_chain else ''}"
-            f"{f'Tandem-Personal-Digest: {_one_line(digest)}{_END}' if digest else ''}"
+            f"{f'Tandem-Hash: {digest_of_chain}{_END}' if digest_of_chain else ''}"
+            f"{f'Tandem-Personal-Digest: {digest}{_END}' if digest else ''}"
             f"{f'Tandem-Headers: {_one_line(headers)}{_END}' if headers else ''}"
         )
         if headers and '"traceparent"' in headers and (traceparent := _traceparent(headers)):
@@ -116,7 +126,7 @@ class MessageBuilder:
         if size > self._max_payload:
             raise Unpublishable(f"it has {size - FENCE_BYTES} bytes, a message may have {self._max_payload}")
         message_id = f"{self._id_prefix}{event_id}".encode()
-        return Message._make((subject, message_id, head, body, transaction_id, position, recorded_at))
+        return _new(Message, (subject, message_id, head, body, transaction_id, position, recorded_at))
 
     def _kind(self, partition: int, event_type: str, aggregate_type: str) -> tuple[bytes, str]:
         """Subject and header lines that events of a type and partition share; remembered."""

@@ -21,6 +21,7 @@ from relay.snapshot import Snapshot
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
+_PLAIN = _INTEGERS | {"uuid", "bytea"}
 _TYPES: Mapping[str, frozenset[str]] = {
     "position": _INTEGERS,
     "transaction_id": frozenset({"xid8"}),
@@ -92,6 +93,8 @@ class OutboxTable:
     def __init__(self, name: TableName, columns: Mapping[str, str], types: Mapping[str, str]) -> None:
         self.name = name
         self.has_personal = "personal" in columns
+        #: Roles whose text is made of digits, letters and dashes, whatever the row.
+        self.plain_roles = frozenset(role for role in columns if types[role] in _PLAIN)
         self._position = _quoted(columns["position"])
         self._transaction = _quoted(columns["transaction_id"])
         self._recorded_at = _expression("recorded_at", columns, types)

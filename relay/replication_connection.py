@@ -1,8 +1,8 @@
 """A session of Postgres's replication protocol: makes slots, and streams one.
 
 psycopg connects and speaks the commands; the stream is read from libpq as it comes. Nothing is read from the socket but
-by `next`, so a reader that stops reading holds back the server, not our memory. Feedback goes out from a task of its
-own every second, whatever the reader does: without it the server would take us for dead.
+by `messages`, so a reader that stops reading holds back the server, not our memory. Feedback goes out from a task of
+its own every second, whatever the reader does: without it the server would take us for dead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
@@ -98,8 +98,8 @@ class ReplicationConnection:
         return row[1], row[2]
 
     async def start(self, slot: str, publication: str, on_arrival: Callable[[], None]) -> None:
-        """Begins to stream from where the slot stands. `on_arrival` is called when `next`, having had nothing, may have
-        something again."""
+        """Begins to stream from where the slot stands. `on_arrival` is called when `messages`, having had nothing, may
+        have something again."""
         self._on_arrival = on_arrival
         await self._connection.execute(
             sql.SQL(
@@ -109,20 +109,23 @@ class ReplicationConnection:
         )
         self._feedback = asyncio.create_task(self._feed_back())
 
-    def next(self) -> bytes | None:
-        """The next message of the stream, whose pgoutput part begins at HEADER; None when nothing has arrived."""
-        if self._failure is not None:
-            raise self._failure
-        if self._ahead is not None:
-            data, self._ahead = self._ahead, None
-            return data
+    def messages(self) -> Iterator[bytes | None]:
+        """The messages of the stream, whose pgoutput part begins at HEADER; a None among them says that no more has
+        arrived yet. Ends with an error only."""
         try:
-            return self._next()
-        except BaseException:
+            while True:
+                if self._failure is not None:
+                    raise self._failure
+                if self._ahead is not None:
+                    data, self._ahead = self._ahead, None
+                    yield data
+                yield from self._arrived_messages()
+                self._watch()
+                yield None
+        finally:
             self._unwatch()
-            raise
 
-    def _next(self) -> bytes | None:
+    def _arrived_messages(self) -> Iterator[bytes]:
         get, pgconn = self._pgconn.get_copy_data, self._pgconn
         fresh = False
         while True:
@@ -130,15 +133,14 @@ class ReplicationConnection:
             if size > 0:
                 kind = data[0]
                 if kind == _DATA:
-                    return bytes(data)
-                if kind != _KEEPALIVE:
+                    yield bytes(data)
+                elif kind != _KEEPALIVE:
                     raise ProtocolError(f"a stream message of kind {chr(kind)!r}")
                 fresh = False
             elif size < 0:
                 raise self._ended()
             elif fresh:
-                self._watch()
-                return None
+                return
             else:
                 # Until a look at the socket brings nothing: TLS may hold bytes that no reader callback would tell of.
                 pgconn.consume_input()
@@ -185,12 +187,13 @@ class ReplicationConnection:
         """Wakes the reader for messages only: a busy server sends a keepalive for each commit of others."""
         self._unwatch()
         try:
-            self._ahead = self._next()
+            self._ahead = next(self._arrived_messages(), None)
         except Exception as failure:
-            self._unwatch()
             self._failure = failure
         if self._ahead is not None or self._failure is not None:
             self._on_arrival()
+        else:
+            self._watch()
 
     def _ended(self) -> Exception:
         """Why the stream is over."""

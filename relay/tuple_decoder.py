@@ -73,16 +73,13 @@ class TupleDecoder:
         #: What each insert of this table begins with, at the offset `at + 1`.
         self.head = insert_head(relation)
         self._columns = [Column(oid, *layout.readers.get(name, (None, bytes))) for name, oid in relation.columns]
-        self._read = write_reader(self._columns, self._read_by_column)
-
-    def event(self, data: bytes, at: int) -> OutboxEvent:
-        """The row of the insert message at offset `at`, which begins with `head`."""
-        return self._read(data, at + INSERT_HEAD)
+        #: (data, at) → the row of the insert message at offset `at`, which begins with `head`.
+        self.event = write_reader(self._columns, self._read_by_column)
 
     def _read_by_column(self, data: bytes, at: int) -> OutboxEvent:
         """Reads any row, and refuses what is none."""
         values: list[Any] = [None] * len(OutboxEvent._fields)
-        end = at
+        end = at + INSERT_HEAD
         for column in self._columns:
             kind = data[end]
             if kind == BINARY:

@@ -27,7 +27,7 @@ from relay.column_values import (
     uuid,
 )
 from relay.outbox_event import OutboxEvent
-from relay.pgoutput import BINARY, NULL
+from relay.pgoutput import BINARY, INSERT_HEAD, NULL
 
 Read = Callable[[bytes, int], OutboxEvent]
 
@@ -54,7 +54,7 @@ class Column:
 
 
 def write_reader(columns: Sequence[Column], slow: Read) -> Read:
-    """The function (insert message, offset of its first column) → event; `slow` reads what it does not."""
+    """The function (data, offset of an insert message) → event; `slow` reads what it does not."""
     names: dict[str, Any] = {
         "EPOCH": EPOCH,
         "INFINITE": INFINITE,
@@ -65,7 +65,7 @@ def write_reader(columns: Sequence[Column], slow: Read) -> Read:
         "Event": OutboxEvent,
     }
     # A row that is shorter than its columns of fixed size has nulls among them.
-    lines = ["def read(data, at):", " end = at", " try:"]
+    lines = ["def read(data, at):", f" end = at + {INSERT_HEAD}", " try:"]
     fields = ["None"] * len(OutboxEvent._fields)
     number = 0
     while number < len(columns):

@@ -49,6 +49,7 @@ from relay.replication_slot import take_slot
 from relay.slot_creation import check_log
 from relay.snapshot import Snapshot
 from relay.tuple_decoder import TupleDecoder, TupleLayout
+from relay.tuple_program import Read
 
 CHECKPOINT_SECONDS = 0.5
 #: The longest wait for an arrival; what arrives ends it.
@@ -104,8 +105,8 @@ class WalSource:
         self._bases = deque([(self._base, checkpoint)])
         self._unstored: deque[tuple[int, int, int]] = deque()
         self._stored_ids = IdSet(checkpoint.transactions)
-        self._decoder: TupleDecoder | None = None
-        self._head = b""
+        self._head = b""  # no insert begins with it, so none is read before its table is described
+        self._read_event: Read
         self._skip, self._index = 0, 0
         self._commit_lsn, self._commit_text, self._transaction = 0, "", ""
         # Others may write messages with our prefix; only we know this.
@@ -114,6 +115,7 @@ class WalSource:
         try:
             self._replication = await ReplicationConnection.open(self._url)
             await self._replication.start(checkpoint.slot, self._publication, lambda: self._wake())
+            self._messages = self._replication.messages()
         except psycopg.Error as error:
             await self.close()
             raise LogUnavailable(f"slot {checkpoint.slot} cannot be read: {str(error).strip()}") from None
@@ -166,15 +168,12 @@ class WalSource:
             await replication.close()
 
     def _take(self, max_events: int, max_bytes: int) -> Batch:
-        assert self._replication is not None
         events: list[OutboxEvent] = []
         marks: list[str] = []
         base, before = self._base, self._mark
         reached: Checkpoint | None = None
         size, more = 0, True
-        receive = self._replication.next
-        while len(events) < max_events and size < max_bytes and reached is None:
-            data = receive()
+        for data in self._messages:
             if data is None:
                 more = False
                 break
@@ -186,8 +185,7 @@ class WalSource:
                 index = self._index = self._index + 1
                 if index <= self._skip and index > 1:
                     continue
-                assert self._decoder is not None
-                event = self._decoder.event(data, HEADER)
+                event = self._read_event(data, HEADER)
                 if index == 1:
                     self._transaction = event.transaction_id
                     self._delivered.add(int(event.transaction_id))
@@ -195,15 +193,19 @@ class WalSource:
                     events.append(event)
                     marks.append(f"{self._commit_text}:{index}:{self._transaction}")
                     size += len(data)
+                    if len(events) >= max_events or size >= max_bytes:
+                        break
             elif kind == BEGIN:
                 self._begin(data)
             elif kind == MESSAGE:
                 reached = self._message(data)
+                if reached is not None:
+                    break
             elif kind == RELATION:
                 relation = read_relation(data, HEADER)
                 if relation.oid == self._layout.oid:
-                    self._decoder = TupleDecoder(self._layout, relation)
-                    self._head = self._decoder.head
+                    decoder = TupleDecoder(self._layout, relation)
+                    self._head, self._read_event = decoder.head, decoder.event
             elif kind == COMMIT:
                 if self._index:
                     self._unstored.append((self._commit_lsn, self._index, int(self._transaction)))

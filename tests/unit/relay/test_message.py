@@ -100,6 +100,15 @@ def test_what_no_stream_could_take_is_named(field: str, value: object, reason: s
     limited.event(EVENT, "c")
 
 
+def test_values_of_plain_roles_are_not_looked_at() -> None:
+    plain = builder(plain_roles=frozenset({"event_id", "aggregate_id", "hash", "personal_digest"}))
+    assert plain.event(EVENT, "c") == builder().event(EVENT, "c")
+    some = builder(plain_roles=frozenset({"event_id", "hash"}))
+    with pytest.raises(Unpublishable, match="control"):
+        some.event(EVENT._replace(aggregate_id="a\r\nb"), "c")
+    assert b"Tandem-Hash: a b\r\n" in some.event(EVENT._replace(hash="a\nb"), "c").headers
+
+
 def test_times() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00.000000Z"
     assert rfc3339(-1) == "1969-12-31T23:59:59.999999Z"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay.column_values import reader_of
 from relay.outbox_event import OutboxEvent
-from relay.pgoutput import INSERT_HEAD, ProtocolError, Relation, insert_head
+from relay.pgoutput import ProtocolError, Relation, insert_head
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 from relay.tuple_program import Column, write_reader
 
@@ -71,7 +71,7 @@ def row(values: Sequence[bytes | None]) -> bytes:
 
 
 def by_column(data: bytes) -> OutboxEvent:
-    return DECODER._read_by_column(data, INSERT_HEAD)
+    return DECODER._read_by_column(data, 0)
 
 
 whole_rows = st.tuples(*(VALUES[oid] for oid, _, _ in TABLE.values()))
@@ -91,7 +91,7 @@ def test_whole_rows_are_not_left_to_the_loop(values: Sequence[bytes]) -> None:
 
     columns = [Column(oid, *LAYOUT.readers.get(name, (None, bytes))) for name, oid in RELATION.columns]
     data = row(values)
-    assert write_reader(columns, slow)(data, INSERT_HEAD) == by_column(data)
+    assert write_reader(columns, slow)(data, 0) == by_column(data)
 
 
 @pytest.mark.parametrize("name", TABLE)
