@@ -140,6 +140,9 @@ class NatsConnection(Client):
         except NATS_ERRORS as failure:
             await self.end()
             raise ConnectionError(problems[-1] if problems else str(failure) or type(failure).__name__) from None
+        except asyncio.CancelledError:
+            await self.end()
+            raise
         return self
 
     @property

@@ -1,6 +1,7 @@
 """`ImportOrders`: a stream of orders in, a stream of results out, in the same order.
 
-Several orders are imported at once, each in a transaction of its own. At most `WINDOW` orders are read and not yet
+Several orders are imported at once, each in a transaction of its own; of two with the same identity the one sent first
+is imported first. At most `WINDOW` orders are read and not yet
 answered: a caller who does not take results is not read from either. An order that is refused is answered with its
 status and the stream goes on; when the database is gone or this process stops, the stream ends behind the results of
 what came before, and the caller sends everything again: what had been imported is answered as a replay.
@@ -18,6 +19,7 @@ from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, Stopping, TimedOut
 from command_service.application.import_order import ImportOrderUseCase
 from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.import_turns import ImportTurns
 from command_service.handlers.request_validation import validate
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
@@ -163,9 +165,10 @@ class _Stream:
 
     async def _read(self) -> None:
         principal, traceparent = principal_of(self._context), traceparent_of(self._context)
+        turns = ImportTurns()
         try:
             async for request in self._requests:
-                result = asyncio.create_task(self._imports.result(request, principal, traceparent))
+                result = turns.start(request, self._imports.result(request, principal, traceparent))
                 self._running.add(result)
                 result.add_done_callback(self._running.discard)
                 self._results.put_nowait((result, request.ByteSize()))

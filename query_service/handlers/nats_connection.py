@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error
@@ -33,15 +35,19 @@ async def connect_nats(url: str, name: str) -> Client:
     async def on_reconnect() -> None:
         _log.info("nats connection is back")
 
-    await client.connect(
-        url,
-        name=name,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count
-        ping_interval=PING_INTERVAL_SECONDS,
-        max_outstanding_pings=2,
-        error_cb=on_error,
-        disconnected_cb=on_disconnect,
-        reconnected_cb=on_reconnect,
-    )
+    try:
+        await client.connect(
+            url,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count
+            ping_interval=PING_INTERVAL_SECONDS,
+            max_outstanding_pings=2,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+        )
+    except asyncio.CancelledError:
+        await client.close()
+        raise
     return client

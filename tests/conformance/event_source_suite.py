@@ -11,6 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -18,6 +19,8 @@ import psycopg
 from relay.cursor import Cursor, PollCursor, mark, parse
 from relay.database import connect
 from relay.ports import Source
+from tests.fixtures.waiting import eventually
+from tests.relaying.writers import Ledger
 
 OpenSource = Callable[[psycopg.AsyncConnection[Any]], Source]
 #: Where a first life begins.
@@ -34,6 +37,31 @@ class StoredLog:
         self.reads = 0
         self.nonempty = 0
         self.as_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What must have happened before a run may end, however slow the machine: a run without it has shown nothing."""
+
+    events: int = 0
+    crashes: int = 0
+    rolled_back: int = 0
+    held: int = 0
+
+    async def reached(self, log: StoredLog, ledger: Ledger) -> None:
+        """Returns when all of it has happened; AssertionError after a minute."""
+        await eventually(
+            lambda: (
+                len(log.events) >= self.events
+                and log.crashes >= self.crashes
+                and ledger.rolled_back >= self.rolled_back
+                and ledger.held >= self.held
+            ),
+            f"{self}",
+        )
+
+
+ANY = Quota()
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +101,7 @@ async def _life_after_life(
             try:
                 assert log.cursor is not None
                 await source.resume(parse(log.cursor))
-                if await _one_life(source, log, chance, stop, chance.expovariate(1 / crash_every), max_events):
+                if await _one_life(source, log, chance, stop, chance.uniform(0, 2 * crash_every), max_events):
                     return
             finally:
                 await source.close()

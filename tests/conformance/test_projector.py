@@ -54,14 +54,16 @@ def _without_id(event: PublishedEvent) -> dict[str, str]:
 async def test_a_projector_killed_at_any_moment_loses_nothing(read_side: ReadSide) -> None:
     events = events_of(300, 5)
     dice = random.Random(11)
-    publishing = asyncio.create_task(read_side.publish(*events))
-    for _ in range(4):
+    kills, each = 4, len(events) // 4
+    for kill in range(kills):
         async with read_side.process("project", bulk_events=50) as projector:
             await projector.wrote("projecting")
-            await eventually(partial(_delivered_beyond, read_side, await _delivered(read_side)), "work in hand")
+            before = await _delivered(read_side)
+            publishing = asyncio.create_task(read_side.publish(*events[kill * each : (kill + 1) * each]))
+            await eventually(partial(_delivered_beyond, read_side, before), "work in hand")
             await asyncio.sleep(dice.uniform(0, 0.2))  # the moment of the kill is what is random here
             await projector.kill()
-    await publishing
+        await publishing
     async with read_side.process("project", bulk_events=50) as projector:
         await eventually(lambda: floor_reaches(read_side, len(events)), "everything acknowledged", within=60)
         assert await is_complete(read_side, events)

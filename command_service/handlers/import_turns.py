@@ -1,0 +1,57 @@
+"""Whose turn it is in an import stream: several orders are imported at once, but not two of the same identity.
+
+A stream may name a request, an order or an order number twice. Whichever is sent first is to be the one that stands,
+and what the other is told must not depend on which transaction happened to be faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+
+T = TypeVar("T")
+_Identity = tuple[str, ...]
+
+
+class ImportTurns:
+    """The orders of one stream that are being imported, by what they are known by."""
+
+    def __init__(self) -> None:
+        self._latest: dict[_Identity, asyncio.Task[Any]] = {}
+
+    def start(self, request: ImportOrdersRequest, importing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs `importing` as soon as no order sent before `request` and known by one of its identities is under
+        way."""
+        identities = _identities(request)
+        before = {self._latest[identity] for identity in identities if identity in self._latest}
+        task = asyncio.create_task(_after(before, importing) if before else importing)
+        self._latest.update(dict.fromkeys(identities, task))
+        task.add_done_callback(lambda _: self._forget(identities, task))
+        return task
+
+    def _forget(self, identities: list[_Identity], task: asyncio.Task[Any]) -> None:
+        for identity in identities:
+            if self._latest.get(identity) is task:
+                del self._latest[identity]
+
+
+def _identities(request: ImportOrdersRequest) -> list[_Identity]:
+    """Ids count in either case; what is not given identifies nothing."""
+    identities: list[_Identity] = [("request", request.request_id.lower())]
+    if request.order_id:
+        identities.append(("order", request.order_id.lower()))
+    if request.order_number:
+        identities.append(("number", request.source, request.order_number))
+    return identities
+
+
+async def _after(before: set[asyncio.Task[Any]], importing: Coroutine[Any, Any, T]) -> T:
+    try:
+        await asyncio.wait(before)
+    except asyncio.CancelledError:
+        importing.close()
+        raise
+    return await importing
