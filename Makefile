@@ -6,9 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The generator of stubs has an environment of its own: it is older than what the services run with.
+GENERATE_VENV := $(VENV)/generate
 # `make test TESTS=unit` runs one rung of the ladder, `make test TESTS="unit contract"` several.
 TESTS ?=
 PYTEST_ARGS ?=
+# Each has servers of its own; WORKERS=0 runs everything in one process, whose output can be followed with -s.
+WORKERS ?= 2
 LOCKS := requirements-bootstrap.lock requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-package tandem-protos --custom-compile-command "make lock"
 
@@ -32,11 +36,11 @@ up: ## the whole stack, proved with one order; Ctrl-C stops it
 	  TANDEM_INSTALL_MS=$$(( ($$(date +%s%N) - started) / 1000000 )) exec $(BIN)/tandem up
 
 .PHONY: test
-test: $(INSTALLED) ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
-	@$(BIN)/python -m pytest -m "not long" $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
+test: $(GENERATE_VENV)/.installed ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
+	@$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(INSTALLED) ## the full counts; prints seed and progress
+test-long: $(GENERATE_VENV)/.installed ## the full counts; prints seed and progress
 	@$(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: bench-relay
@@ -58,7 +62,6 @@ format: $(INSTALLED) ## let ruff fix what it can
 typecheck: $(INSTALLED) ## mypy --strict on source and tests
 	@$(BIN)/mypy
 
-GENERATE_VENV := $(VENV)/generate
 $(GENERATE_VENV)/.installed: $(INSTALLED) requirements-generate.lock
 	@$(BIN)/uv venv -q --clear $(GENERATE_VENV)
 	@$(BIN)/uv pip sync -q --python $(GENERATE_VENV)/bin/python --require-hashes requirements-generate.lock

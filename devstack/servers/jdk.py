@@ -21,6 +21,8 @@ MODULES = frozenset(
 """What the server's own modules and start options require; small JREs lack some of them."""
 
 JVM_DIRECTORY = Path("/usr/lib/jvm")
+#: A virtual machine that finds no memory or threads ends at once; a moment later it may find them.
+_ASKED_AT_MOST = 3
 _ANSWER_WITHIN = 20.0
 _HOME = re.compile(r"^\s*java\.home = (.+)$", re.MULTILINE)
 _VERSION = re.compile(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", re.MULTILINE)
@@ -79,22 +81,26 @@ def _candidates(environment: Mapping[str, str], jvm_directory: Path) -> Iterator
 async def _ask(java: Path, account: Account | None) -> Jdk | str:
     """Runs one candidate and asks what it is; a sentence fragment saying why it is unfit, or the Jdk."""
     try:
-        _, output = await run(
-            java, "-XshowSettings:properties", "--list-modules",
-            account=account, directory=Path("/"), within=_ANSWER_WITHIN,
-        )  # fmt: skip
+        for _ in range(_ASKED_AT_MOST):
+            status, output = await run(
+                java, "-XshowSettings:properties", "--list-modules",
+                account=account, directory=Path("/"), within=_ANSWER_WITHIN,
+            )  # fmt: skip
+            if status == 0:
+                break
     except OSError as error:
         return f"{java} cannot be run ({error.strerror})"
     except TimeoutError:
         return f"{java} gave no answer in {_ANSWER_WITHIN:.0f} s"
-    return judge(java, output)
+    return judge(java, output, status)
 
 
-def judge(java: Path, output: str) -> Jdk | str:
+def judge(java: Path, output: str, status: int = 0) -> Jdk | str:
     """What the output of `java -XshowSettings:properties --list-modules` says: the Jdk, or why it is unfit."""
     home, version = _HOME.search(output), _VERSION.search(output)
     if home is None or version is None:
-        return f"{java} did not say its version"
+        last = output.strip().rpartition("\n")[2][:200]
+        return f"{java} did not say its version (status {status}{f': {last}' if last else ''})"
     number = int(version[1])
     if number < OLDEST:
         return f"Java {number} in {home[1]}, too old"

@@ -1,6 +1,7 @@
 """Ports on loopback: a free one from the operating system, or one clear sentence about a busy one."""
 
 import errno
+import random
 import socket
 
 import psutil
@@ -10,11 +11,21 @@ from devstack.servers.errors import PortBusy
 HOST = "127.0.0.1"
 
 
+#: Below the ports that systems give to outgoing connections: one of those could take a port before its server does.
+_FREE = range(15_000, 32_000)
+
+
 def free_port() -> int:
     """A TCP port of loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
+    while True:
+        port = random.choice(_FREE)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise
         return port
 
 
