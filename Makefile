@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
+# Tests start hundreds of processes, and each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -23,7 +25,7 @@ help: ## this list
 $(INSTALLED): pyproject.toml protos/pyproject.toml $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements-bootstrap.lock
-	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements-bootstrap.lock requirements-dev.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements-bootstrap.lock requirements-dev.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e protos -e .
 	@touch $@
 
@@ -64,7 +66,7 @@ typecheck: $(INSTALLED) ## mypy --strict on source and tests
 
 $(GENERATE_VENV)/.installed: $(INSTALLED) requirements-generate.lock
 	@$(BIN)/uv venv -q --clear $(GENERATE_VENV)
-	@$(BIN)/uv pip sync -q --python $(GENERATE_VENV)/bin/python --require-hashes requirements-generate.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(GENERATE_VENV)/bin/python --require-hashes requirements-generate.lock
 	@touch $@
 
 .PHONY: generate

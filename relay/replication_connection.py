@@ -122,6 +122,8 @@ class ReplicationConnection:
                 yield from self._arrived_messages()
                 self._watch()
                 yield None
+                # Nobody may read ahead any more: what is read here would overtake it.
+                self._unwatch()
         finally:
             self._unwatch()
 

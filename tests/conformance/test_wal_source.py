@@ -36,6 +36,8 @@ from tests.relaying.writers import Ledger, Writers
 
 INSERT = "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT gen_random_uuid(), 1 FROM generate_series(1, %s)"
 
+ONE = "6d0cbd4a-9d0f-4e0b-8d5e-2b1f6f5f9f11"
+
 
 class Log:
     """One slot of a database: where it begins, and sources that read it."""
@@ -270,6 +272,37 @@ async def test_an_invented_checkpoint_is_passed_over(postgres_database: str) -> 
             await stranger.execute(INSERT, [2])
         events = await read_until(source, lambda events, batch: len(events) == 2 and batch.reached is not None)
         assert len(events) == 2
+
+
+async def test_what_arrives_between_two_reads_keeps_its_place(postgres_database: str) -> None:
+    """The socket is watched while nothing is there; what the watcher reads ahead must not be overtaken."""
+    async with a_log(postgres_database) as log, log.reading() as source:
+        events: list[OutboxEvent] = []
+        with psycopg.connect(postgres_database, autocommit=True) as writer:
+
+            def write(first: int) -> None:
+                """Blocks the loop until the rows are at the socket: nobody in this process has been told of them."""
+                writer.execute(
+                    "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT %s, generate_series(%s::int, %s)",
+                    [ONE, first, first + 2],
+                )
+                written = "SELECT pg_current_wal_lsn()"
+                sent = "SELECT count(*) FROM pg_stat_replication WHERE sent_lsn >= %s"
+                [lsn] = writer.execute(written).fetchone() or [None]
+                while writer.execute(sent, [lsn]).fetchone() != (1,):
+                    time.sleep(0.001)
+
+            for first in range(1, 91, 6):
+                events += await read_until(source, lambda _, batch: not batch.more)
+                write(first)
+                events += (await source.read(1, 4 << 20)).events
+                write(first + 3)
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                events += (await source.read(1, 4 << 20)).events
+        if len(events) < 90:
+            events += await read_until(source, lambda found, _: len(events) + len(found) == 90)
+    assert [event.aggregate_version for event in events] == list(range(1, 91))
 
 
 async def test_slots_are_made_while_transactions_roll_back(postgres_database: str) -> None:
