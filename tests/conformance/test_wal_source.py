@@ -286,10 +286,10 @@ async def test_what_arrives_between_two_reads_keeps_its_place(postgres_database:
                     "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT %s, generate_series(%s::int, %s)",
                     [ONE, first, first + 2],
                 )
-                written = "SELECT pg_current_wal_lsn()"
-                sent = "SELECT count(*) FROM pg_stat_replication WHERE sent_lsn >= %s"
-                [lsn] = writer.execute(written).fetchone() or [None]
-                while writer.execute(sent, [lsn]).fetchone() != (1,):
+                written = writer.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+                behind = "SELECT count(*) FROM pg_stat_replication WHERE sent_lsn < %s"
+                deadline = time.monotonic() + 1  # the server must hear of us; a row that comes later shows nothing
+                while writer.execute(behind, written).fetchone() != (0,) and time.monotonic() < deadline:
                     time.sleep(0.001)
 
             for first in range(1, 91, 6):
