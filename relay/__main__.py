@@ -1,22 +1,25 @@
-"""`python -m relay [run|check-config]`: relay until SIGTERM, or only say whether the settings are right."""
+"""`python -m relay [run|adopt|check-config]`: relay until SIGTERM, adopt a restored database, or only say whether the
+settings are right."""
 
 from __future__ import annotations
 
 import sys
 
+from relay.adoption_command import adopt
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
 
-USAGE = "usage: python -m relay [run|check-config]\n"
+USAGE = "usage: python -m relay [run | adopt [--json] [--force] | check-config]\n"
+_OPTIONS = {"run": frozenset[str](), "adopt": frozenset({"--json", "--force"}), "check-config": frozenset[str]()}
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; the exit code."""
-    command = arguments[0] if arguments else "run"
-    if len(arguments) > 1 or command not in {"run", "check-config"}:
+    command, options = arguments[0] if arguments else "run", arguments[1:]
+    if not set(options) <= _OPTIONS.get(command, frozenset()) or command not in _OPTIONS:
         sys.stderr.write(USAGE)
         return 2
     try:
@@ -28,6 +31,8 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write("settings are valid\n")
         return 0
     configure_logging("relay", settings.log_level)
+    if command == "adopt":
+        return adopt(settings, as_json="--json" in options, force="--force" in options)
     return run_process(Relay(settings).run)
 
 

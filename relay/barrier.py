@@ -10,11 +10,10 @@ import json
 import secrets
 
 from relay.cursor import HEADER, LONGEST_BASE, in_body, mark
-from relay.message import Message, rfc3339
+from relay.message import EPOCH_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
 TERM_HEADER = "Tandem-Term"
-EPOCH_HEADER = "Tandem-Source-Epoch"
 #: Least time between two barriers that only tell the time.
 INTERVAL_SECONDS = 1.0
 
@@ -22,9 +21,8 @@ INTERVAL_SECONDS = 1.0
 class BarrierBuilder:
     """Builds the barriers of one publishing session; each gets a message id of its own."""
 
-    def __init__(self, subject: str, *, source_epoch: int, publish_epoch: int, term: int) -> None:
+    def __init__(self, subject: str, *, publish_epoch: int, term: int) -> None:
         self._subject = subject.encode()
-        self._source_epoch = source_epoch
         self._publish_epoch = publish_epoch
         self._term = term
         self._count = 0
@@ -32,16 +30,16 @@ class BarrierBuilder:
         self._session = secrets.token_hex(4)
 
     def barrier(self, base: str, at: str, as_of: int | None) -> Message:
-        """A barrier at the cursor `base;at`. A base too long for a header stands in the body."""
+        """A barrier at the cursor `base;at`, of its source epoch. A base too long for a header stands in the body."""
         self._count += 1
+        epoch = base.partition(";")[0]
         if len(base) > LONGEST_BASE:
             body = json.dumps({"cursor": mark(base, at)}, separators=(",", ":")).encode()
             base = in_body(base)
         else:
             body = b""
-        text = (
-            f"{HEADER}: {mark(base, at)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {self._source_epoch}\r\n"
-            + (f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else "")
+        text = f"{HEADER}: {mark(base, at)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {epoch}\r\n" + (
+            f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else ""
         )
         message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._session}.{self._count}"
         return Message(self._subject, message_id.encode(), text.encode(), body, message_id, None, None)

@@ -4,140 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-import psycopg
 import structlog
 
 from relay import status as states
-from relay.barrier import BarrierBuilder
-from relay.bookkeeping import ensure_tables
+from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
-from relay.errors import LogUnavailable, Refused
-from relay.jetstream_sink import JetStreamSink, WindowLimits
+from relay.errors import Refused
 from relay.lag import LagObserver
 from relay.leadership import AdvisoryLock
-from relay.message import MessageBuilder, MessageLimits
 from relay.metrics import RelayMetrics
-from relay.nats_connection import NatsOptions
-from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.outbox_table import TableName
 from relay.parking import ParkedAggregates
-from relay.poll_source import PollSource
-from relay.ports import Source
-from relay.publication import publication_name
 from relay.publish_loop import PublishLoop
-from relay.publish_policy import PublishPolicy
 from relay.publish_window import Flight
 from relay.relay_state import RelayState
-from relay.replication_slot import slot_prefix
-from relay.slot_creation import check_log
-from relay.slot_maker import SlotMaker
-from relay.snapshot import Snapshot
-from relay.source_identity import SourceIdentity, require_same_source
-from relay.startup_checks import check_database
 from relay.status import RelayStatus
-from relay.stream_history import StreamHistory
-from relay.stream_setup import StreamPlan
-from relay.subject import SubjectTemplate
-from relay.switching_source import SwitchingSource
-from relay.tuple_decoder import TupleLayout, find_layout
-from relay.wal_source import WalSource
+from relay.stream_access import nats_options, stream_sink
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of
 
 _log = structlog.get_logger(__name__)
-
-
-class CheckedDatabase:
-    """Checks each new leader session, and makes what depends on what the check has found."""
-
-    def __init__(self, settings: RelaySettings, status: RelayStatus) -> None:
-        self._settings = settings
-        self._status = status
-        self._template = SubjectTemplate(settings.subject_template)
-        self._found: tuple[OutboxTable, SourceIdentity] | None = None
-        self._layout: TupleLayout | None = None
-        self._no_log: str | None = None
-        self._source: SwitchingSource | None = None
-
-    async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Refused when this database must not be relayed from."""
-        settings = self._settings
-        name = TableName.parse(settings.table)
-        await check_database(connection, settings.database_url)
-        identity = await require_same_source(connection, TableName.parse(settings.source_table))
-        table = await find_table(connection, name, settings.columns)
-        await ensure_tables(connection, name)
-        self._layout = await self._log_layout(connection, name)
-        self._found = table, identity
-
-    async def _log_layout(self, connection: psycopg.AsyncConnection[Any], name: TableName) -> TupleLayout | None:
-        """How the table's rows stand in the log; None when they are not to be read from there."""
-        if self._settings.mode == "poll":
-            return None
-        try:
-            layout = await find_layout(connection, name, self._settings.columns)
-            if self._settings.mode == "wal":
-                await check_log(connection)
-        except LogUnavailable as problem:
-            if self._settings.mode == "wal":
-                raise Refused(f"RELAY_MODE is wal, but the log cannot be read: {problem}") from None
-            self._no_log = str(problem)
-            return None
-        return layout
-
-    def _mode_is(self, mode: str, reason: str | None) -> None:
-        self._status.mode, self._status.mode_reason = mode, reason
-
-    @property
-    def source_epoch(self) -> int:
-        """The epoch of the database checked last."""
-        assert self._found is not None
-        return self._found[1].epoch
-
-    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
-        """The source of the configured mode."""
-        assert self._found is not None
-        (table, identity), settings = self._found, self._settings
-        publication = settings.publication or publication_name(table.name)
-        url, prefix = settings.database_url, slot_prefix(str(table.name), settings.stream)
-        wal = WalSource(self._layout, connection, url, publication) if self._layout is not None else None
-        slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
-        self._source = SwitchingSource(
-            poll=PollSource(table, connection, identity.epoch),
-            wal=wal,
-            slots=slots,
-            history=StreamHistory(nats_options(settings), settings.stream),
-            on_mode=self._mode_is,
-            why=self._no_log,
-        )
-        return self._source
-
-    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What this relay knows to be stored, as leader."""
-        return self._source.covering() if self._source is not None else None
-
-    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """The builder of events."""
-        assert self._found is not None
-        return MessageBuilder(
-            self._template,
-            event_source=self._settings.event_source,
-            source_epoch=self.source_epoch,
-            publish_epoch=publish_epoch,
-            term=term,
-            partitions=self._settings.partitions,
-            splices_personal=self._found[0].has_personal,
-            plain_roles=self._found[0].plain_roles,
-            limits=limits,
-        )
-
-    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """The builder of barriers."""
-        return BarrierBuilder(
-            self._settings.barrier_subject, source_epoch=self.source_epoch, publish_epoch=publish_epoch, term=term
-        )
 
 
 class MetricsObserver:
@@ -187,26 +75,18 @@ class Relay:
         self.settings = settings
         self.status = RelayStatus(settings.mode)
         name = TableName.parse(settings.table)
-        nats = nats_options(settings)
         database = CheckedDatabase(settings, self.status)
         self.lag = LagObserver(
             database_url=settings.database_url,
             table=name,
             columns=settings.columns,
-            nats=nats,
+            nats=nats_options(settings),
             stream=settings.stream,
             on_error=lambda reason: self._observer.lag_error(reason),
             covering=database.covering,
         )
         self.metrics = RelayMetrics(self.status, self.lag)
         self._observer = MetricsObserver(self.metrics, self.status, self.lag)
-        sink = JetStreamSink(
-            nats,
-            stream_plan(settings),
-            PublishPolicy(settings.publish),
-            WindowLimits(settings.window_events, settings.window_bytes, settings.ack_timeout_seconds),
-            self._observer.stored,
-        )
         self._loop = PublishLoop(
             leadership=AdvisoryLock(
                 settings.database_url,
@@ -215,7 +95,7 @@ class Relay:
                 check=database.check,
                 on_wait=self._standing_by,
             ),
-            sink=sink,
+            sink=stream_sink(settings, self._observer.stored),
             wiring=database,
             state=RelayState(name, settings.stream),
             parked=ParkedAggregates(name),
@@ -248,29 +128,6 @@ class Relay:
     def _standing_by(self) -> None:
         self.status.moved()
         self.status.state = states.STANDBY
-
-
-def nats_options(settings: RelaySettings) -> NatsOptions:
-    """How to reach NATS."""
-    return NatsOptions(
-        tuple(one.strip() for one in settings.nats_url.split(",")),
-        settings.nats_credentials_file,
-        settings.nats_ca_file,
-        settings.nats_certificate_file,
-        settings.nats_key_file,
-    )
-
-
-def stream_plan(settings: RelaySettings) -> StreamPlan:
-    """What the stream must be."""
-    return StreamPlan(
-        settings.stream,
-        settings.subject_template,
-        settings.barrier_subject,
-        settings.stream_max_age_seconds,
-        settings.stream_max_bytes,
-        settings.create_stream,
-    )
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -38,6 +38,7 @@ class StreamInfo:
 
     config: Mapping[str, Any]
     created: str
+    first_sequence: int
     last_sequence: int
     messages: int
     bytes: int
@@ -64,7 +65,14 @@ class JetStreamApi:
                 return None
             raise
         state = answer["state"]
-        return StreamInfo(answer["config"], answer["created"], state["last_seq"], state["messages"], state["bytes"])
+        return StreamInfo(
+            answer["config"],
+            answer["created"],
+            state["first_seq"],
+            state["last_seq"],
+            state["messages"],
+            state["bytes"],
+        )
 
     async def create_stream(self, config: Mapping[str, Any]) -> None:
         """Creates the stream; no error when one of the very same configuration exists."""

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from relay.adoption_record import AdoptionRecords
 from relay.cursor import HEADER, Cursor, CursorError, PollCursor, WalCursor, parse
 from relay.database import configure, connect
 from relay.errors import Refused
@@ -27,6 +28,8 @@ from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.outbox_columns import ColumnNames
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
+from relay.replication_slot import slot_prefix
+from relay.slot_watch import LogUse, log_use
 from relay.snapshot import Snapshot
 from relay.stream_position import long_cursor
 
@@ -36,6 +39,14 @@ MEASURE_SECONDS = 1.0
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
 _WALK_FACTOR = 100
+_UNKNOWN = (
+    "oldest_unpublished_age_seconds",
+    "backlog_events",
+    "backlog_capped",
+    "behind_bytes",
+    "slot",
+    "lag_measured_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class Lag:
     stream_sequence: int
     stream_used: float
     measured_at: float
+    log: LogUse
 
     def oldest_age(self, now: float) -> float:
         """Seconds at our time `now`. It goes on growing while nobody can measure."""
@@ -120,6 +132,9 @@ class LagObserver:
         self._stream = stream
         self._on_error = on_error
         self._covering = covering
+        self._records = AdoptionRecords(table, stream)
+        self._slots = slot_prefix(str(table), stream)
+        self._floor_epoch = -1
         self._cursor: Cursor = PollCursor(0)
         self._cursor_text: str | None = None
         self._sequence = 0
@@ -139,9 +154,7 @@ class LagObserver:
         """For `/lagz`."""
         lag = self.latest
         if lag is None:
-            return dict.fromkeys(
-                ("oldest_unpublished_age_seconds", "backlog_events", "backlog_capped", "lag_measured_at"), None
-            )
+            return dict.fromkeys(_UNKNOWN, None)
         return {
             "oldest_unpublished_age_seconds": round(lag.oldest_age(time.time()), 3),
             "backlog_events": lag.backlog,
@@ -149,6 +162,8 @@ class LagObserver:
             "last_stored_cursor": lag.cursor,
             "last_stored_sequence": lag.stream_sequence,
             "stream_used_ratio": round(lag.stream_used, 4),
+            "behind_bytes": lag.log.behind_bytes,
+            "slot": lag.log.slot.as_dict() if lag.log.slot is not None else None,
             "lag_measured_at": datetime.fromtimestamp(lag.measured_at, UTC).isoformat(timespec="milliseconds"),
         }
 
@@ -158,6 +173,7 @@ class LagObserver:
             stack.push_async_callback(connection.close)
             await configure(connection, {**PLANNER_SETTINGS, "statement_timeout": f"{_QUERY_SECONDS:.0f}s"})
             table = await find_table(connection, self._name, self._columns)
+            self._floor_epoch = -1
             nats: NatsConnection | None = None
             while not stop.is_set():
                 try:
@@ -191,13 +207,25 @@ class LagObserver:
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
         cursor: Cursor = self._cursor
+        if cursor.epoch != self._floor_epoch:
+            table.floor = await self._records.floor(connection, cursor.epoch)
+            self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
         if (known := self._covering()) is not None:
             # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
             cursor, covered = PollCursor(0, known[0]), known[1]
         count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered)
+        log = await log_use(connection, self._slots, self._cursor)
         self.latest = Lag(
-            count, count >= BACKLOG_LIMIT, oldest, offset, self._cursor_text, self._sequence, self._used, time.time()
+            count,
+            count >= BACKLOG_LIMIT,
+            oldest,
+            offset,
+            self._cursor_text,
+            self._sequence,
+            self._used,
+            time.time(),
+            log,
         )
 
 

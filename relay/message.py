@@ -21,6 +21,9 @@ from relay.subject import SubjectTemplate
 #: JetStream stores headers of at most 64 KiB; the fence headers are added when the message is sent.
 MAX_HEADER_BYTES = 65_535
 FENCE_BYTES = 512
+#: The history of the source that a message belongs to. A row may have been written in an earlier one than it is
+#: published in: what a restored database brings along, and the stream had never seen, belongs to the new one.
+EPOCH_HEADER = "Tandem-Source-Epoch"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CACHED = 8_192
@@ -74,7 +77,7 @@ class MessageBuilder:
         self._id_prefix = f"{publish_epoch}:"
         self._common = (
             f"Tandem-Term: {term}\r\nce-specversion: 1.0\r\nce-datacontenttype: application/json\r\n"
-            f"ce-source: {event_source.format(source_epoch=source_epoch)}\r\n"
+            f"ce-source: {event_source.format(source_epoch=source_epoch)}\r\n{EPOCH_HEADER}: {source_epoch}\r\n"
         )
         self._partitions = partitions
         self._splices_personal = splices_personal

@@ -11,7 +11,8 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from relay.lag import LagObserver
+from relay.lag import Lag, LagObserver
+from relay.slot_watch import SLOT_STATES
 from relay.status import STATES, RelayStatus
 
 BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -88,9 +89,28 @@ class RelayMetrics:
         gauge("relay_stream_used_ratio", "Bytes of the stream over its max_bytes; full refuses events").set_function(
             lambda: lag.latest.stream_used if lag.latest else float("nan")
         )
+        gauge("relay_slot_retained_bytes", "Log that the server keeps for our slot; 0 without one").set_function(
+            lambda: float(lag.latest.log.slot.retained_bytes) if lag.latest and lag.latest.log.slot else 0.0
+        )
+        gauge("relay_slot_safe_bytes", "Log that may be written before the slot is lost; +Inf: no limit").set_function(
+            lambda: _safe_bytes(lag.latest)
+        )
+        slot = Gauge("relay_slot_status", "1 for what the server says of our slot", ["status"], registry=self.registry)
+        for name in SLOT_STATES:
+            slot.labels(name).set_function(lambda name=name: float(_slot_status(lag.latest) == name))  # type: ignore[misc]
         mode = Gauge("relay_mode", "1 for how events are found", ["mode"], registry=self.registry)
         for name in ("wal", "poll"):
             mode.labels(name).set_function(lambda name=name: float(status.mode == name))  # type: ignore[misc]
         state = Gauge("relay_state", "1 for the state the relay is in", ["state"], registry=self.registry)
         for name in STATES:
             state.labels(name).set_function(lambda name=name: float(status.state == name))  # type: ignore[misc]
+
+
+def _safe_bytes(lag: Lag | None) -> float:
+    if lag is None or lag.log.slot is None or lag.log.slot.safe_bytes is None:
+        return float("inf")
+    return float(lag.log.slot.safe_bytes)
+
+
+def _slot_status(lag: Lag | None) -> str | None:
+    return lag.log.slot.status if lag is not None and lag.log.slot is not None else None

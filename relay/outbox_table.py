@@ -88,16 +88,24 @@ class Query:
 
 
 class OutboxTable:
-    """SQL of one outbox table. `expressions`: role → select expression; `position` and `transaction_id`: columns."""
+    """SQL of one outbox table.
+
+    `floor`: rows up to this position were restored from another cluster, so their transaction ids mean nothing here.
+    They were delivered by the adoption (see `relay.adoption`); only a refill from the first row on finds them again.
+    """
 
     def __init__(self, name: TableName, columns: Mapping[str, str], types: Mapping[str, str]) -> None:
         self.name = name
+        self.floor = 0
         self.has_personal = "personal" in columns
         #: Roles whose text is made of digits, letters and dashes, whatever the row.
         self.plain_roles = frozenset(role for role in columns if types[role] in _PLAIN)
-        self._position = _quoted(columns["position"])
-        self._transaction = _quoted(columns["transaction_id"])
-        self._recorded_at = _expression("recorded_at", columns, types)
+        #: Columns and expressions as they stand in SQL; `event_id` is the text of the message's id, times are in µs.
+        self.position = self._position = _quoted(columns["position"])
+        self.transaction_id = self._transaction = _quoted(columns["transaction_id"])
+        self.event_id = _expression("event_id", columns, types)
+        self.recorded_at = self._recorded_at = _expression("recorded_at", columns, types)
+        self._position_column = columns["position"]
         self._select = ", ".join(f"{_expression(role, columns, types)} AS {role}" for role in OutboxEvent._fields)
 
     def by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> Query:
@@ -119,7 +127,7 @@ class OutboxTable:
                     WHERE {self._transaction} = ANY(%(ended)s::xid8[]) AND {self._position} + 0 > %(after)s::bigint
                 ) AS fresh ORDER BY {self._position} + 0 LIMIT %(limit)s::bigint
             ) AS chosen ORDER BY {self._position}"""
-        return Query(text, self._difference(seen, upto) | {"after": after, "limit": limit})
+        return Query(text, self._difference(seen, upto) | {"after": max(after, self.floor), "limit": limit})
 
     def prepare_by_transaction(self) -> str:
         """The PREPARE statement of `by_transaction`."""
@@ -129,7 +137,7 @@ class OutboxTable:
 
     def execute_by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> str:
         """The EXECUTE statement of what was prepared. It takes no parameters from outside; ours are all numbers."""
-        values = self._difference(seen, upto) | {"after": after, "limit": limit}
+        values = self._difference(seen, upto) | {"after": max(after, self.floor), "limit": limit}
         literals = (
             f"'{{{','.join(values[name])}}}'" if name == "ended" else f"'{values[name]}'"
             for name in _PREPARED_PARAMETERS
@@ -138,14 +146,16 @@ class OutboxTable:
 
     def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
         """Rows of the difference with `after` < position (≤ `until`), by a walk along the primary key."""
+        after = max(after, self.floor) if seen else after
+        restored = f"{self._position} <= %(floor)s::bigint OR" if self.floor and not seen else ""
         text = f"""
             SELECT {self._select} FROM {self.name.quoted}
             WHERE {self._position} > %(after)s::bigint
               {f"AND {self._position} <= %(until)s::bigint" if until is not None else ""}
-              AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+              AND ({restored} pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot))
               {f"AND NOT pg_visible_in_snapshot({self._transaction}, %(seen)s::pg_snapshot)" if seen else ""}
             ORDER BY {self._position} LIMIT %(limit)s::bigint"""
-        parameters: dict[str, Any] = {"upto": upto.text, "after": after, "limit": limit}
+        parameters: dict[str, Any] = {"upto": upto.text, "after": after, "limit": limit, "floor": self.floor}
         if until is not None:
             parameters["until"] = until
         if seen:
@@ -161,13 +171,16 @@ class OutboxTable:
                 WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
                   AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
                   AND {self._transaction} <> ALL(%(covered)s::xid8[])
+                  AND {self._position} + 0 > %(floor)s::bigint
                 UNION ALL
                 SELECT {self._recorded_at} FROM {self.name.quoted}
                 WHERE {self._transaction} = ANY(%(ended)s::xid8[])
                   AND {self._transaction} <> ALL(%(covered)s::xid8[])
+                  AND {self._position} + 0 > %(floor)s::bigint
                 LIMIT %(limit)s::bigint
             ) AS uncovered"""
-        return Query(text, self._difference(seen, now) | {"limit": limit, "covered": [str(one) for one in covered]})
+        more = {"limit": limit, "covered": [str(one) for one in covered], "floor": self.floor}
+        return Query(text, self._difference(seen, now) | more)
 
     def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> Query:
         """Ids of the transactions that have rows in the difference, ascending, no more than `limit`."""
@@ -176,11 +189,34 @@ class OutboxTable:
                 SELECT {self._transaction} AS id FROM {self.name.quoted}
                 WHERE {self._transaction} >= %(from_id)s::xid8 AND {self._transaction} < %(to_id)s::xid8
                   AND pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot)
+                  AND {self._position} + 0 > %(floor)s::bigint
                 UNION ALL
                 SELECT {self._transaction} FROM {self.name.quoted}
-                WHERE {self._transaction} = ANY(%(ended)s::xid8[])
+                WHERE {self._transaction} = ANY(%(ended)s::xid8[]) AND {self._position} + 0 > %(floor)s::bigint
             ) AS fresh ORDER BY id LIMIT %(limit)s::bigint"""
-        return Query(text, self._difference(seen, upto) | {"limit": limit})
+        return Query(text, self._difference(seen, upto) | {"limit": limit, "floor": self.floor})
+
+    def joined(self, table: str, column: str, after: int, limit: int) -> Query:
+        """Rows whose positions stand in `column` of another table, behind `after`, in the order of positions."""
+        text = f"""
+            SELECT {self._select} FROM {self.name.quoted} JOIN {table} ON {self._position} = {column}
+            WHERE {column} > %(after)s::bigint ORDER BY {column} LIMIT %(limit)s::bigint"""
+        return Query(text, {"after": after, "limit": limit})
+
+    async def require_sequence_behind(self, connection: psycopg.AsyncConnection[Any], position: int) -> None:
+        """Refused when the sequence would draw positions again that rows have already, as after a partial restore."""
+        row = await (
+            await connection.execute(
+                "SELECT sequence, pg_sequence_last_value(sequence::regclass) FROM"
+                " pg_get_serial_sequence(%s, %s) AS sequence WHERE sequence IS NOT NULL",
+                [self.name.quoted.replace("%%", "%"), self._position_column],
+            )
+        ).fetchone()
+        if row is not None and (row[1] or 0) < position:
+            raise Refused(
+                f"sequence {row[0]} is at {row[1] or 'its start'}, but table {self.name} has rows up to {position}:"
+                f" SELECT setval('{row[0]}', {position})"
+            )
 
     @staticmethod
     def counted(rows: Query) -> Query:

@@ -15,16 +15,16 @@ How the rows of a difference are found depends on how many there are:
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 
 from relay.cursor import END, Cursor, PollCursor
 from relay.database import configure
 from relay.delivered import NOTHING, Delivered
+from relay.fetch_events import fetch_events
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
 from relay.ports import Batch, Checkpoint
@@ -32,12 +32,8 @@ from relay.snapshot import Snapshot
 
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.25
-#: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.
-_FETCH_ROWS = 50
 #: A walk looks at this many positions for each row it may return before it is called thin.
 _WALK_FACTOR = 100
-#: The fixed part of a row's size in memory and on the wire: headers, ids, hashes.
-ROW_OVERHEAD_BYTES = 1_024
 
 
 class PollSource:
@@ -158,36 +154,21 @@ class PollSource:
     ) -> tuple[list[OutboxEvent], bool]:
         """Rows behind `at`, and whether they are the last of the difference."""
         if at.seen is None:
-            events, complete = await self._fetch(
-                self._table.by_position(None, upto, at.position, max_events, None), max_bytes
+            events, complete = await fetch_events(
+                self._connection, self._table.by_position(None, upto, at.position, max_events, None), max_bytes
             )
             return events, complete and len(events) < max_events
         if self._walk:
             until = at.position + _WALK_FACTOR * max_events
-            events, complete = await self._fetch(
-                self._table.by_position(at.seen, upto, at.position, max_events, until), max_bytes
+            events, complete = await fetch_events(
+                self._connection, self._table.by_position(at.seen, upto, at.position, max_events, until), max_bytes
             )
             if len(events) < max_events and complete:
                 self._walk = False
             if events:
                 return events, False
         statement = self._table.execute_by_transaction(at.seen, upto, at.position, max_events)
-        events, complete = await self._fetch(Query(statement, None), max_bytes)
+        events, complete = await fetch_events(self._connection, Query(statement, None), max_bytes)
         exhausted = complete and len(events) < max_events
         self._walk = not exhausted
         return events, exhausted
-
-    async def _fetch(self, query: Query, max_bytes: int) -> tuple[list[OutboxEvent], bool]:
-        """The rows, cut off once they exceed `max_bytes`; False beside them when they were cut."""
-        events: list[OutboxEvent] = []
-        size = 0
-        async with self._connection.cursor(binary=True) as cursor:
-            rows = cast("AsyncGenerator[Any]", cursor.stream(query.text, query.parameters, size=_FETCH_ROWS))
-            async with contextlib.aclosing(rows):
-                async for row in rows:
-                    event = OutboxEvent._make(row)
-                    events.append(event)
-                    size += ROW_OVERHEAD_BYTES + len(event.payload or "") + len(event.personal or "")
-                    if size >= max_bytes:
-                        return events, False
-        return events, True

@@ -20,8 +20,8 @@ import structlog
 from relay import status as states
 from relay.backoff import Backoff
 from relay.barrier import BarrierBuilder
-from relay.cursor import Cursor, CursorError, PollCursor, parse
-from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SourceChanged, SteppedDown
+from relay.cursor import Cursor
+from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
 from relay.message import MessageBuilder, MessageLimits
 from relay.parking import ParkedAggregates
 from relay.ports import LeaderSession, Leadership, PublishSession, Sink, Source
@@ -58,9 +58,8 @@ class Wiring(Protocol):
     def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
         """A source over the leader's connection."""
 
-    @property
-    def source_epoch(self) -> int:
-        """The epoch of the database that the leader's connection was checked for."""
+    def cursor(self, text: str | None) -> Cursor:
+        """Where to go on, given the stream's last cursor; Refused when that is impossible."""
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """Builds events."""
@@ -183,7 +182,7 @@ class PublishLoop:
         if resume.loss is not None:
             self._status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
             _log.error("loss in the stream", loss=resume.loss, publish_epoch=resume.publish_epoch)
-        cursor = self._parse(resume.cursor)
+        cursor = self._wiring.cursor(resume.cursor)
         await self._state.save(
             leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
         )
@@ -213,21 +212,6 @@ class PublishLoop:
             "publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200], loss=resume.loss
         )
         await publishing.run(stop)
-
-    def _parse(self, text: str | None) -> Cursor:
-        epoch = self._wiring.source_epoch
-        if text is None:
-            return PollCursor(epoch)
-        try:
-            cursor = parse(text)
-        except CursorError as error:
-            raise Refused(f"the stream's last position cannot be resumed: {error}") from None
-        if cursor.epoch != epoch:
-            raise SourceChanged(
-                f"the stream's events are of source epoch {cursor.epoch}, the database is of {epoch}:"
-                " run `tandem relay adopt`, or use another stream"
-            )
-        return cursor
 
     async def _learn(
         self, leader: LeaderSession, session: PublishSession, cause: SessionClosed, exceptions: Exceptions

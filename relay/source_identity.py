@@ -23,9 +23,29 @@ class SourceIdentity:
     system_identifier: str
     timeline: int
 
+    @property
+    def cluster(self) -> tuple[str, int]:
+        """Which cluster, in which of its histories."""
+        return self.system_identifier, self.timeline
+
 
 async def require_same_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity:
     """The identity of this primary; SourceIsStandby, or SourceChanged when it is not the one on record."""
+    cluster = await primary_cluster(connection)
+    recorded = await recorded_source(connection, source_table)
+    if recorded is None:
+        return SourceIdentity(1, *cluster)
+    if recorded.cluster != cluster:
+        raise SourceChanged(
+            f"the database is cluster {cluster[0]}, timeline {cluster[1]}, but its events are recorded as those of"
+            f" cluster {recorded.system_identifier}, timeline {recorded.timeline}: if it was restored or failed over,"
+            " run `tandem relay adopt`"
+        )
+    return recorded
+
+
+async def primary_cluster(connection: psycopg.AsyncConnection[Any]) -> tuple[str, int]:
+    """System identifier and timeline of the database we speak to; SourceIsStandby when it is no primary."""
     if (await _row(connection, "SELECT pg_is_in_recovery()"))[0]:
         raise SourceIsStandby(
             "the database is a standby: point RELAY_DATABASE_URL at the primary"
@@ -37,23 +57,21 @@ async def require_same_source(connection: psycopg.AsyncConnection[Any], source_t
         "SELECT system_identifier::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
         " FROM pg_control_system()",
     )
+    return system_identifier, timeline
+
+
+async def recorded_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity | None:
+    """The source that the database says its events are of; None when it keeps no such table."""
     quoted = source_table.quoted
     if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", quoted.replace("%%", "%")))[0]:
-        return SourceIdentity(1, system_identifier, timeline)
+        return None
     cursor = await connection.execute(f"SELECT epoch, system_identifier, timeline FROM {quoted} LIMIT 2")  # noqa: S608
     rows = await cursor.fetchall()
     if len(rows) != 1:
         raise Refused(
             f"table {source_table} must have exactly one row and has {len(rows) or 'none'}: run the migrations"
         )
-    recorded = SourceIdentity(*rows[0])
-    if (recorded.system_identifier, recorded.timeline) != (system_identifier, timeline):
-        raise SourceChanged(
-            f"the database is cluster {system_identifier}, timeline {timeline}, but its events are recorded as those of"
-            f" cluster {recorded.system_identifier}, timeline {recorded.timeline}: if it was restored or failed over,"
-            " run `tandem relay adopt`"
-        )
-    return recorded
+    return SourceIdentity(*rows[0])
 
 
 async def _row(connection: psycopg.AsyncConnection[Any], statement: str, *parameters: object) -> tuple[Any, ...]:

@@ -43,6 +43,7 @@ class RelayStatus:
     stream_sequence: int | None = None
     cursor: str | None = None
     loss: str | None = None
+    adoption: dict[str, Any] | None = None
     parked_aggregates: int = 0
     last_error: str | None = None
     last_error_at: str | None = None
@@ -87,6 +88,7 @@ class RelayStatus:
             "stream_sequence": self.stream_sequence,
             "cursor": self.cursor,
             "loss": self.loss,
+            "adoption": self.adoption,
             "parked_aggregates": self.parked_aggregates,
             "last_error": self.last_error,
             "last_error_at": self.last_error_at,

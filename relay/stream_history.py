@@ -1,4 +1,4 @@
-"""Which events the stream has behind a cursor's base: needed when polling takes over from the log.
+"""What the stream has: all of it, or what stands behind a cursor's base, where polling takes over from the log.
 
 The messages behind a checkpoint all carry its base, so they are the last ones of the stream, and the first of them is
 found by bisection.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
@@ -23,7 +23,9 @@ from relay.stream_position import long_cursor
 
 POSITION_HEADER = "Tandem-Position"
 _FETCH = 1_000
-_FETCH_SECONDS = 5.0
+#: Whoever takes the chunks must be able to say at least so often that it is alive.
+_FETCH_SECONDS = 1.5
+_MOST_WAITS = 6
 
 
 class StreamHistory:
@@ -74,14 +76,43 @@ class StreamHistory:
         except CursorError:
             return False  # it refers to a barrier that has aged out, as none at the end of the stream can
 
+    async def headers(self) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
+        """(sequence, headers) of all messages that are there now, in chunks; an empty one while none arrives."""
+        async with self._connected() as connection:
+            info = await JetStreamApi(connection).stream_info(self._stream)
+            if info is None or not info.messages:
+                return
+            async with contextlib.aclosing(self._chunks(connection, info.first_sequence, info.last_sequence)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def first_sequence(self) -> int:
+        """Sequence of the first message that the stream still has, or will have."""
+        async with self._connected() as connection:
+            info = await JetStreamApi(connection).stream_info(self._stream)
+            return info.first_sequence if info is not None else 1
+
     async def _read(self, connection: NatsConnection, passed: PassedOver, positions: IdSet, ids: IdSet) -> None:
-        jetstream = connection.jetstream()
-        subscription = await jetstream.pull_subscribe(
+        async with contextlib.aclosing(self._chunks(connection, passed.first, passed.last)) as chunks:
+            async for chunk in chunks:
+                for _, headers in chunk:
+                    position = headers.get(POSITION_HEADER, "")
+                    if HEADER in headers and position.isdecimal():
+                        positions.add(int(position))
+                        transaction = transaction_of(headers[HEADER])
+                        if transaction is not None:
+                            ids.add(transaction)
+
+    async def _chunks(
+        self, connection: NatsConnection, first: int, last: int
+    ) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
+        """Messages from `first` to `last`, which must be there; an empty chunk for every wait without any."""
+        subscription = await connection.jetstream().pull_subscribe(
             ">",
             stream=self._stream,
             config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=passed.first,
+                opt_start_seq=max(1, first),
                 ack_policy=AckPolicy.NONE,
                 headers_only=True,
                 mem_storage=True,
@@ -89,19 +120,22 @@ class StreamHistory:
             ),
         )
         try:
-            sequence = 0
-            while sequence < passed.last:
-                for message in await subscription.fetch(_FETCH, timeout=_FETCH_SECONDS):
+            sequence, waits = 0, 0
+            while sequence < last:
+                try:
+                    fetched = await subscription.fetch(_FETCH, timeout=_FETCH_SECONDS)
+                    waits = 0
+                except TimeoutError:
+                    waits += 1
+                    if waits == _MOST_WAITS:
+                        raise
+                    fetched = []
+                chunk: list[tuple[int, Mapping[str, str]]] = []
+                for message in fetched:
                     sequence = message.metadata.sequence.stream
-                    headers = message.headers
-                    if sequence > passed.last or headers is None or HEADER not in headers:
-                        continue
-                    position = headers.get(POSITION_HEADER, "")
-                    if position.isdecimal():
-                        positions.add(int(position))
-                        transaction = transaction_of(headers[HEADER])
-                        if transaction is not None:
-                            ids.add(transaction)
+                    if sequence <= last:
+                        chunk.append((sequence, message.headers or {}))
+                yield chunk
         finally:
             with contextlib.suppress(*NATS_ERRORS, APIError):
                 await subscription.unsubscribe()

@@ -16,6 +16,7 @@ from query_service.projection.external_version import MAX_EPOCH, MAX_VERSION
 from query_service.projection.proto_json import identifier, malformed, microseconds
 
 Headers = Mapping[str, str]
+_EPOCH = "Tandem-Source-Epoch"
 _OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
 
 
@@ -56,7 +57,7 @@ class Barrier:
 
 def is_barrier(headers: Headers) -> bool:
     """Whether a message with these headers is a barrier and no event."""
-    return "Tandem-Source-Epoch" in headers and "ce-id" not in headers
+    return _EPOCH in headers and "ce-id" not in headers
 
 
 def read_barrier(headers: Headers) -> Barrier:
@@ -64,7 +65,7 @@ def read_barrier(headers: Headers) -> Barrier:
     time = headers.get("Tandem-Barrier-Time")
     return Barrier(
         time=None if time is None else microseconds(time, "Tandem-Barrier-Time"),
-        source_epoch=_bounded(headers, "Tandem-Source-Epoch", MAX_EPOCH),
+        source_epoch=_bounded(headers, _EPOCH, MAX_EPOCH),
     )
 
 
@@ -85,7 +86,8 @@ def read_event(headers: Headers, body: bytes) -> StreamEvent:
     event = StreamEvent(
         order_id=identifier(_header(headers, "ce-subject"), "ce-subject"),
         version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
-        source_epoch=_bounded(journal, "source_epoch", MAX_EPOCH),
+        # The epoch it was published in: what a restored source brings along belongs to its new history.
+        source_epoch=_epoch(headers, journal),
         event_id=identifier(_header(headers, "ce-id"), "ce-id"),
         aggregate_type=_header(headers, "Tandem-Aggregate-Type"),
         event_type=_header(headers, "ce-type"),
@@ -176,6 +178,10 @@ def _header(headers: Headers, name: str) -> str:
     if not value:
         raise malformed(name, "is missing")
     return value
+
+
+def _epoch(headers: Headers, journal: Mapping[str, Any]) -> int:
+    return _bounded(headers, _EPOCH, MAX_EPOCH) if _EPOCH in headers else _bounded(journal, "source_epoch", MAX_EPOCH)
 
 
 def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from relay.cursor import END, PollCursor
+from relay.fetch_events import fetch_events
 from relay.outbox_columns import ColumnNames
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import OutboxTable, Query, TableName, find_table
@@ -110,7 +111,9 @@ class IdCursorSource(PollSource):
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         everything = Snapshot(ALL_ENDED, ALL_ENDED)
         last = self._cursor.position
-        events, _ = await self._fetch(self._table.by_position(None, everything, last, max_events, None), max_bytes)
+        events, _ = await fetch_events(
+            self._connection, self._table.by_position(None, everything, last, max_events, None), max_bytes
+        )
         self._cursor = PollCursor(1, None, everything, events[-1].position if events else last)
         marks = [str(event.position) for event in events]
         reached = None if events else Checkpoint(self._cursor, None)

@@ -50,6 +50,14 @@ def test_an_event_is_read_whole() -> None:
     assert event.personal["customerDisplayName"] == "Königlich Essen"
 
 
+def test_an_event_belongs_to_the_history_it_was_published_in() -> None:
+    """What a restored source brings along and the stream had never seen was recorded in an earlier history."""
+    message = published(an_order(version=7), source_epoch=3)
+    assert read_event({**message.headers, "Tandem-Source-Epoch": "4"}, message.body).source_epoch == 4
+    with pytest.raises(ProjectionError, match="Tandem-Source-Epoch"):
+        read_event({**message.headers, "Tandem-Source-Epoch": "x"}, message.body)
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [

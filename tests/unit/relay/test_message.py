@@ -25,6 +25,7 @@ def test_headers_and_body_of_an_event() -> None:
         "ce-specversion": "1.0",
         "ce-datacontenttype": "application/json",
         "ce-source": "/tandem/2/outbox",
+        "Tandem-Source-Epoch": "2",
         "ce-type": "ORDER_PAID",
         "Tandem-Aggregate-Type": "order",
         "ce-id": EVENT.event_id,
@@ -116,7 +117,7 @@ def test_times() -> None:
 
 
 def test_barriers() -> None:
-    barriers = BarrierBuilder("orders.v1.barrier", source_epoch=2, publish_epoch=5, term=9)
+    barriers = BarrierBuilder("orders.v1.barrier", publish_epoch=5, term=9)
     short = barriers.barrier("2;poll;;1:2:", "end", 1_767_225_600_000_001)
     assert headers_of(short.headers) == {
         "Tandem-Cursor": "2;poll;;1:2:;end",

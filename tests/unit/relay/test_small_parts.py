@@ -15,6 +15,7 @@ from relay.backoff import LONGEST_SECONDS, Backoff
 from relay.lag import Lag
 from relay.leadership import lock_key
 from relay.metrics import CommitToAck
+from relay.slot_watch import LogUse
 from relay.status import RelayStatus
 
 
@@ -49,10 +50,10 @@ def test_lock_keys_fit_two_integers_and_differ() -> None:
 
 
 def test_the_age_grows_while_nobody_measures() -> None:
-    lag = Lag(1, False, 1_000_000_000, 0.5, None, 0, 0.0, 0.0)
+    lag = Lag(1, False, 1_000_000_000, 0.5, None, 0, 0.0, 0.0, LogUse(None, None))
     assert lag.oldest_age(1000.5) == 1.0
     assert lag.oldest_age(1003.5) == 4.0
-    assert Lag(0, False, None, 0.0, None, 0, 0.0, 0.0).oldest_age(5.0) == 0.0
+    assert Lag(0, False, None, 0.0, None, 0, 0.0, 0.0, LogUse(None, None)).oldest_age(5.0) == 0.0
 
 
 def test_commit_to_ack_counts_each_event_in_its_bucket() -> None:

@@ -1,0 +1,265 @@
+"""Adopts a database that is not the one whose events the stream holds: restored, promoted with loss, or set back.
+
+    stand still ─lock─> claim the stream ─> draw the line ─> compare ─> publish what is missing ─> new epoch's cursor
+
+- *The line*: for a moment nobody writes to the outbox. The epoch is raised, and the highest position becomes the
+  *floor*: rows up to it are told apart by event id only, as their transaction ids may be of another cluster.
+- *Compare*: all events of the stream with all rows up to the floor, once, by event id.
+- *Publish*: rows that the stream lacks, by position, with the same publishing loop that a relay runs: under the
+  leader's lock, in a fenced session of a higher term, parked aggregates held back.
+- *Name*: what the stream has and the source lost stays in the stream; it is counted and listed in `relay_adoption`.
+
+Killed at any moment, it can be run again; relays stay stopped until it is through. How that is: `adoption_source`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from relay import status as states
+from relay.adoption_record import AdoptionRecord, AdoptionRecords
+from relay.adoption_source import AdoptionSource
+from relay.barrier import BarrierBuilder
+from relay.bookkeeping import ensure_tables
+from relay.checked_database import message_builder, read_cursor
+from relay.config import RelaySettings
+from relay.cursor import Cursor
+from relay.database import connect
+from relay.errors import Refused, SessionClosed
+from relay.leadership import AdvisoryLock
+from relay.message import MessageBuilder, MessageLimits
+from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.parking import ParkedAggregates
+from relay.ports import Source
+from relay.publish_loop import PublishLoop
+from relay.relay_state import RelayState, resumption
+from relay.source_identity import SourceIdentity, primary_cluster, recorded_source
+from relay.startup_checks import check_database
+from relay.status import RelayStatus
+from relay.stream_access import nats_options, stream_sink
+from relay.stream_history import StreamHistory
+
+#: How long database and stream may be out of reach before an adoption that has not begun gives up.
+PATIENCE_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+SOURCE_DDL = (
+    "CREATE TABLE %(table)s (epoch bigint NOT NULL, system_identifier text NOT NULL, timeline integer NOT NULL);"
+    " INSERT INTO %(table)s VALUES (1, '', 0)"
+)
+
+
+class NothingToAdopt(Exception):  # noqa: N818 - read as the state it names
+    """The database is the one whose events the stream holds."""
+
+
+class Unreachable(Exception):  # noqa: N818 - read as the state it names
+    """Database or stream cannot be reached; the message says which and why."""
+
+
+def epoch_to_adopt(
+    recorded: SourceIdentity, cluster: tuple[str, int], stream_epoch: int, *, force: bool = False
+) -> int | None:
+    """The epoch that the source is to have; None when there is nothing to adopt. Pure."""
+    if recorded.cluster != cluster or stream_epoch > recorded.epoch:
+        return max(recorded.epoch, stream_epoch) + 1
+    if stream_epoch < recorded.epoch:
+        return recorded.epoch  # an adoption that was interrupted, or one for another stream of this database
+    return recorded.epoch + 1 if force else None
+
+
+class AdoptingDatabase:
+    """Makes the parts of the publishing loop for an adoption (`relay.publish_loop.Wiring`)."""
+
+    def __init__(self, settings: RelaySettings, force: bool, on_end: Callable[[Cursor], None]) -> None:
+        self._settings = settings
+        self._name = TableName.parse(settings.table)
+        self._source_table = TableName.parse(settings.source_table)
+        self._force = force
+        self._on_end = on_end
+        self.records = AdoptionRecords(self._name, settings.stream)
+        self.begun = False
+        self._found: tuple[OutboxTable, SourceIdentity, tuple[str, int]] | None = None
+        self._becomes: SourceIdentity | None = None
+
+    async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Refused when this database must not be relayed from, whoever it is."""
+        await check_database(connection, self._settings.database_url)
+        cluster = await primary_cluster(connection)
+        recorded = await recorded_source(connection, self._source_table)
+        if recorded is None:
+            raise Refused(
+                f"table {self._source_table} does not exist, so nothing could tell the new history from the old one:"
+                f" create it, with one row: {SOURCE_DDL % {'table': self._source_table}}"
+            )
+        table = await find_table(connection, self._name, self._settings.columns)
+        await ensure_tables(connection, self._name)
+        await self.records.prepare(connection)
+        self._found = table, recorded, cluster
+
+    def cursor(self, text: str | None) -> Cursor:
+        """The old source's last cursor. NothingToAdopt when the database is the one that it is of."""
+        assert self._found is not None
+        _, recorded, cluster = self._found
+        cursor = read_cursor(text, recorded.epoch)
+        epoch = epoch_to_adopt(recorded, cluster, cursor.epoch, force=self._force)
+        if epoch is None:
+            raise NothingToAdopt
+        self._becomes = SourceIdentity(epoch, *cluster)
+        return cursor
+
+    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+        """The rows that the stream lacks."""
+        assert self._found is not None
+        return AdoptionSource(
+            table=self._found[0],
+            connection=connection,
+            source_table=self._source_table,
+            records=self.records,
+            history=StreamHistory(nats_options(self._settings), self._settings.stream),
+            becomes=self._identity,
+            on_end=self._on_end,
+        )
+
+    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
+        """The builder of events, which are of the new epoch."""
+        assert self._found is not None
+        epoch = self._identity().epoch
+        return message_builder(self._settings, self._found[0], epoch, publish_epoch, term, limits)
+
+    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
+        """The builder of barriers."""
+        return BarrierBuilder(self._settings.barrier_subject, publish_epoch=publish_epoch, term=term)
+
+    def _identity(self) -> SourceIdentity:
+        assert self._becomes is not None
+        self.begun = True
+        return self._becomes
+
+
+class SilentObserver:
+    """Nobody scrapes an adoption."""
+
+    def error(self, kind: str) -> None:
+        """Told by the status."""
+
+    def fenced(self) -> None:
+        """Told by the status."""
+
+    def session_begun(self) -> None:
+        """Told by the status."""
+
+    def duplicate(self) -> None:
+        """Found stored already."""
+
+
+class Adoption:
+    """One run of `adopt`."""
+
+    def __init__(self, settings: RelaySettings, *, force: bool = False) -> None:
+        self._settings = settings
+        self._name = TableName.parse(settings.table)
+        self._end: Cursor | None = None
+        self._stop = asyncio.Event()
+        self._waiting = False
+        self._database = AdoptingDatabase(settings, force, self._read_to_the_end)
+        self._sink = stream_sink(settings, lambda flight: None)
+        self._state = RelayState(self._name, settings.stream)
+        self.status = RelayStatus("adopt")
+        lock = AdvisoryLock(
+            settings.database_url,
+            table=str(self._name),
+            stream=settings.stream,
+            check=self._database.check,
+            on_wait=self._wait_for_lock,
+        )
+        self._loop = PublishLoop(
+            leadership=lock,
+            sink=self._sink,
+            wiring=self._database,
+            state=self._state,
+            parked=ParkedAggregates(self._name),
+            status=self.status,
+            observer=SilentObserver(),
+        )
+
+    async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> AdoptionRecord | None:
+        """The record of the adoption, or None when `stop` was set before it was through.
+
+        NothingToAdopt; Refused when database or stream are unfit; Unreachable when either is. `tell` is given what
+        keeps it waiting.
+        """
+        await self._look(tell)
+        while not stop.is_set():
+            self._stop = asyncio.Event()
+            self._end = None
+            try:
+                await self._run_once(stop, tell)
+            except NothingToAdopt:
+                if not self._database.begun:
+                    raise
+                return await self._record()  # the last message was stored, but its ack came too late
+            if self._end is not None and self.status.cursor == self._end.text:
+                return await self._record()
+        return None
+
+    async def _look(self, tell: Callable[[str], None]) -> None:
+        """NothingToAdopt without waiting for the lock, which a healthy relay holds."""
+        try:
+            connection = await connect(self._settings.database_url, "tandem-relay adopt")
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            raise Unreachable(f"the database cannot be reached: {str(error).strip() or type(error).__name__}") from None
+        try:
+            await self._database.check(connection)
+            async with self._sink.session() as session:
+                row = await self._state.load(connection)
+                self._database.cursor(resumption(row, session.tail).cursor)
+        except SessionClosed as closed:
+            raise Unreachable(closed.reason) from None
+        finally:
+            await connection.close()
+
+    async def _run_once(self, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
+        task = asyncio.create_task(self._loop.run(self._stop))
+        told, late = "", asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+                if stop.is_set():
+                    self._stop.set()
+                waits_for = self._waits_for()
+                if waits_for and waits_for != told:
+                    tell(waits_for)
+                    told = waits_for
+                retrying = not self._database.begun and self.status.state == states.RETRYING
+                if retrying and asyncio.get_running_loop().time() > late:
+                    raise Unreachable(self.status.last_error or "nothing answers")
+            await task
+        finally:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def _waits_for(self) -> str | None:
+        if self.status.state == states.STANDBY:
+            return "waiting for the leader's lock: another relay or adoption holds it"
+        if self.status.state not in {states.STARTING, states.RESUMING, states.PUBLISHING, states.STOPPED}:
+            return self.status.last_error
+        return None
+
+    def _wait_for_lock(self) -> None:
+        self.status.moved()
+        self.status.state = states.STANDBY
+
+    def _read_to_the_end(self, end: Cursor) -> None:
+        self._end = end
+        self._stop.set()
+
+    async def _record(self) -> AdoptionRecord | None:
+        async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
+            return await self._database.records.latest(connection)

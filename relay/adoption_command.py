@@ -1,0 +1,68 @@
+"""`python -m relay adopt`: runs an adoption and says what it found, for people or as one JSON document.
+
+Exit codes: 0 adopted, or nothing to adopt; 1 refused or interrupted; 3 database or stream cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+
+from relay.adoption import Adoption, NothingToAdopt, Unreachable
+from relay.adoption_record import AdoptionRecord
+from relay.config import RelaySettings
+from relay.errors import Refused
+
+DONE, REFUSED, DOWN = 0, 1, 3
+_SHOWN = 20
+
+
+def adopt(settings: RelaySettings, *, as_json: bool, force: bool) -> int:
+    """Adopts; the exit code."""
+    try:
+        record = asyncio.run(_run(settings, force))
+    except NothingToAdopt:
+        return _say(as_json, DONE, "nothing to adopt: the stream's events are those of this database", None)
+    except Refused as refusal:
+        return _say(as_json, REFUSED, str(refusal), None)
+    except Unreachable as down:
+        return _say(as_json, DOWN, str(down), None)
+    if record is None:
+        return _say(as_json, REFUSED, "interrupted: run it again, relays stay stopped until it is through", None)
+    return _say(as_json, DONE, text(record), record)
+
+
+async def _run(settings: RelaySettings, force: bool) -> AdoptionRecord | None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await Adoption(settings, force=force).run(stop, lambda line: print(line, file=sys.stderr))  # noqa: T201
+
+
+def text(record: AdoptionRecord) -> str:
+    """What an adoption has found, in a few lines."""
+    lines = [
+        f"adopted as source epoch {record.source_epoch}, floor {record.floor}",
+        f"published {record.published} restored events that the stream lacked",
+        f"lost by the source, kept by the stream: {record.lost_events} events of {record.lost_aggregates} aggregates",
+    ]
+    for one in record.lost[:_SHOWN]:
+        version = f" version {one.aggregate_version}" if one.aggregate_version is not None else ""
+        lines.append(
+            f"  {one.aggregate_type} {one.aggregate_id}{version}: event {one.event_id} at {one.stream_sequence}"
+        )
+    if record.lost_events > _SHOWN:
+        lines.append(f"  … and {record.lost_events - _SHOWN} more; `--json` lists the first thousand")
+    return "\n".join(lines)
+
+
+def _say(as_json: bool, code: int, message: str, record: AdoptionRecord | None) -> int:
+    if as_json:
+        found = record.as_dict() if record is not None else None
+        document = {"adopted": record is not None, "exit_code": code, "message": message.split("\n")[0]}
+        sys.stdout.write(json.dumps(document | {"adoption": found}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        (sys.stdout if code == DONE else sys.stderr).write(f"{message}\n")
+    return code

@@ -1,0 +1,136 @@
+"""What an adoption has found, kept in the database: the floor it left, and what the stream has and the source lost."""
+# ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Json
+
+from relay.bookkeeping import STATE_TABLE
+from relay.errors import Refused
+from relay.outbox_table import TableName
+
+TABLE = "relay_adoption"
+#: Lost events that are listed one by one; all are counted.
+MOST_LISTED = 1_000
+_COLUMNS = (
+    "stream text, source_epoch bigint, floor bigint NOT NULL, adopted_at timestamptz NOT NULL,"
+    " published bigint NOT NULL, lost_events bigint NOT NULL, lost_aggregates bigint NOT NULL, lost json NOT NULL,"
+    " PRIMARY KEY (stream, source_epoch)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LostEvent:
+    """An event that the stream has at `stream_sequence` and the source has not."""
+
+    event_id: str
+    aggregate_type: str
+    aggregate_id: str
+    aggregate_version: int | None
+    stream_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionRecord:
+    """One adoption. `published`: restored events that the stream lacked; `lost`: the first of the lost events."""
+
+    source_epoch: int
+    floor: int
+    adopted_at: str
+    published: int
+    lost_events: int
+    lost_aggregates: int
+    lost: Sequence[LostEvent]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class AdoptionRecords:
+    """The records of one outbox and stream. There is no table before the first adoption."""
+
+    def __init__(self, outbox: TableName, stream: str) -> None:
+        self._name = outbox.beside(TABLE)
+        self._state = outbox.beside(STATE_TABLE)
+        self._stream = stream
+
+    async def latest(self, connection: psycopg.AsyncConnection[Any]) -> AdoptionRecord | None:
+        """The last adoption, if there ever was one."""
+        if not await self._exists(connection):
+            return None
+        rows = await connection.execute(
+            "SELECT source_epoch, floor, to_char(adopted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+            f" published, lost_events, lost_aggregates, lost FROM {self._name.quoted} WHERE stream = %s"
+            " ORDER BY source_epoch DESC LIMIT 1",
+            [self._stream],
+        )
+        row = await rows.fetchone()
+        if row is None:
+            return None
+        epoch, floor, adopted_at, published, events, aggregates, lost = row
+        listed = [LostEvent(**one) for one in lost]
+        return AdoptionRecord(epoch, floor, adopted_at, published, events, aggregates, listed)
+
+    async def floor(self, connection: psycopg.AsyncConnection[Any], source_epoch: int) -> int:
+        """The floor that holds in an epoch: that of the last adoption up to it, 0 where there was none."""
+        if not await self._exists(connection):
+            return 0
+        rows = await connection.execute(
+            f"SELECT floor FROM {self._name.quoted} WHERE stream = %s AND source_epoch <= %s"
+            " ORDER BY source_epoch DESC LIMIT 1",
+            [self._stream, source_epoch],
+        )
+        row = await rows.fetchone()
+        return int(row[0]) if row is not None else 0
+
+    async def _exists(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+        rows = await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self._name.quoted.replace("%%", "%")])
+        row = await rows.fetchone()
+        return row is not None and bool(row[0])
+
+    async def prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Makes the table where it is missing, readable for whoever may read the relay's state."""
+        try:
+            await connection.execute(f"CREATE TABLE IF NOT EXISTS {self._name.quoted} ({_COLUMNS})", prepare=False)
+            readers = await connection.execute(
+                "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
+                " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'SELECT' AND a.grantee <> 0",
+                [self._state.quoted.replace("%%", "%")],
+            )
+            for (role,) in await readers.fetchall():  # regrole quotes what needs quotes
+                await connection.execute(f"GRANT SELECT ON {self._name.quoted} TO {role}")
+        except psycopg.errors.InsufficientPrivilege:
+            raise Refused(
+                f"table {self._name} cannot be made: adopt as the owner of the outbox (RELAY_DATABASE_URL)"
+            ) from None
+
+    async def begin(self, connection: psycopg.AsyncConnection[Any], source_epoch: int, floor: int) -> None:
+        """Notes the floor, in the transaction that raises the epoch."""
+        await connection.execute(
+            f"""INSERT INTO {self._name.quoted} AS record VALUES (%s, %s, %s, now(), 0, 0, 0, '[]')
+                ON CONFLICT (stream, source_epoch) DO UPDATE SET floor = excluded.floor, adopted_at = now()""",
+            [self._stream, source_epoch, floor],
+        )
+
+    async def found(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        source_epoch: int,
+        *,
+        published: int,
+        lost_events: int,
+        lost_aggregates: int,
+        lost: Sequence[LostEvent],
+    ) -> None:
+        """Notes what the comparison has found."""
+        await connection.execute(
+            f"UPDATE {self._name.quoted} SET published = %s, lost_events = %s, lost_aggregates = %s, lost = %s"
+            " WHERE stream = %s AND source_epoch = %s",
+            [published, lost_events, lost_aggregates, Json([asdict(one) for one in lost]), self._stream, source_epoch],
+        )

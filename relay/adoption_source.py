@@ -1,0 +1,161 @@
+"""What an adoption publishes: the restored rows that the stream lacks, behind them the first cursor of the new epoch.
+
+Until that cursor is stored, every message carries the old source's last one. So whoever reads the stream's end before
+then, a relay or an adoption begun again, finds a stream of the old epoch: a relay stays stopped, an adoption compares
+anew and goes on with what is still missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import structlog
+
+from relay.adoption_record import AdoptionRecords
+from relay.cursor import END, Cursor, PollCursor
+from relay.errors import Refused
+from relay.fetch_events import fetch_events
+from relay.outbox_table import OutboxTable, TableName
+from relay.ports import Batch, Checkpoint
+from relay.snapshot import Snapshot
+from relay.source_identity import SourceIdentity
+from relay.stream_comparison import StreamComparison
+from relay.stream_history import StreamHistory
+
+_log = structlog.get_logger(__name__)
+#: How long writers may be made to wait for the moment that divides restored rows from new ones.
+LOCK_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where the new history begins: rows up to `floor` are restored ones, all others are not seen by `snapshot`.
+
+    `as_of` (µs, database clock): everything committed before it is among the former.
+    """
+
+    floor: int
+    snapshot: Snapshot
+    as_of: int
+
+
+class AdoptionSource:
+    """A source that ends. `becomes`: the identity that is to be recorded; `on_end` is told when all has been read."""
+
+    mode = "adopt"
+
+    def __init__(
+        self,
+        *,
+        table: OutboxTable,
+        connection: psycopg.AsyncConnection[Any],
+        source_table: TableName,
+        records: AdoptionRecords,
+        history: StreamHistory,
+        becomes: Callable[[], SourceIdentity],
+        on_end: Callable[[Cursor], None],
+    ) -> None:
+        self._table = table
+        self._connection = connection
+        self._source_table = source_table
+        self._records = records
+        self._history = history
+        self._becomes = becomes
+        self._on_end = on_end
+        self._comparison: StreamComparison | None = None
+        self._position = 0
+
+    async def resume(self, cursor: Cursor) -> None:
+        """Draws the line, compares outbox and stream, and stands before the first row that is missing."""
+        identity = self._becomes()
+        self._old, self._position = cursor, 0
+        old_floor = await self._records.floor(self._connection, cursor.epoch)
+        line = await self._draw_line(identity)
+        comparison = StreamComparison(self._table, self._connection, self._history, identity.epoch)
+        content = await comparison.read_stream()
+        missing = await comparison.find_missing(line.floor, cursor, content, old_floor)
+        lost = await comparison.find_lost()
+        await self._records.found(
+            self._connection,
+            identity.epoch,
+            published=content.adopted + missing,
+            lost_events=lost.events,
+            lost_aggregates=lost.aggregates,
+            lost=lost.listed,
+        )
+        _log.info(
+            "compared", floor=line.floor, stream_events=content.events, missing=missing, lost_by_the_source=lost.events
+        )
+        self._comparison = comparison
+        self._end = Checkpoint(PollCursor(identity.epoch, line.snapshot), line.as_of)
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        """The next missing rows; behind the last of them the new epoch's first cursor, once."""
+        assert self._comparison is not None
+        old = self._old
+        query = self._comparison.missing(self._position, max_events)
+        events, _ = await fetch_events(self._connection, query, max_bytes)
+        if events:
+            self._position = events[-1].position
+            return Batch(old.base, old.mark, events, [old.mark] * len(events), None, more=True)
+        self._on_end(self._end.cursor)
+        return Batch(self._end.cursor.base, END, (), (), self._end, more=False)
+
+    def stored(self, cursor_text: str) -> None:
+        """Nothing to give up."""
+
+    def idle_seconds(self) -> float:
+        """Nothing to wait for."""
+        return 0.0
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """Nothing comes."""
+
+    async def close(self) -> None:
+        """The temporary tables go with the session."""
+
+    async def _draw_line(self, identity: SourceIdentity) -> Line:
+        """One transaction in which nobody writes to the outbox: it raises the epoch and reads the floor.
+
+        A writer has its lock on the table before it draws a position. So all rows up to the floor are committed, and
+        whoever is in the middle of a transaction will write behind it and is not seen by the snapshot.
+        """
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                await self._connection.execute(f"LOCK TABLE {self._table.name.quoted} IN SHARE MODE")
+                row = await (
+                    await self._connection.execute(
+                        f"SELECT coalesce(max({self._table.position}), 0),"  # noqa: S608
+                        " pg_current_snapshot()::text, (extract(epoch FROM now()) * 1000000)::bigint"
+                        f" FROM {self._table.name.quoted}"
+                    )
+                ).fetchone()
+                assert row is not None
+                line = Line(int(row[0]), Snapshot.parse(row[1]), int(row[2]))
+                await self._table.require_sequence_behind(self._connection, line.floor)
+                await self._record(identity, line)
+        except psycopg.errors.LockNotAvailable:
+            raise Refused(
+                f"a transaction keeps the outbox locked for more than {LOCK_SECONDS} s: end it"
+                " (pg_stat_activity, pg_prepared_xacts) and run `tandem relay adopt` again"
+            ) from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Refused(
+                f"adopting needs the rights of the owner of {self._table.name} and {self._source_table}"
+                f" (RELAY_DATABASE_URL): {error.diag.message_primary}"
+            ) from None
+        return line
+
+    async def _record(self, identity: SourceIdentity, line: Line) -> None:
+        changed = await self._connection.execute(
+            f"UPDATE {self._source_table.quoted} SET epoch = %s, system_identifier = %s, timeline = %s"  # noqa: S608
+            " WHERE epoch <= %s",
+            [identity.epoch, identity.system_identifier, identity.timeline, identity.epoch],
+        )
+        if changed.rowcount != 1:
+            raise Refused("the source was adopted for another stream meanwhile: run `tandem relay adopt` again")
+        await self._records.begin(self._connection, identity.epoch, line.floor)

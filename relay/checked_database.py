@@ -1,0 +1,149 @@
+"""Checks each new leader session, and makes what depends on what the check has found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from relay.adoption_record import AdoptionRecords
+from relay.barrier import BarrierBuilder
+from relay.bookkeeping import ensure_tables
+from relay.config import RelaySettings
+from relay.cursor import Cursor, CursorError, PollCursor, parse
+from relay.errors import LogUnavailable, Refused, SourceChanged
+from relay.message import MessageBuilder, MessageLimits
+from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.poll_source import PollSource
+from relay.ports import Source
+from relay.publication import publication_name
+from relay.replication_slot import slot_prefix
+from relay.slot_creation import check_log
+from relay.slot_maker import SlotMaker
+from relay.snapshot import Snapshot
+from relay.source_identity import SourceIdentity, require_same_source
+from relay.startup_checks import check_database
+from relay.status import RelayStatus
+from relay.stream_access import nats_options
+from relay.stream_history import StreamHistory
+from relay.subject import SubjectTemplate
+from relay.switching_source import SwitchingSource
+from relay.tuple_decoder import TupleLayout, find_layout
+from relay.wal_source import WalSource
+
+
+class CheckedDatabase:
+    """Checks each new leader session, and makes what depends on what the check has found."""
+
+    def __init__(self, settings: RelaySettings, status: RelayStatus) -> None:
+        self._settings = settings
+        self._status = status
+        self._records = AdoptionRecords(TableName.parse(settings.table), settings.stream)
+        self._found: tuple[OutboxTable, SourceIdentity] | None = None
+        self._layout: TupleLayout | None = None
+        self._no_log: str | None = None
+        self._source: SwitchingSource | None = None
+
+    async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Refused when this database must not be relayed from."""
+        settings = self._settings
+        name = TableName.parse(settings.table)
+        await check_database(connection, settings.database_url)
+        identity = await require_same_source(connection, TableName.parse(settings.source_table))
+        table = await find_table(connection, name, settings.columns)
+        await ensure_tables(connection, name)
+        self._layout = await self._log_layout(connection, name)
+        table.floor = await self._records.floor(connection, identity.epoch)
+        adoption = await self._records.latest(connection)
+        self._status.adoption = adoption.as_dict() if adoption is not None else None
+        self._found = table, identity
+
+    async def _log_layout(self, connection: psycopg.AsyncConnection[Any], name: TableName) -> TupleLayout | None:
+        """How the table's rows stand in the log; None when they are not to be read from there."""
+        if self._settings.mode == "poll":
+            return None
+        try:
+            layout = await find_layout(connection, name, self._settings.columns)
+            if self._settings.mode == "wal":
+                await check_log(connection)
+        except LogUnavailable as problem:
+            if self._settings.mode == "wal":
+                raise Refused(f"RELAY_MODE is wal, but the log cannot be read: {problem}") from None
+            self._no_log = str(problem)
+            return None
+        return layout
+
+    def _mode_is(self, mode: str, reason: str | None) -> None:
+        self._status.mode, self._status.mode_reason = mode, reason
+
+    def cursor(self, text: str | None) -> Cursor:
+        """Where to go on, given the stream's last cursor; SourceChanged when it is of another epoch."""
+        assert self._found is not None
+        epoch = self._found[1].epoch
+        cursor = read_cursor(text, epoch)
+        if cursor.epoch != epoch:
+            raise SourceChanged(
+                f"the stream's events are of source epoch {cursor.epoch}, the database is of {epoch}:"
+                " run `tandem relay adopt`, or use another stream"
+            )
+        return cursor
+
+    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+        """The source of the configured mode."""
+        assert self._found is not None
+        (table, identity), settings = self._found, self._settings
+        publication = settings.publication or publication_name(table.name)
+        url, prefix = settings.database_url, slot_prefix(str(table.name), settings.stream)
+        wal = WalSource(self._layout, connection, url, publication) if self._layout is not None else None
+        slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
+        self._source = SwitchingSource(
+            poll=PollSource(table, connection, identity.epoch),
+            wal=wal,
+            slots=slots,
+            history=StreamHistory(nats_options(settings), settings.stream),
+            on_mode=self._mode_is,
+            why=self._no_log,
+        )
+        return self._source
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """What this relay knows to be stored, as leader."""
+        return self._source.covering() if self._source is not None else None
+
+    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
+        """The builder of events."""
+        assert self._found is not None
+        table, identity = self._found
+        return message_builder(self._settings, table, identity.epoch, publish_epoch, term, limits)
+
+    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
+        """The builder of barriers."""
+        return BarrierBuilder(self._settings.barrier_subject, publish_epoch=publish_epoch, term=term)
+
+
+def read_cursor(text: str | None, epoch: int) -> Cursor:
+    """The cursor that a text is; for none, that of a stream which has nothing of `epoch` yet."""
+    if text is None:
+        return PollCursor(epoch)
+    try:
+        return parse(text)
+    except CursorError as error:
+        raise Refused(f"the stream's last position cannot be resumed: {error}") from None
+
+
+def message_builder(
+    settings: RelaySettings, table: OutboxTable, source_epoch: int, publish_epoch: int, term: int, limits: MessageLimits
+) -> MessageBuilder:
+    """The builder of events from `table`, as the settings want them."""
+    return MessageBuilder(
+        SubjectTemplate(settings.subject_template),
+        event_source=settings.event_source,
+        source_epoch=source_epoch,
+        publish_epoch=publish_epoch,
+        term=term,
+        partitions=settings.partitions,
+        splices_personal=table.has_personal,
+        plain_roles=table.plain_roles,
+        limits=limits,
+    )

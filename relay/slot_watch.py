@@ -1,0 +1,59 @@
+"""What the server keeps for our slot, and how much log lies behind the stream."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from relay.cursor import Cursor, WalCursor
+from relay.pgoutput import lsn_text
+
+#: What `status` may be.
+SLOT_STATES = ("reserved", "extended", "unreserved", "lost")
+#: The log's end; on a standby that of what was replayed.
+_NOW = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """Our slot as the server sees it. `retained_bytes`: log that it holds back; `safe_bytes`: how much more may be
+    written before it is lost, None without a limit; `status`: reserved, extended, unreserved or lost."""
+
+    name: str
+    active: bool
+    status: str
+    retained_bytes: int
+    safe_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LogUse:
+    """`behind_bytes`: log written since the stream's last position, None when that is no position of the log."""
+
+    slot: SlotUse | None
+    behind_bytes: int | None
+
+
+async def log_use(connection: psycopg.AsyncConnection[Any], prefix: str, cursor: Cursor) -> LogUse:
+    """Asks the server, in one statement; `prefix` is that of our slots' names."""
+    reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None
+    rows = await connection.execute(
+        f"""SELECT slot_name, active, coalesce(wal_status, 'lost'),
+                   greatest(0, pg_wal_lsn_diff(now, restart_lsn))::bigint, safe_wal_size,
+                   greatest(0, pg_wal_lsn_diff(now, %(reached)s::text::pg_lsn))::bigint
+              FROM (SELECT {_NOW} AS now) AS log LEFT JOIN pg_replication_slots
+                ON starts_with(slot_name, %(prefix)s) AND database = current_database()
+             ORDER BY active DESC NULLS LAST LIMIT 1""",  # noqa: S608
+        {"prefix": prefix, "reached": reached},
+    )
+    row = await rows.fetchone()
+    assert row is not None
+    name, active, status, retained, safe, behind = row
+    slot = SlotUse(name, active, status, retained or 0, safe) if name is not None else None
+    return LogUse(slot, behind if reached is not None else None)

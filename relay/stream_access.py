@@ -1,0 +1,40 @@
+"""How the settings say to reach NATS, and what the stream must be."""
+
+from __future__ import annotations
+
+from relay.config import RelaySettings
+from relay.jetstream_sink import JetStreamSink, OnStored, WindowLimits
+from relay.nats_connection import NatsOptions
+from relay.publish_policy import PublishPolicy
+from relay.stream_setup import StreamPlan
+
+
+def nats_options(settings: RelaySettings) -> NatsOptions:
+    """How to reach NATS."""
+    return NatsOptions(
+        tuple(one.strip() for one in settings.nats_url.split(",")),
+        settings.nats_credentials_file,
+        settings.nats_ca_file,
+        settings.nats_certificate_file,
+        settings.nats_key_file,
+    )
+
+
+def stream_plan(settings: RelaySettings) -> StreamPlan:
+    """What the stream must be."""
+    return StreamPlan(
+        settings.stream,
+        settings.subject_template,
+        settings.barrier_subject,
+        settings.stream_max_age_seconds,
+        settings.stream_max_bytes,
+        settings.create_stream,
+    )
+
+
+def stream_sink(settings: RelaySettings, on_stored: OnStored) -> JetStreamSink:
+    """The sink of the stream."""
+    limits = WindowLimits(settings.window_events, settings.window_bytes, settings.ack_timeout_seconds)
+    return JetStreamSink(
+        nats_options(settings), stream_plan(settings), PublishPolicy(settings.publish), limits, on_stored
+    )

@@ -1,0 +1,171 @@
+"""Compares the outbox with the stream by event id, in the database: it can sort more than fits into our memory.
+
+Missing are rows up to the floor whose event the stream does not have. Where the stream has lost its beginning to age,
+rows that it had once are not in it either. Of those the old source's last cursor tells: delivered was what its snapshot
+sees, if it was recorded before the last time that the old source told. Whatever came later is of the new history, and
+its transaction ids say nothing about the old one.
+"""
+# ruff: noqa: S608 - all that is put into SQL here is a quoted identifier or an expression made of them
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from relay.adoption_record import MOST_LISTED, LostEvent
+from relay.barrier import TIME_HEADER
+from relay.cursor import HEADER, Cursor, PollCursor
+from relay.message import EPOCH_HEADER
+from relay.outbox_table import OutboxTable, Query
+from relay.stream_history import POSITION_HEADER, StreamHistory
+
+_STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "pg_temp.tandem_lost"
+
+
+@dataclass(slots=True)
+class StreamContent:
+    """What reading the stream has told. `as_of`: the last time that the old source told (µs, its clock); `adopted`:
+    events that are in it in the new epoch already, from an adoption that was interrupted."""
+
+    first_sequence: int = 1
+    as_of: int | None = None
+    events: int = 0
+    adopted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the stream has and the source has not."""
+
+    events: int
+    aggregates: int
+    listed: Sequence[LostEvent]
+
+
+class StreamComparison:
+    """Works in temporary tables of the leader's session, which it never leaves silent for long."""
+
+    def __init__(
+        self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], history: StreamHistory, epoch: int
+    ) -> None:
+        self._table = table
+        self._connection = connection
+        self._history = history
+        self._epoch = epoch
+
+    async def read_stream(self) -> StreamContent:
+        """Copies the identity of every event of the stream into the database."""
+        await self._drop()
+        await self._connection.execute(
+            f"CREATE TEMP TABLE {_name(_STREAM)} (tandem_event_id text, tandem_position bigint,"
+            " tandem_type text, tandem_id text, tandem_version bigint, tandem_sequence bigint)"
+        )
+        content = StreamContent(await self._history.first_sequence())
+        async with contextlib.aclosing(self._history.headers()) as chunks:
+            async for chunk in chunks:
+                rows = [row for sequence, headers in chunk if (row := self._row(sequence, headers, content))]
+                async with (
+                    self._connection.cursor() as cursor,
+                    cursor.copy(f"COPY {_STREAM} FROM STDIN") as copy,  # an empty one keeps the session alive
+                ):
+                    for row in rows:
+                        await copy.write_row(row)
+        await self._connection.execute(f"ANALYZE {_STREAM}")
+        return content
+
+    async def find_missing(self, floor: int, old: Cursor, content: StreamContent, old_floor: int) -> int:
+        """How many rows up to `floor` the stream lacks; `missing` gives them. `old` and `old_floor` are of the epoch
+        before."""
+        aged, parameters = self._aged(old, content, old_floor)
+        await self._connection.execute(
+            f"CREATE TEMP TABLE {_name(_MISSING)} AS"
+            f" SELECT {self._table.position} AS tandem_position FROM {self._table.name.quoted} AS o"
+            f" WHERE {self._table.position} <= %(floor)s::bigint AND NOT {aged}"
+            f" AND NOT EXISTS (SELECT FROM {_STREAM} s WHERE s.tandem_event_id = {self._table.event_id})",
+            {"floor": floor, **parameters},
+        )
+        await self._connection.execute(f"ALTER TABLE {_MISSING} ADD PRIMARY KEY (tandem_position)")
+        await self._connection.execute(f"ANALYZE {_MISSING}")
+        return int((await self._one(f"SELECT count(*) FROM {_MISSING}"))[0])
+
+    def missing(self, after: int, limit: int) -> Query:
+        """Missing rows behind a position, in the order of positions."""
+        return self._table.joined(_MISSING, "tandem_position", after, limit)
+
+    async def find_lost(self) -> Lost:
+        """Events of the stream that the source lacks. Those before the first row that it still keeps do not count."""
+        table = self._table
+        await self._connection.execute(
+            f"CREATE TEMP TABLE {_name(_LOST)} AS SELECT * FROM {_STREAM} s"
+            f" WHERE s.tandem_position >= coalesce((SELECT min({table.position}) FROM {table.name.quoted}), 0)"
+            f" AND NOT EXISTS (SELECT FROM {table.name.quoted} AS o WHERE {table.event_id} = s.tandem_event_id)"
+        )
+        events, aggregates = await self._one(f"SELECT count(*), count(DISTINCT (tandem_type, tandem_id)) FROM {_LOST}")
+        rows = await self._connection.execute(
+            "SELECT tandem_event_id, tandem_type, tandem_id, tandem_version, tandem_sequence"
+            f" FROM {_LOST} ORDER BY tandem_sequence LIMIT {MOST_LISTED}"
+        )
+        return Lost(events, aggregates, [LostEvent(*row) for row in await rows.fetchall()])
+
+    def _row(
+        self, sequence: int, headers: Mapping[str, str], content: StreamContent
+    ) -> tuple[str, int, str, str, int | None, int] | None:
+        if TIME_HEADER in headers and headers.get(EPOCH_HEADER) != str(self._epoch):
+            moment = datetime.fromisoformat(headers[TIME_HEADER])
+            content.as_of = int(moment.timestamp()) * 1_000_000 + moment.microsecond
+        position, event_id = headers.get(POSITION_HEADER, ""), headers.get("ce-id")
+        if HEADER not in headers or event_id is None or not position.isdecimal():
+            return None
+        content.events += 1
+        content.adopted += headers.get(EPOCH_HEADER) == str(self._epoch)
+        version = headers.get("Tandem-Aggregate-Version", "")
+        return (
+            event_id,
+            int(position),
+            headers.get("Tandem-Aggregate-Type", ""),
+            headers.get("ce-subject", ""),
+            int(version) if version.lstrip("-").isdecimal() else None,
+            sequence,
+        )
+
+    def _aged(self, old: Cursor, content: StreamContent, old_floor: int) -> tuple[str, dict[str, Any]]:
+        """The condition that a row was delivered and has aged out of the stream, with its parameters."""
+        if content.first_sequence <= 1 or content.as_of is None:
+            return "false", {}
+        transaction, position = self._table.transaction_id, self._table.position
+        parameters: dict[str, Any] = {"as_of": content.as_of, "old_floor": old_floor}
+        if isinstance(old, PollCursor):
+            seen = old.seen
+            parameters |= {"ended": [], "upto": None, "reached": old.position}
+            if old.upto is not None:
+                parameters["upto"] = old.upto.text
+        else:
+            seen = old.checkpoint.snapshot
+            parameters |= {"ended": [str(one) for one in old.checkpoint.transactions], "upto": None, "reached": 0}
+        parameters["seen"] = seen.text if seen is not None else None
+        return (
+            f"""coalesce({self._table.recorded_at} < %(as_of)s::bigint AND (
+                {position} <= %(old_floor)s::bigint
+                OR pg_visible_in_snapshot({transaction}, %(seen)s::pg_snapshot)
+                OR {transaction} = ANY(%(ended)s::xid8[])
+                OR pg_visible_in_snapshot({transaction}, %(upto)s::pg_snapshot) AND {position} <= %(reached)s::bigint
+            ), false)""",
+            parameters,
+        )
+
+    async def _drop(self) -> None:
+        await self._connection.execute(f"DROP TABLE IF EXISTS {_STREAM}, {_MISSING}, {_LOST}")
+
+    async def _one(self, statement: str) -> tuple[Any, ...]:
+        row = await (await self._connection.execute(statement)).fetchone()
+        assert row is not None
+        return tuple(row)
+
+
+def _name(table: str) -> str:
+    return table.rpartition(".")[2]

@@ -1,0 +1,248 @@
+"""After a restore the relay stands still until `adopt`; then nothing is lost, nothing repeated, and what is gone named.
+
+The restored database is a copy within the same cluster that says to come from another one; its rows have transaction
+ids that the cluster has yet to come to. Real restores and promotions are in `tests/robustness/test_relay_restore.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from relay.adoption import epoch_to_adopt
+from relay.source_identity import SourceIdentity
+from tests.fixtures.postgres import database
+from tests.relaying import streams
+from tests.relaying.log_mode import KNOWN, in_mode, under_writers
+from tests.relaying.relay_process import RelayProcess, running
+from tests.relaying.restores import SOURCE, adopt, books, burn_transactions, dying, insert_versions, restore
+from tests.relaying.tables import OUTBOX
+from tests.relaying.world import World
+
+#: Further than the cluster comes by itself while a test runs; `burn_transactions` takes it there.
+SHIFT = 20_000
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def before(postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str) -> World:
+    """A database that names its source, with events in the stream."""
+    world = await World.make(postgres_database, nats_url, stream_name, subject_prefix, OUTBOX + SOURCE)
+    world.settings["RELAY_MODE"] = "poll"
+    await insert_versions(world, 90, "published")
+    async with running(world.relay()) as relay:
+        await world.drained(relay)
+        assert await relay.stop() == 0
+    return world
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def elsewhere(postgres_url: str) -> AsyncIterator[str]:
+    """Another database."""
+    async with database(postgres_url) as url:
+        yield url
+
+
+async def goes_on(world: World, lost: int) -> None:
+    """Relays lead on, past the ids of the restored rows, and the books are right."""
+    async with running(world.relay()) as relay:
+        await in_mode(relay, "poll")
+        await insert_versions(world, 30, "later")
+        await world.drained(relay)
+        await burn_transactions(world, SHIFT + 2_000)
+        await insert_versions(world, 30, "much later")
+        await world.drained(relay)
+        page = await relay.page()
+        assert (page["source_epoch"], page["adoption"]["lost_events"]) == (2, lost)
+        assert await relay.stop() == 0
+    found = await books(world)
+    assert found.clean, f"{found}\n{relay.text}"
+    assert len(found.lost_by_source) == lost
+    assert KNOWN not in relay.text  # the stream itself had to refuse nothing
+
+
+async def test_what_the_stream_lacks_is_published_and_what_the_source_lost_is_named(
+    before: World, elsewhere: str
+) -> None:
+    world = await restore(before, elsewhere, shift=SHIFT)
+    await insert_versions(before, 60, "lost")
+    async with running(before.relay()) as relay:
+        await before.drained(relay)
+        await relay.stop()
+    await insert_versions(world, 30, "since the restore")  # their positions are those of the lost ones
+    lost = (await books(world)).lost_by_source
+    async with running(world.relay()) as relay:
+        page = await relay.wait_for_state("SOURCE_CHANGED")
+        assert "run `tandem relay adopt`" in page["last_error"]
+        first, second = await asyncio.gather(adopt(world), adopt(world))
+        if not first.document["adopted"]:
+            first, second = second, first
+        assert (second.code, second.document["adopted"]) == (0, False), second
+        assert "nothing to adopt" in second.document["message"]
+        found = first.found
+        assert (found["source_epoch"], found["published"], found["lost_events"]) == (2, 30, 60)
+        assert {one["event_id"] for one in found["lost"]} == lost
+        assert found["lost_aggregates"] == len({one["aggregate_id"] for one in found["lost"]}) == 20
+        # the relay that stood still leads on by itself, and says what the adoption found
+        page = await in_mode(relay, "poll")
+        assert page["adoption"] == found
+        await relay.stop()
+    await goes_on(world, lost=60)
+    again = await adopt(world)
+    assert (again.code, again.document["adopted"]) == (0, False)
+    messages = [message for message in await world.messages() if message.is_event]
+    assert {message.headers["Tandem-Source-Epoch"] for message in messages[:150]} == {"1"}
+    assert {message.headers["Tandem-Source-Epoch"] for message in messages[150:]} == {"2"}
+
+
+async def test_rows_that_no_relay_had_published_before_the_dump(before: World, elsewhere: str) -> None:
+    await insert_versions(before, 60, "in the dump only")
+    world = await restore(before, elsewhere, shift=SHIFT)
+    assert (await adopt(world)).found["published"] == 60
+    await goes_on(world, lost=0)
+
+
+async def test_a_relay_that_judged_restored_rows_by_their_transactions_would_be_caught(
+    before: World, elsewhere: str
+) -> None:
+    """The mutant: no floor. Once the cluster comes to the restored ids, restored rows look new."""
+    world = await restore(before, elsewhere, shift=SHIFT)
+    assert (await adopt(world)).found["published"] == 0
+    mutant = "import relay.adoption_record as r\nasync def none(*a): return 0\nr.AdoptionRecords.floor = none"
+    async with running(world.relay(prelude=mutant)) as relay:
+        await in_mode(relay, "poll")
+        await burn_transactions(world, SHIFT + 2_000)
+        # What the server's window refuses by luck now, it would take a minute later.
+        await logged(relay, KNOWN)
+
+
+async def logged(relay: RelayProcess, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in relay.text:
+        assert time.monotonic() < deadline, relay.text
+        await asyncio.sleep(0.05)
+
+
+STEPS = (
+    ("relay.publishing", "Publishing.claim"),
+    ("relay.adoption_source", "AdoptionSource._draw_line"),
+    ("relay.stream_comparison", "StreamComparison.read_stream"),
+    ("relay.adoption_record", "AdoptionRecords.found"),
+    ("relay.publishing", "Publishing._send"),
+    ("relay.publishing", "Publishing._carry"),
+    ("relay.publishing", "Publishing._carry"),
+)
+
+
+async def test_killed_at_every_step_it_can_be_run_again(before: World, elsewhere: str) -> None:
+    """Writers never stop meanwhile, and a relay waits to lead."""
+    await insert_versions(before, 3_000, "in the dump only")
+    world = await restore(before, elsewhere, shift=SHIFT)
+    async with running(world.relay()) as relay, under_writers(world, aggregates=20, count=4):
+        await relay.wait_for_state("SOURCE_CHANGED")
+        for module, method in STEPS:
+            assert (await adopt(world, dying(module, method))).code == -9, method
+            assert (await relay.page())["state"] != "PUBLISHING"
+        found = (await adopt(world)).found
+        assert found["published"] >= 3_000
+        await in_mode(relay, "poll")
+        # killed as soon as it was through, it has nothing left to do
+        assert not (await adopt(world, dying("relay.publishing", "Publishing._finish"))).document["adopted"]
+        await world.drained(relay)
+        await relay.stop()
+    await goes_on(world, lost=0)
+
+
+async def test_what_has_aged_out_of_the_stream_is_not_published_again(
+    postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, elsewhere: str
+) -> None:
+    world = await World.make(postgres_database, nats_url, stream_name, subject_prefix, OUTBOX + SOURCE)
+    world.settings["RELAY_MODE"] = "poll"
+    await streams.create_stream(
+        nats_url, name=stream_name, subjects=[f"{subject_prefix}.>"], discard="new", allow_atomic=True,
+        deny_delete=True, deny_purge=True, max_age=2, duplicate_window=1,
+    )  # fmt: skip
+    await insert_versions(world, 90, "aged")
+    async with running(world.relay()) as relay:
+        await world.drained(relay)
+        while any(message.is_event for message in await world.messages()):
+            await asyncio.sleep(0.1)
+        await streams.update_stream(nats_url, stream_name, max_age=0)
+        await insert_versions(world, 30, "kept")
+        await world.drained(relay)
+        await relay.stop()
+    await insert_versions(world, 60, "in the dump only")
+    restored = await restore(world, elsewhere, shift=SHIFT)
+    await insert_versions(restored, 30, "since the restore")
+    assert (await adopt(restored)).found["published"] == 90
+    events = [message for message in await restored.messages() if message.is_event]
+    assert len(events) == len({message.headers["ce-id"] for message in events}) == 120
+
+
+async def test_a_stream_lost_after_an_adoption_is_filled_again(before: World, elsewhere: str) -> None:
+    """Restored rows too, whatever their transaction ids say."""
+    world = await restore(before, elsewhere, shift=SHIFT)
+    assert (await adopt(world)).found["source_epoch"] == 2
+    await streams.delete_stream(world.nats_url, world.stream)
+    async with running(world.relay()) as relay:
+        await world.drained(relay)
+        assert (await relay.page())["backlog_events"] == 0
+        await relay.stop()
+    found = await books(world)
+    assert found.clean, found
+    await goes_on(world, lost=0)
+
+
+async def test_a_second_restore_gets_a_higher_epoch_than_the_stream_has(
+    before: World, elsewhere: str, postgres_url: str
+) -> None:
+    """From the first dump again: it knows nothing of the epoch that the stream has come to."""
+    world = await restore(before, elsewhere, shift=SHIFT)
+    assert (await adopt(world)).found["source_epoch"] == 2
+    async with database(postgres_url) as third:
+        again = await restore(before, third, shift=2 * SHIFT)
+        found = (await adopt(again)).found
+        assert (found["source_epoch"], found["published"], found["lost_events"]) == (3, 0, 0)
+
+
+async def test_what_stands_in_the_way_is_named(before: World, elsewhere: str) -> None:
+    healthy = await adopt(before)
+    assert (healthy.code, healthy.document["adopted"]) == (0, False)
+    world = await restore(before, elsewhere, shift=SHIFT)
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute("SELECT setval(pg_get_serial_sequence('outbox', 'position'), 7)")
+        refused = await adopt(world)
+        assert refused.code == 1
+        assert "is at 7, but table outbox has rows up to 90: SELECT setval(" in refused.document["message"]
+        await connection.execute("SELECT setval(pg_get_serial_sequence('outbox', 'position'), 90)")
+        await connection.execute("DROP TABLE source")
+        refused = await adopt(world)
+        assert refused.code == 1
+        assert "table source does not exist" in refused.document["message"]
+    before.settings["RELAY_NATS_URL"] = "nats://127.0.0.1:1"
+    down = await adopt(before)
+    assert down.code == 3
+    assert "NATS" in down.document["message"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "cluster", "stream_epoch", "force", "epoch"),
+    [
+        (1, ("a", 1), 1, False, None),
+        (1, ("a", 1), 1, True, 2),
+        (1, ("a", 2), 1, False, 2),
+        (1, ("b", 1), 1, False, 2),
+        (1, ("b", 1), 4, False, 5),
+        (2, ("a", 1), 1, False, 2),
+        (2, ("a", 1), 1, True, 2),
+        (2, ("a", 1), 3, False, 4),
+    ],
+)
+def test_which_epoch_is_adopted(
+    recorded: int, cluster: tuple[str, int], stream_epoch: int, force: bool, epoch: int | None
+) -> None:
+    assert epoch_to_adopt(SourceIdentity(recorded, "a", 1), cluster, stream_epoch, force=force) == epoch
