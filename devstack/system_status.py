@@ -83,29 +83,30 @@ async def _postgres(url: str) -> ProcessStatus:
 
 
 async def _server(name: str, address: str, base: str, path: str) -> ProcessStatus:
-    status, body = await _get(base.partition("//")[2], path)
+    status, body = await fetch(base.partition("//")[2], path)
     if status is None:
         return ProcessStatus(name, address.partition("//")[2], "down", "does not answer")
-    facts = _document(body)
+    facts = document(body)
     state = "up" if status == 200 and facts.get("status") in ("ok", "green", "yellow") else "degraded"
     return ProcessStatus(name, address.partition("//")[2], state, str(facts.get("status", "")))
 
 
 async def _service(name: str, address: str, probes: str, page: str = "") -> ProcessStatus:
-    status, body = await _get(probes, "/readyz")
+    status, body = await fetch(probes, "/readyz")
     if status is None:
         return ProcessStatus(name, address, "down", "does not answer")
-    facts = _document((await _get(probes, page))[1]) if page else {}
+    facts = document((await fetch(probes, page))[1]) if page else {}
     if status != 200:
         return ProcessStatus(name, address, "degraded", body.strip(), facts)
     return ProcessStatus(name, address, "up", "ready", facts)
 
 
-async def _get(address: str, path: str) -> tuple[int | None, str]:
-    return await asyncio.to_thread(_get_blocking, address, path)
+async def fetch(address: str, path: str) -> tuple[int | None, str]:
+    """Status and body of a page at `HOST:PORT`; None when nobody answers."""
+    return await asyncio.to_thread(_fetch_blocking, address, path)
 
 
-def _get_blocking(address: str, path: str) -> tuple[int | None, str]:
+def _fetch_blocking(address: str, path: str) -> tuple[int | None, str]:
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
@@ -117,9 +118,10 @@ def _get_blocking(address: str, path: str) -> tuple[int | None, str]:
         connection.close()
 
 
-def _document(body: str) -> dict[str, Any]:
+def document(body: str) -> dict[str, Any]:
+    """The JSON object of a page; empty when it is none."""
     try:
-        document = json.loads(body)
+        found = json.loads(body)
     except ValueError:
         return {}
-    return document if isinstance(document, dict) else {}
+    return found if isinstance(found, dict) else {}

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import psycopg
+import pytest
 
 from tests.relaying.chance import new_seed
+from tests.relaying.log_mode import in_mode
 from tests.relaying.relay_process import running
 from tests.relaying.tables import FOREIGN, FOREIGN_ENVIRONMENT, INSERT_FOREIGN
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
 
+@pytest.mark.parametrize("mode", ["poll", "wal"])
 async def test_a_foreign_outbox_is_relayed(
-    postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str
+    postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, mode: str
 ) -> None:
     world = await World.make(postgres_database, nats_url, stream_name, subject_prefix, FOREIGN)
     world.settings |= FOREIGN_ENVIRONMENT
     world.settings |= {
         "RELAY_SUBJECT_TEMPLATE": subject_prefix + ".{aggregate_type}.{event_type}",
         "RELAY_EVENT_SOURCE": "/shop/{source_epoch}",
+        "RELAY_MODE": mode,
     }
     work = Writers(postgres_database, seed=new_seed(), count=8, aggregates=50, insert=INSERT_FOREIGN)
     async with running(world.relay()) as relay:
         async with work.writing() as ledger:
-            await relay.wait_for_state("PUBLISHING")
+            await in_mode(relay, mode)
+            done = len(ledger.committed)
+            while len(ledger.committed) < done + 100:
+                await asyncio.sleep(0.01)
         await world.drained(relay)
         async with await psycopg.AsyncConnection.connect(postgres_database) as connection:
             found = await connection.execute(

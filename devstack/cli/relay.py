@@ -1,0 +1,125 @@
+"""`tandem relay`: watch the relays of an outbox, and adopt a database that was restored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devstack.cli.exit_codes import ExitCode
+from devstack.cli.output import fail, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from devstack.relay_status import RelaysStatus
+    from relay.config import RelaySettings
+
+application = typer.Typer(no_args_is_help=True)
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option("--address", help="HOST:PORT of a relay's probes; repeat for each. The local stack's when not given."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")]
+_EXIT_CODES = {"up": ExitCode.OK, "degraded": ExitCode.DEGRADED, "down": ExitCode.DOWN}
+NOTHING_RUNS = "Nothing runs here; start it with `make up`, or name a relay with --address HOST:PORT."
+
+
+@application.callback()
+def _relay() -> None:
+    """The relay between outbox and stream: who leads, how far behind, what was lost."""
+
+
+@application.command("status", help="Who leads, in which mode, how far behind, what is wrong.")
+def status(
+    address: Addresses = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Exit code 0 all well, 1 degraded, 3 no relay answers."""
+    from devstack.relay_status import observe_relays
+
+    addresses = address or _local_addresses(as_json)
+    seen = asyncio.run(observe_relays(addresses))
+    if watch:
+        seen = _watch(addresses, seen, as_json)
+    elif as_json:
+        print_json(seen.as_dict())
+    else:
+        from rich.console import Console
+
+        Console().print(_screen(seen))
+    raise typer.Exit(int(_EXIT_CODES[seen.state]))
+
+
+@application.command("adopt", help="Go on from a database that was restored, promoted or set back.")
+def adopt(
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing shows that the source changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Exit code 0 adopted or nothing to adopt, 1 refused, 3 database or stream out of reach."""
+    from relay.adoption_command import adopt as run_adoption
+    from service_runtime.log import configure_logging
+
+    settings = _settings(as_json)
+    configure_logging("relay", "WARNING")
+    raise typer.Exit(run_adoption(settings, as_json=as_json, force=force))
+
+
+def _local_addresses(as_json: bool) -> list[str]:
+    from devstack.stack_record import read_record
+
+    record = read_record()
+    if record is None:
+        fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
+    return [record.topology.relay_probes]
+
+
+def _settings(as_json: bool) -> RelaySettings:
+    """Those of the local stack, if it runs; else the environment's."""
+    from devstack.stack_record import read_record
+    from relay.config import RelaySettings
+    from service_runtime.config import load_settings
+    from service_runtime.process import StartupRefused
+
+    record = read_record()
+    if record is not None:
+        os.environ.update(record.topology.settings())
+    try:
+        return load_settings(RelaySettings)
+    except StartupRefused as refusal:
+        hint = "" if record is not None else "Nothing runs here, and the environment names no other relay:\n"
+        fail(f"{hint}{refusal}", ExitCode.USAGE, as_json=as_json)
+
+
+def _watch(addresses: list[str], seen: RelaysStatus, as_json: bool) -> RelaysStatus:
+    """Looks every second until Ctrl-C; what was seen last."""
+    from rich.live import Live
+
+    from devstack.relay_status import observe_relays
+
+    try:
+        if as_json:
+            while True:
+                sys.stdout.write(json.dumps(seen.as_dict()) + "\n")
+                sys.stdout.flush()
+                time.sleep(1.0)
+                seen = asyncio.run(observe_relays(addresses))
+        with Live(_screen(seen), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+            while True:
+                time.sleep(1.0)
+                seen = asyncio.run(observe_relays(addresses))
+                live.update(_screen(seen), refresh=True)
+    except KeyboardInterrupt:
+        return seen
+
+
+def _screen(seen: RelaysStatus) -> RenderableType:
+    from devstack.cli.relay_screen import screen
+
+    return screen(seen)

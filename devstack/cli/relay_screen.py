@@ -1,0 +1,98 @@
+"""The one screen of `tandem relay status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from devstack.relay_status import RelayPage, RelaysStatus
+
+_COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+UNKNOWN = "–"
+
+
+def screen(seen: RelaysStatus) -> RenderableType:
+    """The whole in a few lines, then a line for each relay."""
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("relay", Text(seen.state, style=_COLOURS[seen.state]))
+    if seen.teller is not None:
+        for name, text in _facts(seen, seen.teller):
+            facts.add_row(name, Text(text))
+    for problem in seen.problems:
+        facts.add_row("problem", Text(problem, style=_COLOURS[seen.state]))
+    relays = Table(box=None, pad_edge=False)
+    for heading in ("address", "state", "role", "mode", "last error"):
+        relays.add_column(heading, overflow="fold")
+    for relay in seen.relays:
+        relays.add_row(*map(Text, _row(relay)))
+    return Group(facts, Text(""), relays)
+
+
+def _facts(seen: RelaysStatus, teller: RelayPage) -> Iterator[tuple[str, str]]:
+    page, leader = teller.page, seen.leader
+    reason = f" ({page['mode_reason']})" if page.get("mode_reason") else ""
+    yield "mode", f"{page.get('mode')}{reason}"
+    yield "leader", f"{leader.address}, term {page.get('term')}" if leader is not None else "none"
+    yield "standbys", str(seen.standbys)
+    yield "lag", _lag(page)
+    yield "slot", _slot(page.get("slot"))
+    yield (
+        "stream",
+        f"sequence {page.get('stream_sequence') or page.get('last_stored_sequence') or UNKNOWN}"
+        + (f", {page['stream_used_ratio']:.1%} full" if page.get("stream_used_ratio") is not None else ""),
+    )
+    yield "epochs", f"source {page.get('source_epoch') or UNKNOWN}, publish {page.get('publish_epoch') or UNKNOWN}"
+    yield "parked", f"{page.get('parked_aggregates', 0)} aggregates"
+    yield "losses", str(page.get("loss") or "none")
+    if (adoption := page.get("adoption")) is not None:
+        yield "adopted", _adoption(adoption)
+    yield "last error", f"{page.get('last_error_at', '')}  {page['last_error']}" if page.get("last_error") else "none"
+
+
+def _row(relay: RelayPage) -> tuple[str, ...]:
+    page = relay.page
+    role = "leader" if relay.leads else "standby" if relay.state == "STANDBY" else UNKNOWN
+    return relay.address, relay.state, role, str(page.get("mode", UNKNOWN)), str(page.get("last_error") or UNKNOWN)
+
+
+def _lag(page: Mapping[str, Any]) -> str:
+    age, events = page.get("oldest_unpublished_age_seconds"), page.get("backlog_events")
+    if age is None or events is None:
+        return "not known"
+    more = "or more " if page.get("backlog_capped") else ""
+    behind = page.get("behind_bytes")
+    size = f"{readable(behind)} of log" if behind is not None else "bytes not known while polling"
+    return f"{events} {more}events, {size}, {age:.3f} s"
+
+
+def _slot(slot: Mapping[str, Any] | None) -> str:
+    if slot is None:
+        return "none"
+    safe = f"{readable(slot['safe_bytes'])} safe" if slot["safe_bytes"] is not None else "no limit"
+    use = "read" if slot["active"] else "not read"
+    return f"{slot['name']} {slot['status']}, {use}, keeps {readable(slot['retained_bytes'])}, {safe}"
+
+
+def _adoption(adoption: Mapping[str, Any]) -> str:
+    text = (
+        f"epoch {adoption['source_epoch']} at {adoption['adopted_at']}: {adoption['published']} events published that"
+        f" the stream lacked, {adoption['lost_events']} of {adoption['lost_aggregates']} aggregates lost by the source"
+    )
+    named = [f"{one['aggregate_type']} {one['aggregate_id']}: {one['event_id']}" for one in adoption["lost"][:3]]
+    return f"{text} ({', '.join(named)}{', …' if adoption['lost_events'] > 3 else ''})" if named else text
+
+
+def readable(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError

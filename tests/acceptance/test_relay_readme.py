@@ -1,0 +1,93 @@
+"""Whoever follows the relay's README gets what it says: its DDL, settings, commands and consumer run, in both modes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.relaying import streams
+from tests.relaying.log_mode import in_mode
+from tests.relaying.relay_process import RelayProcess, running
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "relay" / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    """The fenced block between the README's markers."""
+    match = re.search(rf"<!-- {name}:begin -->\n```\w*\n(.*?)```\n<!-- {name}:end -->", README, re.DOTALL)
+    assert match, f"the README has no block {name}"
+    return match[1]
+
+
+def settings() -> dict[str, str]:
+    """What the exports of the README set."""
+    words = [shlex.split(line) for line in block("settings").splitlines()]
+    assert all(word[0] == "export" for word in words)
+    return dict(word[1].split("=", 1) for word in words)
+
+
+async def run(environment: dict[str, str], *command: str) -> str:
+    """Standard output of a command that must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={"PATH": os.environ.get("PATH", ""), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=PROJECT,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+def command(line: str) -> list[str]:
+    words = shlex.split(line)
+    assert words[0] == "python"
+    return [sys.executable, *words[1:]]
+
+
+@pytest.mark.parametrize("mode", ["auto", "poll"])
+async def test_the_relay_is_adopted_in_five_minutes(
+    postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, tmp_path: Path, mode: str
+) -> None:
+    def ours(text: str) -> str:
+        """The run's servers are shared: stream and subjects of our own in place of the README's."""
+        return re.sub(r"\bSHOP\b", stream_name, re.sub(r"\bshop\.", f"{subject_prefix}.", text))
+
+    environment = {name: ours(value) for name, value in settings().items()}
+    environment |= {"RELAY_DATABASE_URL": postgres_database, "RELAY_NATS_URL": nats_url, "RELAY_MODE": mode}
+    async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
+        await connection.execute(block("ddl"))
+        check, start = block("run").splitlines()
+        assert await run(environment, *command(check)) == "settings are valid\n"
+        assert start == "python -m relay"  # which is what the process below runs
+        async with running(RelayProcess(environment)) as relay:
+            await in_mode(relay, "wal" if mode == "auto" else "poll")
+            await connection.execute(block("write"))
+            script = tmp_path / "reader.py"
+            script.write_text(ours(block("read")))
+            read = await run(environment, sys.executable, str(script))
+            assert read.splitlines() == ['opened B-1 {"by": "Ada"}', 'filled B-1 {"items": 2}']
+            healthy = json.loads(await run(environment, *command(block("adopt").strip())))
+            assert not healthy["adopted"]
+            page = await relay.page()
+            for figure in re.findall(r"^\| `([a-z_]+)", README.partition("## What to watch")[2], re.MULTILINE):
+                assert figure in page
+            assert await relay.stop() == 0
+        await connection.execute("UPDATE source SET timeline = 7")  # as a failover leaves it
+        async with running(RelayProcess(environment)) as relay:
+            await relay.wait_for_state("SOURCE_CHANGED")
+            found = json.loads(await run(environment, *command(block("adopt").strip())))["adoption"]
+            assert (found["source_epoch"], found["published"], found["lost_events"]) == (2, 0, 0)
+            await in_mode(relay, "wal" if mode == "auto" else "poll")
+            await relay.stop()
+    assert len([one for one in await streams.read_all(nats_url, stream_name) if one.is_event]) == 2
