@@ -125,6 +125,9 @@ class AdoptingDatabase:
             on_end=self._on_end,
         )
 
+    def requests(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """They wait for a relay."""
+
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """The builder of events, which are of the new epoch."""
         assert self._found is not None

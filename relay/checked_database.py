@@ -15,6 +15,7 @@ from relay.cursor import Cursor, CursorError, PollCursor, parse
 from relay.errors import LogUnavailable, Refused, SourceChanged
 from relay.message import MessageBuilder, MessageLimits
 from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.parked_requests import ParkedRequests
 from relay.poll_source import PollSource
 from relay.ports import Source
 from relay.publication import publication_name
@@ -106,6 +107,13 @@ class CheckedDatabase:
             why=self._no_log,
         )
         return self._source
+
+    def requests(self, connection: psycopg.AsyncConnection[Any]) -> ParkedRequests:
+        """Requests about parked aggregates."""
+        assert self._found is not None
+        stream = self._settings.stream
+        history = StreamHistory(nats_options(self._settings), stream)
+        return ParkedRequests(self._found[0], connection, history, stream)
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """What this relay knows to be stored, as leader."""

@@ -196,12 +196,15 @@ class OutboxTable:
             ) AS fresh ORDER BY id LIMIT %(limit)s::bigint"""
         return Query(text, self._difference(seen, upto) | {"limit": limit, "floor": self.floor})
 
-    def joined(self, table: str, column: str, after: int, limit: int) -> Query:
-        """Rows whose positions stand in `column` of another table, behind `after`, in the order of positions."""
+    def joined(
+        self, table: str, column: str, after: int, limit: int, parameters: Mapping[str, Any] | None = None
+    ) -> Query:
+        """Rows whose positions stand in `column` of another table, behind `after`, in the order of positions. What
+        `table` has of `parameters` is given with it."""
         text = f"""
             SELECT {self._select} FROM {self.name.quoted} JOIN {table} ON {self._position} = {column}
             WHERE {column} > %(after)s::bigint ORDER BY {column} LIMIT %(limit)s::bigint"""
-        return Query(text, {"after": after, "limit": limit})
+        return Query(text, {"after": after, "limit": limit, **(parameters or {})})
 
     async def require_sequence_behind(self, connection: psycopg.AsyncConnection[Any], position: int) -> None:
         """Refused when the sequence would draw positions again that rows have already, as after a partial restore."""

@@ -23,6 +23,7 @@ from relay.barrier import BarrierBuilder
 from relay.cursor import Cursor
 from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
 from relay.message import MessageBuilder, MessageLimits
+from relay.parked_requests import ParkedRequests
 from relay.parking import ParkedAggregates
 from relay.ports import LeaderSession, Leadership, PublishSession, Sink, Source
 from relay.publishing import Exceptions, Publishing
@@ -60,6 +61,9 @@ class Wiring(Protocol):
 
     def cursor(self, text: str | None) -> Cursor:
         """Where to go on, given the stream's last cursor; Refused when that is impossible."""
+
+    def requests(self, connection: psycopg.AsyncConnection[Any]) -> ParkedRequests | None:
+        """Requests about parked aggregates, if they are to be carried out."""
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """Builds events."""
@@ -199,6 +203,7 @@ class PublishLoop:
             state=self._state,
             publish_epoch=resume.publish_epoch,
             status=self._status,
+            requests=self._wiring.requests(leader.connection),
         )
         # First the stream: while it takes nothing, the database need not begin to decode anew each time.
         await publishing.claim(cursor)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
 from relay.cursor import LONGEST_BASE, Cursor, anchored, mark
-from relay.errors import Unpublishable
+from relay.errors import Closing, SessionClosed, Unpublishable
 from relay.message import Message, MessageBuilder
+from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates
 from relay.ports import Batch, Checkpoint, LeaderSession, PublishSession, Source
 from relay.relay_state import RelayState, StateRow
@@ -25,6 +26,8 @@ STATE_SECONDS = 5.0
 #: How long a stop waits for outstanding acks.
 STOP_SECONDS = 5.0
 SLICE_SECONDS = 0.5
+#: How often it is looked for requests.
+REQUESTS_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Publishing:
         state: RelayState,
         publish_epoch: int,
         status: RelayStatus,
+        requests: ParkedRequests | None = None,
     ) -> None:
         self._session = session
         self._leader = leader
@@ -65,6 +69,8 @@ class Publishing:
         self._state = state
         self._publish_epoch = publish_epoch
         self._status = status
+        self._requests = requests
+        self._requests_due = 0.0
         self._anchor: tuple[str, int] | None = None
         self._as_of = session.tail.as_of
         self._checkpoint: Checkpoint | None = None
@@ -95,6 +101,8 @@ class Publishing:
             self._report()
             if time.monotonic() >= self._state_due:
                 await self._save_state()
+            if self._requests is not None and time.monotonic() >= self._requests_due:
+                await self._carry_out(self._requests)
             if not batch.more:
                 await self._session.pause(self._source.idle_seconds())
         await self._finish()
@@ -151,6 +159,56 @@ class Publishing:
             self._status.parked_aggregates = len(self._parked)
             exceptional = True
         return built
+
+    async def _carry_out(self, requests: ParkedRequests) -> None:
+        """The oldest request about parked aggregates. Nothing else is read meanwhile, so their order stays."""
+        request = await requests.first()
+        self._leader.spoke()
+        if request is None:
+            self._requests_due = time.monotonic() + REQUESTS_SECONDS
+            return
+        await self._settle(READ_SECONDS)
+        if request.action == RETRY:
+            await requests.begin(request, self._session.stored_sequence)
+            await requests.answer(request, await self._retry(requests, request))
+        else:
+            await requests.discard(request)
+        await self._parked.load(self._leader.connection)
+        self._status.parked_aggregates = len(self._parked)
+
+    async def _retry(self, requests: ParkedRequests, request: Request) -> str:
+        """Publishes the aggregate's parked events at the present cursor; the answer."""
+        count = 0
+        # What the stream said before the request is what it was asked to try again.
+        refused = {} if request.begun_behind is None else self._exceptions.refused
+        base, _, at = self._positions[-1][1].rpartition(";")
+        while events := await requests.waiting(request, READ_EVENTS, READ_BYTES):
+            done: list[int] = []
+            messages: list[Message] = []
+            reason = None
+            header = await self._base(Batch(base, at, (), (), None, more=True))
+            for event in events:
+                reason = refused.get(event.position)
+                if reason is None and event.position not in self._exceptions.stored:
+                    try:
+                        messages.append(self._messages.event(event, f"{header};{at}"))
+                    except Unpublishable as unpublishable:
+                        reason = str(unpublishable)
+                if reason is not None:
+                    break
+                done.append(event.position)
+            if messages:
+                await self._send(messages)
+                self._sent_up_to(mark(base, at))
+                await self._settle(READ_SECONDS)
+                if not self._session.settled:
+                    raise SessionClosed(Closing.UNAVAILABLE, "no acks for events that were parked")
+            await requests.published(done)
+            self._leader.spoke()
+            count += len(done)
+            if reason is not None:
+                return f"published {count} events; the next one is refused again: {reason}"
+        return f"published {count} events"
 
     async def _barrier(self, base: str, at: str) -> None:
         sequence = self._session.next_sequence

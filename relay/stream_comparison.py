@@ -22,6 +22,7 @@ from relay.barrier import TIME_HEADER
 from relay.cursor import HEADER, Cursor, PollCursor
 from relay.message import EPOCH_HEADER
 from relay.outbox_table import OutboxTable, Query
+from relay.request_table import REQUEST_TABLE
 from relay.stream_history import POSITION_HEADER, StreamHistory
 
 _STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "pg_temp.tandem_lost"
@@ -85,7 +86,7 @@ class StreamComparison:
         await self._connection.execute(
             f"CREATE TEMP TABLE {_name(_MISSING)} AS"
             f" SELECT {self._table.position} AS tandem_position FROM {self._table.name.quoted} AS o"
-            f" WHERE {self._table.position} <= %(floor)s::bigint AND NOT {aged}"
+            f" WHERE {self._table.position} <= %(floor)s::bigint AND NOT {aged}{await self._not_discarded()}"
             f" AND NOT EXISTS (SELECT FROM {_STREAM} s WHERE s.tandem_event_id = {self._table.event_id})",
             {"floor": floor, **parameters},
         )
@@ -156,6 +157,17 @@ class StreamComparison:
                 OR pg_visible_in_snapshot({transaction}, %(upto)s::pg_snapshot) AND {position} <= %(reached)s::bigint
             ), false)""",
             parameters,
+        )
+
+    async def _not_discarded(self) -> str:
+        """The condition that an operator has not given the row up."""
+        requests = self._table.name.beside(REQUEST_TABLE).quoted
+        found = await self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", [requests.replace("%%", "%")])
+        if not (await found.fetchone() or (False,))[0]:
+            return ""
+        return (
+            f" AND NOT EXISTS (SELECT FROM {requests} r WHERE r.action = 'discard'"
+            f" AND o.{self._table.position} = ANY(r.positions))"
         )
 
     async def _drop(self) -> None:

@@ -76,13 +76,14 @@ class StreamHistory:
         except CursorError:
             return False  # it refers to a barrier that has aged out, as none at the end of the stream can
 
-    async def headers(self) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
-        """(sequence, headers) of all messages that are there now, in chunks; an empty one while none arrives."""
+    async def headers(self, first: int = 1) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
+        """(sequence, headers) of all messages that are there now from `first` on, in chunks; an empty one while none
+        arrives."""
         async with self._connected() as connection:
             info = await JetStreamApi(connection).stream_info(self._stream)
             if info is None or not info.messages:
                 return
-            async with contextlib.aclosing(self._chunks(connection, info.first_sequence, info.last_sequence)) as chunks:
+            async with contextlib.aclosing(self._chunks(connection, first, info.last_sequence)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -120,7 +121,7 @@ class StreamHistory:
             ),
         )
         try:
-            sequence, waits = 0, 0
+            sequence, waits = first - 1, 0
             while sequence < last:
                 try:
                     fetched = await subscription.fetch(_FETCH, timeout=_FETCH_SECONDS)

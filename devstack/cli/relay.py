@@ -1,26 +1,27 @@
-"""`tandem relay`: watch the relays of an outbox, and adopt a database that was restored."""
+"""`tandem relay`: watch the relays of an outbox, adopt a restored database, see to what is parked."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devstack.cli import parked
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail, print_json
+from devstack.cli.relay_settings import relay_settings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from devstack.relay_status import RelaysStatus
-    from relay.config import RelaySettings
 
 application = typer.Typer(no_args_is_help=True)
+application.add_typer(parked.application, name="parked")
 Addresses = Annotated[
     list[str] | None,
     typer.Option("--address", help="HOST:PORT of a relay's probes; repeat for each. The local stack's when not given."),
@@ -66,7 +67,7 @@ def adopt(
     from relay.adoption_command import adopt as run_adoption
     from service_runtime.log import configure_logging
 
-    settings = _settings(as_json)
+    settings = relay_settings(as_json)
     configure_logging("relay", "WARNING")
     raise typer.Exit(run_adoption(settings, as_json=as_json, force=force))
 
@@ -78,23 +79,6 @@ def _local_addresses(as_json: bool) -> list[str]:
     if record is None:
         fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
     return [record.topology.relay_probes]
-
-
-def _settings(as_json: bool) -> RelaySettings:
-    """Those of the local stack, if it runs; else the environment's."""
-    from devstack.stack_record import read_record
-    from relay.config import RelaySettings
-    from service_runtime.config import load_settings
-    from service_runtime.process import StartupRefused
-
-    record = read_record()
-    if record is not None:
-        os.environ.update(record.topology.settings())
-    try:
-        return load_settings(RelaySettings)
-    except StartupRefused as refusal:
-        hint = "" if record is not None else "Nothing runs here, and the environment names no other relay:\n"
-        fail(f"{hint}{refusal}", ExitCode.USAGE, as_json=as_json)
 
 
 def _watch(addresses: list[str], seen: RelaysStatus, as_json: bool) -> RelaysStatus:

@@ -1,13 +1,17 @@
 """Reading messages of the stream: events, barriers, and what is neither."""
 
 import json
+import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from query_service.application.read_store import Applied
 from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.project import project
 from query_service.projection.stream_event import addressee, is_barrier, read_barrier, read_body, read_event
+from query_service.storage.memory import MemoryStore
 from tests.fixtures.order_events import START, an_order, barrier_headers, published
 
 JSON_OBJECTS = st.dictionaries(
@@ -56,6 +60,23 @@ def test_an_event_belongs_to_the_history_it_was_published_in() -> None:
     assert read_event({**message.headers, "Tandem-Source-Epoch": "4"}, message.body).source_epoch == 4
     with pytest.raises(ProjectionError, match="Tandem-Source-Epoch"):
         read_event({**message.headers, "Tandem-Source-Epoch": "x"}, message.body)
+
+
+async def test_an_adopted_event_takes_the_place_of_the_one_that_the_source_lost() -> None:
+    """The same order and version in two histories, both recorded in the first: without the header a conflict."""
+    store, order_id = MemoryStore(), str(uuid.uuid4())
+    lost, kept = published(an_order(order_id, 2)), published(an_order(order_id, 2))
+    for message, headers in ((lost, {"Tandem-Source-Epoch": "1"}), (kept, {"Tandem-Source-Epoch": "2"})):
+        (outcome,) = await store.apply([project(read_event({**message.headers, **headers}, message.body))])
+        assert isinstance(outcome, Applied)
+    (stored,) = await store.orders([order_id])
+    assert stored.document is not None
+    assert (stored.document["source_epoch"], stored.document["event_id"]) == (2, kept.event_id)
+    (outcome,) = await MemoryStore.apply(store, [project(read_event(lost.headers, lost.body))])
+    assert isinstance(outcome, Applied)  # what is older is no error, and changes nothing
+    (stored,) = await store.orders([order_id])
+    assert stored.document is not None
+    assert stored.document["event_id"] == kept.event_id
 
 
 @pytest.mark.parametrize(

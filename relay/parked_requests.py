@@ -1,0 +1,123 @@
+"""What an operator asks of the leader about parked aggregates: rows that it finds, carries out and answers.
+
+- *retry*: the aggregate's parked events are published behind what the stream has, in their order. Each leaves
+  `outbox_parked` only after its ack. A retry notes the stream's end before it begins; after a crash the stream tells
+  from there on which events it has already.
+- *discard*: parked events are given up, one or all of an aggregate's. Their positions stay with the request, so that an
+  adoption does not take them for missing.
+"""
+# ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from relay.bookkeeping import PARKED_TABLE
+from relay.fetch_events import fetch_events
+from relay.outbox_event import OutboxEvent
+from relay.outbox_table import OutboxTable
+from relay.request_table import REQUEST_TABLE
+from relay.stream_history import StreamHistory
+
+RETRY, DISCARD = "retry", "discard"
+#: The aggregate of a request; a foreign outbox may have events without type or id.
+_MINE = "coalesce(aggregate_type, '') = %(kind)s AND coalesce(aggregate_id, '') = %(aggregate)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `position`: the only event that is meant; `begun_behind`: the stream's end when it was begun."""
+
+    id: int
+    action: str
+    aggregate_type: str
+    aggregate_id: str
+    position: int | None
+    begun_behind: int | None
+
+
+class ParkedRequests:
+    """The requests of one stream, over the leader's session."""
+
+    def __init__(
+        self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], history: StreamHistory, stream: str
+    ) -> None:
+        self._table = table
+        self._connection = connection
+        self._history = history
+        self._stream = stream
+        self._requests = table.name.beside(REQUEST_TABLE).quoted
+        self._parked = table.name.beside(PARKED_TABLE).quoted
+
+    async def first(self) -> Request | None:
+        """The oldest request that is not answered. There is no table before the first one."""
+        found = await self._connection.execute(
+            "SELECT to_regclass(%s) IS NOT NULL", [self._requests.replace("%%", "%")]
+        )
+        if not (await found.fetchone() or (False,))[0]:
+            return None
+        rows = await self._connection.execute(
+            "SELECT id, action, aggregate_type, aggregate_id, position, begun_behind"
+            f" FROM {self._requests} WHERE stream = %s AND done_at IS NULL ORDER BY id LIMIT 1",
+            [self._stream],
+        )
+        row = await rows.fetchone()
+        return Request(*row) if row is not None else None
+
+    async def begin(self, request: Request, stored_sequence: int) -> None:
+        """Notes where a retry begins, or learns from the stream what an earlier attempt has published."""
+        if request.begun_behind is None:
+            await self._connection.execute(
+                f"UPDATE {self._requests} SET begun_behind = %s WHERE id = %s", [stored_sequence, request.id]
+            )
+            return
+        published: list[str] = []
+        async with contextlib.aclosing(self._history.headers(request.begun_behind + 1)) as chunks:
+            async for chunk in chunks:
+                published += [headers["ce-id"] for _, headers in chunk if "ce-id" in headers]
+                await self._connection.execute("SELECT 1")  # keeps the leader's session alive
+        await self._connection.execute(
+            f"DELETE FROM {self._parked} AS p USING {self._table.name.quoted} AS o"
+            f" WHERE p.position = o.{self._table.position} AND o.{self._table.event_id} = ANY(%s::text[])"
+            " AND coalesce(p.aggregate_type, '') = %s AND coalesce(p.aggregate_id, '') = %s",
+            [published, request.aggregate_type, request.aggregate_id],
+        )
+
+    async def waiting(self, request: Request, most: int, most_bytes: int) -> list[OutboxEvent]:
+        """The aggregate's first parked events, in their order."""
+        mine = f"(SELECT position AS tandem_position FROM {self._parked} WHERE {_MINE}) AS tandem_parked"
+        more = {"kind": request.aggregate_type, "aggregate": request.aggregate_id}
+        query = self._table.joined(mine, "tandem_position", -1, most, more)
+        return (await fetch_events(self._connection, query, most_bytes))[0]
+
+    async def published(self, positions: Sequence[int]) -> None:
+        """These events are in the stream."""
+        await self._connection.execute(f"DELETE FROM {self._parked} WHERE position = ANY(%s::bigint[])", [positions])
+
+    async def discard(self, request: Request) -> None:
+        """Gives the meant events up, and answers."""
+        await self._connection.execute(
+            f"""WITH gone AS (
+                    DELETE FROM {self._parked} WHERE {_MINE}
+                       AND position = coalesce(%(position)s::bigint, position) RETURNING position)
+                UPDATE {self._requests} SET done_at = now(), positions = (SELECT array_agg(position) FROM gone),
+                       outcome = 'discarded ' || (SELECT count(*) FROM gone) || ' events'
+                 WHERE id = %(id)s""",
+            {
+                "kind": request.aggregate_type,
+                "aggregate": request.aggregate_id,
+                "position": request.position,
+                "id": request.id,
+            },
+        )
+
+    async def answer(self, request: Request, outcome: str) -> None:
+        """Ends a request."""
+        await self._connection.execute(
+            f"UPDATE {self._requests} SET done_at = now(), outcome = %s WHERE id = %s", [outcome, request.id]
+        )

@@ -1,0 +1,113 @@
+"""The table of requests to the leader, from the operator's side: what is parked, asking, waiting for the answer."""
+# ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from relay.bookkeeping import PARKED_TABLE, STATE_TABLE
+from relay.errors import Refused
+from relay.outbox_table import TableName
+
+REQUEST_TABLE = "relay_request"
+_COLUMNS = (
+    "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream text NOT NULL, action text NOT NULL,"
+    " aggregate_type text NOT NULL, aggregate_id text NOT NULL, position bigint,"
+    " requested_at timestamptz NOT NULL DEFAULT now(), begun_behind bigint, positions bigint[], done_at timestamptz,"
+    " outcome text"
+)
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedAggregate:
+    """An aggregate that is held back. `reason` and `since` are those of its first parked event."""
+
+    aggregate_type: str
+    aggregate_id: str
+    events: int
+    first_position: int
+    reason: str
+    since: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class RequestTable:
+    """Requests for one outbox and stream, over a connection of the operator's."""
+
+    def __init__(self, outbox: TableName, stream: str, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._requests = outbox.beside(REQUEST_TABLE)
+        self._parked = outbox.beside(PARKED_TABLE)
+        self._state = outbox.beside(STATE_TABLE)
+        self._stream = stream
+        self._connection = connection
+
+    async def parked(self, aggregate_id: str | None = None) -> Sequence[ParkedAggregate]:
+        """All parked aggregates, or those of an id, the longest parked first."""
+        try:
+            rows = await self._connection.execute(
+                "SELECT coalesce(aggregate_type, ''), coalesce(aggregate_id, ''), count(*), min(position),"
+                " (array_agg(reason ORDER BY position))[1],"
+                " to_char(min(parked_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+                f" FROM {self._parked.quoted} WHERE %(id)s::text IS NULL"
+                " OR coalesce(aggregate_id, '') = %(id)s GROUP BY 1, 2 ORDER BY 4",
+                {"id": aggregate_id},
+            )
+        except psycopg.errors.UndefinedTable:
+            return []  # no relay has ever run here
+        return [ParkedAggregate(*row) for row in await rows.fetchall()]
+
+    async def ask(self, action: str, aggregate: ParkedAggregate, position: int | None = None) -> int:
+        """Writes a request; its id. Refused when our role may not."""
+        try:
+            await self._prepare()
+            rows = await self._connection.execute(
+                f"INSERT INTO {self._requests.quoted} (stream, action, aggregate_type, aggregate_id, position)"
+                " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+                [self._stream, action, aggregate.aggregate_type, aggregate.aggregate_id, position],
+            )
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Refused(
+                f"requests need the rights of the owner of {self._parked} (RELAY_DATABASE_URL):"
+                f" {error.diag.message_primary}"
+            ) from None
+        row = await rows.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def answer(self, request: int, seconds: float) -> str | None:
+        """What the leader answered; None when it has not within that time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            rows = await self._connection.execute(
+                f"SELECT outcome FROM {self._requests.quoted} WHERE id = %s AND done_at IS NOT NULL", [request]
+            )
+            row = await rows.fetchone()
+            if row is not None:
+                return str(row[0])
+            if time.monotonic() > deadline:
+                return None
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _prepare(self) -> None:
+        """Makes the table, and lets those answer who keep the relay's state."""
+        await self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._requests.quoted} ({_COLUMNS})", prepare=False
+        )
+        relays = await self._connection.execute(
+            "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
+            " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'UPDATE' AND a.grantee <> 0",
+            [self._state.quoted.replace("%%", "%")],
+        )
+        for (role,) in await relays.fetchall():  # regrole quotes what needs quotes
+            await self._connection.execute(f"GRANT SELECT, UPDATE ON {self._requests.quoted} TO {role}")
+            await self._connection.execute(f"GRANT DELETE ON {self._parked.quoted} TO {role}")

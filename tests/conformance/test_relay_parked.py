@@ -1,0 +1,153 @@
+"""Parked aggregates go on when an operator says so: each event once, in its order, through a crash of the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.relaying.log_mode import KNOWN, in_mode
+from tests.relaying.relay_process import RelayProcess, running
+from tests.relaying.restores import SOURCE, adopt
+from tests.relaying.tables import OUTBOX
+from tests.relaying.world import World
+
+TANDEM = Path(sys.executable).parent / "tandem"
+BAD = "00000000-0000-0000-0000-000000000001"
+SECONDS = 60.0
+
+
+async def parked(world: World, *words: str) -> tuple[int, dict[str, Any]]:
+    """`tandem relay parked … --json`: exit code and document."""
+    process = await asyncio.create_subprocess_exec(
+        TANDEM, "relay", "parked", *words, "--json",
+        env={"PATH": os.environ.get("PATH", ""), **world.settings},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, json.loads(out)
+
+
+async def write(world: World, version: int, event_type: str = "ORDER_REVISED") -> None:
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO outbox (aggregate_id, aggregate_version, event_type) VALUES (%s, %s, %s)",
+            [BAD, version, event_type],
+        )
+
+
+async def put_right(world: World) -> None:
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE outbox SET event_type = 'ORDER_REVISED'")
+
+
+async def with_parked(world: World, relay: RelayProcess) -> None:
+    """Version 2 fits in no subject; 3 and 4 must follow it."""
+    await write(world, 1)
+    await write(world, 2, "not a subject")
+    await write(world, 3)
+    await write(world, 4)
+    await world.insert(20)
+    await world.drained(relay)
+    assert (await relay.page())["parked_aggregates"] == 1
+
+
+async def versions(world: World) -> list[int]:
+    return [version for aggregate, version in await world.events() if aggregate == BAD]
+
+
+@pytest.mark.parametrize("mode", ["poll", "wal"])
+async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: World, mode: str) -> None:
+    world.settings["RELAY_MODE"] = mode
+    async with running(world.relay()) as relay:
+        await in_mode(relay, mode)
+        await with_parked(world, relay)
+        code, document = await parked(world, "list")
+        assert code == 0
+        (found,) = document["parked"]
+        assert (found["aggregate_type"], found["aggregate_id"], found["events"]) == ("order", BAD, 3)
+        assert "subject" in found["reason"]
+        code, document = await parked(world, "retry", BAD)
+        assert code == 1
+        assert "published 0 events; the next one is refused again: event_type" in document["error"]
+        await put_right(world)
+        assert await parked(world, "retry", BAD) == (0, {"outcome": "published 3 events"})
+        await write(world, 5)
+        await world.drained(relay)
+        assert await parked(world, "list") == (0, {"parked": []})
+        assert (await relay.page())["parked_aggregates"] == 0
+        assert await versions(world) == [1, 2, 3, 4, 5]
+        code, document = await parked(world, "retry", BAD)
+        assert (code, document["error"]) == (1, f"nothing is parked of aggregate {BAD}")
+        await relay.stop()
+    async with running(world.relay()) as relay:
+        await in_mode(relay, mode)
+        await world.drained(relay)
+        await relay.stop()
+    assert await versions(world) == [1, 2, 3, 4, 5]
+    assert KNOWN not in relay.text
+
+
+async def test_what_is_discarded_is_never_published(
+    postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str
+) -> None:
+    """Not by an adoption either, which publishes whatever else the stream lacks."""
+    world = await World.make(postgres_database, nats_url, stream_name, subject_prefix, OUTBOX + SOURCE)
+    async with running(world.relay()) as relay:
+        await with_parked(world, relay)
+        _, document = await parked(world, "list")
+        position = str(document["parked"][0]["first_position"])
+        assert await parked(world, "discard", BAD, "--position", position) == (0, {"outcome": "discarded 1 events"})
+        assert await parked(world, "retry", BAD) == (0, {"outcome": "published 2 events"})
+        await relay.stop()
+    await put_right(world)
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE source SET timeline = 7")
+    assert (await adopt(world)).found["published"] == 0
+    assert await versions(world) == [1, 3, 4]
+
+
+#: Killed when the events are in the stream and still parked.
+DIES = """
+import os, signal, relay.parked_requests as module
+async def dying(self, positions):
+    os.kill(os.getpid(), signal.SIGKILL)
+module.ParkedRequests.published = dying
+"""
+#: The mutant: a retry that was begun does not ask the stream what it has already.
+FORGETS = """
+import relay.parked_requests as module
+async def begin(self, request, stored_sequence):
+    pass
+module.ParkedRequests.begin = begin
+"""
+
+
+@pytest.mark.parametrize("mutant", ["", FORGETS])
+async def test_a_leader_killed_in_the_middle_publishes_none_twice(world: World, mutant: str) -> None:
+    async with running(world.relay(prelude=DIES)) as relay:
+        await with_parked(world, relay)
+        await put_right(world)
+        code, document = await parked(world, "retry", BAD, "--wait", "0")
+        assert code == 1
+        assert "no leader has carried it out" in document["error"]
+        await relay.ended(SECONDS)
+    assert await versions(world) == [1, 2, 3, 4]
+    async with running(world.relay(prelude=mutant)) as relay:
+        deadline = time.monotonic() + SECONDS
+        while (await parked(world, "list"))[1]["parked"]:
+            assert time.monotonic() < deadline, relay.text
+        await write(world, 5)
+        await world.drained(relay)
+        await relay.stop()
+    assert await versions(world) == [1, 2, 3, 4, 5]
+    # The server's window would catch the mutant for a minute; the relay itself must know.
+    assert (KNOWN in relay.text) == bool(mutant)
