@@ -28,6 +28,8 @@ from relay.stream_history import StreamHistory
 _log = structlog.get_logger(__name__)
 #: How long writers may be made to wait for the moment that divides restored rows from new ones.
 LOCK_SECONDS = 10
+#: Readers go on; whoever has written is waited for, whoever wants to write waits.
+LOCK_MODE = "SHARE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class AdoptionSource:
         try:
             async with self._connection.transaction():
                 await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-                await self._connection.execute(f"LOCK TABLE {self._table.name.quoted} IN SHARE MODE")
+                await self._connection.execute(f"LOCK TABLE {self._table.name.quoted} IN {LOCK_MODE} MODE")
                 row = await (
                     await self._connection.execute(
                         f"SELECT coalesce(max({self._table.position}), 0),"  # noqa: S608

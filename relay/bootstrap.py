@@ -84,6 +84,7 @@ class Relay:
             stream=settings.stream,
             on_error=lambda reason: self._observer.lag_error(reason),
             covering=database.covering,
+            comparable=database.comparable,
         )
         self.metrics = RelayMetrics(self.status, self.lag)
         self._observer = MetricsObserver(self.metrics, self.status, self.lag)

@@ -42,6 +42,7 @@ class CheckedDatabase:
         self._status = status
         self._records = AdoptionRecords(TableName.parse(settings.table), settings.stream)
         self._found: tuple[OutboxTable, SourceIdentity] | None = None
+        self._changed = False
         self._layout: TupleLayout | None = None
         self._no_log: str | None = None
         self._source: SwitchingSource | None = None
@@ -51,7 +52,12 @@ class CheckedDatabase:
         settings = self._settings
         name = TableName.parse(settings.table)
         await check_database(connection, settings.database_url)
-        identity = await require_same_source(connection, TableName.parse(settings.source_table))
+        try:
+            identity = await require_same_source(connection, TableName.parse(settings.source_table))
+        except SourceChanged:
+            self._changed = True
+            raise
+        self._changed = False
         table = await find_table(connection, name, settings.columns)
         await ensure_tables(connection, name)
         self._layout = await self._log_layout(connection, name)
@@ -114,6 +120,11 @@ class CheckedDatabase:
         stream = self._settings.stream
         history = StreamHistory(nats_options(self._settings), stream)
         return ParkedRequests(self._found[0], connection, history, stream)
+
+    def comparable(self, cursor_epoch: int) -> bool:
+        """Whether a cursor of that source epoch says anything about this database; 0 stands for an empty stream."""
+        epochs = {0, self._found[1].epoch} if self._found is not None else {cursor_epoch}
+        return not self._changed and cursor_epoch in epochs
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """What this relay knows to be stored, as leader."""

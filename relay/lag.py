@@ -124,6 +124,7 @@ class LagObserver:
         stream: str,
         on_error: Callable[[str], None],
         covering: Callable[[], tuple[Snapshot, Sequence[int]] | None] = lambda: None,
+        comparable: Callable[[int], bool] = lambda epoch: True,
     ) -> None:
         self._url = database_url
         self._name = table
@@ -132,6 +133,7 @@ class LagObserver:
         self._stream = stream
         self._on_error = on_error
         self._covering = covering
+        self._comparable = comparable
         self._records = AdoptionRecords(table, stream)
         self._slots = slot_prefix(str(table), stream)
         self._floor_epoch = -1
@@ -207,6 +209,9 @@ class LagObserver:
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
         cursor: Cursor = self._cursor
+        if not self._comparable(cursor.epoch):
+            self.latest = None  # what is behind cannot be known before the source is adopted
+            return
         if cursor.epoch != self._floor_epoch:
             table.floor = await self._records.floor(connection, cursor.epoch)
             self._floor_epoch = cursor.epoch

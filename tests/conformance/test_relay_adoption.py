@@ -78,6 +78,7 @@ async def test_what_the_stream_lacks_is_published_and_what_the_source_lost_is_na
     async with running(world.relay()) as relay:
         page = await relay.wait_for_state("SOURCE_CHANGED")
         assert "run `tandem relay adopt`" in page["last_error"]
+        await lag_is_unknown(relay)
         first, second = await asyncio.gather(adopt(world), adopt(world))
         if not first.document["adopted"]:
             first, second = second, first
@@ -125,6 +126,14 @@ async def test_a_relay_that_judged_restored_rows_by_their_transactions_would_be_
         await logged(relay, KNOWN)
 
 
+async def lag_is_unknown(relay: RelayProcess) -> None:
+    """Transaction ids of two clusters cannot be compared, so no figure is made of them."""
+    deadline = time.monotonic() + 60
+    while (await relay.page())["backlog_events"] is not None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
 async def logged(relay: RelayProcess, text: str) -> None:
     deadline = time.monotonic() + 60
     while text not in relay.text:
@@ -160,6 +169,36 @@ async def test_killed_at_every_step_it_can_be_run_again(before: World, elsewhere
         await world.drained(relay)
         await relay.stop()
     await goes_on(world, lost=0)
+
+
+NO_LOCK = "import relay.adoption_source as a\na.LOCK_MODE = 'ACCESS SHARE'"
+
+
+@pytest.mark.parametrize("mutant", ["", NO_LOCK])
+async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
+    before: World, elsewhere: str, mutant: str
+) -> None:
+    """Its row has a position below the floor. The mutant does not wait, and never looks at that row again."""
+    world = await restore(before, elsewhere, shift=SHIFT)
+    async with await psycopg.AsyncConnection.connect(world.database_url) as writer:
+        await writer.execute("INSERT INTO outbox (aggregate_id, aggregate_version) VALUES (gen_random_uuid(), 1)")
+        await insert_versions(world, 3, "committed behind it")
+        task = asyncio.create_task(adopt(world, mutant))
+        async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as looker:
+            while not task.done():
+                waiting = await looker.execute(
+                    "SELECT FROM pg_locks WHERE NOT granted AND relation = 'outbox'::regclass"
+                )
+                if waiting.rowcount:
+                    break
+                await asyncio.sleep(0.05)
+        assert task.done() == bool(mutant)
+        await writer.commit()
+        assert (await task).found["published"] == (3 if mutant else 4)
+    async with running(world.relay()) as relay:
+        await world.drained(relay)
+        await relay.stop()
+    assert (await books(world)).missing == bool(mutant)
 
 
 async def test_what_has_aged_out_of_the_stream_is_not_published_again(
