@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devstack.cli import imports, orders, sample, status, tails, up
+from devstack.cli import imports, orders, projection, sample, status, tails, up
 
 application = typer.Typer(
     name="tandem",
@@ -19,6 +19,7 @@ application.command("status", help="Every process and how far behind the read si
 application.add_typer(orders.application, name="orders", help="Place, change and find orders.")
 application.add_typer(imports.application, name="import")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
+application.add_typer(projection.application, name="projection")
 application.add_typer(tails.outbox, name="outbox")
 application.add_typer(tails.events, name="events")
 
