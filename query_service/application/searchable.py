@@ -16,8 +16,8 @@ from query_service.application.freshness import FreshnessView
 from query_service.application.order_questions import Edition
 from query_service.application.read_store import Freshness
 
-#: How often the search is asked while nobody refreshes, in seconds.
-VERIFY_SECONDS = 0.1
+#: Pauses between looks at the search while nobody refreshes, in seconds: the first, and the longest after doubling.
+FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 0.5
 #: For so long after an unanswered question lists without a token do not wait for another, in seconds.
 SILENCE_SECONDS = 1.0
 
@@ -101,11 +101,12 @@ class AskedSearchability:
     ) -> Mapping[str, int]:
         """See Searchability."""
         started = self._clock()
-        if settled and not await self._lacking(applied):
+        if not applied or (settled and not await self._lacking(applied)):
             return {}
         if within > 0 and await self._refreshed_within(within):
             self._observer.searchable("refreshed", self._clock() - started)
             return {}
+        pause = FIRST_LOOK_SECONDS
         while True:
             if not (lacking := await self._lacking(applied)):
                 self._observer.searchable("verified", self._clock() - started)
@@ -114,7 +115,8 @@ class AskedSearchability:
             if left <= 0:
                 self._observer.searchable("behind", self._clock() - started)
                 return lacking
-            await asyncio.sleep(min(left, VERIFY_SECONDS))
+            await asyncio.sleep(min(left, pause))
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
     async def _lacking(self, applied: Mapping[str, Edition]) -> Mapping[str, int]:
         shown = await self._listed(list(applied))
