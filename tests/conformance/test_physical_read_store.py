@@ -14,7 +14,7 @@ from query_service.application.read_store import Applied, Deferred, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.physical import setup
+from query_service.storage.physical import mappings, setup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
@@ -140,9 +140,14 @@ async def test_a_red_index_defers_and_is_no_absence(
     monkeypatch.setitem(store._writer._params, "timeout", "100ms")
     index, event = getattr(store.names, which), an_event(order_id, 1)
     place = "index.routing.allocation.require._name"
-    await elasticsearch.indices.close(index=index)
-    await elasticsearch.indices.put_settings(index=index, settings={place: "nowhere"})
-    await elasticsearch.indices.open(index=index, wait_for_active_shards=0)
+    await elasticsearch.indices.delete(index=f"{index}-g1")
+    await elasticsearch.indices.create(  # its only shard finds no place
+        index=f"{index}-g1",
+        mappings=mappings.ORDERS if which == "orders" else mappings.ENTRIES,
+        settings={**mappings.SETTINGS["index"], place: "nowhere"},
+        aliases={index: {}},
+        wait_for_active_shards="0",
+    )
     health = await elasticsearch.cluster.health(index=index)
     assert health["status"] == "red"
     [outcome] = await store.apply([event])
