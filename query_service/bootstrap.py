@@ -80,14 +80,14 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     plan = await _serving_plan(settings, store)
     backlog = StreamBacklog(plan)
     subjects = NoticeSubjects(plan.stream, plan.name)
-    refreshes = RefreshRequests(subjects, metrics)
+    refreshes, listed = RefreshRequests(subjects, metrics), FreshnessView()
     waiter = VersionWaiter(board, view, time.monotonic, metrics)
-    searchable = AskedSearchability(refreshes.ask, reader.listed, view, time.monotonic, metrics)
+    searchable = AskedSearchability(refreshes.ask, reader.listed, view, listed, time.monotonic, metrics)
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
     server.server.add_generic_rpc_handlers((service_methods(SERVICE, questions, metrics.call),))
-    listener = NoticeListener(board, view, parked, lags, subjects)
+    listener = NoticeListener(board, view, listed, parked, lags, subjects)
     background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
     if settings.read_store == "memory":
         background.append(_project_here(settings, store, plan))

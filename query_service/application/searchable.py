@@ -62,7 +62,7 @@ class RefreshObserver(Protocol):
 class AskedSearchability:
     """Searchability by asking others. `ask` gives whether a refresh that began after it is done; `clock` in seconds.
 
-    `listed` gives the editions that searches show now.
+    `listed` gives the editions that searches show now; `current` is how fresh they are, also learnt from elsewhere.
     """
 
     def __init__(
@@ -70,18 +70,19 @@ class AskedSearchability:
         ask: Callable[[], Awaitable[bool]],
         listed: Callable[[Sequence[str]], Awaitable[Sequence[Edition]]],
         applied: FreshnessView,
+        current: FreshnessView,
         clock: Callable[[], float],
         observer: RefreshObserver,
     ) -> None:
-        self._ask, self._listed, self._applied, self._clock, self._observer = ask, listed, applied, clock, observer
+        self._ask, self._listed, self._applied, self._current = ask, listed, applied, current
+        self._clock, self._observer = clock, observer
         self._coalesced = CoalescedRefresh(self._refreshed, clock)
-        self._freshness: Freshness | None = None
         self._silent_since: float | None = None
 
     @property
     def freshness(self) -> Freshness | None:
         """See Searchability."""
-        return self._freshness
+        return self._current.latest
 
     @property
     def answering(self) -> bool:
@@ -134,5 +135,5 @@ class AskedSearchability:
             self._silent_since = self._clock()
             return False
         self._silent_since = None
-        self._freshness = applied
+        self._current.observe(applied)
         return True

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from nats.aio.client import Client
 
 from query_service.application.errors import DependencyDown
+from query_service.application.freshness import FreshnessView
 from query_service.application.project_events import EventProjector
 from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.stage_lags import BOUNDS, StageLags
@@ -78,8 +79,17 @@ class Projector:
         subjects = NoticeSubjects(self._plan.stream, self._plan.name)
         notices = NoticeSender(client, subjects)
         self._consumer = self._order_events(client, notices, identity, known)
+        applied = FreshnessView()
+        applied.observe(known)
         duty = RefreshDuty(
-            client, subjects, self._writer.refresh, self._lags, self._metrics, now=self._now, clock=time.monotonic
+            client,
+            subjects,
+            self._writer.refresh,
+            self._lags,
+            applied,
+            self._metrics,
+            now=self._now,
+            clock=time.monotonic,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -19,10 +19,13 @@ from nats.errors import NoRespondersError
 
 from query_service.application.coalesced_refresh import CoalescedRefresh
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.freshness import FreshnessView
+from query_service.application.read_store import Freshness
 from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns
 from query_service.application.stage_lags import StageLags
 from query_service.handlers.nats_connection import NATS_ERRORS
 from query_service.handlers.notice_subjects import NoticeSubjects
+from query_service.handlers.notices import freshness_fields, freshness_of
 
 _log = structlog.get_logger(__name__)
 GROUP = "projectors"
@@ -55,13 +58,15 @@ class RefreshDuty:
         subjects: NoticeSubjects,
         refresh: Callable[[], Awaitable[None]],
         lags: StageLags,
+        applied: FreshnessView,
         observer: RefreshObserver,
         *,
         now: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
         self._client, self._subjects, self._store_refresh = client, subjects, refresh
-        self._lags, self._observer, self._now, self._clock = lags, observer, now, clock
+        self._lags, self._applied, self._observer = lags, applied, observer
+        self._now, self._clock = now, clock
         self._turns = RefreshTurns(secrets.token_hex(8), clock)
         self._coalesced = CoalescedRefresh(self._refresh, clock, least_pause=LEAST_PAUSE_SECONDS)
         self._answering: set[asyncio.Task[None]] = set()
@@ -70,6 +75,7 @@ class RefreshDuty:
         """Answers until cancelled."""
         subscriptions = [
             await self._client.subscribe(self._subjects.refreshed, cb=self._on_refreshed),
+            await self._client.subscribe(self._subjects.as_of, cb=self._on_as_of),
             await self._client.subscribe(self._subjects.refresh_by(self._turns.own), cb=self._on_handed_on),
             await self._client.subscribe(self._subjects.refresh, queue=GROUP, cb=self._on_request),
         ]
@@ -110,9 +116,9 @@ class RefreshDuty:
         return False
 
     async def _refresh(self) -> bool:
-        begun_at, started = self._now(), self._clock()
+        begun_at, started, applied = self._now(), self._clock(), self._applied.latest
         self._turns.begun(self._turns.own)
-        await self._tell(begun_at, done=False)
+        await self._tell(begun_at)
         try:
             async with asyncio.timeout(REFRESH_SECONDS):
                 await self._store_refresh()
@@ -122,11 +128,13 @@ class RefreshDuty:
             return False
         self._lags.refreshed(begun_at)
         self._observer.refreshed("done", self._clock() - started)
-        await self._tell(begun_at, done=True)
+        await self._tell(begun_at, done=True, freshness=applied)
         return True
 
-    async def _tell(self, begun_at: int, *, done: bool) -> None:
-        body = {"projector": self._turns.own, "begun_at": begun_at, "done": done}
+    async def _tell(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
+        """Tells other projectors, and serving processes how fresh searches are at least."""
+        known = None if freshness is None else freshness_fields(freshness)
+        body = {"projector": self._turns.own, "begun_at": begun_at, "done": done, "freshness": known}
         await self._publish(self._subjects.refreshed, orjson.dumps(body))
 
     async def _publish(self, subject: str, body: bytes) -> None:
@@ -151,6 +159,12 @@ class RefreshDuty:
         else:
             self._turns.begun(projector)
             self._coalesced.begun_elsewhere()
+
+    async def _on_as_of(self, message: Msg) -> None:
+        try:
+            self._applied.observe(freshness_of(orjson.loads(message.data)))
+        except (ValueError, TypeError, KeyError):
+            _log.warning("notice not understood", subject=message.subject)
 
     async def _on_request(self, message: Msg) -> None:
         self._answer(message, self.catch_up())

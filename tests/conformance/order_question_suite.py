@@ -62,7 +62,7 @@ def list_gate(store: ReadStore) -> ListGate:
         await store.refresh()
         return True
 
-    searchable = AskedSearchability(refresh, store.listed, view, time.monotonic, _NoObserver())
+    searchable = AskedSearchability(refresh, store.listed, view, FreshnessView(), time.monotonic, _NoObserver())
     return ListGate(store, waiter, view, searchable, time.monotonic, lambda: time.time_ns() // 1000)
 
 

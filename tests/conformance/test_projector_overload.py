@@ -17,7 +17,9 @@ from tests.fixtures.read_side import eventually, read_side_on
 
 async def _limit(client: AsyncElasticsearch, limit: str | None) -> None:
     """The most bytes of requests that the server has in hand before it refuses more."""
-    settings: dict[str, Any] = {"network.breaker.inflight_requests.limit": limit}
+    # a bulk that is read piece by piece is not counted
+    pieces = None if limit is None else False
+    settings: dict[str, Any] = {"network.breaker.inflight_requests.limit": limit, "rest.incremental_bulk": pieces}
     await client.cluster.put_settings(persistent=settings)
 
 

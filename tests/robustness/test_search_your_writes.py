@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 from tandem.orders.v1.order_query_service_pb2 import (
+    ORDER_DIMENSION_STATE,
     GetOrderRequest,
     OrderFilter,
     ReadOptions,
@@ -66,7 +67,8 @@ class Finder:
         self._found.checks += 1
         if self._source.random() < 0.2:
             summary = await queries.SummarizeOrders(
-                SummarizeOrdersRequest(filter=wanted, read_options=options(written)), timeout=20
+                SummarizeOrdersRequest(filter=wanted, group_by=[ORDER_DIMENSION_STATE], read_options=options(written)),
+                timeout=20,
             )
             there = sum(total.orders for total in summary.totals) == 1
         else:

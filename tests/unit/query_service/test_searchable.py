@@ -34,7 +34,7 @@ class World:
         self.free.set()
         self.view, self.outcomes = FreshnessView(), Outcomes()
         self.clock = asyncio.get_running_loop().time
-        self.lists = AskedSearchability(self._ask, self._listed, self.view, self.clock, self.outcomes)
+        self.lists = AskedSearchability(self._ask, self._listed, self.view, FreshnessView(), self.clock, self.outcomes)
 
     async def _ask(self) -> bool:
         self.asked += 1
