@@ -7,11 +7,18 @@ import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import psycopg
+from google.protobuf.duration_pb2 import Duration
+from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
+from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from devstack.topology import Topology
+
+if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
+    from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
 
 TIMEOUT_SECONDS = 2.0
 
@@ -28,10 +35,34 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True)
+class StageStatus:
+    """How long half of the last minute's events, and all but one in a hundred, took at most from the stage before."""
+
+    stage: str
+    p50_seconds: float
+    p99_seconds: float
+    as_of: str
+
+
+@dataclass(frozen=True)
+class ReadModelStatus:
+    """The read side's own account. `staleness_seconds` is None before the first barrier, `pending_events` when the
+    stream cannot be asked."""
+
+    generation: str
+    as_of: str
+    staleness_seconds: float | None
+    pending_events: int | None
+    parked_orders: int
+    stages: tuple[StageStatus, ...]
+
+
+@dataclass(frozen=True)
 class SystemStatus:
-    """All processes, in the direction of the data."""
+    """All processes, in the direction of the data, and the read model if it can be asked."""
 
     processes: tuple[ProcessStatus, ...]
+    read_model: ReadModelStatus | None = None
 
     @property
     def state(self) -> str:
@@ -48,27 +79,58 @@ class SystemStatus:
 
     def line(self) -> str:
         """One line for a terminal."""
+        model = self.read_model
+        stale = (
+            "" if model is None or model.staleness_seconds is None else f", reads {model.staleness_seconds:.1f} s old"
+        )
         wrong = [f"{process.name} {process.state}" for process in self.processes if process.state != "up"]
         age, backlog = self.lag.get("oldest_unpublished_age_seconds"), self.lag.get("backlog_events")
         lag = f"relay lag {age:.2f} s, {backlog} events" if isinstance(age, int | float) else "relay lag unknown"
-        return f"{self.state}: {', '.join(wrong) or f'{len(self.processes)} processes'}; {lag}"
+        return f"{self.state}: {', '.join(wrong) or f'{len(self.processes)} processes'}; {lag}{stale}"
 
 
 async def observe(topology: Topology) -> SystemStatus:
     """Asks all processes at once, each for at most two seconds."""
-    return SystemStatus(
-        tuple(
-            await asyncio.gather(
-                _postgres(topology.postgres_url),
-                _server("nats", topology.nats_url, topology.nats_monitor_url, "/healthz"),
-                _server("elasticsearch", topology.elasticsearch_url, topology.elasticsearch_url, "/_cluster/health"),
-                _service("command", topology.command, topology.command_probes),
-                _service("relay", topology.relay_probes, topology.relay_probes, "/lagz"),
-                _service("query-project", topology.project_probes, topology.project_probes),
-                _service("query-serve", topology.query, topology.serve_probes),
-            )
-        )
+    asking = asyncio.create_task(_read_model(topology.query))
+    processes = await asyncio.gather(
+        _postgres(topology.postgres_url),
+        _server("nats", topology.nats_url, topology.nats_monitor_url, "/healthz"),
+        _server("elasticsearch", topology.elasticsearch_url, topology.elasticsearch_url, "/_cluster/health"),
+        _service("command", topology.command, topology.command_probes),
+        _service("relay", topology.relay_probes, topology.relay_probes, "/lagz"),
+        _service("query-project", topology.project_probes, topology.project_probes),
+        _service("query-serve", topology.query, topology.serve_probes),
     )
+    return SystemStatus(tuple(processes), await asking)
+
+
+async def read_model_status(queries: OrderQueryServiceAsyncStub) -> ReadModelStatus:
+    """What GetReadModelStatus says; raises grpc.aio.AioRpcError."""
+    answer = await queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=TIMEOUT_SECONDS)
+    known = answer.HasField("as_of")
+    return ReadModelStatus(
+        generation=answer.generation,
+        as_of=answer.as_of.ToJsonString() if known else "",
+        staleness_seconds=_seconds(answer.staleness) if known else None,
+        pending_events=answer.pending_events if answer.pending_events >= 0 else None,
+        parked_orders=answer.parked_orders,
+        stages=tuple(
+            StageStatus(lag.stage, _seconds(lag.p50), _seconds(lag.p99), lag.as_of.ToJsonString())
+            for lag in answer.stages
+        ),
+    )
+
+
+async def _read_model(address: str) -> ReadModelStatus | None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            return await read_model_status(OrderQueryServiceStub(channel))
+        except grpc.aio.AioRpcError:
+            return None
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
 
 
 async def _postgres(url: str) -> ProcessStatus:

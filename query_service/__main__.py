@@ -1,23 +1,25 @@
-"""`python -m query_service serve | project | migrate | await-schema | check-config`.
+"""`python -m query_service serve | project | migrate | await-schema | parked | check-config`.
 
-Exit codes: 0 done, 1 failed, 2 refused or misused.
+Exit codes: 0 done, 1 failed, 2 refused or misused; of `parked` also 1 refused or still parked, 3 something is away.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 
-from query_service.bootstrap import await_schema, migrate, project, serve
+from query_service.bootstrap import await_schema, migrate, parked, project, serve
 from query_service.config import QuerySettings
+from query_service.handlers.parked_commands import ACTIONS
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one of the five and returns the exit code."""
+    """Runs one of them and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m query_service", description="The read side of the order system")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="answer questions over gRPC until SIGTERM")
@@ -25,9 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("migrate", help="create what is missing: indices, aliases, the stream's consumer")
     waiting = commands.add_parser("await-schema", help="wait until `migrate` was run; for containers that start first")
     waiting.add_argument("--consumer", action="store_true", help="wait for the stream's consumer too")
+    parking = commands.add_parser("parked", help="events that could not be projected, as JSON")
+    parking.add_argument("action", choices=ACTIONS)
+    parking.add_argument("key", nargs="?", default="", help="ORDER, ORDER/VERSION or STREAM/SEQUENCE; not for list")
+    parking.add_argument("--needed-too", action="store_true", help="discard also what the order still lacks")
     commands.add_parser("check-config", help="say whether the settings are right, and touch nothing")
     given = parser.parse_args(arguments)
     chosen = given.command
+    if chosen == "parked" and (given.action == "list") == bool(given.key):
+        parking.error("list takes no key, show, retry and discard need one")
     try:
         settings = load_settings(QuerySettings)
         if chosen == "check-config":
@@ -37,6 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen == "migrate":
             sys.stdout.write(f"{asyncio.run(migrate(settings))}\n")
             return 0
+        if chosen == "parked":
+            report = asyncio.run(parked(settings, given.action, given.key, needed_too=given.needed_too))
+            found = {"parked": list(report.entries)} | ({"error": report.error} if report.error else {})
+            sys.stdout.write(json.dumps(found, indent=2) + "\n")
+            return report.exit_code
     except StartupRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2

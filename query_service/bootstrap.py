@@ -20,32 +20,34 @@ from query_service.application.get_order import GetOrder
 from query_service.application.list_gate import ListGate
 from query_service.application.notice_board import NoticeBoard
 from query_service.application.order_history import GetOrderHistory
+from query_service.application.parked_events import ParkedEvents
 from query_service.application.parked_orders import ParkedOrders
-from query_service.application.project_events import EventProjector
 from query_service.application.read_model_status import GetReadModelStatus
 from query_service.application.read_store import (
-    Freshness,
     OrderReader,
     ProjectionWriter,
     ReadStore,
-    StoreIdentity,
 )
+from query_service.application.recent_lags import RecentLags
 from query_service.application.search_orders import SearchOrders
-from query_service.application.searchable import CoalescedRefresh
+from query_service.application.searchable import AskedSearchability
 from query_service.application.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, connect_nats, problem_of
+from query_service.handlers.notice_subjects import NoticeSubjects
 from query_service.handlers.notices import NoticeListener, NoticeSender
-from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
 from query_service.handlers.order_lists import OrderLists
 from query_service.handlers.order_queries import SERVICE, OrderQueries
 from query_service.handlers.pacer import BackoffPacer
-from query_service.handlers.projection_observer import MeteredProjection
+from query_service.handlers.parked_commands import ParkedReport, run_parked
+from query_service.handlers.projector import Projector
 from query_service.handlers.read_model_queries import ReadModelQueries, StreamBacklog
+from query_service.handlers.refresh_requests import RefreshRequests
 from query_service.handlers.service_methods import Question, service_methods
 from query_service.handlers.status import OutOfTime, Overloaded, status_of
 from query_service.handlers.store_watch import StoreWatch
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
+from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.storage import open_read_store
 from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
@@ -71,16 +73,22 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     """Answers questions until `stop` is set. Starts, and says that it cannot serve, also while its store is away."""
     store = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
     reader: OrderReader = store
-    metrics, board, view, parked = ServeMetrics(), NoticeBoard(), FreshnessView(), ParkedOrders()
+    metrics, board, view, parked, lags = ServeMetrics(), NoticeBoard(), FreshnessView(), ParkedOrders(), RecentLags(now)
     server = _grpc_server(settings, metrics)
     watch = StoreWatch(reader, view, parked, server.set_serving)
     _watch_serving(metrics, view, watch, board)
     plan = await _serving_plan(settings, store)
     backlog = StreamBacklog(plan)
+    subjects = NoticeSubjects(plan.stream, plan.name)
+    refreshes, listed = RefreshRequests(subjects, metrics), FreshnessView()
     waiter = VersionWaiter(board, view, time.monotonic, metrics)
-    questions = _questions(settings, reader, waiter, view, parked, backlog, metrics)
+    searchable = AskedSearchability(refreshes.ask, reader.listed, view, listed, time.monotonic, metrics)
+    gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
+    status = GetReadModelStatus(reader, view, lags, backlog.pending)
+    questions = _questions(settings, reader, waiter, gate, parked, status)
     server.server.add_generic_rpc_handlers((service_methods(SERVICE, questions, metrics.call),))
-    background = [watch.run(), _listen(settings, NoticeListener(board, view, parked, settings.stream), backlog)]
+    listener = NoticeListener(board, view, listed, parked, lags, subjects)
+    background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
     if settings.read_store == "memory":
         background.append(_project_here(settings, store, plan))
     async with _probes(settings, SERVE_PROBES, watch.reason, metrics.registry) as probes_address:
@@ -106,17 +114,11 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
     metrics.watch(
         "projector_paused", "1 while projecting waits for something.", lambda: float(pacer.reason is not None)
     )
-    consumer: list[OrderEventConsumer] = []
-
-    def reason() -> str | None:
-        if pacer.reason is not None:
-            return f"paused: {pacer.reason}"
-        return consumer[0].pull.problem if consumer else "starting"
-
-    async with _probes(settings, PROJECT_PROBES, reason, metrics.registry) as probes_address:
+    projector = Projector(settings, _plan(settings), writer, pacer, metrics, now)
+    async with _probes(settings, PROJECT_PROBES, projector.reason, metrics.registry) as probes_address:
         _log.info("listening", probes=probes_address)
         try:
-            async with _running(_projecting(settings, writer, pacer, metrics, consumer)) as [task]:
+            async with _running(_projecting(settings, projector)) as [task]:
                 await first_of(stop, task)
                 _log.info("stopping")
         finally:
@@ -145,6 +147,26 @@ async def migrate(settings: QuerySettings) -> str:
     return f"the read model {identity.read_model} is set up, generation {identity.generation}; {consumer}"
 
 
+async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:
+    """What an operator does with parked events; see `run_parked`. Raises StartupRefused."""
+    if settings.read_store == "memory":
+        raise StartupRefused("QUERY_READ_STORE=memory: what is parked is in the memory of the process that serves")
+    store: ReadStore = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.push_async_callback(store.close)
+
+        async def stream() -> tuple[StreamLookUp, NoticeSender]:
+            try:
+                client = await opened.enter_async_context(
+                    _nats(settings, "tandem query parked", within=CONNECT_SECONDS)
+                )
+            except NATS_ERRORS as error:
+                raise DependencyDown("nats", problem_of(error)) from None
+            return StreamLookUp(client), NoticeSender(client, NoticeSubjects(settings.stream, settings.consumer))
+
+        return await run_parked(ParkedEvents(store, stream, now), action, key, needed_too=needed_too)
+
+
 async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer: bool) -> None:
     """Returns once `migrate` has set up the read store, and with `consumer` the stream's consumer too.
 
@@ -171,94 +193,35 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
         await store.close()
 
 
-async def _projecting(
-    settings: QuerySettings,
-    writer: ProjectionWriter,
-    pacer: BackoffPacer,
-    metrics: ProjectMetrics,
-    started: list[OrderEventConsumer],
-) -> None:
+async def _projecting(settings: QuerySettings, projector: Projector) -> None:
     """Projects until cancelled."""
     try:
-        identity, known = await _known(writer, pacer)
+        identity, known = await projector.known()
         async with _nats(settings, "tandem query project") as client:
-            await _checked(client, _plan(settings), identity, pacer)
-            consumer = _consumer(settings, client, _plan(settings), writer, pacer, metrics, identity, known)
-            started.append(consumer)
+            await projector.checked(client, identity)
             _log.info("projecting", stream=settings.stream, consumer=settings.consumer, generation=identity.generation)
-            await consumer.run()
+            await projector.run(client, identity, known)
     except ReadStoreNotReady as not_ready:
         raise StartupRefused(str(not_ready)) from None
 
 
 async def _project_here(settings: QuerySettings, store: ReadStore, plan: ConsumerPlan) -> None:
     """Projects the whole stream into a store of this process, with a consumer that goes with it."""
-    metrics, pacer = ProjectMetrics(), BackoffPacer("projection")
     identity = await store.identity()
     async with _nats(settings, "tandem query memory") as client:
         await ensure_consumer(client, plan, identity, None)
-        await _consumer(settings, client, plan, store, pacer, metrics, identity, None).run()
+        projector = Projector(settings, plan, store, BackoffPacer("projection"), ProjectMetrics(), now)
+        await projector.run(client, identity, None)
 
 
-def _consumer(
-    settings: QuerySettings,
-    client: Client,
-    plan: ConsumerPlan,
-    writer: ProjectionWriter,
-    pacer: BackoffPacer,
-    metrics: ProjectMetrics,
-    identity: StoreIdentity,
-    known: Freshness | None,
-) -> OrderEventConsumer:
-    notices = NoticeSender(client, settings.stream)
-    projector = EventProjector(writer, notices, pacer, MeteredProjection(metrics, now), stream=plan.stream, now=now)
-    limits = BulkLimits(
-        settings.bulk_events, settings.bulk_bytes, settings.bulk_linger_ms / 1000, settings.bulk_concurrency
-    )
-    return OrderEventConsumer(
-        client,
-        plan,
-        projector,
-        writer,
-        notices,
-        limits,
-        identity=identity,
-        known=known,
-        on_claim=lambda freshness: metrics.as_of(freshness.as_of / 1e6),
-        on_state=lambda state: metrics.pending(state.pending),
-        on_batch=metrics.batch,
-    )
-
-
-async def _known(writer: ProjectionWriter, pacer: BackoffPacer) -> tuple[StoreIdentity, Freshness | None]:
-    """Which read model this is and how fresh, once the store answers."""
-    while True:
-        try:
-            known = await writer.identity(), await writer.freshness()
-        except DependencyDown as down:
-            await pacer.pause(str(down))
-        else:
-            pacer.resume()
-            return known
-
-
-async def _checked(client: Client, plan: ConsumerPlan, identity: StoreIdentity, pacer: BackoffPacer) -> None:
-    while True:
-        try:
-            await check_consumer(client, plan, identity)
-        except NATS_ERRORS as error:
-            await pacer.pause(f"nats: {problem_of(error)}")
-        else:
-            pacer.resume()
-            return
-
-
-async def _listen(settings: QuerySettings, listener: NoticeListener, backlog: StreamBacklog) -> None:
+async def _listen(
+    settings: QuerySettings, listener: NoticeListener, backlog: StreamBacklog, refreshes: RefreshRequests
+) -> None:
     """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
     while True:
         with contextlib.suppress(*NATS_ERRORS):
             async with _nats(settings, "tandem query serve") as client:
-                backlog.client = client
+                backlog.client = refreshes.client = client
                 await listener.listen(client)
                 while not client.is_closed:  # noqa: ASYNC110 - the library has no event for it
                     await asyncio.sleep(LISTEN_SECONDS)
@@ -276,14 +239,11 @@ def _questions(
     settings: QuerySettings,
     reader: OrderReader,
     waiter: VersionWaiter,
-    view: FreshnessView,
+    gate: ListGate,
     parked: ParkedOrders,
-    backlog: StreamBacklog,
-    metrics: ServeMetrics,
+    status: GetReadModelStatus,
 ) -> dict[str, Question]:
     """Method of the contract → what answers it."""
-    refresh = CoalescedRefresh(reader.refresh, view, time.monotonic, on_refresh=metrics.refreshed)
-    gate = ListGate(reader, waiter, view, refresh)
     by_id = OrderQueries(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
         BatchGetOrders(reader, waiter),
@@ -298,8 +258,8 @@ def _questions(
         reader.dependency,
         now,
     )
-    status = ReadModelQueries(GetReadModelStatus(reader, view, backlog.pending), reader.dependency, now)
-    return {**by_id.questions(), **lists.questions(), **status.questions()}
+    about = ReadModelQueries(status, reader.dependency, now)
+    return {**by_id.questions(), **lists.questions(), **about.questions()}
 
 
 def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:

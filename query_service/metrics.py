@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Exemplar, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -19,6 +22,65 @@ class _Watched:
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
         """A gauge read on demand."""
         Gauge(name, description, registry=self.registry).set_function(value)
+
+
+class TracedSeconds(Protocol):
+    """An example of a duration."""
+
+    @property
+    def trace_id(self) -> str:
+        """Where to look."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
+    @property
+    def at(self) -> float:
+        """When, in seconds since 1970."""
+
+
+class CountedSeconds(Protocol):
+    """Durations counted by somebody else, one count per bound and one for what is longer."""
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """How many there were."""
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+
+    @property
+    def exemplars(self) -> Mapping[int, TracedSeconds]:
+        """Index of the count → an example of it."""
+
+
+class _Stages(Collector):
+    """A histogram that is counted elsewhere: four stages per event are too many for counters behind locks."""
+
+    def __init__(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
+        self._labels = [*(f"{bound:g}" for bound in bounds), "+Inf"]
+        self._stages = stages
+
+    def collect(self) -> Iterable[Metric]:
+        """See Collector."""
+        family = HistogramMetricFamily(
+            "projector_stage_seconds",
+            "Time from the stage before: committed, published (in the stream), received, applied, searchable.",
+            labels=["stage"],
+        )
+        for stage, counted in self._stages.items():
+            buckets: list[tuple[str, float, Exemplar | None]] = []
+            below = 0
+            for number, (label, count) in enumerate(zip(self._labels, counted.counts, strict=True)):
+                below += count
+                shown = None
+                if (example := counted.exemplars.get(number)) is not None:
+                    shown = Exemplar({"trace_id": example.trace_id}, example.seconds, example.at)
+                buckets.append((label, below, shown))
+            family.add_metric([stage], buckets=buckets, sum_value=counted.total)  # type: ignore[arg-type]
+        yield family
 
 
 class ServeMetrics(_Watched):
@@ -42,14 +104,28 @@ class ServeMetrics(_Watched):
             buckets=_BUCKETS,
             registry=self.registry,
         )
-
+        self._searchable = Histogram(
+            "query_searchable_wait_seconds",
+            "Time that lists waited until what a token names was searchable, by how it ended: refreshed, verified by a"
+            " search, or behind.",
+            ["outcome"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
         self._refreshes = Counter(
-            "query_refreshes", "Refreshes that this process asked the store for.", registry=self.registry
+            "query_refresh_requests",
+            "Refreshes that this process asked the projectors for, by answer: refreshed, refused or unanswered.",
+            ["outcome"],
+            registry=self.registry,
         )
 
-    def refreshed(self) -> None:
-        """A refresh began."""
-        self._refreshes.inc()
+    def refresh_asked(self, outcome: str) -> None:
+        """A request to the projectors ended."""
+        self._refreshes.labels(outcome).inc()
+
+    def searchable(self, outcome: str, seconds: float) -> None:
+        """A list's wait for what a token names ended."""
+        self._searchable.labels(outcome).observe(seconds)
 
     def call(self, method: str, code: str, seconds: float) -> None:
         """A call ended."""
@@ -94,6 +170,32 @@ class ProjectMetrics(_Watched):
         self._as_of = Gauge(
             "projector_as_of_seconds", "Everything committed before this time is applied.", registry=self.registry
         )
+
+        self._refresh_seconds = Histogram(
+            "projector_refresh_seconds",
+            "Time per refresh that this projector did for all, by outcome: done or failed.",
+            ["outcome"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._refresh_requests = Counter(
+            "projector_refresh_requests",
+            "Requests to make searchable what is applied, by where the refresh was done: here or elsewhere.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def stages(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
+        """Exports the lags by stage."""
+        self.registry.register(_Stages(bounds, stages))
+
+    def refreshed(self, outcome: str, seconds: float) -> None:
+        """A refresh of ours ended."""
+        self._refresh_seconds.labels(outcome).observe(seconds)
+
+    def asked(self, outcome: str) -> None:
+        """A request for a refresh was answered."""
+        self._refresh_requests.labels(outcome).inc()
 
     def applied(self, event_type: str, lag_seconds: float) -> None:
         """An event is in."""

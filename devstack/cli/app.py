@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devstack.cli import imports, orders, relay, sample, status, tails, up
+from devstack.cli import imports, orders, projection, relay, sample, status, tails, up
 
 application = typer.Typer(
     name="tandem",
@@ -20,6 +20,7 @@ application.add_typer(orders.application, name="orders", help="Place, change and
 application.add_typer(imports.application, name="import")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
 application.add_typer(relay.application, name="relay")
+application.add_typer(projection.application, name="projection")
 application.add_typer(tails.outbox, name="outbox")
 application.add_typer(tails.events, name="events")
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+import json
+import signal
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,41 +15,122 @@ from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail, print_json
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from devstack.system_status import SystemStatus
+    from devstack.topology import Topology
 
 _COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 _EXIT_CODES = {"up": ExitCode.OK, "degraded": ExitCode.DEGRADED, "down": ExitCode.DOWN}
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one per line.")] = False,
 ) -> None:
-    """Shows every process of the local stack and the lag; exit code 0 up, 1 degraded, 3 down."""
+    """Shows every process of the local stack, how old reads are, and the lag by stage.
+
+    Exit code 0 up, 1 degraded, 3 down; with --watch as it was at the end.
+    """
     from devstack.stack_record import read_record
     from devstack.system_status import observe
 
     record = read_record()
     if record is None:
         fail("Nothing runs here; start it with `make up`.", ExitCode.DOWN, as_json=as_json)
+    if watch:
+        state = asyncio.run(_watch(record.topology, every, as_json))
+        raise typer.Exit(int(_EXIT_CODES[state]))
     seen = asyncio.run(observe(record.topology))
     if as_json:
-        processes = [vars(process) for process in seen.processes]
-        print_json({"state": seen.state, "lag": seen.lag, "processes": processes})
+        print_json(_document(seen))
     else:
-        _print_table(seen)
+        from rich.console import Console
+
+        Console().print(_picture(seen))
     raise typer.Exit(int(_EXIT_CODES[seen.state]))
 
 
-def _print_table(seen: SystemStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
+async def _watch(topology: Topology, every: float, as_json: bool) -> str:
+    """Looks until a signal comes; the last state seen."""
+    from rich.live import Live
 
-    table = Table(box=None, pad_edge=False)
+    from devstack.system_status import observe
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    seen = await observe(topology)
+    with Live(auto_refresh=False, transient=False) if not as_json else _NoScreen() as screen:
+        while True:
+            if as_json:
+                sys.stdout.write(json.dumps(_document(seen), default=str) + "\n")
+                sys.stdout.flush()
+            else:
+                screen.update(_picture(seen), refresh=True)
+            try:
+                await asyncio.wait_for(stop.wait(), every)
+            except TimeoutError:
+                seen = await observe(topology)
+            else:
+                return seen.state
+
+
+class _NoScreen:
+    """In place of a terminal."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was opened."""
+
+
+def _document(seen: SystemStatus) -> dict[str, Any]:
+    return {
+        "state": seen.state,
+        "lag": seen.lag,
+        "read_model": None if seen.read_model is None else asdict(seen.read_model),
+        "processes": [vars(process) for process in seen.processes],
+    }
+
+
+def _picture(seen: SystemStatus) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    processes = Table(box=None, pad_edge=False)
     for heading in ("process", "address", "state", "detail"):
-        table.add_column(heading)
+        processes.add_column(heading)
     for process in seen.processes:
         colour = _COLOURS[process.state]
-        table.add_row(process.name, process.address, f"[{colour}]{process.state}[/]", process.detail)
-    console = Console()
-    console.print(table)
-    console.print(seen.line(), highlight=False)
+        processes.add_row(process.name, process.address, f"[{colour}]{process.state}[/]", process.detail)
+    parts: list[RenderableType] = [processes]
+    if seen.read_model is not None:
+        parts += _read_model(seen)
+    return Group(*parts, Text(seen.line()))
+
+
+def _read_model(seen: SystemStatus) -> list[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    model = seen.read_model
+    assert model is not None
+    age = "unknown" if model.staleness_seconds is None else f"{model.staleness_seconds:.1f} s old"
+    pending = "an unknown number of" if model.pending_events is None else str(model.pending_events)
+    told = Text(f"\nreads are {age}, {pending} events to apply, {model.parked_orders} orders parked")
+    if not model.stages:
+        return [told]
+    stages = Table(box=None, pad_edge=False)
+    for heading in ("stage", "p50", "p99", "last"):
+        stages.add_column(heading, justify="left" if heading in ("stage", "last") else "right")
+    for lag in model.stages:
+        stages.add_row(lag.stage, _milliseconds(lag.p50_seconds), _milliseconds(lag.p99_seconds), lag.as_of[11:19])
+    return [told, stages]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms" if seconds < 10 else f"{seconds:,.1f} s"

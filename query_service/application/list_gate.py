@@ -3,7 +3,7 @@ its own freshness."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from query_service.application.await_orders import look_at_orders
@@ -15,6 +15,8 @@ from query_service.application.searchable import Searchability
 
 #: When lists are known to be this much less fresh than look-ups (microseconds), a refresh is asked for; and waited for.
 ASKED_FOR, WAITED_FOR = 1_000_000, 5_000_000
+#: What was recorded so long ago (microseconds) is most likely searchable: one search is cheaper than a refresh.
+SETTLED = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,19 @@ class Admission:
 
 
 class ListGate:
-    """Lets lists through once they contain what their token names."""
+    """Lets lists through once they contain what their token names. `clock` in seconds, `now` in microseconds."""
 
     def __init__(
-        self, reader: OrderReader, waiter: VersionWaiter, applied: FreshnessView, searchable: Searchability
+        self,
+        reader: OrderReader,
+        waiter: VersionWaiter,
+        applied: FreshnessView,
+        searchable: Searchability,
+        clock: Callable[[], float],
+        now: Callable[[], int],
     ) -> None:
         self._reader, self._waiter, self._applied, self._searchable = reader, waiter, applied, searchable
+        self._clock, self._now = clock, now
         self._marked = ""
 
     async def admit(self, wanted: Consistency) -> Admission:
@@ -39,27 +48,46 @@ class ListGate:
 
         Raises Parked, Behind and TokenOfOtherSource.
         """
+        started = self._clock()
         stored: Sequence[StoredOrder] = ()
         stale = parked = False
         if wanted.source_epoch:
             answer = await self._waiter.answer(list(wanted.versions), wanted, lambda: self._look(wanted))
             stored, stale, parked = answer.found, answer.info.stale, answer.info.parked
+        behind = next((_behind(order, wanted) for order in stored if lacking(order, wanted)), None)
         if stored:
-            await self._searchable.catch_up()
+            unlisted = await self._unlisted(stored, wanted, started + wanted.max_wait - self._clock())
+            if unlisted is not None and not wanted.stale_allowed:
+                raise unlisted
+            behind, stale = behind or unlisted, stale or unlisted is not None
         else:
             await self._keep_fresh()
-        behind = next((_behind(order, wanted) for order in stored if lacking(order, wanted)), None)
         known = self._searchable.freshness
         info = AnswerInfo(None, "") if known is None else AnswerInfo(known.as_of, known.generation)
         return Admission(replace(info, stale=stale, parked=parked), behind)
 
     async def mark(self) -> str:
-        """A mark in the sequence of writes; all that was written before it is searchable when this returns."""
+        """A mark in the sequence of writes; all that was written before it is searchable when this returns.
+
+        When nobody makes it so, it is an earlier one that was: then some orders count as changed that did not change.
+        """
         mark = await self._reader.mark()
         if mark != self._marked:
-            await self._searchable.catch_up()
+            if not await self._searchable.catch_up():
+                return self._marked or self._reader.first_mark(mark)
             self._marked = mark
         return mark
+
+    async def _unlisted(self, stored: Sequence[StoredOrder], wanted: Consistency, within: float) -> Behind | None:
+        """What lists still lack of the token's orders after a wait of up to so many seconds."""
+        documents = [order.document for order in stored if order.document is not None]
+        applied = {
+            one["order_id"]: (one["source_epoch"], min(one["version"], wanted.version_of(one["order_id"])))
+            for one in documents
+        }
+        settled = self._now() - max((document["recorded_at"] for document in documents), default=0) >= SETTLED
+        missing = await self._searchable.missing(applied, max(0.0, within), settled=settled)
+        return next((Behind(one, wanted.version_of(one), shown) for one, shown in missing.items()), None)
 
     async def _look(self, wanted: Consistency) -> Look[Sequence[StoredOrder]]:
         return look_at_orders(await self._reader.orders(list(wanted.versions)), wanted)
@@ -69,7 +97,8 @@ class ListGate:
         applied, known = self._applied.latest, self._searchable.freshness
         if applied is None or (known is not None and applied.as_of - known.as_of < ASKED_FOR):
             return
-        if known is None or applied.as_of - known.as_of >= WAITED_FOR:
+        distant = known is None or applied.as_of - known.as_of >= WAITED_FOR
+        if distant and self._searchable.answering:
             await self._searchable.catch_up()
         else:
             self._searchable.ask()

@@ -236,6 +236,11 @@ class CustomerFigures:
     recent: list[OrderDocument]
 
 
+#: Source epoch and version of an order's document: a later one has the greater pair.
+Edition = tuple[int, int]
+NOT_LISTED: Edition = (0, 0)
+
+
 class OrderQuestions(Protocol):
     """Raises what every method of a store raises, and CapabilityMissing."""
 
@@ -254,8 +259,11 @@ class OrderQuestions(Protocol):
         What was written before is in every answer of a refresh that begins after this returned.
         """
 
-    async def refresh(self) -> None:
-        """Makes searchable what was applied before the call."""
+    def first_mark(self, mark: str) -> str:
+        """The mark before every write of the read model that a mark is of."""
+
+    async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
+        """What searches show of these orders now, NOT_LISTED where they show none."""
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
         """The orders with a parked version newer than their document, with all their parked versions."""

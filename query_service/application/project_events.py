@@ -36,6 +36,10 @@ class Delivery(Protocol):
         """When the stream got it, microseconds since 1970."""
 
     @property
+    def received_at(self) -> int:
+        """When it came into our hands, microseconds since 1970."""
+
+    @property
     def headers(self) -> Headers:
         """Its headers."""
 
@@ -70,8 +74,8 @@ class Pacer(Protocol):
 class ProjectionObserver(Protocol):
     """Counts what happens."""
 
-    def applied(self, event: ProjectedEvent) -> None:
-        """An event is in."""
+    def applied(self, event: ProjectedEvent, delivery: Delivery) -> None:
+        """An event is in, by this delivery."""
 
     def parked(self, reason: Unprojectable) -> None:
         """An event is parked."""
@@ -143,7 +147,7 @@ class EventProjector:
         await self._announcer.applied([(task.event.order_id, task.event.version) for task in done])
         for task in done:
             await task.delivery.ack()
-            self._observer.applied(task.event)
+            self._observer.applied(task.event, task.delivery)
         await self._park(refused)
         if deferred:
             await self._pacer.pause(cause)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from query_service.application.freshness import FreshnessView
 from query_service.application.read_store import Freshness, OrderReader
+from query_service.application.recent_lags import RecentLags, StageLag
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +18,24 @@ class ReadModelStatus:
     freshness: Freshness | None
     pending_events: int | None
     parked_orders: int
+    stages: list[StageLag]
 
 
 class GetReadModelStatus:
     """The use case. `pending` asks the stream; it gives None when that cannot be asked."""
 
     def __init__(
-        self, reader: OrderReader, applied: FreshnessView, pending: Callable[[], Awaitable[int | None]]
+        self,
+        reader: OrderReader,
+        applied: FreshnessView,
+        lags: RecentLags,
+        pending: Callable[[], Awaitable[int | None]],
     ) -> None:
-        self._reader, self._applied, self._pending = reader, applied, pending
+        self._reader, self._applied, self._lags, self._pending = reader, applied, lags, pending
 
     async def __call__(self) -> ReadModelStatus:
         """The state now."""
         self._applied.observe(await self._reader.freshness())
         parked = await self._reader.parked_orders()
-        return ReadModelStatus(self._reader.name, self._applied.latest, await self._pending(), len(parked))
+        pending = await self._pending()
+        return ReadModelStatus(self._reader.name, self._applied.latest, pending, len(parked), self._lags.lags())

@@ -194,11 +194,17 @@ class ProjectionWriter(OrderReader, Protocol):
     async def park(self, event: ParkedEvent) -> None:
         """Remembers that an event could not be projected; the same event twice counts once."""
 
-    async def unpark(self, order_id: str, version: int) -> None:
-        """Forgets that a version is parked; nothing happens when it is not."""
+    async def unpark(self, event: ParkedEvent) -> None:
+        """Forgets that an event is parked; nothing happens when it is not."""
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """The parked events of an order, oldest version first."""
+
+    async def parked_events(self) -> list[ParkedEvent]:
+        """All parked events, also those that a later version has healed, in any order."""
+
+    async def refresh(self) -> None:
+        """Makes searchable what was applied before the call."""
 
     async def record_freshness(self, freshness: Freshness) -> None:
         """Remembers how fresh the store is; an older time than the one remembered changes nothing."""

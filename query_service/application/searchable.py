@@ -1,19 +1,25 @@
-"""From applied to searchable: a write is found by lists only after a refresh that began after it was applied.
+"""From applied to searchable, as a serving process sees it: a list shows a write after a refresh that began after it.
 
-Whoever needs one joins the next that has not begun. In one process at most one runs at a time, and two begin at least
-50 ms apart, however many callers wait.
+Serving processes do not refresh. They ask the projectors, of which one refreshes for all (`refresh_turns`), and join
+each other's questions. When nobody answers, the search itself tells whether it shows what a token names; until it does,
+the index's own refresh, every few seconds, is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from query_service.application.coalesced_refresh import CoalescedRefresh
 from query_service.application.freshness import FreshnessView
+from query_service.application.order_questions import Edition
 from query_service.application.read_store import Freshness
 
-LEAST_PAUSE_SECONDS = 0.05
+#: Pauses between looks at the search while nobody refreshes, in seconds: the first, and the longest after doubling.
+FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 0.5
+#: For so long after an unanswered question lists without a token do not wait for another, in seconds.
+SILENCE_SECONDS = 1.0
 
 
 class Searchability(Protocol):
@@ -23,68 +29,111 @@ class Searchability(Protocol):
     def freshness(self) -> Freshness | None:
         """How fresh lists are at least; None before anything is known."""
 
+    @property
+    def answering(self) -> bool:
+        """Whether waiting for `catch_up` makes sense now."""
+
     def ask(self) -> None:
         """Asks that all that is applied by now become searchable, and does not wait for it."""
 
-    async def catch_up(self) -> None:
-        """Returns once all that was applied before the call is searchable.
+    async def catch_up(self) -> bool:
+        """Whether all that was applied before the call is known to be searchable now.
 
         Raises DependencyDown and ReadStoreNotReady.
         """
 
+    async def missing(
+        self, applied: Mapping[str, Edition], within: float, *, settled: bool = False
+    ) -> Mapping[str, int]:
+        """Waits up to `within` seconds until these editions of orders, all applied, or later ones are searchable.
 
-class CoalescedRefresh:
-    """Searchability by refreshes of this process. `clock` in seconds."""
+        Gives the versions that searches show of the orders for which they are not; empty when all are. `settled`: they
+        are old enough to be searchable by now. Raises as `catch_up`.
+        """
+
+
+class RefreshObserver(Protocol):
+    """Counts what waiting for searches took."""
+
+    def searchable(self, outcome: str, seconds: float) -> None:
+        """A wait ended: `refreshed` or `verified`, or `behind` when it was given up."""
+
+
+class AskedSearchability:
+    """Searchability by asking others. `ask` gives whether a refresh that began after it is done; `clock` in seconds.
+
+    `listed` gives the editions that searches show now; `current` is how fresh they are, also learnt from elsewhere.
+    """
 
     def __init__(
         self,
-        refresh: Callable[[], Awaitable[None]],
+        ask: Callable[[], Awaitable[bool]],
+        listed: Callable[[Sequence[str]], Awaitable[Sequence[Edition]]],
         applied: FreshnessView,
+        current: FreshnessView,
         clock: Callable[[], float],
-        *,
-        least_pause: float = LEAST_PAUSE_SECONDS,
-        on_refresh: Callable[[], None] = lambda: None,
+        observer: RefreshObserver,
     ) -> None:
-        self._refresh, self._applied, self._clock = refresh, applied, clock
-        self._least_pause, self._on_refresh = least_pause, on_refresh
-        self._running: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
-        self._begun_at = -least_pause
-        self._freshness: Freshness | None = None
+        self._ask, self._listed, self._applied, self._current = ask, listed, applied, current
+        self._clock, self._observer = clock, observer
+        self._coalesced = CoalescedRefresh(self._refreshed, clock)
+        self._silent_since: float | None = None
 
     @property
     def freshness(self) -> Freshness | None:
         """See Searchability."""
-        return self._freshness
+        return self._current.latest
+
+    @property
+    def answering(self) -> bool:
+        """See Searchability."""
+        return self._silent_since is None or self._clock() - self._silent_since >= SILENCE_SECONDS
 
     def ask(self) -> None:
         """See Searchability."""
-        self._following()
+        self._coalesced.following()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self) -> bool:
         """See Searchability."""
-        await asyncio.shield(self._following())  # a caller who leaves must not end it for the others
+        return await self._coalesced.catch_up()
 
-    def _following(self) -> asyncio.Task[None]:
-        """The next refresh, which has not begun."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._run_after(self._running))
-            self._next.add_done_callback(_heard)
-        return self._next
+    async def missing(
+        self, applied: Mapping[str, Edition], within: float, *, settled: bool = False
+    ) -> Mapping[str, int]:
+        """See Searchability."""
+        started = self._clock()
+        if not applied or (settled and not await self._lacking(applied)):
+            return {}
+        if within > 0 and await self._refreshed_within(within):
+            self._observer.searchable("refreshed", self._clock() - started)
+            return {}
+        pause = FIRST_LOOK_SECONDS
+        while True:
+            if not (lacking := await self._lacking(applied)):
+                self._observer.searchable("verified", self._clock() - started)
+                return {}
+            left = started + within - self._clock()
+            if left <= 0:
+                self._observer.searchable("behind", self._clock() - started)
+                return lacking
+            await asyncio.sleep(min(left, pause))
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
-    async def _run_after(self, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        await asyncio.sleep(max(0.0, self._begun_at + self._least_pause - self._clock()))
-        # It begins: whoever comes from now on needs the next one.
-        self._running, self._next = self._next, None
-        self._begun_at = self._clock()
+    async def _lacking(self, applied: Mapping[str, Edition]) -> Mapping[str, int]:
+        shown = await self._listed(list(applied))
+        found = zip(applied.items(), shown, strict=True)
+        return {order_id: edition[1] for (order_id, wanted), edition in found if edition < wanted}
+
+    async def _refreshed_within(self, seconds: float) -> bool:
+        following = self._coalesced.following()
+        done, _ = await asyncio.wait({following}, timeout=seconds)
+        return bool(done) and following.result()
+
+    async def _refreshed(self) -> bool:
         applied = self._applied.latest
-        self._on_refresh()
-        await self._refresh()
-        self._freshness = applied
-
-
-def _heard(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # those who wait get it; if nobody does, it is no news
+        if not await self._ask():
+            self._silent_since = self._clock()
+            return False
+        self._silent_since = None
+        self._current.observe(applied)
+        return True

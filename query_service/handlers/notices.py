@@ -6,8 +6,9 @@ A lost notice costs a waiting reader a quarter of a second, because he looks for
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import structlog
@@ -19,34 +20,19 @@ from query_service.application.freshness import FreshnessView
 from query_service.application.notice_board import NoticeBoard
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import Freshness
+from query_service.application.recent_lags import RecentLags
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.notice_subjects import NoticeSubjects
 from query_service.projection.proto_json import microseconds, moment
 
 _log = structlog.get_logger(__name__)
 
 
-class NoticeSubjects:
-    """The subjects of one stream's notices."""
-
-    def __init__(self, stream: str) -> None:
-        prefix = f"tandem.{stream.lower()}"
-        self.as_of = f"{prefix}.as_of"
-        self._applied, self._parked = f"{prefix}.applied", f"{prefix}.parked"
-
-    def applied(self, partition: int | str) -> str:
-        """Of what became readable in a hash bucket of orders; `*` for all buckets."""
-        return f"{self._applied}.{partition}"
-
-    def parked(self, partition: int | str) -> str:
-        """Of what was parked in a hash bucket of orders; `*` for all buckets."""
-        return f"{self._parked}.{partition}"
-
-
 class NoticeSender:
     """The Announcer of a projector."""
 
-    def __init__(self, client: Client, stream: str) -> None:
-        self._client, self._subjects = client, NoticeSubjects(stream)
+    def __init__(self, client: Client, subjects: NoticeSubjects) -> None:
+        self._client, self._subjects = client, subjects
 
     async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
         """See Announcer."""
@@ -60,14 +46,12 @@ class NoticeSender:
 
     async def as_of(self, freshness: Freshness) -> None:
         """Everything before this is readable."""
-        body = {
-            "as_of": _rfc3339(freshness.as_of),
-            "generation": freshness.generation,
-            "source_epoch": freshness.source_epoch,
-            "stream_created_at": _rfc3339(freshness.stream_created_at),
-            "sequence": freshness.sequence,
-        }
-        await self._send(self._subjects.as_of, orjson.dumps(body))
+        await self._send(self._subjects.as_of, orjson.dumps(freshness_fields(freshness)))
+
+    async def lags(self, news: Mapping[str, Mapping[int, int]]) -> None:
+        """So many more events took so long from stage to stage."""
+        if news:
+            await self._send(self._subjects.lag, orjson.dumps(news, option=orjson.OPT_NON_STR_KEYS))
 
     async def _send(self, subject: str, body: bytes) -> None:
         if not self._client.is_connected:
@@ -79,16 +63,27 @@ class NoticeSender:
 
 
 class NoticeListener:
-    """Brings notices to those who wait in this process."""
+    """Brings notices to those who wait in this process: `view` is of look-ups by id, `listed` of searches."""
 
-    def __init__(self, board: NoticeBoard, view: FreshnessView, parked: ParkedOrders, stream: str) -> None:
-        self._board, self._view, self._parked, self._subjects = board, view, parked, NoticeSubjects(stream)
+    def __init__(
+        self,
+        board: NoticeBoard,
+        view: FreshnessView,
+        listed: FreshnessView,
+        parked: ParkedOrders,
+        lags: RecentLags,
+        subjects: NoticeSubjects,
+    ) -> None:
+        self._board, self._view, self._listed, self._parked = board, view, listed, parked
+        self._lags, self._subjects = lags, subjects
 
     async def listen(self, client: Client) -> None:
         """Subscribes; from when this returns every notice that arrives here wakes its waiters."""
         await client.subscribe(self._subjects.applied("*"), cb=self._on_orders)
         await client.subscribe(self._subjects.parked("*"), cb=self._on_parked)
         await client.subscribe(self._subjects.as_of, cb=self._on_as_of)
+        await client.subscribe(self._subjects.lag, cb=self._on_lag)
+        await client.subscribe(self._subjects.refreshed, cb=self._on_refreshed)
         await client.flush()
 
     async def _on_orders(self, message: Msg) -> None:
@@ -109,18 +104,46 @@ class NoticeListener:
 
     async def _on_as_of(self, message: Msg) -> None:
         try:
-            body = orjson.loads(message.data)
-            self._view.observe(
-                Freshness(
-                    as_of=microseconds(body["as_of"], "as_of"),
-                    source_epoch=int(body["source_epoch"]),
-                    generation=str(body["generation"]),
-                    stream_created_at=microseconds(body["stream_created_at"], "stream_created_at"),
-                    sequence=int(body["sequence"]),
-                )
-            )
+            self._view.observe(freshness_of(orjson.loads(message.data)))
         except (ValueError, TypeError, KeyError):
             _log.warning("notice not understood", subject=message.subject)
+
+    async def _on_refreshed(self, message: Msg) -> None:
+        try:
+            body = orjson.loads(message.data)
+            if body["done"] and body["freshness"] is not None:
+                self._listed.observe(freshness_of(body["freshness"]))
+        except (ValueError, TypeError, KeyError):
+            _log.warning("notice not understood", subject=message.subject)
+
+    async def _on_lag(self, message: Msg) -> None:
+        try:
+            for stage, counts in orjson.loads(message.data).items():
+                self._lags.add(stage, {int(bucket): int(count) for bucket, count in counts.items()})
+        except (ValueError, TypeError, AttributeError):
+            _log.warning("notice not understood", subject=message.subject)
+
+
+def freshness_fields(freshness: Freshness) -> dict[str, Any]:
+    """A claim of freshness as it stands in notices."""
+    return {
+        "as_of": _rfc3339(freshness.as_of),
+        "generation": freshness.generation,
+        "source_epoch": freshness.source_epoch,
+        "stream_created_at": _rfc3339(freshness.stream_created_at),
+        "sequence": freshness.sequence,
+    }
+
+
+def freshness_of(fields: Mapping[str, Any]) -> Freshness:
+    """The claim in a notice; raises ValueError, TypeError and KeyError for what is none."""
+    return Freshness(
+        as_of=microseconds(fields["as_of"], "as_of"),
+        source_epoch=int(fields["source_epoch"]),
+        generation=str(fields["generation"]),
+        stream_created_at=microseconds(fields["stream_created_at"], "stream_created_at"),
+        sequence=int(fields["sequence"]),
+    )
 
 
 def _by_partition(versions: Sequence[tuple[str, int]]) -> dict[int, list[tuple[str, int]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from query_service.application.project_events import Delivery
+from query_service.application.stage_lags import StageLags
 from query_service.metrics import ProjectMetrics
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
@@ -12,14 +14,22 @@ from query_service.projection.project import ProjectedEvent
 class MeteredProjection:
     """The ProjectionObserver that writes metrics. `now` gives microseconds since 1970."""
 
-    def __init__(self, metrics: ProjectMetrics, now: Callable[[], int]) -> None:
-        self._metrics, self._now = metrics, now
+    def __init__(self, metrics: ProjectMetrics, lags: StageLags, now: Callable[[], int]) -> None:
+        self._metrics, self._lags, self._now = metrics, lags, now
 
-    def applied(self, event: ProjectedEvent) -> None:
+    def applied(self, event: ProjectedEvent, delivery: Delivery) -> None:
         """See ProjectionObserver."""
-        lag = (self._now() - event.event["recorded_at"]) / 1e6
-        self._metrics.applied(event.event["event_type"], lag)
+        recorded_at = event.event["recorded_at"]
+        self._metrics.applied(event.event["event_type"], (self._now() - recorded_at) / 1e6)
+        trace_id = trace_id_of(delivery.headers.get("traceparent", ""))
+        self._lags.applied(recorded_at, delivery.stored_at, delivery.received_at, trace_id)
 
     def parked(self, reason: Unprojectable) -> None:
         """See ProjectionObserver."""
         self._metrics.parked(str(reason))
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace id of a W3C `traceparent`; "" when it is none."""
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""

@@ -45,6 +45,15 @@ class ReadModelQueries:
             read_store=status.read_store,
             pending_events=_UNKNOWN if status.pending_events is None else status.pending_events,
             parked_orders=status.parked_orders,
+            stages=[
+                contract.StageLag(
+                    stage=lag.stage,
+                    p50=duration_message(round(lag.p50 * 1e6)),
+                    p99=duration_message(round(lag.p99 * 1e6)),
+                    as_of=time_message(lag.as_of),
+                )
+                for lag in status.stages
+            ],
         )
         if status.freshness is not None:
             response.generation = status.freshness.generation

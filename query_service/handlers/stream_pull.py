@@ -31,19 +31,24 @@ PULL_BYTES = 32 * 1024 * 1024
 _NO_RESPONDERS, _CONFLICT, _HEARTBEAT = "503", "409", "100"
 
 
+def place_of(reply: str) -> tuple[int, int]:
+    """A delivered message's number in the stream, and when it was stored in microseconds since 1970."""
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
+    # the stream perhaps domain and account, behind the last perhaps a random token.
+    tokens = reply.split(".")
+    first = 2 if len(tokens) == 9 else 4
+    return int(tokens[first + 3]), int(tokens[first + 5]) // 1000
+
+
 class StreamDelivery:
     """A message in our hands."""
 
-    __slots__ = ("_message", "_pull", "sequence", "stored_at")
+    __slots__ = ("_message", "_pull", "received_at", "sequence", "stored_at")
 
     def __init__(self, message: Msg, pull: StreamPull) -> None:
         self._message, self._pull = message, pull
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
-        # the stream perhaps domain and account, behind the last perhaps a random token.
-        tokens = message.reply.split(".")
-        first = 2 if len(tokens) == 9 else 4
-        self.sequence = int(tokens[first + 3])
-        self.stored_at = int(tokens[first + 5]) // 1000
+        self.sequence, self.stored_at = place_of(message.reply)
+        self.received_at = time.time_ns() // 1000
 
     @property
     def headers(self) -> Mapping[str, str]:

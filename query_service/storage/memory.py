@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from query_service.application.errors import PageTokenMalformed
 from query_service.application.order_questions import (
+    NOT_LISTED,
     CustomerFigures,
+    Edition,
     FoundFigures,
     FoundOrders,
     OrderSearch,
@@ -120,16 +122,19 @@ class MemoryStore:
 
     async def park(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        key = (event.version, 0) if event.order_id is not None else (event.sequence, event.stored_at)
-        self._parked[event.order_id][key] = event
+        self._parked[event.order_id][_parking_place(event)] = event
 
-    async def unpark(self, order_id: str, version: int) -> None:
+    async def unpark(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        self._parked[order_id].pop((version, 0), None)
+        self._parked[event.order_id].pop(_parking_place(event), None)
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """See ProjectionWriter."""
         return [event for _, event in sorted(self._parked[order_id].items(), key=lambda item: item[0])]
+
+    async def parked_events(self) -> list[ParkedEvent]:
+        """See ProjectionWriter."""
+        return [event for events in self._parked.values() for event in events.values()]
 
     async def record_freshness(self, freshness: Freshness) -> None:
         """See ProjectionWriter."""
@@ -158,8 +163,17 @@ class MemoryStore:
         """See OrderQuestions."""
         return f"{self._identity.read_model}:{self._writes}"
 
-    async def refresh(self) -> None:
+    def first_mark(self, mark: str) -> str:
+        """See OrderQuestions."""
+        return f"{mark.rpartition(':')[0]}:0"
+
+    async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """See OrderQuestions. Everything is searchable at once."""
+        found = (self._orders.get(order_id) for order_id in order_ids)
+        return [(order[1]["source_epoch"], order[1]["version"]) if order else NOT_LISTED for order in found]
+
+    async def refresh(self) -> None:
+        """See ProjectionWriter. Everything is searchable at once."""
 
     async def parked_orders(self) -> dict[str, tuple[int, ...]]:
         """See OrderQuestions."""
@@ -185,3 +199,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """See OrderReader."""
+
+
+def _parking_place(event: ParkedEvent) -> tuple[int, int]:
+    return (event.version, 0) if event.order_id is not None else (event.sequence, event.stored_at)

@@ -104,6 +104,23 @@ async def _caught_up(settings: dict[str, str]) -> dict[str, Any]:
                 return seen
 
 
+async def _watch(settings: dict[str, str]) -> None:
+    """The self-check's order has gone all the way: every stage has a figure, and a signal ends the watch."""
+    arguments = "status", "--watch", "--json", "--every", "0.2"
+    watching = await asyncio.create_subprocess_exec(TANDEM, *arguments, env=settings, stdout=asyncio.subprocess.PIPE)
+    assert watching.stdout is not None
+    async with asyncio.timeout(60):
+        while True:
+            model = json.loads(await watching.stdout.readline())["read_model"]
+            if len(model["stages"]) == 4 and model["staleness_seconds"] is not None:
+                break
+    watching.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(watching.wait(), 30) == 0
+    assert {lag["stage"] for lag in model["stages"]} == {"published", "received", "applied", "searchable"}
+    assert all(lag["p50_seconds"] <= lag["p99_seconds"] for lag in model["stages"])
+    assert model["parked_orders"] == 0
+
+
 async def _use(settings: dict[str, str]) -> None:
     seen = await _caught_up(settings)
     assert {process["name"] for process in seen["processes"]} == {
@@ -112,6 +129,8 @@ async def _use(settings: dict[str, str]) -> None:
     code, out, _ = await tandem(settings, "status")
     assert code == 0
     assert "relay lag" in out
+    await _watch(settings)
+    assert await tandem(settings, "projection", "parked", "list", "--json") == (0, '{\n  "parked": []\n}\n', "")
 
     code, out, err = await tandem(settings, "orders", "place", "--line", "CHAI:Chai:18.00:10:5%:19%", "--json")
     assert code == 0, err

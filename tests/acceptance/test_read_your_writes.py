@@ -9,18 +9,33 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from tandem.orders.consistency_token import ConsistencyToken, encode
+from tandem.orders.client import Session
+from tandem.orders.consistency_token import ConsistencyToken, decode, encode
 from tandem.orders.errors import ReadModelBehind, from_rpc_error
-from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
-from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
+from tandem.orders.session_calls import AsyncSessionCalls, SessionCalls
+from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, PlaceOrderResponse
+from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
+from tandem.orders.v1.order_query_service_pb2 import (
+    GetOrderRequest,
+    GetOrderResponse,
+    OrderFilter,
+    ReadOptions,
+    SearchOrdersRequest,
+)
+from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from tests.acceptance.test_metrics import scrape
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
+
+if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
+    from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
+    from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
 
 ORDERS = 1_000
 CALLERS = 8
@@ -133,3 +148,42 @@ async def test_a_version_that_never_comes_is_waited_for_once(own_system: System)
     assert isinstance(refusal, ReadModelBehind)
     assert refusal.metadata["order_id"] == order_id
     assert refusal.metadata["needed_version"] == "1"
+
+
+async def test_a_session_carries_its_tokens_by_itself(system: System) -> None:
+    """Both flavours share one session; no call names a token."""
+    session = Session()
+    by_themselves = [AsyncSessionCalls(session, max_wait=timedelta(seconds=5))]
+    async with (
+        grpc.aio.insecure_channel(system.command_address, interceptors=by_themselves) as commands,
+        grpc.aio.insecure_channel(system.query_address, interceptors=by_themselves) as queries,
+    ):
+        orders: OrderCommandServiceAsyncStub = OrderCommandServiceStub(commands)
+        questions: OrderQueryServiceAsyncStub = OrderQueryServiceStub(queries)
+        call = orders.PlaceOrder(place_order_request(random.Random(41)), timeout=20)
+        placed = await call
+        assert await call.code() is grpc.StatusCode.OK
+        assert decode(session.token).versions == {placed.order.order_id: 1}
+        by_number = OrderFilter(text=placed.order.order_number)
+        found = await questions.SearchOrders(SearchOrdersRequest(filter=by_number), timeout=20)
+        assert [order.order_id for order in found.orders] == [placed.order.order_id]
+        with pytest.raises(grpc.aio.AioRpcError):
+            await orders.HoldOrder(HoldOrderRequest(order_id=placed.order.order_id), timeout=20)
+        assert decode(session.token).versions == {placed.order.order_id: 1}
+    second = await asyncio.to_thread(_hold_and_read, system, session, placed.order.order_id)
+    assert second.order.version == 2
+    assert decode(session.token).versions == {placed.order.order_id: 2}
+
+
+def _hold_and_read(system: System, session: Session, order_id: str) -> GetOrderResponse:
+    with (
+        grpc.insecure_channel(system.command_address) as commands,
+        grpc.insecure_channel(system.query_address) as queries,
+    ):
+        carrying = SessionCalls(session, max_wait=timedelta(seconds=5))
+        held = OrderCommandServiceStub(grpc.intercept_channel(commands, carrying)).HoldOrder(
+            HoldOrderRequest(request_id=str(uuid.uuid4()), order_id=order_id), timeout=20
+        )
+        assert held.version == 2
+        questions = OrderQueryServiceStub(grpc.intercept_channel(queries, carrying))
+        return questions.GetOrder(GetOrderRequest(order_id=order_id), timeout=20)

@@ -31,7 +31,7 @@ from query_service.application.order_questions import (
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import Applied, Capability, ReadStore
 from query_service.application.search_orders import SearchOrders
-from query_service.application.searchable import CoalescedRefresh
+from query_service.application.searchable import AskedSearchability
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event, proves
@@ -49,13 +49,21 @@ class _NoObserver:
     def waited(self, outcome: str, seconds: float) -> None:
         """Nobody counts."""
 
+    def searchable(self, outcome: str, seconds: float) -> None:
+        """Nobody counts."""
+
 
 def list_gate(store: ReadStore) -> ListGate:
     """The gate before the store's lists."""
     view = FreshnessView()
     waiter = VersionWaiter(NoticeBoard(), view, time.monotonic, _NoObserver())
-    refresh = CoalescedRefresh(store.refresh, view, time.monotonic, least_pause=0.0)
-    return ListGate(store, waiter, view, refresh)
+
+    async def refresh() -> bool:
+        await store.refresh()
+        return True
+
+    searchable = AskedSearchability(refresh, store.listed, view, FreshnessView(), time.monotonic, _NoObserver())
+    return ListGate(store, waiter, view, searchable, time.monotonic, lambda: time.time_ns() // 1000)
 
 
 def searching(store: ReadStore) -> SearchOrders:

@@ -5,13 +5,16 @@ Their tests must catch each of them; a test that does not notice its mutant prov
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from query_service.__main__ import main
 from query_service.application import claim_freshness, project_events
+from query_service.application.coalesced_refresh import CoalescedRefresh
 from query_service.application.project_events import EventProjector
+from query_service.application.refresh_turns import RefreshTurns
 
 _apply_first = EventProjector._round
 
@@ -56,8 +59,47 @@ def claim_at_once() -> None:
     claim_freshness.BarrierLedger.claim = credulous  # type: ignore[method-assign]
 
 
+def answers_before_the_refresh() -> None:
+    """Whoever asks is told at once that all is searchable."""
+
+    async def hasty(self: CoalescedRefresh) -> bool:
+        self.following()
+        return True
+
+    CoalescedRefresh.catch_up = hasty  # type: ignore[method-assign]
+
+
+def counts_refreshes_that_had_begun() -> None:
+    """A refresh that runs when somebody asks counts for them."""
+    following = CoalescedRefresh.following
+
+    def joining(self: CoalescedRefresh) -> asyncio.Task[bool]:
+        return self._running if self._running is not None and not self._running.done() else following(self)
+
+    CoalescedRefresh.following = joining  # type: ignore[method-assign]
+
+
+def refreshes_at_once() -> None:
+    """Every request is a refresh, begun at once, whatever other projectors do."""
+    RefreshTurns.elsewhere = property(lambda self: None)  # type: ignore[assignment, method-assign]
+
+    async def alone(self: CoalescedRefresh) -> bool:
+        return await self._refresh()
+
+    CoalescedRefresh.catch_up = alone  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
-    mutant.__name__: mutant for mutant in (ack_before_bulk, notice_before_bulk, ack_after_first_document, claim_at_once)
+    mutant.__name__: mutant
+    for mutant in (
+        ack_before_bulk,
+        notice_before_bulk,
+        ack_after_first_document,
+        claim_at_once,
+        answers_before_the_refresh,
+        counts_refreshes_that_had_begun,
+        refreshes_at_once,
+    )
 }
 
 if __name__ == "__main__":

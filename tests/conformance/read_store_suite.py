@@ -278,17 +278,31 @@ class ReadStoreSuite:
         await store.park(event)
         await store.park(replace(event, detail="again"))
         assert [parked.detail for parked in await store.parked(order_id)] == ["again"]
-        await store.unpark(order_id, 7)
-        await store.unpark(order_id, 2)
+        await store.unpark(a_parked_event(order_id, 7))
+        await store.unpark(event)
         assert await store.parked(order_id) == []
         assert (await store.orders([order_id]))[0].parked_versions == ()
-        await store.unpark(str(uuid.uuid4()), 1)
+        await store.unpark(a_parked_event(str(uuid.uuid4()), 1))
 
     @proves(Capability.PARK_EVENTS)
     async def test_a_message_of_nobody_is_parked_by_its_place(self, store: ReadStore) -> None:
         await store.park(a_parked_event(None, 0, sequence=11))
         await store.park(a_parked_event(None, 0, sequence=12))
         await store.park(a_parked_event(None, 0, sequence=12))
+        assert {event.sequence for event in await store.parked_events()} >= {11, 12}
+        await store.unpark(a_parked_event(None, 0, sequence=11))
+        assert 11 not in {event.sequence for event in await store.parked_events() if event.order_id is None}
+
+    @proves(Capability.PARK_EVENTS)
+    async def test_all_that_is_parked_is_listed_healed_or_not(self, store: ReadStore, order_id: str) -> None:
+        parked = [a_parked_event(order_id, 1), a_parked_event(order_id, 3), a_parked_event(str(uuid.uuid4()), 1)]
+        for event in parked:
+            await store.park(event)
+        await store.apply([an_event(order_id, 2)])
+        listed = await store.parked_events()
+        assert all(listed.count(event) == 1 for event in parked)
+        await store.unpark(parked[0])
+        assert parked[0] not in await store.parked_events()
 
     # -- freshness and life ----------------------------------------------------------------------------------------
 

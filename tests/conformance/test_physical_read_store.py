@@ -14,7 +14,7 @@ from query_service.application.read_store import Applied, Deferred, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.physical import setup
+from query_service.storage.physical import mappings, setup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
@@ -131,6 +131,33 @@ async def test_a_closed_index_defers(
     await elasticsearch.indices.close(index=getattr(store.names, which))
     [outcome] = await store.apply([an_event(order_id, 1)])
     assert isinstance(outcome, Deferred)
+
+
+@pytest.mark.parametrize("which", ["orders", "entries"])
+async def test_a_red_index_defers_and_is_no_absence(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch, order_id: str, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store._writer._params, "timeout", "100ms")
+    index, event = getattr(store.names, which), an_event(order_id, 1)
+    place = "index.routing.allocation.require._name"
+    await elasticsearch.indices.delete(index=f"{index}-g1")
+    await elasticsearch.indices.create(  # its only shard finds no place
+        index=f"{index}-g1",
+        mappings=mappings.ORDERS if which == "orders" else mappings.ENTRIES,
+        settings={**mappings.SETTINGS["index"], place: "nowhere"},
+        aliases={index: {}},
+        wait_for_active_shards="0",
+    )
+    health = await elasticsearch.cluster.health(index=index)
+    assert health["status"] == "red"
+    [outcome] = await store.apply([event])
+    assert isinstance(outcome, Deferred)
+    assert "unavailable_shards_exception" in outcome.cause
+    with pytest.raises(DependencyDown):
+        await store.entries(order_id, [1]) if which == "entries" else await store.orders([order_id])
+    await elasticsearch.indices.put_settings(index=index, settings={place: None})
+    await elasticsearch.cluster.health(index=index, wait_for_status="yellow", timeout="30s")
+    assert await store.apply([event]) == [Applied()]
 
 
 @pytest.mark.parametrize("which", ["orders", "entries"])
@@ -261,3 +288,18 @@ async def test_without_external_version_an_older_event_would_win(
     monkeypatch.setattr(writer, "_lines", unguarded)
     with pytest.raises(AssertionError):
         await TestPhysicalStore().test_an_older_event_after_a_newer_one_changes_nothing(store=store, order_id=order_id)
+
+
+async def test_a_conflict_that_always_counts_as_success_is_noticed(
+    store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: every 409 means that the event is in."""
+    from query_service.storage.physical import writer
+
+    async def credulous(self: writer.BulkWriter, writes: list[Any]) -> None:
+        for write in writes:
+            write.verdict = writer._Verdict.IN
+
+    monkeypatch.setattr(writer.BulkWriter, "_resolve_conflicts", credulous)
+    with pytest.raises(AssertionError):
+        await TestPhysicalStore().test_another_event_for_the_same_version_is_reported(store=store, order_id=order_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import grpc
 import pytest
@@ -17,7 +17,8 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from query_service.application.await_versions import Consistency
 from query_service.application.freshness import AnswerInfo
 from query_service.application.list_gate import Admission, ListGate
-from query_service.application.searchable import CoalescedRefresh
+from query_service.application.order_questions import Edition
+from query_service.application.searchable import AskedSearchability
 from tests.conformance.query_serving import Server, apply, names, options, own_server, serving
 from tests.fixtures.order_events import PublishedEvent, an_order, published
 from tests.fixtures.read_side import ReadSide, empty_read_side, eventually, read_side
@@ -31,7 +32,8 @@ async def asleep(read_side: ReadSide, elasticsearch_url: str) -> AsyncIterator[R
     async with AsyncElasticsearch(elasticsearch_url) as client:
         settings = {"refresh_interval": "-1"}
         await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings=settings)
-    yield read_side
+    async with read_side.projecting():  # a projector refreshes when it is asked
+        yield read_side
 
 
 async def count(server: Server, **fields: object) -> list[int]:
@@ -68,10 +70,13 @@ def _ignore_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _skip_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def catch_up(self: CoalescedRefresh) -> None:
+    async def missing(
+        self: AskedSearchability, applied: Mapping[str, Edition], within: float, *, settled: bool = False
+    ) -> Mapping[str, int]:
         """Applied is not searchable."""
+        return {}
 
-    monkeypatch.setattr(CoalescedRefresh, "catch_up", catch_up)
+    monkeypatch.setattr(AskedSearchability, "missing", missing)
 
 
 @pytest.mark.parametrize("mutant", [_ignore_token, _skip_refresh])

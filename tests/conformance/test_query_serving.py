@@ -112,7 +112,7 @@ async def test_a_notice_of_freshness_is_taken_at_once(read_side: ReadSide, own_s
         '{"as_of":"2026-05-01T08:00:00.000001Z","generation":"g7","source_epoch":1,'
         '"stream_created_at":"2026-05-01T00:00:00Z","sequence":9}'
     )
-    await read_side.client.publish(f"tandem.{read_side.subject}.as_of", body.encode())
+    await read_side.client.publish(f"tandem.{read_side.subject}.projector.as_of", body.encode())
     await eventually(lambda: knows_freshness(own_server, event), "freshness from the notice", within=0.9)
     assert (await own_server.get(event.order_id)).read_info.generation == "g7"
 

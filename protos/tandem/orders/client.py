@@ -4,6 +4,7 @@ and one small object; no threads, no connections of its own."""
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Protocol
 
@@ -62,10 +63,12 @@ class Session:
 
     def __init__(self) -> None:
         self.token = ""
+        self._merging = threading.Lock()
 
     def wrote(self, response: CarriesToken) -> None:
         """Takes a command's answer into account; beyond 64 orders the earliest are forgotten."""
-        self.token = consistency_token.merge(self.token, response.consistency_token, forget_oldest=True)
+        with self._merging:  # answers may come in several threads
+            self.token = consistency_token.merge(self.token, response.consistency_token, forget_oldest=True)
 
     def read_options(
         self,

@@ -7,6 +7,7 @@ The client neither retries nor waits on its own; how long to wait is for the cal
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ class Connection:
     """One client with its pool. `request_timeout` in seconds bounds each request."""
 
     def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:
+        #: The same text leads searches to the same copies of an index.
+        self.affinity = secrets.token_hex(4)
         serializer = _Orjson()
         self._client = AsyncElasticsearch(
             url,

@@ -9,7 +9,9 @@ from query_service.application.errors import DependencyDown, PageTokenMalformed
 from query_service.application.order_questions import (
     DIMENSION_FIELDS,
     FACET_LIMIT,
+    NOT_LISTED,
     SORT_KEYS,
+    Edition,
     FoundOrder,
     FoundOrders,
     OrderSearch,
@@ -81,8 +83,24 @@ class OrderLists:
         index, checkpoint = primaries[0]
         return f"{self._generation(index)}:{checkpoint}"
 
-    async def refresh(self) -> None:
+    def first_mark(self, mark: str) -> str:
         """See OrderQuestions."""
+        return f"{mark.rpartition(':')[0]}:-1"
+
+    async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
+        """See OrderQuestions."""
+        body = {
+            "query": {"ids": {"values": list(order_ids)}},
+            "size": len(order_ids),
+            "_source": ["version", "source_epoch"],
+            "track_total_hits": False,
+        }
+        hits = (await search(self._connection, self._names.orders, body))["hits"]["hits"]
+        found = {hit["_id"]: (hit["_source"]["source_epoch"], hit["_source"]["version"]) for hit in hits}
+        return [found.get(order_id, NOT_LISTED) for order_id in order_ids]
+
+    async def refresh(self) -> None:
+        """See ProjectionWriter."""
         _, answer = await self._connection.request("POST", f"/{self._names.orders}/_refresh")
         if answer["_shards"]["failed"]:
             raise DependencyDown(DEPENDENCY, f"a copy of {self._names.orders} cannot be refreshed")
@@ -125,8 +143,11 @@ def sorting(sort: OrderSort) -> list[dict[str, Any]]:
 
 
 async def search(connection: Connection, index: str, body: dict[str, Any]) -> Any:
-    """The answer to a search over the whole index; a part that cannot answer is a failure."""
-    _, answer = await connection.request(
-        "POST", f"/{index}/_search", params={"allow_partial_search_results": "false"}, body=body
-    )
+    """The answer to a search over the whole index; a part that cannot answer is a failure.
+
+    Copies of an index show writes at different times. One process asks one copy as long as that answers, so that what
+    it has once seen it sees again.
+    """
+    params = {"allow_partial_search_results": "false", "preference": connection.affinity}
+    _, answer = await connection.request("POST", f"/{index}/_search", params=params, body=body)
     return answer

@@ -14,10 +14,11 @@ from query_service.application.errors import DependencyDown
 from query_service.application.read_store import ParkedEvent
 from query_service.projection.errors import Unprojectable
 from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.lists import search
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
 
-_ATTEMPTS = 20
+_ATTEMPTS, _AT_ONCE = 20, 500
 Events = list[dict[str, Any]]
 
 
@@ -37,14 +38,30 @@ class ParkingLot:
 
         await self._change(_document_id(event), added)
 
-    async def unpark(self, order_id: str, version: int) -> None:
+    async def unpark(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        await self._change(order_id, lambda events: [event for event in events if event["version"] != version])
+        await self._change(_document_id(event), lambda events: [one for one in events if _key(one)[0] != event.version])
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """See ProjectionWriter."""
         events, _ = await self._read(order_id)
-        return [ParkedEvent(**{**event, "reason": Unprojectable(event["reason"])}) for event in events]
+        return [_parked_event(event) for event in events]
+
+    async def all(self) -> list[ParkedEvent]:
+        """See ProjectionWriter. Pages by the number of the last write: what changes meanwhile comes once more."""
+        await self._connection.request("POST", f"/{self._names.parked}/_refresh")
+        found: dict[str, Events] = {}
+        body: dict[str, Any] = {
+            "query": {"exists": {"field": "parked_at"}},
+            "sort": [{"_seq_no": "asc"}],
+            "size": _AT_ONCE,
+        }
+        while True:
+            hits = (await search(self._connection, self._names.parked, body))["hits"]["hits"]
+            found.update({hit["_id"]: hit["_source"]["events"] for hit in hits})
+            if len(hits) < _AT_ONCE:
+                return [_parked_event(event) for events in found.values() for event in events]
+            body["search_after"] = hits[-1]["sort"]
 
     async def _read(self, document_id: str) -> tuple[Events, dict[str, Any]]:
         """The parked events, and the guard that lets a write through only if nobody wrote since."""
@@ -76,6 +93,10 @@ class ParkingLot:
             if status != 409:
                 return
         raise DependencyDown(DEPENDENCY, f"the parked events of {document_id} kept changing")
+
+
+def _parked_event(event: dict[str, Any]) -> ParkedEvent:
+    return ParkedEvent(**{**event, "reason": Unprojectable(event["reason"])})
 
 
 def _document_id(event: ParkedEvent) -> str:

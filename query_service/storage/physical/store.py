@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from query_service.application.order_questions import (
     CustomerFigures,
+    Edition,
     FoundFigures,
     FoundOrders,
     OrderSearch,
@@ -88,8 +89,16 @@ class PhysicalStore:
         """See OrderQuestions."""
         return await self._lists.mark()
 
-    async def refresh(self) -> None:
+    def first_mark(self, mark: str) -> str:
         """See OrderQuestions."""
+        return self._lists.first_mark(mark)
+
+    async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
+        """See OrderQuestions."""
+        return await self._lists.listed(order_ids)
+
+    async def refresh(self) -> None:
+        """See ProjectionWriter."""
         await self._lists.refresh()
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
@@ -104,13 +113,17 @@ class PhysicalStore:
         """See ProjectionWriter."""
         await self._parking.park(event)
 
-    async def unpark(self, order_id: str, version: int) -> None:
+    async def unpark(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        await self._parking.unpark(order_id, version)
+        await self._parking.unpark(event)
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """See ProjectionWriter."""
         return await self._parking.parked(order_id)
+
+    async def parked_events(self) -> list[ParkedEvent]:
+        """See ProjectionWriter."""
+        return await self._parking.all()
 
     async def record_freshness(self, freshness: Freshness) -> None:
         """See ProjectionWriter. The time itself is the external version, so it never goes back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
@@ -13,7 +14,7 @@ from query_service.application.errors import Behind, CustomerUnknown, Parked, To
 from query_service.application.freshness import FreshnessView
 from query_service.application.list_gate import ListGate
 from query_service.application.notice_board import NoticeBoard
-from query_service.application.order_questions import OrderCriteria, OrderSort, OrderSummaries
+from query_service.application.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import Freshness, ParkedEvent
 from query_service.application.search_orders import SearchOrders
@@ -28,19 +29,31 @@ SECOND = 1_000_000
 
 
 class Refreshes:
-    """Counts what is asked of it; everything is searchable once it was waited for."""
+    """Counts what is asked of it; everything is searchable once it was waited for, unless nobody answers."""
 
     def __init__(self, applied: FreshnessView) -> None:
         self._applied = applied
         self.asked = self.waited = 0
         self.freshness: Freshness | None = None
+        self.answering = True
+        self.unlisted: dict[str, int] = {}
+        self.settled: list[bool] = []
 
     def ask(self) -> None:
         self.asked += 1
 
-    async def catch_up(self) -> None:
+    async def catch_up(self) -> bool:
         self.waited += 1
-        self.freshness = self._applied.latest
+        if self.answering:
+            self.freshness = self._applied.latest
+        return self.answering
+
+    async def missing(
+        self, applied: Mapping[str, Edition], within: float, *, settled: bool = False
+    ) -> Mapping[str, int]:
+        self.settled.append(settled)
+        await self.catch_up()
+        return {order_id: self.unlisted[order_id] for order_id in applied if order_id in self.unlisted}
 
 
 class World:
@@ -50,7 +63,9 @@ class World:
         self.store, self.board, self.view, self.parked = MemoryStore(), NoticeBoard(), FreshnessView(), ParkedOrders()
         self.refreshes = Refreshes(self.view)
         waiter = VersionWaiter(self.board, self.view, asyncio.get_running_loop().time, self, recheck=60)
-        self.gate = ListGate(self.store, waiter, self.view, self.refreshes)
+        self.now = 0
+        clock = asyncio.get_running_loop().time
+        self.gate = ListGate(self.store, waiter, self.view, self.refreshes, clock, lambda: self.now)
         self.search = SearchOrders(self.store, self.gate, self.parked)
         self.summarize = SummarizeOrders(self.store, self.gate)
         self.customer = GetCustomerSummary(self.store, self.gate, self.parked)
@@ -222,3 +237,49 @@ async def test_a_customer_is_unknown_only_when_the_answer_lacks_nothing() -> Non
     summary = await world.customer("KOENE", Consistency(1, {one: 1}))
     assert summary.found.customer["display_name"] == "Königlich Essen"
     assert (summary.found.figures.orders, len(summary.found.figures.recent)) == (1, 1)
+
+
+async def test_what_is_applied_and_not_searchable_counts_as_behind() -> None:
+    world, (one, two) = World(), ids(2)
+    await world.apply(event(one, 3), event(two))
+    world.refreshes.unlisted = {one: 2}
+    with pytest.raises(Behind) as refusal:
+        await world.found(Consistency(1, {one: 3, two: 1}))
+    assert (refusal.value.order_id, refusal.value.needed_version, refusal.value.current_version) == (one, 3, 2)
+    assert await world.found(Consistency(1, {one: 3}, stale_allowed=True)) == (2, True, False)
+    with pytest.raises(Behind):  # it may be this customer's, and be missing for that
+        await world.customer("NOBODY", Consistency(1, {one: 3}, stale_allowed=True))
+
+
+async def test_old_writes_are_looked_for_before_a_refresh_is_asked_for() -> None:
+    world, [one] = World(), ids(1)
+    await world.apply(event(one))
+    [stored] = await world.store.orders([one])
+    assert stored.document is not None
+    for later in (2_999_999, 3_000_000):
+        world.now = stored.document["recorded_at"] + later
+        await world.found(Consistency(1, {one: 1}))
+    assert world.refreshes.settled == [False, True]
+
+
+async def test_lists_go_on_without_anybody_who_refreshes() -> None:
+    world, [one] = World(), ids(1)
+    await world.apply(event(one))
+    first = await world.gate.mark()
+    world.knows(10 * SECOND)
+    await world.found(Consistency())
+    world.refreshes.answering = False
+    await world.apply(event(one, 2))
+    assert await world.gate.mark() == first  # what changed since the last refresh counts as changed
+    waited = world.refreshes.waited
+    world.knows(100 * SECOND)
+    page = await world.search(OrderCriteria(), OrderSort.PLACE_TIME_DESC, 10, Consistency())
+    assert (page.info.as_of, world.refreshes.waited) == (10 * SECOND, waited)
+
+
+async def test_a_mark_that_was_never_reached_is_before_everything() -> None:
+    world, [one] = World(), ids(1)
+    world.refreshes.answering = False
+    await world.apply(event(one))
+    mark = await world.gate.mark()
+    assert mark == world.store.first_mark(mark)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.project_events import EventProjector
+from query_service.application.project_events import Delivery, EventProjector
 from query_service.application.read_store import Deferred, Outcome, ParkedEvent
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
@@ -51,6 +51,7 @@ class Message:
     body: bytes
     journal: list[str]
     stored_at: int = 5
+    received_at: int = 6
     acked: bool = False
 
     async def ack(self) -> None:
@@ -109,7 +110,7 @@ class _Observer:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def applied(self, event: ProjectedEvent) -> None:
+    def applied(self, event: ProjectedEvent, delivery: Delivery) -> None:
         self._world.counted += 1
 
     def parked(self, reason: Unprojectable) -> None:

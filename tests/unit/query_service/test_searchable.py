@@ -1,133 +1,162 @@
-"""Refreshes are shared and bounded, and none counts that began before it was asked for."""
+"""A serving process makes lists current by asking; without an answer the search itself tells what it shows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 
 from query_service.application.errors import DependencyDown
 from query_service.application.freshness import FreshnessView
+from query_service.application.order_questions import NOT_LISTED, Edition
 from query_service.application.read_store import Freshness
-from query_service.application.searchable import CoalescedRefresh
+from query_service.application.searchable import AskedSearchability
+
+ONE, TWO = "one", "two"
 
 
-class Index:
-    """What is applied, and what of it is searchable: a refresh shows what was there when it began."""
+class Outcomes(list[str]):
+    """How waits ended."""
 
-    def __init__(self, *, seconds: float = 0.02, least_pause: float = 0.05) -> None:
-        self.applied = self.searchable = 0
-        self.begun: list[float] = []
-        self.running = self.most_running = 0
-        self.seconds = seconds
+    def searchable(self, outcome: str, seconds: float) -> None:
+        self.append(outcome)
+
+
+class World:
+    """An index, what of it searches show, and somebody who refreshes it when asked, unless they are away."""
+
+    def __init__(self) -> None:
+        self.applied: dict[str, Edition] = {}
+        self.shown: dict[str, Edition] = {}
+        self.away = False
+        self.asked = self.looked = 0
         self.failure: Exception | None = None
-        self.view = FreshnessView()
-        self.loop = asyncio.get_running_loop()
-        self.refresh = CoalescedRefresh(self._refresh, self.view, self.loop.time, least_pause=least_pause)
+        self.free = asyncio.Event()
+        self.free.set()
+        self.view, self.outcomes = FreshnessView(), Outcomes()
+        self.clock = asyncio.get_running_loop().time
+        self.lists = AskedSearchability(self._ask, self._listed, self.view, FreshnessView(), self.clock, self.outcomes)
 
-    async def _refresh(self) -> None:
-        self.begun.append(self.loop.time())
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        seen = self.applied
-        await asyncio.sleep(self.seconds)
-        self.running -= 1
+    async def _ask(self) -> bool:
+        self.asked += 1
+        seen = dict(self.applied)
+        await self.free.wait()
+        if not self.away:
+            self.shown = seen
+        return not self.away
+
+    async def _listed(self, order_ids: Sequence[str]) -> list[Edition]:
+        self.looked += 1
         if self.failure is not None:
             raise self.failure
-        self.searchable = max(self.searchable, seen)
-
-    async def write_and_find(self) -> bool:
-        self.applied += 1
-        mine = self.applied
-        await self.refresh.catch_up()
-        return self.searchable >= mine
+        return [self.shown.get(order_id, NOT_LISTED) for order_id in order_ids]
 
 
-async def test_what_was_applied_before_is_searchable_after() -> None:
-    index = Index()
-    assert await index.write_and_find()
+async def test_what_is_asked_for_is_searchable_then() -> None:
+    world = World()
+    world.applied = {ONE: (1, 2)}
+    assert await world.lists.missing({ONE: (1, 2)}, 5) == {}
+    assert (world.shown, world.asked, world.looked, world.outcomes) == ({ONE: (1, 2)}, 1, 0, ["refreshed"])
 
 
-async def test_a_refresh_that_runs_already_does_not_count() -> None:
-    index = Index()
-    first = asyncio.create_task(index.write_and_find())
-    while not index.running:
+async def test_a_hundred_callers_ask_twice() -> None:
+    world = World()
+    world.free.clear()
+    early = [asyncio.create_task(world.lists.missing({ONE: (1, 1)}, 5)) for _ in range(50)]
+    while not world.asked:
         await asyncio.sleep(0)
-    assert await index.write_and_find()
-    assert await first
-    assert len(index.begun) == 2
+    world.applied = {ONE: (1, 1)}
+    late = [asyncio.create_task(world.lists.missing({ONE: (1, 1)}, 5)) for _ in range(50)]
+    await asyncio.sleep(0)
+    world.free.set()
+    await asyncio.gather(*early, *late)
+    assert world.asked == 2  # the first did not count for those who came later
+    assert world.shown == world.applied
 
 
-async def test_the_check_notices_a_refresh_that_is_joined_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mutant: whoever comes while a refresh runs takes that one."""
-    following: Callable[[CoalescedRefresh], asyncio.Task[None]] = CoalescedRefresh._following
-
-    def joining(self: CoalescedRefresh) -> asyncio.Task[None]:
-        return self._running if self._running is not None and not self._running.done() else following(self)
-
-    monkeypatch.setattr(CoalescedRefresh, "_following", joining)
-    with pytest.raises(AssertionError):
-        await test_a_refresh_that_runs_already_does_not_count()
-
-
-async def test_a_hundred_callers_share_and_wait_their_turn() -> None:
-    index = Index()
-    started = index.loop.time()
-
-    async def caller(number: int) -> bool:
-        found = True
-        for _ in range(5):
-            await asyncio.sleep(0.001 * (number % 10))
-            found = found and await index.write_and_find()
-        return found
-
-    assert all(await asyncio.gather(*(caller(number) for number in range(100))))
-    took = index.loop.time() - started
-    assert index.most_running == 1
-    assert len(index.begun) <= took / 0.05 + 2
-    pauses = [after - before for before, after in zip(index.begun, index.begun[1:], strict=False)]
-    assert min(pauses) >= 0.049
+async def test_without_an_answer_the_search_tells() -> None:
+    world = World()
+    world.away = True
+    waiting = asyncio.create_task(world.lists.missing({ONE: (1, 2), TWO: (1, 1)}, 5))
+    world.shown = {ONE: (1, 1), TWO: (1, 4)}
+    while world.looked < 2:
+        await asyncio.sleep(0.01)
+    assert not waiting.done()
+    world.shown[ONE] = (1, 2)  # the index's own refresh
+    assert await waiting == {}
+    assert (world.asked, world.outcomes) == (1, ["verified"])
 
 
-async def test_a_caller_who_leaves_takes_nobody_along() -> None:
-    index = Index()
-    index.applied = 1
-    leaving, staying = asyncio.create_task(index.refresh.catch_up()), asyncio.create_task(index.refresh.catch_up())
-    await asyncio.sleep(0.005)
-    leaving.cancel()
-    await staying
-    assert index.searchable == 1
-    assert len(index.begun) == 1
+async def test_what_stays_missing_is_named_when_the_time_is_over() -> None:
+    world = World()
+    world.away = True
+    world.shown = {ONE: (1, 1), TWO: (1, 4)}
+    assert await world.lists.missing({ONE: (1, 2), TWO: (1, 1)}, 0.25) == {ONE: 1}
+    assert world.outcomes == ["behind"]
 
 
-async def test_a_failure_reaches_those_who_wait_and_is_forgotten() -> None:
-    index = Index()
-    index.failure = DependencyDown("elasticsearch", "away")
-    index.refresh.ask()  # nobody waits for it
+async def test_whoever_does_not_want_to_wait_gets_one_look() -> None:
+    world = World()
+    world.shown = {ONE: (1, 1)}
+    assert await world.lists.missing({ONE: (1, 1)}, 0) == {}
+    assert await world.lists.missing({ONE: (1, 2)}, 0) == {ONE: 1}
+    assert (world.asked, world.looked) == (0, 2)
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked() -> None:
+    world = World()
+    world.free.clear()
+    async with asyncio.timeout(5):
+        assert await world.lists.missing({ONE: (1, 2)}, 0.1) == {ONE: 0}
+    world.free.set()
+
+
+async def test_the_same_version_of_an_earlier_source_does_not_count() -> None:
+    world = World()
+    world.shown = {ONE: (1, 7)}
+    assert await world.lists.missing({ONE: (2, 3)}, 0) == {ONE: 7}
+
+
+async def test_what_is_old_enough_is_looked_for_first() -> None:
+    world = World()
+    world.shown = {ONE: (1, 1)}
+    assert await world.lists.missing({ONE: (1, 1)}, 5, settled=True) == {}
+    assert world.asked == 0
+    world.applied = {TWO: (1, 1)}
+    assert await world.lists.missing({TWO: (1, 1)}, 5, settled=True) == {}
+    assert world.asked == 1
+
+
+async def test_a_search_that_fails_is_no_absence() -> None:
+    world = World()
+    world.away, world.failure = True, DependencyDown("elasticsearch", "away")
     with pytest.raises(DependencyDown):
-        await index.refresh.catch_up()
-    index.failure = None
-    assert await index.write_and_find()
+        await world.lists.missing({ONE: (1, 1)}, 5)
 
 
-async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_began() -> None:
-    index = Index()
-    index.view.observe(Freshness(10, 1, "g1", 1, 1))
-    assert index.refresh.freshness is None
-    waiting = asyncio.create_task(index.refresh.catch_up())
-    while not index.running:
+async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_for() -> None:
+    world = World()
+    world.view.observe(Freshness(10, 1, "g1", 1, 1))
+    world.free.clear()
+    world.lists.ask()
+    while not world.asked:
         await asyncio.sleep(0)
-    index.view.observe(Freshness(20, 1, "g1", 1, 2))
-    await waiting
-    assert index.refresh.freshness == Freshness(10, 1, "g1", 1, 1)
-    index.refresh.ask()
-    await index.refresh.catch_up()
-    assert index.refresh.freshness == Freshness(20, 1, "g1", 1, 2)
+    world.view.observe(Freshness(20, 1, "g1", 1, 2))
+    assert world.lists.freshness is None
+    world.free.set()
+    assert await world.lists.catch_up()
+    assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
+    world.away = True
+    world.view.observe(Freshness(30, 1, "g1", 1, 3))
+    assert not await world.lists.catch_up()
+    assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
 
 
-async def test_a_failed_refresh_makes_nothing_fresher() -> None:
-    index = Index()
-    index.view.observe(Freshness(10, 1, "g1", 1, 1))
-    index.failure = DependencyDown("elasticsearch", "away")
-    with pytest.raises(DependencyDown):
-        await index.refresh.catch_up()
-    assert index.refresh.freshness is None
+async def test_after_silence_lists_do_not_wait_for_a_while() -> None:
+    world = World()
+    assert world.lists.answering
+    world.away = True
+    assert not await world.lists.catch_up()
+    assert not world.lists.answering
+    world.away = False
+    assert await world.lists.catch_up()
+    assert world.lists.answering

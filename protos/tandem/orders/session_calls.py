@@ -1,0 +1,76 @@
+"""Interceptors that carry a session's tokens: every command's answer is remembered, every question asks for it.
+
+One is for `grpc` channels and one for `grpc.aio` channels; both may share a session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from tandem.orders.client import Session
+from tandem.orders.v1.order_query_service_pb2 import OnTimeout, ReadOptions
+
+MAX_WAIT = timedelta(seconds=2)
+
+
+class _Carrier:
+    """What both flavours do."""
+
+    def __init__(
+        self,
+        session: Session,
+        max_wait: timedelta = MAX_WAIT,
+        on_timeout: OnTimeout.ValueType = OnTimeout.ON_TIMEOUT_FAIL,
+    ) -> None:
+        self.session = session
+        self._max_wait, self._on_timeout = max_wait, on_timeout
+
+    def asking(self, request: Any) -> Any:
+        """The request with the session's options; one that has options of its own keeps them."""
+        if not self.session.token or not isinstance(getattr(request, "read_options", None), ReadOptions):
+            return request
+        if request.HasField("read_options"):
+            return request
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.read_options.CopyFrom(self.session.read_options(self._max_wait, self._on_timeout))
+        return asked
+
+    def answered(self, response: Any) -> None:
+        """Remembers what an answer says was written."""
+        if getattr(response, "consistency_token", ""):
+            self.session.wrote(response)
+
+
+class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
+    """For `grpc.intercept_channel(channel, SessionCalls(session))`.
+
+    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns.
+    """
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        """See grpc.UnaryUnaryClientInterceptor."""
+        call = continuation(client_call_details, self.asking(request))
+        call.add_done_callback(self._done)
+        return call
+
+    def _done(self, call: Any) -> None:
+        if call.code() is grpc.StatusCode.OK:
+            self.answered(call.result())
+
+
+class AsyncSessionCalls(_Carrier, grpc.aio.UnaryUnaryClientInterceptor):
+    """For `grpc.aio.insecure_channel(address, interceptors=[AsyncSessionCalls(session)])`."""
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Awaitable[Any]], client_call_details: Any, request: Any
+    ) -> Any:
+        """See grpc.aio.UnaryUnaryClientInterceptor."""
+        call = await continuation(client_call_details, self.asking(request))
+        self.answered(await call)
+        return call

@@ -1,0 +1,166 @@
+"""What operators do with events that could not be projected: look at them, try them again, or forget them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from query_service.application.errors import DependencyDown, QueryRefused
+from query_service.application.project_events import Announcer
+from query_service.application.read_store import Applied, Deferred, ParkedEvent, ProjectionWriter, Refused
+from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.project import project
+from query_service.projection.stream_event import read_event
+
+
+class NothingParked(QueryRefused):
+    """The key names no parked event."""
+
+
+class StillNeeded(QueryRefused):
+    """A parked event that its order lacks is not forgotten without being told so twice."""
+
+
+class RetryOutcome(StrEnum):
+    """What became of a parked event that was tried again."""
+
+    #: It is in, and no longer parked.
+    APPLIED = "APPLIED"
+    #: It cannot be projected yet; the reason may be another one now.
+    STILL_PARKED = "STILL_PARKED"
+    #: The stream no longer has it; only a rebuild from the write side brings it.
+    MESSAGE_GONE = "MESSAGE_GONE"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEntry:
+    """A parked event and the version that its order has without it; 0 when it has none."""
+
+    event: ParkedEvent
+    order_version: int
+
+    @property
+    def key(self) -> str:
+        """What names it: order and version, or for a message that tells no order its place in the stream."""
+        if self.event.order_id is None:
+            return f"{self.event.stream}/{self.event.sequence}"
+        return f"{self.event.order_id}/{self.event.version}"
+
+    @property
+    def healed(self) -> bool:
+        """Whether a later version came; then only the order's history has a hole."""
+        return self.order_version >= self.event.version > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """An entry after it was tried again."""
+
+    entry: ParkedEntry
+    outcome: RetryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage:
+    """A message as the stream has it; `stored_at` in microseconds since 1970."""
+
+    stored_at: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class StreamMessages(Protocol):
+    """Looks messages up."""
+
+    async def message(self, stream: str, sequence: int) -> StreamMessage | None:
+        """The message of that number; None when the stream has it no longer. Raises DependencyDown."""
+
+
+class ParkedEvents:
+    """The use cases. `stream` opens what a retry needs of the stream; `now` gives microseconds since 1970.
+
+    All raise DependencyDown and ReadStoreNotReady.
+    """
+
+    def __init__(
+        self,
+        store: ProjectionWriter,
+        stream: Callable[[], Awaitable[tuple[StreamMessages, Announcer]]],
+        now: Callable[[], int],
+    ) -> None:
+        self._store, self._stream, self._now = store, stream, now
+
+    async def everything(self) -> list[ParkedEntry]:
+        """All of them, the one that was parked first at the front."""
+        events = sorted(await self._store.parked_events(), key=lambda event: (event.parked_at, event.sequence))
+        return await self._entries(events)
+
+    async def show(self, key: str) -> list[ParkedEntry]:
+        """Those that a key names: an order's id, that and a version, or stream and sequence.
+
+        Raises NothingParked.
+        """
+        name, _, number = key.partition("/")
+        # A message of nobody can only be found among all of them; there are few, or something else is wrong.
+        events = await self._store.parked(name) or await self._store.parked_events()
+        found = [entry for entry in await self._entries(events) if key in (entry.key, entry.event.order_id)]
+        if not found:
+            raise NothingParked(
+                f"{key} names no parked event; `parked list` shows all"
+                if number
+                else f"nothing of order {key} is parked"
+            )
+        return found
+
+    async def retry(self, key: str) -> list[Retried]:
+        """Tries them again, by the rules of this release and the store's present set-up. Raises NothingParked."""
+        entries = await self.show(key)
+        messages, announcer = await self._stream()
+        return [await self._retry(entry, messages, announcer) for entry in entries]
+
+    async def discard(self, key: str, *, needed_too: bool = False) -> list[ParkedEntry]:
+        """Forgets them; the order's history keeps a hole. Raises NothingParked.
+
+        Raises StillNeeded for one that its order still lacks, unless `needed_too`: nothing would tell readers then.
+        """
+        entries = await self.show(key)
+        needed = next((entry for entry in entries if not entry.healed), None)
+        if needed is not None and needed.event.order_id is not None and not needed_too:
+            raise StillNeeded(
+                f"{needed.key} is not healed by a later version: readers would no longer be told that the order lacks"
+                " it; discard with --needed-too if that is right"
+            )
+        for entry in entries:
+            await self._store.unpark(entry.event)
+        return entries
+
+    async def _entries(self, events: Sequence[ParkedEvent]) -> list[ParkedEntry]:
+        order_ids = list({event.order_id for event in events if event.order_id is not None})
+        versions = {order.order_id: order.version for order in await self._store.orders(order_ids)}
+        return [ParkedEntry(event, versions.get(event.order_id or "", 0)) for event in events]
+
+    async def _retry(self, entry: ParkedEntry, messages: StreamMessages, announcer: Announcer) -> Retried:
+        message = await messages.message(entry.event.stream, entry.event.sequence)
+        if message is None or message.stored_at != entry.event.stored_at:
+            return Retried(entry, RetryOutcome.MESSAGE_GONE)
+        try:
+            event = project(read_event(message.headers, message.body))
+        except ProjectionError as error:
+            return await self._parked_again(entry, error.reason, error.detail)
+        [outcome] = await self._store.apply([event])
+        match outcome:
+            case Applied():
+                await self._store.unpark(entry.event)
+                await announcer.applied([(event.order_id, event.version)])
+                return Retried(entry, RetryOutcome.APPLIED)
+            case Refused(reason, detail):
+                return await self._parked_again(entry, reason, detail)
+            case Deferred(cause):
+                raise DependencyDown(self._store.dependency, cause)
+
+    async def _parked_again(self, entry: ParkedEntry, reason: Unprojectable, detail: str) -> Retried:
+        event = replace(entry.event, reason=reason, detail=detail, parked_at=self._now())
+        await self._store.park(event)
+        return Retried(replace(entry, event=event), RetryOutcome.STILL_PARKED)

@@ -1,0 +1,106 @@
+"""How long events take from stage to stage: committed → published → received → applied → searchable.
+
+Each stage is measured from the one before, by the clocks of the database, the stream and the projector; what the clocks
+of their machines differ by is in the figures. Counts are kept by duration, so that the figures of several projectors
+and of several seconds can be added.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+STAGES = ("published", "received", "applied", "searchable")
+_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+#: Durations counted together, by the longest of them in seconds: 0.5 ms to an hour. Longer ones are counted last.
+BOUNDS = tuple(step * 10.0**power for power in range(-4, 4) for step in _STEPS if 5e-4 <= step * 10.0**power < 5e3)
+#: More events than this are not followed until they are searchable; the index is not refreshed then anyway.
+FOLLOWED = 100_000
+_MICROSECONDS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A traced event that took `seconds`; `at` in seconds since 1970."""
+
+    trace_id: str
+    seconds: float
+    at: float
+
+
+@dataclass(slots=True)
+class StageHistogram:
+    """Durations of one stage since the start, and per bound the last traced event among them."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    total: float = 0.0
+    exemplars: dict[int, Exemplar] = field(default_factory=dict)
+
+    def observe(self, seconds: float, trace_id: str, at: float) -> None:
+        """Counts one event."""
+        seconds = max(0.0, seconds)
+        bucket = bisect_left(BOUNDS, seconds)
+        self.counts[bucket] += 1
+        self.total += seconds
+        if trace_id:
+            self.exemplars[bucket] = Exemplar(trace_id, seconds, at)
+
+
+class StageLags:
+    """The lags of what one projector applies. Times are microseconds since 1970, `now` gives the present one."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self.histograms: Mapping[str, StageHistogram] = {stage: StageHistogram() for stage in STAGES}
+        self._told = {stage: [0] * (len(BOUNDS) + 1) for stage in STAGES}
+        self._unsearchable: deque[tuple[int, str]] = deque(maxlen=FOLLOWED)
+
+    def applied(self, recorded_at: int, stored_at: int, received_at: int, trace_id: str) -> None:
+        """An event is in just now: when it was recorded, stored in the stream, and received."""
+        now = self._now()
+        for stage, since, until in (
+            ("published", recorded_at, stored_at),
+            ("received", stored_at, received_at),
+            ("applied", received_at, now),
+        ):
+            self.histograms[stage].observe((until - since) / _MICROSECONDS, trace_id, now / _MICROSECONDS)
+        self._unsearchable.append((now, trace_id))
+
+    def refreshed(self, begun_at: int) -> None:
+        """A refresh that began then is done: what was applied before is searchable."""
+        now = self._now()
+        searchable = self.histograms["searchable"]
+        while self._unsearchable and self._unsearchable[0][0] < begun_at:
+            applied_at, trace_id = self._unsearchable.popleft()
+            searchable.observe((now - applied_at) / _MICROSECONDS, trace_id, now / _MICROSECONDS)
+
+    def unsearchable_for(self) -> float:
+        """Since when something applied waits for a refresh, in seconds; 0 when nothing does."""
+        return (self._now() - self._unsearchable[0][0]) / _MICROSECONDS if self._unsearchable else 0.0
+
+    def news(self) -> dict[str, dict[int, int]]:
+        """Stage → bucket → events counted since the last call; nothing that is 0."""
+        found: dict[str, dict[int, int]] = {}
+        for stage, histogram in self.histograms.items():
+            told = self._told[stage]
+            both = enumerate(zip(histogram.counts, told, strict=True))
+            new = {bucket: now - then for bucket, (now, then) in both if now > then}
+            if new:
+                found[stage] = new
+                self._told[stage] = list(histogram.counts)
+        return found
+
+
+def quantile(counts: Sequence[int], share: float) -> float:
+    """The duration in seconds that this share of events did not exceed, interpolated between bounds; 0 for none."""
+    rank, below = share * sum(counts), 0
+    for bucket, count in enumerate(counts):
+        if count and below + count >= rank:
+            if bucket == len(BOUNDS):
+                break
+            least = BOUNDS[bucket - 1] if bucket else 0.0
+            return least + (BOUNDS[bucket] - least) * (rank - below) / count
+        below += count
+    return BOUNDS[-1] if any(counts) else 0.0

@@ -1,0 +1,64 @@
+"""`parked list|show|retry|discard`: what operators type, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from typing import Any
+
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.parked_events import (
+    NothingParked,
+    ParkedEntry,
+    ParkedEvents,
+    Retried,
+    RetryOutcome,
+    StillNeeded,
+)
+from query_service.projection.proto_json import moment
+
+ACTIONS = ("list", "show", "retry", "discard")
+DONE, REFUSED, DOWN = 0, 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedReport:
+    """What to print, and the exit code: 0 done, 1 refused or still parked, 3 something needed is away."""
+
+    exit_code: int
+    entries: Sequence[Mapping[str, Any]] = ()
+    error: str = ""
+
+
+async def run_parked(events: ParkedEvents, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:
+    """Does one of ACTIONS; all but `list` with the key of an order, one version of it, or a message of nobody."""
+    try:
+        match action:
+            case "list":
+                return ParkedReport(DONE, [_fields(entry) for entry in await events.everything()])
+            case "show":
+                return ParkedReport(DONE, [_fields(entry) for entry in await events.show(key)])
+            case "discard":
+                discarded = await events.discard(key, needed_too=needed_too)
+                return ParkedReport(DONE, [_fields(entry) for entry in discarded])
+            case _:
+                retried = await events.retry(key)
+                done = all(one.outcome is RetryOutcome.APPLIED for one in retried)
+                return ParkedReport(DONE if done else REFUSED, [_outcome(one) for one in retried])
+    except (NothingParked, StillNeeded) as refusal:
+        return ParkedReport(REFUSED, error=str(refusal))
+    except (DependencyDown, ReadStoreNotReady) as down:
+        return ParkedReport(DOWN, error=str(down))
+
+
+def _outcome(retried: Retried) -> dict[str, Any]:
+    return {**_fields(retried.entry), "outcome": str(retried.outcome)}
+
+
+def _fields(entry: ParkedEntry) -> dict[str, Any]:
+    event = asdict(entry.event)
+    times = {name: moment(event[name]).astimezone(UTC).isoformat() for name in ("stored_at", "parked_at")}
+    reason = str(entry.event.reason)
+    return {"key": entry.key, **event, **times, "reason": reason, "order_version": entry.order_version,
+            "healed": entry.healed}  # fmt: skip

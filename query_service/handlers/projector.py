@@ -1,0 +1,130 @@
+"""One projector, put together: it waits for what is away, checks its set-up, and works until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from nats.aio.client import Client
+
+from query_service.application.errors import DependencyDown
+from query_service.application.freshness import FreshnessView
+from query_service.application.project_events import EventProjector
+from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
+from query_service.application.stage_lags import BOUNDS, StageLags
+from query_service.config import QuerySettings
+from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.notice_subjects import NoticeSubjects
+from query_service.handlers.notices import NoticeSender
+from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
+from query_service.handlers.pacer import BackoffPacer
+from query_service.handlers.projection_observer import MeteredProjection
+from query_service.handlers.refresh_duty import RefreshDuty
+from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer
+from query_service.metrics import ProjectMetrics
+
+#: How often serving processes are told of lags.
+TELL_SECONDS = 1.0
+
+
+class Projector:
+    """The parts of a projector over one store. `now` gives microseconds since 1970."""
+
+    def __init__(
+        self,
+        settings: QuerySettings,
+        plan: ConsumerPlan,
+        writer: ProjectionWriter,
+        pacer: BackoffPacer,
+        metrics: ProjectMetrics,
+        now: Callable[[], int],
+    ) -> None:
+        self._settings, self._plan, self._writer, self._pacer = settings, plan, writer, pacer
+        self._metrics, self._now = metrics, now
+        self._lags = StageLags(now)
+        metrics.stages(BOUNDS, self._lags.histograms)
+        self._consumer: OrderEventConsumer | None = None
+
+    def reason(self) -> str | None:
+        """Why it does not project; None while it does."""
+        if self._pacer.reason is not None:
+            return f"paused: {self._pacer.reason}"
+        return "starting" if self._consumer is None else self._consumer.pull.problem
+
+    async def known(self) -> tuple[StoreIdentity, Freshness | None]:
+        """Which read model this is and how fresh, once the store answers. Raises ReadStoreNotReady."""
+        while True:
+            try:
+                known = await self._writer.identity(), await self._writer.freshness()
+            except DependencyDown as down:
+                await self._pacer.pause(str(down))
+            else:
+                self._pacer.resume()
+                return known
+
+    async def checked(self, client: Client, identity: StoreIdentity) -> None:
+        """Returns once stream and consumer are there as they must be. Raises StartupRefused when they are not."""
+        while True:
+            try:
+                await check_consumer(client, self._plan, identity)
+            except NATS_ERRORS as error:
+                await self._pacer.pause(f"nats: {problem_of(error)}")
+            else:
+                self._pacer.resume()
+                return
+
+    async def run(self, client: Client, identity: StoreIdentity, known: Freshness | None) -> None:
+        """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
+        subjects = NoticeSubjects(self._plan.stream, self._plan.name)
+        notices = NoticeSender(client, subjects)
+        self._consumer = self._order_events(client, notices, identity, known)
+        applied = FreshnessView()
+        applied.observe(known)
+        duty = RefreshDuty(
+            client,
+            subjects,
+            self._writer.refresh,
+            self._lags,
+            applied,
+            self._metrics,
+            now=self._now,
+            clock=time.monotonic,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._consumer.run())
+                tasks.create_task(duty.run())
+                tasks.create_task(self._tell(notices))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # the first failure ended the others
+
+    async def _tell(self, notices: NoticeSender) -> None:
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            await notices.lags(self._lags.news())
+
+    def _order_events(
+        self, client: Client, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None
+    ) -> OrderEventConsumer:
+        settings, metrics = self._settings, self._metrics
+        observer = MeteredProjection(metrics, self._lags, self._now)
+        projector = EventProjector(
+            self._writer, notices, self._pacer, observer, stream=self._plan.stream, now=self._now
+        )
+        limits = BulkLimits(
+            settings.bulk_events, settings.bulk_bytes, settings.bulk_linger_ms / 1000, settings.bulk_concurrency
+        )
+        return OrderEventConsumer(
+            client,
+            self._plan,
+            projector,
+            self._writer,
+            notices,
+            limits,
+            identity=identity,
+            known=known,
+            on_claim=lambda freshness: metrics.as_of(freshness.as_of / 1e6),
+            on_state=lambda state: metrics.pending(state.pending),
+            on_batch=metrics.batch,
+        )

@@ -1,0 +1,183 @@
+"""A projector's part in making lists current: it refreshes the index for whoever asks, and at least once a second.
+
+Requests come by a queue group, so one projector gets each. It answers when a refresh that began after the request is
+done, whoever of the projectors does it; where refreshes are kept apart says `refresh_turns`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import orjson
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+
+from query_service.application.coalesced_refresh import CoalescedRefresh
+from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.freshness import FreshnessView
+from query_service.application.read_store import Freshness
+from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns
+from query_service.application.stage_lags import StageLags
+from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.notice_subjects import NoticeSubjects
+from query_service.handlers.notices import freshness_fields, freshness_of
+
+_log = structlog.get_logger(__name__)
+GROUP = "projectors"
+REFRESHED, NOT_REFRESHED = b'{"refreshed":true}', b'{"refreshed":false}'
+#: How long another projector may take to answer what was handed on to it.
+HAND_ON_SECONDS = 0.25
+#: A refresh that takes longer is given up.
+REFRESH_SECONDS = 5.0
+#: What nobody asked for is made searchable after so long.
+UNASKED_SECONDS, LOOK_SECONDS = 1.0, 0.25
+
+
+class RefreshObserver(Protocol):
+    """Counts refreshes."""
+
+    def refreshed(self, outcome: str, seconds: float) -> None:
+        """A refresh ended: `done` or `failed`."""
+
+    def asked(self, outcome: str) -> None:
+        """A request was answered `here`, or handed on and answered `elsewhere`."""
+
+
+class RefreshDuty:
+    """One projector's part. `refresh` raises DependencyDown and ReadStoreNotReady; `now` gives microseconds since 1970,
+    `clock` seconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        subjects: NoticeSubjects,
+        refresh: Callable[[], Awaitable[None]],
+        lags: StageLags,
+        applied: FreshnessView,
+        observer: RefreshObserver,
+        *,
+        now: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._client, self._subjects, self._store_refresh = client, subjects, refresh
+        self._lags, self._applied, self._observer = lags, applied, observer
+        self._now, self._clock = now, clock
+        self._turns = RefreshTurns(secrets.token_hex(8), clock)
+        self._coalesced = CoalescedRefresh(self._refresh, clock, least_pause=LEAST_PAUSE_SECONDS)
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Answers until cancelled."""
+        subscriptions = [
+            await self._client.subscribe(self._subjects.refreshed, cb=self._on_refreshed),
+            await self._client.subscribe(self._subjects.as_of, cb=self._on_as_of),
+            await self._client.subscribe(self._subjects.refresh_by(self._turns.own), cb=self._on_handed_on),
+            await self._client.subscribe(self._subjects.refresh, queue=GROUP, cb=self._on_request),
+        ]
+        try:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                if self._lags.unsearchable_for() >= UNASKED_SECONDS:
+                    await self.catch_up()
+        finally:
+            for task in list(self._answering):
+                task.cancel()
+            for subscription in subscriptions:
+                try:
+                    await subscription.unsubscribe()
+                except NATS_ERRORS:
+                    break
+
+    async def catch_up(self) -> bool:
+        """Returns once a refresh that began after the call is done, here or elsewhere; False when it failed."""
+        while (other := self._turns.elsewhere) is not None:
+            done = await self._handed_on(other)
+            if self._turns.elsewhere == other:
+                self._observer.asked("elsewhere")
+                return done
+        self._observer.asked("here")
+        return await self._coalesced.catch_up()
+
+    async def _handed_on(self, other: str) -> bool:
+        """Whether the other projector says that it is done."""
+        try:
+            answer = await self._client.request(self._subjects.refresh_by(other), b"", timeout=HAND_ON_SECONDS)
+        except NoRespondersError:
+            self._turns.gone(other)
+        except NATS_ERRORS:
+            self._turns.late(other)
+        else:
+            return bool(answer.data == REFRESHED)
+        return False
+
+    async def _refresh(self) -> bool:
+        begun_at, started, applied = self._now(), self._clock(), self._applied.latest
+        self._turns.begun(self._turns.own)
+        await self._tell(begun_at)
+        try:
+            async with asyncio.timeout(REFRESH_SECONDS):
+                await self._store_refresh()
+        except (DependencyDown, ReadStoreNotReady, TimeoutError) as error:
+            _log.debug("not refreshed", reason=str(error) or "no answer")
+            self._observer.refreshed("failed", self._clock() - started)
+            return False
+        self._lags.refreshed(begun_at)
+        self._observer.refreshed("done", self._clock() - started)
+        await self._tell(begun_at, done=True, freshness=applied)
+        return True
+
+    async def _tell(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
+        """Tells other projectors, and serving processes how fresh searches are at least."""
+        known = None if freshness is None else freshness_fields(freshness)
+        body = {"projector": self._turns.own, "begun_at": begun_at, "done": done, "freshness": known}
+        await self._publish(self._subjects.refreshed, orjson.dumps(body))
+
+    async def _publish(self, subject: str, body: bytes) -> None:
+        if not self._client.is_connected:
+            return
+        try:
+            await self._client.publish(subject, body)
+        except NATS_ERRORS:
+            _log.debug("notice lost", subject=subject)
+
+    async def _on_refreshed(self, message: Msg) -> None:
+        try:
+            body = orjson.loads(message.data)
+            projector, begun_at, done = str(body["projector"]), int(body["begun_at"]), bool(body["done"])
+        except (ValueError, TypeError, KeyError):
+            _log.warning("notice not understood", subject=message.subject)
+            return
+        if projector == self._turns.own:
+            return
+        if done:
+            self._lags.refreshed(begun_at)
+        else:
+            self._turns.begun(projector)
+            self._coalesced.begun_elsewhere()
+
+    async def _on_as_of(self, message: Msg) -> None:
+        try:
+            self._applied.observe(freshness_of(orjson.loads(message.data)))
+        except (ValueError, TypeError, KeyError):
+            _log.warning("notice not understood", subject=message.subject)
+
+    async def _on_request(self, message: Msg) -> None:
+        self._answer(message, self.catch_up())
+
+    async def _on_handed_on(self, message: Msg) -> None:
+        # Whoever asks us has taken our turn for granted; handing it on once more could go round in circles.
+        self._answer(message, self._coalesced.catch_up())
+
+    def _answer(self, message: Msg, refreshed: Awaitable[bool]) -> None:
+        async def answer() -> None:
+            body = REFRESHED if await refreshed else NOT_REFRESHED
+            await self._publish(message.reply, body)
+
+        task = asyncio.create_task(answer())
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)

@@ -1,0 +1,48 @@
+"""Looks up single messages of the stream, as a consumer would get them."""
+
+from __future__ import annotations
+
+from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from query_service.application.errors import DependencyDown
+from query_service.application.parked_events import StreamMessage
+from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.stream_pull import place_of
+
+FETCH_SECONDS = 2.0
+
+
+class StreamLookUp:
+    """StreamMessages over a connection, by consumers that live for one message."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def message(self, stream: str, sequence: int) -> StreamMessage | None:
+        """See StreamMessages."""
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=sequence,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=FETCH_SECONDS * 5,
+        )
+        try:
+            state = (await self._client.jetstream().stream_info(stream)).state
+            if not state.first_seq <= sequence <= state.last_seq:
+                return None
+            subscription = await self._client.jetstream().pull_subscribe("", stream=stream, config=config)
+            try:
+                [message] = await subscription.fetch(1, timeout=FETCH_SECONDS)
+            except NatsTimeoutError:
+                return None  # it and all after it are gone
+            finally:
+                await subscription.unsubscribe()
+        except NotFoundError:
+            return None
+        except NATS_ERRORS as error:
+            raise DependencyDown("nats", problem_of(error)) from None
+        found, stored_at = place_of(message.reply)
+        return StreamMessage(stored_at, message.headers or {}, message.data) if found == sequence else None
