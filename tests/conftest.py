@@ -1,5 +1,10 @@
 """The plug-ins every test may use; each states its own options, fixtures and report lines."""
 
+import os
+
+# Before anything loads gRPC: its handlers would run, and write to the output, in each server that a test starts.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 pytest_plugins = [
     "tests.fixtures.stores",
     "tests.fixtures.postgres",

@@ -70,7 +70,7 @@ async def lines_until(process: asyncio.subprocess.Process, word: str) -> list[st
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("stop_with", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("stop_with", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)], ids=str)
 async def test_it_proves_itself_is_used_and_leaves_nothing(tmp_path: Path, stop_with: signal.Signals) -> None:
     settings = environment(tmp_path)
     async with tandem_up(settings) as process:
@@ -155,6 +155,17 @@ async def _use(settings: dict[str, str]) -> None:
     code, _, err = await tandem(settings, "up")
     assert code == 2
     assert "already runs" in err
+
+
+async def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    async with tandem_up(environment(tmp_path)) as process:
+        await lines_until(process, "postgres: start")
+        below = descendants(process.pid)
+        assert below
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+        _, alive = psutil.wait_procs(below, timeout=5)
+        assert alive == []
 
 
 async def test_a_busy_port_is_named_with_its_setting(tmp_path: Path) -> None:
