@@ -5,7 +5,6 @@ Their tests must catch each of them; a test that does not notice its mutant prov
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,16 +68,6 @@ def answers_before_the_refresh() -> None:
     CoalescedRefresh.catch_up = hasty  # type: ignore[method-assign]
 
 
-def counts_refreshes_that_had_begun() -> None:
-    """A refresh that runs when somebody asks counts for them."""
-    following = CoalescedRefresh.following
-
-    def joining(self: CoalescedRefresh) -> asyncio.Task[bool]:
-        return self._running if self._running is not None and not self._running.done() else following(self)
-
-    CoalescedRefresh.following = joining  # type: ignore[method-assign]
-
-
 def refreshes_at_once() -> None:
     """Every request is a refresh, begun at once, whatever other projectors do."""
     RefreshTurns.elsewhere = property(lambda self: None)  # type: ignore[assignment, method-assign]
@@ -97,7 +86,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
         ack_after_first_document,
         claim_at_once,
         answers_before_the_refresh,
-        counts_refreshes_that_had_begun,
         refreshes_at_once,
     )
 }

@@ -13,6 +13,7 @@ from elasticsearch import AsyncElasticsearch
 from tandem.orders.errors import OrderParked
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
+from query_service import bootstrap
 from tests.conformance.projector_checks import floor_reaches
 from tests.conformance.query_serving import names, options, serving
 from tests.fixtures.order_events import PublishedEvent, an_order, published
@@ -111,21 +112,19 @@ async def test_one_among_ten_thousand(read_side: ReadSide, elasticsearch_url: st
     await one_among(read_side, elasticsearch_url, unused_tcp_port, 10_000)
 
 
-async def test_what_is_wrong_with_a_command_is_named(read_side: ReadSide, unused_tcp_port: int) -> None:
+async def test_what_is_wrong_with_a_command_is_named(
+    read_side: ReadSide, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     event = published(an_order(), payload_changes=TOO_LONG)
     async with read_side.projecting():
         await read_side.publish(event)
         await eventually(lambda: floor_reaches(read_side, 1), "the event parked")
     code, answer = await parked(read_side, "discard", event.order_id)
     assert (code, "--needed-too" in answer["error"]) == (1, True)
-    nowhere = f"nats://127.0.0.1:{unused_tcp_port}"
-    tandem = Path(sys.executable).parent / "tandem"
-    process = await asyncio.create_subprocess_exec(
-        tandem, "projection", "parked", "retry", event.order_id,
-        env=read_side.environment(nats_url=nowhere), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, err = await process.communicate()
-    assert (process.returncode, b"nats" in err) == (3, True), err
+    monkeypatch.setattr(bootstrap, "CONNECT_SECONDS", 0.5)
+    nowhere = read_side.settings(nats_url=f"nats://127.0.0.1:{unused_tcp_port}")
+    report = await bootstrap.parked(nowhere, "retry", event.order_id)
+    assert (report.exit_code, "nats" in report.error) == (3, True)
     code, _ = await parked(read_side, "discard", event.order_id, "--needed-too")
     assert code == 0
     assert await gone(read_side, event)
