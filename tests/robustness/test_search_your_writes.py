@@ -152,7 +152,7 @@ async def both_passes(postgres_url: str, nats_url: str, elasticsearch_url: str, 
 async def test_every_order_is_in_the_lists_at_once(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
 ) -> None:
-    await both_passes(postgres_url, nats_url, elasticsearch_url, tmp_path, 40)
+    await both_passes(postgres_url, nats_url, elasticsearch_url, tmp_path, 24)
 
 
 @pytest.mark.long
