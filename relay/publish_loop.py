@@ -29,6 +29,7 @@ from relay.ports import LeaderSession, Leadership, PublishSession, Sink, Source
 from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
 from relay.status import RelayStatus
+from relay.stream_position import Tail
 
 _log = structlog.get_logger(__name__)
 
@@ -208,15 +209,20 @@ class PublishLoop:
         # First the stream: while it takes nothing, the database need not begin to decode anew each time.
         await publishing.claim(cursor)
         await source.resume(cursor)
+        self._begun(term, resume.publish_epoch, cursor, tail)
+        try:
+            await publishing.run(stop)
+        except SessionClosed:
+            await publishing.remember()
+            raise
+
+    def _begun(self, term: int, publish_epoch: int, cursor: Cursor, tail: Tail) -> None:
         self._worked = True
         self._observer.session_begun()
         self._status.term = term
-        self._status.publish_epoch, self._status.source_epoch = resume.publish_epoch, cursor.epoch
+        self._status.publish_epoch, self._status.source_epoch = publish_epoch, cursor.epoch
         self._status.state = states.PUBLISHING
-        _log.info(
-            "publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200], loss=resume.loss
-        )
-        await publishing.run(stop)
+        _log.info("publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200])
 
     async def _learn(
         self, leader: LeaderSession, session: PublishSession, cause: SessionClosed, exceptions: Exceptions

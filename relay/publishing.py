@@ -107,6 +107,12 @@ class Publishing:
                 await self._session.pause(self._source.idle_seconds())
         await self._finish()
 
+    async def remember(self) -> None:
+        """Writes down, when the session is over, how much the stream has acknowledged: should it come back with less,
+        as after a power cut, then that is a loss and not what it always had."""
+        self._report()
+        await self._save_state()
+
     async def _read(self, max_events: int, max_bytes: int) -> Batch:
         self._status.moved(2 * READ_SECONDS)
         async with asyncio.timeout(READ_SECONDS):

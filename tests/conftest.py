@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
+    "tests.fixtures.cuttable_disk",
     "tests.fixtures.relay_world",
     "tests.fixtures.write_model",
     "tests.fixtures.command_process",
