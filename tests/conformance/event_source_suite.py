@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -20,6 +20,7 @@ from relay.cursor import Cursor, PollCursor, mark, parse
 from relay.database import connect
 from relay.ports import Source
 from tests.fixtures.waiting import eventually
+from tests.relaying.chance import tell
 from tests.relaying.writers import Ledger
 
 OpenSource = Callable[[psycopg.AsyncConnection[Any]], Source]
@@ -49,7 +50,7 @@ class Quota:
     held: int = 0
 
     async def reached(self, log: StoredLog, ledger: Ledger) -> None:
-        """Returns when all of it has happened; AssertionError after a minute."""
+        """Returns when all of it has happened; AssertionError after two minutes."""
         await eventually(
             lambda: (
                 len(log.events) >= self.events
@@ -58,10 +59,23 @@ class Quota:
                 and ledger.held >= self.held
             ),
             f"{self}",
+            120.0,
         )
 
 
 ANY = Quota()
+MOST_ATTEMPTS = 12
+Shown = TypeVar("Shown")
+
+
+async def until_shown(attempt: Callable[[], Awaitable[Shown]], fault: Callable[[Shown], bool]) -> Shown:
+    """What the first attempt gave that has the fault. Mutants go wrong by chance; one that never does is a failure."""
+    for number in range(1, MOST_ATTEMPTS + 1):
+        shown = await attempt()
+        tell(f"attempt {number}: {shown}")
+        if fault(shown):
+            return shown
+    raise AssertionError(f"not shown in {MOST_ATTEMPTS} attempts, the last one gave {shown}")
 
 
 @contextlib.asynccontextmanager

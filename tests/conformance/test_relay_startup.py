@@ -25,7 +25,7 @@ from tests.relaying.relay_process import RelayProcess, running
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def configured(world: World, monkeypatch: pytest.MonkeyPatch, overrides: Mapping[str, str]) -> Relay:
@@ -244,7 +244,7 @@ async def test_the_oldest_postgres_is_relayed_from(
     async with running(world.relay()) as relay:
         async with work.writing() as ledger:
             await relay.wait_for_state("PUBLISHING")
-            await asyncio.sleep(1)
+            await relay.stored(60)
         await world.drained(relay)
     verdict = await world.verdict(ledger)
     assert verdict.clean, verdict

@@ -10,13 +10,14 @@ from typing import Any
 
 import psycopg
 
+from tests.fixtures.waiting import eventually
 from tests.relaying.chance import new_seed, tell
 from tests.relaying.relay_process import RelayProcess
 from tests.relaying.world import World
 from tests.relaying.writers import Ledger, Writers
 
 #: With writers that hold transactions open, a slot takes its time.
-LOG_SECONDS = 45.0
+LOG_SECONDS = 120.0
 #: What the relay says when the stream refuses what it has already: here the relay itself must know.
 KNOWN = "the server knows the id of message"
 
@@ -51,10 +52,18 @@ async def slots(world: World) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def under_writers(world: World, **options: Any) -> AsyncIterator[Ledger]:
+async def under_writers(world: World, least: int = 100, **options: Any) -> AsyncIterator[Ledger]:
+    """Writers work while the block runs, and on until they have committed `least` events: fewer would show nothing."""
     seed = new_seed()
     async with Writers(world.database_url, seed=seed, **{"pause": 0.01, **options}).writing() as ledger:
         yield ledger
+        await more_committed(ledger, least - len(ledger.committed))
+
+
+async def more_committed(ledger: Ledger, events: int) -> None:
+    """Waits until writers have committed so many events more."""
+    wanted = len(ledger.committed) + events
+    await eventually(lambda: len(ledger.committed) >= wanted, f"{wanted} events are committed", LOG_SECONDS)
 
 
 async def judged(world: World, relay: RelayProcess, ledger: Ledger) -> None:

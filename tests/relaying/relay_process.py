@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-READY_SECONDS = 30.0
+#: Long enough for a machine with too much to do.
+READY_SECONDS = 60.0
 _PROJECT = Path(__file__).parents[2]
 
 
@@ -91,6 +92,20 @@ class RelayProcess:
             assert time.monotonic() < deadline, f"{page}\n{self.text}"
             await asyncio.sleep(0.02)
 
+    async def stored(self, messages: int, seconds: float = READY_SECONDS) -> int:
+        """Waits until the stream has acknowledged so many messages more than it has now; its last sequence then."""
+        deadline = time.monotonic() + seconds
+        wanted: int | None = None
+        while True:
+            assert self.returncode is None, self.text
+            page = await self.page()
+            sequence = int(page["stream_sequence"] or 0)
+            wanted = sequence + messages if wanted is None else wanted
+            if sequence >= wanted:
+                return sequence
+            assert time.monotonic() < deadline, f"{wanted} wanted, {page}\n{self.text}"
+            await asyncio.sleep(0.02)
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         if self._process.returncode is None:
@@ -107,7 +122,7 @@ class RelayProcess:
         self.signal(signal.SIGTERM)
         return await self.ended()
 
-    async def ended(self, seconds: float = 30.0) -> int:
+    async def ended(self, seconds: float = READY_SECONDS) -> int:
         """Waits for the end; the exit code."""
         assert self._process is not None
         assert self._reader is not None

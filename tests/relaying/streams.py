@@ -112,8 +112,9 @@ async def delete_stream(url: str, stream: str) -> None:
         await connection.jetstream().delete_stream(stream)
 
 
-async def publish(url: str, subject: str, body: bytes = b"stranger", headers: dict[str, str] | None = None) -> int:
-    """Publishes as a stranger; the sequence it got."""
+async def publish(url: str, subject: str, body: bytes = b"stranger", *, times: int = 1) -> None:
+    """Publishes as a stranger."""
     async with client(url) as connection:
-        ack = await connection.jetstream().publish(subject, body, headers=headers)
-        return ack.seq
+        jetstream = connection.jetstream()
+        for _ in range(times):
+            await jetstream.publish(subject, body)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import psycopg
 
 from relay.barrier import TIME_HEADER
+from relay.leadership import lock_key
 from tests.relaying import streams
 from tests.relaying.judge import Verdict, judge
 from tests.relaying.relay_process import RelayProcess
 from tests.relaying.tables import OUTBOX, create
 from tests.relaying.writers import Ledger
 
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 120.0
 #: A first event of an aggregate of its own, of about 400 bytes.
 SMALL = """gen_random_uuid(), 1, ('{"x":"' || repeat('x', 400) || '"}')::json"""
 
@@ -35,6 +36,11 @@ class World:
     async def make(cls, database_url: str, nats_url: str, stream: str, prefix: str, ddl: str = OUTBOX) -> World:
         """Creates the tables; the stream is left to the relay."""
         await create(database_url, ddl)
+        return cls.on(database_url, nats_url, stream, prefix)
+
+    @classmethod
+    def on(cls, database_url: str, nats_url: str, stream: str, prefix: str) -> World:
+        """On tables that are there already."""
         return cls(
             database_url,
             nats_url,
@@ -49,6 +55,11 @@ class World:
                 "RELAY_STREAM_MAX_BYTES": str(1 << 30),
             },
         )
+
+    @property
+    def lock_key(self) -> tuple[int, int]:
+        """The advisory lock that the leader holds."""
+        return lock_key("outbox", self.stream)
 
     def relay(self, *, prelude: str = "", **overrides: str) -> RelayProcess:
         """A relay that is not started yet; `overrides` without their prefix, `prelude` as of RelayProcess."""

@@ -42,8 +42,12 @@ class Writers:
         insert: str = INSERT_OUTBOX,
         prepare: bool = False,
         pause: float = 0.0,
+        outlive: bool = False,
     ) -> None:
+        """`outlive`: a writer whose server goes away begins again; the ledger then has what it was told is committed,
+        and the table may have more."""
         self._url = url
+        self._outlive = outlive
         self._chance = random.Random(seed)
         self._count = count
         self._insert = insert
@@ -74,12 +78,23 @@ class Writers:
         self._stop.set()
 
     async def _writer(self, number: int, chance: random.Random) -> None:
+        life = 0
+        while not self._stop.is_set():
+            life += 1
+            try:
+                await self._write(f"{number}-{life}", chance)
+            except psycopg.OperationalError:
+                if not self._outlive:
+                    raise
+                await asyncio.sleep(0.05)
+
+    async def _write(self, name: str, chance: random.Random) -> None:
         turn = 0
         async with await psycopg.AsyncConnection.connect(self._url) as connection:
             while not self._stop.is_set():
                 turn += 1
                 try:
-                    await self._transaction(connection, chance, f"{number}-{turn}")
+                    await self._transaction(connection, chance, f"{name}-{turn}")
                 except psycopg.errors.DeadlockDetected:
                     await connection.rollback()
                 if self._pause:
@@ -139,6 +154,15 @@ class Writers:
 
     async def _holder(self, chance: random.Random) -> None:
         """Transactions with an event of an aggregate of their own that stay open for a while."""
+        while not self._stop.is_set():
+            try:
+                await self._hold(chance)
+            except psycopg.OperationalError:
+                if not self._outlive:
+                    raise
+                await asyncio.sleep(0.05)
+
+    async def _hold(self, chance: random.Random) -> None:
         async with await psycopg.AsyncConnection.connect(self._url) as connection:
             while not self._stop.is_set():
                 aggregate = str(uuid.UUID(int=chance.getrandbits(128)))

@@ -96,7 +96,6 @@ async def test_wal_level_replica(private_world: Any) -> None:
     async with running(world.relay()) as relay:
         async with under_writers(world) as ledger:
             await in_mode(relay, "poll", "wal_level is replica")
-            await asyncio.sleep(1)
         await judged(world, relay, ledger)
 
 
@@ -190,7 +189,7 @@ async def test_an_idle_outbox_holds_no_log_back(world: World) -> None:
                         "INSERT INTO elsewhere SELECT repeat('x', 1000) FROM generate_series(1, 1000)"
                     )
                     written += 1_000_000
-                deadline = time.monotonic() + 15
+                deadline = time.monotonic() + 60
                 while True:
                     passed = await (
                         await connection.execute(
@@ -213,7 +212,7 @@ def peak_kib(relay: RelayProcess) -> int:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("rows", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rows", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 async def test_a_huge_transaction_in_bounded_memory(world: World, rows: int) -> None:
     """Carried as it arrives, killed in its middle, and whole in the end."""
     world.settings["RELAY_STREAM_MAX_BYTES"] = str(4 << 30)

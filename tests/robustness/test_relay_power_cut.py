@@ -14,21 +14,12 @@ from tests.fixtures.private_servers import PrivateNats
 from tests.relaying import streams
 from tests.relaying.chance import new_seed, tell
 from tests.relaying.log_mode import in_mode
-from tests.relaying.relay_process import RelayProcess, running
+from tests.relaying.relay_process import running
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
 EVENTS_BETWEEN = 200
 SECONDS = 60.0
-
-
-async def stored_at_least(relay: RelayProcess, sequence: int) -> int:
-    """Waits until the relay has acks up to that stream sequence; up to which it has them."""
-    deadline = time.monotonic() + SECONDS
-    while (reached := (await relay.page())["stream_sequence"] or 0) < sequence:
-        assert time.monotonic() < deadline, relay.text
-        await asyncio.sleep(0.01)
-    return int(reached)
 
 
 async def power_cut(disk: CuttableDisk, server: NatsServer) -> None:
@@ -54,8 +45,8 @@ async def test_nothing_acknowledged_is_lost_where_each_publish_waits_for_the_dis
     async with work.writing() as ledger:
         for turn in range(cuts):
             async with running(world.relay()) as relay:
-                page = await in_mode(relay, "wal")
-                await stored_at_least(relay, page["stream_sequence"] + EVENTS_BETWEEN)
+                await in_mode(relay, "wal")
+                await relay.stored(EVENTS_BETWEEN)
                 await power_cut(cuttable_disk, server)
                 acknowledged = (await relay.page())["stream_sequence"]
             await power_on(cuttable_disk, server)
@@ -83,10 +74,10 @@ async def test_what_nats_lost_by_syncing_late_is_noticed_and_filled_in_again(
     work = Writers(postgres_database, seed=new_seed(), count=8, aggregates=50)
     async with running(world.relay()) as relay, work.writing() as ledger:
         for turn in range(cuts):
-            page = await in_mode(relay, "wal")
-            kept = await stored_at_least(relay, page["stream_sequence"] + EVENTS_BETWEEN)
+            await in_mode(relay, "wal")
+            kept = await relay.stored(EVENTS_BETWEEN)
             cuttable_disk.sync()
-            acknowledged = await stored_at_least(relay, kept + EVENTS_BETWEEN)
+            acknowledged = await relay.stored(EVENTS_BETWEEN)
             await power_cut(cuttable_disk, server)
             await power_on(cuttable_disk, server)
             deadline = time.monotonic() + SECONDS
