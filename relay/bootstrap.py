@@ -82,6 +82,7 @@ class Relay:
             columns=settings.columns,
             nats=nats_options(settings),
             stream=settings.stream,
+            status=self.status,
             on_error=lambda reason: self._observer.lag_error(reason),
             covering=database.covering,
             comparable=database.comparable,

@@ -96,6 +96,10 @@ class JetStreamSession:
         """Bytes in flight."""
         return self._window.outstanding_bytes
 
+    def oldest_in_flight(self) -> int | None:
+        """The least `recorded_at` (µs) of the events in flight; None when there are none."""
+        return self._window.oldest()
+
     def room(self) -> tuple[int, int]:
         """(events, bytes) that may be in flight beside what is."""
         return self._window.room()

@@ -4,7 +4,8 @@
 - *Oldest unpublished age*: now − the least `recorded_at` of all committed rows not covered; 0 when all are.
 - *Backlog*: how many committed rows are not covered, counted up to a limit; the age is that of the rows counted.
 
-Whoever measures reads the stream and the table itself, so a standby sees the lag of a leader that is dead.
+Whoever measures reads the stream and the table itself, so a standby sees the lag of a leader that is dead. A leader
+knows its own more exactly, and between measurements (`own_lag`).
 """
 
 from __future__ import annotations
@@ -13,29 +14,28 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-import structlog
 
 from relay.adoption_record import AdoptionRecords
-from relay.cursor import HEADER, Cursor, CursorError, PollCursor, WalCursor, parse
+from relay.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.database import configure, connect
 from relay.errors import Refused
-from relay.jetstream_api import JetStreamApi, StreamApiError
-from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.nats_connection import NatsOptions
 from relay.outbox_columns import ColumnNames
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.replication_slot import slot_prefix
 from relay.slot_watch import LogUse, log_use
 from relay.snapshot import Snapshot
-from relay.stream_position import long_cursor
-
-_log = structlog.get_logger(__name__)
+from relay.status import RelayStatus
+from relay.stream_end import StreamEnd
 
 MEASURE_SECONDS = 1.0
+#: How soon a leader that cannot tell by itself is noticed.
+LOOK_SECONDS = 0.05
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
 _WALK_FACTOR = 100
@@ -64,6 +64,10 @@ class Lag:
     stream_used: float
     measured_at: float
     log: LogUse
+
+    def database_time(self, now: float) -> int:
+        """The database's clock at our time `now`, in µs since 1970."""
+        return int((now + self.clock_offset) * 1e6)
 
     def oldest_age(self, now: float) -> float:
         """Seconds at our time `now`. It goes on growing while nobody can measure."""
@@ -112,7 +116,7 @@ async def _count(connection: psycopg.AsyncConnection[Any], query: Query) -> tupl
 
 
 class LagObserver:
-    """Measures once a second over connections of its own, whether this relay leads or not."""
+    """Measures over connections of its own, leader or not: once a second, and at once where a leader cannot tell."""
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class LagObserver:
         columns: ColumnNames,
         nats: NatsOptions,
         stream: str,
+        status: RelayStatus,
         on_error: Callable[[str], None],
         covering: Callable[[], tuple[Snapshot, Sequence[int]] | None] = lambda: None,
         comparable: Callable[[int], bool] = lambda epoch: True,
@@ -129,36 +134,54 @@ class LagObserver:
         self._url = database_url
         self._name = table
         self._columns = columns
-        self._nats = nats
-        self._stream = stream
+        self._end = StreamEnd(nats, stream)
+        self._end_due = 0.0
+        self._reading: asyncio.Task[None] | None = None
+        self._status = status
         self._on_error = on_error
         self._covering = covering
         self._comparable = comparable
         self._records = AdoptionRecords(table, stream)
         self._slots = slot_prefix(str(table), stream)
         self._floor_epoch = -1
-        self._cursor: Cursor = PollCursor(0)
-        self._cursor_text: str | None = None
-        self._sequence = 0
-        self._used = 0.0
+        self._measured_in_session = False
         self.latest: Lag | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measures until `stop` is set; failures are told and tried again."""
-        while not stop.is_set():
-            try:
-                await self._observe(stop)
-            except (psycopg.Error, Refused, StreamApiError, CursorError, *NATS_ERRORS) as error:
-                self._on_error(str(error).strip() or type(error).__name__)
-                await _sleep(stop, MEASURE_SECONDS)
+        try:
+            while not stop.is_set():
+                try:
+                    await self._observe(stop)
+                except (psycopg.Error, Refused, OSError, TimeoutError) as error:
+                    self._on_error(str(error).strip() or type(error).__name__)
+                    await _sleep(stop, MEASURE_SECONDS)
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._reading
+            await self._end.close()
+
+    def oldest_age(self, now: float) -> float | None:
+        """Seconds at our time `now`; None before the first measurement. A leader knows more than was measured."""
+        lag, own = self.latest, self._status.own_lag
+        if lag is None:
+            return None
+        if own is None or (own.over and not self._measured_in_session):
+            return lag.oldest_age(now)
+        return replace(lag, oldest_recorded_at=own.oldest(lag.database_time(now), lag.oldest_recorded_at)).oldest_age(
+            now
+        )
 
     def page(self) -> dict[str, Any]:
         """For `/lagz`."""
-        lag = self.latest
-        if lag is None:
+        lag, now = self.latest, time.time()
+        age = self.oldest_age(now)
+        if lag is None or age is None:
             return dict.fromkeys(_UNKNOWN, None)
         return {
-            "oldest_unpublished_age_seconds": round(lag.oldest_age(time.time()), 3),
+            "oldest_unpublished_age_seconds": round(age, 3),
             "backlog_events": lag.backlog,
             "backlog_capped": lag.capped,
             "last_stored_cursor": lag.cursor,
@@ -170,45 +193,59 @@ class LagObserver:
         }
 
     async def _observe(self, stop: asyncio.Event) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            connection = await connect(self._url, "tandem-relay lag")
-            stack.push_async_callback(connection.close)
+        connection = await connect(self._url, "tandem-relay lag")
+        try:
             await configure(connection, {**PLANNER_SETTINGS, "statement_timeout": f"{_QUERY_SECONDS:.0f}s"})
             table = await find_table(connection, self._name, self._columns)
             self._floor_epoch = -1
-            nats: NatsConnection | None = None
             while not stop.is_set():
-                try:
-                    if nats is None:
-                        nats = await NatsConnection.open(self._nats, "tandem-relay lag")
-                        stack.push_async_callback(nats.end)
-                    await self._read_cursor(JetStreamApi(nats))
-                except (StreamApiError, CursorError, *NATS_ERRORS) as error:
-                    # The last cursor known is a lower bound: what is measured against it is no less than the truth.
-                    self._on_error(f"lag: {str(error) or type(error).__name__}")
-                    nats = None
+                await self._look_at_stream()
                 await self._measure(connection, table)
-                await _sleep(stop, MEASURE_SECONDS)
+                await self._pause(stop)
+        finally:
+            await connection.close()
 
-    async def _read_cursor(self, api: JetStreamApi) -> None:
-        info = await api.stream_info(self._stream)
-        if info is None:
+    async def _look_at_stream(self) -> None:
+        """A leader has no need to wait for it, and must not while NATS does not answer."""
+        if time.monotonic() < self._end_due or (self._reading is not None and not self._reading.done()):
             return
-        self._used = info.used_ratio
-        message = await api.last_message(self._stream)
-        if message is None or HEADER not in message.headers:
-            return
-        text = await long_cursor(api, self._stream, message)
-        self._cursor, self._cursor_text, self._sequence = parse(text), text, message.sequence
+        self._end_due = time.monotonic() + MEASURE_SECONDS / 2
+        self._reading = asyncio.create_task(self._read_end())
+        if not self._status.leader:
+            await self._reading
+
+    async def _read_end(self) -> None:
+        if (problem := await self._end.read()) is not None:
+            self._on_error(f"lag: {problem}")
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        due = time.monotonic() + MEASURE_SECONDS
+        while not stop.is_set() and time.monotonic() < due:
+            await _sleep(stop, LOOK_SECONDS)
+            if self._cannot_tell():
+                return
+
+    def _cannot_tell(self) -> bool:
+        """Whether a leader could be wrong if it went by the last measurement alone."""
+        lag, own = self.latest, self._status.own_lag
+        if lag is None or not self._status.leader:
+            return False
+        if own is None or own.over:
+            # Nothing is published now, so an age only grows, once there is one.
+            return lag.backlog == 0 or self._measured_in_session
+        return not own.tells(lag.database_time(time.time()))
 
     async def _measure(self, connection: psycopg.AsyncConnection[Any], table: OutboxTable) -> None:
+        own = self._status.own_lag
+        in_session = own is not None and not own.over
         before = time.time()
         row = await (
             await connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision")
         ).fetchone()
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
-        cursor: Cursor = self._cursor
+        end = self._end
+        cursor: Cursor = end.cursor
         if not self._comparable(cursor.epoch):
             self.latest = None  # what is behind cannot be known before the source is adopted
             return
@@ -216,21 +253,16 @@ class LagObserver:
             table.floor = await self._records.floor(connection, cursor.epoch)
             self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
+        # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
         if (known := self._covering()) is not None:
-            # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
             cursor, covered = PollCursor(0, known[0]), known[1]
+        elif self._status.leader and self._status.cursor is not None:
+            cursor = parse(self._status.cursor)
         count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered)
-        log = await log_use(connection, self._slots, self._cursor)
+        log = await log_use(connection, self._slots, end.cursor)
+        self._measured_in_session = in_session
         self.latest = Lag(
-            count,
-            count >= BACKLOG_LIMIT,
-            oldest,
-            offset,
-            self._cursor_text,
-            self._sequence,
-            self._used,
-            time.time(),
-            log,
+            count, count >= BACKLOG_LIMIT, oldest, offset, end.text, end.sequence, end.used_ratio, time.time(), log
         )
 
 

@@ -73,7 +73,7 @@ class RelayMetrics:
             return Gauge(name, text, registry=self.registry)
 
         gauge("relay_oldest_unpublished_age_seconds", "Age of the oldest committed row not in the stream").set_function(
-            lambda: lag.latest.oldest_age(time.time()) if lag.latest else float("nan")
+            lambda: age if (age := lag.oldest_age(time.time())) is not None else float("nan")
         )
         gauge("relay_backlog_events", "Committed rows not in the stream, counted up to a limit").set_function(
             lambda: float(lag.latest.backlog) if lag.latest else float("nan")

@@ -90,6 +90,9 @@ class PublishSession(Protocol):
     def outstanding_bytes(self) -> int:
         """Bytes sent and not acknowledged."""
 
+    def oldest_in_flight(self) -> int | None:
+        """The least `recorded_at` (µs) of the events sent and not acknowledged; None when there are none."""
+
     def room(self) -> tuple[int, int]:
         """(events, bytes) that may be taken in now; (0, 0) when acks must come first."""
 

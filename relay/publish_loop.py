@@ -125,7 +125,7 @@ class PublishLoop:
                 self._failed(states.RETRYING, "nats", unreachable.reason)
                 await self._sleep(stop, backoff.seconds())
             finally:
-                self._status.leader = False
+                self._status.stepped_back()
         self._status.state = states.STOPPED
 
     async def _look_at_sink(self) -> None:
@@ -211,10 +211,13 @@ class PublishLoop:
         await source.resume(cursor)
         self._begun(term, resume.publish_epoch, cursor, tail)
         try:
+            self._status.own_lag = publishing.own_lag
             await publishing.run(stop)
         except SessionClosed:
             await publishing.remember()
             raise
+        finally:
+            publishing.own_lag.over = True
 
     def _begun(self, term: int, publish_epoch: int, cursor: Cursor, tail: Tail) -> None:
         self._worked = True

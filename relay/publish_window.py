@@ -96,6 +96,20 @@ class PublishWindow:
         self._bytes -= first.size
         return self._flights.popleft()
 
+    def oldest(self) -> int | None:
+        """The least `recorded_at` of the outstanding events; None when there are none."""
+        return min(
+            (
+                message.recorded_at
+                for flight in self._flights
+                for message in flight.messages[
+                    max(0, self.stored_sequence - flight.last_sequence + len(flight.messages)) :
+                ]
+                if message.recorded_at is not None
+            ),
+            default=None,
+        )
+
     def flight_of(self, sequence: int) -> Flight | None:
         """The outstanding flight that has the message with that predicted sequence."""
         for flight in self._flights:

@@ -12,6 +12,7 @@ from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
 from relay.cursor import LONGEST_BASE, Cursor, anchored, mark
 from relay.errors import Closing, SessionClosed, Unpublishable
 from relay.message import Message, MessageBuilder
+from relay.own_lag import OwnLag
 from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates
 from relay.ports import Batch, Checkpoint, LeaderSession, PublishSession, Source
@@ -73,6 +74,7 @@ class Publishing:
         self._requests_due = 0.0
         self._anchor: tuple[str, int] | None = None
         self._as_of = session.tail.as_of
+        self.own_lag = OwnLag(session.oldest_in_flight, lambda: session.settled)
         self._checkpoint: Checkpoint | None = None
         self._barrier_due = 0.0
         self._state_due = 0.0
@@ -126,10 +128,11 @@ class Publishing:
             messages = await self._build(batch, await self._base(batch))
             await self._send(messages)
             self._sent_up_to(mark(batch.base, batch.marks[-1]))
+            self.own_lag.last_read = batch.events[-1].recorded_at
         self._checkpoint = batch.reached
         if batch.reached is not None:
             if batch.reached.as_of is not None:
-                self._as_of = batch.reached.as_of
+                self._as_of = self.own_lag.read_up_to = batch.reached.as_of
             if time.monotonic() >= self._barrier_due:
                 await self._barrier(batch.reached.cursor.base, batch.reached.cursor.mark)
 

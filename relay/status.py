@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from relay.own_lag import OwnLag
+
 STARTING = "STARTING"
 STANDBY = "STANDBY"
 RESUMING = "RESUMING"
@@ -49,6 +51,7 @@ class RelayStatus:
     last_error_at: str | None = None
     last_progress: float | None = None
     inflight_bytes: int = 0
+    own_lag: OwnLag | None = None
     _due: float = field(default_factory=lambda: time.monotonic() + WEDGED_SECONDS)
 
     def moved(self, expect_within: float = WEDGED_SECONDS) -> None:
@@ -59,6 +62,10 @@ class RelayStatus:
         """Keeps the latest error for those who ask; it stays until the next one."""
         self.last_error = reason
         self.last_error_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def stepped_back(self) -> None:
+        """Does not lead, or not any more: what was known as leader is of no use now."""
+        self.leader, self.cursor, self.own_lag = False, None, None
 
     def progressed(self) -> None:
         """Something was stored in the stream just now."""

@@ -46,3 +46,20 @@ def test_no_room_when_either_bound_is_reached() -> None:
     window = PublishWindow(0, max_events=1, max_bytes=100)
     window.sent([message(1)], 1, now=0.0, timeout=1.0, atomic=False)
     assert window.room() == (0, 0)
+
+
+def test_the_oldest_is_looked_for_among_what_has_no_ack() -> None:
+    window = PublishWindow(10, max_events=100, max_bytes=10_000)
+    assert window.oldest() is None
+    first = [message(n)._replace(recorded_at=at) for n, at in ((1, 500), (2, 900), (3, 800))]
+    barrier = message(4)._replace(position=None, recorded_at=None)
+    window.sent(first, 30, now=0.0, timeout=5.0, atomic=False)
+    window.sent([barrier], 10, now=0.0, timeout=5.0, atomic=False)
+    assert window.oldest() == 500
+    window.acknowledged(11)
+    assert window.oldest() == 800
+    window.acknowledged(12)
+    assert window.oldest() == 800
+    window.acknowledged(13)
+    assert window.oldest() is None
+    assert not window.settled

@@ -1,0 +1,52 @@
+"""The stream's last cursor and how full it is, read once in a while by whoever measures the lag."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from relay.cursor import HEADER, Cursor, CursorError, PollCursor, parse
+from relay.jetstream_api import JetStreamApi, StreamApiError
+from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.stream_position import long_cursor
+
+
+class StreamEnd:
+    """Keeps a connection of its own while it works. What was read last stays when it cannot be read: a lower bound."""
+
+    def __init__(self, options: NatsOptions, stream: str) -> None:
+        self._options = options
+        self._stream = stream
+        self._connection: NatsConnection | None = None
+        self._ends = AsyncExitStack()
+        self.cursor: Cursor = PollCursor(0)
+        self.text: str | None = None
+        self.sequence = 0
+        self.used_ratio = 0.0
+
+    async def read(self) -> str | None:
+        """Reads it anew; None, or why that was not possible."""
+        try:
+            if self._connection is None:
+                self._connection = await NatsConnection.open(self._options, "tandem-relay lag")
+                self._ends.push_async_callback(self._connection.end)
+            await self._read(JetStreamApi(self._connection))
+        except (StreamApiError, CursorError, *NATS_ERRORS) as error:
+            await self.close()
+            return str(error) or type(error).__name__
+        return None
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        ends, self._ends, self._connection = self._ends, AsyncExitStack(), None
+        await ends.aclose()
+
+    async def _read(self, api: JetStreamApi) -> None:
+        info = await api.stream_info(self._stream)
+        if info is None:
+            return
+        self.used_ratio = info.used_ratio
+        message = await api.last_message(self._stream)
+        if message is None or HEADER not in message.headers:
+            return
+        text = await long_cursor(api, self._stream, message)
+        self.cursor, self.text, self.sequence = parse(text), text, message.sequence

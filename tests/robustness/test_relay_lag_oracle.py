@@ -1,0 +1,94 @@
+"""The lag that relays tell against an oracle that knows afterwards what it was: at work, in outages, and after them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from statistics import quantiles
+
+import pytest
+
+from tests.fixtures.private_servers import PrivateNats
+from tests.relaying.chance import tell
+from tests.relaying.lag_oracle import LagOracle, Sample, sampled
+from tests.relaying.log_mode import in_mode
+from tests.relaying.relay_process import RelayProcess, running
+from tests.relaying.world import World
+
+#: For a standby no limit is set yet: it looks once a second, and by then a whole backlog may have gone.
+LEADER_SECONDS = 0.1
+
+
+class Asking:
+    """Asks relays for their lag while the block runs."""
+
+    def __init__(self, *relays: RelayProcess) -> None:
+        self._relays = relays
+        self._stop = asyncio.Event()
+        self.samples: list[list[Sample]] = [[] for _ in relays]
+
+    async def __aenter__(self) -> list[list[Sample]]:
+        self._tasks = [
+            asyncio.create_task(sampled(relay, samples, self._stop))
+            for relay, samples in zip(self._relays, self.samples, strict=True)
+        ]
+        return self.samples
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", ["auto", "poll"])
+async def test_what_leader_and_standby_tell_is_true(
+    postgres_database: str, private_nats: PrivateNats, mode: str
+) -> None:
+    server = await private_nats()
+    world = await World.make(postgres_database, server.url, "ORDERS", "orders")
+    oracle = LagOracle(world)
+    async with running(world.relay(mode=mode)) as leader:
+        await in_mode(leader, "poll" if mode == "poll" else "wal")
+        async with running(world.relay(mode=mode)) as standby:
+            await standby.wait_for_state("STANDBY")
+            async with Asking(leader, standby) as samples:
+                for _ in range(3):
+                    async with oracle.writing(4, 0.02):
+                        await asyncio.sleep(4)
+                        await server.kill()
+                        await asyncio.sleep(3)
+                        await server.restart()
+                        await asyncio.sleep(4)
+                    await world.drained(leader)
+                    # an outage in which the first event comes late
+                    await server.kill()
+                    await asyncio.sleep(2)
+                    async with oracle.writing(1, 0.5):
+                        await asyncio.sleep(2)
+                    await server.restart()
+                    await world.drained(leader)
+            of_leader, of_standby = [await oracle.errors(one) for one in samples]
+            # a leader that stands still: the standby tells of it until it has taken over
+            async with oracle.writing(2, 0.05):
+                await asyncio.sleep(1)
+                leader.signal(signal.SIGSTOP)
+                async with Asking(standby) as (growing,):
+                    while (await standby.page())["state"] == "STANDBY":
+                        await asyncio.sleep(0.1)
+            await world.drained(standby)
+            of_standby += await oracle.errors(growing)
+            assert max(sample.age for sample in growing) > 3
+    told("standby", of_standby)
+    assert told("leader", of_leader) < LEADER_SECONDS
+
+
+def told(who: str, errors: list[float]) -> float:
+    """What all samples but one in a hundred are within: a leader that has stored events and was never told so, because
+    NATS died in between, cannot know the truth."""
+    cuts = quantiles(errors, n=1000)
+    tell(
+        f"{who}: {len(errors)} samples, error p50 {cuts[499]:.3f} s, p99 {cuts[989]:.3f} s, p99.9 {cuts[998]:.3f} s,"
+        f" most {max(errors):.3f} s"
+    )
+    return cuts[989]
