@@ -16,13 +16,15 @@ COMMANDS = "tandem.orders.v1.OrderCommandService"
 QUERIES = "tandem.orders.v1.OrderQueryService"
 
 
-def service_config() -> str:
-    """Service config for a channel: spread over all replicas that say they serve, retry what no replica took.
+def service_config(service: str | None = None) -> str:
+    """Service config for a channel: spread over all replicas, retry what no replica took.
 
-    Commands may be retried because `request_id` makes them safe to repeat. Deadlines are not in it, on purpose:
-    Python's gRPC counts a configured `timeout` from the wrong moment; pass `timeout=` with each call instead.
+    With `service` (`COMMANDS` or `QUERIES`) replicas that say of it that they do not serve get no calls; the channel
+    must then be to that service alone. Commands may be retried because `request_id` makes them safe to repeat.
+    Deadlines are not in it, on purpose: Python's gRPC counts a configured `timeout` from the wrong moment; pass
+    `timeout=` with each call instead.
     """
-    methods = [
+    methods: list[dict[str, object]] = [
         {
             "name": [{"service": service}],
             "retryPolicy": {
@@ -35,13 +37,21 @@ def service_config() -> str:
         }
         for service in (COMMANDS, QUERIES)
     ]
-    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})
+    config: dict[str, object] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": methods,
+        # Callers of a service that fails all the time stop retrying, and start again as calls succeed.
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    }
+    if service is not None:
+        config["healthCheckConfig"] = {"serviceName": service}
+    return json.dumps(config)
 
 
-def channel_options() -> list[tuple[str, str | int]]:
-    """Channel arguments that go with `service_config` and with the servers' ping limits."""
+def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
+    """Channel arguments that go with `service_config(service)` and with the servers' ping limits."""
     return [
-        ("grpc.service_config", service_config()),
+        ("grpc.service_config", service_config(service)),
         ("grpc.enable_retries", 1),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),

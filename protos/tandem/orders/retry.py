@@ -1,0 +1,125 @@
+"""Commands sent until they are answered: each try carries the same request id, so the command is done once.
+
+A call that failed on its way leaves open whether the command was done; the next try with its id tells. Which failures
+are worth another try says their status code; when to come back says the server, else a pause that doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from tandem.orders.errors import OrderError, VersionMismatch, from_rpc_error
+
+#: Codes behind which the same request may do better. UNKNOWN and CANCELLED are what a connection that broke looks like.
+RETRIED = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Response_co = TypeVar("Response_co", covariant=True)
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Call(Protocol[Request_contra, Response_co]):
+    """A method of a stub on a `grpc` channel."""
+
+    def __call__(self, request: Request_contra, *, timeout: float | None = None) -> Response_co:
+        """Sends one request; `timeout` in seconds."""
+
+
+class AsyncCall(Protocol[Request_contra, Response_co]):
+    """A method of a stub on a `grpc.aio` channel."""
+
+    def __call__(self, request: Request_contra, *, timeout: float | None = None) -> Awaitable[Response_co]:
+        """Sends one request; `timeout` in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long to go on, how long one try may take, and the pauses between tries; all in seconds."""
+
+    give_up_after: float = 60.0
+    try_timeout: float = 5.0
+    first_pause: float = 0.05
+    longest_pause: float = 2.0
+
+    def pause(self, tries: int, error: OrderError, chance: float) -> float:
+        """Before the next try, after `tries` of them: at least what the server asked for, and never the same for all.
+
+        `chance` is between 0 and 1.
+        """
+        asked = error.retry_delay.total_seconds() if error.retry_delay else 0.0
+        doubled: float = self.first_pause * 2.0 ** min(tries - 1, 16)
+        return asked + chance * min(self.longest_pause, doubled)
+
+
+POLICY = RetryPolicy()
+
+
+def worth_repeating(error: OrderError) -> bool:
+    """Whether the same request with the same id may be answered otherwise."""
+    return error.code in RETRIED and not isinstance(error, VersionMismatch)
+
+
+def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
+    """Sends a command, for example `repeat(commands.PlaceOrder, request)`, until it is answered.
+
+    An empty `request_id` is filled in, in the request itself. Raises the refusal as OrderError, and after
+    `give_up_after` the last failure: then alone it is open whether the command was done, and the same request may be
+    sent again.
+    """
+    tries = _Tries(request, policy)
+    while True:
+        try:
+            return call(request, timeout=tries.timeout())
+        except grpc.RpcError as error:
+            pause = tries.pause_after(error)
+        time.sleep(pause)
+
+
+async def repeat_async(call: AsyncCall[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
+    """`repeat` for stubs on `grpc.aio` channels."""
+    tries = _Tries(request, policy)
+    while True:
+        try:
+            return await call(request, timeout=tries.timeout())
+        except grpc.RpcError as error:
+            pause = tries.pause_after(error)
+        await asyncio.sleep(pause)
+
+
+class _Tries:
+    """Where one command stands."""
+
+    def __init__(self, request: Any, policy: RetryPolicy) -> None:
+        if not request.request_id:
+            request.request_id = str(uuid.uuid4())
+        self._policy, self._tries = policy, 0
+        self._ends = time.monotonic() + policy.give_up_after
+
+    def timeout(self) -> float:
+        """Of the next try."""
+        self._tries += 1
+        return min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))
+
+    def pause_after(self, raised: grpc.RpcError) -> float:
+        """How long to wait; raises what the call raised, by reason, when no more try is worth it."""
+        error = from_rpc_error(raised)
+        pause = self._policy.pause(self._tries, error, random.random())  # noqa: S311 - spreads callers, hides nothing
+        if not worth_repeating(error) or time.monotonic() + pause >= self._ends:
+            raise error from raised
+        return pause
