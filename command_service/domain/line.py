@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from command_service.domain.money import line_net, tax_on
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderLine:
     """A position. Amounts in minor units of the order's currency, rates in basis points, quantities in pieces."""
 
@@ -46,17 +47,17 @@ class OrderLine:
         """Pieces still to ship."""
         return self.charged_quantity - self.shipped_quantity
 
-    @property
+    @cached_property
     def net_amount(self) -> int:
         """Net of the charged pieces."""
         return self._net(self.charged_quantity)
 
-    @property
+    @cached_property
     def tax_amount(self) -> int:
         """Tax on the net of the charged pieces."""
         return tax_on(self.net_amount, self.tax_rate_basis_points)
 
-    @property
+    @cached_property
     def kept_amount(self) -> int:
         """Net and tax of the pieces that are charged and did not come back."""
         net = self._net(self.charged_quantity - self.returned_quantity)

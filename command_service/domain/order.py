@@ -66,7 +66,7 @@ class Order:
         """Tax of all charged pieces."""
         return sum(line.tax_amount for line in self.lines)
 
-    @property
+    @cached_property
     def charged_freight(self) -> int:
         """Freight is charged unless every piece was given up."""
         return 0 if self.quantities.cancelled == self.quantities.ordered else self.freight

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from tandem.orders.errors import FieldViolation
 
 from command_service.handlers.field_checks import Check
 from command_service.handlers.request_rules import REQUEST_RULES
 
+#: Pairs (path, sentence).
+Problems = list[tuple[str, str]]
+#: Names of fields and indices of elements that lead to a value.
+Way = tuple[str | int, ...]
 #: Room for violations in bytes: refusals travel in trailing metadata, of which clients take 8 KiB in base 64.
 ROOM_FOR_VIOLATIONS = 4096
 
@@ -24,34 +29,41 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
     """The request is not as the rules say; `violations` name each wrong field that fits into an answer."""
 
     def __init__(self, violations: list[FieldViolation]) -> None:
-        names = violations[0].field if len(violations) == 1 else f"{len(violations)} fields"
-        super().__init__(f"the request is wrong in {names}: {violations[0].field} {violations[0].description}")
+        first = violations[0]
+        names = first.field or "its encoding" if len(violations) == 1 else f"{len(violations)} fields"
+        super().__init__(f"the request is wrong in {names}: {first.field} {first.description}".replace(":  ", ": "))
         self.message = str(self)
         self.violations = _fitting(violations)
 
 
 @dataclass
 class _Node:
-    """What is demanded of a field, of its elements when it is repeated, and of its own fields."""
+    """What is demanded of a field, of its elements when it is repeated, and of its own fields.
 
+    `can_be_absent`: the wire tells an absent one from an empty one.
+    """
+
+    can_be_absent: bool = False
     check: Check | None = None
     element: _Node | None = None
     fields: dict[str, _Node] = field(default_factory=dict)
 
 
-def _tree(rules: Mapping[str, Check]) -> _Node:
+def _tree(request: Descriptor, rules: Mapping[str, Check]) -> _Node:
     root = _Node()
     for path, check in rules.items():
-        node = root
+        node, message = root, request
         for part in path.split("."):
-            node = node.fields.setdefault(part.removesuffix("[]"), _Node())
+            described: Any = message.fields_by_name[part.removesuffix("[]")]
+            node = node.fields.setdefault(described.name, _Node(described.has_presence))
             if part.endswith("[]"):
                 node.element = node = node.element or _Node()
+            message = described.message_type
         node.check = check
     return root
 
 
-_TREES = {name: _tree(rules) for name, rules in REQUEST_RULES.items()}
+_TREES: dict[str, _Node] = {}
 
 
 def validate(request: Message) -> None:
@@ -61,33 +73,47 @@ def validate(request: Message) -> None:
         raise InvalidRequest(violations)
 
 
-def _problems(request: Message) -> Iterator[tuple[str, str]]:
-    found = list(_too_many_items(request)) or list(_in_message(request, _TREES[request.DESCRIPTOR.full_name], ""))
-    yield from found
+def _problems(request: Any) -> Problems:
+    found = list(_too_many_items(request))
     if not found:
-        yield from _currencies(request)
+        _in_message(request, _tree_of(request.DESCRIPTOR), (), found)
+    return found or list(_currencies(request))
 
 
-def _in_message(message: Any, node: _Node, prefix: str) -> Iterator[tuple[str, str]]:
+def _tree_of(request: Descriptor) -> _Node:
+    tree = _TREES.get(request.full_name)
+    if tree is None:
+        tree = _TREES[request.full_name] = _tree(request, REQUEST_RULES[request.full_name])
+    return tree
+
+
+def _in_message(message: Any, node: _Node, way: Way, found: Problems) -> None:
     for name, child in node.fields.items():
-        descriptor = message.DESCRIPTOR.fields_by_name[name]
-        absent = descriptor.has_presence and not message.HasField(name)
-        yield from _in_value(None if absent else getattr(message, name), child, prefix + name)
+        absent = child.can_be_absent and not message.HasField(name)
+        _in_value(None if absent else getattr(message, name), child, (*way, name), found)
 
 
-def _in_value(value: Any, node: _Node, path: str) -> Iterator[tuple[str, str]]:
-    wrong = False
+def _in_value(value: Any, node: _Node, way: Way, found: Problems) -> None:
     if node.check is not None:
+        wrong = False
         for part, problem in node.check.problems(value):
             wrong = True
-            yield f"{path}.{part}" if part else path, problem
-    if wrong or value is None:
+            found.append((_path(way, part), problem))
+        if wrong:
+            return
+    if value is None:
         return
     if node.element is not None:
         for index, element in enumerate(value):
-            yield from _in_value(element, node.element, f"{path}[{index}]")
+            _in_value(element, node.element, (*way, index), found)
     elif node.fields:
-        yield from _in_message(value, node, f"{path}.")
+        _in_message(value, node, way, found)
+
+
+def _path(way: Way, part: str) -> str:
+    """`lines[3].unit_price.nanos`; put together only for what is wrong."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*way, part) if step != "")
+    return path.removeprefix(".")
 
 
 def _too_many_items(request: Any) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,76 @@
-"""Messages → compact ProtoJSON text, the form in which the journal keeps them for ever."""
+"""Messages → compact ProtoJSON text, the form in which the journal keeps them for ever.
+
+The text is the one that `google.protobuf.json_format` gives, and a test holds the two equal. What differs is that name
+and form of a field are looked up once per type of message, not once per value: that is several times as fast.
+"""
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
+
+#: A field's value → its JSON form; None: it stays as it is.
+Writer = Callable[[Any], Any] | None
+_WIDE = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)  # texts: a double could not hold them
+_FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_KNOWN: dict[str, dict[int, tuple[str, Writer]]] = {}
 
 
 def json_text(message: Message) -> str:
     """ProtoJSON with camelCase names, unset fields left out, no white space, non-ASCII text as it is."""
-    return json.dumps(MessageToDict(message), separators=(",", ":"), ensure_ascii=False)
+    return _encode(_object(message))
+
+
+def _object(message: Any) -> dict[str, Any]:
+    fields = _KNOWN.get(message.DESCRIPTOR.full_name) or _learn(message.DESCRIPTOR)
+    told = {}
+    for field, value in message.ListFields():
+        name, write = fields[field.number]
+        told[name] = value if write is None else write(value)
+    return told
+
+
+def _learn(descriptor: Descriptor) -> dict[int, tuple[str, Writer]]:
+    fields = {field.number: (field.json_name, _writer(field)) for field in descriptor.fields}
+    _KNOWN[descriptor.full_name] = fields
+    return fields
+
+
+def _writer(field: FieldDescriptor) -> Writer:
+    one = _writer_of_one(field)
+    if not field.is_repeated:
+        return one
+    return list if one is None else lambda values: [one(value) for value in values]
+
+
+def _writer_of_one(field: FieldDescriptor) -> Writer:
+    if field.message_type is not None:
+        return _writer_of_messages(field.message_type)
+    if field.enum_type is not None:
+        return _writer_of_enums(field.enum_type)
+    if field.cpp_type in _WIDE:
+        return str
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return lambda value: b64encode(value).decode()
+    if field.cpp_type in _FLOATS:
+        raise TypeError(f"{field.full_name}: nothing in the journal is a floating point number")
+    return None
+
+
+def _writer_of_messages(descriptor: Descriptor) -> Writer:
+    if descriptor.full_name == "google.protobuf.Timestamp":
+        return lambda moment: moment.ToJsonString()
+    if descriptor.file.package == "google.protobuf" or descriptor.GetOptions().map_entry:
+        raise TypeError(f"{descriptor.full_name}: nothing in the journal has a form of its own but times")
+    return _object
+
+
+def _writer_of_enums(descriptor: EnumDescriptor) -> Writer:
+    names = {number: value.name for number, value in descriptor.values_by_number.items()}
+    return lambda number: names.get(number, number)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tandem.orders.consistency_token import ConsistencyToken, encode
 from tandem.orders.v1 import order_command_service_pb2 as contract
+from tandem.orders.v1 import order_types_pb2
 
 from command_service.application.command_call import CommandCall
 from command_service.application.ports import EncodedEvent, EventContext
@@ -25,9 +26,19 @@ SCHEMA_VERSION = "1"
 class ContractRepresentation:
     """The contract `tandem.orders.v1`."""
 
+    def __init__(self) -> None:
+        #: The order whose message was made last: an event and its answer tell of the same one.
+        self._latest: tuple[Order, order_types_pb2.Order] | None = None
+
+    def _order(self, order: Order) -> order_types_pb2.Order:
+        """The order's message, only to be copied from."""
+        if self._latest is None or self._latest[0] is not order:
+            self._latest = order, order_message(order)
+        return self._latest[1]
+
     def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
         """The payload with the order after the event, and its personal half."""
-        impersonal, personal = split(order_message(order))
+        impersonal, personal = split(self._order(order))
         if isinstance(event, OrderShippingAddressChanged):
             personal.previous_shipping_address.CopyFrom(address_message(event.previous_shipping_address))
         message = event_message(
@@ -62,7 +73,7 @@ class ContractRepresentation:
         """
         first = order.version - len(events) + 1
         message = contract.PlaceOrderResponse(
-            order=order_message(order),
+            order=self._order(order),
             version=order.version,
             events=[
                 event_message(
