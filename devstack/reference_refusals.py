@@ -9,8 +9,9 @@ from pathlib import Path
 from tandem.orders.errors import ERROR_DOMAIN, EXCEPTIONS, reason_text
 from tandem.orders.v1 import error_reason_pb2
 
-from command_service.domain.rules import ALL_RULES
+from command_service.domain.rules import ALL_RULES, Rule
 from command_service.handlers import status as command_status
+from command_service.storage.tables.rule_constraints import HELD_BY
 from devstack.markdown_table import table
 from query_service.handlers import status as query_status
 
@@ -22,7 +23,8 @@ _RULES = """# Business rules
 
 Made from the code; do not edit. A command that breaks a rule is refused with `FAILED_PRECONDITION`, reason
 `RULE_VIOLATED`; the rule's id stands in the metadata of the `ErrorInfo` as `rule`. Ids are stable: callers may branch
-on them.
+on them. The aggregate holds every rule, and the constraints named here hold a second time what can be seen of it in the
+rows that are to be; the other rules are about changes.
 
 """
 _ERRORS = f"""# Errors
@@ -35,7 +37,8 @@ Made from the code; do not edit. A refusal is a `google.rpc.Status` whose first 
 
 def rules() -> str:
     """The page of business rules."""
-    return _RULES + table(("rule", "what it says"), ((f"`{rule.id}`", rule.sentence) for rule in ALL_RULES))
+    rows = ((f"`{rule.id}`", rule.sentence, _constraints(rule)) for rule in ALL_RULES)
+    return _RULES + table(("rule", "what it says", "constraints"), rows)
 
 
 def errors() -> str:
@@ -46,6 +49,10 @@ def errors() -> str:
         for reason, meaning in _meanings().items()
     )
     return _ERRORS + table(("reason", "code and meaning", "sent by", "come back after", "exception"), rows)
+
+
+def _constraints(rule: Rule) -> str:
+    return ", ".join(f"`{name}`" for name in HELD_BY.get(rule, ())) or "–"
 
 
 def _meanings() -> Mapping[str, str]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.schema import CreateTable
+
 from command_service.domain import rules
 from command_service.domain.rules import Rule
+from command_service.storage.tables import metadata
+from command_service.storage.tables.rule_constraints import HELD_BY
 from tests.unit.command_service import (
     test_goods_that_moved,
     test_import_order,
@@ -14,6 +19,13 @@ from tests.unit.command_service import (
     test_place_order,
 )
 
+#: Rules on what was before, on the clock, on how many rows there are, or on what the caller expects.
+ABOUT_CHANGES = {
+    *(rules.LINE_COUNT, rules.EXPECTED_TOTAL, rules.TIME_IN_FUTURE, rules.TIME_ORDER, rules.ORDER_CANCELLED),
+    *(rules.SHIP_NOT_ON_HOLD, rules.SHIP_PAID_ONLY, rules.SHIPMENT_UNKNOWN, rules.DELIVERED_ONCE),
+    *(rules.ADDRESS_UNTIL_SHIPPED, rules.REVISE_UNPAID_ONLY, rules.REVISE_UNSHIPPED_ONLY, rules.REVISE_NOT_BELOW_PAID),
+    *(rules.HOLD_OPEN_ONLY, rules.HOLD_ONCE, rules.RELEASE_HELD_ONLY),
+}
 ONLY_THE_DATABASE_SEES = {rules.ORDER_NUMBER_TAKEN}
 
 
@@ -29,3 +41,12 @@ def test_every_rule_is_tried() -> None:
     for module in (test_goods_that_moved, test_import_order, test_money_that_moved, test_order_changes):
         tried |= {refused.rule for refused in module.REFUSED.values()}
     assert tried == set(rules.ALL_RULES) - ONLY_THE_DATABASE_SEES
+
+
+def test_what_sql_can_hold_it_holds() -> None:
+    assert set(HELD_BY) | ABOUT_CHANGES == set(rules.ALL_RULES)
+    assert not set(HELD_BY) & ABOUT_CHANGES
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+    ddl = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in metadata.tables.values())
+    names = set(re.findall(r"CONSTRAINT (\w+) ", ddl))
+    assert {name for constraints in HELD_BY.values() for name in constraints} <= names

@@ -1,0 +1,39 @@
+"""Which constraints hold which rule a second time, for whoever writes past the aggregate.
+
+The other rules judge a change, not a state: what was shipped, paid or held before, or the time. A constraint sees
+only the row that is to be; those rules the aggregate alone holds, under the lock of the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from command_service.domain import rules
+from command_service.domain.rules import Rule
+
+HELD_BY: Mapping[Rule, tuple[str, ...]] = {
+    rules.ORDER_ID_TAKEN: ("orders_pkey",),
+    rules.ORDER_NUMBER_TAKEN: ("orders_source_order_number_key",),
+    rules.QUANTITY_RANGE: (
+        "order_lines_quantity_check",
+        "shipment_lines_quantity_check",
+        "return_lines_quantity_check",
+    ),
+    rules.RATE_RANGE: ("order_lines_discount_basis_points_check", "order_lines_tax_rate_basis_points_check"),
+    rules.AMOUNT_NEGATIVE: ("order_lines_unit_price_check", "orders_freight_check"),
+    rules.AMOUNT_TOO_LARGE: (
+        "order_lines_unit_price_check",
+        "orders_freight_check",
+        "orders_total_limit_check",
+        "payments_amount_check",
+        "refunds_amount_check",
+    ),
+    rules.ONE_CURRENCY: ("orders_currency_code_check",),
+    rules.AMOUNT_POSITIVE: ("payments_amount_check", "refunds_amount_check"),
+    rules.LINE_UNKNOWN: ("shipment_lines_order_id_line_number_fkey", "return_lines_order_id_line_number_fkey"),
+    rules.LINE_NAMED_ONCE: ("shipment_lines_pkey", "return_lines_pkey"),
+    rules.MOVEMENT_ID_TAKEN: ("payments_pkey", "shipments_pkey", "returns_pkey", "refunds_pkey"),
+    rules.OPEN_PIECES_ONLY: ("order_lines_not_too_many_shipped_check",),
+    rules.RETURN_DELIVERED_ONLY: ("order_lines_returned_quantity_check",),
+    rules.REFUND_AT_MOST_DUE: ("orders_refunded_total_check",),
+}
