@@ -76,6 +76,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             pool,
             available=lambda: watch.available,
             listener=_log_statements if settings.log_sql else None,
+            statement_seconds=settings.deadline_cap_seconds,
             # a statement is ended by the server within the cap; more silence than that is no server
             answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
         )
@@ -147,6 +148,7 @@ def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
         settings.listen,
         GrpcLimits(
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
+            max_connections=settings.max_connections,
             max_message_bytes=settings.max_message_bytes,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),

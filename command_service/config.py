@@ -29,6 +29,7 @@ class CommandSettings(ServiceSettings):
     probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections to the database")
     max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
+    max_connections: int = Field(4000, ge=1, description="Connections of callers; more are closed at once")
     max_import_streams: int = Field(
         4,
         ge=1,

@@ -33,17 +33,21 @@ class _UnaryInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, services: Sequence[str]) -> None:
         self._prefixes = tuple(f"/{service}/" for service in services)
+        #: Method → what it was and what it became. A server's handlers are few and stay the same.
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(  # type: ignore[override]
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        """Called by gRPC for each call."""
+        """Called by gRPC for each call, before its request is read."""
+        method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None or handler.unary_unary is None or not method.startswith(self._prefixes):
             return handler
-        if not handler_call_details.method.startswith(self._prefixes):
-            return handler
-        return _rewrapped(handler, self.wrap(handler.unary_unary))
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = handler, _rewrapped(handler, self.wrap(handler.unary_unary))
+        return known[1]
 
     @abstractmethod
     def wrap(self, behaviour: Unary) -> Unary:
@@ -51,21 +55,40 @@ class _UnaryInterceptor(grpc.aio.ServerInterceptor):
 
 
 class ConcurrencyLimit(_UnaryInterceptor):
-    """Refuses calls above `limit` at once with `overloaded`, before any work is done for them."""
+    """Refuses calls above `limit` with `overloaded`, at once: their requests are taken off the wire and not looked at.
+
+    Who was let in is counted only when the request is there, so that callers who send slowly, or never, take no place
+    from others; a call that finds all places taken by then is refused as well.
+    """
 
     def __init__(self, services: Sequence[str], limit: int, overloaded: status_pb2.Status) -> None:
         super().__init__(services)
-        self._limit, self._overloaded = limit, overloaded
+        self._limit, self._status = limit, rpc_status.to_status(overloaded)
+        # Without a deserializer. To answer before the request is there at all would be cheaper still, but callers that
+        # are still sending then see their call cancelled instead of refused.
+        self._refusing: Handler = grpc.unary_unary_rpc_method_handler(self._refuse)
         self.running = 0
         self.refused = 0
+
+    async def intercept_service(  # type: ignore[override]
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler:
+        """Called by gRPC for each call, before its request is read."""
+        handler = await super().intercept_service(continuation, handler_call_details)
+        limited = self._wrapped.get(handler_call_details.method)
+        full = self.running >= self._limit
+        return self._refusing if full and limited is not None and limited[1] is handler else handler
+
+    async def _refuse(self, _: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self.refused += 1
+        await context.abort_with_status(self._status)
 
     def wrap(self, behaviour: Unary) -> Unary:
         """Counts the call in while it runs."""
 
         async def limited(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             if self.running >= self._limit:
-                self.refused += 1
-                await context.abort_with_status(rpc_status.to_status(self._overloaded))
+                await self._refuse(request, context)
             self.running += 1
             try:
                 return await behaviour(request, context)
@@ -80,7 +103,7 @@ class DeadlineCap(_UnaryInterceptor):
 
     def __init__(self, services: Sequence[str], cap_seconds: float, exceeded: status_pb2.Status) -> None:
         super().__init__(services)
-        self._cap, self._exceeded = cap_seconds, exceeded
+        self._cap, self._status = cap_seconds, rpc_status.to_status(exceeded)
 
     def wrap(self, behaviour: Unary) -> Unary:
         """Bounds the call's time."""
@@ -95,6 +118,6 @@ class DeadlineCap(_UnaryInterceptor):
             except TimeoutError:
                 if not scope.expired():
                     raise
-            return await context.abort_with_status(rpc_status.to_status(self._exceeded))
+            return await context.abort_with_status(self._status)
 
         return capped

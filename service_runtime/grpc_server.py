@@ -1,7 +1,8 @@
 """A `grpc.aio` server with the limits every service of ours has, health, reflection, and a stop that lets calls finish.
 
-Limits: concurrent calls, message size, streams of one connection, ping rate, connection age (so that clients
-re-resolve and spread over new replicas), and a cap on the deadline a caller may ask for.
+Limits: concurrent calls, message size, connections, streams of one connection, the time that a connection may stay
+silent before it speaks HTTP/2, ping rate, connection age (so that clients re-resolve and spread over new replicas, and
+that a request sent too slowly ends), and a cap on the deadline a caller may ask for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from grpc_reflection.v1alpha import reflection
 
 from service_runtime.process import StartupRefused
 
+#: Calls that gRPC itself admits, as a multiple of those that may run.
+NET = 50
+#: Calls that gRPC has and we have not seen.
+PENDING = 20_000
+
 
 @dataclass(frozen=True)
 class GrpcLimits:
@@ -23,7 +29,9 @@ class GrpcLimits:
 
     max_concurrent_rpcs: int = 200
     max_message_bytes: int = 1024 * 1024
+    max_connections: int = 4000
     max_streams_per_connection: int = 200
+    handshake_seconds: float = 10.0
     max_connection_age_seconds: int = 60
     shutdown_grace_seconds: float = 20.0
 
@@ -32,7 +40,14 @@ class GrpcLimits:
         return [
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.max_send_message_length", 4 * self.max_message_bytes),
+            ("grpc.max_allowed_incoming_connections", self.max_connections),
             ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            # Calls that came faster than they are looked at. Of a thousand gRPC would cancel some by chance, which
+            # tells their callers nothing; so they wait the moment until they are refused.
+            ("grpc.server.max_pending_requests", PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING),
+            # Who connects and says nothing is hung up on.
+            ("grpc.server_handshake_timeout_ms", round(self.handshake_seconds * 1000)),
             # Without this a second process binds the same port and silently takes half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.max_connection_age_ms", self.max_connection_age_seconds * 1000),
@@ -61,8 +76,9 @@ class GrpcServer:
         self.server = grpc.aio.server(
             interceptors=list(interceptors),
             options=limits.channel_options(),
-            # Twice: the interceptor in `call_limits` refuses first and says when to come back.
-            maximum_concurrent_rpcs=2 * limits.max_concurrent_rpcs,
+            # Far above: the interceptor in `call_limits` refuses first and says when to come back. What is left to this
+            # net are calls whose requests do not arrive, and refusals that cannot be sent as fast as calls come in.
+            maximum_concurrent_rpcs=NET * limits.max_concurrent_rpcs,
         )
         self._listen, self._limits, self._setting = listen, limits, setting
         self._services = tuple(services)

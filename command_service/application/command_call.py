@@ -14,7 +14,8 @@ class CommandCall:
     """One call of one command by an authenticated principal.
 
     `fingerprint` is the SHA-256 of what was asked, the request id left out; `traceparent` is W3C text or empty;
-    `expected_version` is the only version of the order on which the caller wants it, None for any.
+    `expected_version` is the only version of the order on which the caller wants it, None for any; after `deadline`
+    (of `time.monotonic`) the caller waits no more, None: they wait as long as any may.
     """
 
     principal: str
@@ -23,6 +24,7 @@ class CommandCall:
     reason: str = ""
     traceparent: str = ""
     expected_version: int | None = None
+    deadline: float | None = None
 
     def derived_id(self, kind: str) -> UUID:
         """An id for what the command makes when the caller names none: the same for each repetition of the request.

@@ -28,7 +28,7 @@ class _Attempt:
         self.committing = False
 
     async def run(self, units: UnitsOfWork, call: CommandCall, work: Work) -> CommandResult:
-        async with units.begin() as unit:
+        async with units.begin(call.deadline) as unit:
             claim = await unit.command_log.claim(call)
             if isinstance(claim, EarlierCall):
                 if claim.fingerprint != call.fingerprint:

@@ -122,8 +122,12 @@ class UnitOfWork(Protocol):
 class UnitsOfWork(Protocol):
     """Where units of work come from."""
 
-    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A new one; raises Overloaded when there is no capacity, DependencyUnavailable when there is no database."""
+    def begin(self, deadline: float | None = None) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new one, no statement of which runs long beyond `deadline` (of `time.monotonic`).
+
+        Raises Overloaded when there is no capacity, DependencyUnavailable when there is no database, TimedOut when the
+        deadline is over.
+        """
 
 
 class Representation(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import grpc
@@ -16,6 +17,12 @@ def principal_of(context: Context) -> str:
     """The identity that the transport authenticated, else `anonymous`. Metadata is never believed."""
     identities = context.peer_identities()
     return next(iter(identities)).decode() if identities else ANONYMOUS
+
+
+def deadline_of(context: Context) -> float | None:
+    """When the caller stops waiting, on the clock of `time.monotonic`; None when they set no deadline."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining
 
 
 def traceparent_of(context: Context) -> str:

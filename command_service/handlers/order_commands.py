@@ -11,7 +11,7 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.place_order import PlaceOrderUseCase
-from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.caller import Context, deadline_of, principal_of, traceparent_of
 from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.request_validation import validate
 from command_service.handlers.service_methods import Behaviour, StreamBehaviour
@@ -77,4 +77,5 @@ def _call(request: Any, context: Context) -> CommandCall:
         reason=request.reason,
         traceparent=traceparent_of(context),
         expected_version=request.expected_version if request.HasField("expected_version") else None,
+        deadline=deadline_of(context),
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
+from tandem.orders.errors import FieldViolation
 
 from command_service.handlers.caller import Context
+from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import NotImplementedYet, status_of
 from command_service.metrics import CommandMetrics
 
@@ -40,9 +43,9 @@ def _handler(
     async def refuse(_: Any, context: Context) -> bytes:
         raise NotImplementedYet(method.name)
 
-    answering = _answering(method.name, behaviour or refuse, metrics)
-    kind = _KINDS[method.client_streaming, method.server_streaming]
-    return kind(answering, request_deserializer=GetMessageClass(method.input_type).FromString)
+    answering = _answering(method, behaviour or refuse, metrics)
+    # No deserializer: gRPC would answer bytes that are no message as a fault of the server.
+    return _KINDS[method.client_streaming, method.server_streaming](answering)
 
 
 #: (requests are a stream, responses are a stream) → the method's kind.
@@ -55,12 +58,15 @@ _KINDS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]
 
 
 def _answering(
-    method: str, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics
+    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics
 ) -> Callable[[Any, Context], Awaitable[bytes | None]]:
+    parse = _parser(method.input_type)
+
     async def answering(request: Any, context: Context) -> bytes | None:
         started, outcome = time.perf_counter(), "ABANDONED"
         try:
-            response = await behaviour(request, context)
+            parsed = _each(request, parse) if method.client_streaming else parse(request)
+            response = await behaviour(parsed, context)
             outcome = "OK"
             return response
         except Exception as error:
@@ -69,6 +75,23 @@ def _answering(
             await context.abort_with_status(status)
             raise AssertionError("unreachable") from error
         finally:
-            metrics.call(method, outcome, time.perf_counter() - started)
+            metrics.call(method.name, outcome, time.perf_counter() - started)
 
     return answering
+
+
+def _parser(request: Descriptor) -> Callable[[bytes], Any]:
+    message_class = GetMessageClass(request)
+
+    def parse(sent: bytes) -> Any:
+        try:
+            return message_class.FromString(sent)
+        except DecodeError:
+            raise InvalidRequest([FieldViolation("", f"the bytes are no {request.name}")]) from None
+
+    return parse
+
+
+async def _each(requests: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    async for sent in requests:
+        yield parse(sent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -21,9 +22,13 @@ from command_service.storage.database_errors import translated
 
 #: Explicit: a default set for the role or the database must not change what a unit of work means.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+#: For the time that the caller still waits: whoever left must not leave work behind, even if this process is gone.
+LIMIT = "SELECT set_config('statement_timeout', $1, true)"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
+#: How long a statement may take, waiting for locks included.
+STATEMENT_SECONDS = 30.0
 #: How long a round trip may stay without an answer before its connection counts as broken.
 ANSWER_SECONDS = 35.0
 
@@ -41,9 +46,11 @@ class Transaction:
         listener: StatementListener | None = None,
         *,
         answer_seconds: float = ANSWER_SECONDS,
+        statement_seconds: float | None = None,
     ) -> None:
+        """`statement_seconds` bounds each statement, below what the connection does anyway."""
         self._connection, self._listener = connection, listener
-        self._answer_seconds = answer_seconds
+        self._answer_seconds, self._statement_seconds = answer_seconds, statement_seconds
         self._begun = False
         self._queue: list[tuple[str, Sequence[Any]]] = []
         self._sent: list[str] = []
@@ -76,7 +83,7 @@ class Transaction:
             self._listener(tuple(self._sent))
 
     async def _flush(self) -> AsyncCursor[Row]:
-        batch = ([] if self._begun else [(BEGIN, ())]) + self._queue
+        batch = ([] if self._begun else self._beginning()) + self._queue
         self._begun, self._queue = True, []
         self._sent.extend(sql for sql, _ in batch)
         # A server ends a statement that takes too long. A server, or a way to it, that has fallen silent ends nothing.
@@ -88,6 +95,11 @@ class Transaction:
         finally:
             silence.cancel()
         return cursors[-1]
+
+    def _beginning(self) -> list[tuple[str, Sequence[Any]]]:
+        if self._statement_seconds is None:
+            return [(BEGIN, ())]
+        return [(BEGIN, ()), (LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",))]
 
 
 def _hang_up(connection: AsyncConnection[Row]) -> None:

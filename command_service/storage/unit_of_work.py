@@ -6,6 +6,7 @@ draws positions; so positions of one order rise with its version.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,12 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from command_service.application.errors import DependencyUnavailable, Overloaded
+from command_service.application.errors import DependencyUnavailable, Overloaded, TimedOut
 from command_service.storage.command_log import PostgresCommandLog
 from command_service.storage.database_errors import DEPENDENCY
 from command_service.storage.orders import PostgresOrders
 from command_service.storage.outbox import PostgresOutbox
-from command_service.storage.transaction import ANSWER_SECONDS, Row, StatementListener, Transaction
+from command_service.storage.transaction import ANSWER_SECONDS, STATEMENT_SECONDS, Row, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
@@ -50,19 +51,33 @@ class PostgresUnitsOfWork:
         *,
         available: Callable[[], bool] = lambda: True,
         listener: StatementListener | None = None,
+        statement_seconds: float = STATEMENT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
+        """`statement_seconds` is what the pool's connections allow a statement anyway; one that has not answered after
+        `answer_seconds` is given up.
+        """
         self._pool, self._available, self._listener = pool, available, listener
-        self._answer_seconds = answer_seconds
+        self._statement_seconds, self._answer_seconds = statement_seconds, answer_seconds
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[PostgresUnitOfWork]:
-        """A unit of work on a connection of its own.
+    async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:
+        """A unit of work on a connection of its own; the server ends its statements at the caller's deadline.
 
-        Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy.
+        Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy, TimedOut
+        when the deadline is over.
         """
         connection = await self._connection()
-        transaction = Transaction(connection, self._listener, answer_seconds=self._answer_seconds)
+        remaining = self._statement_seconds if deadline is None else deadline - time.monotonic()
+        if remaining <= 0:
+            await self._pool.putconn(connection)
+            raise TimedOut
+        transaction = Transaction(
+            connection,
+            self._listener,
+            answer_seconds=self._answer_seconds,
+            statement_seconds=remaining if remaining < self._statement_seconds else None,
+        )
         try:
             yield PostgresUnitOfWork(transaction)
         finally:

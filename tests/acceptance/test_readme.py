@@ -8,6 +8,8 @@ import re
 import shlex
 import shutil
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.conformance.command_application import application, call, place_order
@@ -67,7 +69,7 @@ async def test_the_shell_lines_list_and_call(system: System) -> None:
 async def test_the_transaction_is_the_one_really_sent(command_database: str) -> None:
     sent: list[tuple[str, ...]] = []
     async with application(command_database, lambda statements: sent.append(tuple(statements))) as service:
-        await service.place(call(), place_order())
+        await service.place(replace(call(), deadline=time.monotonic() + 20), place_order())
     shown = [" ".join(statement.split()) for statement in block("transaction").split(";") if statement.strip()]
     assert len(sent) == 1
     assert len(sent[0]) == len(shown)

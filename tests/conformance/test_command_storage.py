@@ -90,15 +90,27 @@ async def test_housekeeping_makes_partitions_ahead_and_goes_on_after_an_outage(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_callers_above_what_may_wait_are_refused_at_once(command_database: str) -> None:
-    async with opened_pool(command_database, size=1, max_waiting=1) as pool:
+async def check_callers_above_what_may_wait_are_refused(url: str, max_waiting: int) -> None:
+    async with opened_pool(url, size=1, max_waiting=max_waiting) as pool:
         orders = Application(PostgresUnitsOfWork(pool), pool)
         async with orders.units.begin():
             waiting = asyncio.create_task(orders.place(call(), place_order()))
             await eventually(lambda: pool.get_stats().get("requests_waiting") == 1, "one caller waits")
-            with pytest.raises(Overloaded):
-                await orders.place(call(), place_order())
+            others = [asyncio.create_task(orders.place(call(), place_order())) for _ in range(3)]
+            await asyncio.sleep(0)  # they have come as far as they can without waiting
+            await asyncio.sleep(0)
+            assert pool.get_stats().get("requests_waiting") == 1
+            assert all(isinstance(end, Overloaded) for end in await asyncio.gather(*others, return_exceptions=True))
         assert not (await waiting).replayed
+
+
+async def test_callers_above_what_may_wait_are_refused_at_once(command_database: str) -> None:
+    await check_callers_above_what_may_wait_are_refused(command_database, 1)
+
+
+async def test_a_pool_without_bound_is_noticed(command_database: str) -> None:
+    with pytest.raises(AssertionError):
+        await check_callers_above_what_may_wait_are_refused(command_database, 0)
 
 
 async def test_a_database_known_to_be_away_is_not_waited_for(command_database: str) -> None:

@@ -199,8 +199,8 @@ class Unshielded(Execution):
 def units_with(log: type[PostgresCommandLog], units: PostgresUnitsOfWork) -> UnitsOfWork:
     class Mutant:
         @asynccontextmanager
-        async def begin(self) -> AsyncIterator[PostgresUnitOfWork]:
-            async with units.begin() as unit:
+        async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:
+            async with units.begin(deadline) as unit:
                 unit.command_log = log(unit._transaction)
                 yield unit
 
