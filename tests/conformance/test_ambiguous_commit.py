@@ -3,90 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from command_service.application import execution
 from command_service.application.errors import ConnectionBroken
 from tests.conformance.command_application import application, call, place_order
+from tests.fixtures.commit_cutter import cutter
 from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
-
-
-class Cutter:
-    """A proxy that passes everything on, but cuts a connection instead of passing the answer to its COMMIT."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self.cuts_left = 0
-        self.cut = 0
-        self.silent = False  # swallow the answer and keep the connection open
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
-        asked = asyncio.Event()
-        pumps = [
-            asyncio.create_task(self._requests(reader, server_writer, asked)),
-            asyncio.create_task(self._answers(server_reader, writer, asked)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, server_writer):
-                end.close()
-            self._connections.discard(task)
-
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
-        while data := await reader.read(65_536):
-            if self.cuts_left and b"COMMIT" in data:
-                self.cuts_left -= 1
-                asked.set()
-            writer.write(data)
-            await writer.drain()
-
-    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
-        while data := await reader.read(65_536):
-            if asked.is_set() and b"COMMIT\x00" in data:
-                self.cut += 1
-                if self.silent:
-                    continue
-                return
-            writer.write(data)
-            await writer.drain()
-
-    async def stop(self) -> None:
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-
-@asynccontextmanager
-async def cutter(url: str) -> AsyncIterator[tuple[Cutter, str]]:
-    """The proxy before the database at `url`, and the URL through it."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    proxy = Cutter(parts.hostname, parts.port)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield proxy, urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}"))
-    finally:
-        server.close()
-        await proxy.stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), 5)
 
 
 async def test_a_lost_answer_is_found_again(command_database: str) -> None:

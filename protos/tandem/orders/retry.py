@@ -37,14 +37,14 @@ Response = TypeVar("Response")
 class Call(Protocol[Request_contra, Response_co]):
     """A method of a stub on a `grpc` channel."""
 
-    def __call__(self, request: Request_contra, *, timeout: float | None = None) -> Response_co:
+    def __call__(self, request: Request_contra, /, *, timeout: float | None = None) -> Response_co:
         """Sends one request; `timeout` in seconds."""
 
 
 class AsyncCall(Protocol[Request_contra, Response_co]):
     """A method of a stub on a `grpc.aio` channel."""
 
-    def __call__(self, request: Request_contra, *, timeout: float | None = None) -> Awaitable[Response_co]:
+    def __call__(self, request: Request_contra, /, *, timeout: float | None = None) -> Awaitable[Response_co]:
         """Sends one request; `timeout` in seconds."""
 
 
