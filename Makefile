@@ -49,6 +49,10 @@ test-long: $(GENERATE_VENV)/.installed ## the full counts; prints seed and progr
 bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer (FULL=1: all variants); see bench/README.md
 	@$(BIN)/python -m bench.relay
 
+.PHONY: bench-commands
+bench-commands: $(INSTALLED) ## what a command costs beside an empty call and its statements alone (ROWS=5000000); see bench/README.md
+	@$(BIN)/python -m bench.commands
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff and the layer contracts
 	@$(BIN)/ruff check .

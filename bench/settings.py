@@ -13,13 +13,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class BenchSettings:
-    """`events` of the backlog, `rate` in events/s, `peers_scripts` and `peers_directory`: see README."""
+    """`events` of the backlog, `rate` in events/s, `calls` of a run, `rows` of a table; the peers' directories."""
 
     full: bool
     events: int
     rounds: int
     steady_seconds: int
     rate: int
+    calls: int
+    rows: int
     peers_scripts: Path
     peers_directory: Path
 
@@ -32,6 +34,8 @@ class BenchSettings:
             rounds=_number("ROUNDS", 3, least=1),
             steady_seconds=_number("STEADY_SECONDS", 30, least=5),
             rate=_number("RATE", 1_000, least=10),
+            calls=_number("CALLS", 2_000, least=100),
+            rows=_number("ROWS", 5_000_000, least=0),
             peers_scripts=_directory("PEERS_SCRIPTS", PROJECT.parent / "shared" / "peers"),
             peers_directory=_directory("PEERS_DIR", Path(tempfile.gettempdir()) / "tandem-peers"),
         )

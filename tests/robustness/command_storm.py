@@ -141,7 +141,7 @@ class Storm:
             except grpc.aio.AioRpcError as error:
                 self.tries[error.code().name] += 1
                 raise
-            replayed = ("tandem-replayed", "true") in (await pending.trailing_metadata() or ())
+            replayed = ("tandem-replayed", "true") in tuple(await pending.trailing_metadata() or ())
             self.tries["replayed" if replayed else "OK"] += 1
             return answer
 

@@ -1,0 +1,204 @@
+"""`make bench-commands`: what a command costs beside an empty call and its statements alone, and whether limits hold.
+
+Prints one JSON object per claim and exits with 1 when one of them is false. ROWS is the size of the large write model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+from functools import partial
+
+import psycopg
+
+from bench.claim import Claim, at_most, compare, measured
+from bench.command_calls import PAY, PLACE, burst, closed_loop, orders, payments, texts
+from bench.command_rows import forget_changes, make_write_model, partitions_changed
+from bench.command_servers import bare_server, command_service
+from bench.command_statements import Recorded, by_pgbench, by_psycopg, record
+from bench.progress import tell
+from bench.rounds import Figures, NotMeasured, Results, Run, interleave
+from bench.servers import Servers, running_servers
+from bench.settings import BenchSettings
+
+CALLERS = (1, 16, 64)
+BURST, BURST_LIMIT, REFUSED = 2_000, 200, "RESOURCE_EXHAUSTED"
+PEERS = ("eventsourcing's aggregate save", "Protean's aggregate save")
+
+
+class Contenders:
+    """The runs of one round; each makes its own requests, statements and databases."""
+
+    def __init__(self, settings: BenchSettings, servers: Servers, empty: str, ours: str, large: str) -> None:
+        self._settings, self._servers = settings, servers
+        self._empty, self._ours, self._large = empty, ours, large
+        self._made = 0
+
+    def runs(self) -> dict[str, Run]:
+        """By name, in the order in which a round runs them."""
+        runs: dict[str, Run] = {}
+        for callers in CALLERS:
+            runs[f"empty method, {callers} callers"] = partial(self._call_empty, callers)
+            runs[f"PlaceOrder, {callers} callers"] = partial(self._place, self._ours, callers)
+            runs[f"RecordPayment, {callers} callers"] = partial(self._pay, self._ours, callers)
+            runs[f"PlaceOrder's statements by psycopg, {callers} callers"] = partial(self._statements, callers)
+            runs[f"RecordPayment's statements by psycopg, {callers} callers"] = partial(
+                self._statements, callers, pay=True
+            )
+            runs[f"PlaceOrder's SQL by pgbench, {callers} callers"] = partial(self._pgbench, callers)
+        for name, address in (("no rows", self._ours), (f"{self._settings.rows} rows", self._large)):
+            runs[f"PlaceOrder beside {name}"] = partial(self._place, address, 16)
+            runs[f"RecordPayment beside {name}"] = partial(self._pay, address, 16)
+        return runs
+
+    async def _call_empty(self, callers: int) -> Figures:
+        return (await closed_loop(self._empty, PLACE, texts(orders(self._settings.calls)), callers))[0]
+
+    async def _place(self, address: str, callers: int) -> Figures:
+        return (await closed_loop(address, PLACE, texts(orders(self._settings.calls)), callers))[0]
+
+    async def _pay(self, address: str, callers: int) -> Figures:
+        requests = orders(self._settings.calls)
+        await closed_loop(address, PLACE, texts(requests), 16)
+        return (await closed_loop(address, PAY, payments(requests), callers))[0]
+
+    async def _statements(self, callers: int, *, pay: bool = False) -> Figures:
+        recorded, url = await self._recorded(self._settings.calls, pay=pay)
+        figures = await by_psycopg(url, recorded.places, callers)
+        return await by_psycopg(url, recorded.payments, callers) if pay else figures
+
+    async def _pgbench(self, callers: int) -> Figures:
+        recorded, url = await self._recorded(1, pay=False)
+        directory = self._servers.directory / "pgbench"
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o755)
+        return await by_pgbench(url, recorded.places[0], callers, 4, directory)
+
+    async def _recorded(self, count: int, *, pay: bool) -> tuple[Recorded, str]:
+        """Statements recorded in one new database, and another one that has not seen them."""
+        self._made += 1
+        first = await make_write_model(self._servers, f"bench_recorded_{self._made}", 0)
+        second = await make_write_model(self._servers, f"bench_statements_{self._made}", 0)
+        requests = orders(count)
+        return await record(first, requests, payments(requests) if pay else []), second
+
+
+async def main() -> int:
+    """Measures and judges; the exit status."""
+    settings = BenchSettings.load()
+    tell(
+        f"{settings.calls} calls, {settings.rounds} rounds, {settings.rows} rows, {os.cpu_count()} cores,"
+        f" load {os.getloadavg()[0]:.1f}"
+    )
+    async with running_servers() as servers:
+        small_url = await make_write_model(servers, "bench_small", 0)
+        large_url = await make_write_model(servers, "bench_large", settings.rows)
+        directory = servers.directory
+        async with (
+            bare_server("empty", await _answer_bytes(servers, small_url)) as empty,
+            command_service(directory / "small", small_url) as ours,
+            command_service(directory / "large", large_url) as large,
+        ):
+            await forget_changes(large_url)
+            results = await interleave(
+                Contenders(settings, servers, empty, ours, large).runs(), settings.rounds, "commands"
+            )
+            changed = await partitions_changed(large_url)
+        refusals = await interleave(await _bursts(servers, small_url), settings.rounds, "burst")
+    for kind, found in (("commands", results), ("burst", refusals)):
+        for contender in found.runs:
+            print(measured(f"{kind}: {contender} [min, median, max]", found.summary(contender)))
+    claims = [
+        *_cost_claims(results),
+        *_size_claims(results, settings, changed),
+        *_burst_claims(refusals),
+        *_peer_claims(settings),
+    ]
+    for claim in claims:
+        print(claim.text(), flush=True)
+    return 1 if any(claim.holds is False for claim in claims) else 0
+
+
+async def _answer_bytes(servers: Servers, url: str) -> int:
+    """How large the answer to a PlaceOrder is."""
+    async with command_service(servers.directory / "probe", url) as address:
+        _, answers = await closed_loop(address, PLACE, texts(orders(20)), 1)
+    return round(statistics.median(len(answer) for answer in answers))
+
+
+async def _bursts(servers: Servers, url: str) -> dict[str, Run]:
+    def figures(ended: dict[str, list[float]]) -> Figures:
+        times = ended.get(REFUSED, [])
+        if set(ended) - {"OK", REFUSED} or len(times) < BURST - BURST_LIMIT:
+            raise NotMeasured(f"calls ended as { ({code: len(each) for code, each in ended.items()}) }")
+        return {"refused": len(times), "p50_ms": 1e3 * statistics.median(times)}
+
+    async def ours() -> Figures:
+        ended: dict[str, list[float]] = {}
+        async with (
+            command_service(servers.directory / "burst", url, max_concurrent_rpcs=str(BURST_LIMIT)) as address,
+            await psycopg.AsyncConnection.connect(url) as blocker,
+        ):
+            await blocker.execute("LOCK TABLE customers")  # nobody is done while the burst comes
+            calls = asyncio.create_task(burst(address, texts(orders(BURST)), ended))
+            while len(ended.get(REFUSED, ())) < BURST - BURST_LIMIT and not calls.done():  # noqa: ASYNC110 - a count
+                await asyncio.sleep(0.05)
+            await blocker.rollback()
+            await calls
+        return figures(ended)
+
+    async def bare() -> Figures:
+        ended: dict[str, list[float]] = {}
+        async with bare_server("refusing", 0) as address:
+            await burst(address, texts(orders(BURST)), ended)
+        return figures(ended)
+
+    return {"ours": ours, "bare grpc.aio": bare}
+
+
+def _cost_claims(results: Results) -> list[Claim]:
+    names = ("PlaceOrder, 16 callers", "empty method, 16 callers", "PlaceOrder's statements by psycopg, 16 callers")
+    ours, empty, statements = (results.median(name, "us_per_call") for name in names)
+    floor = None if empty is None or statements is None else empty + statements
+    claim = "PlaceOrder, 16 callers: time per call against an empty method and the same statements by psycopg"
+    return [compare(claim, "us", ours, floor, at_most(1.6), results.why_not(*names))]
+
+
+def _size_claims(results: Results, settings: BenchSettings, changed: set[str]) -> list[Claim]:
+    claims = []
+    for command in ("PlaceOrder", "RecordPayment"):
+        names = (f"{command} beside {settings.rows} rows", f"{command} beside no rows")
+        large, small = (results.median(name, "us_per_call") for name in names)
+        claims.append(
+            compare(
+                f"{command}, 16 callers: time per call beside {settings.rows} rows against none",
+                "us", large, small, at_most(1.3), results.why_not(*names),
+            )
+        )  # fmt: skip
+    figures = {"unit": "partitions", "touched": sorted(changed)}
+    claims.append(
+        Claim("commands touch one partition of the outbox", figures, float(len(changed)), at_most(1), len(changed) == 1)
+    )
+    return claims
+
+
+def _burst_claims(results: Results) -> list[Claim]:
+    names = ("ours", "bare grpc.aio")
+    ours, bare = (results.median(name, "p50_ms") for name in names)
+    claim = f"{BURST} callers at once, {BURST_LIMIT} allowed: a refusal's median against a bare refusing server"
+    return [compare(claim, "ms", ours, bare, at_most(1.5), results.why_not(*names))]
+
+
+def _peer_claims(settings: BenchSettings) -> list[Claim]:
+    """Aggregate saves of other libraries, by scripts outside this project; there are none yet."""
+    reason = f"no script in {settings.peers_scripts} measures it"
+    return [
+        Claim(f"PlaceOrder, 16 callers: time per call against {peer}", {"unit": "us"}, None, at_most(1), None, reason)
+        for peer in PEERS
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
