@@ -9,6 +9,7 @@ import asyncio
 import os
 import statistics
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import psycopg
@@ -16,8 +17,9 @@ import psycopg
 from bench.claim import Claim, at_most, compare, measured
 from bench.command_calls import PAY, PLACE, burst, closed_loop, orders, payments, texts
 from bench.command_rows import forget_changes, make_write_model, partitions_changed
-from bench.command_servers import bare_server, command_service
+from bench.command_servers import Serving, bare_server, command_service
 from bench.command_statements import Recorded, by_pgbench, by_psycopg, record
+from bench.process_usage import cpu_seconds
 from bench.progress import tell
 from bench.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.servers import Servers, running_servers
@@ -31,7 +33,9 @@ PEERS = ("eventsourcing's aggregate save", "Protean's aggregate save")
 class Contenders:
     """The runs of one round; each makes its own requests, statements and databases."""
 
-    def __init__(self, settings: BenchSettings, servers: Servers, empty: str, ours: str, large: str) -> None:
+    def __init__(
+        self, settings: BenchSettings, servers: Servers, *, empty: Serving, ours: Serving, large: Serving
+    ) -> None:
         self._settings, self._servers = settings, servers
         self._empty, self._ours, self._large = empty, ours, large
         self._made = 0
@@ -54,15 +58,15 @@ class Contenders:
         return runs
 
     async def _call_empty(self, callers: int) -> Figures:
-        return (await closed_loop(self._empty, PLACE, texts(orders(self._settings.calls)), callers))[0]
+        return await self._place(self._empty, callers)
 
-    async def _place(self, address: str, callers: int) -> Figures:
-        return (await closed_loop(address, PLACE, texts(orders(self._settings.calls)), callers))[0]
+    async def _place(self, server: Serving, callers: int) -> Figures:
+        return await _loop(server, PLACE, texts(orders(self._settings.calls)), callers)
 
-    async def _pay(self, address: str, callers: int) -> Figures:
+    async def _pay(self, server: Serving, callers: int) -> Figures:
         requests = orders(self._settings.calls)
-        await closed_loop(address, PLACE, texts(requests), 16)
-        return (await closed_loop(address, PAY, payments(requests), callers))[0]
+        await closed_loop(server.address, PLACE, texts(requests), 16)
+        return await _loop(server, PAY, payments(requests), callers)
 
     async def _statements(self, callers: int, *, pay: bool = False) -> Figures:
         recorded, url = await self._recorded(self._settings.calls, pay=pay)
@@ -85,6 +89,13 @@ class Contenders:
         return await record(first, requests, payments(requests) if pay else []), second
 
 
+async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
+    """What callers see, and the server's own work per call."""
+    before = cpu_seconds(server.pid)
+    figures, _ = await closed_loop(server.address, method, requests, callers)
+    return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}
+
+
 async def main() -> int:
     """Measures and judges; the exit status."""
     settings = BenchSettings.load()
@@ -103,7 +114,7 @@ async def main() -> int:
         ):
             await forget_changes(large_url)
             results = await interleave(
-                Contenders(settings, servers, empty, ours, large).runs(), settings.rounds, "commands"
+                Contenders(settings, servers, empty=empty, ours=ours, large=large).runs(), settings.rounds, "commands"
             )
             changed = await partitions_changed(large_url)
         refusals = await interleave(await _bursts(servers, small_url), settings.rounds, "burst")
@@ -123,8 +134,8 @@ async def main() -> int:
 
 async def _answer_bytes(servers: Servers, url: str) -> int:
     """How large the answer to a PlaceOrder is."""
-    async with command_service(servers.directory / "probe", url) as address:
-        _, answers = await closed_loop(address, PLACE, texts(orders(20)), 1)
+    async with command_service(servers.directory / "probe", url) as server:
+        _, answers = await closed_loop(server.address, PLACE, texts(orders(20)), 1)
     return round(statistics.median(len(answer) for answer in answers))
 
 
@@ -138,11 +149,11 @@ async def _bursts(servers: Servers, url: str) -> dict[str, Run]:
     async def ours() -> Figures:
         ended: dict[str, list[float]] = {}
         async with (
-            command_service(servers.directory / "burst", url, max_concurrent_rpcs=str(BURST_LIMIT)) as address,
+            command_service(servers.directory / "burst", url, max_concurrent_rpcs=str(BURST_LIMIT)) as server,
             await psycopg.AsyncConnection.connect(url) as blocker,
         ):
             await blocker.execute("LOCK TABLE customers")  # nobody is done while the burst comes
-            calls = asyncio.create_task(burst(address, texts(orders(BURST)), ended))
+            calls = asyncio.create_task(burst(server.address, texts(orders(BURST)), ended))
             while len(ended.get(REFUSED, ())) < BURST - BURST_LIMIT and not calls.done():  # noqa: ASYNC110 - a count
                 await asyncio.sleep(0.05)
             await blocker.rollback()
@@ -151,8 +162,8 @@ async def _bursts(servers: Servers, url: str) -> dict[str, Run]:
 
     async def bare() -> Figures:
         ended: dict[str, list[float]] = {}
-        async with bare_server("refusing", 0) as address:
-            await burst(address, texts(orders(BURST)), ended)
+        async with bare_server("refusing", 0) as server:
+            await burst(server.address, texts(orders(BURST)), ended)
         return figures(ended)
 
     return {"ours": ours, "bare grpc.aio": bare}

@@ -36,7 +36,7 @@ async def storm(private_postgres: PrivatePostgres, strikes: dict[str, int]) -> N
 
 @pytest.mark.timeout(900)
 async def test_each_kind_of_strike(private_postgres: PrivatePostgres) -> None:
-    await storm(private_postgres, {"service": 2, "commit": 3, "postgres": 1})
+    await storm(private_postgres, {"service": 1, "commit": 2, "postgres": 1})
 
 
 @pytest.mark.long
