@@ -74,10 +74,9 @@ class ConcurrencyLimit(_UnaryInterceptor):
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
         """Called by gRPC for each call, before its request is read."""
-        handler = await super().intercept_service(continuation, handler_call_details)
-        limited = self._wrapped.get(handler_call_details.method)
-        full = self.running >= self._limit
-        return self._refusing if full and limited is not None and limited[1] is handler else handler
+        if self.running >= self._limit and handler_call_details.method in self._wrapped:
+            return self._refusing
+        return await super().intercept_service(continuation, handler_call_details)
 
     async def _refuse(self, _: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.refused += 1
