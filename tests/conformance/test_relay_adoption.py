@@ -160,14 +160,15 @@ async def test_killed_at_any_step_it_can_be_run_again(
     """Writers never stop meanwhile, and a relay waits to lead."""
     await insert_versions(before, 3_000, "in the dump only")
     world = await restore(before, elsewhere, shift=SHIFT)
-    async with running(world.relay()) as relay, under_writers(world, aggregates=20, count=4):
-        await relay.wait_for_state("SOURCE_CHANGED")
-        for module, method in steps:
-            assert (await adopt(world, dying(module, method))).code == -9, method
-            assert (await relay.page())["state"] != "PUBLISHING"
-        found = (await adopt(world)).found
-        assert found["published"] >= 3_000
-        await in_mode(relay, "poll")
+    async with running(world.relay()) as relay:
+        async with under_writers(world, aggregates=20, count=4):
+            await relay.wait_for_state("SOURCE_CHANGED")
+            for module, method in steps:
+                assert (await adopt(world, dying(module, method))).code == -9, method
+                assert (await relay.page())["state"] != "PUBLISHING"
+            found = (await adopt(world)).found
+            assert found["published"] >= 3_000
+            await in_mode(relay, "poll")
         await world.drained(relay)
         await relay.stop()
     found_books = await books(world)
