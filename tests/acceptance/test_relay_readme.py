@@ -55,7 +55,7 @@ def command(line: str) -> list[str]:
     return [sys.executable, *words[1:]]
 
 
-@pytest.mark.parametrize("mode", ["auto", "poll"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("poll", marks=pytest.mark.long)])
 async def test_the_relay_is_adopted_in_five_minutes(
     postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, tmp_path: Path, mode: str
 ) -> None:

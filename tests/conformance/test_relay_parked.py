@@ -64,7 +64,7 @@ async def versions(world: World) -> list[int]:
     return [version for aggregate, version in await world.events() if aggregate == BAD]
 
 
-@pytest.mark.parametrize("mode", ["poll", "wal"])
+@pytest.mark.parametrize("mode", ["wal", pytest.param("poll", marks=pytest.mark.long)])
 async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: World, mode: str) -> None:
     world.settings["RELAY_MODE"] = mode
     async with running(world.relay()) as relay:
@@ -96,6 +96,7 @@ async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: 
     assert KNOWN not in relay.text
 
 
+@pytest.mark.long
 async def test_what_is_discarded_is_never_published(
     postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str
 ) -> None:
@@ -131,7 +132,7 @@ module.ParkedRequests.begin = begin
 """
 
 
-@pytest.mark.parametrize("mutant", ["", FORGETS])
+@pytest.mark.parametrize("mutant", ["", pytest.param(FORGETS, marks=pytest.mark.long)], ids=["", "mutant"])
 async def test_a_leader_killed_in_the_middle_publishes_none_twice(world: World, mutant: str) -> None:
     async with running(world.relay(prelude=DIES)) as relay:
         await with_parked(world, relay)
