@@ -6,6 +6,10 @@ each committed row is in exactly one difference. A later event of an aggregate i
 committed (the aggregate is locked, and the position is drawn under that lock), so in any difference that has both, the
 earlier one has the lower position. Nothing is updated or deleted, and a transaction that stays open delays nobody else.
 
+That a transaction has ended must outlive the server. One that was rolled back may have left nothing on disk, and after a
+crash its id is drawn again by another, whose rows a cursor that counts it as ended would pass over. So the log is flushed
+up to S2 before anything is stored behind S2.
+
 How the rows of a difference are found depends on how many there are:
 - none or few: by the index on the transaction id;
 - more than one chunk: along the primary key from the first row on, as long as that finds full chunks. Where the
@@ -132,7 +136,9 @@ class PollSource:
         # In autocommit now() is when the statement arrived, before its snapshot was taken: what had committed before
         # now() is visible in it. (statement_timestamp() and clock_timestamp() may be later than the snapshot.)
         cursor = await self._connection.execute(
-            "SELECT (extract(epoch FROM now()) * 1000000)::bigint, pg_current_snapshot()::text", prepare=True
+            "SELECT (extract(epoch FROM now()) * 1000000)::bigint, pg_current_snapshot()::text,"
+            " pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()",
+            prepare=True,
         )
         row = await cursor.fetchone()
         assert row is not None
@@ -145,9 +151,15 @@ class PollSource:
         if seen is not None and seen.sees_as_much_as(upto):
             self._cursor = replace(self._cursor, seen=upto)
             return Checkpoint(self._cursor, self._as_of)
+        if row[2]:
+            await self._flush()
         self._cursor = replace(self._cursor, upto=upto, position=0)
         self._walk = seen is None
         return None
+
+    async def _flush(self) -> None:
+        """Returns when all that is in the log now is on disk: the commit of a record of our own waits for it."""
+        await self._connection.execute("SELECT pg_logical_emit_message(true, 'tandem.flush', '')", prepare=True)
 
     async def _chunk(
         self, at: PollCursor, upto: Snapshot, max_events: int, max_bytes: int
