@@ -6,9 +6,9 @@ each committed row is in exactly one difference. A later event of an aggregate i
 committed (the aggregate is locked, and the position is drawn under that lock), so in any difference that has both, the
 earlier one has the lower position. Nothing is updated or deleted, and a transaction that stays open delays nobody else.
 
-That a transaction has ended must outlive the server. One that was rolled back may have left nothing on disk, and after a
-crash its id is drawn again by another, whose rows a cursor that counts it as ended would pass over. So the log is flushed
-up to S2 before anything is stored behind S2.
+That a transaction has ended must outlive the server. One that was rolled back may have left nothing on disk, and after
+a crash its id is drawn again by another, whose rows a cursor that counts it as ended would pass over. So the log is
+flushed up to S2 before anything is stored behind S2.
 
 How the rows of a difference are found depends on how many there are:
 - none or few: by the index on the transaction id;

@@ -1,4 +1,4 @@
-"""A crash of Postgres forgets transactions that were rolled back, and draws their ids again: no row may be passed over."""
+"""A crash of Postgres forgets what was rolled back, and draws its ids again: no row may be passed over."""
 
 from __future__ import annotations
 
