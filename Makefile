@@ -14,7 +14,7 @@ GENERATE_VENV := $(VENV)/generate
 TESTS ?=
 PYTEST_ARGS ?=
 # Each has servers of its own; WORKERS=0 runs everything in one process, whose output can be followed with -s.
-WORKERS ?= 2
+WORKERS ?= 4
 LOCKS := requirements-bootstrap.lock requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-package tandem-protos --custom-compile-command "make lock"
 
