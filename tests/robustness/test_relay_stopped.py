@@ -46,7 +46,7 @@ LARGE_ROW = f"gen_random_uuid(), 1, ('\"' || repeat('x', {LARGE}) || '\"')::json
 #: Stops at the first row of a result that is much larger than what sockets hold.
 STOPS_IN_A_RESULT = f"""
 import os, signal
-import relay.poll_source as source
+import relay.fetch_events as source
 from relay.outbox_event import OutboxEvent
 class Stopping:
     @staticmethod
