@@ -53,6 +53,8 @@ class Writers:
         self._insert = insert
         self._prepare = prepare
         self._pause = pause
+        # Not by the seed: what earlier writers wrote may stand in the same database, restored from a dump.
+        self._name = uuid.uuid4().hex[:8]
         self._aggregates = [str(uuid.UUID(int=self._chance.getrandbits(128))) for _ in range(aggregates)]
         self._stop = asyncio.Event()
         self.ledger = Ledger()
@@ -82,7 +84,7 @@ class Writers:
         while not self._stop.is_set():
             life += 1
             try:
-                await self._write(f"{number}-{life}", chance)
+                await self._write(f"{self._name}-{number}-{life}", chance)
             except psycopg.OperationalError:
                 if not self._outlive:
                     raise
