@@ -42,4 +42,4 @@ class BarrierBuilder:
             f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else ""
         )
         message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._session}.{self._count}"
-        return Message(self._subject, message_id.encode(), text.encode(), body, message_id, None, None)
+        return Message.sized(self._subject, message_id.encode(), text.encode(), body, group=message_id)

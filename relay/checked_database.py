@@ -164,5 +164,6 @@ def message_builder(
         partitions=settings.partitions,
         splices_personal=table.has_personal,
         plain_roles=table.plain_roles,
+        json_roles=table.json_roles,
         limits=limits,
     )

@@ -1,4 +1,4 @@
-"""Many ids that lie close together, such as transaction ids or positions, at about a bit each."""
+"""Many ids that lie close together, such as transaction ids or positions, at about two bytes each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from relay.snapshot import Snapshot
 
-_PAGE_BITS = 10
+#: Small enough that a page is a machine word, which is quicker to change than a long number.
+_PAGE_BITS = 6
 _LOW = (1 << _PAGE_BITS) - 1
 
 

@@ -34,8 +34,10 @@ from relay.status import RelayStatus
 from relay.stream_end import StreamEnd
 
 MEASURE_SECONDS = 1.0
-#: How soon a leader that cannot tell by itself is noticed.
+#: How soon it is noticed that a leader cannot tell by itself, or that a standby's last measurement is outdated.
 LOOK_SECONDS = 0.05
+#: What a standby tells may be wrong by so much before it looks whether the stream has moved on.
+TRUSTED_SECONDS = 1.0
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
 _WALK_FACTOR = 100
@@ -116,7 +118,8 @@ async def _count(connection: psycopg.AsyncConnection[Any], query: Query) -> tupl
 
 
 class LagObserver:
-    """Measures over connections of its own, leader or not: once a second, and at once where a leader cannot tell."""
+    """Measures over connections of its own, leader or not: once a second, and at once where a leader cannot tell or a
+    standby tells of a lag while the stream moves on."""
 
     def __init__(
         self,
@@ -206,13 +209,15 @@ class LagObserver:
             await connection.close()
 
     async def _look_at_stream(self) -> None:
-        """A leader has no need to wait for it, and must not while NATS does not answer."""
-        if time.monotonic() < self._end_due or (self._reading is not None and not self._reading.done()):
+        """A leader has no need to wait for it. A standby has, but not for long: while NATS does not answer, nothing is
+        stored, and what it read last still holds."""
+        if time.monotonic() < self._end_due:
             return
-        self._end_due = time.monotonic() + MEASURE_SECONDS / 2
-        self._reading = asyncio.create_task(self._read_end())
+        if self._reading is None or self._reading.done():
+            self._end_due = time.monotonic() + MEASURE_SECONDS / 2
+            self._reading = asyncio.create_task(self._read_end())
         if not self._status.leader:
-            await self._reading
+            await asyncio.wait([self._reading], timeout=MEASURE_SECONDS / 2)
 
     async def _read_end(self) -> None:
         if (problem := await self._end.read()) is not None:
@@ -222,8 +227,17 @@ class LagObserver:
         due = time.monotonic() + MEASURE_SECONDS
         while not stop.is_set() and time.monotonic() < due:
             await _sleep(stop, LOOK_SECONDS)
-            if self._cannot_tell():
+            if self._cannot_tell() or await self._is_outdated():
                 return
+
+    async def _is_outdated(self) -> bool:
+        """Whether a standby tells of a lag that the stream may have made up for since it was measured."""
+        lag, age = self.latest, self.oldest_age(time.time())
+        if lag is None or age is None or age < TRUSTED_SECONDS or self._status.leader:
+            return False
+        self._end_due = 0.0
+        await self._look_at_stream()
+        return self._end.sequence != lag.stream_sequence
 
     def _cannot_tell(self) -> bool:
         """Whether a leader could be wrong if it went by the last measurement alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
@@ -26,9 +26,15 @@ class CommitToAck(Collector):
         self._counts = [0] * (len(BUCKETS_SECONDS) + 1)
         self._sum = 0.0
 
-    def observe(self, recorded_at: Iterable[int], clock_offset: float) -> None:
-        """Counts events recorded at those times (µs since 1970, database clock) and stored just now."""
+    def observe(self, recorded_at: Sequence[int], clock_offset: float) -> None:
+        """Counts events recorded at those times (µs since 1970, database clock; at least one) and stored just now."""
         now = time.time() + clock_offset
+        first, last = (bisect_left(BUCKETS_SECONDS, now - one / 1e6) for one in (max(recorded_at), min(recorded_at)))
+        if first == last > 0:
+            # A backlog: what is stored at once is of one age, as far as the buckets tell.
+            self._counts[first] += len(recorded_at)
+            self._sum += now * len(recorded_at) - sum(recorded_at) / 1e6
+            return
         for one in recorded_at:
             seconds = max(0.0, now - one / 1e6)
             self._counts[bisect_left(BUCKETS_SECONDS, seconds)] += 1

@@ -21,6 +21,7 @@ from relay.snapshot import Snapshot
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
+_JSON = frozenset({"json", "jsonb"})
 _PLAIN = _INTEGERS | {"uuid", "bytea"}
 _TYPES: Mapping[str, frozenset[str]] = {
     "position": _INTEGERS,
@@ -100,6 +101,8 @@ class OutboxTable:
         self.has_personal = "personal" in columns
         #: Roles whose text is made of digits, letters and dashes, whatever the row.
         self.plain_roles = frozenset(role for role in columns if types[role] in _PLAIN)
+        #: Roles whose text is JSON, which has no control characters but between its tokens.
+        self.json_roles = frozenset(role for role in columns if types[role] in _JSON)
         #: Columns and expressions as they stand in SQL; `event_id` is the text of the message's id, times are in µs.
         self.position = self._position = _quoted(columns["position"])
         self.transaction_id = self._transaction = _quoted(columns["transaction_id"])

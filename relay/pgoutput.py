@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 BEGIN, COMMIT, RELATION, INSERT, MESSAGE = b"BCRIM"
 #: Origin, type, truncate, update, delete: nothing that a relay of inserts carries.
@@ -25,14 +26,14 @@ _MESSAGE = Struct(">BQ")
 _LENGTH = Struct(">I")
 _INSERT = Struct(">IcH")
 INSERT_HEAD = 1 + _INSERT.size
+_new = tuple.__new__
 
 
 class ProtocolError(Exception):
     """Bytes that are no message of the protocol as we asked for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """`commit_lsn`: where the commit record begins; `transaction_id`: its lower 32 bits."""
 
     commit_lsn: int
@@ -62,7 +63,7 @@ class LogicalMessage:
 def read_begin(data: bytes, at: int = 0) -> Begin:
     """Reads the Begin that begins at offset `at`."""
     commit_lsn, _, transaction_id = _BEGIN.unpack_from(data, at + 1)
-    return Begin(commit_lsn, transaction_id)
+    return _new(Begin, (commit_lsn, transaction_id))
 
 
 def read_relation(data: bytes, at: int = 0) -> Relation:
@@ -102,7 +103,7 @@ def insert_head(relation: Relation) -> bytes:
 
 def lsn_text(lsn: int) -> str:
     """A log position as Postgres prints it, `16/B374D848`."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+    return "%X/%X" % (lsn >> 32, lsn & 0xFFFFFFFF)  # noqa: UP031 - half the time of an f-string
 
 
 def parse_lsn(text: str) -> int:

@@ -11,7 +11,10 @@ One flush to disk for a batch, where a server that syncs each publish would need
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import Literal
 
 from relay.message import Message
@@ -21,7 +24,9 @@ MAX_BATCH_BYTES = 8 << 20
 #: A chain is written in flights of this size, so that the server has work while we build the next.
 CHAIN_FLIGHT = 256
 CHAIN_FLIGHT_BYTES = 1 << 20
-_MESSAGE_ID, _LINK = b"NATS/1.0\r\nNats-Msg-Id: ", b"\r\nNats-Expected-Last-Msg-Id: "
+_SIZE = itemgetter(Message._fields.index("size"))
+_MESSAGE_ID = b"NATS/1.0\r\nNats-Msg-Id: "
+_EXPECTED, _LINK = b"\r\nNats-Expected-Last-Sequence: ", b"\r\nNats-Expected-Last-Msg-Id: "
 #: Above this time per message of a chain, the server is taken to sync each publish (seen: 0.02-0.04 ms without, 0.2-0.4
 #: ms with) for so long. A busy machine can look like that for a moment, so each of several flights must.
 _SYNCED_SECONDS = 0.0001
@@ -36,15 +41,23 @@ def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes
     """Protocol frames of chained publishes behind `last_sequence`; acks go to `<inbox><predicted sequence>`."""
     frames: list[bytes] = []
     # Pieces are joined once: formatting would let each frame grow piece by piece, at twice the cost of all the rest.
-    to_inbox = b" %b" % inbox
+    to_inbox, end = b" %b" % inbox, b"\r\n"
+    before = b"%d" % last_sequence
     link, linked = (_LINK, last_id) if last_id is not None else (b"", b"")
-    for expected, (subject, message_id, headers, body, _, _, _) in enumerate(messages, last_sequence):
-        fence = b"\r\nNats-Expected-Last-Sequence: %d%b" % (expected, link)
-        length = len(_MESSAGE_ID) + len(message_id) + len(fence) + len(linked) + 2 + len(headers) + 2
-        sizes = b"%d %d %d\r\n" % (expected + 1, length, length + len(body))
-        head = (b"HPUB ", subject, to_inbox, sizes, _MESSAGE_ID, message_id, fence, linked, b"\r\n", headers, b"\r\n")
-        frames.append(b"".join((*head, body, b"\r\n")))
-        link, linked = _LINK, message_id
+    fixed = len(_MESSAGE_ID) + len(_EXPECTED) + 2 * len(end)
+    for number, (subject, message_id, headers, body, _, _, _, _) in enumerate(messages, last_sequence + 1):
+        sequence = b"%d" % number
+        length = fixed + len(message_id) + len(before) + len(link) + len(linked) + len(headers)
+        sizes = b" %d %d\r\n" % (length, length + len(body))
+        frames.append(
+            b"".join(
+                (
+                    b"HPUB ", subject, to_inbox, sequence, sizes,
+                    _MESSAGE_ID, message_id, _EXPECTED, before, link, linked, end, headers, end, body, end,
+                )
+            )
+        )  # fmt: skip
+        before, link, linked = sequence, _LINK, message_id
     return frames
 
 
@@ -79,12 +92,8 @@ def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int,
 
     With `whole_groups` it ends where no group goes on behind it, if there is such a place.
     """
-    end, size = start, 0
-    while end < len(messages) and end - start < max_count:
-        size += messages[end].size
-        if size > max_bytes and end > start:
-            break
-        end += 1
+    sizes = list(accumulate(map(_SIZE, messages[start : start + max_count])))
+    end = start + max(1, bisect_right(sizes, max_bytes))
     if not whole_groups or end == len(messages):
         return end
     last = {messages[i].group: i for i in range(start, len(messages))}

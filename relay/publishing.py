@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ class Publishing:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
         base, _, at = cursor.text.rpartition(";")
         await self._barrier(base, at)
+        # It tells no news; the end of a backlog is to be told as soon as it is reached.
+        self._barrier_due = 0.0
         await self._settle(READ_SECONDS)
         self._report()
 
@@ -146,9 +149,12 @@ class Publishing:
         return anchored(batch.base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        built: list[Message] = []
-        append, build = built.append, self._messages.event
+        build = self._messages.event
         exceptional = bool(self._exceptions) or len(self._parked) > 0
+        if not exceptional:
+            with contextlib.suppress(Unpublishable):
+                return [build(event, base, at) for event, at in zip(batch.events, batch.marks, strict=True)]
+        built: list[Message] = []
         for event, at in zip(batch.events, batch.marks, strict=True):
             reason = None
             if exceptional:
@@ -159,7 +165,7 @@ class Publishing:
                     reason = "an earlier event of its aggregate is parked"
             if reason is None:
                 try:
-                    append(build(event, f"{base};{at}"))
+                    built.append(build(event, base, at))
                     continue
                 except Unpublishable as unpublishable:
                     reason = str(unpublishable)
@@ -200,7 +206,7 @@ class Publishing:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
                     try:
-                        messages.append(self._messages.event(event, f"{header};{at}"))
+                        messages.append(self._messages.event(event, header, at))
                     except Unpublishable as unpublishable:
                         reason = str(unpublishable)
                 if reason is not None:

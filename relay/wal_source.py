@@ -57,9 +57,10 @@ IDLE_SECONDS = 0.25
 MESSAGE_PREFIX = "tandem.cursor"
 #: More transactions than these are not listed for those who measure the lag.
 MOST_COVERING = 20_000
-_HEAD = slice(HEADER + 1, HEADER + 8)
 _OID = slice(HEADER + 1, HEADER + 5)
 _WHOLE = 1 << 62
+#: No insert begins with it, so none is read before its table is described.
+_NO_TABLE = bytes(7)
 
 # now() is when the statement arrived, before its snapshot was taken.
 _EMIT = f"""
@@ -105,10 +106,10 @@ class WalSource:
         self._bases = deque([(self._base, checkpoint)])
         self._unstored: deque[tuple[int, int, int]] = deque()
         self._stored_ids = IdSet(checkpoint.transactions)
-        self._head = b""  # no insert begins with it, so none is read before its table is described
-        self._read_event: Read
+        self._head = _NO_TABLE
+        self._read_event: Read = _undescribed
         self._skip, self._index = 0, 0
-        self._commit_lsn, self._commit_text, self._transaction = 0, "", ""
+        self._commit_lsn, self._commit_text, self._transaction = 0, "", 0
         # Others may write messages with our prefix; only we know this.
         self._token = secrets.token_hex(8).encode()
         self._emit_due = 0.0
@@ -173,30 +174,37 @@ class WalSource:
         base, before = self._base, self._mark
         reached: Checkpoint | None = None
         size, more = 0, True
+        # Most of a drain is spent here: what an insert needs is looked up once for all of them.
+        head, read, index, skip = self._head, self._read_event, self._index, self._skip
+        commit, transaction = self._commit_text, str(self._transaction)
         for data in self._messages:
             if data is None:
                 more = False
                 break
             kind = data[HEADER]
             if kind == INSERT:
-                if data[_HEAD] != self._head:
+                if not data.startswith(head, HEADER + 1):
                     self._other_insert(data)
                     continue
-                index = self._index = self._index + 1
-                if index <= self._skip and index > 1:
+                index += 1
+                if index <= skip and index > 1:
                     continue
-                event = self._read_event(data, HEADER)
+                event = read(data, HEADER)
                 if index == 1:
-                    self._transaction = event.transaction_id
-                    self._delivered.add(int(event.transaction_id))
-                if index > self._skip:
+                    transaction = event.transaction_id
+                    self._transaction = int(transaction)
+                    self._delivered.add(self._transaction)
+                if index > skip:
                     events.append(event)
-                    marks.append(f"{self._commit_text}:{index}:{self._transaction}")
+                    marks.append(f"{commit}:{index}:{transaction}")
                     size += len(data)
                     if len(events) >= max_events or size >= max_bytes:
                         break
             elif kind == BEGIN:
-                self._begin(data)
+                index, skip, commit = 0, self._begin(data), self._commit_text
+            elif kind == COMMIT:
+                if index:
+                    self._unstored.append((self._commit_lsn, index, self._transaction))
             elif kind == MESSAGE:
                 reached = self._message(data)
                 if reached is not None:
@@ -205,27 +213,21 @@ class WalSource:
                 relation = read_relation(data, HEADER)
                 if relation.oid == self._layout.oid:
                     decoder = TupleDecoder(self._layout, relation)
-                    self._head, self._read_event = decoder.head, decoder.event
-            elif kind == COMMIT:
-                if self._index:
-                    self._unstored.append((self._commit_lsn, self._index, int(self._transaction)))
+                    head, read = self._head, self._read_event = decoder.head, decoder.event
             elif kind not in IGNORED:
                 raise ProtocolError(f"a message of kind {chr(kind)!r}")
+        self._index, self._skip = index, skip
         if marks and reached is None:
             self._mark, self._lsn = marks[-1], self._commit_lsn
         return Batch(base, before, events, marks, reached, more)
 
-    def _begin(self, data: bytes) -> None:
-        """A transaction begins to arrive: how many of its events are delivered already?"""
-        begin = read_begin(data, HEADER)
-        self._commit_lsn, self._index = begin.commit_lsn, 0
-        self._commit_text = lsn_text(begin.commit_lsn)
-        if begin.commit_lsn < self._resume_lsn or begin.transaction_id in self._passed:
-            self._skip = _WHOLE
-        elif begin.commit_lsn == self._resume_lsn:
-            self._skip = self._resume_index
-        else:
-            self._skip = 0
+    def _begin(self, data: bytes) -> int:
+        """A transaction begins to arrive; how many of its events are delivered already."""
+        commit_lsn, transaction = read_begin(data, HEADER)
+        self._commit_lsn, self._commit_text = commit_lsn, lsn_text(commit_lsn)
+        if commit_lsn < self._resume_lsn or transaction in self._passed:
+            return _WHOLE
+        return self._resume_index if commit_lsn == self._resume_lsn else 0
 
     def _message(self, data: bytes) -> Checkpoint | None:
         """A checkpoint, if this is a message of ours."""
@@ -253,6 +255,10 @@ class WalSource:
         """An insert that is none of our table's, unless the stream contradicts itself."""
         if self._head[:4] == data[_OID]:
             raise ProtocolError("a row with another number of columns than its table")
+
+
+def _undescribed(data: bytes, at: int) -> OutboxEvent:
+    raise ProtocolError("a row whose table was not described")
 
 
 def new_cursor(epoch: int, checkpoint: WalCheckpoint) -> WalCursor:

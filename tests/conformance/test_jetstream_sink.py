@@ -46,14 +46,14 @@ def sink_on(url: str, plan: StreamPlan, policy: str = "chain", ack_timeout: floa
 def messages(prefix: str, numbers: Sequence[int], size: int = 10) -> list[Message]:
     """Messages whose id and body are their number."""
     return [
-        Message(
+        Message.sized(
             f"{prefix}.0.E".encode(),
             b"1:%d" % number,
             b"Tandem-Cursor: 1;poll;;5:6:;%d\r\nTandem-Term: 1\r\n" % number,
             b"%0*d" % (size, number),
-            str(number),
-            number,
-            number,
+            group=str(number),
+            position=number,
+            recorded_at=number,
         )
         for number in numbers
     ]

@@ -154,18 +154,17 @@ async def test_all_once_in_order_for_long(postgres_database: str, aggregates: in
 class PassesOverByLsn(WalSource):
     """Mutant: what commits at or before the last LSN counts as delivered, whatever the index says."""
 
-    def _begin(self, data: bytes) -> None:
-        super()._begin(data)
-        if read_begin(data, HEADER).commit_lsn <= self._resume_lsn:
-            self._skip = 1 << 62
+    def _begin(self, data: bytes) -> int:
+        delivered = super()._begin(data)
+        return 1 << 62 if read_begin(data, HEADER).commit_lsn <= self._resume_lsn else delivered
 
 
 class PassesOverNothing(WalSource):
     """Mutant: what the server sends again is delivered again."""
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes) -> int:
         super()._begin(data)
-        self._skip = 0
+        return 0
 
 
 class ConfirmsWhatItRead(WalSource):

@@ -41,4 +41,6 @@ def builder(**overrides: Any) -> MessageBuilder:
 
 def message(number: int, *, group: str = "g", body: bytes = b"x") -> Message:
     """A small event message."""
-    return Message(b"t.0.E", b"1:%d" % number, b"A: b\r\n", body, group, number, number)
+    return Message.sized(
+        b"t.0.E", b"1:%d" % number, b"A: b\r\n", body, group=group, position=number, recorded_at=number
+    )

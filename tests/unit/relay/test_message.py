@@ -16,7 +16,7 @@ def headers_of(raw: bytes) -> dict[str, str]:
 
 
 def test_headers_and_body_of_an_event() -> None:
-    built = builder().event(EVENT, "2;poll;;1:2:;42")
+    built = builder().event(EVENT, "2;poll;;1:2:", "42")
     assert built.subject == b"orders.v1.17.ORDER_PAID"
     assert built.message_id == b"5:0199a0f2-0000-7000-8000-000000000001"
     assert headers_of(built.headers) == {
@@ -45,35 +45,38 @@ def test_headers_and_body_of_an_event() -> None:
 
 def test_texts_are_spliced_not_written_anew() -> None:
     odd = EVENT._replace(payload='{ "b":1.50,"a" : 1e3,"b":2 }', personal=None, salt=None)
-    body = builder().event(odd, "c").body
+    body = builder().event(odd, "c", "1").body
     assert body == b'{"payload":{ "b":1.50,"a" : 1e3,"b":2 },"personal":null,"salt":""}'
-    assert builder(splices_personal=False).event(odd, "c").body == odd.payload.encode()  # type: ignore[union-attr]
-    assert builder(splices_personal=False).event(EVENT._replace(payload=b"\x00\xff"), "c").body == b"\x00\xff"
-    assert builder(splices_personal=False).event(EVENT._replace(payload=None), "c").body == b""
+    assert builder(splices_personal=False).event(odd, "c", "1").body == odd.payload.encode()  # type: ignore[union-attr]
+    assert builder(splices_personal=False).event(EVENT._replace(payload=b"\x00\xff"), "c", "1").body == b"\x00\xff"
+    assert builder(splices_personal=False).event(EVENT._replace(payload=None), "c", "1").body == b""
 
 
 def test_a_foreign_row_has_fewer_headers() -> None:
     foreign = EVENT._replace(
         aggregate_version=None, partition=None, headers=None, hash=None, personal_digest=None, occurred_at=None
     )
-    built = builder(splices_personal=False).event(foreign, "c")
+    built = builder(splices_personal=False).event(foreign, "c", "1")
     headers = headers_of(built.headers)
     assert headers["ce-time"] == headers["Tandem-Recorded-At"]
     assert not {"Tandem-Aggregate-Version", "Tandem-Hash", "Tandem-Headers", "traceparent"} & headers.keys()
     partition = int(built.subject.split(b".")[2])
     assert 0 <= partition < 64
-    assert built.subject == builder().event(foreign._replace(event_id="another"), "c").subject
+    assert built.subject == builder().event(foreign._replace(event_id="another"), "c", "1").subject
 
 
-def test_line_breaks_between_json_tokens_become_blanks() -> None:
-    pretty = json.dumps({"actor": "ä\nö", "n": 1}, indent=2, ensure_ascii=False)
-    headers = headers_of(builder().event(EVENT._replace(headers=pretty), "c").headers)
+@pytest.mark.parametrize("json_roles", [frozenset[str](), frozenset({"headers"})])
+@pytest.mark.parametrize("indent", [2, "\t", None])
+def test_line_breaks_between_json_tokens_become_blanks(json_roles: frozenset[str], indent: int | str | None) -> None:
+    pretty = json.dumps({"actor": "ä\nö", "n": 1}, indent=indent, ensure_ascii=False).replace(": ", ":\r\n")
+    headers = headers_of(builder(json_roles=json_roles).event(EVENT._replace(headers=pretty), "c", "1").headers)
     assert json.loads(headers["Tandem-Headers"]) == {"actor": "ä\nö", "n": 1}
 
 
 @pytest.mark.parametrize("traceparent", ["evil\\r\\nX: y", "00-00", 7, None])
 def test_a_wrong_traceparent_is_not_copied(traceparent: object) -> None:
-    headers = headers_of(builder().event(EVENT._replace(headers=json.dumps({"traceparent": traceparent})), "c").headers)
+    event = EVENT._replace(headers=json.dumps({"traceparent": traceparent}))
+    headers = headers_of(builder().event(event, "c", "1").headers)
     assert "traceparent" not in headers
 
 
@@ -97,17 +100,17 @@ def test_a_wrong_traceparent_is_not_copied(traceparent: object) -> None:
 def test_what_no_stream_could_take_is_named(field: str, value: object, reason: str) -> None:
     limited = builder(limits=MessageLimits(100_000))
     with pytest.raises(Unpublishable, match=reason):
-        limited.event(EVENT._replace(**{field: value}), "c")  # type: ignore[arg-type]
-    limited.event(EVENT, "c")
+        limited.event(EVENT._replace(**{field: value}), "c", "1")  # type: ignore[arg-type]
+    limited.event(EVENT, "c", "1")
 
 
 def test_values_of_plain_roles_are_not_looked_at() -> None:
     plain = builder(plain_roles=frozenset({"event_id", "aggregate_id", "hash", "personal_digest"}))
-    assert plain.event(EVENT, "c") == builder().event(EVENT, "c")
+    assert plain.event(EVENT, "c", "1") == builder().event(EVENT, "c", "1")
     some = builder(plain_roles=frozenset({"event_id", "hash"}))
     with pytest.raises(Unpublishable, match="control"):
-        some.event(EVENT._replace(aggregate_id="a\r\nb"), "c")
-    assert b"Tandem-Hash: a b\r\n" in some.event(EVENT._replace(hash="a\nb"), "c").headers
+        some.event(EVENT._replace(aggregate_id="a\r\nb"), "c", "1")
+    assert b"Tandem-Hash: a b\r\n" in some.event(EVENT._replace(hash="a\nb"), "c", "1").headers
 
 
 def test_times() -> None:

@@ -70,6 +70,17 @@ def test_commit_to_ack_counts_each_event_in_its_bucket() -> None:
     assert total == pytest.approx(3606.03, abs=1.0)
 
 
+def test_commit_to_ack_counts_a_backlog_of_one_age_at_once() -> None:
+    histogram = CommitToAck()
+    now = time.time()
+    histogram.observe([int((now - age) * 1e6) for age in (3.0, 4.0, 3.5)], 0.0)
+    (family,) = histogram.collect()
+    counts = {sample.labels.get("le"): sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+    assert (counts["2.5"], counts["5.0"], counts["+Inf"]) == (0, 3, 3)
+    total = next(sample.value for sample in family.samples if sample.name.endswith("_sum"))
+    assert total == pytest.approx(10.5, abs=0.5)
+
+
 def test_the_seams_of_nats_py_that_we_reach_into() -> None:
     """Where a release of the library changes these, `relay/nats_connection.py` has to follow."""
     assert list(inspect.signature(Client._process_msg).parameters) == [
