@@ -21,9 +21,13 @@ from service_runtime.config import ServiceSettings, settings_table
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
-    ("Command service", "`python -m command_service serve | migrate | check-config`", CommandSettings),
+    ("Command service", "`python -m command_service serve | migrate | await-schema | check-config`", CommandSettings),
     ("Relay", "`python -m relay run | adopt [--json] [--force] | check-config`", RelaySettings),
-    ("Query service", "`python -m query_service serve | project | migrate | parked | check-config`", QuerySettings),
+    (
+        "Query service",
+        "`python -m query_service serve | project | migrate | await-schema | parked | check-config`",
+        QuerySettings,
+    ),
 )
 _LOCAL: Mapping[str, str] = {
     "TANDEM_DIR": "Where the local stack keeps data and logs; `.tandem` of the project when not set.",
