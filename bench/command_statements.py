@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,10 +25,11 @@ from command_service.application.execution import Execution
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.bootstrap import RandomIds
+from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import CLAIM
-from command_service.storage.connections import command_pool
+from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.stored_orders import LOAD
-from command_service.storage.transaction import COMMIT
+from command_service.storage.transaction import BEGIN, COMMIT, Transaction
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire import commands
 from command_service.wire.representation import ContractRepresentation
@@ -35,6 +37,8 @@ from command_service.wire.representation import ContractRepresentation
 Statement = tuple[str, Any]
 #: A command's statements, round trip by round trip.
 Trips = list[list[Statement]]
+#: Sends commands to the database at a URL, so many at once.
+SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
 #: What ends a round trip.
 _ENDS = (CLAIM, LOAD, COMMIT)
 POOL_SIZE = 16
@@ -50,8 +54,9 @@ class Recorded:
     payments: list[Trips]
 
 
-async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
-    """Carries the commands out in `url`, one after the other, and writes down what is sent."""
+@contextlib.asynccontextmanager
+async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Statement]]]:
+    """A pool of one connection, and all that is sent over it."""
     sent: list[Statement] = []
 
     class Recording(AsyncRawCursor[Any]):
@@ -63,6 +68,12 @@ async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[
         await pool.wait()
         async with pool.connection() as connection:
             connection.cursor_factory = Recording
+        yield pool, sent
+
+
+async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
+    """Carries the commands out in `url`, one after the other, and writes down what is sent."""
+    async with recording_pool(url) as (pool, sent):
         execution = Execution(PostgresUnitsOfWork(pool))
         recorder = Recorder(ContractRepresentation(), RandomIds(), 900_000)
         place, change = PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder)
@@ -96,6 +107,35 @@ def _trips(sent: list[Statement]) -> Trips:
 
 async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
     """The same statements in the same round trips over the same pool, by `callers` tasks; time per command in µs."""
+
+    async def send(connection: CommandConnection, trips: Trips) -> None:
+        for trip in trips:
+            async with connection.pipeline():
+                cursors = [await connection.execute(query, params or None) for query, params in trip]
+            if trip[-1][0] != COMMIT:
+                await cursors[-1].fetchone()
+
+    return await _timed(url, work, callers, send)
+
+
+async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figures:
+    """The same, sent in the way that the service sends them: what is left of the driver's share."""
+
+    async def send(connection: CommandConnection, trips: Trips) -> None:
+        transaction = Transaction(connection)
+        for trip in trips:
+            *queued, (query, params) = [statement for statement in trip if statement[0] != BEGIN]
+            for each, values in queued:
+                transaction.queue(each, values or ())
+            await (transaction.commit() if query == COMMIT else transaction.fetch(query, params))
+        await transaction.end()
+
+    return await _timed(url, work, callers, send)
+
+
+async def _timed(
+    url: str, work: Sequence[Trips], callers: int, send: Callable[[CommandConnection, Trips], Awaitable[None]]
+) -> Figures:
     left = iter(work)
     async with command_pool(url, size=POOL_SIZE, max_waiting=callers, statement_seconds=30.0) as pool:
         await pool.wait()
@@ -103,11 +143,7 @@ async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
         async def caller() -> None:
             for trips in left:
                 connection = await pool.getconn()
-                for trip in trips:
-                    async with connection.pipeline():
-                        cursors = [await connection.execute(query, params or None) for query, params in trip]
-                    if trip[-1][0] != COMMIT:
-                        await cursors[-1].fetchone()
+                await send(connection, trips)
                 await pool.putconn(connection)
 
         started, worked = time.perf_counter(), time.process_time()

@@ -10,8 +10,7 @@ from uuid import UUID
 
 import structlog
 import uuid_utils
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.execution import Execution
@@ -25,23 +24,21 @@ from command_service.handlers.service_methods import service_methods
 from command_service.handlers.status import deadline_exceeded, overloaded
 from command_service.metrics import CommandMetrics
 from command_service.storage.availability import DatabaseWatch
-from command_service.storage.connections import command_pool
+from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database, schema_problem
-from command_service.storage.transaction import Row
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
 from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of
+from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
 from service_runtime.waiting import wait_until_fine
 
 #: Beyond the longest statement: how long the database may stay silent.
 SILENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
-Pool = AsyncConnectionPool[AsyncConnection[Row]]
 
 
 class RandomIds:
@@ -111,6 +108,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             address = await server.start()
             await server.set_serving(True)
             probes_address = await probes.start()  # last: who is ready listens
+            leave_out_of_collections()
             _log.info("listening", address=address, probes=probes_address)
             async with _running(watch.run(), housekeeping.run()) as tasks:
                 await first_of(stop, *tasks)
@@ -160,7 +158,9 @@ def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
 
 
 @contextlib.asynccontextmanager
-async def _opened_pool(settings: CommandSettings, database_url: str, metrics: CommandMetrics) -> AsyncIterator[Pool]:
+async def _opened_pool(
+    settings: CommandSettings, database_url: str, metrics: CommandMetrics
+) -> AsyncIterator[CommandPool]:
     pool = command_pool(
         database_url,
         size=settings.pool_size,

@@ -10,8 +10,8 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from command_service.storage.command_connection import Row
 from command_service.storage.connections import APPLICATION_NAME
-from command_service.storage.transaction import Row
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 1.0

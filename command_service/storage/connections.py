@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from psycopg import AsyncConnection, AsyncRawCursor
+from typing import TypeAlias
+
+from psycopg import AsyncRawCursor
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
-from command_service.storage.transaction import Row
+from command_service.storage.command_connection import CommandConnection
 
 APPLICATION_NAME = "tandem-command"
 #: How long a command waits for a free connection before the service counts as overloaded.
@@ -17,16 +19,16 @@ IDLE_IN_TRANSACTION_SECONDS = 60
 #: A machine that vanished is noticed within about this time, on idle connections too.
 VANISHED_SECONDS = 15
 
+CommandPool: TypeAlias = AsyncConnectionPool[CommandConnection]
 
-def command_pool(
-    database_url: str, *, size: int, max_waiting: int, statement_seconds: float
-) -> AsyncConnectionPool[AsyncConnection[Row]]:
+
+def command_pool(database_url: str, *, size: int, max_waiting: int, statement_seconds: float) -> CommandPool:
     """An unopened pool of `size` connections; at most `max_waiting` callers wait for one.
 
     No statement, waiting for locks included, takes longer than `statement_seconds`.
     """
 
-    async def configure(connection: AsyncConnection[Row]) -> None:
+    async def configure(connection: CommandConnection) -> None:
         # One type for all integers: a prepared statement is not prepared anew for each size of number.
         connection.adapters.register_dumper(int, Int8Dumper)
         await connection.execute(
@@ -37,6 +39,7 @@ def command_pool(
 
     return AsyncConnectionPool(
         database_url,
+        connection_class=CommandConnection,
         kwargs={
             "autocommit": True,
             "cursor_factory": AsyncRawCursor,

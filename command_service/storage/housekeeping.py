@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from command_service.application.errors import CommandError
+from command_service.storage.connections import CommandPool
 from command_service.storage.database_errors import translated
-from command_service.storage.transaction import Row
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0
@@ -36,7 +34,7 @@ class Housekeeping:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[Row]],
+        pool: CommandPool,
         *,
         retention_hours: float,
         on_expired: Callable[[int], None] = lambda _: None,

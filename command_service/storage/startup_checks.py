@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import psycopg
 from psycopg import AsyncConnection
 
+from command_service.storage.command_connection import Row
 from command_service.storage.connections import CONNECT_TIMEOUT_SECONDS
 from command_service.storage.schema import required_revision, unreachable
-from command_service.storage.transaction import Row
 from service_runtime.process import StartupRefused
 
 OLDEST_SERVER = 15

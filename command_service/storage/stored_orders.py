@@ -13,8 +13,8 @@ from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
+from command_service.storage.command_connection import Row
 from command_service.storage.tables.orders import ADDRESS_LISTS, ADDRESS_TEXTS
-from command_service.storage.transaction import Row
 
 # Nothing refers to columns that change, so that inserts of the order's own lines and movements need not wait.
 LOCK = "SELECT version FROM orders WHERE order_id = $1 FOR NO KEY UPDATE"

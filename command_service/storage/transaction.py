@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncCursor
 from psycopg.pq import TransactionStatus
 
+from command_service.storage.command_connection import CommandConnection, Row, Statement
 from command_service.storage.database_errors import translated
 
 #: Explicit: a default set for the role or the database must not change what a unit of work means.
@@ -32,7 +33,6 @@ STATEMENT_SECONDS = 30.0
 #: How long a round trip may stay without an answer before its connection counts as broken.
 ANSWER_SECONDS = 35.0
 
-Row = tuple[Any, ...]
 #: Gets the statements of a transaction after it ended, as they were sent.
 StatementListener = Callable[[Sequence[str]], None]
 
@@ -42,7 +42,7 @@ class Transaction:
 
     def __init__(
         self,
-        connection: AsyncConnection[Row],
+        connection: CommandConnection,
         listener: StatementListener | None = None,
         *,
         answer_seconds: float = ANSWER_SECONDS,
@@ -52,7 +52,7 @@ class Transaction:
         self._connection, self._listener = connection, listener
         self._answer_seconds, self._statement_seconds = answer_seconds, statement_seconds
         self._begun = False
-        self._queue: list[tuple[str, Sequence[Any]]] = []
+        self._queue: list[Statement] = []
         self._sent: list[str] = []
 
     def queue(self, sql: str, parameters: Sequence[Any]) -> None:
@@ -78,7 +78,7 @@ class Transaction:
         if unfinished and not self._connection.broken:
             self._sent.append(ROLLBACK)
             with contextlib.suppress(psycopg.Error):  # a connection that breaks now has rolled back as well
-                await self._connection.rollback()
+                await self._connection.end_transaction()
         if self._listener is not None and self._sent:
             self._listener(tuple(self._sent))
 
@@ -90,19 +90,17 @@ class Transaction:
         silence = asyncio.get_running_loop().call_later(self._answer_seconds, _hang_up, self._connection)
         try:
             with translated():
-                async with self._connection.pipeline():
-                    cursors = [await self._connection.execute(sql, parameters or None) for sql, parameters in batch]
+                return await self._connection.run(batch)
         finally:
             silence.cancel()
-        return cursors[-1]
 
-    def _beginning(self) -> list[tuple[str, Sequence[Any]]]:
+    def _beginning(self) -> list[Statement]:
         if self._statement_seconds is None:
             return [(BEGIN, ())]
         return [(BEGIN, ()), (LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",))]
 
 
-def _hang_up(connection: AsyncConnection[Row]) -> None:
+def _hang_up(connection: CommandConnection) -> None:
     """Shuts the connection's socket, so that whoever waits for it finds it broken."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)

@@ -10,16 +10,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.errors import DependencyUnavailable, Overloaded, TimedOut
+from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import PostgresCommandLog
+from command_service.storage.connections import CommandPool
 from command_service.storage.database_errors import DEPENDENCY
 from command_service.storage.orders import PostgresOrders
 from command_service.storage.outbox import PostgresOutbox
-from command_service.storage.transaction import ANSWER_SECONDS, STATEMENT_SECONDS, Row, StatementListener, Transaction
+from command_service.storage.transaction import ANSWER_SECONDS, STATEMENT_SECONDS, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
@@ -47,7 +48,7 @@ class PostgresUnitsOfWork:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[Row]],
+        pool: CommandPool,
         *,
         available: Callable[[], bool] = lambda: True,
         listener: StatementListener | None = None,
@@ -86,7 +87,7 @@ class PostgresUnitsOfWork:
             finally:
                 await self._pool.putconn(connection)
 
-    async def _connection(self) -> AsyncConnection[Row]:
+    async def _connection(self) -> CommandConnection:
         if not self._available():
             raise DependencyUnavailable(DEPENDENCY)
         try:

@@ -19,27 +19,31 @@ Writer = Callable[[Any], Any] | None
 _WIDE = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)  # texts: a double could not hold them
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-_KNOWN: dict[str, dict[int, tuple[str, Writer]]] = {}
+#: Type of message → its writer.
+_KNOWN: dict[str, Callable[[Any], dict[str, Any]]] = {}
 
 
 def json_text(message: Message) -> str:
     """ProtoJSON with camelCase names, unset fields left out, no white space, non-ASCII text as it is."""
-    return _encode(_object(message))
+    kind: Any = message.DESCRIPTOR
+    return _encode(_writer_of_fields(kind)(message))
 
 
-def _object(message: Any) -> dict[str, Any]:
-    fields = _KNOWN.get(message.DESCRIPTOR.full_name) or _learn(message.DESCRIPTOR)
-    told = {}
-    for field, value in message.ListFields():
-        name, write = fields[field.number]
-        told[name] = value if write is None else write(value)
-    return told
-
-
-def _learn(descriptor: Descriptor) -> dict[int, tuple[str, Writer]]:
+def _writer_of_fields(descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]:
+    known = _KNOWN.get(descriptor.full_name)
+    if known is not None:
+        return known
     fields = {field.number: (field.json_name, _writer(field)) for field in descriptor.fields}
-    _KNOWN[descriptor.full_name] = fields
-    return fields
+
+    def write(message: Any) -> dict[str, Any]:
+        told = {}
+        for field, value in message.ListFields():
+            name, one = fields[field.number]
+            told[name] = value if one is None else one(value)
+        return told
+
+    _KNOWN[descriptor.full_name] = write
+    return write
 
 
 def _writer(field: FieldDescriptor) -> Writer:
@@ -68,7 +72,7 @@ def _writer_of_messages(descriptor: Descriptor) -> Writer:
         return lambda moment: moment.ToJsonString()
     if descriptor.file.package == "google.protobuf" or descriptor.GetOptions().map_entry:
         raise TypeError(f"{descriptor.full_name}: nothing in the journal has a form of its own but times")
-    return _object
+    return _writer_of_fields(descriptor)
 
 
 def _writer_of_enums(descriptor: EnumDescriptor) -> Writer:

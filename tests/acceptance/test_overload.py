@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 from bench.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, serving
+from tests.fixtures.http2_frames import END_HEADERS, HEADERS, call_headers, connection, frame
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
@@ -149,40 +149,11 @@ async def full(host: str, port: int) -> None:
 
 async def test_callers_who_never_send_their_request_take_no_place(command_process: CommandProcess) -> None:
     """HTTP/2 by hand: headers of a call without a body, more of them than may run at once."""
-    host, _, port = command_process.address.rpartition(":")
-    connections = []
-    for _ in range(3):
-        connection = socket.create_connection((host, int(port)))
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
-        for stream in range(1, 200, 2):
-            connection.sendall(frame(1, 4, stream, CALL_HEADERS))
-        connections.append(connection)
-    try:
-        async with channels(command_process.address, 1) as (channel,):
-            for n in range(20):
-                assert await outcome(channel, place_order_request(random.Random(n))) == OK
-    finally:
-        for connection in connections:
-            connection.close()
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """A header field as HPACK writes it without an index."""
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-CALL_HEADERS = b"".join(
-    literal(name, value)
-    for name, value in (
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", b"/tandem.orders.v1.OrderCommandService/PlaceOrder"),
-        (b":authority", b"localhost"),
-        (b"te", b"trailers"),
-        (b"content-type", b"application/grpc"),
-    )
-)
+    headers = call_headers("/tandem.orders.v1.OrderCommandService/PlaceOrder")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            opened = await stack.enter_async_context(connection(command_process.address))
+            opened.send(*(frame(HEADERS, END_HEADERS, stream, headers) for stream in range(1, 200, 2)))
+        (channel,) = await stack.enter_async_context(channels(command_process.address, 1))
+        for n in range(20):
+            assert await outcome(channel, place_order_request(random.Random(n))) == OK

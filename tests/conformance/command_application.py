@@ -14,13 +14,13 @@ from command_service.application.import_order import ImportOrderUseCase
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.ports import FirstCall, UnitOfWork, UnitsOfWork
 from command_service.application.recording import Recorder
-from command_service.bootstrap import Pool, RandomIds
+from command_service.bootstrap import RandomIds
 from command_service.domain.commands import ImportOrder, NewLine, OrderChange, PlaceOrder
 from command_service.domain.decisions import decide
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
-from command_service.storage.connections import command_pool
+from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.transaction import ANSWER_SECONDS, StatementListener
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
@@ -54,7 +54,7 @@ class Application:
     """Use case, execution and units of work over one pool."""
 
     units: UnitsOfWork
-    pool: Pool
+    pool: CommandPool
     execution_class: type[Execution] = Execution
     max_event_bytes: int = MAX_EVENT_BYTES
     execution: Execution = field(init=False)
@@ -101,7 +101,7 @@ class Application:
 @asynccontextmanager
 async def opened_pool(
     url: str, *, size: int = 4, max_waiting: int = 100, statement_seconds: float = 20.0
-) -> AsyncIterator[Pool]:
+) -> AsyncIterator[CommandPool]:
     """A pool as the service opens it."""
     async with command_pool(url, size=size, max_waiting=max_waiting, statement_seconds=statement_seconds) as pool:
         await pool.wait()

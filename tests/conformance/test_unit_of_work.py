@@ -105,11 +105,11 @@ async def test_another_request_under_the_same_id_is_refused(command_database: st
         assert not (await orders.place(replace(asked, principal="till"), place_order())).replayed
 
 
-async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: str) -> None:
-    async with application(command_database) as orders:
+async def check_an_id_or_number_taken_is_refused_by_its_rule(url: str) -> None:
+    async with application(url) as orders:
         first = place_order(order_number="N-1")
         await orders.place(call(), first)
-        before = await table_digests(command_database)
+        before = await table_digests(url)
         with pytest.raises(RuleViolated) as refused:
             await orders.place(call(), place_order(first.order_id))
         assert refused.value.rule == rules.ORDER_ID_TAKEN
@@ -117,8 +117,19 @@ async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: st
             await orders.place(call(), place_order(order_number="N-1"))
         assert refused.value.rule == rules.ORDER_NUMBER_TAKEN
         assert refused.value.details == {"order_number": "N-1", "source": "web"}
-        assert await table_digests(command_database) == before
+        assert await table_digests(url) == before
         await orders.place(call(), place_order(order_number="N-1", source="shop"))
+
+
+async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: str) -> None:
+    await check_an_id_or_number_taken_is_refused_by_its_rule(command_database)
+
+
+async def test_a_number_that_nothing_holds_unique_is_noticed(command_database: str) -> None:
+    """The one rule that the database alone can see."""
+    await execute(command_database, "ALTER TABLE orders DROP CONSTRAINT orders_source_order_number_key")
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        await check_an_id_or_number_taken_is_refused_by_its_rule(command_database)
 
 
 async def test_refusals_are_not_remembered(command_database: str) -> None:
