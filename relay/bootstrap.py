@@ -23,7 +23,7 @@ from relay.relay_state import RelayState
 from relay.status import RelayStatus
 from relay.stream_access import nats_options, stream_sink
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of
+from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
 
 _log = structlog.get_logger(__name__)
 
@@ -116,6 +116,7 @@ class Relay:
             setting="RELAY_PROBES_LISTEN",
         )
         _log.info("listening", address=await probes.start())
+        leave_out_of_collections()
         tasks = [asyncio.create_task(self._loop.run(stop)), asyncio.create_task(self.lag.run(stop))]
         try:
             await first_of(stop, *tasks)

@@ -62,10 +62,12 @@ _WHOLE = 1 << 62
 #: No insert begins with it, so none is read before its table is described.
 _NO_TABLE = bytes(7)
 
+#: From here on a message can be flushed at once; before, it comes when the log is written for others, or after 0.2 s.
+_FLUSHING_VERSION = 170_000
 # now() is when the statement arrived, before its snapshot was taken.
 _EMIT = f"""
     SELECT pg_logical_emit_message(false, '{MESSAGE_PREFIX}', %(token)s || ';'
-    || (extract(epoch FROM now()) * 1000000)::bigint || ';' || pg_current_snapshot()::text || ';' || {STATE})"""  # noqa: S608
+    || (extract(epoch FROM now()) * 1000000)::bigint || ';' || pg_current_snapshot()::text || ';' || {STATE}"""  # noqa: S608
 
 
 class WalSource:
@@ -125,7 +127,10 @@ class WalSource:
         """What has arrived, up to the next checkpoint."""
         if time.monotonic() >= self._emit_due:
             self._emit_due = time.monotonic() + CHECKPOINT_SECONDS
-            await self._connection.execute(_EMIT, {"token": self._token.decode(), "publication": self._publication})
+            flushing = ", true)" if self._connection.info.server_version >= _FLUSHING_VERSION else ")"
+            await self._connection.execute(
+                _EMIT + flushing, {"token": self._token.decode(), "publication": self._publication}
+            )
         try:
             return self._take(max_events, max_bytes)
         except psycopg.Error as error:
