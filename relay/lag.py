@@ -37,7 +37,7 @@ MEASURE_SECONDS = 1.0
 #: How soon it is noticed that a leader cannot tell by itself, or that a standby's last measurement is outdated.
 LOOK_SECONDS = 0.05
 #: What a standby tells may be wrong by so much before it looks whether the stream has moved on.
-TRUSTED_SECONDS = 1.0
+TRUSTED_SECONDS = 0.7
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
 _WALK_FACTOR = 100
