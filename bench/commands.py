@@ -14,6 +14,7 @@ from functools import partial
 
 import psycopg
 
+from bench.aggregate_saves import NOT_MEASURED, EventsourcingSaves
 from bench.claim import Claim, at_most, compare, measured
 from bench.command_calls import PAY, PLACE, burst, closed_loop, orders, payments, texts
 from bench.command_plans import partitions_touched
@@ -28,7 +29,7 @@ from bench.settings import BenchSettings
 
 CALLERS = (1, 16, 64)
 BURST, BURST_LIMIT, REFUSED = 2_000, 200, "RESOURCE_EXHAUSTED"
-PEERS = ("eventsourcing's aggregate save", "Protean's aggregate save")
+PEER = "eventsourcing's aggregate save"
 
 
 class Contenders:
@@ -39,6 +40,7 @@ class Contenders:
     ) -> None:
         self._settings, self._servers = settings, servers
         self._empty, self._ours, self._large = empty, ours, large
+        self._peer = EventsourcingSaves(settings, servers)
         self._made = 0
 
     def runs(self) -> dict[str, Run]:
@@ -56,6 +58,7 @@ class Contenders:
                 self._statements, callers, send=by_transactions
             )
             runs[f"PlaceOrder's SQL by pgbench, {callers} callers"] = partial(self._pgbench, callers)
+            runs[f"{PEER}, {callers} callers"] = partial(self._peer.run, callers)
         for name, address in (("no rows", self._ours), (f"{self._settings.rows} rows", self._large)):
             runs[f"PlaceOrder beside {name}"] = partial(self._place, address, 16)
             runs[f"RecordPayment beside {name}"] = partial(self._pay, address, 16)
@@ -129,7 +132,7 @@ async def main() -> int:
         *_cost_claims(results),
         *_size_claims(results, settings, *touched),
         *_burst_claims(refusals),
-        *_peer_claims(settings),
+        *_peer_claims(results),
     ]
     for claim in claims:
         print(claim.text(), flush=True)
@@ -214,13 +217,18 @@ def _burst_claims(results: Results) -> list[Claim]:
     return [compare(claim, "ms", ours, bare, at_most(1.5), results.why_not(*names))]
 
 
-def _peer_claims(settings: BenchSettings) -> list[Claim]:
-    """Aggregate saves of other libraries, by scripts outside this project; there are none yet."""
-    reason = f"no script in {settings.peers_scripts} measures it"
-    return [
-        Claim(f"PlaceOrder, 16 callers: time per call against {peer}", {"unit": "us"}, None, at_most(1), None, reason)
-        for peer in PEERS
-    ]
+def _peer_claims(results: Results) -> list[Claim]:
+    """Aggregate saves of other libraries, without a limit: they have no gRPC, no tables and no answer."""
+    names = ("PlaceOrder, 16 callers", f"{PEER}, 16 callers")
+    ours, theirs = (results.median(name, "us_per_call") for name in names)
+    reason = results.why_not(*names) or "told beside it without a limit: a save is less than a command"
+    figures = {"unit": "us", "ours": ours, "theirs": theirs}
+    ratio = ours / theirs if ours and theirs else None
+    claims = [Claim(f"PlaceOrder, 16 callers: time per call against {PEER}", figures, ratio, at_most(1), None, reason)]
+    for library, reason in NOT_MEASURED.items():
+        claim = f"PlaceOrder, 16 callers: time per call against {library}'s aggregate save"
+        claims.append(Claim(claim, {"unit": "us"}, None, at_most(1), None, reason))
+    return claims
 
 
 if __name__ == "__main__":

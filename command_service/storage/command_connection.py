@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -14,7 +12,6 @@ from psycopg.pq import TransactionStatus
 Row = tuple[Any, ...]
 #: SQL with `$1` placeholders, and a value for each.
 Statement = tuple[str, Sequence[Any]]
-_CORK = getattr(socket, "TCP_CORK", None)
 
 
 class CommandConnection(AsyncConnection[Row]):
@@ -30,8 +27,7 @@ class CommandConnection(AsyncConnection[Row]):
         There must be few different ones. A result stands in its cursor until the statement is run again.
         """
         async with self.pipeline():
-            with _held_back(self.fileno()):
-                cursors = [await self._cursor(sql).execute(sql, values or None) for sql, values in batch]
+            cursors = [await self._cursor(sql).execute(sql, values or None) for sql, values in batch]
         return cursors[-1]
 
     def _cursor(self, sql: str) -> AsyncCursor[Row]:
@@ -54,27 +50,3 @@ class CommandConnection(AsyncConnection[Row]):
             await self.execute("ROLLBACK")
         finally:
             self.prepare_threshold = threshold
-
-
-@contextlib.contextmanager
-def _held_back(fileno: int) -> Iterator[None]:
-    """What is written to the socket meanwhile leaves in one piece; the driver writes each statement on its own.
-
-    Each piece would wake the server up. Where there is no such thing, as for Unix sockets, all goes as it is written.
-    """
-    _cork(fileno, 1)
-    try:
-        yield
-    finally:
-        _cork(fileno, 0)
-
-
-def _cork(fileno: int, on: int) -> None:
-    if _CORK is None:
-        return
-    with contextlib.suppress(OSError):  # closed by now, or no TCP
-        line = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno)
-        try:
-            line.setsockopt(socket.IPPROTO_TCP, _CORK, on)
-        finally:
-            line.detach()  # it is the driver's
