@@ -12,12 +12,13 @@ that the stream has from its sequence `first` to `last`: `<epoch>;poll;<seen>;<u
 
 Behind events read from the write-ahead log:
 
-    <source epoch>;wal;<slot>;<publication>;<checkpoint>;<snapshot>;<transactions>;<commit LSN>:<index>:<transaction>
+    <source epoch>;wal;<slot>;<publication>;<checkpoint>;<snapshot>;<transactions>;<mark>
+    mark: <commit LSN>:<index>:<transaction>:<behind>
 
 Delivered are all transactions whose commit record stands before `commit LSN`, and of the one that stands there the
 first `index` events. The rest is the last *checkpoint*, by which polling can take over: at the log position
-`checkpoint` everything was delivered that `snapshot` sees, and beside it just `transactions`. `publication` is the
-state in which the publication was then.
+`checkpoint` everything was delivered that `snapshot` sees, and beside it just `transactions`; since then, `behind`
+events. `publication` is the state in which the publication was then.
 
 What stands before the mark is the *base*. With many transactions open it is long. Then its text stands once, in the
 body of a barrier message, and the messages behind it name that barrier by its stream sequence:
@@ -39,7 +40,7 @@ LONGEST_BASE = 512
 _ANCHOR = re.compile(r"@(\d+)", re.ASCII)
 _IDS = re.compile(r"(?:\d+(?:,\d+)*)?", re.ASCII)
 _PASSED = re.compile(r"([\d,]*)@(\d+)-(\d+)", re.ASCII)
-_WAL_MARK = re.compile(r"([0-9A-F/]+):(\d+):(\d+)", re.ASCII)
+_WAL_MARK = re.compile(r"([0-9A-F/]+):(\d+):(\d+)(?::(\d+))?", re.ASCII)
 IN_BODY = "@body"
 
 
@@ -112,13 +113,15 @@ class WalCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class WalCursor:
-    """A position in the log behind a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`."""
+    """A position in the log behind a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`;
+    `behind`: how many events behind the checkpoint are delivered, or fewer where that is not known."""
 
     epoch: int
     checkpoint: WalCheckpoint
     commit_lsn: int
     index: int = 0
     transaction: int = 0
+    behind: int = 0
 
     @property
     def base(self) -> str:
@@ -128,7 +131,7 @@ class WalCursor:
     @property
     def mark(self) -> str:
         """The part that tells where behind the checkpoint."""
-        return f"{lsn_text(self.commit_lsn)}:{self.index}:{self.transaction}"
+        return f"{lsn_text(self.commit_lsn)}:{self.index}:{self.transaction}:{self.behind}"
 
     @property
     def text(self) -> str:
@@ -219,7 +222,7 @@ def _parse_wal(epoch: int, parts: list[str]) -> WalCursor:
     if match is None:
         raise ValueError(f"{at[:80]!r}")
     checkpoint = WalCheckpoint(slot, publication, parse_lsn(lsn), Snapshot.parse(snapshot), _read_ids(transactions))
-    return WalCursor(epoch, checkpoint, parse_lsn(match[1]), int(match[2]), int(match[3]))
+    return WalCursor(epoch, checkpoint, parse_lsn(match[1]), int(match[2]), int(match[3]), int(match[4] or 0))
 
 
 def _read_ids(text: str) -> tuple[int, ...]:

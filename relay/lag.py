@@ -30,14 +30,16 @@ from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, 
 from relay.replication_slot import slot_prefix
 from relay.slot_watch import LogUse, log_use
 from relay.snapshot import Snapshot
+from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
 from relay.stream_end import StreamEnd
 
 MEASURE_SECONDS = 1.0
 #: How soon it is noticed that a leader cannot tell by itself, or that a standby's last measurement is outdated.
 LOOK_SECONDS = 0.05
-#: What a standby tells may be wrong by so much before it looks whether the stream has moved on.
-TRUSTED_SECONDS = 0.7
+#: While a standby tells of a lag, it reads the stream's end so often, measures so often when it has moved on or much is
+#: told, and at once when both is so: what it says may be wrong by as much.
+READ_SECONDS, LAGGING_SECONDS, MUCH_SECONDS = 0.1, 0.3, 0.7
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
 _WALK_FACTOR = 100
@@ -84,12 +86,11 @@ async def uncovered(
     cursor: Cursor,
     limit: int,
     covered: Sequence[int] = (),
+    now: Snapshot | None = None,
 ) -> tuple[int, int | None]:
-    """(rows, least recorded_at in µs) that are committed and not covered by `cursor` nor of the transactions `covered`,
-    counting up to `limit`."""
-    row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
-    assert row is not None
-    now = Snapshot.parse(row[0])
+    """(rows, least recorded_at in µs) that are committed by `now` and not covered by `cursor` nor of the transactions
+    `covered`, counting up to `limit`."""
+    now = now or await _snapshot(connection)
     if isinstance(cursor, WalCursor):
         # What came behind the checkpoint counts as not covered until the next one, half a second later.
         covered = cursor.checkpoint.transactions
@@ -109,6 +110,12 @@ async def uncovered(
         counts.append(await _count(connection, table.count_since(known, now, limit, covered)))
     oldest = [one for _, one in counts if one is not None]
     return min(sum(count for count, _ in counts), limit), min(oldest) if oldest else None
+
+
+async def _snapshot(connection: psycopg.AsyncConnection[Any]) -> Snapshot:
+    row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
+    assert row is not None
+    return Snapshot.parse(row[0])
 
 
 async def _count(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[int, int | None]:
@@ -138,7 +145,7 @@ class LagObserver:
         self._name = table
         self._columns = columns
         self._end = StreamEnd(nats, stream)
-        self._end_due = 0.0
+        self._end_read = 0.0
         self._reading: asyncio.Task[None] | None = None
         self._status = status
         self._on_error = on_error
@@ -147,6 +154,7 @@ class LagObserver:
         self._records = AdoptionRecords(table, stream)
         self._slots = slot_prefix(str(table), stream)
         self._floor_epoch = -1
+        self._coverage = StandbyCoverage()
         self._measured_in_session = False
         self.latest: Lag | None = None
 
@@ -208,13 +216,13 @@ class LagObserver:
         finally:
             await connection.close()
 
-    async def _look_at_stream(self) -> None:
+    async def _look_at_stream(self, period: float = MEASURE_SECONDS / 2) -> None:
         """A leader has no need to wait for it. A standby has, but not for long: while NATS does not answer, nothing is
         stored, and what it read last still holds."""
-        if time.monotonic() < self._end_due:
+        if time.monotonic() < self._end_read + period:
             return
         if self._reading is None or self._reading.done():
-            self._end_due = time.monotonic() + MEASURE_SECONDS / 2
+            self._end_read = time.monotonic()
             self._reading = asyncio.create_task(self._read_end())
         if not self._status.leader:
             await asyncio.wait([self._reading], timeout=MEASURE_SECONDS / 2)
@@ -233,11 +241,11 @@ class LagObserver:
     async def _is_outdated(self) -> bool:
         """Whether a standby tells of a lag that the stream may have made up for since it was measured."""
         lag, age = self.latest, self.oldest_age(time.time())
-        if lag is None or age is None or age < TRUSTED_SECONDS or self._status.leader:
+        if lag is None or age is None or lag.backlog == 0 or self._status.leader:
             return False
-        self._end_due = 0.0
-        await self._look_at_stream()
-        return self._end.sequence != lag.stream_sequence
+        await self._look_at_stream(READ_SECONDS)
+        moved, much = self._end.sequence != lag.stream_sequence, age > MUCH_SECONDS
+        return (moved and much) or ((moved or much) and time.time() - lag.measured_at > LAGGING_SECONDS)
 
     def _cannot_tell(self) -> bool:
         """Whether a leader could be wrong if it went by the last measurement alone."""
@@ -272,7 +280,13 @@ class LagObserver:
             cursor, covered = PollCursor(0, known[0]), known[1]
         elif self._status.leader and self._status.cursor is not None:
             cursor = parse(self._status.cursor)
-        count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered)
+        now = await _snapshot(connection)
+        count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered, now)
+        if not self._status.leader:
+            if self._coverage.learn(cursor, count, now):
+                count, oldest = 0, None
+            elif (better := self._coverage.better_than(cursor)) is not None:
+                count, oldest = await uncovered(connection, table, better, BACKLOG_LIMIT, (), now)
         log = await log_use(connection, self._slots, end.cursor)
         self._measured_in_session = in_session
         self.latest = Lag(

@@ -102,6 +102,7 @@ class WalSource:
         self._epoch = cursor.epoch
         self._checkpoint = checkpoint
         self._resume_lsn, self._resume_index = cursor.commit_lsn, cursor.index
+        self._behind = cursor.behind
         self._delivered = IdSet(checkpoint.transactions)
         self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
         self._base, self._mark, self._lsn = cursor.base, cursor.mark, cursor.commit_lsn
@@ -143,7 +144,7 @@ class WalSource:
         base, _, at = cursor_text.rpartition(";")
         if self._replication is None or all(one != base for one, _ in self._bases):
             return
-        lsn_part, index, _ = at.split(":")
+        lsn_part, index = at.split(":")[:2]
         stored = parse_lsn(lsn_part), int(index)
         while self._unstored and self._unstored[0][:2] <= stored:
             self._stored_ids.add(self._unstored.popleft()[2])
@@ -181,7 +182,7 @@ class WalSource:
         size, more = 0, True
         # Most of a drain is spent here: what an insert needs is looked up once for all of them.
         head, read, index, skip = self._head, self._read_event, self._index, self._skip
-        commit, transaction = self._commit_text, str(self._transaction)
+        commit, transaction, behind = self._commit_text, str(self._transaction), self._behind
         for data in self._messages:
             if data is None:
                 more = False
@@ -201,7 +202,8 @@ class WalSource:
                     self._delivered.add(self._transaction)
                 if index > skip:
                     events.append(event)
-                    marks.append(f"{commit}:{index}:{transaction}")
+                    behind += 1
+                    marks.append(f"{commit}:{index}:{transaction}:{behind}")
                     size += len(data)
                     if len(events) >= max_events or size >= max_bytes:
                         break
@@ -222,6 +224,7 @@ class WalSource:
             elif kind not in IGNORED:
                 raise ProtocolError(f"a message of kind {chr(kind)!r}")
         self._index, self._skip = index, skip
+        self._behind = behind if reached is None else 0
         if marks and reached is None:
             self._mark, self._lsn = marks[-1], self._commit_lsn
         return Batch(base, before, events, marks, reached, more)

@@ -9,6 +9,7 @@ from statistics import quantiles
 import pytest
 
 from tests.fixtures.private_servers import PrivateNats
+from tests.fixtures.waiting import eventually
 from tests.relaying.chance import tell
 from tests.relaying.lag_oracle import LagOracle, Sample, sampled
 from tests.relaying.log_mode import in_mode
@@ -61,7 +62,10 @@ async def test_what_leader_and_standby_tell_is_true(
                         await server.restart()
                         await asyncio.sleep(4)
                     await world.drained(leader)
-                    # an outage in which the first event comes late
+                    # An outage in which the first event comes late. Nobody but the leader can know what NATS stored
+                    # after it was last asked, so the standby has asked before.
+                    seen = len(samples[1])
+                    await eventually(lambda n=seen: 0 in [one.age for one in samples[1][n:]], "standby: no lag")  # type: ignore[misc]
                     await server.kill()
                     await asyncio.sleep(2)
                     async with oracle.writing(1, 0.5):
@@ -79,9 +83,9 @@ async def test_what_leader_and_standby_tell_is_true(
             await world.drained(standby)
             of_standby += await oracle.errors(growing)
             assert max(sample.age for sample in growing) > 3
-    standby, leading = told("standby", of_standby), told("leader", of_leader)
+    following, leading = told("standby", of_standby), told("leader", of_leader)
     assert leading < LEADER_SECONDS
-    assert standby < STANDBY_SECONDS
+    assert following < STANDBY_SECONDS
 
 
 def told(who: str, errors: list[float]) -> float:

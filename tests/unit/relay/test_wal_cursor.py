@@ -27,7 +27,7 @@ names = st.from_regex(r"[a-z_0-9]{1,20}", fullmatch=True)
 
 @given(st.builds(WalCheckpoint, names, names, lsns, snapshots(), ids), lsns, st.integers(0, 1 << 40), ids)
 def test_round_trip(checkpoint: WalCheckpoint, lsn: int, index: int, some: tuple[int, ...]) -> None:
-    here = WalCursor(3, checkpoint, lsn, index, some[0] if some else 0)
+    here = WalCursor(3, checkpoint, lsn, index, some[0] if some else 0, index)
     assert parse(here.text) == here
     short = mark(anchored(here.base, 17), here.mark)
     assert parse(resolve(short, mark(here.base, "0/0:0:0"))) == here
@@ -72,3 +72,9 @@ def test_no_log_position(text: str) -> None:
 def test_refuses_what_it_cannot_resume(text: str) -> None:
     with pytest.raises(CursorError):
         parse(text)
+
+
+def test_a_mark_of_before_tells_no_count() -> None:
+    here = parse("1;wal;s;p;0/1;3:3:;;0/1:2:9")
+    assert isinstance(here, WalCursor)
+    assert (here.index, here.transaction, here.behind) == (2, 9, 0)
