@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
@@ -136,11 +135,11 @@ _Steps = tuple[tuple[str, bool], ...]
 _CHECKS: dict[str, tuple[tuple[str, _Steps, Rule], ...]] = {}
 
 
-def _checks(request: Descriptor) -> tuple[tuple[str, _Steps, Rule], ...]:
+def _checks(request: Any) -> tuple[tuple[str, _Steps, Rule], ...]:
     return tuple((path, _steps(request, path), rule) for path, rule in REQUEST_RULES[request.full_name].items())
 
 
-def _steps(message: Descriptor, path: str) -> _Steps:
+def _steps(message: Any, path: str) -> _Steps:
     steps = []
     for name in path.split("."):
         field = message.fields_by_name[name]

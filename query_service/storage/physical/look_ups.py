@@ -13,8 +13,10 @@ from typing import Any
 
 from query_service.storage.physical.connection import Connection, failure
 
-#: Requests under way; a slow one does not hold up all others.
-AT_ONCE = 2
+#: So long a request holds back the next, in seconds: many come together meanwhile, and a slow one stops nobody.
+PATIENCE_SECONDS = 0.01
+#: Requests under way, at most.
+AT_ONCE = 16
 #: Documents in a request; a look-up for more goes alone.
 MOST_DOCUMENTS = 400
 
@@ -29,42 +31,59 @@ class LookUps:
         self._connection = connection
         self._waiting: deque[tuple[Wanted, asyncio.Future[Documents]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        #: The request that holds back the next.
+        self._recent: asyncio.Task[None] | None = None
 
     async def documents(self, wanted: Wanted) -> Documents:
         """The answers in order; a document that could not be looked up is a failure of who wants it, not an absence."""
         answer: asyncio.Future[Documents] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
-        if len(self._running) < AT_ONCE:
-            task = asyncio.create_task(self._run())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        self._go_on()
         return complete(await answer)
 
-    async def _run(self) -> None:
-        """Sends requests until nobody waits."""
-        while self._waiting:
-            together = self._next()
-            try:
-                documents = await multi_get(self._connection, [one for wanted, _ in together for one in wanted])
-            except Exception as error:
-                for _, answer in together:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            begin = 0
-            for wanted, answer in together:
-                end = begin + len(wanted)
-                if not answer.done():  # who has left meanwhile wants none
-                    answer.set_result(documents[begin:end])
-                begin = end
+    def _go_on(self) -> None:
+        """Sends a request when somebody waits and nothing holds it back."""
+        if not self._waiting or self._recent is not None or len(self._running) >= AT_ONCE:
+            return
+        task = self._recent = asyncio.create_task(self._ask())
+        self._running.add(task)
+        patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._let_go, task)
+        task.add_done_callback(lambda _: patience.cancel())
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        if self._recent is task:
+            self._recent = None
+        self._go_on()
+
+    async def _ask(self) -> None:
+        """One request for those who wait when it begins."""
+        if not (together := self._next()):
+            return
+        try:
+            documents = await multi_get(self._connection, [one for wanted, _ in together for one in wanted])
+        except Exception as error:
+            for _, answer in together:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        begin = 0
+        for wanted, answer in together:
+            end = begin + len(wanted)
+            if not answer.done():  # who has left meanwhile wants none
+                answer.set_result(documents[begin:end])
+            begin = end
 
     def _next(self) -> list[tuple[Wanted, asyncio.Future[Documents]]]:
-        """Who shares the next request, those first who came first."""
-        together = [self._waiting.popleft()]
-        size = len(together[0][0])
-        while self._waiting and size + len(self._waiting[0][0]) <= MOST_DOCUMENTS:
-            together.append(self._waiting.popleft())
-            size += len(together[-1][0])
+        """Who shares the next request, those first who came first; those who have left meanwhile take no part."""
+        together: list[tuple[Wanted, asyncio.Future[Documents]]] = []
+        size = 0
+        while self._waiting and (not together or size + len(self._waiting[0][0]) <= MOST_DOCUMENTS):
+            wanted, answer = self._waiting.popleft()
+            if not answer.done():
+                together.append((wanted, answer))
+                size += len(wanted)
         return together
 
 

@@ -20,7 +20,7 @@ class DocumentReader:
     """What OrderReader asks, in `_mget` requests that concurrent callers share."""
 
     def __init__(self, connection: Connection, names: IndexNames) -> None:
-        self._look_ups, self._names = LookUps(connection), names
+        self._connection, self._look_ups, self._names = connection, LookUps(connection), names
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """See OrderReader."""
@@ -60,8 +60,8 @@ class DocumentReader:
         return EntryAtTime(entry, missing)
 
     async def freshness(self) -> Freshness | None:
-        """See OrderReader."""
-        [state] = await self._look_ups.documents([{"_index": self._names.state, "_id": AS_OF}])
+        """See OrderReader. Asked apart from callers' look-ups, so that it tells of the store and not of a queue."""
+        [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
         if not state["found"]:
             return None
         source = {name: value for name, value in state["_source"].items() if name != "kind"}
