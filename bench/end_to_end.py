@@ -54,14 +54,15 @@ async def main() -> int:
         await _closed_loop(caller, WARMING, WARMING_SECONDS)  # until Elasticsearch has compiled what it does often
         highest = await _highest_rate(caller)
         contenders: dict[str, Run] = {FLOORS: floors.measure}
-        for rate in (*RATES, highest):
+        for rate in (*RATES, round(highest)):
             for name, work in ((READABLE, caller.readable), (SEARCHABLE, caller.searchable)):
-                contenders[_at(name, rate, highest)] = _loop(caller, work, rate, settings.steady_seconds)
+                contenders[_at(name, rate)] = _loop(caller, work, rate, settings.steady_seconds)
         contenders[WAITING] = lambda: _waiting(running, caller)
         results = await interleave(contenders, settings.rounds, "end to end")
+    print(measured("end to end: highest rate at which orders are read back as they come", {"per_s": highest}))
     for contender in results.runs:
         print(measured(f"end to end: {contender} [min, median, max]", results.summary(contender)))
-    claims = [*_latency_claims(results, highest), _refresh_claim(results)]
+    claims = [*_latency_claims(results), _refresh_claim(results)]
     for claim in claims:
         print(claim.text(), flush=True)
     return 1 if any(claim.holds is False for claim in claims) else 0
@@ -123,14 +124,14 @@ async def _waiting(running: WholeStack, caller: Caller) -> Figures:
     return {"refreshes_per_s": counted / seconds, "lists_per_s": done / seconds, "lists_per_refresh": done / counted}
 
 
-def _at(name: str, rate: float, highest: float) -> str:
-    return f"{name}, {f'highest rate, {rate:.0f}' if rate == highest else rate}/s"
+def _at(name: str, rate: int) -> str:
+    return f"{name}, {rate}/s"
 
 
-def _latency_claims(results: Results, highest: float) -> list[Claim]:
+def _latency_claims(results: Results) -> list[Claim]:
     claims = []
     for name, floor in ((READABLE, "readable_ms"), (SEARCHABLE, "searchable_ms")):
-        contender = _at(name, JUDGED_RATE, highest)
+        contender = _at(name, JUDGED_RATE)
         ours, theirs = results.median(contender, "p50_ms"), results.median(FLOORS, floor)
         claim = f"{contender}: p50 against the sum of the stages alone"
         claims.append(compare(claim, "ms", ours, theirs, at_most(2), results.why_not(contender, FLOORS)))
