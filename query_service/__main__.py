@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 
@@ -17,9 +16,6 @@ from query_service.handlers.parked_commands import ACTIONS
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
-
-#: Objects made and not yet gone before the youngest are looked through for cycles.
-COLLECT_AFTER = 20_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,9 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if chosen == "await-schema":
         return run_process(lambda stop: await_schema(settings, stop, consumer=given.consumer))
-    # What is made for an answer or a batch goes by itself; looking for cycles among it was a tenth of all work.
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
     work = serve if chosen == "serve" else project
     return run_process(lambda stop: work(settings, stop))
 
