@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(INSTALLED): pyproject.toml protos/pyproject.toml $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -52,6 +52,18 @@ bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer
 .PHONY: bench-commands
 bench-commands: $(INSTALLED) ## what a command costs beside an empty call and its statements alone (ROWS=5000000); see bench/README.md
 	@$(BIN)/python -m bench.commands
+
+.PHONY: bench-projection
+bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
+	@$(BIN)/python -m bench.projection
+
+.PHONY: bench-queries
+bench-queries: $(INSTALLED) ## what a question costs beside an empty call and Elasticsearch alone; see bench/README.md
+	@$(BIN)/python -m bench.queries
+
+.PHONY: bench-end-to-end
+bench-end-to-end: $(INSTALLED) ## from a command to the question that shows it, beside the stages alone; see bench/README.md
+	@$(BIN)/python -m bench.end_to_end
 
 .PHONY: lint
 lint: $(INSTALLED) ## ruff and the layer contracts

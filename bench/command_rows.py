@@ -9,7 +9,7 @@ import psycopg
 from bench.command_calls import orders
 from bench.command_statements import record
 from bench.progress import tell
-from bench.servers import Servers
+from bench.servers import WithPostgres
 from devstack.service_process import run_once
 
 CHUNK = 250_000
@@ -34,7 +34,7 @@ _MULTIPLY = (
 )
 
 
-async def make_write_model(servers: Servers, name: str, rows: int) -> str:
+async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
     """URL of a migrated database with `rows` orders, lines, events and remembered commands each."""
     url = await servers.postgres.ensure_database(name)
     await run_once("migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / name)

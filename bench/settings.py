@@ -13,10 +13,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class BenchSettings:
-    """`events` of the backlog, `rate` in events/s, `calls` of a run, `rows` of a table; the peers' directories."""
+    """`events` of the backlog, `orders` projected, `rate` in events/s, `calls` of a run, `rows` of a table; the peers'
+    directories."""
 
     full: bool
     events: int
+    orders: int
     rounds: int
     steady_seconds: int
     rate: int
@@ -26,13 +28,14 @@ class BenchSettings:
     peers_directory: Path
 
     @classmethod
-    def load(cls) -> BenchSettings:
-        """Reads them; ends the process with one sentence that names a wrong one."""
+    def load(cls, *, orders: int = 200_000, steady_seconds: int = 30) -> BenchSettings:
+        """Reads them; ends the process with one sentence that names a wrong one. Arguments are a bench's defaults."""
         return cls(
             full=os.environ.get("FULL", "") not in {"", "0"},
             events=_number("EVENTS", 200_000, least=10_000),
+            orders=_number("ORDERS", orders, least=1_000),
             rounds=_number("ROUNDS", 3, least=1),
-            steady_seconds=_number("STEADY_SECONDS", 30, least=5),
+            steady_seconds=_number("STEADY_SECONDS", steady_seconds, least=5),
             rate=_number("RATE", 1_000, least=10),
             calls=_number("CALLS", 2_000, least=100),
             rows=_number("ROWS", 5_000_000, least=0),

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -19,6 +19,8 @@ from nats.js.api import AckPolicy, ConsumerConfig
 NAME = "BENCH_RELAY"
 #: Events have one token more than barriers, `bench.v1.barrier`.
 TEMPLATE, BARRIER, EVENTS = "bench.v1.{partition}.{event_type}", "bench.v1.barrier", "bench.v1.*.*"
+#: Messages published between two acks that are waited for; NATS drops what it has no room for.
+_UNACKED = 1_000
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -75,11 +77,13 @@ class Stream:
 
     async def message(self, which: Mapping[str, Any]) -> StoredMessage:
         """One message, asked for by `{"seq": …}`, `{"last_by_subj": …}` or `{"seq": …, "next_by_subj": …}`."""
+        return _stored((await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"])
+
+    async def next_event(self, sequence: int) -> tuple[StoredMessage, int]:
+        """The first event at this sequence or behind it, and the sequence behind that."""
+        which = {"seq": sequence, "next_by_subj": EVENTS}
         found = (await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"]
-        head = base64.b64decode(found.get("hdrs", "")).decode()
-        pairs = (line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-        body = base64.b64decode(found.get("data", ""))
-        return StoredMessage(found["subject"], dict(pairs), body, seconds(found["time"]))
+        return _stored(found), int(found["seq"]) + 1
 
     async def publish(self, message: StoredMessage) -> None:
         """Stores a message."""
@@ -88,6 +92,20 @@ class Stream:
         )
         if "error" in json.loads(reply.data):
             raise RuntimeError(f"the message is refused: {reply.data.decode()}")
+
+    async def fill(self, messages: Iterable[StoredMessage]) -> None:
+        """Stores messages, as fast as they can be written."""
+        for number, message in enumerate(messages, start=1):
+            if number % _UNACKED == 0:
+                await self.publish(message)
+            else:
+                await self._client.publish(message.subject, message.body, headers=dict(message.headers))
+        await self._client.flush(30)
+
+    async def unprojected(self, consumer: str) -> int:
+        """How many messages a consumer has not acknowledged yet."""
+        info = await self._api(f"CONSUMER.INFO.{NAME}.{consumer}")
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     async def latencies(self, since: float) -> list[float]:
         """Per event with `Tandem-Recorded-At` ≥ `since`: seconds from there to the stream's own time; ascending."""
@@ -118,6 +136,13 @@ class Stream:
     async def _api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         reply = await self._client.request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), timeout=30)
         return dict(json.loads(reply.data))
+
+
+def _stored(found: Mapping[str, Any]) -> StoredMessage:
+    head = base64.b64decode(found.get("hdrs", "")).decode()
+    pairs = (line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+    body = base64.b64decode(found.get("data", ""))
+    return StoredMessage(found["subject"], dict(pairs), body, seconds(found["time"]))
 
 
 def seconds(text: str) -> float:

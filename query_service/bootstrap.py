@@ -53,7 +53,7 @@ from query_service.storage import open_read_store
 from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of
+from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
 from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
@@ -95,6 +95,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
         try:
             address = await server.start()
             _log.info("listening", address=address, probes=probes_address)
+            leave_out_of_collections()
             async with _running(*background) as tasks:
                 await first_of(stop, *tasks)
                 _log.info("stopping")
@@ -117,6 +118,7 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
     projector = Projector(settings, _plan(settings), writer, pacer, metrics, now)
     async with _probes(settings, PROJECT_PROBES, projector.reason, metrics.registry) as probes_address:
         _log.info("listening", probes=probes_address)
+        leave_out_of_collections()
         try:
             async with _running(_projecting(settings, projector)) as [task]:
                 await first_of(stop, task)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from query_service.application.errors import PageTokenMalformed
@@ -21,12 +21,13 @@ from query_service.application.order_questions import OrderCriteria, OrderSort
 _PREFIX = "p1."
 _CHECKSUM_BYTES = 4
 _FINGERPRINT_BYTES = 12
+_CRITERIA = tuple(field.name for field in fields(OrderCriteria))
 _NOT_OURS = "the page token was not issued by this service or is damaged; begin again without one"
 
 
 def list_fingerprint(criteria: OrderCriteria, sort: OrderSort) -> str:
     """The same for the same orders in the same sort, however the alternatives were listed."""
-    return _fingerprint({"list": {name: _canonical(value) for name, value in asdict(criteria).items()}, "sort": sort})
+    return _fingerprint({"list": {name: _canonical(getattr(criteria, name)) for name in _CRITERIA}, "sort": sort})
 
 
 def history_fingerprint(order_id: str) -> str:

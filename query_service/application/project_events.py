@@ -17,6 +17,7 @@ from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import (
     Barrier,
     Headers,
+    Parse,
     addressee,
     is_barrier,
     read_barrier,
@@ -107,7 +108,7 @@ class _Hopeless:
 
 
 class EventProjector:
-    """The use case. `now` gives microseconds since 1970."""
+    """The use case. `now` gives microseconds since 1970; `parse`: see `read_event`."""
 
     def __init__(
         self,
@@ -118,16 +119,17 @@ class EventProjector:
         *,
         stream: str,
         now: Callable[[], int],
+        parse: Parse | None = None,
     ) -> None:
         self._store, self._announcer, self._pacer, self._observer = store, announcer, pacer, observer
-        self._stream, self._now = stream, now
+        self._stream, self._now, self._parse = stream, now, parse
 
     async def project(self, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
         """Returns when every delivery is acknowledged, with the barriers among them.
 
         Raises ReadStoreNotReady when the store's set-up is missing; nothing unfinished is acknowledged then.
         """
-        tasks, hopeless, barriers = _sorted(deliveries)
+        tasks, hopeless, barriers = _sorted(deliveries, self._parse)
         await self._park(hopeless)
         while tasks:
             tasks = await self._round(tasks)
@@ -172,7 +174,7 @@ class EventProjector:
 
 
 def _sorted(
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[Delivery], parse: Parse | None
 ) -> tuple[list[_Task], list[_Hopeless], list[tuple[ReachedBarrier, Delivery]]]:
     """What each delivery asks for: to be applied, to be parked, or to be noted as a barrier."""
     tasks: list[_Task] = []
@@ -180,11 +182,11 @@ def _sorted(
     barriers: list[tuple[ReachedBarrier, Delivery]] = []
     for delivery in deliveries:
         try:
-            if is_barrier(delivery.headers):
-                barrier = read_barrier(delivery.headers)
+            if is_barrier(headers := delivery.headers):
+                barrier = read_barrier(headers)
                 barriers.append((ReachedBarrier(delivery.sequence, delivery.stored_at, barrier), delivery))
             else:
-                tasks.append(_Task(delivery, project(read_event(delivery.headers, delivery.body))))
+                tasks.append(_Task(delivery, project(read_event(headers, delivery.body, parse))))
         except ProjectionError as error:
             hopeless.append(_Hopeless(delivery, error))
     return tasks, hopeless, barriers

@@ -95,16 +95,19 @@ class SearchOrders:
         orders: list[FoundOrder] = []
         after = search.after
         while True:
-            unread = await asyncio.gather(*(self._unread(order, after, search.sort) for order in found.orders))
-            orders += [order for order, keep in zip(found.orders, unread, strict=True) if keep]
+            if after is None or not any(order.changed for order in found.orders):
+                orders += found.orders
+            else:
+                unread = await asyncio.gather(*(self._unread(order, after, search.sort) for order in found.orders))
+                orders += [order for order, keep in zip(found.orders, unread, strict=True) if keep]
             if len(found.orders) < search.size or len(orders) >= search.size:
                 return first, orders
             after = found.orders[-1].position
             found = await self._reader.search(replace(search, after=after, facets=()))
 
-    async def _unread(self, order: FoundOrder, read: Position | None, sort: OrderSort) -> bool:
-        """Whether no earlier version of a changed order stood in the part of the list up to `read`."""
-        if read is None or not order.changed:
+    async def _unread(self, order: FoundOrder, read: Position, sort: OrderSort) -> bool:
+        """Whether no earlier version of an order, if it changed, stood in the part of the list up to `read`."""
+        if not order.changed:
             return True
         earlier = range(1, order.document["version"])
         if len(earlier) > MOST_VERSIONS:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import orjson
 from nats.aio.client import Client
 
 from query_service.application.errors import DependencyDown
@@ -110,7 +111,7 @@ class Projector:
         settings, metrics = self._settings, self._metrics
         observer = MeteredProjection(metrics, self._lags, self._now)
         projector = EventProjector(
-            self._writer, notices, self._pacer, observer, stream=self._plan.stream, now=self._now
+            self._writer, notices, self._pacer, observer, stream=self._plan.stream, now=self._now, parse=orjson.loads
         )
         limits = BulkLimits(
             settings.bulk_events, settings.bulk_bytes, settings.bulk_linger_ms / 1000, settings.bulk_concurrency

@@ -118,18 +118,40 @@ def validate(request: Message) -> None:
 
 
 def _violations(request: Message) -> Iterator[FieldViolation]:
-    for path, rule in REQUEST_RULES[request.DESCRIPTOR.full_name].items():
-        if not rule.holds(_value(request, path)):
+    name = request.DESCRIPTOR.full_name
+    if (checks := _CHECKS.get(name)) is None:
+        checks = _CHECKS[name] = _checks(request.DESCRIPTOR)
+    for path, steps, rule in checks:
+        if not rule.holds(_value(request, steps)):
             yield FieldViolation(path, rule.demands)
-    for relation in RELATIONS.get(request.DESCRIPTOR.full_name, ()):
+    for relation in RELATIONS.get(name, ()):
         if not relation.holds(request):
             yield FieldViolation(relation.field, relation.demands)
 
 
-def _value(message: Any, path: str) -> Any:
-    """The value at a path; None when it, or a message it stands in, is absent."""
+#: Names of fields on the way to a value, each with whether it can be absent.
+_Steps = tuple[tuple[str, bool], ...]
+#: Request → path, the same in steps, rule: what `REQUEST_RULES` says, taken apart when it is needed the first time.
+_CHECKS: dict[str, tuple[tuple[str, _Steps, Rule], ...]] = {}
+
+
+def _checks(request: Any) -> tuple[tuple[str, _Steps, Rule], ...]:
+    return tuple((path, _steps(request, path), rule) for path, rule in REQUEST_RULES[request.full_name].items())
+
+
+def _steps(message: Any, path: str) -> _Steps:
+    steps = []
     for name in path.split("."):
-        if message.DESCRIPTOR.fields_by_name[name].has_presence and not message.HasField(name):
+        field = message.fields_by_name[name]
+        steps.append((name, field.has_presence))
+        message = field.message_type
+    return tuple(steps)
+
+
+def _value(message: Any, steps: _Steps) -> Any:
+    """The value at the end of the steps; None when it, or a message it stands in, is absent."""
+    for name, can_be_absent in steps:
+        if can_be_absent and not message.HasField(name):
             return None
         message = getattr(message, name)
     return message

@@ -17,18 +17,33 @@ _LETTERS = str.maketrans(
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 #: Longer words are cut; both sides of a search are cut alike.
 MAX_WORD_LENGTH = 64
+#: More than the letters that people write; nobody fills our memory with the others.
+MOST_REMEMBERED = 20_000
+
+
+class _Folded(dict[int, str]):
+    """Character → what it becomes, found when it is met first: no letter's folding depends on its neighbours."""
+
+    def __missing__(self, codepoint: int) -> str:
+        folded = _folded(chr(codepoint))
+        if len(self) < MOST_REMEMBERED:
+            self[codepoint] = folded
+        return folded
 
 
 def fold(text: str) -> list[str]:
     """The words of `text` in their order, folded; letters, digits and vowel signs only."""
     if text.isascii():  # the common case, many times faster
         return [word[:MAX_WORD_LENGTH] for word in _ASCII_WORDS.findall(text.lower())]
+    return [word[:MAX_WORD_LENGTH] for word in text.translate(_FOLDED).split()]
+
+
+def _folded(text: str) -> str:
     lowered = text.casefold().translate(_LETTERS)
     decomposed = unicodedata.normalize("NFKD", lowered)
     # Folding twice gives the same: compatibility forms may decompose into capitals or into letters of the table.
     decomposed = unicodedata.normalize("NFKD", decomposed.casefold().translate(_LETTERS))
-    spaced = "".join(map(_word_part, decomposed))
-    return [word[:MAX_WORD_LENGTH] for word in spaced.split()]
+    return "".join(map(_word_part, decomposed))
 
 
 def _word_part(character: str) -> str:
@@ -38,6 +53,9 @@ def _word_part(character: str) -> str:
     return character if character.isalnum() or unicodedata.category(character).startswith("M") else " "
 
 
+_FOLDED = _Folded()
+
+
 def search_text(parts: Iterable[str]) -> str:
     """Every distinct word of `parts`, in order of first appearance, separated by spaces."""
-    return " ".join(dict.fromkeys(word for part in parts for word in fold(part)))
+    return " ".join(dict.fromkeys(fold(" ".join(parts))))

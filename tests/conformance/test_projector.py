@@ -143,7 +143,7 @@ async def test_a_blocked_store_pauses_and_nothing_is_dropped_or_parked(
     read_side: ReadSide, elasticsearch_url: str
 ) -> None:
     events = events_of(30, 2)
-    async with read_side.process("project", bulk_events=10, ack_wait_seconds=2) as projector:
+    async with read_side.process("project", bulk_events=10, bulk_concurrency=2, ack_wait_seconds=2) as projector:
         async with blocked(elasticsearch_url, read_side.store.names.orders):
             await read_side.publish(*events)
             await read_side.publish_barrier(START)

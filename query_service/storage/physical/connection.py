@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from elastic_transport import JsonSerializer, TransportError
+from elastic_transport import JsonSerializer, NdjsonSerializer, TransportError
 from elasticsearch import AsyncElasticsearch, UnsupportedProductError
 
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
@@ -20,7 +20,7 @@ from query_service.application.errors import DependencyDown, ReadStoreNotReady
 DEPENDENCY = "elasticsearch"
 #: Answers that a later attempt may change: overload, blocks, no shard, not allowed (yet), broken inside.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
-_JSON = "application/json"
+_JSON, _LINES = "application/json", "application/x-ndjson"
 _COMPATIBLE = "application/vnd.elasticsearch+json"
 
 
@@ -36,6 +36,13 @@ class _Orjson(JsonSerializer):
         return orjson.loads(data)
 
 
+class _Lines(NdjsonSerializer):
+    """What we send as lines is encoded already; the library would copy it twice."""
+
+    def dumps(self, data: Any) -> bytes:
+        return data if isinstance(data, bytes) else super().dumps(data)
+
+
 class Connection:
     """One client with its pool. `request_timeout` in seconds bounds each request."""
 
@@ -49,7 +56,7 @@ class Connection:
             retry_on_timeout=False,
             request_timeout=request_timeout,
             connections_per_node=connections,
-            serializers={_JSON: serializer, _COMPATIBLE: serializer},
+            serializers={_JSON: serializer, _COMPATIBLE: serializer, _LINES: _Lines()},
         ).options(ignore_status=tuple(range(400, 600)))
 
     async def close(self) -> None:
@@ -72,7 +79,7 @@ class Connection:
         """
         headers = {"accept": _JSON}
         if lines is not None:
-            headers["content-type"] = "application/x-ndjson"
+            headers["content-type"] = _LINES
         elif body is not None:
             headers["content-type"] = _JSON
         try:

@@ -9,17 +9,18 @@ from query_service.application.entry_search import version_in_force
 from query_service.application.read_store import EntryAtTime, Freshness, StoredOrder
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
-from query_service.storage.physical.connection import Connection, failure
+from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.look_ups import LookUps, complete, multi_get
 from query_service.storage.physical.names import IndexNames
 
 AS_OF = "as_of"
 
 
 class DocumentReader:
-    """What OrderReader asks, in `_mget` requests."""
+    """What OrderReader asks, in `_mget` requests that concurrent callers share."""
 
     def __init__(self, connection: Connection, names: IndexNames) -> None:
-        self._connection, self._names = connection, names
+        self._connection, self._look_ups, self._names = connection, LookUps(connection), names
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """See OrderReader."""
@@ -29,7 +30,7 @@ class DocumentReader:
         for order_id in order_ids:
             wanted.append({"_index": self._names.orders, "_id": order_id})
             wanted.append({"_index": self._names.parked, "_id": order_id, "_source": ["versions"]})
-        found = await get_documents(self._connection, wanted)
+        found = await self._look_ups.documents(wanted)
         return [
             StoredOrder(
                 order_id,
@@ -59,7 +60,7 @@ class DocumentReader:
         return EntryAtTime(entry, missing)
 
     async def freshness(self) -> Freshness | None:
-        """See OrderReader."""
+        """See OrderReader. Asked apart from callers' look-ups, so that it tells of the store and not of a queue."""
         [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
         if not state["found"]:
             return None
@@ -75,14 +76,9 @@ class DocumentReader:
         wanted = [
             {"_index": self._names.entries, "_id": event_document_id(order_id, version), **only} for version in versions
         ]
-        return await get_documents(self._connection, wanted)
+        return await self._look_ups.documents(wanted)
 
 
 async def get_documents(connection: Connection, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The answers of one `_mget`, in order; a document that could not be looked up is a failure, not an absence."""
-    _, answer = await connection.request("POST", "/_mget", body={"docs": wanted})
-    documents: list[dict[str, Any]] = answer["docs"]
-    for document in documents:
-        if "error" in document:
-            raise failure(503, document)
-    return documents
+    return complete(await multi_get(connection, wanted))

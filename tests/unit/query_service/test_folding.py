@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from query_service.projection import folding
 from query_service.projection.folding import MAX_WORD_LENGTH, fold, search_text
 
 
@@ -35,6 +36,12 @@ def test_words_are_folded(text: str, words: list[str]) -> None:
 @given(st.text(st.characters(max_codepoint=127)))
 def test_the_short_way_for_ascii_gives_what_the_long_way_gives(text: str) -> None:
     assert [*fold(text), "e"] == fold(f"{text} é")
+
+
+@given(st.text())
+def test_letter_by_letter_gives_what_the_whole_text_gives(text: str) -> None:
+    whole = [word[:MAX_WORD_LENGTH] for word in folding._folded(text).split()]
+    assert fold(text) == whole
 
 
 def test_vowel_signs_do_not_cut_a_word() -> None:

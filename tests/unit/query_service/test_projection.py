@@ -63,6 +63,14 @@ def test_every_field_of_the_contract_comes_back() -> None:
     assert order_message(event.order) == order
 
 
+@pytest.mark.parametrize(("units", "nanos"), [(-1, -500_000_000), (0, -10_000_000), (0, 0), (7, 990_000_000)])
+@pytest.mark.parametrize("currency", ["EUR", "BHD"])
+def test_amounts_come_back_with_their_sign(units: int, nanos: int, currency: str) -> None:
+    amount = Money(currency_code=currency, units=units, nanos=nanos)
+    order = types.Order(order_id=ORDER_IDS[0], version=1, currency_code=currency, refund_due=amount)
+    assert order_message(projected(published(order)).order) == order
+
+
 def test_an_empty_order_comes_back_empty() -> None:
     order = types.Order(order_id=ORDER_IDS[0], version=1)
     assert order_message(projected(published(order)).order) == order

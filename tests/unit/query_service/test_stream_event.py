@@ -3,6 +3,7 @@
 import json
 import uuid
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,31 +11,57 @@ from hypothesis import strategies as st
 from query_service.application.read_store import Applied
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import project
-from query_service.projection.stream_event import addressee, is_barrier, read_barrier, read_body, read_event
+from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_body, read_event
 from query_service.storage.memory import MemoryStore
 from tests.fixtures.order_events import START, an_order, barrier_headers, published
 
+#: Names that look like the seams of the body among them.
+NAMES = st.text() | st.sampled_from(["payload", "personal", "salt"])
+PARSERS = [None, orjson.loads]
 JSON_OBJECTS = st.dictionaries(
-    st.text(),
+    NAMES,
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
         max_leaves=8,
     ),
     max_size=5,
 )
 
 
+@pytest.mark.parametrize("parse", PARSERS)
 @given(JSON_OBJECTS, st.none() | JSON_OBJECTS, st.binary(max_size=16), st.sampled_from([(",", ":"), (" , ", " : ")]))
 def test_recorded_text_is_cut_out_to_the_letter(
-    payload: dict[str, object], personal: dict[str, object] | None, salt: bytes, separators: tuple[str, str]
+    parse: Parse | None,
+    payload: dict[str, object],
+    personal: dict[str, object] | None,
+    salt: bytes,
+    separators: tuple[str, str],
 ) -> None:
     payload_text = json.dumps(payload, separators=separators, ensure_ascii=False)
     personal_text = json.dumps(personal, separators=separators)
     body = f'{{"payload":{payload_text},"personal":{personal_text},"salt":"{salt.hex()}"}}'
-    read = read_body(body.encode("utf-8", "surrogatepass"))
+    read = read_body(body.encode("utf-8", "surrogatepass"), parse)
     assert (read.payload, read.payload_text) == (payload, payload_text)
     assert (read.personal, read.personal_text) == (personal, None if personal is None else personal_text)
+    assert read.salt == (None if personal is None else salt.hex() or None)
+
+
+def test_the_fast_parser_is_used_where_nothing_is_doubtful() -> None:
+    read = list[str]()
+
+    def parse(text: str) -> object:
+        read.append(text)
+        return orjson.loads(text)
+
+    message = published(an_order())
+    assert read_event(message.headers, message.body, parse) == read_event(message.headers, message.body)
+    assert len(read) == 2
+
+
+def test_what_the_fast_parser_refuses_is_read_again() -> None:
+    body = b'{"payload":{"a":"\\ud800","personal":{}},"personal":{"b":1},"salt":"00"}'
+    assert read_body(body, orjson.loads) == read_body(body)
 
 
 def test_a_body_without_the_envelope_is_the_payload() -> None:
@@ -93,11 +120,16 @@ async def test_an_adopted_event_takes_the_place_of_the_one_that_the_source_lost(
         (b'{"payload":{},"personal":null}', "body"),
         (b'{"payload":{"a":NaN},"personal":null,"salt":""}', "payload"),
         (b'{"payload":' + b"[" * 100_000, "payload"),
+        (b'{"payload":{},"personal":{},"salt":', "salt"),
+        (b'{"payload":{},"personal":{},"salt":"ab"}}', "body"),
+        (b'{"payload":{},"personal":{"a":NaN},"salt":"ab"}', "personal"),
+        (b'{"payload":{}}{},"personal":{},"salt":"ab"}', "body"),
     ],
 )
-def test_a_broken_body_names_its_part(body: bytes, named: str) -> None:
+@pytest.mark.parametrize("parse", PARSERS)
+def test_a_broken_body_names_its_part(parse: Parse | None, body: bytes, named: str) -> None:
     with pytest.raises(ProjectionError, match=named) as refusal:
-        read_body(body)
+        read_body(body, parse)
     assert refusal.value.reason is Unprojectable.MALFORMED
 
 
