@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 
 from bench.aggregate_saves import NOT_MEASURED, EventsourcingSaves
-from bench.claim import Claim, at_most, compare, measured
+from bench.claim import Claim, at_most, compare
 from bench.command_calls import PAY, PLACE, burst, closed_loop, orders, payments, texts
 from bench.command_plans import partitions_touched
 from bench.command_rows import forget_changes, make_write_model, partitions_changed
@@ -23,6 +23,7 @@ from bench.command_servers import Serving, bare_server, command_service
 from bench.command_statements import Recorded, SendAll, by_pgbench, by_psycopg, by_transactions, record
 from bench.process_usage import cpu_seconds
 from bench.progress import tell
+from bench.report import report
 from bench.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.servers import Servers, running_servers
 from bench.settings import BenchSettings
@@ -125,18 +126,13 @@ async def main() -> int:
             )
             touched = await partitions_changed(large_url), await _partitions_planned(servers, large_url)
         refusals = await interleave(await _bursts(servers, small_url), settings.rounds, "burst")
-    for kind, found in (("commands", results), ("burst", refusals)):
-        for contender in found.runs:
-            print(measured(f"{kind}: {contender} [min, median, max]", found.summary(contender)))
     claims = [
         *_cost_claims(results),
         *_size_claims(results, settings, *touched),
         *_burst_claims(refusals),
         *_peer_claims(results),
     ]
-    for claim in claims:
-        print(claim.text(), flush=True)
-    return 1 if any(claim.holds is False for claim in claims) else 0
+    return report({"commands": results, "burst": refusals}, claims)
 
 
 async def _partitions_planned(servers: Servers, url: str) -> set[str]:

@@ -17,6 +17,7 @@ from bench.open_loop import open_loop
 from bench.order_messages import sample_stream
 from bench.progress import tell
 from bench.read_side import elasticsearch
+from bench.report import report
 from bench.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.servers import running_read_servers
 from bench.settings import BenchSettings
@@ -60,12 +61,8 @@ async def main() -> int:
         contenders[WAITING] = lambda: _waiting(running, caller)
         results = await interleave(contenders, settings.rounds, "end to end")
     print(measured("end to end: highest rate at which orders are read back as they come", {"per_s": highest}))
-    for contender in results.runs:
-        print(measured(f"end to end: {contender} [min, median, max]", results.summary(contender)))
     claims = [*_latency_claims(results), _refresh_claim(results)]
-    for claim in claims:
-        print(claim.text(), flush=True)
-    return 1 if any(claim.holds is False for claim in claims) else 0
+    return report({"end to end": results}, claims)
 
 
 def _loop(caller: Caller, work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Run:

@@ -10,12 +10,13 @@ import os
 import sys
 import time
 
-from bench.claim import Claim, at_least, compare, measured
+from bench.claim import Claim, at_least, compare
 from bench.order_messages import SampledStream, sample_stream
 from bench.progress import tell
 from bench.projection_run import projected
 from bench.raw_bulk import raw_bulk
 from bench.read_side import ReadModel, numbered
+from bench.report import report
 from bench.rounds import Figures, Results, Run, interleave
 from bench.servers import ReadServers, running_read_servers
 from bench.settings import BenchSettings
@@ -41,12 +42,8 @@ async def main() -> int:
             contenders = _contenders(servers, sampled, settings.orders, peer)
             await _warm_up(servers, sampled, settings.orders // 5)
             results = await interleave(contenders, settings.rounds, "projection")
-    for contender in results.runs:
-        print(measured(f"projection: {contender} [min, median, max]", results.summary(contender)))
     claims = _claims(results)
-    for claim in claims:
-        print(claim.text(), flush=True)
-    return 1 if any(claim.holds is False for claim in claims) else 0
+    return report({"projection": results}, claims)
 
 
 async def _fill(servers: ReadServers, sampled: SampledStream, orders: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench.claim import Claim, at_most, compare, measured
+from bench.claim import Claim, at_most, compare
 from bench.command_calls import closed_loop
 from bench.command_servers import Serving, bare_server
 from bench.direct_calls import direct_loop
@@ -23,6 +23,7 @@ from bench.process_usage import cpu_seconds
 from bench.progress import tell
 from bench.questions import GET, SEARCH, SUMMARIZE, Questions
 from bench.read_side import ReadModel
+from bench.report import report
 from bench.request_recorder import Recorded, recording
 from bench.rounds import Figures, Results, Run, interleave
 from bench.servers import ReadServers, running_read_servers
@@ -62,12 +63,8 @@ async def main() -> int:
         warming = _contenders(settings, model, questions, ours, beside)
         await interleave({f"warming: {name}": run for name, run in warming.items() if "16" in name}, 1, "queries")
         results = await interleave(_contenders(settings, model, questions, ours, beside), settings.rounds, "queries")
-    for contender in results.runs:
-        print(measured(f"queries: {contender} [min, median, max]", results.summary(contender)))
     claims = [_claim(results, GET, "direct GET"), _claim(results, SEARCH, "direct _search")]
-    for claim in claims:
-        print(claim.text(), flush=True)
-    return 1 if any(claim.holds is False for claim in claims) else 0
+    return report({"queries": results}, claims)
 
 
 def _count(settings: BenchSettings, method: str) -> int:

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 
 from bench.backlog import Backlog, make_backlog
-from bench.claim import Claim, at_least, at_most, compare, measured
+from bench.claim import Claim, at_least, at_most, compare
 from bench.floors import nats_bench, recvlogical
 from bench.order_samples import order_events
 from bench.outbox_rows import make_database, small_samples
@@ -19,6 +19,7 @@ from bench.peers import Peers
 from bench.progress import tell
 from bench.relay_drain import drain
 from bench.relay_steady import steady
+from bench.report import report
 from bench.rounds import Results, Run, interleave
 from bench.servers import Servers, running_servers
 from bench.settings import BenchSettings
@@ -38,13 +39,8 @@ async def main() -> int:
         await peers.seed()
         drains = await interleave(await _drains(settings, servers, peers), settings.rounds, "drain")
         steadies = await interleave(await _steadies(settings, servers, peers), settings.rounds, "steady")
-    for kind, results in (("drain", drains), ("steady", steadies)):
-        for contender in results.runs:
-            print(measured(f"{kind}: {contender} [min, median, max]", results.summary(contender)))
     claims = [*_drain_claims(drains), *_steady_claims(steadies)]
-    for claim in claims:
-        print(claim.text(), flush=True)
-    return 1 if any(claim.holds is False for claim in claims) else 0
+    return report({"drain": drains, "steady": steadies}, claims)
 
 
 async def _drains(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
