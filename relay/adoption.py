@@ -47,6 +47,8 @@ from relay.stream_history import StreamHistory
 #: How long database and stream may be out of reach before an adoption that has not begun gives up.
 PATIENCE_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
+#: How often one that waits for the lock looks whether another adoption was through before it.
+_LOOK_AGAIN_SECONDS = 1.0
 SOURCE_DDL = (
     "CREATE TABLE %(table)s (epoch bigint NOT NULL, system_identifier text NOT NULL, timeline integer NOT NULL);"
     " INSERT INTO %(table)s VALUES (1, '', 0)"
@@ -165,6 +167,7 @@ class Adoption:
 
     def __init__(self, settings: RelaySettings, *, force: bool = False) -> None:
         self._settings = settings
+        self._force = force
         self._name = TableName.parse(settings.table)
         self._end: Cursor | None = None
         self._stop = asyncio.Event()
@@ -196,7 +199,7 @@ class Adoption:
         NothingToAdopt; Refused when database or stream are unfit; Unreachable when either is. `tell` is given what
         keeps it waiting.
         """
-        await self._look(tell)
+        await self._look()
         while not stop.is_set():
             self._stop = asyncio.Event()
             self._end = None
@@ -210,17 +213,18 @@ class Adoption:
                 return await self._record()
         return None
 
-    async def _look(self, tell: Callable[[str], None]) -> None:
+    async def _look(self) -> None:
         """NothingToAdopt without waiting for the lock, which a healthy relay holds."""
+        database = AdoptingDatabase(self._settings, self._force, lambda end: None)
         try:
             connection = await connect(self._settings.database_url, "tandem-relay adopt")
         except (psycopg.Error, OSError, TimeoutError) as error:
             raise Unreachable(f"the database cannot be reached: {str(error).strip() or type(error).__name__}") from None
         try:
-            await self._database.check(connection)
-            async with self._sink.session() as session:
+            await database.check(connection)
+            async with stream_sink(self._settings, lambda flight: None).session() as session:
                 row = await self._state.load(connection)
-                self._database.cursor(resumption(row, session.tail).cursor)
+                database.cursor(resumption(row, session.tail).cursor)
         except SessionClosed as closed:
             raise Unreachable(closed.reason) from None
         finally:
@@ -228,7 +232,8 @@ class Adoption:
 
     async def _run_once(self, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
         task = asyncio.create_task(self._loop.run(self._stop))
-        told, late = "", asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        clock = asyncio.get_running_loop().time
+        told, late, look_again = "", clock() + PATIENCE_SECONDS, clock() + _LOOK_AGAIN_SECONDS
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
@@ -239,8 +244,12 @@ class Adoption:
                     tell(waits_for)
                     told = waits_for
                 retrying = not self._database.begun and self.status.state == states.RETRYING
-                if retrying and asyncio.get_running_loop().time() > late:
+                if retrying and clock() > late:
                     raise Unreachable(self.status.last_error or "nothing answers")
+                if self.status.state == states.STANDBY and clock() > look_again:
+                    with contextlib.suppress(Unreachable):  # the loop says so itself
+                        await self._look()
+                    look_again = clock() + _LOOK_AGAIN_SECONDS
             await task
         finally:
             if not task.done():

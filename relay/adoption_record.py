@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json
 
-from relay.bookkeeping import STATE_TABLE
+from relay.bookkeeping import STATE_TABLE, making
 from relay.errors import Refused
 from relay.outbox_table import TableName
 
@@ -97,14 +97,15 @@ class AdoptionRecords:
     async def prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Makes the table where it is missing, readable for whoever may read the relay's state."""
         try:
-            await connection.execute(f"CREATE TABLE IF NOT EXISTS {self._name.quoted} ({_COLUMNS})", prepare=False)
-            readers = await connection.execute(
-                "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
-                " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'SELECT' AND a.grantee <> 0",
-                [self._state.quoted.replace("%%", "%")],
-            )
-            for (role,) in await readers.fetchall():  # regrole quotes what needs quotes
-                await connection.execute(f"GRANT SELECT ON {self._name.quoted} TO {role}")
+            async with making(connection, self._name):
+                await connection.execute(f"CREATE TABLE IF NOT EXISTS {self._name.quoted} ({_COLUMNS})", prepare=False)
+                readers = await connection.execute(
+                    "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
+                    " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'SELECT' AND a.grantee <> 0",
+                    [self._state.quoted.replace("%%", "%")],
+                )
+                for (role,) in await readers.fetchall():  # regrole quotes what needs quotes
+                    await connection.execute(f"GRANT SELECT ON {self._name.quoted} TO {role}")
         except psycopg.errors.InsufficientPrivilege:
             raise Refused(
                 f"table {self._name} cannot be made: adopt as the owner of the outbox (RELAY_DATABASE_URL)"

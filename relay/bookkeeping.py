@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -43,3 +45,11 @@ async def ensure_tables(connection: psycopg.AsyncConnection[Any], outbox: TableN
             ) from None
         except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
             continue  # a second relay was faster
+
+
+@contextlib.asynccontextmanager
+async def making(connection: psycopg.AsyncConnection[Any], table: TableName) -> AsyncIterator[None]:
+    """A transaction in which nobody else makes that table or grants rights on it; two at once would fail."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.quoted])
+        yield

@@ -111,9 +111,9 @@ class AdvisoryLock:
         try:
             with _lost_when_broken():
                 await self._check(connection)
-                held, waited = await self._wait(connection, stop)
-                if held and waited:
-                    await self._check(connection)  # much may have changed meanwhile: an adoption, the table
+                held = await self._wait(connection, stop)
+                if held:
+                    await self._check(connection)  # much may have changed before: an adoption, the table
             if not held:
                 yield None
                 return
@@ -125,9 +125,8 @@ class AdvisoryLock:
         finally:
             await connection.close()
 
-    async def _wait(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> tuple[bool, bool]:
-        """Whether we hold the lock, and whether we had to wait for it."""
-        waited = False
+    async def _wait(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> bool:
+        """Whether we hold the lock; False when `stop` was set first."""
         while not stop.is_set():
             self._on_wait()
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
@@ -135,11 +134,10 @@ class AdvisoryLock:
                     await connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", list(self._key))
                 ).fetchone()
             if row is not None and row[0]:
-                return True, waited
-            waited = True
+                return True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), STANDBY_POLL_SECONDS)
-        return False, waited
+        return False
 
 
 def lock_key(table: str, stream: str) -> tuple[int, int]:

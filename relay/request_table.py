@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from relay.bookkeeping import PARKED_TABLE, STATE_TABLE
+from relay.bookkeeping import PARKED_TABLE, STATE_TABLE, making
 from relay.errors import Refused
 from relay.outbox_table import TableName
 
@@ -100,14 +100,15 @@ class RequestTable:
 
     async def _prepare(self) -> None:
         """Makes the table, and lets those answer who keep the relay's state."""
-        await self._connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._requests.quoted} ({_COLUMNS})", prepare=False
-        )
-        relays = await self._connection.execute(
-            "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
-            " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'UPDATE' AND a.grantee <> 0",
-            [self._state.quoted.replace("%%", "%")],
-        )
-        for (role,) in await relays.fetchall():  # regrole quotes what needs quotes
-            await self._connection.execute(f"GRANT SELECT, UPDATE ON {self._requests.quoted} TO {role}")
-            await self._connection.execute(f"GRANT DELETE ON {self._parked.quoted} TO {role}")
+        async with making(self._connection, self._requests):
+            await self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._requests.quoted} ({_COLUMNS})", prepare=False
+            )
+            relays = await self._connection.execute(
+                "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
+                " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'UPDATE' AND a.grantee <> 0",
+                [self._state.quoted.replace("%%", "%")],
+            )
+            for (role,) in await relays.fetchall():  # regrole quotes what needs quotes
+                await self._connection.execute(f"GRANT SELECT, UPDATE ON {self._requests.quoted} TO {role}")
+                await self._connection.execute(f"GRANT DELETE ON {self._parked.quoted} TO {role}")

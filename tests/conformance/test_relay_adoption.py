@@ -7,20 +7,24 @@ ids that the cluster has yet to come to. Real restores and promotions are in `te
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
 import pytest_asyncio
 
 from relay.adoption import epoch_to_adopt
+from relay.leadership import lock_key
 from relay.source_identity import SourceIdentity
 from tests.fixtures.postgres import database
 from tests.relaying import streams
 from tests.relaying.log_mode import KNOWN, in_mode, under_writers
 from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.restores import SOURCE, adopt, books, burn_transactions, dying, insert_versions, restore
+from tests.relaying.restores import SOURCE, adopt, adopting, books, burn_transactions, dying, insert_versions, restore
 from tests.relaying.tables import OUTBOX
 from tests.relaying.world import World
 
@@ -80,9 +84,10 @@ async def test_what_the_stream_lacks_is_published_and_what_the_source_lost_is_na
         assert "run `tandem relay adopt`" in page["last_error"]
         await lag_is_unknown(relay)
         first, second = await asyncio.gather(adopt(world), adopt(world))
+        assert (first.code, second.code) == (0, 0), f"{first}\n{second}"
         if not first.document["adopted"]:
             first, second = second, first
-        assert (second.code, second.document["adopted"]) == (0, False), second
+        assert not second.document["adopted"], second
         assert "nothing to adopt" in second.document["message"]
         found = first.found
         assert (found["source_epoch"], found["published"], found["lost_events"]) == (2, 30, 60)
@@ -205,6 +210,51 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
         await world.drained(relay)
         await relay.stop()
     assert (await books(world)).missing == bool(mutant)
+
+
+BLIND = "import relay.adoption as a\na._LOOK_AGAIN_SECONDS = 3_600"
+
+
+@pytest.mark.parametrize("mutant", ["", pytest.param(BLIND, marks=pytest.mark.long)], ids=["", "mutant"])
+async def test_one_that_waits_for_the_lock_ends_when_another_was_through_and_a_relay_leads(
+    before: World, elsewhere: str, mutant: str
+) -> None:
+    """It is stopped while the other adopts, so the relay has the lock first. The mutant waits for ever."""
+    world = await restore(before, elsewhere, shift=SHIFT)
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        key = lock_key("outbox", world.settings["RELAY_STREAM"])
+        await connection.execute("SELECT pg_advisory_lock(%s::int, %s::int)", key)
+        async with adopting(world, prelude=mutant) as waiting:
+            assert waiting.stderr is not None
+            assert b"waiting for the leader's lock" in await waiting.stderr.readline()
+            waiting.send_signal(signal.SIGSTOP)
+            await connection.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", key)
+            assert (await adopt(world)).found["lost_events"] == 0
+            async with running(world.relay()) as relay:
+                await in_mode(relay, "poll")
+                waiting.send_signal(signal.SIGCONT)
+                if mutant:
+                    await asks_for_the_lock(connection, seconds=3)
+                    assert waiting.returncode is None
+                else:
+                    out, _ = await waiting.communicate()
+                    assert (waiting.returncode, json.loads(out)["adopted"]) == (0, False)
+                assert await relay.stop() == 0
+
+
+async def asks_for_the_lock(connection: psycopg.AsyncConnection[Any], seconds: float) -> None:
+    """Returns when a session of this database asks for a leader's lock that many seconds from now."""
+    deadline = time.monotonic() + 60
+    now = (await (await connection.execute("SELECT clock_timestamp()")).fetchone() or (None,))[0]
+    while not (
+        await connection.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory%%'"
+            " AND query_start > %s::timestamptz + make_interval(secs => %s)",
+            [now, seconds],
+        )
+    ).rowcount:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.long
