@@ -12,7 +12,8 @@ _EXPONENTS = {
     }.items()
     for code in codes.split()
 }
-_NANOS_PER_UNIT = 10**9
+#: `nanos` of a `google.type.Money` in one of its units.
+NANOS_PER_UNIT = 10**9
 
 
 def exponent_of(currency_code: str) -> int:
@@ -22,10 +23,10 @@ def exponent_of(currency_code: str) -> int:
 
 def minor_units(units: int, nanos: int, currency_code: str) -> int:
     """The amount in minor units; raises ValueError when it is finer than the currency or its signs differ."""
-    if abs(nanos) >= _NANOS_PER_UNIT or units * nanos < 0:
+    if abs(nanos) >= NANOS_PER_UNIT or units * nanos < 0:
         raise ValueError(f"units {units} with nanos {nanos} is no amount")
     scale: int = 10 ** exponent_of(currency_code)
-    minor, rest = divmod(nanos * scale, _NANOS_PER_UNIT)
+    minor, rest = divmod(nanos * scale, NANOS_PER_UNIT)
     if rest:
         raise ValueError(f"nanos {nanos} is finer than {currency_code} allows")
     return units * scale + minor
@@ -36,4 +37,4 @@ def units_and_nanos(amount: int, currency_code: str) -> tuple[int, int]:
     scale: int = 10 ** exponent_of(currency_code)
     units, minor = divmod(abs(amount), scale)
     sign = -1 if amount < 0 else 1
-    return sign * units, sign * minor * (_NANOS_PER_UNIT // scale)
+    return sign * units, sign * minor * (NANOS_PER_UNIT // scale)

@@ -21,6 +21,7 @@ from query_service.projection.order_document import (
     ShipmentDocument,
 )
 from query_service.projection.proto_json import (
+    Money,
     Object,
     enum,
     flag,
@@ -28,7 +29,7 @@ from query_service.projection.proto_json import (
     integer,
     message,
     messages,
-    money,
+    money_in,
     text,
     texts,
     timestamp,
@@ -60,9 +61,12 @@ def evolve(
 ) -> OrderDocument:
     """The document of an order given whole (ProtoJSON `Order`); raises ProjectionError naming the wrong field."""
     currency = text(order, "currencyCode")
-    lines = [_line(line, currency) for line in messages(order, "lines")]
+    money = money_in(currency)
+    lines = [_line(line, money) for line in messages(order, "lines")]
     customer = _customer(message(order, "customer"))
-    billing, shipping = (_address(message(order, field)) for field in ("billingAddress", "shippingAddress"))
+    billing = _address(message(order, "billingAddress"))
+    at_home = order.get("shippingAddress") == order.get("billingAddress")
+    shipping = billing if at_home else _address(message(order, "shippingAddress"))
     place_time = timestamp(order, "placeTime")
     state = enum(order, "state", "ORDER_STATE_")
     keys = SaleKeys(
@@ -87,17 +91,17 @@ def evolve(
         shipping_address=shipping,
         lines=lines,
         currency_code=currency,
-        freight=money(order, "freight", currency),
-        net_total=money(order, "netTotal", currency),
-        tax_total=money(order, "taxTotal", currency),
-        total=money(order, "total", currency),
-        paid_total=money(order, "paidTotal", currency),
-        refunded_total=money(order, "refundedTotal", currency),
-        refund_due=money(order, "refundDue", currency),
-        payments=[_payment(payment, currency) for payment in messages(order, "payments")],
+        freight=money(order, "freight"),
+        net_total=money(order, "netTotal"),
+        tax_total=money(order, "taxTotal"),
+        total=money(order, "total"),
+        paid_total=money(order, "paidTotal"),
+        refunded_total=money(order, "refundedTotal"),
+        refund_due=money(order, "refundDue"),
+        payments=[_payment(payment, money) for payment in messages(order, "payments")],
         shipments=[_shipment(shipment) for shipment in messages(order, "shipments")],
         returns=[_return(returned) for returned in messages(order, "returns")],
-        refunds=[_refund(refund, currency) for refund in messages(order, "refunds")],
+        refunds=[_refund(refund, money) for refund in messages(order, "refunds")],
         place_time=place_time,
         update_time=timestamp(order, "updateTime"),
         redacted=flag(order, "redacted"),
@@ -109,7 +113,7 @@ def evolve(
         place_month=keys["place_month"],
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
         sales=[sale(line, keys) for line in lines],
-        search_text=_search_text(text(order, "orderNumber"), lines, customer, billing, shipping),
+        search_text=_search_text(text(order, "orderNumber"), lines, customer, billing, None if at_home else shipping),
         source_epoch=source_epoch,
         revision=revision,
         event_id=event_id,
@@ -118,17 +122,17 @@ def evolve(
     )
 
 
-def _line(line: Object, currency: str) -> LineDocument:
+def _line(line: Object, money: Money) -> LineDocument:
     return LineDocument(
         line_number=integer(line, "lineNumber"),
         sku=text(line, "sku"),
         product_name=text(line, "productName"),
-        unit_price=money(line, "unitPrice", currency),
+        unit_price=money(line, "unitPrice"),
         quantity=integer(line, "quantity"),
         discount_basis_points=integer(line, "discountBasisPoints"),
         tax_rate_basis_points=integer(line, "taxRateBasisPoints"),
-        net_amount=money(line, "netAmount", currency),
-        tax_amount=money(line, "taxAmount", currency),
+        net_amount=money(line, "netAmount"),
+        tax_amount=money(line, "taxAmount"),
         cancelled_quantity=integer(line, "cancelledQuantity"),
         shipped_quantity=integer(line, "shippedQuantity"),
         delivered_quantity=integer(line, "deliveredQuantity"),
@@ -172,10 +176,10 @@ def _items(source: Object) -> list[LineQuantityDocument]:
     ]
 
 
-def _payment(payment: Object, currency: str) -> PaymentDocument:
+def _payment(payment: Object, money: Money) -> PaymentDocument:
     return PaymentDocument(
         payment_id=text(payment, "paymentId"),
-        amount=money(payment, "amount", currency),
+        amount=money(payment, "amount"),
         method=text(payment, "method"),
         reference=text(payment, "reference"),
         pay_time=timestamp(payment, "payTime"),
@@ -199,10 +203,10 @@ def _return(returned: Object) -> ReturnDocument:
     )
 
 
-def _refund(refund: Object, currency: str) -> RefundDocument:
+def _refund(refund: Object, money: Money) -> RefundDocument:
     return RefundDocument(
         refund_id=text(refund, "refundId"),
-        amount=money(refund, "amount", currency),
+        amount=money(refund, "amount"),
         reference=text(refund, "reference"),
         refund_time=timestamp(refund, "refundTime"),
     )

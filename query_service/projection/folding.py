@@ -14,7 +14,7 @@ from collections.abc import Iterable
 _LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i", "ħ": "h", "ŋ": "n"}
 )
-_ASCII_WORDS = re.compile("[a-z0-9]+")
+_OTHER_LETTERS = re.compile("[^\x00-\x7f]+")
 #: Longer words are cut; both sides of a search are cut alike.
 MAX_WORD_LENGTH = 64
 #: More than the letters that people write; nobody fills our memory with the others.
@@ -33,9 +33,14 @@ class _Folded(dict[int, str]):
 
 def fold(text: str) -> list[str]:
     """The words of `text` in their order, folded; letters, digits and vowel signs only."""
-    if text.isascii():  # the common case, many times faster
-        return [word[:MAX_WORD_LENGTH] for word in _ASCII_WORDS.findall(text.lower())]
-    return [word[:MAX_WORD_LENGTH] for word in text.translate(_FOLDED).split()]
+    if not text.isascii():
+        text = _OTHER_LETTERS.sub(_folded_letters, text)
+    # Often nothing but ASCII is left, which is read many times faster.
+    return [word[:MAX_WORD_LENGTH] for word in text.translate(_ASCII if text.isascii() else _FOLDED).split()]
+
+
+def _folded_letters(found: re.Match[str]) -> str:
+    return found[0].translate(_FOLDED)
 
 
 def _folded(text: str) -> str:
@@ -54,6 +59,7 @@ def _word_part(character: str) -> str:
 
 
 _FOLDED = _Folded()
+_ASCII = {codepoint: _folded(chr(codepoint)) for codepoint in range(128)}
 
 
 def search_text(parts: Iterable[str]) -> str:

@@ -5,19 +5,24 @@ Each function raises ProjectionError (MALFORMED) naming the field, for anything 
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from query_service.projection.currency import minor_units
+from query_service.projection.currency import NANOS_PER_UNIT, exponent_of, minor_units
 from query_service.projection.errors import ProjectionError, Unprojectable
 
 Object = Mapping[str, Any]
+#: Reads a field that is an amount.
+Money = Callable[[Object, str], int | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INT64 = 2**63
+#: Of the largest 64 bit integer.
+_DIGITS = 19
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -37,6 +42,8 @@ def text(source: Object, field: str) -> str:
 def integer(source: Object, field: str) -> int:
     """A 32 or 64 bit integer; 0 when absent."""
     value = source.get(field, 0)
+    if type(value) is int and -_INT64 <= value < _INT64:
+        return value
     if isinstance(value, str):
         try:
             value = int(value)
@@ -107,8 +114,28 @@ def moment(microseconds_since_epoch: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since_epoch)
 
 
-def money(source: Object, field: str, currency_code: str) -> int | None:
-    """A `google.type.Money` in minor units of `currency_code`; None when absent."""
+@functools.lru_cache(maxsize=256)
+def money_in(currency_code: str) -> Money:
+    """What reads a field that is a `google.type.Money` of that currency: its minor units; None when absent."""
+    scale: int = 10 ** exponent_of(currency_code)
+    nanos_per_minor_unit = NANOS_PER_UNIT // scale
+
+    def money(source: Object, field: str) -> int | None:
+        value = source.get(field)
+        if value is None:
+            return None
+        if type(value) is dict and value.get("currencyCode", "") == currency_code:
+            units, nanos = value.get("units", "0"), value.get("nanos", 0)
+            if type(units) is str and units.isdecimal() and len(units) < _DIGITS and type(nanos) is int:
+                minor, rest = divmod(nanos, nanos_per_minor_unit)
+                if not rest and 0 <= minor < scale:  # as good as always, and said at once
+                    return int(units) * scale + minor
+        return _money(source, field, currency_code)
+
+    return money
+
+
+def _money(source: Object, field: str, currency_code: str) -> int | None:
     value = message(source, field)
     if value is None:
         return None

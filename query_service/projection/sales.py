@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TypedDict
 
 from query_service.projection.order_document import LineDocument, SaleDocument
 from query_service.projection.proto_json import moment
+
+#: Microseconds.
+_DAY = 86_400_000_000
 
 
 class CalendarKeys(TypedDict):
@@ -30,7 +34,12 @@ def calendar(place_time: int | None) -> CalendarKeys:
     """The calendar's keys of a time in microseconds since 1970."""
     if place_time is None:
         return CalendarKeys(place_day="", place_week="", place_month="")
-    day = moment(place_time).date()
+    return _calendar_of(place_time // _DAY)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _calendar_of(days_since_epoch: int) -> CalendarKeys:
+    day = moment(days_since_epoch * _DAY).date()
     year, week, _ = day.isocalendar()
     text = day.isoformat()
     return CalendarKeys(place_day=text, place_week=f"{year:04}-W{week:02}", place_month=text[:7])
