@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import structlog
-from nats.aio.client import Client
 
 from query_service.application.await_versions import VersionWaiter
 from query_service.application.batch_get_orders import BatchGetOrders
@@ -33,7 +32,7 @@ from query_service.application.search_orders import SearchOrders
 from query_service.application.searchable import AskedSearchability
 from query_service.application.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
-from query_service.handlers.nats_connection import NATS_ERRORS, connect_nats, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects
 from query_service.handlers.notices import NoticeListener, NoticeSender
 from query_service.handlers.order_lists import OrderLists
@@ -302,7 +301,7 @@ def _watch_serving(metrics: ServeMetrics, view: FreshnessView, watch: StoreWatch
 
 
 @contextlib.asynccontextmanager
-async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[Client]:
+async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[Connection]:
     async with asyncio.timeout(within):
         client = await connect_nats(settings.nats_url.get_secret_value(), name)
     try:

@@ -1,11 +1,18 @@
-"""A connection to NATS that never gives up: it reconnects for ever, and says so instead of filling the log."""
+"""A connection to NATS that never gives up: it reconnects for ever, and says so instead of filling the log.
+
+What a projector pulls comes by a shorter way than the library's, without a queue and a task between, and its acks go
+out many at once: with thousands of messages a second either costs more than the message. These are the only places
+that reach into the library (2.16).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import structlog
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 _log = structlog.get_logger(__name__)
@@ -14,6 +21,10 @@ NATS_ERRORS = (Error, OSError, TimeoutError)
 RECONNECT_WAIT_SECONDS = 0.5
 #: A connection whose other end is silent is noticed after two of these.
 PING_INTERVAL_SECONDS = 5
+_VERSION = "NATS/1.0"
+
+#: Takes a message: where to answer, its header block (None without headers), its body. Must not raise.
+Receiver = Callable[[str, bytes | None, bytes], None]
 
 
 def problem_of(error: Exception) -> str:
@@ -21,9 +32,59 @@ def problem_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def connect_nats(url: str, name: str) -> Client:
+def header_fields(block: bytes | None) -> dict[str, str]:
+    """The fields of a header block (`NATS/1.0` and perhaps a status, then lines). The status is the field `Status`,
+    what is said of it `Description`; letters that are no UTF-8 are replaced."""
+    if block is None:
+        return {}
+    first, *lines = block.decode(errors="replace").split("\r\n")
+    fields: dict[str, str] = {}
+    if len(first) > len(_VERSION):
+        fields["Status"], _, fields["Description"] = first[len(_VERSION) :].strip().partition(" ")
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields[name] = value.strip()
+    return fields
+
+
+class Connection(Client):
+    """The library's client, with the two short ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._receivers: dict[int, Receiver] = {}
+
+    async def receive(self, subject: str, receiver: Receiver) -> Subscription:
+        """Subscribes; messages go to `receiver` as they are read, also after a reconnect."""
+        subscription = await self.subscribe(subject)
+        self._receivers[subscription._id] = receiver  # noqa: SLF001 - the number that the server puts on each message
+        return subscription
+
+    async def publish_all(self, subjects: Sequence[str], body: bytes) -> None:
+        """Publishes the same to many subjects, at once while connected; one of NATS_ERRORS."""
+        if not subjects:
+            return
+        if not self.is_connected:
+            for subject in subjects:
+                await self.publish(subject, body)
+            return
+        end = f" {len(body)}\r\n".encode() + body + b"\r\n"
+        await self._send_command(b"".join([b"PUB " + subject.encode() + end for subject in subjects]))
+        await self._flush_pending()
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Pulled messages take the short way; all others the library's."""
+        receiver = self._receivers.get(sid)
+        if receiver is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            receiver(reply.decode(), headers, data)
+
+
+async def connect_nats(url: str, name: str) -> Connection:
     """Connects, however long that takes."""
-    client = Client()
+    client = Connection()
 
     async def on_error(error: Exception) -> None:
         _log.debug("nats error", error=problem_of(error))

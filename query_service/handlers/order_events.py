@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from nats.aio.client import Client
 
 from query_service.application.claim_freshness import BarrierLedger, Coverage
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.project_events import EventProjector, ReachedBarrier
 from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
-from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.nats_connection import NATS_ERRORS, Connection
 from query_service.handlers.notices import NoticeSender
 from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
 from query_service.handlers.stream_pull import StreamDelivery, StreamPull
@@ -42,7 +41,7 @@ class OrderEventConsumer:
 
     def __init__(
         self,
-        client: Client,
+        client: Connection,
         plan: ConsumerPlan,
         projector: EventProjector,
         store: ProjectionWriter,

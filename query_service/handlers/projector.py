@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import orjson
-from nats.aio.client import Client
 
 from query_service.application.errors import DependencyDown
 from query_service.application.freshness import FreshnessView
@@ -15,7 +14,7 @@ from query_service.application.project_events import EventProjector
 from query_service.application.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.stage_lags import BOUNDS, StageLags
 from query_service.config import QuerySettings
-from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, Connection, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects
 from query_service.handlers.notices import NoticeSender
 from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
@@ -64,7 +63,7 @@ class Projector:
                 self._pacer.resume()
                 return known
 
-    async def checked(self, client: Client, identity: StoreIdentity) -> None:
+    async def checked(self, client: Connection, identity: StoreIdentity) -> None:
         """Returns once stream and consumer are there as they must be. Raises StartupRefused when they are not."""
         while True:
             try:
@@ -75,7 +74,7 @@ class Projector:
                 self._pacer.resume()
                 return
 
-    async def run(self, client: Client, identity: StoreIdentity, known: Freshness | None) -> None:
+    async def run(self, client: Connection, identity: StoreIdentity, known: Freshness | None) -> None:
         """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
         subjects = NoticeSubjects(self._plan.stream, self._plan.name)
         notices = NoticeSender(client, subjects)
@@ -106,7 +105,7 @@ class Projector:
             await notices.lags(self._lags.news())
 
     def _order_events(
-        self, client: Client, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None
+        self, client: Connection, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None
     ) -> OrderEventConsumer:
         settings, metrics = self._settings, self._metrics
         observer = MeteredProjection(metrics, self._lags, self._now)

@@ -12,13 +12,11 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, Connection, header_fields, problem_of
 from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer
 
 _log = structlog.get_logger(__name__)
@@ -43,36 +41,35 @@ def place_of(reply: str) -> tuple[int, int]:
 class StreamDelivery:
     """A message in our hands."""
 
-    __slots__ = ("_message", "_pull", "received_at", "sequence", "stored_at")
+    __slots__ = ("_block", "_headers", "_pull", "body", "received_at", "reply", "sequence", "stored_at")
 
-    def __init__(self, message: Msg, pull: StreamPull) -> None:
-        self._message, self._pull = message, pull
-        self.sequence, self.stored_at = place_of(message.reply)
+    def __init__(self, reply: str, block: bytes | None, body: bytes, pull: StreamPull) -> None:
+        self.reply, self._block, self.body, self._pull = reply, block, body, pull
+        self._headers: Mapping[str, str] | None = None
+        self.sequence, self.stored_at = place_of(reply)
         self.received_at = time.time_ns() // 1000
 
     @property
     def headers(self) -> Mapping[str, str]:
         """See Delivery."""
-        return self._message.headers or {}
-
-    @property
-    def body(self) -> bytes:
-        """See Delivery."""
-        return self._message.data
+        if self._headers is None:
+            self._headers = header_fields(self._block)
+        return self._headers
 
     async def ack(self) -> None:
         """See Delivery."""
-        await self._pull.answer(self._message, b"+ACK", done=True)
+        self._pull.acknowledge(self.reply)
 
 
 class StreamPull:
     """The messages of one projector. `capacity`: most messages held at once."""
 
-    def __init__(self, client: Client, plan: ConsumerPlan, *, capacity: int) -> None:
+    def __init__(self, client: Connection, plan: ConsumerPlan, *, capacity: int) -> None:
         self._client, self._plan, self._capacity = client, plan, capacity
-        self._held: dict[str, Msg] = {}
+        self._held: set[str] = set()
         self._ready: deque[StreamDelivery] = deque()
-        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._arrived, self._room, self._done_with = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._acks: list[str] = []
         self._request_over = asyncio.Event()
         self._expected = 0
         #: Why nothing comes, None while all goes well.
@@ -88,17 +85,18 @@ class StreamPull:
     async def run(self) -> None:
         """Pulls until cancelled; what nobody has worked on is then given back."""
         inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox, cb=self._on_message)
-        keeping = asyncio.create_task(self._keep())
+        subscription = await self._client.receive(inbox, self._on_message)
+        helping = asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledge())
         try:
             while True:
                 await self._request(inbox)
         finally:
-            keeping.cancel()
+            for task in helping:
+                task.cancel()
+            await self._answer(self._acks, b"+ACK")
             with contextlib.suppress(*NATS_ERRORS):
                 await subscription.unsubscribe()
-                for delivery in self._ready:
-                    await self._client.publish(delivery._message.reply, b"-NAK")  # noqa: SLF001
+                await self._answer([delivery.reply for delivery in self._ready], b"-NAK")
                 await self._client.flush(2)
 
     async def batch(self, most: int, most_bytes: int, linger: float) -> list[StreamDelivery]:
@@ -115,12 +113,24 @@ class StreamPull:
             size += len(taken[-1].body)
         return taken
 
-    async def answer(self, message: Msg, answer: bytes, *, done: bool) -> None:
-        """Tells the server about a message; when that fails it will be delivered again, which does no harm."""
-        if done and self._held.pop(message.reply, None) is not None:
-            self._room.set()
+    def acknowledge(self, reply: str) -> None:
+        """Says that we are done with a message, soon and together with others."""
+        self._held.discard(reply)
+        self._acks.append(reply)
+        self._room.set()
+        self._done_with.set()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._done_with.wait()
+            self._done_with.clear()
+            acks, self._acks = self._acks, []
+            await self._answer(acks, b"+ACK")
+
+    async def _answer(self, replies: Sequence[str], answer: bytes) -> None:
+        """Tells the server about messages; when that fails they will be delivered again, which does no harm."""
         try:
-            await self._client.publish(message.reply, answer)
+            await self._client.publish_all(replies, answer)
         except NATS_ERRORS as error:
             _log.debug("answer lost", error=problem_of(error))
 
@@ -150,16 +160,16 @@ class StreamPull:
         if self.problem is not None:
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, reply: str, block: bytes | None, body: bytes) -> None:
         self.heard_at = time.monotonic()
-        status = (message.headers or {}).get("Status") if not message.data else None
-        if status is not None and not message.reply.startswith("$JS.ACK."):
-            self._on_status(status, (message.headers or {}).get("Description", ""))
+        if not reply.startswith("$JS.ACK."):
+            if "Status" in (fields := header_fields(block)):
+                self._on_status(fields["Status"], fields.get("Description", ""))
             return
         self.problem = None
-        if message.reply not in self._held:
-            self._held[message.reply] = message
-            self._ready.append(StreamDelivery(message, self))
+        if reply not in self._held:
+            self._held.add(reply)
+            self._ready.append(StreamDelivery(reply, block, body, self))
             self._arrived.set()
         self._expected -= 1
         if self._expected <= 0:
@@ -179,5 +189,4 @@ class StreamPull:
         """Says of what we hold that work goes on, well before the server would give it to somebody else."""
         while True:
             await asyncio.sleep(self._plan.ack_wait / 3)
-            for message in list(self._held.values()):
-                await self.answer(message, b"+WPI", done=False)
+            await self._answer(list(self._held), b"+WPI")

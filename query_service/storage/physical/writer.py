@@ -23,6 +23,8 @@ from query_service.storage.physical.setup import IndexSetup
 
 #: Bytes of one request; an event that is larger goes alone. Above 1 MiB the HTTP client warns that it blocks the loop.
 REQUEST_BYTES = 1_000_000
+#: What is read of an answer; all else it says of each document goes unread.
+_READ = "items.*.status,items.*.error"
 #: What Elasticsearch says of a document that does not fit its mapping.
 _UNMAPPABLE = frozenset(
     {
@@ -63,7 +65,7 @@ class BulkWriter:
 
     def __init__(self, connection: Connection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5) -> None:
         self._connection, self._names, self._setup = connection, names, setup
-        self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s"}
+        self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
