@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from operator import methodcaller
 from typing import TypeVar
 
-from google.protobuf.message import Message
 from tandem.orders.consistency_token import decode
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
@@ -14,7 +14,7 @@ from query_service.application.await_versions import Consistency
 from query_service.application.errors import DependencyDown
 
 Found = TypeVar("Found")
-Part = TypeVar("Part", bound=Message)
+Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0
 DEFAULT_PAGE_SIZE, DEFAULT_GROUPS = 50, 100
 #: The part of the remaining time that a wait may take; the rest is for looking a last time.
@@ -49,11 +49,14 @@ async def within(remaining: float | None, dependency: str, answer: Awaitable[Fou
         raise DependencyDown(dependency, "no answer within the caller's deadline") from None
 
 
-def that_fit(parts: Iterable[Part], most: int = MAX_LIST_BYTES) -> list[Part]:
-    """The first parts that together are small enough to be sent; at least one if there is one."""
+def that_fit(
+    parts: Iterable[Part], size: Callable[[Part], int] = methodcaller("ByteSize"), most: int = MAX_LIST_BYTES
+) -> list[Part]:
+    """The first parts that together are small enough to be sent; at least one if there is one. They are messages
+    unless `size` tells the bytes of something else."""
     fitting: list[Part] = []
     for part in parts:
-        most -= part.ByteSize() + _FRAME_BYTES
+        most -= size(part) + _FRAME_BYTES
         if most < 0 and fitting:
             break
         fitting.append(part)

@@ -120,38 +120,42 @@ def validate(request: Message) -> None:
 def _violations(request: Message) -> Iterator[FieldViolation]:
     name = request.DESCRIPTOR.full_name
     if (checks := _CHECKS.get(name)) is None:
-        checks = _CHECKS[name] = _checks(request.DESCRIPTOR)
-    for path, steps, rule in checks:
-        if not rule.holds(_value(request, steps)):
+        checks = _CHECKS[name] = _checks(type(request)())
+    given = dict(_given(request, checks))
+    for path, (rule, need_not_be_given) in checks.items():
+        holds = rule.holds(given[path]) if path in given else need_not_be_given
+        if not holds:
             yield FieldViolation(path, rule.demands)
     for relation in RELATIONS.get(name, ()):
         if not relation.holds(request):
             yield FieldViolation(relation.field, relation.demands)
 
 
-#: Names of fields on the way to a value, each with whether it can be absent.
-_Steps = tuple[tuple[str, bool], ...]
-#: Request → path, the same in steps, rule: what `REQUEST_RULES` says, taken apart when it is needed the first time.
-_CHECKS: dict[str, tuple[tuple[str, _Steps, Rule], ...]] = {}
+#: Path → rule, and whether it holds for a request that does not give the field. Most give few of theirs.
+_Checks = Mapping[str, tuple[Rule, bool]]
+#: Request → what `REQUEST_RULES` says of it; made when it is needed the first time.
+_CHECKS: dict[str, _Checks] = {}
 
 
-def _checks(request: Any) -> tuple[tuple[str, _Steps, Rule], ...]:
-    return tuple((path, _steps(request, path), rule) for path, rule in REQUEST_RULES[request.full_name].items())
+def _checks(empty: Message) -> _Checks:
+    rules = REQUEST_RULES[empty.DESCRIPTOR.full_name]
+    return {path: (rule, rule.holds(_value(empty, path))) for path, rule in rules.items()}
 
 
-def _steps(message: Any, path: str) -> _Steps:
-    steps = []
+def _given(message: Message, checks: _Checks, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of every field that is not absent, nor what it is when nobody gives it."""
+    for field, value in message.ListFields():
+        path = prefix + field.name
+        if path in checks:
+            yield path, value
+        else:
+            yield from _given(value, checks, f"{path}.")
+
+
+def _value(message: Any, path: str) -> Any:
+    """The value at the end of a path; None when it, or a message it stands in, is absent."""
     for name in path.split("."):
-        field = message.fields_by_name[name]
-        steps.append((name, field.has_presence))
-        message = field.message_type
-    return tuple(steps)
-
-
-def _value(message: Any, steps: _Steps) -> Any:
-    """The value at the end of the steps; None when it, or a message it stands in, is absent."""
-    for name, can_be_absent in steps:
-        if can_be_absent and not message.HasField(name):
+        if message.DESCRIPTOR.fields_by_name[name].has_presence and not message.HasField(name):
             return None
         message = getattr(message, name)
     return message

@@ -18,8 +18,10 @@ from query_service.handlers.status import NotImplementedYet, status_of
 
 _log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+#: A message, or one that is encoded already.
+Response = Message | bytes
 #: Request, and the seconds that remain for the answer (None: no deadline) → response.
-Question = Callable[[Any, float | None], Awaitable[Message]]
+Question = Callable[[Any, float | None], Awaitable[Response]]
 #: Method, status code, seconds.
 OnCall = Callable[[str, str, float], None]
 #: Kept back from the caller's deadline, so that a refusal still arrives in time. Seconds.
@@ -52,8 +54,8 @@ def _handler(method: MethodDescriptor, question: Question | None, on_call: OnCal
     )
 
 
-def _serialize(response: Message) -> bytes:
-    return response.SerializeToString()
+def _serialize(response: Response) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _refusal(method: MethodDescriptor) -> Question:
@@ -63,8 +65,8 @@ def _refusal(method: MethodDescriptor) -> Question:
     return refuse
 
 
-def _answering(method: str, question: Question, on_call: OnCall) -> Callable[[Any, Context], Awaitable[Message]]:
-    async def answering(request: Any, context: Context) -> Message:
+def _answering(method: str, question: Question, on_call: OnCall) -> Callable[[Any, Context], Awaitable[Response]]:
+    async def answering(request: Any, context: Context) -> Response:
         started, outcome = time.perf_counter(), "ABANDONED"
         try:
             remaining = context.time_remaining()
