@@ -8,6 +8,7 @@ The client neither retries nor waits on its own; how long to wait is for the cal
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from query_service.application.errors import DependencyDown, ReadStoreNotReady
 DEPENDENCY = "elasticsearch"
 #: Answers that a later attempt may change: overload, blocks, no shard, not allowed (yet), broken inside.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+# Two megabytes, as a full request of a projector has, are handed to the socket within a millisecond or two.
+warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _COMPATIBLE = "application/vnd.elasticsearch+json"
 

@@ -21,8 +21,8 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
 from query_service.storage.physical.setup import IndexSetup
 
-#: Bytes of one request; an event that is larger goes alone. Above 1 MiB the HTTP client warns that it blocks the loop.
-REQUEST_BYTES = 1_000_000
+#: Bytes of one request; an event that is larger goes alone.
+REQUEST_BYTES = 8_000_000
 #: What is read of an answer; all else it says of each document goes unread.
 _READ = "items.*.status,items.*.error"
 #: What Elasticsearch says of a document that does not fit its mapping.
