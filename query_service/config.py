@@ -74,7 +74,7 @@ class QuerySettings(ServiceSettings):
         description="An answer for a read_time is final when the read model is this much past it: longer than any"
         " transaction of the write side",
     )
-    bulk_events: int = Field(250, ge=1, le=5000, description="Most events projected at once")
+    bulk_events: int = Field(500, ge=1, le=5000, description="Most events projected at once")
     bulk_bytes: int = Field(8_388_608, ge=1024, description="Most bytes of events projected at once")
     bulk_linger_ms: float = Field(1.0, ge=0, le=1000, description="How long a batch that is not full waits for more")
     bulk_concurrency: int = Field(4, ge=1, le=16, description="Batches in flight per projector")

@@ -220,15 +220,3 @@ def test_the_mapping_names_exactly_the_fields_of_the_document(mapping: dict[str,
 
 def test_every_index_refreshes_by_itself() -> None:
     assert mappings.SETTINGS["index"]["refresh_interval"]
-
-
-@pytest.mark.parametrize("full_name", REQUEST_RULES)
-def test_rules_take_a_default_within_a_message_as_they_take_its_absence(full_name: str) -> None:
-    """`validate` looks at what is given; a field without presence that holds its default is not."""
-    for path, rule in REQUEST_RULES[full_name].items():
-        descriptor: Any = contract.DESCRIPTOR.message_types_by_name[full_name.rpartition(".")[2]]
-        for name in path.split("."):
-            field = descriptor.fields_by_name[name]
-            descriptor = field.message_type
-        if "." in path and not field.has_presence and not field.is_repeated:
-            assert rule.holds(None) == rule.holds(field.default_value), path
