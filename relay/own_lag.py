@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Checkpoints of the log come twice a second, and a fifth of a second late.
+#: Checkpoints of the log come twice a second, and before Postgres 17 a fifth of a second late.
 RECENT_SECONDS = 1.0
 
 
