@@ -2,6 +2,12 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
+# A loaded machine is many times slower; how long an example takes says nothing about whether it is right.
+settings.register_profile("tandem", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tandem")
+
 # Before anything loads gRPC: its handlers would run, and write to the output, in each server that a test starts.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 

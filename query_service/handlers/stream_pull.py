@@ -86,13 +86,14 @@ class StreamPull:
         """Pulls until cancelled; what nobody has worked on is then given back."""
         inbox = self._client.new_inbox()
         subscription = await self._client.receive(inbox, self._on_message)
-        helping = asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledge())
         try:
-            while True:
-                await self._request(inbox)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._request_again_and_again(inbox))
+                tasks.create_task(self._keep())
+                tasks.create_task(self._acknowledge())
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # the first failure ended the others
         finally:
-            for task in helping:
-                task.cancel()
             await self._answer(self._acks, b"+ACK")
             with contextlib.suppress(*NATS_ERRORS):
                 await subscription.unsubscribe()
@@ -133,6 +134,10 @@ class StreamPull:
             await self._client.publish_all(replies, answer)
         except NATS_ERRORS as error:
             _log.debug("answer lost", error=problem_of(error))
+
+    async def _request_again_and_again(self, inbox: str) -> None:
+        while True:
+            await self._request(inbox)
 
     async def _request(self, inbox: str) -> None:
         """One pull request, from asking to its end."""
