@@ -24,7 +24,7 @@ from bench.process_usage import cpu_seconds
 from bench.read_side import ReadModel, elasticsearch
 from bench.rounds import Figures, NotMeasured
 
-#: With more in a request it is no faster, with fewer slower.
+#: As many events in a request as a projector takes at once.
 EVENTS_PER_REQUEST = 500
 
 

@@ -17,6 +17,7 @@ from query_service.handlers.nats_connection import NATS_ERRORS, Connection
 from query_service.handlers.notices import NoticeSender
 from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
 from query_service.handlers.stream_pull import StreamDelivery, StreamPull
+from query_service.handlers.working_together import work_together
 
 _log = structlog.get_logger(__name__)
 #: How often the ack floor is asked for while barriers wait for it, and how often the stream is looked at otherwise.
@@ -63,14 +64,8 @@ class OrderEventConsumer:
 
     async def run(self) -> None:
         """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.pull.run())
-                tasks.create_task(self._claim())
-                for _ in range(self._limits.concurrency):
-                    tasks.create_task(self._work())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # the first failure ended the others
+        workers = (self._work() for _ in range(self._limits.concurrency))
+        await work_together(self.pull.run(), self._claim(), *workers)
 
     async def _work(self) -> None:
         while True:

@@ -22,6 +22,7 @@ from query_service.handlers.pacer import BackoffPacer
 from query_service.handlers.projection_observer import MeteredProjection
 from query_service.handlers.refresh_duty import RefreshDuty
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer
+from query_service.handlers.working_together import work_together
 from query_service.metrics import ProjectMetrics
 
 #: How often serving processes are told of lags.
@@ -91,13 +92,7 @@ class Projector:
             now=self._now,
             clock=time.monotonic,
         )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._consumer.run())
-                tasks.create_task(duty.run())
-                tasks.create_task(self._tell(notices))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # the first failure ended the others
+        await work_together(self._consumer.run(), duty.run(), self._tell(notices))
 
     async def _tell(self, notices: NoticeSender) -> None:
         while True:

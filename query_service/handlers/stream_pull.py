@@ -18,6 +18,7 @@ import structlog
 
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, header_fields, problem_of
 from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer
+from query_service.handlers.working_together import work_together
 
 _log = structlog.get_logger(__name__)
 PULL_SECONDS = 2.0
@@ -87,12 +88,7 @@ class StreamPull:
         inbox = self._client.new_inbox()
         subscription = await self._client.receive(inbox, self._on_message)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._request_again_and_again(inbox))
-                tasks.create_task(self._keep())
-                tasks.create_task(self._acknowledge())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # the first failure ended the others
+            await work_together(self._request_again_and_again(inbox), self._keep(), self._acknowledge())
         finally:
             await self._answer(self._acks, b"+ACK")
             with contextlib.suppress(*NATS_ERRORS):
