@@ -36,8 +36,9 @@ UNKNOWN = "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b"
 class Server:
     """A serving process's address and its clients."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
         self.channel = channel
+        self._stop = stop
         self.stub: stubs.OrderQueryServiceAsyncStub = stubs.OrderQueryServiceStub(channel)
 
     async def get(self, order_id: str, *, timeout: float = 10, **fields: Any) -> contract.GetOrderResponse:
@@ -57,6 +58,10 @@ class Server:
         answer = await check(health_pb2.HealthCheckRequest(service=SERVICE.full_name), timeout=5)
         return int(answer.status)
 
+    def stop(self) -> None:
+        """Begins the stop; the clients stay open."""
+        self._stop.set()
+
     async def is_serving(self) -> bool:
         """Whether balancers are told to send calls."""
         return await self.health() == health_pb2.HealthCheckResponse.SERVING
@@ -71,7 +76,7 @@ async def serving(side: ReadSide, port: int, **changes: Any) -> AsyncIterator[Se
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             await asyncio.wait_for(channel.channel_ready(), 10)
-            server = Server(channel)
+            server = Server(channel, stop)
             if "elasticsearch_url" not in changes:
                 await eventually(server.is_serving, "serving")
             try:

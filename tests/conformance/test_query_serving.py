@@ -226,5 +226,6 @@ async def test_a_waiting_call_is_answered_at_a_stop(shared_read_side: ReadSide, 
     async with serving(shared_read_side, unused_tcp_port) as server:
         waiting = asyncio.create_task(server.get(event.order_id, read_options=options(names(event), 1)))
         await asyncio.sleep(0.2)
-    with pytest.raises(ReadModelBehind):
-        await waiting
+        server.stop()
+        with pytest.raises(ReadModelBehind):
+            await waiting
