@@ -29,6 +29,7 @@ from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import event_document_id, project
 from query_service.projection.proto_json import moment
 from query_service.projection.stream_event import read_event
+from query_service.storage.physical.page_parts import with_part
 
 SAMPLES, LINES = 100, 3
 #: A barrier comes once a second; a projector at work meets one every so many events.
@@ -137,7 +138,7 @@ def documents_of(message: StoredMessage) -> tuple[OrderDocument, EventDocument, 
 
 def _operations(message: StoredMessage) -> bytes:
     order, event, version = documents_of(message)
-    pairs = (("@orders", order["order_id"], order), (
+    pairs = (("@orders", order["order_id"], with_part(order)), (
         "@order-events", event_document_id(event["order_id"], event["version"]), event
     ))  # fmt: skip
     lines = []

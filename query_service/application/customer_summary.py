@@ -38,5 +38,6 @@ class GetCustomerSummary:
             raise admission.behind or CustomerUnknown(customer_id)
         customer = figures.recent[0]["customer"]
         assert customer is not None
-        info = replace(admission.info, parked=admission.info.parked or self._parked.any_of(figures.recent))
+        lacking = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
+        info = replace(admission.info, parked=admission.info.parked or lacking)
         return Answer(CustomerSummary(customer, figures), info)

@@ -152,9 +152,12 @@ class OrderSearch:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """An order and where it stands. `changed`: it was written after the mark of the question."""
+    """An order in a list: what is sent of it, and where it stands. `changed`: it was written after the mark of the
+    question."""
 
-    document: OrderDocument
+    order_id: str
+    version: int
+    page_part: bytes
     position: Position
     changed: bool = False
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from query_service.projection.order_document import OrderDocument
-
 
 class ParkedOrders:
     """Order id → parked versions. Learnt from the store now and then, and from notices at once."""
@@ -24,10 +22,8 @@ class ParkedOrders:
         """A version was parked just now."""
         self._versions.setdefault(order_id, set()).add(version)
 
-    def any_of(self, documents: Iterable[OrderDocument]) -> bool:
-        """Whether one of these orders lacks a parked version."""
+    def any_of(self, shown: Iterable[tuple[str, int]]) -> bool:
+        """Whether one of these orders, id and shown version, lacks a parked version."""
         return bool(self._versions) and any(
-            version > document["version"]
-            for document in documents
-            for version in self._versions.get(document["order_id"], ())
+            parked > version for order_id, version in shown for parked in self._versions.get(order_id, ())
         )

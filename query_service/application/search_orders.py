@@ -31,7 +31,6 @@ from query_service.application.order_questions import (
 from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import OrderReader
-from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import order_after
 
 #: An order with more earlier versions than this that changed while a list was read is left out unseen.
@@ -43,19 +42,18 @@ _INT64 = range(-(2**63), 2**63)
 class OrderPage:
     """A page. `more`: orders follow it."""
 
-    orders: list[OrderDocument]
+    orders: list[FoundOrder]
     total: int
     facets: Mapping[Dimension, list[tuple[str, int]]]
     more: bool
     _fingerprint: str
-    _places: list[Position]
     _mark: str
 
     def token_after(self, count: int) -> str:
         """The token for what follows the first `count` orders (0 only if there are none); "" when nothing does."""
         if count == len(self.orders) and not self.more:
             return ""
-        place = self._places[count - 1]
+        place = self.orders[count - 1].position
         return write_page_token(self._fingerprint, {"k": place.key, "o": place.order_id, "m": self._mark})
 
 
@@ -83,10 +81,9 @@ class SearchOrders:
             mark = await self._gate.mark()
         search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
         found, orders = await self._read(search)
-        documents = [order.document for order in orders[:size]]
-        places = [order.position for order in orders[:size]]
-        page = OrderPage(documents, found.total, found.facets, len(orders) > size, fingerprint, places, mark)
-        info = replace(admission.info, parked=admission.info.parked or self._parked.any_of(documents))
+        page = OrderPage(orders[:size], found.total, found.facets, len(orders) > size, fingerprint, mark)
+        lacking = self._parked.any_of((order.order_id, order.version) for order in page.orders)
+        info = replace(admission.info, parked=admission.info.parked or lacking)
         return Answer(page, info)
 
     async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
@@ -109,10 +106,10 @@ class SearchOrders:
         """Whether no earlier version of an order, if it changed, stood in the part of the list up to `read`."""
         if not order.changed:
             return True
-        earlier = range(1, order.document["version"])
+        earlier = range(1, order.version)
         if len(earlier) > MOST_VERSIONS:
             return False
-        entries = await self._reader.entries(order.document["order_id"], earlier)
+        entries = await self._reader.entries(order.order_id, earlier)
         return all(
             entry is not None and is_behind(position_of(order_after(entry), sort), read, sort) for entry in entries
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import Customer
@@ -24,7 +23,7 @@ from query_service.handlers.request_rules import validate
 from query_service.handlers.service_methods import Question
 from query_service.wire.figures import summary_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
-from query_service.wire.order_message import order_fields, order_message, time_message
+from query_service.wire.order_message import order_message, time_message
 from query_service.wire.read_info import read_info
 
 
@@ -58,9 +57,9 @@ class OrderLists:
             facets=dimensions_of(request.facets),
         )
         answer = await within(remaining, self.dependency, page)
-        # Parts of a message, one behind the other, are the message. So no order is copied, and none encoded twice.
-        orders = that_fit((_page_part(orders=[order_fields(order)]) for order in answer.found.orders), len)
-        rest = _page_part(
+        # Parts of a message, one behind the other, are the message. So no order is copied, and none encoded here.
+        orders = that_fit((order.page_part for order in answer.found.orders), len)
+        rest = contract.SearchOrdersResponse(
             next_page_token=answer.found.token_after(len(orders)),
             total_size=answer.found.total,
             facets=[
@@ -72,7 +71,7 @@ class OrderLists:
             ],
             read_info=read_info(answer.info, self.now()),
         )
-        return b"".join((*orders, rest))
+        return b"".join((*orders, rest.SerializeToString()))
 
     async def summarize_orders(
         self, request: contract.SummarizeOrdersRequest, remaining: float | None
@@ -115,7 +114,3 @@ class OrderLists:
             recent_orders=that_fit(map(order_message, figures.recent)),
             read_info=read_info(answer.info, self.now()),
         )
-
-
-def _page_part(**fields: Any) -> bytes:
-    return contract.SearchOrdersResponse(**fields).SerializeToString()

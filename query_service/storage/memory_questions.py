@@ -27,6 +27,7 @@ from query_service.application.order_questions import (
     rank,
 )
 from query_service.projection.order_document import OrderDocument
+from query_service.wire.page_part import page_part
 
 
 def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
@@ -53,14 +54,14 @@ def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
 def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
     """See OrderQuestions.search."""
     matching = [order for order in orders if matches(order, asked.criteria)]
-    found = [
-        FoundOrder(order, position_of(order, asked.sort), changed(order["order_id"]))
-        for order in in_sort(matching, asked.sort)
-    ]
+    found = [(order, position_of(order, asked.sort)) for order in in_sort(matching, asked.sort)]
     after = asked.after
-    behind = [order for order in found if after is None or is_behind(order.position, after, asked.sort)]
+    behind = [(order, place) for order, place in found if after is None or is_behind(place, after, asked.sort)]
     return FoundOrders(
-        behind[: asked.size],
+        [
+            FoundOrder(order["order_id"], order["version"], page_part(order), place, changed(order["order_id"]))
+            for order, place in behind[: asked.size]
+        ],
         len(matching),
         {dimension: _counts(matching, dimension) for dimension in asked.facets},
     )

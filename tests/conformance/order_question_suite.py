@@ -34,6 +34,7 @@ from query_service.application.search_orders import SearchOrders
 from query_service.application.searchable import AskedSearchability
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
+from query_service.wire.page_part import page_part
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event, proves
 from tests.fixtures.order_events import START, an_order, money, published, timestamp
 from tests.golden.order_book import order_book
@@ -98,7 +99,7 @@ async def all_pages(
     token = ""
     while True:
         page = await search(criteria or OrderCriteria(), sort, size, Consistency(), page_token=token)
-        seen += [order["order_id"] for order in page.found.orders]
+        seen += [order.order_id for order in page.found.orders]
         token = page.found.token_after(len(page.found.orders))
         if not token:
             return seen
@@ -184,6 +185,14 @@ class OrderQuestionSuite:
         for name, answer in json.loads(expected).items():
             assert json.loads(json.dumps(found[name])) == answer, name
         assert as_text(found) == expected
+
+    @proves(Capability.LIST_ORDERS)
+    async def test_what_a_page_sends_is_the_order(self, store: ReadStore) -> None:
+        await applied(store, order_book())
+        found = await store.search(OrderSearch(OrderCriteria(), size=len(order_book())))
+        book = {event.order_id: event.order for event in order_book()}
+        assert [order.page_part == page_part(book[order.order_id]) for order in found.orders] == [True] * len(book)
+        assert [order.version for order in found.orders] == [book[order.order_id]["version"] for order in found.orders]
 
     @proves(Capability.COUNT_FACETS)
     async def test_facets_stand_beside_the_page_and_count_all(self, store: ReadStore) -> None:

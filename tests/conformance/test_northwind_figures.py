@@ -12,6 +12,7 @@ import pytest_asyncio
 from google.type.money_pb2 import Money
 from tandem.orders.v1 import order_types_pb2 as types
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+from tandem.orders.v1.order_query_service_pb2 import SearchOrdersResponse
 
 from devstack.importers.northwind import SOURCE, read_northwind
 from query_service.application.order_questions import (
@@ -172,7 +173,8 @@ async def test_products_add_up_to_the_revenue(store: ReadStore) -> None:
 async def test_people_find_their_orders(store: ReadStore, text: str, customer: str, least: int) -> None:
     found = await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=200))
     assert found.total >= least
-    assert customer in {order.document["customer_id"] for order in found.orders}
+    pages = (SearchOrdersResponse.FromString(order.page_part) for order in found.orders)
+    assert customer in {order.customer.customer_id for page in pages for order in page.orders}
 
 
 @pytest.mark.parametrize("sort", list(OrderSort))

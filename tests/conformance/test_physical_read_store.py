@@ -97,6 +97,18 @@ async def test_what_json_cannot_say_is_refused_alone(store: PhysicalStore) -> No
     assert applied == Applied()
 
 
+async def test_what_the_contract_cannot_say_is_refused_alone(store: PhysicalStore) -> None:
+    events = []
+    for change in ({"order.state": "ORDER_STATE_LENT"}, {"order.shippingAddress.revision": 2**31}):
+        message = published(an_order(version=1), payload_changes=change)
+        events.append(project(read_event(message.headers, message.body)))
+    *refused, applied = await store.apply([*events, an_event(str(uuid.uuid4()), 1)])
+    assert [outcome.reason for outcome in refused if isinstance(outcome, Refused)] == [Unprojectable.UNMAPPABLE] * 2
+    assert "knows no 'LENT'" in str(refused[0])
+    assert "2147483648" in str(refused[1])
+    assert applied == Applied()
+
+
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # true of the last size only
 @pytest.mark.parametrize("size", [3_000, 300_000, 900_000])
 async def test_large_events_go_in(store: PhysicalStore, size: int) -> None:

@@ -106,7 +106,7 @@ async def text_answers(store: OrderQuestions) -> dict[str, list[str]]:
     """For each text the orders found, by the beginnings of their ids, sorted."""
     return {
         text: sorted(
-            order.document["order_id"][:8]
+            order.order_id[:8]
             for order in (await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=1000))).orders
         )
         for text in TEXTS
@@ -137,7 +137,7 @@ async def _in_pieces(store: OrderQuestions, sort: OrderSort) -> list[Any]:
 
 def _listed(found: FoundOrders) -> Any:
     return {
-        "orders": [order.document["order_id"] for order in found.orders],
+        "orders": [order.order_id for order in found.orders],
         "total": found.total,
         "facets": {str(dimension): [list(count) for count in counts] for dimension, counts in found.facets.items()},
     }

@@ -18,10 +18,14 @@ from query_service.application.order_questions import (
     OrderSort,
     Position,
 )
+from query_service.projection.external_version import version_parts
 from query_service.storage.physical.connection import DEPENDENCY, Connection
 from query_service.storage.physical.criteria import query
 from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.page_parts import FIELD as PAGE_PART
+from query_service.storage.physical.page_parts import part_of
 from query_service.storage.physical.reader import DocumentReader
+from query_service.wire.page_part import page_part
 
 _PARKED_AT_ONCE = 500
 
@@ -39,6 +43,9 @@ class OrderLists:
             "sort": sorting(asked.sort),
             "size": asked.size,
             "track_total_hits": True,
+            "version": True,
+            "_source": False,
+            "stored_fields": [PAGE_PART],
             "aggs": {
                 dimension.value: {"terms": {"field": DIMENSION_FIELDS[dimension], "size": FACET_LIMIT}}
                 for dimension in asked.facets
@@ -49,11 +56,15 @@ class OrderLists:
         if asked.since:
             body["seq_no_primary_term"] = True
         answer = await search(self._connection, self._names.orders, body)
+        hits = answer["hits"]["hits"]
+        parts = list(filter(None, map(part_of, hits)))
+        if len(parts) < len(hits):
+            # Some were written by another release. All is asked anew, so that the answer is from one moment.
+            answer = await search(self._connection, self._names.orders, {**body, "_source": True})
+            hits = answer["hits"]["hits"]
+            parts = [page_part(hit["_source"]) for hit in hits]
         return FoundOrders(
-            [
-                FoundOrder(hit["_source"], Position(*hit["sort"]), self._changed(hit, asked.since))
-                for hit in answer["hits"]["hits"]
-            ],
+            [self._found(hit, part, asked.since) for hit, part in zip(hits, parts, strict=True)],
             answer["hits"]["total"]["value"],
             {
                 dimension: [
@@ -125,6 +136,10 @@ class OrderLists:
 
     def _generation(self, index: str) -> str:
         return index.removeprefix(f"{self._names.orders}-")
+
+    def _found(self, hit: dict[str, Any], part: bytes, since: str) -> FoundOrder:
+        version = version_parts(hit["_version"]).version
+        return FoundOrder(hit["_id"], version, part, Position(*hit["sort"]), self._changed(hit, since))
 
     def _changed(self, hit: dict[str, Any], since: str) -> bool:
         if not since:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from query_service.projection.sales import SaleKeys
+from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 
 Mapping = dict[str, Any]
 
@@ -32,6 +33,10 @@ _FOLDED_WORDS: Mapping = {
 
 def _object(**properties: Mapping) -> Mapping:
     return {"properties": properties}
+
+
+#: What is kept and given out as it is.
+_BYTES: Mapping = {"type": "binary", "store": True}
 
 
 def _strict(**properties: Mapping) -> Mapping:
@@ -126,7 +131,9 @@ ORDERS = _strict(
     event_id=_KEPT,
     recorded_at=_LONG,
     hash=_KEPT,
+    page_part=_BYTES,
 )
+ORDERS["_source"] = {"excludes": [PAGE_PART]}
 
 ENTRIES = _strict(
     order_id=_KEYWORD,

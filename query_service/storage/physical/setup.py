@@ -108,7 +108,9 @@ class IndexSetup:
         await self._add_fields(alias, mapping)
 
     async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
-        status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=mapping, accept=(400,))
+        # What `_source` leaves out cannot be changed; where it leaves nothing out, parts are kept twice.
+        body = {name: part for name, part in mapping.items() if name != "_source"}
+        status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=body, accept=(400,))
         if status == 400:
             raise ReadStoreNotReady(
                 f"{alias} holds documents of another shape ({describe(answer['error'])[1]}): they must be rebuilt"

@@ -18,6 +18,7 @@ from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage.physical.connection import PASSING, Connection, StoreDefect, describe, not_ready
 from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
 from query_service.storage.physical.setup import IndexSetup
 
@@ -74,7 +75,11 @@ class BulkWriter:
         for number, event in enumerate(events):
             try:
                 pairs[number] = self._pair(event)
-            except (TypeError, ValueError) as error:  # what JSON or UTF-8 cannot say
+            except KeyError as error:
+                unencodable[number] = Refused(
+                    Unprojectable.UNMAPPABLE, f"the contract of this release knows no {error}"
+                )
+            except (TypeError, ValueError) as error:  # what JSON, UTF-8 or the contract cannot say
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
         for request in _requests(pairs.values()):
             await self._send(request)
@@ -89,7 +94,7 @@ class BulkWriter:
 
     def _pair(self, event: ProjectedEvent) -> list[_Write]:
         documents = (
-            (self._names.orders, event.order_id, event.order),
+            (self._names.orders, event.order_id, with_part(event.order)),
             (self._names.entries, event_document_id(event.order_id, event.version), event.event),
         )
         return [

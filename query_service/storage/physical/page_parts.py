@@ -1,0 +1,36 @@
+"""Pages are read more often than orders change: what a page sends of an order is kept beside the order's document.
+
+Elasticsearch keeps it as bytes that it does not look into, apart from `_source`, so that documents do not carry it. A
+part names its edition; where it is missing or of another one, the document has to be asked for.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from query_service.projection.order_document import OrderDocument
+from query_service.wire import page_part as parts
+
+FIELD = "page_part"
+_EDITION_BYTES = 2
+
+
+def with_part(document: OrderDocument) -> dict[str, Any]:
+    """The document with its part. Raises KeyError, TypeError or ValueError for what the contract cannot say."""
+    return {**document, FIELD: b64encode(_edition() + parts.page_part(document)).decode()}
+
+
+def part_of(hit: Mapping[str, Any]) -> bytes | None:
+    """The part of a found order; None when none of this edition came with it."""
+    kept: Sequence[str] = hit.get("fields", {}).get(FIELD, ())
+    if not kept:
+        return None
+    part = a2b_base64(kept[0])
+    return part[_EDITION_BYTES:] if part.startswith(_edition()) else None
+
+
+def _edition() -> bytes:
+    return parts.EDITION.to_bytes(_EDITION_BYTES)
