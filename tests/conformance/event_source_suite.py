@@ -38,6 +38,7 @@ class StoredLog:
         self.reads = 0
         self.nonempty = 0
         self.as_of: int | None = None
+        self.reader: asyncio.Task[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,16 @@ class Quota:
     held: int = 0
 
     async def reached(self, log: StoredLog, ledger: Ledger) -> None:
-        """Returns when all of it has happened; AssertionError after two minutes."""
+        """Returns when all of it has happened, or the reader has met its end; AssertionError after two minutes."""
         await eventually(
             lambda: (
-                len(log.events) >= self.events
-                and log.crashes >= self.crashes
-                and ledger.rolled_back >= self.rolled_back
-                and ledger.held >= self.held
+                (log.reader is not None and log.reader.done())
+                or (
+                    len(log.events) >= self.events
+                    and log.crashes >= self.crashes
+                    and ledger.rolled_back >= self.rolled_back
+                    and ledger.held >= self.held
+                )
             ),
             f"{self}",
             120.0,
@@ -88,10 +92,12 @@ async def read_with_crashes(
     max_events: int = 200,
     beginning: Cursor = BEGINNING,
 ) -> AsyncIterator[StoredLog]:
-    """Reads while the block runs, crashing now and then; at the end reads what is left and returns."""
+    """Reads while the block runs, crashing now and then; at the end reads what is left and returns. What made the
+    reader break off, if anything did, is raised there too."""
     log, chance, stop = StoredLog(), random.Random(seed), asyncio.Event()
     log.cursor = beginning.text
     task = asyncio.create_task(_life_after_life(url, open_source, log, chance, stop, crash_every, max_events))
+    log.reader = task
     try:
         yield log
     finally:

@@ -114,7 +114,7 @@ class Moment:
 
 
 #: How far off the database's clock may be read over a connection on a machine with too much to do.
-CLOCK_SECONDS = 0.5
+CLOCK_SECONDS = 2.0
 
 
 async def test_a_standby_shows_the_lag_of_a_leader_that_stands_still(world: World) -> None:
@@ -122,26 +122,34 @@ async def test_a_standby_shows_the_lag_of_a_leader_that_stands_still(world: Worl
         await leader.wait_for_state("PUBLISHING")
         async with running(world.relay()) as standby:
             await standby.wait_for_state("STANDBY")
-            await world.insert(10)
-            await world.drained(leader)
-            while (await standby.page())["backlog_events"] != 0:
-                await asyncio.sleep(0.05)
-            leader.signal(signal.SIGSTOP)
-            rows, seen = Moment(), []
-            await rows.insert(world, 25)
-            while (page := await rows.told_by(standby))["state"] == "STANDBY":
-                if page["backlog_events"]:
-                    assert page["backlog_events"] == 25
-                    seen.append(page["oldest_unpublished_age_seconds"])
-                await asyncio.sleep(0.1)
-            assert len(seen) > 2
+            first, second = leader, standby
+            # The standby takes over after five seconds, on a busy machine before it was asked often enough.
+            while len(seen := await told_while_the_leader_stands_still(world, first, second)) < 3:
+                first, second = second, first
             assert seen[-1] > seen[0]
-            await world.drained(standby)
-            leader.signal(signal.SIGCONT)
-            await leader.wait_for_state("STANDBY")
-            while (await leader.page())["backlog_events"] != 0:
-                await asyncio.sleep(0.05)
     assert (await world.verdict()).clean
+
+
+async def told_while_the_leader_stands_still(world: World, leader: RelayProcess, standby: RelayProcess) -> list[float]:
+    """The ages that the standby tells until it has taken over; it leads when this returns, and the other stands by."""
+    await world.insert(10)
+    await world.drained(leader)
+    while (await standby.page())["backlog_events"] != 0:
+        await asyncio.sleep(0.05)
+    leader.signal(signal.SIGSTOP)
+    rows, seen = Moment(), []
+    await rows.insert(world, 25)
+    while (page := await rows.told_by(standby))["state"] == "STANDBY":
+        if page["backlog_events"]:
+            assert page["backlog_events"] == 25
+            seen.append(page["oldest_unpublished_age_seconds"])
+        await asyncio.sleep(0.1)
+    await world.drained(standby)
+    leader.signal(signal.SIGCONT)
+    await leader.wait_for_state("STANDBY")
+    while (await leader.page())["backlog_events"] != 0:
+        await asyncio.sleep(0.05)
+    return seen
 
 
 @pytest.mark.parametrize("mode", ["auto", "poll"])

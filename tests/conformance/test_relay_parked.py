@@ -21,7 +21,7 @@ from tests.relaying.world import World
 
 TANDEM = Path(sys.executable).parent / "tandem"
 BAD = "00000000-0000-0000-0000-000000000001"
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 async def parked(world: World, *words: str) -> tuple[int, dict[str, Any]]:

@@ -21,11 +21,12 @@ from service_runtime.process import StartupRefused
 from tests.fixtures.private_servers import PrivatePostgres
 from tests.relaying import streams
 from tests.relaying.chance import new_seed
+from tests.relaying.log_mode import more_committed
 from tests.relaying.relay_process import RelayProcess, running
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def configured(world: World, monkeypatch: pytest.MonkeyPatch, overrides: Mapping[str, str]) -> Relay:
@@ -244,7 +245,7 @@ async def test_the_oldest_postgres_is_relayed_from(
     async with running(world.relay()) as relay:
         async with work.writing() as ledger:
             await relay.wait_for_state("PUBLISHING")
-            await relay.stored(60)
+            await more_committed(ledger, 60)
         await world.drained(relay)
     verdict = await world.verdict(ledger)
     assert verdict.clean, verdict

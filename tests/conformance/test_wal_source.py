@@ -205,7 +205,8 @@ async def test_mutant_confirming_what_is_not_stored_is_found_ahead_of_the_stream
     async def attempt() -> str:
         async with database(postgres_url) as url, a_log(url) as log:
             try:
-                await relayed(log, seconds=2, kind=ConfirmsWhatItRead, crash_every=0.3, aggregates=1000)
+                enough = Quota(crashes=6)
+                await relayed(log, seconds=0, kind=ConfirmsWhatItRead, crash_every=0.3, enough=enough, aggregates=1000)
             except LogUnavailable as problem:
                 return str(problem)
         return "nothing"
@@ -223,6 +224,28 @@ async def test_mutant_confirming_what_is_not_stored_loses_events_where_nobody_lo
     await until_shown(lambda: attempted(postgres_url, ConfirmsWhatItRead), lambda verdict: verdict.lost > 0)
 
 
+ROWS_OF_ONE = 3
+
+
+async def one_that_waits(
+    writer: psycopg.AsyncConnection[Any], admin: psycopg.AsyncConnection[Any]
+) -> tuple[asyncio.Task[Any], int]:
+    """A transaction of three rows that waits for a standby, and how many it took: the server's processes learn of new
+    settings one by one, and whoever commits before the last of them does not wait."""
+    transactions = 0
+    while True:
+        transactions += 1
+        waiting = asyncio.create_task(writer.execute(INSERT, [ROWS_OF_ONE]))
+        while not waiting.done():
+            found = await admin.execute(
+                "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'", [writer.info.backend_pid]
+            )
+            if found.rowcount:
+                return waiting, transactions
+            await asyncio.sleep(0.01)
+        await waiting
+
+
 async def test_a_transaction_that_waits_for_a_standby_is_listed_until_it_is_seen(
     private_postgres: PrivatePostgres,
 ) -> None:
@@ -235,19 +258,11 @@ async def test_a_transaction_that_waits_for_a_standby_is_listed_until_it_is_seen
         await psycopg.AsyncConnection.connect(url, autocommit=True) as writer,
         await psycopg.AsyncConnection.connect(url, autocommit=True) as admin,
     ):
-
-        async def standbys(names: str) -> None:
-            await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-            await admin.execute("SELECT pg_reload_conf()")
-            for _ in range(500):
-                row = await (await writer.execute("SHOW synchronous_standby_names")).fetchone()
-                if row == (names,):
-                    return
-            raise AssertionError("not reloaded")
-
-        await standbys("nobody")
-        waiting = asyncio.create_task(writer.execute(INSERT, [3]))
-        events = await read_until(source, lambda events, _: len(events) == 3)
+        await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await admin.execute("SELECT pg_reload_conf()")
+        waiting, transactions = await one_that_waits(writer, admin)
+        rows = ROWS_OF_ONE * transactions
+        events = await read_until(source, lambda events, _: len(events) == rows)
         checkpoints: list[WalCursor] = []
 
         def checkpoint_with(count: int) -> Callable[[list[OutboxEvent], Batch], bool]:
@@ -261,7 +276,7 @@ async def test_a_transaction_that_waits_for_a_standby_is_listed_until_it_is_seen
 
         await read_until(source, checkpoint_with(1))
         here = checkpoints[-1].checkpoint
-        assert here.transactions == (int(events[0].transaction_id),)
+        assert here.transactions == (int(events[-1].transaction_id),)
         assert not here.snapshot.sees(here.transactions[0])
         assert not waiting.done()
         await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")

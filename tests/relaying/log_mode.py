@@ -51,6 +51,19 @@ async def slots(world: World) -> list[str]:
         return [name for (name,) in await rows.fetchall()]
 
 
+async def nobody_reads(world: World) -> None:
+    """Waits until no slot is in use: the server lets go of one a little later than its reader has ended."""
+    deadline = time.monotonic() + LOG_SECONDS
+    async with admin(world) as connection:
+        while (
+            await connection.execute(
+                "SELECT FROM pg_replication_slots WHERE database = current_database() AND active_pid IS NOT NULL"
+            )
+        ).rowcount:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+
 @contextlib.asynccontextmanager
 async def under_writers(world: World, least: int = 100, **options: Any) -> AsyncIterator[Ledger]:
     """Writers work while the block runs, and on until they have committed `least` events: fewer would show nothing."""

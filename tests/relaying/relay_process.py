@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 #: Long enough for a machine with too much to do.
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 _PROJECT = Path(__file__).parents[2]
 
 

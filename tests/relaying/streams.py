@@ -9,6 +9,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
@@ -32,6 +33,15 @@ class Stored:
         return self.headers["ce-subject"], int(self.headers["Tandem-Aggregate-Version"])
 
 
+#: Long enough for a server on a machine with too much to do.
+SECONDS = 60
+
+
+def jetstream_of(connection: Client) -> JetStreamContext:
+    """The connection's JetStream, with patience."""
+    return connection.jetstream(timeout=SECONDS)
+
+
 @contextlib.asynccontextmanager
 async def client(url: str) -> AsyncIterator[Client]:
     """A connection of a stranger."""
@@ -39,7 +49,9 @@ async def client(url: str) -> AsyncIterator[Client]:
     async def quiet(_: Exception) -> None:
         """Servers of these tests are killed on purpose."""
 
-    connection = await nats.connect(url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    connection = await nats.connect(
+        url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1, connect_timeout=SECONDS
+    )
     try:
         yield connection
     finally:
@@ -49,7 +61,7 @@ async def client(url: str) -> AsyncIterator[Client]:
 async def read_all(url: str, stream: str) -> list[Stored]:
     """All messages of the stream, in its order."""
     async with client(url) as connection:
-        jetstream = connection.jetstream()
+        jetstream = jetstream_of(connection)
         last = (await jetstream.stream_info(stream)).state.last_seq
         found: list[Stored] = []
         subscription = await jetstream.pull_subscribe(
@@ -60,7 +72,7 @@ async def read_all(url: str, stream: str) -> list[Stored]:
         while not found or found[-1].sequence < last:
             if last == 0:
                 break
-            for message in await subscription.fetch(1_000, timeout=5):
+            for message in await subscription.fetch(1_000, timeout=SECONDS):
                 sequence = message.metadata.sequence.stream
                 found.append(Stored(sequence, message.subject, message.headers or {}, message.data))
         await subscription.unsubscribe()
@@ -76,7 +88,7 @@ async def state(url: str, stream: str) -> tuple[int, int]:
     """(messages, last sequence); zeros when there is no such stream."""
     async with client(url) as connection:
         try:
-            found = (await connection.jetstream().stream_info(stream)).state
+            found = (await jetstream_of(connection).stream_info(stream)).state
         except NotFoundError:
             return 0, 0
         return found.messages, found.last_seq
@@ -86,7 +98,7 @@ async def last_header(url: str, stream: str, subject: str, header: str) -> str:
     """A header of the last message on `subject`; empty when there is no such message, stream or header."""
     async with client(url) as connection:
         try:
-            message = await connection.jetstream().get_last_msg(stream, subject)
+            message = await jetstream_of(connection).get_last_msg(stream, subject)
         except NotFoundError:
             return ""
         return str((message.headers or {}).get(header, ""))
@@ -95,13 +107,13 @@ async def last_header(url: str, stream: str, subject: str, header: str) -> str:
 async def create_stream(url: str, **config: Any) -> None:
     """Creates a stream as given."""
     async with client(url) as connection:
-        await connection.jetstream().add_stream(StreamConfig(**config))
+        await jetstream_of(connection).add_stream(StreamConfig(**config))
 
 
 async def update_stream(url: str, stream: str, **changes: Any) -> None:
     """Changes a stream's configuration."""
     async with client(url) as connection:
-        jetstream = connection.jetstream()
+        jetstream = jetstream_of(connection)
         config = (await jetstream.stream_info(stream)).config
         await jetstream.update_stream(config.evolve(**changes))
 
@@ -109,12 +121,12 @@ async def update_stream(url: str, stream: str, **changes: Any) -> None:
 async def delete_stream(url: str, stream: str) -> None:
     """Deletes a stream."""
     async with client(url) as connection:
-        await connection.jetstream().delete_stream(stream)
+        await jetstream_of(connection).delete_stream(stream)
 
 
 async def publish(url: str, subject: str, body: bytes = b"stranger", *, times: int = 1) -> None:
     """Publishes as a stranger."""
     async with client(url) as connection:
-        jetstream = connection.jetstream()
+        jetstream = jetstream_of(connection)
         for _ in range(times):
             await jetstream.publish(subject, body)

@@ -14,12 +14,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import KNOWN, in_mode
+from tests.relaying.log_mode import KNOWN, in_mode, more_committed
 from tests.relaying.relay_process import running
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 async def end_again_and_again(world: World, rounds: int, seed: int, *, publish: str, writers: int = 16) -> None:
@@ -39,6 +39,7 @@ async def end_again_and_again(world: World, rounds: int, seed: int, *, publish: 
                 assert KNOWN not in relay.text
             if turn % 10 == 9:
                 tell(f"round {turn + 1}: {len(ledger.committed)} committed")
+        await more_committed(ledger, 20 * rounds + 1 - len(ledger.committed))
     async with running(world.relay(publish=publish)) as relay:
         await world.drained(relay)
         assert await relay.stop() == 0, relay.text

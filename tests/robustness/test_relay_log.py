@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.relaying import streams
 from tests.relaying.chance import new_seed
 from tests.relaying.log_mode import (
     KNOWN,
@@ -20,6 +21,7 @@ from tests.relaying.log_mode import (
     in_mode,
     judged,
     more_committed,
+    nobody_reads,
     slots,
     under_writers,
 )
@@ -96,7 +98,9 @@ async def test_a_slot_dropped_while_the_snapshot_is_long(world: World) -> None:
                                              [uuid.UUID(int=number)])  # fmt: skip
                     await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(f"{world.stream}-{number}"))
                 deadline = time.monotonic() + LOG_SECONDS
-                while ";wal;@" not in (await world.messages())[-1].headers["Tandem-Cursor"]:
+                while ";wal;@" not in await streams.last_header(
+                    world.nats_url, world.stream, f"{world.prefix}.>", "Tandem-Cursor"
+                ):
                     assert time.monotonic() < deadline, relay.text
                     await asyncio.sleep(0.05)
                 await drop_slot(world)
@@ -124,6 +128,7 @@ async def test_a_slot_ahead_of_the_stream(world: World) -> None:
         await world.drained(relay)
         assert await relay.stop() == 0
     await world.insert(200)
+    await nobody_reads(world)
     async with admin(world) as connection:
         [name] = await slots(world)
         await connection.execute("SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", [name])
@@ -146,6 +151,7 @@ async def test_a_slot_in_use(world: World) -> None:
         await world.drained(relay)
         await relay.stop()
     await world.insert(50)
+    await nobody_reads(world)
     [name] = await slots(world)
     stranger = await psycopg.AsyncConnection.connect(world.database_url, autocommit=True, replication="database")
     try:

@@ -15,13 +15,13 @@ from tests.fixtures.cuttable_disk import CuttableDisk
 from tests.fixtures.private_servers import PrivateNats
 from tests.relaying import streams
 from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import in_mode
+from tests.relaying.log_mode import in_mode, more_committed
 from tests.relaying.relay_process import running
 from tests.relaying.world import World
 from tests.relaying.writers import Writers
 
 EVENTS_BETWEEN = 200
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 async def power_cut(disk: CuttableDisk, server: NatsServer) -> None:
@@ -58,6 +58,7 @@ async def test_nothing_acknowledged_is_lost_where_each_publish_waits_for_the_dis
             stored = (await streams.state(server.url, "ORDERS"))[1]
             tell(f"cut {turn + 1} of {cuts}: {acknowledged} acknowledged, {stored} stored")
             assert stored >= acknowledged
+        await more_committed(ledger, cuts * EVENTS_BETWEEN - len(ledger.committed))
     async with running(world.relay()) as relay:
         await world.drained(relay)
         page = await relay.page()

@@ -29,7 +29,7 @@ from tests.relaying.restores import (
 from tests.relaying.tables import OUTBOX
 from tests.relaying.world import World
 
-CAUGHT_UP_SECONDS = 60.0
+CAUGHT_UP_SECONDS = 120.0
 
 
 async def shop(server: PostgresServer, nats_url: str, stream: str, prefix: str) -> World:

@@ -4,7 +4,6 @@ import inspect
 import random
 import time
 
-import pytest
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
@@ -67,18 +66,18 @@ def test_commit_to_ack_counts_each_event_in_its_bucket() -> None:
     assert counts["5.0"] == 4
     assert counts["2.5"] == 2
     total = next(sample.value for sample in family.samples if sample.name.endswith("_sum"))
-    assert total == pytest.approx(3606.03, abs=1.0)
+    assert 3606.03 <= total + 0.001 <= 3606.04 + 5 * (time.time() - now)
 
 
 def test_commit_to_ack_counts_a_backlog_of_one_age_at_once() -> None:
     histogram = CommitToAck()
     now = time.time()
-    histogram.observe([int((now - age) * 1e6) for age in (3.0, 4.0, 3.5)], 0.0)
+    histogram.observe([int((now - age) * 1e6) for age in (3.0, 2.6, 3.5)], 0.0)
     (family,) = histogram.collect()
     counts = {sample.labels.get("le"): sample.value for sample in family.samples if sample.name.endswith("_bucket")}
     assert (counts["2.5"], counts["5.0"], counts["+Inf"]) == (0, 3, 3)
     total = next(sample.value for sample in family.samples if sample.name.endswith("_sum"))
-    assert total == pytest.approx(10.5, abs=0.5)
+    assert 9.1 <= total + 0.001 <= 9.11 + 3 * (time.time() - now)
 
 
 def test_the_seams_of_nats_py_that_we_reach_into() -> None:
