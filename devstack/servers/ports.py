@@ -13,12 +13,18 @@ HOST = "127.0.0.1"
 
 #: Below the ports that systems give to outgoing connections: one of those could take a port before its server does.
 _FREE = range(15_000, 32_000)
+#: What this process was given: it may not listen there yet.
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on at this moment."""
+    """A TCP port of loopback that nobody listens on at this moment, and that this process was not given before."""
+    if len(_given) >= len(_FREE) // 2:
+        _given.clear()
     while True:
         port = random.choice(_FREE)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -26,6 +32,7 @@ def free_port() -> int:
                 if error.errno == errno.EADDRINUSE:
                     continue
                 raise
+        _given.add(port)
         return port
 
 
