@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from tandem.orders.client import Session
-from tandem.orders.errors import NotImplementedYet, from_rpc_error
+from tandem.orders.errors import NotImplementedYet, ReadModelBehind, from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as commands
 from tandem.orders.v1 import order_query_service_pb2 as queries
 from tandem.orders.v1 import order_types_pb2 as types
@@ -128,7 +128,14 @@ async def _published(events: asyncio.Queue[Msg], order_id: str, started: float) 
 
 async def _readable(stub: OrderQueryServiceAsyncStub, session: Session, order_id: str, started: float) -> float:
     request = queries.GetOrderRequest(order_id=order_id, read_options=session.read_options())
-    response = await stub.GetOrder(request, timeout=STAGE_TIMEOUT_SECONDS)
+    while True:
+        try:
+            response = await stub.GetOrder(request, timeout=STAGE_TIMEOUT_SECONDS)
+            break
+        except grpc.aio.AioRpcError as error:
+            # The first order of all may take longer than one call waits.
+            if not isinstance(from_rpc_error(error), ReadModelBehind) or _since(started) > STAGE_TIMEOUT_SECONDS * 1000:
+                raise
     if response.order.order_id != order_id or response.order.customer.customer_id != CUSTOMER:
         raise SelfCheckFailed("the order that came back is not the one that was placed")
     return _since(started)
