@@ -12,17 +12,20 @@ from query_service.application.errors import DependencyDown
 class Index:
     """What is applied, and what of it is searchable: a refresh shows what was there when it began."""
 
-    def __init__(self, *, seconds: float = 0.02, least_pause: float = 0.05) -> None:
+    def __init__(
+        self, *, seconds: float = 0.02, least_pause: float = 0.05, clock: Callable[[], float] | None = None
+    ) -> None:
         self.applied = self.searchable = 0
         self.begun: list[float] = []
         self.running = self.most_running = 0
         self.seconds = seconds
         self.failure: Exception | None = None
         self.loop = asyncio.get_running_loop()
-        self.refresh = CoalescedRefresh(self._refresh, self.loop.time, least_pause=least_pause)
+        self.clock = clock or self.loop.time
+        self.refresh = CoalescedRefresh(self._refresh, self.clock, least_pause=least_pause)
 
     async def _refresh(self) -> bool:
-        self.begun.append(self.loop.time())
+        self.begun.append(self.refresh._begun_at)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         seen = self.applied
@@ -108,13 +111,17 @@ async def test_a_failure_reaches_those_who_wait_and_is_forgotten() -> None:
 
 
 async def test_the_refreshes_of_others_are_kept_at_a_distance() -> None:
-    index = Index(least_pause=0.05)
-    waiting = asyncio.create_task(index.write_and_find())
-    await waiting
+    now = 100.0
+    index = Index(least_pause=0.05, clock=lambda: now)
+    assert await index.write_and_find()
     index.refresh.begun_elsewhere()
-    begun = index.loop.time()
     waiting = asyncio.create_task(index.write_and_find())
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.06)
+    now = 100.03
     index.refresh.begun_elsewhere()  # while ours waits for its turn
+    now = 100.06
+    await asyncio.sleep(0.12)
+    assert len(index.begun) == 1
+    now = 100.09
     assert await waiting
-    assert index.begun[-1] >= begun + 0.079
+    assert index.begun == [100.0, 100.09]

@@ -101,7 +101,7 @@ def parked(order_id: str, version: int) -> ParkedEvent:
 
 async def test_a_list_waits_for_every_order_of_its_token() -> None:
     world, (one, two) = World(), ids(2)
-    asking = asyncio.create_task(world.found(Consistency(1, {one: 1, two: 2})))
+    asking = asyncio.create_task(world.found(Consistency(1, {one: 1, two: 2}, max_wait=60)))
     for applied in (event(one), event(two)):
         await world.apply(applied)
         await asyncio.sleep(0.01)
