@@ -12,7 +12,14 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from google.type.money_pb2 import Money
 from tandem.orders.client import channel_options
-from tandem.orders.errors import CustomerNotFound, InvalidRequest, OrderNotFound, PageTokenMalformed, ReadModelBehind
+from tandem.orders.errors import (
+    CustomerNotFound,
+    InvalidRequest,
+    OrderNotFound,
+    PageTokenMalformed,
+    ReadModelBehind,
+    from_rpc_error,
+)
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
@@ -44,7 +51,7 @@ async def test_what_was_written_is_found_at_once(shared_read_side: ReadSide, cli
             assert [(group.keys[0], group.orders) for group in figures.groups] == [(f"ONCE-{number}", 1)]
         else:
             request = contract.GetCustomerSummaryRequest(customer_id=f"ONCE-{number}", read_options=options)
-            summary = await client.ask(client.stub.GetCustomerSummary(request, timeout=15))
+            summary = await client.ask(client.stub.GetCustomerSummary, request)
             assert [order.order_id for order in summary.recent_orders] == [event.order_id]
         await publishing
 
@@ -53,9 +60,11 @@ async def test_a_list_that_lacks_what_the_token_names_is_refused(client: Client)
     missing = an_event("LACKING")
     options = token_of(missing)
     options.max_wait.FromMilliseconds(50)
-    with pytest.raises(ReadModelBehind) as refusal:
-        await client.search(read_options=options)
-    assert refusal.value.metadata["order_id"] == missing.order_id
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await client.stub.SearchOrders(SEARCH(read_options=options), timeout=60)
+    behind = from_rpc_error(refusal.value)
+    assert isinstance(behind, ReadModelBehind)
+    assert behind.metadata["order_id"] == missing.order_id
     options.on_timeout = contract.ON_TIMEOUT_RETURN_STALE
     assert (await client.search(read_options=options)).read_info.stale
 
@@ -83,7 +92,7 @@ async def test_pages_totals_and_facets(shared_read_side: ReadSide, client: Clien
         facets=[contract.ORDER_DIMENSION_SOURCE, contract.ORDER_DIMENSION_PRODUCT],
         read_options=token_of(*events),
     )
-    first = await client.ask(client.stub.SearchOrders(request, timeout=15))
+    first = await client.ask(client.stub.SearchOrders, request)
     assert (len(first.orders), first.total_size) == (10, 25)
     assert [(facet.dimension, [(c.key, c.orders) for c in facet.counts]) for facet in first.facets] == [
         (contract.ORDER_DIMENSION_SOURCE, [("web", 13), ("phone", 12)]),
@@ -145,7 +154,7 @@ async def test_a_page_of_huge_orders_is_cut_and_none_is_lost(shared_read_side: R
     assert pages >= 1
     batch = contract.BatchGetOrdersRequest(order_ids=[event.order_id for event in events])
     with pytest.raises(InvalidRequest, match="fewer"):
-        await client.ask(client.stub.BatchGetOrders(batch, timeout=15))
+        await client.ask(client.stub.BatchGetOrders, batch)
 
 
 # -- by id -----------------------------------------------------------------------------------------------------------
@@ -157,7 +166,7 @@ async def test_a_batch(shared_read_side: ReadSide, client: Client) -> None:
     unknown = str(uuid.uuid4())
     ids = [events[3].order_id.upper(), unknown, events[0].order_id]
     request = contract.BatchGetOrdersRequest(order_ids=ids, read_options=token_of(*events))
-    answer = await client.ask(client.stub.BatchGetOrders(request, timeout=15))
+    answer = await client.ask(client.stub.BatchGetOrders, request)
     assert list(answer.orders) == [events[3].order, events[0].order]
     assert list(answer.missing_order_ids) == [unknown]
     await publishing
@@ -179,7 +188,7 @@ async def test_a_history_tells_from_what_to_what_by_whom(shared_read_side: ReadS
     ]
     publishing = asyncio.create_task(shared_read_side.publish(*events))
     request = contract.GetOrderHistoryRequest(order_id=first.order_id, page_size=2, read_options=token_of(events[-1]))
-    page = await client.ask(client.stub.GetOrderHistory(request, timeout=15))
+    page = await client.ask(client.stub.GetOrderHistory, request)
     assert [entry.event.order_version for entry in page.entries] == [1, 2]
     entry = page.entries[1]
     assert (entry.event.event_type, entry.event.actor, entry.event.event_id) == (
@@ -200,17 +209,17 @@ async def test_a_history_tells_from_what_to_what_by_whom(shared_read_side: ReadS
         ),
     ]
     request.page_token = page.next_page_token
-    last = await client.ask(client.stub.GetOrderHistory(request, timeout=15))
+    last = await client.ask(client.stub.GetOrderHistory, request)
     assert [(c.field, c.old_value, c.new_value) for e in last.entries for c in e.changes] == [
         ("shipping_address.locality", '"Brandenburg"', '"Lübeck"')
     ]
     assert not last.next_page_token
     other = contract.GetOrderHistoryRequest(order_id=str(uuid.uuid4()), page_token=page.next_page_token)
     with pytest.raises(PageTokenMalformed):
-        await client.ask(client.stub.GetOrderHistory(other, timeout=15))
+        await client.ask(client.stub.GetOrderHistory, other)
     other.page_token = ""
     with pytest.raises(OrderNotFound):
-        await client.ask(client.stub.GetOrderHistory(other, timeout=15))
+        await client.ask(client.stub.GetOrderHistory, other)
     await publishing
 
 
@@ -258,15 +267,13 @@ async def test_a_customer(shared_read_side: ReadSide, client: Client) -> None:
     events = [an_event("CUSTOMER", total=total) for total in range(12)]
     await shared_read_side.publish(*events)
     request = contract.GetCustomerSummaryRequest(customer_id="CUSTOMER", read_options=token_of(*events))
-    summary = await client.ask(client.stub.GetCustomerSummary(request, timeout=15))
+    summary = await client.ask(client.stub.GetCustomerSummary, request)
     assert summary.customer.display_name == "Königlich Essen"
     assert (summary.orders, summary.cancelled_orders, len(summary.recent_orders)) == (12, 0, 10)
     assert [(total.currency_code, total.total.units) for total in summary.totals] == [("EUR", sum(range(12)))]
     assert summary.first_place_time.ToDatetime(UTC) == summary.last_place_time.ToDatetime(UTC) == START
     with pytest.raises(CustomerNotFound):
-        await client.ask(
-            client.stub.GetCustomerSummary(contract.GetCustomerSummaryRequest(customer_id="NOBODY"), timeout=15)
-        )
+        await client.ask(client.stub.GetCustomerSummary, contract.GetCustomerSummaryRequest(customer_id="NOBODY"))
 
 
 # -- the read model itself ---------------------------------------------------------------------------------------------
@@ -290,7 +297,7 @@ async def test_the_state_of_the_read_model_and_the_freshness_of_lists(
 
             async def state() -> contract.GetReadModelStatusResponse:
                 request = contract.GetReadModelStatusRequest()
-                return await client.ask(client.stub.GetReadModelStatus(request, timeout=15, wait_for_ready=True))
+                return await client.ask(client.stub.GetReadModelStatus, request, wait_for_ready=True)
 
             async def pending(count: int) -> bool:
                 return (await state()).pending_events == count

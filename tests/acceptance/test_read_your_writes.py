@@ -30,6 +30,7 @@ from tandem.orders.v1.order_query_service_pb2 import (
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from tests.acceptance.test_metrics import scrape
+from tests.fixtures.asking import once_caught_up
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
 
@@ -88,7 +89,7 @@ class Reader:
             options.consistency_token = written.consistency_token
         request = GetOrderRequest(order_id=written.order.order_id, read_options=options)
         try:
-            answer = await self._system.queries.GetOrder(request, timeout=20)
+            answer = await once_caught_up(self._system.queries.GetOrder, request)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -105,7 +106,7 @@ async def place_and_read(system: System, reader: Reader, orders: int, seed: int)
     async def caller(number: int) -> None:
         source = random.Random(seed * 1_000 + number)
         for _ in range(orders // CALLERS):
-            response = await system.commands.PlaceOrder(place_order_request(source), timeout=20)
+            response = await system.commands.PlaceOrder(place_order_request(source), timeout=60)
             await reader.read(response)
             written.append(response)
             await reader.read(source.choice(written))
@@ -137,9 +138,9 @@ async def test_a_version_that_never_comes_is_waited_for_once(own_system: System)
     token = encode(ConsistencyToken(1, {order_id: 1}))
     request = GetOrderRequest(order_id=order_id, read_options=ReadOptions(consistency_token=token, max_wait=wait))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await own_system.queries.GetOrder(request, timeout=10)
+        await own_system.queries.GetOrder(request, timeout=60)
     counted: list[str] = []
-    async with asyncio.timeout(30):  # a call is counted when it is over, which is after its answer
+    async with asyncio.timeout(120):  # a call is counted when it is over, which is after its answer
         while not counted:
             exported = await asyncio.to_thread(scrape, own_system.processes["query-serve"].probes)
             counted = [line for line in exported.splitlines() if line.startswith(COUNTED)]
@@ -160,15 +161,15 @@ async def test_a_session_carries_its_tokens_by_itself(system: System) -> None:
     ):
         orders: OrderCommandServiceAsyncStub = OrderCommandServiceStub(commands)
         questions: OrderQueryServiceAsyncStub = OrderQueryServiceStub(queries)
-        call = orders.PlaceOrder(place_order_request(random.Random(41)), timeout=20)
+        call = orders.PlaceOrder(place_order_request(random.Random(41)), timeout=60)
         placed = await call
         assert await call.code() is grpc.StatusCode.OK
         assert decode(session.token).versions == {placed.order.order_id: 1}
         by_number = OrderFilter(text=placed.order.order_number)
-        found = await questions.SearchOrders(SearchOrdersRequest(filter=by_number), timeout=20)
+        found = await questions.SearchOrders(SearchOrdersRequest(filter=by_number), timeout=60)
         assert [order.order_id for order in found.orders] == [placed.order.order_id]
         with pytest.raises(grpc.aio.AioRpcError):
-            await orders.HoldOrder(HoldOrderRequest(order_id=placed.order.order_id), timeout=20)
+            await orders.HoldOrder(HoldOrderRequest(order_id=placed.order.order_id), timeout=60)
         assert decode(session.token).versions == {placed.order.order_id: 1}
     second = await asyncio.to_thread(_hold_and_read, system, session, placed.order.order_id)
     assert second.order.version == 2
@@ -186,4 +187,4 @@ def _hold_and_read(system: System, session: Session, order_id: str) -> GetOrderR
         )
         assert held.version == 2
         questions = OrderQueryServiceStub(grpc.intercept_channel(queries, carrying))
-        return questions.GetOrder(GetOrderRequest(order_id=order_id), timeout=20)
+        return questions.GetOrder(GetOrderRequest(order_id=order_id), timeout=60)

@@ -21,6 +21,7 @@ from tandem.orders.v1.order_query_service_pb2 import (
 )
 
 from tests.acceptance.test_metrics import scrape
+from tests.fixtures.asking import once_caught_up
 from tests.fixtures.delaying_proxy import DelayingProxy
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System, running_system
@@ -66,15 +67,14 @@ class Finder:
         wanted = OrderFilter(text=order.order_number)
         self._found.checks += 1
         if self._source.random() < 0.2:
-            summary = await queries.SummarizeOrders(
-                SummarizeOrdersRequest(filter=wanted, group_by=[ORDER_DIMENSION_STATE], read_options=options(written)),
-                timeout=20,
+            summarize = SummarizeOrdersRequest(
+                filter=wanted, group_by=[ORDER_DIMENSION_STATE], read_options=options(written)
             )
+            summary = await once_caught_up(queries.SummarizeOrders, summarize)
             there = sum(total.orders for total in summary.totals) == 1
         else:
-            page = await queries.SearchOrders(
-                SearchOrdersRequest(filter=wanted, read_options=options(written)), timeout=20
-            )
+            search = SearchOrdersRequest(filter=wanted, read_options=options(written))
+            page = await once_caught_up(queries.SearchOrders, search)
             there = [(one.order_id, one.version) for one in page.orders] == [(order.order_id, written.version)]
         if not there:
             self._found.missed.append(order.order_id)
@@ -88,7 +88,8 @@ class Finder:
         self._found.readable.append(read)
 
     async def _read(self, request: GetOrderRequest, answered: float) -> float:
-        await self._source.choice(self._system.all_queries).GetOrder(request, timeout=20)
+        queries = self._source.choice(self._system.all_queries)
+        await once_caught_up(queries.GetOrder, request)
         return time.perf_counter() - answered
 
 
@@ -100,7 +101,7 @@ async def place_and_find(system: System, orders: int, seed: int) -> Found:
         source = random.Random(seed * 1_000 + number)
         finder = Finder(system, found, source)
         for _ in range(orders // CALLERS):
-            response = await system.commands.PlaceOrder(place_order_request(source), timeout=20)
+            response = await system.commands.PlaceOrder(place_order_request(source), timeout=60)
             await finder.follow(response)
             written.append(response)
             await finder.look(source.choice(written))
@@ -148,7 +149,7 @@ async def both_passes(postgres_url: str, nats_url: str, elasticsearch_url: str, 
         assert all(proxy.delayed > orders // 10 for proxy in proxies.values())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_every_order_is_in_the_lists_at_once(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
 ) -> None:
