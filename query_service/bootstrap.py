@@ -222,8 +222,9 @@ async def _listen(
     while True:
         with contextlib.suppress(*NATS_ERRORS):
             async with _nats(settings, "tandem query serve") as client:
-                backlog.client = refreshes.client = client
                 await listener.listen(client)
+                # Behind it: once the stream's backlog is told, notices are heard too.
+                backlog.client = refreshes.client = client
                 while not client.is_closed:  # noqa: ASYNC110 - the library has no event for it
                     await asyncio.sleep(LISTEN_SECONDS)
         await asyncio.sleep(LISTEN_SECONDS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
+import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +22,7 @@ from tandem.orders.partition import partition_of
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
+from query_service.application.notice_board import Wake
 from query_service.application.read_store import Freshness, ParkedEvent
 from query_service.bootstrap import serve
 from query_service.handlers.order_queries import SERVICE
@@ -41,7 +43,7 @@ class Server:
         self._stop = stop
         self.stub: stubs.OrderQueryServiceAsyncStub = stubs.OrderQueryServiceStub(channel)
 
-    async def get(self, order_id: str, *, timeout: float = 10, **fields: Any) -> contract.GetOrderResponse:
+    async def get(self, order_id: str, *, timeout: float = 60, **fields: Any) -> contract.GetOrderResponse:
         """GetOrder; refusals are raised as the client library's exceptions."""
         try:
             return await self.stub.GetOrder(contract.GetOrderRequest(order_id=order_id, **fields), timeout=timeout)
@@ -55,7 +57,7 @@ class Server:
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
-        answer = await check(health_pb2.HealthCheckRequest(service=SERVICE.full_name), timeout=5)
+        answer = await check(health_pb2.HealthCheckRequest(service=SERVICE.full_name), timeout=60)
         return int(answer.status)
 
     def stop(self) -> None:
@@ -66,24 +68,63 @@ class Server:
         """Whether balancers are told to send calls."""
         return await self.health() == health_pb2.HealthCheckResponse.SERVING
 
+    async def hears(self) -> bool:
+        """Whether notices reach it."""
+        status = await self.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=60)
+        return status.pending_events >= 0
+
+
+class Waits:
+    """Waits for notices of whoever is answered in this process: how many seconds each may take, and how it ended."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.noticed: list[bool] = []
+        self._begun = asyncio.Event()
+
+    async def begun(self) -> None:
+        """Returns when somebody has looked, lacks something, and waits."""
+        await asyncio.wait_for(self._begun.wait(), 120)
+
+    async def one(self, wait: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+        """Lets one wait happen and keeps it."""
+        self.seconds.append(seconds)
+        self._begun.set()
+        self.noticed.append(await wait())
+        return self.noticed[-1]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """The waits from now on."""
+    watched, wait = Waits(), Wake.wait
+
+    async def watching(self: Wake, seconds: float) -> bool:
+        return await watched.one(lambda: wait(self, seconds), seconds)
+
+    monkeypatch.setattr(Wake, "wait", watching)
+    return watched
+
 
 @asynccontextmanager
 async def serving(side: ReadSide, port: int, **changes: Any) -> AsyncIterator[Server]:
     """A serving process in this one, within the block."""
     stop = asyncio.Event()
-    settings = side.settings(listen=f"127.0.0.1:{port}", shutdown_grace_seconds=2, **changes)
+    settings = side.settings(listen=f"127.0.0.1:{port}", shutdown_grace_seconds=30, **changes)
     task = asyncio.create_task(serve(settings, stop))
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            await asyncio.wait_for(channel.channel_ready(), 10)
+            await asyncio.wait_for(channel.channel_ready(), 120)
             server = Server(channel, stop)
             if "elasticsearch_url" not in changes:
                 await eventually(server.is_serving, "serving")
+                if "nats_url" not in changes:
+                    await eventually(server.hears, "a connection for notices")
             try:
                 yield server
             finally:
                 stop.set()
-                await asyncio.wait_for(task, 15)
+                await asyncio.wait_for(task, 120)
     finally:
         task.cancel()
 

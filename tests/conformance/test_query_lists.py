@@ -20,6 +20,7 @@ from query_service.application.list_gate import Admission, ListGate
 from query_service.application.order_questions import Edition
 from query_service.application.searchable import AskedSearchability
 from tests.conformance.query_serving import Server, apply, names, options, own_server, serving
+from tests.fixtures.asking import once_caught_up
 from tests.fixtures.order_events import PublishedEvent, an_order, published
 from tests.fixtures.read_side import ReadSide, empty_read_side, eventually, read_side
 
@@ -39,11 +40,12 @@ async def asleep(read_side: ReadSide, elasticsearch_url: str) -> AsyncIterator[R
 async def count(server: Server, **fields: object) -> list[int]:
     """How many orders each of the three questions shows."""
     by = [contract.ORDER_DIMENSION_STATE]
-    listed = await server.stub.SearchOrders(contract.SearchOrdersRequest(**fields), timeout=10)  # type: ignore[arg-type]
+    search = contract.SearchOrdersRequest(**fields)  # type: ignore[arg-type]
+    listed = await once_caught_up(server.stub.SearchOrders, search)
     summarize = contract.SummarizeOrdersRequest(group_by=by, **fields)  # type: ignore[arg-type]
-    summed = await server.stub.SummarizeOrders(summarize, timeout=10)
+    summed = await once_caught_up(server.stub.SummarizeOrders, summarize)
     customer = contract.GetCustomerSummaryRequest(customer_id="KOENE", **fields)  # type: ignore[arg-type]
-    theirs = await server.stub.GetCustomerSummary(customer, timeout=10)
+    theirs = await once_caught_up(server.stub.GetCustomerSummary, customer)
     return [listed.total_size, sum(total.orders for total in summed.totals), theirs.orders]
 
 
@@ -97,7 +99,7 @@ async def test_many_callers_share_their_refreshes(asleep: ReadSide, own_server: 
             event = published(an_order())
             await apply(asleep, event)
             request = contract.SearchOrdersRequest(page_size=200, read_options=options(names(event), 5))
-            page = await own_server.stub.SearchOrders(request, timeout=10)
+            page = await once_caught_up(own_server.stub.SearchOrders, request)
             assert event.order_id in {order.order_id for order in page.orders}
 
     await asyncio.gather(*(caller() for _ in range(30)))
@@ -120,17 +122,14 @@ async def test_a_token_of_sixty_four_orders(asleep: ReadSide, own_server: Server
     assert await asking == [64, 64, 64]
 
 
-async def test_an_absent_store_is_unavailable_and_no_empty_list(
-    read_side: ReadSide, unused_tcp_port_factory: Callable[[], int]
-) -> None:
-    nowhere = f"http://127.0.0.1:{unused_tcp_port_factory()}"
-    async with serving(read_side, unused_tcp_port_factory(), elasticsearch_url=nowhere) as server:
+async def test_an_absent_store_is_unavailable_and_no_empty_list(read_side: ReadSide, unused_tcp_port: int) -> None:
+    async with serving(read_side, unused_tcp_port, elasticsearch_url="http://127.0.0.1:1") as server:
         calls: list[Awaitable[object]] = [
-            server.stub.SearchOrders(contract.SearchOrdersRequest(), timeout=5),
-            server.stub.GetCustomerSummary(contract.GetCustomerSummaryRequest(customer_id="X"), timeout=5),
-            server.stub.BatchGetOrders(contract.BatchGetOrdersRequest(order_ids=[str(uuid.uuid4())]), timeout=5),
-            server.stub.GetOrderHistory(contract.GetOrderHistoryRequest(order_id=str(uuid.uuid4())), timeout=5),
-            server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=5),
+            server.stub.SearchOrders(contract.SearchOrdersRequest(), timeout=60),
+            server.stub.GetCustomerSummary(contract.GetCustomerSummaryRequest(customer_id="X"), timeout=60),
+            server.stub.BatchGetOrders(contract.BatchGetOrdersRequest(order_ids=[str(uuid.uuid4())]), timeout=60),
+            server.stub.GetOrderHistory(contract.GetOrderHistoryRequest(order_id=str(uuid.uuid4())), timeout=60),
+            server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=60),
         ]
         for call in calls:
             with pytest.raises(grpc.aio.AioRpcError) as refusal:
@@ -146,7 +145,7 @@ async def test_the_reference_store_serves_the_same_questions(read_side: ReadSide
         assert await asking == [1, 1, 1]
 
         async def done() -> bool:
-            state = await server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=5)
+            state = await server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=60)
             return (state.read_store, state.pending_events) == ("memory", 0)
 
         await eventually(done, "nothing is pending")

@@ -85,11 +85,11 @@ async def test_a_look_up_sees_what_was_written_while_an_earlier_one_was_under_wa
     reader = DocumentReader(connection, store.names)
     connection.open.clear()
     earlier = asyncio.create_task(reader.orders([order_id]))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await connection.answered.acquire()  # Elasticsearch has answered; nobody has heard of it
     await applied(store, order_id, 2)
     later = asyncio.create_task(reader.orders([order_id]))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await connection.answered.acquire()  # what is slow does not hold it back for long
     connection.open.set()
     assert [order.version for order in await earlier] == [1]
@@ -102,7 +102,7 @@ async def test_who_leaves_disturbs_nobody(store: PhysicalStore, connection: Gate
     reader = DocumentReader(connection, store.names)
     connection.open.clear()
     tasks = [asyncio.create_task(reader.orders([order_id])) for order_id in order_ids]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await connection.answered.acquire()
     for task in tasks[::2]:
         task.cancel()

@@ -20,6 +20,7 @@ from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS
 from query_service.handlers.refresh_duty import REFRESHED
 from tests.conformance.projector_checks import blocked, http_get, listening_address
 from tests.conformance.query_serving import Server, apply, names, options, serving
+from tests.fixtures.asking import once_caught_up
 from tests.fixtures.order_events import PublishedEvent, an_order, published
 from tests.fixtures.query_client import an_event
 from tests.fixtures.read_side import QueryProcess, ReadSide, empty_read_side, eventually, read_side
@@ -54,20 +55,13 @@ async def two_projectors(side: ReadSide, *mutant: str) -> AsyncIterator[list[Que
 async def two_servers(side: ReadSide, port: Ports) -> AsyncIterator[list[Server]]:
     """Two serving processes that hear the projectors."""
     async with serving(side, port()) as one, serving(side, port()) as two:
-        for server in (one, two):
-            await eventually(lambda server=server: hears(server), "a connection to NATS")  # type: ignore[misc]
         yield [one, two]
-
-
-async def hears(server: Server) -> bool:
-    status = await server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=5)
-    return status.pending_events >= 0
 
 
 async def find(server: Server, event: PublishedEvent) -> contract.SearchOrdersResponse:
     customer = contract.OrderFilter(customer_ids=[event.order.customer.customer_id])
     request = contract.SearchOrdersRequest(filter=customer, read_options=options(names(event), 5))
-    return await server.stub.SearchOrders(request, timeout=20)
+    return await once_caught_up(server.stub.SearchOrders, request)
 
 
 async def write_and_find(side: ReadSide, server: Server, times: int) -> int:
@@ -105,7 +99,7 @@ async def load(side: ReadSide, servers: list[Server], callers: int, times: int) 
 async def requests_at_once(side: ReadSide, count: int) -> None:
     """Requests as serving processes send them, more than those would send."""
     subject = f"tandem.{side.subject}.projector.refresh"
-    answers = await asyncio.gather(*(side.client.request(subject, b"", timeout=30) for _ in range(count)))
+    answers = await asyncio.gather(*(side.client.request(subject, b"", timeout=120) for _ in range(count)))
     assert all(answer.data == REFRESHED for answer in answers)
 
 
@@ -132,7 +126,7 @@ async def test_a_projector_that_answers_before_the_refresh_is_caught(
 ) -> None:
     mutant = "answers_before_the_refresh"
     async with two_projectors(asleep, mutant), two_servers(asleep, unused_tcp_port_factory) as servers:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             while not await load(asleep, servers, callers=10, times=3):
                 pass  # sooner or later it is too early
 
@@ -172,12 +166,12 @@ async def test_without_projectors_lists_wait_for_the_index_itself(
         await apply(read_side, event)
         request = contract.SearchOrdersRequest(read_options=options(names(event), 0.5))
         with pytest.raises(Exception) as refusal:
-            await server.stub.SearchOrders(request, timeout=10)
+            await server.stub.SearchOrders(request, timeout=60)
         behind = from_rpc_error(refusal.value)  # type: ignore[arg-type]
         assert isinstance(behind, ReadModelBehind)
         assert behind.metadata == {"order_id": event.order_id, "needed_version": "1", "current_version": "0"}
         request.read_options.on_timeout = contract.ON_TIMEOUT_RETURN_STALE
-        stale = await server.stub.SearchOrders(request, timeout=10)
+        stale = await server.stub.SearchOrders(request, timeout=60)
         assert (stale.total_size, stale.read_info.stale) == (0, True)
         await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings={"refresh_interval": "1s"})
         assert [order.order_id for order in (await find(server, event)).orders] == [event.order_id]
