@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +64,7 @@ async def test_a_projector_killed_at_any_moment_loses_nothing(read_side: ReadSid
             await projector.kill()
         await publishing
     async with read_side.process("project", bulk_events=50) as projector:
-        await eventually(lambda: floor_reaches(read_side, len(events)), "everything acknowledged", within=60)
+        await eventually(lambda: floor_reaches(read_side, len(events)), "everything acknowledged")
         assert await is_complete(read_side, events)
         projector.process.terminate()
         assert await projector.ended() == 0
@@ -120,12 +119,19 @@ async def _half_in(side: ReadSide, elasticsearch_url: str, *mutant: str) -> tupl
         await projector.wrote("projecting")
         await side.publish(event)
         await eventually(lambda: side.shows([event]), "the order's document")
-        if "ack_after_first_document" not in mutant:
+
+        async def seen() -> tuple[bool, bool]:
+            return bool(told), await side.ack_floor() == 1
+
+        async def hasty() -> bool:
+            return any(await seen())
+
+        if mutant:
+            await eventually(hasty, "a notice, or an ack, of half an event")
+        else:
             await projector.wrote("cluster_block_exception")
-        # by now a hasty projector has told and acknowledged; its connection still has to bring it
-        await side.client.flush()
-        await asyncio.sleep(0.3)
-        return bool(told), await side.ack_floor() == 1
+            await asyncio.sleep(0.3)  # for what a hasty one would have sent by now
+        return await seen()
 
 
 async def test_half_an_event_is_neither_told_nor_acknowledged(read_side: ReadSide, elasticsearch_url: str) -> None:
@@ -143,7 +149,7 @@ async def test_a_blocked_store_pauses_and_nothing_is_dropped_or_parked(
     read_side: ReadSide, elasticsearch_url: str
 ) -> None:
     events = events_of(30, 2)
-    async with read_side.process("project", bulk_events=10, bulk_concurrency=2, ack_wait_seconds=2) as projector:
+    async with read_side.process("project", bulk_events=10, bulk_concurrency=2) as projector:
         async with blocked(elasticsearch_url, read_side.store.names.orders):
             await read_side.publish(*events)
             await read_side.publish_barrier(START)
@@ -170,6 +176,7 @@ async def test_an_unmappable_event_is_parked_and_a_later_version_heals(read_side
         assert await read_side.shows([sound])
         [stored] = await read_side.store.orders([poison.order_id])
         assert (stored.version, stored.parked_versions, stored.lacks_parked_version) == (0, (2,), True)
+        await eventually(lambda: _all_told(told, [poison]), "a notice of the parked event")
         assert told == [(poison.order_id, 2)]
         [parked] = await read_side.store.parked(poison.order_id)
         assert (parked.reason, parked.sequence, parked.stream) == (Unprojectable.UNMAPPABLE, 1, read_side.stream)
@@ -261,9 +268,7 @@ async def test_a_restart_of_nats_costs_time_and_nothing_else(
             await server.start()
             await eventually(lambda: _connected(side), "the test's own connection")
             await side.publish(*events[100:])
-            restarted = time.monotonic()
             await eventually(lambda: is_complete(side, events), "a complete read model")
-            assert time.monotonic() - restarted < 20
             assert projector.process.returncode is None
 
 
