@@ -15,9 +15,10 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import ORDER_STATE_PLACED
 
-from tests.conformance.test_command_twins import COMMITTING, SLOW_COMMIT, until
+from tests.conformance.test_command_twins import COMMITTING, held_commits, until
 from tests.fixtures.command_process import CommandProcess, caller, serving
 from tests.fixtures.orders import place_order_request
+from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute, table_digests
 
 REPLAYED = ("tandem-replayed", "true")
@@ -85,12 +86,12 @@ async def test_the_trace_of_the_caller_travels_with_the_event(
 async def test_a_deadline_during_the_commit_loses_nothing(
     command_process: CommandProcess, command_database: str
 ) -> None:
-    await execute(command_database, SLOW_COMMIT)
     asked = request()
     async with caller(command_process) as commands:
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await commands.PlaceOrder(asked, timeout=0.5)
-        assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        async with held_commits(command_database):
+            call = commands.PlaceOrder(asked, timeout=3)
+            await until(command_database, COMMITTING, 1)
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         call = commands.PlaceOrder(asked)
         await call
         assert REPLAYED in tuple(await call.trailing_metadata() or ())
@@ -98,9 +99,12 @@ async def test_a_deadline_during_the_commit_loses_nothing(
 
 
 async def test_a_process_killed_during_the_commit_loses_nothing(command_database: str) -> None:
-    await execute(command_database, SLOW_COMMIT)
     asked = request()
-    async with serving(command_database) as process, caller(process) as commands:
+    async with (
+        serving(command_database) as process,
+        caller(process) as commands,
+        held_commits(command_database),
+    ):
         call = asyncio.ensure_future(commands.PlaceOrder(asked))
         await until(command_database, COMMITTING, 1)
         await process.kill()
@@ -126,12 +130,17 @@ async def test_twins_over_two_processes_make_one_order(command_database: str) ->
 
 
 async def test_a_stop_lets_running_commands_finish(command_database: str) -> None:
-    await execute(command_database, SLOW_COMMIT)
     asked = request()
-    async with serving(command_database) as process, caller(process) as commands:
+    async with (
+        serving(command_database) as process,
+        caller(process) as commands,
+        held_commits(command_database) as let_go,
+    ):
         call = asyncio.ensure_future(commands.PlaceOrder(asked))
         await until(command_database, COMMITTING, 1)
         process.signal(signal.SIGTERM)
+        await eventually(lambda: bool(process.events("stopping")), "the stop begins")
+        await let_go()
         assert (await call).order.order_id == asked.order_id
         assert await process.ended() == 0
         assert [entry["event"] for name in ("stopping", "stopped") for entry in process.events(name)] == [

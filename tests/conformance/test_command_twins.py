@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 
 from command_service.application.command_call import CommandCall, CommandResult
@@ -21,8 +22,10 @@ from tests.conformance.command_application import Application, application, call
 from tests.fixtures.write_model import execute, table_digests
 
 Check = Callable[[Application, str], Awaitable[None]]
-SLOW_COMMIT = """
-CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+#: A commit waits as long as somebody holds the lock.
+HELD_COMMIT = """
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW EXECUTE FUNCTION dawdle();
 """
@@ -38,9 +41,18 @@ COMMITTING = (
 )
 
 
+@asynccontextmanager
+async def held_commits(url: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Orders are not committed before the block has ended, or what it is given was called."""
+    await execute(url, HELD_COMMIT)
+    async with await psycopg.AsyncConnection.connect(url) as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(1)")
+        yield holder.rollback
+
+
 async def until(url: str, statement: str, value: int) -> None:
     """Waits until a statement gives `value`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await execute(url, statement) != [(value,)]:
             await asyncio.sleep(0.01)
 
@@ -62,13 +74,13 @@ async def check_twins(orders: Application, url: str) -> None:
 
 
 async def check_commit_outlives_its_caller(orders: Application, url: str) -> None:
-    await execute(url, SLOW_COMMIT)
     asked, command = call(), place_order()
-    caller = asyncio.create_task(orders.place(asked, command))
-    await until(url, COMMITTING, 1)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
+    async with held_commits(url):
+        caller = asyncio.create_task(orders.place(asked, command))
+        await until(url, COMMITTING, 1)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
     await orders.execution.drain()
     assert await execute(url, "SELECT count(*) FROM orders") == [(1,)]
     assert (await orders.place(asked, command)).replayed
