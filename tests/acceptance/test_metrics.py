@@ -28,7 +28,7 @@ TITLES = {
 
 def scrape(address: str) -> str:
     """The text of a process's /metrics."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
         return str(answer.read(), "utf-8")
 
 
@@ -45,7 +45,7 @@ async def test_the_page_of_metrics_is_current(system: System) -> None:
 async def test_a_traced_order_is_an_example_of_every_stage(system: System) -> None:
     trace = uuid.uuid4().hex
     traced = (("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),)
-    await system.commands.PlaceOrder(place_order_request(random.Random(8)), metadata=traced, timeout=20)
+    await system.commands.PlaceOrder(place_order_request(random.Random(8)), metadata=traced, timeout=60)
     probes = system.processes["query-project"].probes
 
     async def shown() -> bool:

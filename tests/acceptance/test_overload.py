@@ -48,7 +48,7 @@ async def channels(address: str, count: int) -> AsyncIterator[list[grpc.aio.Chan
 async def outcome(channel: grpc.aio.Channel, request: PlaceOrderRequest) -> str:
     """What became of a call. A refusal without a time to come back gets another name than REFUSED."""
     try:
-        await OrderCommandServiceStub(channel).PlaceOrder(request, timeout=120)
+        await OrderCommandServiceStub(channel).PlaceOrder(request, timeout=240)
     except grpc.aio.AioRpcError as error:
         refusal = from_rpc_error(error)
         later = "" if refusal.retry_delay else " at once"
@@ -77,14 +77,15 @@ class Burst:
 
 
 async def test_two_thousand_at_once_on_a_server_for_two_hundred(command_database: str) -> None:
-    async with serving(command_database, max_concurrent_rpcs=str(LIMIT)) as process:
+    # No call ends for having taken long: on a loaded machine the refusals of all others do.
+    async with serving(command_database, max_concurrent_rpcs=str(LIMIT), deadline_cap_seconds="240") as process:
         assert await Burst(20).run(process) == {OK: 20}
         before = peak_memory_mib(process.pid)
         burst = Burst(CALLERS)
         async with await psycopg.AsyncConnection.connect(command_database) as blocker:
             await blocker.execute("LOCK TABLE customers")  # so that nobody is done before all have come
             calls = asyncio.create_task(burst.run(process))
-            await eventually(lambda: burst.ended[REFUSED] >= CALLERS - LIMIT, f"refusals: {burst.ended}", timeout=120)
+            await eventually(lambda: burst.ended[REFUSED] >= CALLERS - LIMIT, f"refusals: {burst.ended}")
             # Nobody has got further than to the database's door: as many as there are connections.
             assert (await execute(command_database, IN_DATABASE))[0] <= (16,)
             await blocker.rollback()
@@ -107,7 +108,7 @@ async def test_a_pool_that_is_used_up_refuses_after_a_while(command_database: st
         await blocker.execute("LOCK TABLE orders")
         calls = [asyncio.create_task(outcome(channel, place_order_request(random.Random(n)))) for n in range(3)]
         done: set[asyncio.Task[str]] = set()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             while len(done) < 2:
                 done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED, timeout=0.1)
         assert [call.result() for call in done] == [REFUSED] * 2
@@ -117,17 +118,17 @@ async def test_a_pool_that_is_used_up_refuses_after_a_while(command_database: st
 
 
 async def test_who_connects_and_says_nothing_is_hung_up_on_and_keeps_nobody_out() -> None:
-    server = GrpcServer("127.0.0.1:0", GrpcLimits(max_connections=50, handshake_seconds=1.0), services=[])
+    server = GrpcServer("127.0.0.1:0", GrpcLimits(max_connections=50, handshake_seconds=3.0), services=[])
     address = await server.start()
     host, _, port = address.rpartition(":")
     silent = [await asyncio.open_connection(host, int(port)) for _ in range(50)]
     try:
         await full(host, int(port))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             await asyncio.gather(*(reader.read() for reader, _ in silent))  # ends with the connection
         async with grpc.aio.insecure_channel(address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=60)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=120)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
     finally:
         for _, writer in silent:
@@ -137,7 +138,7 @@ async def test_who_connects_and_says_nothing_is_hung_up_on_and_keeps_nobody_out(
 
 async def full(host: str, port: int) -> None:
     """Returns once a further connection is closed without a word."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             reader, writer = await asyncio.open_connection(host, port)
             with contextlib.suppress(ConnectionError):

@@ -27,7 +27,7 @@ def placed(address: str, request: PlaceOrderRequest, tries: list[str]) -> PlaceO
             tries.append(sent.request_id)
             return stub.PlaceOrder(sent, timeout=timeout)
 
-        return repeat(counted, request, RetryPolicy(give_up_after=120.0))
+        return repeat(counted, request, RetryPolicy(give_up_after=240.0))
 
 
 async def test_a_caller_with_threads_waits_out_an_outage(command_database: str) -> None:
@@ -39,7 +39,7 @@ async def test_a_caller_with_threads_waits_out_an_outage(command_database: str) 
     request.request_id = ""
     with ThreadPoolExecutor(1) as threads:
         calling = asyncio.get_running_loop().run_in_executor(threads, placed, address, request, tries)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             while len(tries) < 2:
                 await asyncio.sleep(0.01)
         await process.serve()

@@ -34,7 +34,7 @@ PLACE_ORDER = call_headers("/tandem.orders.v1.OrderCommandService/PlaceOrder")
 async def opened_and_refused(address: str, streams: int) -> list[int]:
     """Opens so many calls on one connection, none of which ever sends its request; the numbers of those refused."""
     refused = []
-    async with asyncio.timeout(60), connection(address) as opened:
+    async with asyncio.timeout(200), connection(address) as opened:
         opened.send(*(frame(HEADERS, END_HEADERS, 2 * number + 1, PLACE_ORDER) for number in range(streams)))
         for _ in range(2):  # the first answer overtakes what was already said, the second one comes behind all of it
             opened.send(frame(PING, 0, 0, bytes(8)))
@@ -54,7 +54,7 @@ async def test_the_next_one_is_refused_and_others_are_served(command_process: Co
     await check_one_more_than_allowed_is_refused(command_process.address)
     async with connection(command_process.address) as full, caller(command_process) as commands:
         full.send(*(frame(HEADERS, END_HEADERS, 2 * number + 1, PLACE_ORDER) for number in range(LIMIT)))
-        assert (await commands.PlaceOrder(place_order_request(random.Random()), timeout=60)).version == 1
+        assert (await commands.PlaceOrder(place_order_request(random.Random()), timeout=120)).version == 1
 
 
 class Held(grpc.GenericRpcHandler):

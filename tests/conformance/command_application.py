@@ -100,11 +100,13 @@ class Application:
 
 @asynccontextmanager
 async def opened_pool(
-    url: str, *, size: int = 4, max_waiting: int = 100, statement_seconds: float = 20.0
+    url: str, *, size: int = 4, max_waiting: int = 100, statement_seconds: float = 120.0
 ) -> AsyncIterator[CommandPool]:
     """A pool as the service opens it."""
     async with command_pool(url, size=size, max_waiting=max_waiting, statement_seconds=statement_seconds) as pool:
-        await pool.wait()
+        await pool.wait(120)
+        # A loaded machine is slow; that callers are refused who wait too long for a connection is seen elsewhere.
+        pool.timeout = 120.0
         yield pool
 
 

@@ -28,7 +28,7 @@ async def test_command_waits_for_the_tables(postgres_database: str) -> None:
         assert "no tables yet" in waiting(process)[0]
         assert not running.done()
         await asyncio.to_thread(migrate_database, postgres_database)
-        assert await asyncio.wait_for(running, 30) == 0
+        assert await asyncio.wait_for(running, 120) == 0
         assert len(waiting(process)) == 1, "each reason is told once"
     finally:
         await process.kill()
@@ -48,7 +48,7 @@ async def test_command_waits_for_the_revision_of_this_version(postgres_database:
         assert "older" in waiting(process)[0]
         async with await psycopg.AsyncConnection.connect(postgres_database) as connection:
             await connection.execute("UPDATE alembic_version SET version_num = %s", row)
-        assert await asyncio.wait_for(running, 30) == 0
+        assert await asyncio.wait_for(running, 120) == 0
     finally:
         await process.kill()
 
@@ -59,7 +59,7 @@ async def test_command_waits_for_the_server_and_stops_when_told() -> None:
     await eventually(lambda: bool(process.log), "it says what it waits for")
     assert "COMMAND_DATABASE_URL" in waiting(process)[0]
     process.signal(signal.SIGTERM)
-    assert await asyncio.wait_for(running, 30) == 2, "what did not happen is not reported as done"
+    assert await asyncio.wait_for(running, 120) == 2, "what did not happen is not reported as done"
 
 
 async def test_serving_waits_for_the_indices_and_not_for_the_stream(empty_read_side: ReadSide) -> None:

@@ -58,7 +58,7 @@ async def check_order(url: str) -> None:
     async with served(url) as (stub, _), await psycopg.AsyncConnection.connect(url) as blocker:
         await blocker.execute("SELECT pg_advisory_xact_lock(1)")
         importing = asyncio.create_task(import_all(stub, requests))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while await execute(url, "SELECT count(*) FROM orders") != [(9,)]:
                 await asyncio.sleep(0.02)
         await blocker.rollback()

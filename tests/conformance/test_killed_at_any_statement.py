@@ -48,7 +48,7 @@ async def killed_everywhere(orders: Application, cutter: MessageCutter, url: str
 
 
 async def until_answered(send: Send, asked: CommandCall) -> CommandResult:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while True:
             try:
                 return await send(asked)

@@ -150,7 +150,7 @@ async def test_commands_on_many_orders_at_once_keep_each_order_in_line(command_d
 
 
 async def until_waiting(url: str, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await execute(url, WAITING_FOR_THE_ORDER) != [(count,)]:
             await asyncio.sleep(0.01)
 

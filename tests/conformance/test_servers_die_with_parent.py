@@ -79,7 +79,7 @@ def test_kill_9_of_a_parent_whose_fork_lives_on_ends_the_server(
         parent.kill()
         processes.remove(fork)
         try:
-            left = gone(processes, [home], within=2.5 if mutant else 20)
+            left = gone(processes, [home], within=2.5 if mutant else 120)
             assert bool(left) is mutant
             assert fork.is_running()
         finally:
@@ -109,7 +109,7 @@ async def test_a_guard_that_does_not_watch_is_caught_and_what_it_leaves_is_clean
         await server.stop()
 
     async with PostgresServer(directory) as second:
-        assert gone(processes, [], within=1.0) == []
+        assert gone(processes, []) == []
         async with await psycopg.AsyncConnection.connect(second.url) as connection:
             await connection.execute("SELECT FROM kept")
 
@@ -123,7 +123,7 @@ async def keep_a_backend_busy(server: PostgresServer) -> None:
     busy = await psycopg.AsyncConnection.connect(server.url, autocommit=True)
     busy.pgconn.send_query(BUSY_FOR_EVER.encode())
     async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as other:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while True:
                 found = await other.execute(
                     "SELECT 1 FROM pg_stat_activity WHERE query = %s AND state = 'active'", [BUSY_FOR_EVER]

@@ -10,7 +10,7 @@ from tandem.orders.v1.order_types_pb2 import Order
 
 from tests.fixtures.system import System
 
-CATCH_UP_SECONDS = 90.0
+CATCH_UP_SECONDS = 200.0
 
 
 async def read_with_token(system: System, order_id: str, token: str) -> Order:
@@ -21,7 +21,7 @@ async def read_with_token(system: System, order_id: str, token: str) -> Order:
     deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
     while True:
         try:
-            return (await system.queries.GetOrder(request, timeout=20)).order
+            return (await system.queries.GetOrder(request, timeout=60)).order
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE or asyncio.get_running_loop().time() > deadline:
                 raise

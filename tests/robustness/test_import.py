@@ -60,14 +60,14 @@ async def check(system: System, requests: list[ImportOrdersRequest]) -> None:
             group_by=[OrderDimension.ORDER_DIMENSION_STATE],
             include_cancelled=True,
         ),
-        timeout=30,
+        timeout=60,
     )
     (totals,) = summary.totals
     assert totals.orders == len(requests)
     assert totals.total.units * 100 + totals.total.nanos // 10_000_000 == sum(cents(request) for request in requests)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_small_company(own_system: System, tmp_path: Path) -> None:
     write_company(tmp_path / "company", orders=240)
     await check(own_system, read_northwind(tmp_path / "company"))

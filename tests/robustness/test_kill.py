@@ -73,7 +73,7 @@ async def kills(system: System, rounds: int, seed: int) -> None:
     assert ledger.retried > 0, "no caller noticed anything: the kills hit nothing"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_five_kills(own_system: System) -> None:
     await kills(own_system, 5, chosen_seed())
 

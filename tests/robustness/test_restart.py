@@ -15,7 +15,7 @@ from tests.robustness.traffic import Traffic
 from tests.robustness.validate import Findings, validate
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_nats_and_elasticsearch_restart(
     postgres_url: str, private_nats: PrivateNats, private_elasticsearch: PrivateElasticsearch, tmp_path: Path
 ) -> None:

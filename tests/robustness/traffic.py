@@ -28,7 +28,7 @@ UNANSWERED = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.ABORTED,
 }
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 200.0
 
 # Every command takes its transaction id with its first statement; a random pause right then makes ids and positions
 # run apart, and the block with an exception handler is a savepoint whose work is half of the time rolled back.

@@ -15,7 +15,7 @@ from tests.fixtures.system import System
 from tests.robustness.ledger import Ledger
 from tests.robustness.reading import read_with_token
 
-CATCH_UP_SECONDS = 60.0
+CATCH_UP_SECONDS = 200.0
 
 
 @dataclass
@@ -51,7 +51,7 @@ async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, i
         found, sequence = [], 0
         while sequence < last:
             try:
-                messages = await subscription.fetch(500, timeout=5)
+                messages = await subscription.fetch(500, timeout=30)
             except NatsTimeoutError:
                 break
             for message in messages:
