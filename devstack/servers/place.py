@@ -1,10 +1,13 @@
 """Directories that the servers' account can enter, also when the project lies where only root may look."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -39,7 +42,11 @@ def enterable(directory: Path, account: Account | None) -> Path:
     link = directory / LINK
     if link.is_symlink() and account.can_enter(link):
         return link.resolve()
-    return _make_outside(directory, link, account)
+    parent = _outside(directory, account)
+    with _exclusive(parent):
+        if link.is_symlink() and account.can_enter(link):  # a twin was faster
+            return link.resolve()
+        return _make_outside(directory, link, parent)
 
 
 def owned(directory: Path, account: Account | None) -> Path:
@@ -58,16 +65,27 @@ def owned(directory: Path, account: Account | None) -> Path:
     return directory
 
 
-def _make_outside(directory: Path, link: Path, account: Account) -> Path:
+def _outside(directory: Path, account: Account) -> Path:
+    """Where stand-ins are."""
     for parent in (_OUTSIDE, Path(tempfile.gettempdir()) / "tandem"):
         try:
             parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         except OSError:
             continue
         if account.can_enter(parent):
-            break
-    else:
-        raise ServerError(f"The account {account.name} can enter neither {directory} nor {_OUTSIDE}.")
+            return parent
+    raise ServerError(f"The account {account.name} can enter neither {directory} nor {_OUTSIDE}.")
+
+
+@contextlib.contextmanager
+def _exclusive(parent: Path) -> Iterator[None]:
+    """Nobody else makes or removes stand-ins within the block: until its link is there, one looks abandoned."""
+    with (parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_outside(directory: Path, link: Path, parent: Path) -> Path:
     _remove_abandoned(parent)
     key = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
     outside = parent / f"{key}-{secrets.token_hex(4)}"
