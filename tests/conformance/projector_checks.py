@@ -56,7 +56,7 @@ async def notices(side: ReadSide, kind: str) -> AsyncIterator[list[tuple[str, in
 @asynccontextmanager
 async def blocked(elasticsearch_url: str, index: str) -> AsyncIterator[None]:
     """No writes into an index within the block."""
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await client.indices.put_settings(index=index, settings={"index.blocks.write": True})
         try:
             yield

@@ -76,7 +76,7 @@ async def test_nats_keeps_port_and_messages_over_restart_and_crash(private_nats:
     url = server.url
     for count, end in enumerate((server.restart, server.kill, server.restart)):
         client = await nats.connect(url)
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=60)
         await jetstream.add_stream(StreamConfig(name="S", subjects=["s"]))
         assert (await jetstream.publish("s", b"x")).seq == count + 1
         await client.close()
@@ -90,13 +90,13 @@ async def test_elasticsearch_keeps_port_and_documents_over_a_crash(
 ) -> None:
     server = await private_elasticsearch()
     url, pid, index = server.url, server.pid, f"kept-{secrets.token_hex(5)}"
-    async with AsyncElasticsearch(url) as client:
+    async with AsyncElasticsearch(url, request_timeout=120) as client:
         await client.index(index=index, id="1", document={"n": 1})
     await server.kill()
     assert not server.running
     await server.restart()
     assert (server.url, server.pid != pid) == (url, True)
-    async with AsyncElasticsearch(url) as client:
+    async with AsyncElasticsearch(url, request_timeout=120) as client:
         assert (await client.get(index=index, id="1"))["_source"] == {"n": 1}
 
 

@@ -43,7 +43,7 @@ async def parked(side: ReadSide, *arguments: str) -> tuple[int, Any]:
 
 async def map_long_numbers(side: ReadSide, elasticsearch_url: str) -> None:
     """The mending of the mapping: what is too long for a keyword is kept and not indexed."""
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         properties = {"order_number": {"type": "keyword", "ignore_above": 1_000}}
         await client.indices.put_mapping(index=side.store.names.orders, properties=properties)
 

@@ -26,10 +26,10 @@ __all__ = ["order_id"]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def installation(elasticsearch_url: str, index_prefix: str) -> OpenStore:
-    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=20)
+    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
     await store.prepare()
     await store.close()
-    return lambda: PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=20)
+    return lambda: PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -208,7 +208,7 @@ async def test_an_unknown_field_in_the_index_of_an_older_release_is_named(
     elasticsearch_url: str, index_prefix: str, elasticsearch: AsyncElasticsearch
 ) -> None:
     names = IndexNames(index_prefix)
-    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=20)
+    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
     try:
         await elasticsearch.indices.create(
             index=f"{names.orders}-g1",
@@ -227,7 +227,7 @@ async def test_an_index_of_another_shape_must_be_rebuilt(
     elasticsearch_url: str, index_prefix: str, elasticsearch: AsyncElasticsearch
 ) -> None:
     names = IndexNames(index_prefix)
-    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=20)
+    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
     try:
         await elasticsearch.indices.create(
             index=f"{names.orders}-g1",

@@ -214,9 +214,9 @@ async def test_a_message_of_nobody_is_parked_by_its_place_in_the_stream(
     read_side: ReadSide, elasticsearch_url: str
 ) -> None:
     async with read_side.projecting():
-        await read_side.client.jetstream().publish(f"{read_side.subject}.v1.0.JUNK", b"\x00")
+        await read_side.client.jetstream(timeout=60).publish(f"{read_side.subject}.v1.0.JUNK", b"\x00")
         await eventually(lambda: floor_reaches(read_side, 1), "the message acknowledged")
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await client.indices.refresh(index=read_side.store.names.parked)
         found = await client.search(index=read_side.store.names.parked)
         [document] = [hit["_source"] for hit in found["hits"]["hits"]]
@@ -243,7 +243,7 @@ async def test_a_missing_alias_stops_the_projector_by_name(read_side: ReadSide, 
     alias = read_side.store.names.orders
     async with read_side.process("project") as projector:
         await projector.wrote("projecting")
-        async with AsyncElasticsearch(elasticsearch_url) as client:
+        async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
             await client.indices.delete_alias(index=f"{alias}-g1", name=alias)
         await read_side.publish(published(an_order()))
         assert await projector.ended() == 2

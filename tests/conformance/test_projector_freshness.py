@@ -21,7 +21,7 @@ __all__ = ["empty_read_side", "read_side"]
 async def _claimed_while_another_holds_an_event(side: ReadSide, *mutant: str) -> bool:
     """Whether a projector claims a barrier although an event before it is in another one's hands."""
     held, free = published(an_order()), published(an_order())
-    other = await side.client.jetstream().pull_subscribe_bind("projector", side.stream)
+    other = await side.client.jetstream(timeout=60).pull_subscribe_bind("projector", side.stream)
     await side.publish(held)
     [in_other_hands] = await other.fetch(1, timeout=60)
     keeping = asyncio.create_task(_keep(in_other_hands))
@@ -94,7 +94,7 @@ async def _told(told: list[dict[str, Any]], count: int) -> bool:
 
 async def test_a_barrier_without_time_claims_nothing(read_side: ReadSide) -> None:
     async with read_side.projecting():
-        await read_side.client.jetstream().publish(
+        await read_side.client.jetstream(timeout=60).publish(
             f"{read_side.subject}.v1.barrier", b"", headers={"Tandem-Source-Epoch": "1", "Tandem-Term": "1"}
         )
         await eventually(lambda: floor_reaches(read_side, 1), "the barrier acknowledged")

@@ -27,7 +27,7 @@ async def test_a_deleted_consumer_pauses_by_name_and_migrate_cures_it(read_side:
     async with read_side.process("project") as projector:
         await read_side.publish(first)
         await eventually(lambda: read_side.shows([first]), "the first event")
-        await read_side.client.jetstream().delete_consumer(read_side.stream, "projector")
+        await read_side.client.jetstream(timeout=60).delete_consumer(read_side.stream, "projector")
         await projector.wrote("has no consumer projector")
         await read_side.publish(second)
         await migrate(read_side.settings())
@@ -57,7 +57,7 @@ async def test_without_set_up_the_projector_says_what_to_run(empty_read_side: Re
 
 
 async def test_without_consumer_the_projector_says_what_to_run(read_side: ReadSide) -> None:
-    await read_side.client.jetstream().delete_consumer(read_side.stream, "projector")
+    await read_side.client.jetstream(timeout=60).delete_consumer(read_side.stream, "projector")
     async with read_side.projecting() as task:
         with pytest.raises(StartupRefused, match=r"has no consumer projector.*migrate"):
             await task
@@ -69,7 +69,7 @@ async def test_without_consumer_the_projector_says_what_to_run(read_side: ReadSi
 )
 async def test_a_consumer_set_up_otherwise_is_refused(read_side: ReadSide, changes: dict[str, Any], named: str) -> None:
     config = (await read_side.consumer()).config
-    await read_side.client.jetstream().add_consumer(read_side.stream, config.evolve(**changes))
+    await read_side.client.jetstream(timeout=60).add_consumer(read_side.stream, config.evolve(**changes))
     async with read_side.projecting() as task:
         with pytest.raises(StartupRefused, match=named):
             await task
@@ -80,7 +80,7 @@ async def test_a_lost_index_is_projected_anew_from_the_stream(read_side: ReadSid
     async with read_side.projecting():
         await read_side.publish(*events)
         await eventually(lambda: floor_reaches(read_side, len(events)), "everything acknowledged")
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await client.indices.delete(index=f"{read_side.store.names.orders}-g1")
     await read_side.store.prepare()
     async with read_side.projecting() as task:
@@ -94,7 +94,7 @@ async def test_a_lost_index_is_projected_anew_from_the_stream(read_side: ReadSid
 async def test_a_stream_that_lost_what_the_read_model_lacks_is_refused(empty_read_side: ReadSide) -> None:
     await empty_read_side.create_stream()
     await empty_read_side.publish(*events_of(5, 1))
-    await empty_read_side.client.jetstream().purge_stream(empty_read_side.stream, seq=4)
+    await empty_read_side.client.jetstream(timeout=60).purge_stream(empty_read_side.stream, seq=4)
     with pytest.raises(StartupRefused, match="messages 1 to 3 have left the stream"):
         await migrate(empty_read_side.settings())
 
@@ -104,7 +104,7 @@ async def test_a_stream_that_lost_what_the_read_model_has_is_fine(read_side: Rea
         await read_side.publish(*events_of(5, 1))
         await read_side.publish_barrier(START)
         await claimed_as_of(read_side)
-    jetstream = read_side.client.jetstream()
+    jetstream = read_side.client.jetstream(timeout=60)
     await jetstream.purge_stream(read_side.stream)
     await jetstream.delete_consumer(read_side.stream, "projector")
     await migrate(read_side.settings())
@@ -116,7 +116,7 @@ async def test_a_stream_that_lost_what_the_read_model_has_is_fine(read_side: Rea
 
 async def test_events_that_left_the_stream_unprojected_stop_the_projector(read_side: ReadSide) -> None:
     await read_side.publish(*events_of(5, 1))
-    await read_side.client.jetstream().purge_stream(read_side.stream, seq=4)
+    await read_side.client.jetstream(timeout=60).purge_stream(read_side.stream, seq=4)
     async with read_side.process("project") as projector:
         code = await projector.ended()
         assert (code, "3 messages left the stream" in projector.log.splitlines()[-1]) == (2, True), projector.log

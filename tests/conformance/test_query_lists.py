@@ -30,7 +30,7 @@ __all__ = ["empty_read_side", "own_server", "read_side"]
 @pytest_asyncio.fixture(loop_scope="session")
 async def asleep(read_side: ReadSide, elasticsearch_url: str) -> AsyncIterator[ReadSide]:
     """A read side of which nothing becomes searchable by itself."""
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         settings = {"refresh_interval": "-1"}
         await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings=settings)
     async with read_side.projecting():  # a projector refreshes when it is asked

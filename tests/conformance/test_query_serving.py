@@ -218,7 +218,7 @@ async def test_an_elasticsearch_that_hangs_does_not_hang_callers(
 async def test_a_missing_index_is_unavailable_not_an_absence(
     read_side: ReadSide, own_server: Server, elasticsearch_url: str
 ) -> None:
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await client.indices.delete(index=f"{read_side.store.names.orders}-g1")
     with pytest.raises(OrderError) as refusal:
         await own_server.get(UNKNOWN)

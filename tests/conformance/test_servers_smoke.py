@@ -54,7 +54,7 @@ async def test_nats_keeps_a_stream_on_file_and_refuses_a_wrong_sequence(
 ) -> None:
     client = await nats.connect(nats_url)
     try:
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=60)
         stream = await jetstream.add_stream(
             StreamConfig(
                 name=stream_name,
@@ -78,7 +78,7 @@ async def test_nats_keeps_a_stream_on_file_and_refuses_a_wrong_sequence(
 
 
 async def test_elasticsearch_holds_the_newer_version(elasticsearch_url: str, index_prefix: str) -> None:
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         index = f"{index_prefix}orders"
         await client.indices.create(index=index, mappings={"dynamic": "strict", "properties": {"n": {"type": "long"}}})
         newer, older = 2**50 + 2048, 2**50 + 1024

@@ -26,7 +26,7 @@ class GatedConnection(Connection):
     """A real connection. Answered requests are counted, and while `open` is clear the answers are kept back."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, request_timeout=20)
+        super().__init__(url, request_timeout=60)
         self.open, self.answered = asyncio.Event(), asyncio.Semaphore(0)
         self.open.set()
         self.documents: list[int] = []
@@ -41,7 +41,7 @@ class GatedConnection(Connection):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def store(elasticsearch_url: str, index_prefix: str) -> AsyncIterator[PhysicalStore]:
-    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=20)
+    store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
     await store.prepare()
     yield store
     await store.close()

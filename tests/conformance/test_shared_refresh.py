@@ -32,7 +32,7 @@ Ports = Callable[[], int]
 @pytest_asyncio.fixture(loop_scope="session")
 async def asleep(read_side: ReadSide, elasticsearch_url: str) -> ReadSide:
     """A read side of which nothing becomes searchable by itself."""
-    async with AsyncElasticsearch(elasticsearch_url) as client:
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         index = f"{read_side.index_prefix}orders"
         await client.indices.put_settings(index=index, settings={"refresh_interval": "-1"})
     return read_side
@@ -161,7 +161,10 @@ async def test_without_projectors_lists_wait_for_the_index_itself(
     read_side: ReadSide, elasticsearch_url: str, unused_tcp_port: int
 ) -> None:
     event = published(an_order())
-    async with serving(read_side, unused_tcp_port) as server, AsyncElasticsearch(elasticsearch_url) as client:
+    async with (
+        serving(read_side, unused_tcp_port) as server,
+        AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client,
+    ):
         await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings={"refresh_interval": "-1"})
         await apply(read_side, event)
         request = contract.SearchOrdersRequest(read_options=options(names(event), 0.5))
@@ -200,7 +203,7 @@ async def test_a_store_that_refuses_is_no_answer(asleep: ReadSide, elasticsearch
             return False
 
         await eventually(lambda: answers(True), "an answer")
-        async with AsyncElasticsearch(elasticsearch_url) as client:
+        async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
             await client.indices.close(index=f"{asleep.index_prefix}orders")
             await eventually(lambda: answers(False), "a refusal")
             await client.indices.open(index=f"{asleep.index_prefix}orders")

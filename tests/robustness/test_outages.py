@@ -256,7 +256,7 @@ async def test_an_overloaded_store_is_waited_for(
     """It says 429: the projector waits and names that, drops nothing, parks nothing."""
     url = (await private_elasticsearch()).url
     events = events_of(20, 2)
-    async with read_side_on(nats_url, url, tmp_path) as side, AsyncElasticsearch(url) as client:
+    async with read_side_on(nats_url, url, tmp_path) as side, AsyncElasticsearch(url, request_timeout=120) as client:
         await side.create_stream()
         await migrate(side.settings())
         async with side.process("project", bulk_events=10) as projector:

@@ -109,7 +109,7 @@ class Traffic:
 
     async def _place(self, source: random.Random) -> Order:
         request = place_order_request(source, lines=source.randrange(1, 4))
-        answer = await self._until_answered(lambda: self._system.commands.PlaceOrder(request, timeout=5))
+        answer = await self._until_answered(lambda: self._system.commands.PlaceOrder(request, timeout=30))
         self._ledger.acknowledge(answer.order, answer.consistency_token)
         return answer.order
 
@@ -117,18 +117,18 @@ class Traffic:
         request_id = str(uuid.UUID(int=source.getrandbits(128), version=4))
         if order.on_hold:
             release = ReleaseOrderRequest(request_id=request_id, order_id=order.order_id)
-            released = await self._until_answered(lambda: self._system.commands.ReleaseOrder(release, timeout=5))
+            released = await self._until_answered(lambda: self._system.commands.ReleaseOrder(release, timeout=30))
             self._ledger.acknowledge(released.order, released.consistency_token)
             return released.order
         hold = HoldOrderRequest(request_id=request_id, order_id=order.order_id)
-        held = await self._until_answered(lambda: self._system.commands.HoldOrder(hold, timeout=5))
+        held = await self._until_answered(lambda: self._system.commands.HoldOrder(hold, timeout=30))
         self._ledger.acknowledge(held.order, held.consistency_token)
         return held.order
 
     async def _read_back(self, order: Order) -> None:
         options = ReadOptions(consistency_token=self._ledger.tokens[order.order_id])
         request = GetOrderRequest(order_id=order.order_id, read_options=options)
-        answer = await self._until_answered(lambda: self._system.queries.GetOrder(request, timeout=5), "query-serve")
+        answer = await self._until_answered(lambda: self._system.queries.GetOrder(request, timeout=30), "query-serve")
         if answer.order.version < order.version:
             self._ledger.stale_reads.append(order.order_id)
 

@@ -44,7 +44,7 @@ async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, i
     """(event id, order id, version) of every event in the stream, in its order."""
     connection = await nats.connect(nats_url)
     try:
-        jetstream = connection.jetstream()
+        jetstream = connection.jetstream(timeout=60)
         last = (await jetstream.stream_info(stream)).state.last_seq
         config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
         subscription = await jetstream.pull_subscribe("", stream=stream, config=config)
@@ -70,7 +70,7 @@ async def unapplied_events(system: System) -> int:
     """Messages of the stream that the projectors have not acknowledged."""
     connection = await nats.connect(system.nats_url)
     try:
-        info = await connection.jetstream().consumer_info(system.stream, system.settings["QUERY_CONSUMER"])
+        info = await connection.jetstream(timeout=60).consumer_info(system.stream, system.settings["QUERY_CONSUMER"])
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
     finally:
         await connection.close()
