@@ -99,6 +99,9 @@ def test_root_in_a_closed_directory(account: Account, closed_clone: Path) -> Non
         assert Path(again["home"]).parent == stand_in
         with psycopg.connect(again["url"]) as connection:
             connection.execute("SELECT FROM kept")
+        processes = parent.descendants()
+        parent.kill()
+        assert gone(processes, [Path(again["home"])]) == []  # a stand-in that somebody works in stays
 
     software = (directory / "cache" / LINK).resolve()
     shutil.rmtree(closed_clone.parent)
