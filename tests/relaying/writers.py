@@ -57,6 +57,7 @@ class Writers:
         self._name = uuid.uuid4().hex[:8]
         self._aggregates = [str(uuid.UUID(int=self._chance.getrandbits(128))) for _ in range(aggregates)]
         self._stop = asyncio.Event()
+        self._at_work: list[asyncio.Task[None]] = []
         self.ledger = Ledger()
 
     @contextlib.asynccontextmanager
@@ -68,16 +69,17 @@ class Writers:
             )
         async with asyncio.TaskGroup() as group:
             for number in range(self._count):
-                group.create_task(self._writer(number, random.Random(self._chance.random())))
-            group.create_task(self._holder(random.Random(self._chance.random())))
+                self._at_work.append(group.create_task(self._writer(number, random.Random(self._chance.random()))))
+            self._at_work.append(group.create_task(self._holder(random.Random(self._chance.random()))))
             try:
                 yield self.ledger
             finally:
                 self._stop.set()
 
-    def stop(self) -> None:
-        """Lets all writers finish what they are doing."""
+    async def finish(self) -> None:
+        """Lets all writers finish what they are doing, and waits for it: from now on nothing is committed any more."""
         self._stop.set()
+        await asyncio.wait(self._at_work)
 
     async def _writer(self, number: int, chance: random.Random) -> None:
         life = 0

@@ -107,7 +107,7 @@ async def hand_over(
             leader = standby
             if turn % 10 == 0:
                 tell(f"round {turn}: {len(ledger.committed)} committed")
-        work.stop()
+        await work.finish()
         await world.drained(leader)
         assert KNOWN not in leader.text
     verdict = await world.verdict(ledger)

@@ -72,7 +72,7 @@ async def test_nats_killed_under_load(
         await more_committed(ledger, 100 * kills + 1 - len(ledger.committed))
         assert await metric(relay, 'relay_errors_total{class="nats"}') >= kills
         assert await metric(relay, "relay_parked_aggregates") == 0
-        work.stop()
+        await work.finish()
         await world.drained(relay)
         assert await metric(relay, 'relay_mode{mode="wal"}') == 1, "an outage of NATS is no reason to leave the log"
     verdict = await world.verdict(ledger)
@@ -108,7 +108,7 @@ async def test_postgres_restarted_under_load(
             await server.restart()
             await more_committed(ledger, 50)
         await more_committed(ledger, 100 * restarts + 1 - len(ledger.committed))
-        work.stop()
+        await work.finish()
         await in_mode(relay, "poll" if mode == "poll" else "wal")
         await world.drained(relay)
         assert await metric(relay, 'relay_errors_total{class="database"}') >= restarts // 2
@@ -207,7 +207,7 @@ async def test_a_stranger_in_the_stream_is_noticed_and_passed(world: World) -> N
         for _ in range(10):
             await streams.publish(world.nats_url, f"{world.prefix}.stranger")
             await asyncio.sleep(0.05)
-        work.stop()
+        await work.finish()
         await relay.wait_for_state("PUBLISHING")
         await world.drained(relay)
         assert await metric(relay, "relay_fenced_total") >= 1

@@ -61,7 +61,7 @@ async def stop_and_wake(world: World, mode: str, writers: int) -> float:
             leader.signal(signal.SIGCONT)
             await leader.wait_for_state("STANDBY")
             await standby.stored(50)
-            work.stop()
+            await work.finish()
             await world.drained(standby)
             page = await leader.page()
             assert page["leader"] is False

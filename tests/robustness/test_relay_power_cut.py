@@ -95,7 +95,7 @@ async def test_what_nats_lost_by_syncing_late_is_noticed_and_filled_in_again(
             ends, had = map(int, found.groups())
             tell(f"cut {turn + 1} of {cuts}: {page['loss']}")
             assert kept <= ends < acknowledged <= had
-        work.stop()
+        await work.finish()
         await world.drained(relay)
         assert (await relay.page())["mode"] == "wal"
     verdict = await world.verdict(ledger)
