@@ -6,7 +6,7 @@ from Python takes twice the time. What most orders do not have is not described.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -30,13 +30,20 @@ _Money = Callable[[int | None], Fields | None]
 _NANOS_PER_UNIT, _MICROSECONDS = 10**9, 1_000_000
 
 
-def _numbers(enum: Any, prefix: str) -> Mapping[str, int]:
-    return {name.removeprefix(prefix): number for name, number in enum.items()}
+class _Numbers(dict[str, int]):
+    """Name of an enum's value, without prefix → its number. Raises ValueError for a name of a contract to come."""
+
+    def __init__(self, enum: Any, prefix: str) -> None:
+        super().__init__((name.removeprefix(prefix), number) for name, number in enum.items())
+        self._prefix = prefix
+
+    def __missing__(self, name: str) -> int:
+        raise ValueError(f"the contract of this release knows no {self._prefix}{name}")
 
 
-_STATES = _numbers(types.OrderState, "ORDER_STATE_")
-_PAYMENT_STATES = _numbers(types.PaymentState, "PAYMENT_STATE_")
-_FULFILLMENT_STATES = _numbers(types.FulfillmentState, "FULFILLMENT_STATE_")
+_STATES = _Numbers(types.OrderState, "ORDER_STATE_")
+_PAYMENT_STATES = _Numbers(types.PaymentState, "PAYMENT_STATE_")
+_FULFILLMENT_STATES = _Numbers(types.FulfillmentState, "FULFILLMENT_STATE_")
 
 
 def order_message(document: OrderDocument) -> types.Order:

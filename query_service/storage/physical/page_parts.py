@@ -19,7 +19,7 @@ _EDITION_BYTES = 2
 
 
 def with_part(document: OrderDocument) -> dict[str, Any]:
-    """The document with its part. Raises KeyError, TypeError or ValueError for what the contract cannot say."""
+    """The document with its part. Raises TypeError or ValueError for what the contract cannot say."""
     return {**document, FIELD: b64encode(_edition() + parts.page_part(document)).decode()}
 
 

@@ -75,10 +75,6 @@ class BulkWriter:
         for number, event in enumerate(events):
             try:
                 pairs[number] = self._pair(event)
-            except KeyError as error:
-                unencodable[number] = Refused(
-                    Unprojectable.UNMAPPABLE, f"the contract of this release knows no {error}"
-                )
             except (TypeError, ValueError) as error:  # what JSON, UTF-8 or the contract cannot say
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
         for request in _requests(pairs.values()):
