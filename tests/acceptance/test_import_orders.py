@@ -293,8 +293,8 @@ async def test_a_dropped_stream_leaves_whole_orders_and_is_repeated(command_data
 
 async def test_an_orderly_stop_ends_streams_behind_what_was_read(command_database: str) -> None:
     requests = import_requests(9, 2_000)
-    async with serving(command_database) as process, caller(process) as stub:
-        importing = asyncio.create_task(import_until_broken(stub, requests))
+    async with serving(command_database) as process:
+        importing = asyncio.create_task(import_until_broken(process.address, requests))
         await until(command_database, ORDERS, lambda count: count >= 50)
         process.signal(signal.SIGTERM)
         results, error = await importing
@@ -317,8 +317,8 @@ async def test_a_lost_database_ends_the_stream_and_a_repetition_goes_on(private_
     url = await postgres.ensure_database("orders")
     await asyncio.to_thread(migrate, url)
     requests = import_requests(10, 1_000)
-    async with serving(url) as process, caller(process) as stub:
-        importing = asyncio.create_task(import_until_broken(stub, requests))
+    async with serving(url) as process:
+        importing = asyncio.create_task(import_until_broken(process.address, requests))
         await until(url, ORDERS, lambda count: count >= 50)
         await postgres.kill()
         results, error = await importing
@@ -329,7 +329,7 @@ async def test_a_lost_database_ends_the_stream_and_a_repetition_goes_on(private_
         await until(url, ORDERS, lambda count: count >= len(results))
         async with asyncio.timeout(200):
             while error is not None:
-                again, error = await import_until_broken(stub, requests)
+                again, error = await import_until_broken(process.address, requests)
         assert {result.replayed for result in again[: len(results)]} == {True}
         assert await execute(url, ORDERS) == [(len(requests),)]
     assert await journal_faults(url) == []
