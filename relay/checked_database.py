@@ -20,6 +20,7 @@ from relay.poll_source import PollSource
 from relay.ports import Source
 from relay.publication import publication_name
 from relay.replication_slot import slot_prefix
+from relay.slot_cleanup import SlotCleanup
 from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
 from relay.snapshot import Snapshot
@@ -108,6 +109,7 @@ class CheckedDatabase:
             poll=PollSource(table, connection, identity.epoch),
             wal=wal,
             slots=slots,
+            cleanup=SlotCleanup(url, prefix),
             history=StreamHistory(nats_options(settings), settings.stream),
             on_mode=self._mode_is,
             why=self._no_log,

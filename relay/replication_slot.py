@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,17 +88,23 @@ async def take_slot(connection: psycopg.AsyncConnection[Any], name: str, checkpo
             raise LogUnavailable(f"slot {name} is in use by process {state.active_pid if state else '?'}")
 
 
-async def drop_slots(connection: psycopg.AsyncConnection[Any], prefix: str) -> list[str]:
-    """Drops the slots of this prefix; those that stay, because somebody else reads them or our role may not."""
+async def slots_of(connection: psycopg.AsyncConnection[Any], prefix: str) -> list[str]:
+    """The names of this database's slots that begin with `prefix`."""
     rows = await connection.execute(
-        "SELECT slot_name, active_pid FROM pg_replication_slots"
-        " WHERE starts_with(slot_name, %s) AND database = current_database()",
+        "SELECT slot_name FROM pg_replication_slots"
+        " WHERE starts_with(slot_name, %s) AND database = current_database() ORDER BY slot_name",
         [prefix],
     )
+    return [name for (name,) in await rows.fetchall()]
+
+
+async def drop_slots(connection: psycopg.AsyncConnection[Any], names: Iterable[str]) -> list[str]:
+    """Drops slots; those that stay, because somebody else reads them or our role may not."""
     left: list[str] = []
-    for name, active_pid in await rows.fetchall():
-        if active_pid is not None:
-            await _end_older_relay(connection, active_pid)
+    for name in names:
+        state = await slot_state(connection, name)
+        if state is not None and state.active_pid is not None:
+            await _end_older_relay(connection, state.active_pid)
         try:
             await connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
         except psycopg.errors.UndefinedObject:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 import structlog
@@ -14,7 +13,7 @@ from relay.cursor import WalCheckpoint
 from relay.database import connect
 from relay.errors import LogUnavailable
 from relay.outbox_table import TableName
-from relay.replication_slot import drop_slots
+from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot
 
 _log = structlog.get_logger(__name__)
@@ -55,29 +54,13 @@ class SlotMaker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def drop_all(self) -> None:
-        """Drops what an earlier run has left: a slot that nobody reads fills the disk."""
-        try:
-            connection = await connect(self._url, "tandem-relay slot")
-            try:
-                await self._drop(connection)
-            finally:
-                await connection.close()
-        except (psycopg.Error, OSError, TimeoutError) as error:
-            _log.warning("slots of an earlier run may be left", problem=str(error).strip() or type(error).__name__)
-
-    async def _drop(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        left = await drop_slots(connection, self._prefix)
-        if left:
-            _log.warning("slots of an earlier run cannot be dropped yet, and keep the log", slots=left)
-
     async def _make_until_made(self) -> WalCheckpoint:
         delay, told = FIRST_RETRY_SECONDS, ""
         while True:
             try:
                 connection = await connect(self._url, "tandem-relay slot")
                 try:
-                    await self._drop(connection)
+                    await drop_slots(connection, await slots_of(connection, self._prefix))
                     return await create_slot(connection, self._url, self._prefix, self._publication, self._table)
                 finally:
                     await connection.close()

@@ -22,6 +22,7 @@ from relay.delivered import NOTHING, Delivered
 from relay.errors import Closing, LogUnavailable, SessionClosed
 from relay.poll_source import PollSource
 from relay.ports import Batch, Checkpoint
+from relay.slot_cleanup import SlotCleanup
 from relay.slot_maker import SlotMaker
 from relay.snapshot import Snapshot
 from relay.stream_history import StreamHistory
@@ -45,6 +46,7 @@ class SwitchingSource:
         poll: PollSource,
         wal: WalSource | None,
         slots: SlotMaker,
+        cleanup: SlotCleanup,
         history: StreamHistory,
         on_mode: OnMode,
         why: str | None = None,
@@ -52,6 +54,7 @@ class SwitchingSource:
         self._poll = poll
         self._wal = wal
         self._slots = slots
+        self._cleanup = cleanup
         self._history = history
         self._on_mode = on_mode
         self._why = why
@@ -115,11 +118,12 @@ class SwitchingSource:
         return self._wal.covering() if self._streaming and self._wal else None
 
     async def close(self) -> None:
-        """Ends stream and slot making; a slot that is in use stays."""
+        """Ends stream, slot making and clearing up; a slot that is in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
         self._streaming = False
+        await self._cleanup.end()
         await self._slots.forget()
         if self._wal is not None:
             await self._wal.close()
@@ -130,7 +134,7 @@ class SwitchingSource:
         if self._wal is not None:
             self._slots.begin()
         else:
-            await self._slots.drop_all()
+            await self._cleanup.begin()
 
     async def _stream(self, cursor: WalCursor) -> str | None:
         """Streams from the cursor; why not, when that is impossible."""
@@ -144,6 +148,7 @@ class SwitchingSource:
             return str(problem)
         self._streaming, self._checkpointed = True, False
         self._on_mode("wal", None)
+        await self._cleanup.begin(keep=cursor.checkpoint.slot)
         return None
 
     async def _read_log(self, max_events: int, max_bytes: int) -> Batch:

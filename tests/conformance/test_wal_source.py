@@ -22,7 +22,7 @@ from relay.pgoutput import read_begin
 from relay.ports import Batch
 from relay.publication import publication_name
 from relay.replication_connection import HEADER
-from relay.replication_slot import drop_slots, take_slot
+from relay.replication_slot import drop_slots, slots_of, take_slot
 from relay.slot_creation import create_slot
 from relay.tuple_decoder import find_layout
 from relay.wal_source import WalSource, new_cursor
@@ -73,7 +73,7 @@ class Log:
 
     async def drop(self) -> None:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            await drop_slots(connection, self.prefix)
+            await drop_slots(connection, await slots_of(connection, self.prefix))
 
 
 @asynccontextmanager

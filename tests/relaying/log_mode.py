@@ -51,6 +51,14 @@ async def slots(world: World) -> list[str]:
         return [name for (name,) in await rows.fetchall()]
 
 
+async def dropped(world: World, name: str, seconds: float = LOG_SECONDS) -> None:
+    """Waits until the slot is gone: what is left of earlier runs is dropped beside the work."""
+    deadline = time.monotonic() + seconds
+    while name in await slots(world):
+        assert time.monotonic() < deadline, f"slot {name} is still there"
+        await asyncio.sleep(0.05)
+
+
 async def nobody_reads(world: World) -> None:
     """Waits until no slot is in use: the server lets go of one a little later than its reader has ended."""
     deadline = time.monotonic() + LOG_SECONDS

@@ -1,0 +1,63 @@
+"""Drops, in the background, the slots that earlier runs have left: a slot that nobody reads fills the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import psycopg
+import structlog
+
+from relay.database import connect
+from relay.replication_slot import drop_slots, slots_of
+
+_log = structlog.get_logger(__name__)
+
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
+
+
+class SlotCleanup:
+    """Begun by the leader. What cannot be dropped at once, because a stranger reads it, is tried again until it can."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, keep: str | None = None) -> None:
+        """Starts on all slots of our name that there are now, but for `keep`, which is in use."""
+        await self.end()
+        self._task = asyncio.create_task(self._drop_all(keep))
+
+    async def end(self) -> None:
+        """Gives up."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _drop_all(self, keep: str | None) -> None:
+        # Listed once: a leader that wakes up late must not touch the slot that its successor has made since.
+        names: list[str] | None = None
+        delay, told = FIRST_RETRY_SECONDS, ""
+        while True:
+            try:
+                connection = await connect(self._url, "tandem-relay slot")
+                try:
+                    if names is None:
+                        names = [name for name in await slots_of(connection, self._prefix) if name != keep]
+                    names = await drop_slots(connection, names)
+                finally:
+                    await connection.close()
+                if not names:
+                    return
+                reason = "somebody reads them, or this role may not drop them"
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                reason = str(error).strip() or type(error).__name__
+            if reason != told:
+                told = reason
+                _log.warning("slots of an earlier run cannot be dropped yet, and keep the log", slots=names, why=reason)
+            await asyncio.sleep(delay)
+            delay = min(LONGEST_RETRY_SECONDS, delay * 2)
