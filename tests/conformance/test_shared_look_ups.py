@@ -77,9 +77,9 @@ async def test_callers_who_come_at_the_same_time_share_requests(
     assert connection.documents == [120], "all were there when the first request was sent"
 
 
-async def test_a_look_up_sees_what_was_written_while_an_earlier_one_was_under_way(
-    store: PhysicalStore, connection: GatedConnection
-) -> None:
+async def look_up_twice(store: PhysicalStore, connection: GatedConnection, requests: int) -> tuple[int, int]:
+    """The versions that two look-ups see, the second begun behind a write while the first is under way; so many
+    requests go out before the first is answered."""
     [order_id] = ids(1)
     await applied(store, order_id, 1)
     reader = DocumentReader(connection, store.names)
@@ -90,10 +90,38 @@ async def test_a_look_up_sees_what_was_written_while_an_earlier_one_was_under_wa
     await applied(store, order_id, 2)
     later = asyncio.create_task(reader.orders([order_id]))
     async with asyncio.timeout(120):
-        await connection.answered.acquire()  # what is slow does not hold it back for long
+        for _ in range(requests - 1):
+            await connection.answered.acquire()  # what is slow does not hold it back for long
     connection.open.set()
-    assert [order.version for order in await earlier] == [1]
-    assert [order.version for order in await later] == [2]
+    [[first], [second]] = await asyncio.gather(earlier, later)
+    return first.version, second.version
+
+
+async def test_a_look_up_sees_what_was_written_while_an_earlier_one_was_under_way(
+    store: PhysicalStore, connection: GatedConnection
+) -> None:
+    assert await look_up_twice(store, connection, requests=2) == (1, 2)
+
+
+class Joining(LookUps):
+    """Mutant: who wants what is being asked for already waits for that answer."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._asked: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
+
+    async def documents(self, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        key = str(wanted)
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(super().documents(wanted))
+        return await self._asked[key]
+
+
+async def test_mutant_that_joins_a_request_under_way_misses_a_write(
+    store: PhysicalStore, connection: GatedConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("query_service.storage.physical.reader.LookUps", Joining)
+    assert await look_up_twice(store, connection, requests=1) == (1, 1)
 
 
 async def test_who_leaves_disturbs_nobody(store: PhysicalStore, connection: GatedConnection) -> None:
