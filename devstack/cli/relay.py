@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,10 +45,11 @@ def status(
     from devstack.relay_status import observe_relays
 
     addresses = address or _local_addresses(as_json)
-    seen = asyncio.run(observe_relays(addresses))
     if watch:
-        seen = _watch(addresses, seen, as_json)
-    elif as_json:
+        seen = asyncio.run(_watch(addresses, as_json))
+        raise typer.Exit(int(_EXIT_CODES[seen.state]))
+    seen = asyncio.run(observe_relays(addresses))
+    if as_json:
         print_json(seen.as_dict())
     else:
         from rich.console import Console
@@ -81,26 +81,23 @@ def _local_addresses(as_json: bool) -> list[str]:
     return [record.topology.relay_probes]
 
 
-def _watch(addresses: list[str], seen: RelaysStatus, as_json: bool) -> RelaysStatus:
-    """Looks every second until Ctrl-C; what was seen last."""
+async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
+    """Looks every second until a signal comes; what was seen last."""
     from rich.live import Live
 
+    from devstack.cli.watching import watch
     from devstack.relay_status import observe_relays
 
-    try:
-        if as_json:
-            while True:
-                sys.stdout.write(json.dumps(seen.as_dict()) + "\n")
-                sys.stdout.flush()
-                time.sleep(1.0)
-                seen = asyncio.run(observe_relays(addresses))
-        with Live(_screen(seen), auto_refresh=False, screen=sys.stdout.isatty()) as live:
-            while True:
-                time.sleep(1.0)
-                seen = asyncio.run(observe_relays(addresses))
-                live.update(_screen(seen), refresh=True)
-    except KeyboardInterrupt:
-        return seen
+    def print_line(seen: RelaysStatus) -> None:
+        sys.stdout.write(json.dumps(seen.as_dict()) + "\n")
+        sys.stdout.flush()
+
+    if as_json:
+        return await watch(lambda: observe_relays(addresses), print_line, 1.0)
+    with Live(auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        return await watch(
+            lambda: observe_relays(addresses), lambda seen: live.update(_screen(seen), refresh=True), 1.0
+        )
 
 
 def _screen(seen: RelaysStatus) -> RenderableType:

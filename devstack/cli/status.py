@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,35 +55,18 @@ async def _watch(topology: Topology, every: float, as_json: bool) -> str:
     """Looks until a signal comes; the last state seen."""
     from rich.live import Live
 
+    from devstack.cli.watching import watch
     from devstack.system_status import observe
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    seen = await observe(topology)
-    with Live(auto_refresh=False, transient=False) if not as_json else _NoScreen() as screen:
-        while True:
-            if as_json:
-                sys.stdout.write(json.dumps(_document(seen), default=str) + "\n")
-                sys.stdout.flush()
-            else:
-                screen.update(_picture(seen), refresh=True)
-            try:
-                await asyncio.wait_for(stop.wait(), every)
-            except TimeoutError:
-                seen = await observe(topology)
-            else:
-                return seen.state
+    def print_line(seen: SystemStatus) -> None:
+        sys.stdout.write(json.dumps(_document(seen), default=str) + "\n")
+        sys.stdout.flush()
 
-
-class _NoScreen:
-    """In place of a terminal."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing was opened."""
+    if as_json:
+        return (await watch(lambda: observe(topology), print_line, every)).state
+    with Live(auto_refresh=False, transient=False) as live:
+        seen = await watch(lambda: observe(topology), lambda seen: live.update(_picture(seen), refresh=True), every)
+    return seen.state
 
 
 def _document(seen: SystemStatus) -> dict[str, Any]:
