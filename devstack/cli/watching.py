@@ -13,7 +13,7 @@ Seen = TypeVar("Seen")
 async def watch(look: Callable[[], Awaitable[Seen]], show: Callable[[Seen], None], every: float) -> Seen:
     """Shows what `look` sees, `every` seconds after the look before, until a signal comes; what was seen last.
 
-    The signal sets an event: as KeyboardInterrupt it would be lost wherever it meets an event loop that is just ending.
+    SIGINT is asked for: a process that was started in the background ignores it otherwise, and is never interrupted.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
