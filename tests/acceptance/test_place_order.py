@@ -89,7 +89,7 @@ async def test_a_deadline_during_the_commit_loses_nothing(
     asked = request()
     async with caller(command_process) as commands:
         async with held_commits(command_database):
-            call = commands.PlaceOrder(asked, timeout=3)
+            call = commands.PlaceOrder(asked, timeout=8)
             await until(command_database, COMMITTING, 1)
             assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         call = commands.PlaceOrder(asked)
