@@ -37,7 +37,7 @@ async def main(kind: str, size: int) -> None:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the service is at its limit")
 
     server = GrpcServer("127.0.0.1:0", GrpcLimits(), services=(), reflect=False)
-    server.server.add_generic_rpc_handlers((Anything(answering if kind == "empty" else refusing),))
+    server.add(Anything(answering if kind == "empty" else refusing))
     print(await server.start(), flush=True)
     await asyncio.Event().wait()
 

@@ -29,7 +29,7 @@ from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database, schema_problem
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
-from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
+from service_runtime.call_limits import CallLimits, ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
@@ -90,12 +90,8 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         commands = order_commands.OrderCommands(
             PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
         )
-        server.server.add_generic_rpc_handlers(
-            (
-                service_methods(order_commands.SERVICE, commands.behaviours(), metrics),
-                service_methods(order_export.SERVICE, order_export.behaviours(), metrics),
-            )
-        )
+        server.add(service_methods(order_commands.SERVICE, commands.behaviours(), metrics))
+        server.add(service_methods(order_export.SERVICE, order_export.behaviours(), metrics))
         probes = ProbeServer(
             settings.probes_listen,
             live=lambda: None,
@@ -139,7 +135,7 @@ async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:
 
 
 def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
-    limit = ConcurrencyLimit(SERVICES, settings.max_concurrent_rpcs, overloaded())
+    limit = ConcurrencyLimit(settings.max_concurrent_rpcs, overloaded())
     metrics.watch("command_running_calls", "Calls that run now.", lambda: limit.running)
     metrics.watch("command_refused_calls", "Calls refused above the limit, since the start.", lambda: limit.refused)
     return GrpcServer(
@@ -151,7 +147,7 @@ def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),
         services=SERVICES,
-        interceptors=[limit, DeadlineCap(SERVICES, settings.deadline_cap_seconds, deadline_exceeded())],
+        call_limits=CallLimits(limit, DeadlineCap(settings.deadline_cap_seconds, deadline_exceeded())),
         reflect=settings.reflection,
         setting="COMMAND_LISTEN",
     )

@@ -49,7 +49,7 @@ from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer,
 from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.storage import open_read_store
-from service_runtime.call_limits import ConcurrencyLimit, DeadlineCap
+from service_runtime.call_limits import CallLimits, ConcurrencyLimit, DeadlineCap
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
@@ -85,7 +85,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
-    server.server.add_generic_rpc_handlers((service_methods(SERVICE, questions, metrics.call),))
+    server.add(service_methods(SERVICE, questions, metrics.call))
     listener = NoticeListener(board, view, listed, parked, lags, subjects)
     background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
     if settings.read_store == "memory":
@@ -275,7 +275,7 @@ def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> C
 
 
 def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
-    limit = ConcurrencyLimit(SERVICES, settings.max_concurrent_rpcs, status_of(Overloaded()))
+    limit = ConcurrencyLimit(settings.max_concurrent_rpcs, status_of(Overloaded()))
     metrics.watch("query_running_calls", "Calls that run now.", lambda: limit.running)
     return GrpcServer(
         settings.listen,
@@ -285,7 +285,7 @@ def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),
         services=SERVICES,
-        interceptors=[limit, DeadlineCap(SERVICES, settings.deadline_cap_seconds, status_of(OutOfTime()))],
+        call_limits=CallLimits(limit, DeadlineCap(settings.deadline_cap_seconds, status_of(OutOfTime()))),
         reflect=settings.reflection,
         setting="QUERY_LISTEN",
     )

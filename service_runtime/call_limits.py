@@ -1,14 +1,14 @@
-"""Interceptors that keep one server process within its means: calls at once, and time per call.
+"""What keeps one server process within its means: a limit on calls at once, and one on the time of each.
 
 gRPC's own limit on concurrent calls answers without saying when to come back, so it is only the net below this one.
-Health and reflection are not limited: a full server must still be able to say that it lives.
+Both stand around the methods themselves: interceptors would run two coroutines more for every call (30 µs of it).
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -17,66 +17,27 @@ from grpc_status import rpc_status
 
 Unary = Callable[[Any, Any], Awaitable[Any]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
-def _rewrapped(handler: Handler, behaviour: Unary) -> Handler:
-    return grpc.unary_unary_rpc_method_handler(
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
-
-
-class _UnaryInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the unary methods of the named services; everything else passes untouched."""
-
-    def __init__(self, services: Sequence[str]) -> None:
-        self._prefixes = tuple(f"/{service}/" for service in services)
-        #: Method → what it was and what it became. A server's handlers are few and stay the same.
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
-
-    async def intercept_service(  # type: ignore[override]
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
-        """Called by gRPC for each call, before its request is read."""
-        method = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None or not method.startswith(self._prefixes):
-            return handler
-        known = self._wrapped.get(method)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = handler, _rewrapped(handler, self.wrap(handler.unary_unary))
-        return known[1]
-
-    @abstractmethod
-    def wrap(self, behaviour: Unary) -> Unary:
-        """The limited form of a method's behaviour."""
-
-
-class ConcurrencyLimit(_UnaryInterceptor):
+class ConcurrencyLimit:
     """Refuses calls above `limit` with `overloaded`, at once: their requests are taken off the wire and not looked at.
 
     Who was let in is counted only when the request is there, so that callers who send slowly, or never, take no place
     from others; a call that finds all places taken by then is refused as well.
     """
 
-    def __init__(self, services: Sequence[str], limit: int, overloaded: status_pb2.Status) -> None:
-        super().__init__(services)
+    def __init__(self, limit: int, overloaded: status_pb2.Status) -> None:
         self._limit, self._status = limit, rpc_status.to_status(overloaded)
         # Without a deserializer. To answer before the request is there at all would be cheaper still, but callers that
         # are still sending then see their call cancelled instead of refused.
-        self._refusing: Handler = grpc.unary_unary_rpc_method_handler(self._refuse)
+        self.refusing: Handler = grpc.unary_unary_rpc_method_handler(self._refuse)
         self.running = 0
         self.refused = 0
 
-    async def intercept_service(  # type: ignore[override]
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
-        """Called by gRPC for each call, before its request is read."""
-        if self.running >= self._limit and handler_call_details.method in self._wrapped:
-            return self._refusing
-        return await super().intercept_service(continuation, handler_call_details)
+    @property
+    def reached(self) -> bool:
+        """Whether all places are taken."""
+        return self.running >= self._limit
 
     async def _refuse(self, _: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.refused += 1
@@ -97,11 +58,10 @@ class ConcurrencyLimit(_UnaryInterceptor):
         return limited
 
 
-class DeadlineCap(_UnaryInterceptor):
+class DeadlineCap:
     """Ends calls after `cap_seconds`, or after the caller's own deadline when that is sooner, with `exceeded`."""
 
-    def __init__(self, services: Sequence[str], cap_seconds: float, exceeded: status_pb2.Status) -> None:
-        super().__init__(services)
+    def __init__(self, cap_seconds: float, exceeded: status_pb2.Status) -> None:
         self._cap, self._status = cap_seconds, rpc_status.to_status(exceeded)
 
     def wrap(self, behaviour: Unary) -> Unary:
@@ -120,3 +80,41 @@ class DeadlineCap(_UnaryInterceptor):
             return await context.abort_with_status(self._status)
 
         return capped
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Both limits of one server."""
+
+    concurrency: ConcurrencyLimit
+    deadline: DeadlineCap
+
+    def wrap(self, behaviour: Unary) -> Unary:
+        """A method's behaviour within both."""
+        return self.concurrency.wrap(self.deadline.wrap(behaviour))
+
+
+class LimitedMethods(grpc.GenericRpcHandler):
+    """A service whose unary methods keep both limits; its streams pass untouched.
+
+    Health and reflection are not wrapped in this: a full server must still be able to say that it lives.
+    """
+
+    def __init__(self, methods: grpc.GenericRpcHandler, limits: CallLimits) -> None:
+        self._methods, self._limits = methods, limits
+        #: Path of a unary method → its limited form.
+        self._limited: dict[str, Handler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Called by gRPC for each call, before its request is read."""
+        limited = self._limited.get(handler_call_details.method)
+        if limited is None:
+            handler = self._methods.service(handler_call_details)
+            if handler is None or handler.unary_unary is None:
+                return handler
+            limited = self._limited[handler_call_details.method] = grpc.unary_unary_rpc_method_handler(
+                self._limits.wrap(handler.unary_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return self._limits.concurrency.refusing if self._limits.concurrency.reached else limited

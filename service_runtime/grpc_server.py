@@ -8,13 +8,14 @@ that a request sent too slowly ends), and a cap on the deadline a caller may ask
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from service_runtime.call_limits import CallLimits, LimitedMethods
 from service_runtime.process import StartupRefused
 
 #: Calls that gRPC itself admits, as a multiple of those that may run.
@@ -61,7 +62,7 @@ class GrpcLimits:
 
 
 class GrpcServer:
-    """One listening server. Add servicers to `server` before `start`."""
+    """One listening server. `add` the services before `start`."""
 
     def __init__(
         self,
@@ -69,24 +70,29 @@ class GrpcServer:
         limits: GrpcLimits,
         *,
         services: Sequence[str],
-        interceptors: Iterable[grpc.aio.ServerInterceptor] = (),
+        call_limits: CallLimits | None = None,
         reflect: bool = True,
         setting: str = "LISTEN",
     ) -> None:
         self.server = grpc.aio.server(
-            interceptors=list(interceptors),
             options=limits.channel_options(),
-            # Far above: the interceptor in `call_limits` refuses first and says when to come back. What is left to this
+            # Far above: the limit in `call_limits` refuses first and says when to come back. What is left to this
             # net are calls whose requests do not arrive, and refusals that cannot be sent as fast as calls come in.
             maximum_concurrent_rpcs=NET * limits.max_concurrent_rpcs,
         )
         self._listen, self._limits, self._setting = listen, limits, setting
+        self._call_limits = call_limits
         self._services = tuple(services)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         if reflect:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self.server)
+
+    def add(self, service: grpc.GenericRpcHandler) -> None:
+        """Serves `service`, its unary methods within the call limits."""
+        limits = self._call_limits
+        self.server.add_generic_rpc_handlers((service if limits is None else LimitedMethods(service, limits),))
 
     async def start(self) -> str:
         """Listens and returns the address really bound; a busy port is refused naming the setting that changes it.

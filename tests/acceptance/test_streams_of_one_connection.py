@@ -86,7 +86,7 @@ class Held(grpc.GenericRpcHandler):
 async def holding(limits: GrpcLimits) -> AsyncIterator[tuple[Held, str]]:
     """A server of held calls, and its address."""
     server, held = GrpcServer("127.0.0.1:0", limits, services=[], reflect=False), Held()
-    server.server.add_generic_rpc_handlers((held,))
+    server.add(held)
     address = await server.start()
     try:
         yield held, address
