@@ -97,6 +97,7 @@ class ServeMetrics(_Watched):
         self._seconds = Histogram(
             "query_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=self.registry
         )
+        self._of_call: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._waits = Histogram(
             "query_token_wait_seconds",
             "Time that answers waited for what a token names, by how it ended: applied, stale or behind.",
@@ -129,8 +130,11 @@ class ServeMetrics(_Watched):
 
     def call(self, method: str, code: str, seconds: float) -> None:
         """A call ended."""
-        self._calls.labels(method, code).inc()
-        self._seconds.labels(method).observe(seconds)
+        counters = self._of_call.get((method, code))
+        if counters is None:  # to look a label up takes longer than to count
+            counters = self._of_call[method, code] = self._calls.labels(method, code), self._seconds.labels(method)
+        counters[0].inc()
+        counters[1].observe(seconds)
 
     def waited(self, outcome: str, seconds: float) -> None:
         """A wait for versions ended."""
