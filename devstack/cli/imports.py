@@ -52,7 +52,7 @@ def northwind(
     else:
         print(
             f"{len(requests)} orders, {lines} lines: {result.imported} imported, {result.replayed} were there already, "
-            f"{len(result.refused)} refused; the last one searchable after {seconds:.1f} s"
+            f"{len(result.refused)} refused; all searchable after {seconds:.1f} s"
         )
         for number, refusal in result.refused.items():
             print(f"  {number}: {refusal}")

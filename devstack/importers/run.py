@@ -1,4 +1,4 @@
-"""Sending import requests over one stream and following them until the last one can be found."""
+"""Sending import requests over one stream and following them until all of them can be found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import grpc
 from google.rpc.status_pb2 import Status
 from tandem.orders.errors import OrderError, from_status
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
-from tandem.orders.v1.order_query_service_pb2 import OrderFilter, ReadOptions, SearchOrdersRequest
+from tandem.orders.v1.order_query_service_pb2 import (
+    OrderFilter,
+    ReadOptions,
+    SearchOrdersRequest,
+    SearchOrdersResponse,
+)
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
@@ -102,18 +107,38 @@ def _count(result: ImportResult, response: ImportOrdersResponse, order_number: s
 
 
 async def until_searchable(stub: OrderQueryServiceAsyncStub, source: str, order_number: str, token: str) -> None:
-    """Returns when a search of `source` finds the order; TimeoutError after a minute."""
-    request = SearchOrdersRequest(
+    """Returns when searches of `source` find this order, and whatever was committed before they did; TimeoutError after
+    a minute.
+
+    Batches of events are applied at the same time, so the last order may be there before others are. That all are is
+    told by how fresh an answer says it is.
+    """
+    last = SearchOrdersRequest(
         filter=OrderFilter(text=order_number, sources=[source]),
         page_size=1,
         read_options=ReadOptions(consistency_token=token),
     )
+    anything = SearchOrdersRequest(filter=OrderFilter(sources=[source]), page_size=1)
+    found_at: int | None = None
     async with asyncio.timeout(SEARCHABLE_WITHIN_SECONDS):
-        while True:
-            try:
-                if (await stub.SearchOrders(request, timeout=10)).orders:
-                    return
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _BROKEN:
-                    raise
+        while not (await _searched(stub, last)).orders:
             await asyncio.sleep(0.05)
+        while True:
+            info = (await _searched(stub, anything)).read_info
+            if info.HasField("as_of"):  # it has none before the first barrier
+                as_of = info.as_of.ToMicroseconds()
+                found_at = found_at or as_of + info.staleness.ToMicroseconds()
+                if as_of >= found_at:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def _searched(stub: OrderQueryServiceAsyncStub, request: SearchOrdersRequest) -> SearchOrdersResponse:
+    """The answer, asked for again while the read side is behind or out of reach."""
+    while True:
+        try:
+            return await stub.SearchOrders(request, timeout=10)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _BROKEN:
+                raise
+        await asyncio.sleep(0.05)

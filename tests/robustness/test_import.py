@@ -49,11 +49,7 @@ async def check(system: System, requests: list[ImportOrdersRequest]) -> None:
     assert result.answered == len(requests)
     again = await import_orders(system.commands, requests)
     assert (again.imported, again.replayed, again.refused) == (0, len(requests), {})
-    await caught_up(system)
     await until_searchable(system.queries, SOURCE, requests[-1].order_number, again.last_token)
-    assert await differing_orders(system) == []
-    held = await write_model(system.postgres_url)
-    assert len(held) == len(requests)
     summary = await system.queries.SummarizeOrders(
         SummarizeOrdersRequest(
             filter=OrderFilter(sources=[SOURCE]),
@@ -65,6 +61,10 @@ async def check(system: System, requests: list[ImportOrdersRequest]) -> None:
     (totals,) = summary.totals
     assert totals.orders == len(requests)
     assert totals.total.units * 100 + totals.total.nanos // 10_000_000 == sum(cents(request) for request in requests)
+    await caught_up(system)
+    assert await differing_orders(system) == []
+    held = await write_model(system.postgres_url)
+    assert len(held) == len(requests)
 
 
 @pytest.mark.timeout(900)
