@@ -43,6 +43,7 @@ from relay.startup_checks import check_database
 from relay.status import RelayStatus
 from relay.stream_access import nats_options, stream_sink
 from relay.stream_history import StreamHistory
+from service_runtime.process import cancel
 
 #: How long database and stream may be out of reach before an adoption that has not begun gives up.
 PATIENCE_SECONDS = 15.0
@@ -253,9 +254,7 @@ class Adoption:
             await task
         finally:
             if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await cancel(task)
 
     def _waits_for(self) -> str | None:
         if self.status.state == states.STANDBY:

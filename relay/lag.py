@@ -33,6 +33,7 @@ from relay.snapshot import Snapshot
 from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
 from relay.stream_end import StreamEnd
+from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0
 #: How soon it is noticed that a leader cannot tell by itself, or that a standby's last measurement is outdated.
@@ -169,9 +170,7 @@ class LagObserver:
                     await _sleep(stop, MEASURE_SECONDS)
         finally:
             if self._reading is not None:
-                self._reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._reading
+                await cancel(self._reading)
             await self._end.close()
 
     def oldest_age(self, now: float) -> float | None:

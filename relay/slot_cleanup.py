@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import psycopg
 import structlog
 
 from relay.database import connect
 from relay.replication_slot import drop_slots, slots_of
+from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
 
@@ -34,9 +34,7 @@ class SlotCleanup:
         """Gives up."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel(task)
 
     async def _drop_all(self, keep: str | None) -> None:
         # Listed once: a leader that wakes up late must not touch the slot that its successor has made since.

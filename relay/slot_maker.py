@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import psycopg
@@ -15,6 +14,7 @@ from relay.errors import LogUnavailable
 from relay.outbox_table import TableName
 from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot
+from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
 
@@ -50,9 +50,7 @@ class SlotMaker:
         """Ends an attempt that runs, and forgets what was made."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel(task)
 
     async def _make_until_made(self) -> WalCheckpoint:
         delay, told = FIRST_RETRY_SECONDS, ""

@@ -6,11 +6,13 @@ Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (one sentence on st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -67,6 +69,13 @@ async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
         waiter.cancel()
     for task in done - {waiter}:
         task.result()
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancels a task and waits until it has ended; what it raises otherwise is raised here."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def leave_out_of_collections() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,21 +83,13 @@ def _local_addresses(as_json: bool) -> list[str]:
 
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
     """Looks every second until a signal comes; what was seen last."""
-    from rich.live import Live
+    from devstack.cli.watching import watch_as_lines, watch_on_screen
+    from devstack.relay_status import RelaysStatus, observe_relays
 
-    from devstack.cli.watching import watch
-    from devstack.relay_status import observe_relays
-
-    def print_line(seen: RelaysStatus) -> None:
-        sys.stdout.write(json.dumps(seen.as_dict()) + "\n")
-        sys.stdout.flush()
-
+    look = partial(observe_relays, addresses)
     if as_json:
-        return await watch(lambda: observe_relays(addresses), print_line, 1.0)
-    with Live(auto_refresh=False, screen=sys.stdout.isatty()) as live:
-        return await watch(
-            lambda: observe_relays(addresses), lambda seen: live.update(_screen(seen), refresh=True), 1.0
-        )
+        return await watch_as_lines(look, RelaysStatus.as_dict, 1.0)
+    return await watch_on_screen(look, _screen, 1.0, whole=sys.stdout.isatty())
 
 
 def _screen(seen: RelaysStatus) -> RenderableType:

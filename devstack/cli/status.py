@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,8 +38,8 @@ def status(
     if record is None:
         fail("Nothing runs here; start it with `make up`.", ExitCode.DOWN, as_json=as_json)
     if watch:
-        state = asyncio.run(_watch(record.topology, every, as_json))
-        raise typer.Exit(int(_EXIT_CODES[state]))
+        seen = asyncio.run(_watch(record.topology, every, as_json))
+        raise typer.Exit(int(_EXIT_CODES[seen.state]))
     seen = asyncio.run(observe(record.topology))
     if as_json:
         print_json(_document(seen))
@@ -51,22 +50,15 @@ def status(
     raise typer.Exit(int(_EXIT_CODES[seen.state]))
 
 
-async def _watch(topology: Topology, every: float, as_json: bool) -> str:
-    """Looks until a signal comes; the last state seen."""
-    from rich.live import Live
-
-    from devstack.cli.watching import watch
+async def _watch(topology: Topology, every: float, as_json: bool) -> SystemStatus:
+    """Looks until a signal comes; what was seen last."""
+    from devstack.cli.watching import watch_as_lines, watch_on_screen
     from devstack.system_status import observe
 
-    def print_line(seen: SystemStatus) -> None:
-        sys.stdout.write(json.dumps(_document(seen), default=str) + "\n")
-        sys.stdout.flush()
-
+    look = partial(observe, topology)
     if as_json:
-        return (await watch(lambda: observe(topology), print_line, every)).state
-    with Live(auto_refresh=False, transient=False) as live:
-        seen = await watch(lambda: observe(topology), lambda seen: live.update(_picture(seen), refresh=True), every)
-    return seen.state
+        return await watch_as_lines(look, _document, every)
+    return await watch_on_screen(look, _picture, every, whole=False)
 
 
 def _document(seen: SystemStatus) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from devstack.importers.run import until_searchable
 from tests.conformance.query_serving import Server, apply, freshness, names, own_server
 from tests.fixtures.order_events import an_order, published
-from tests.fixtures.read_side import ReadSide, empty_read_side, eventually, read_side
+from tests.fixtures.read_side import ReadSide, empty_read_side, read_side
+from tests.fixtures.waiting import eventually
 
 __all__ = ["empty_read_side", "own_server", "read_side"]
 SOURCE = "webshop"
@@ -44,7 +45,7 @@ async def check(side: ReadSide, server: Server, until: Until) -> None:
         await apply(side, last)
         await side.store.record_freshness(freshness(datetime.now(UTC) - timedelta(seconds=10)))
         waiting = asyncio.ensure_future(until(stub, SOURCE, last.order.order_number, names(last)))
-        await eventually(lambda: _either(waiting.done() or len(stub.seen) >= 5), "the import's end is looked for")
+        await eventually(lambda: waiting.done() or len(stub.seen) >= 5, "the import's end is looked for")
         assert not waiting.done(), "over too early"
         await apply(side, first)
         await side.store.record_freshness(freshness(datetime.now(UTC) + timedelta(seconds=60)))
@@ -53,10 +54,6 @@ async def check(side: ReadSide, server: Server, until: Until) -> None:
             contract.SearchOrdersRequest(filter=contract.OrderFilter(sources=[SOURCE])), timeout=60
         )
         assert answer.total_size == 2
-
-
-async def _either(true: bool) -> bool:
-    return true
 
 
 async def test_an_import_is_over_when_all_of_it_is_found(read_side: ReadSide, own_server: Server) -> None:

@@ -190,7 +190,9 @@ async def slot_in_use(world: World, mode: str, prelude: str = "", seconds: float
         await dropped(world, name, seconds)
         await world.insert(10)
         await world.drained(relay)
-    verdict = await world.verdict()
+    async with running(world.relay(mode=mode)) as relay:
+        await in_mode(relay, "poll" if mode == "poll" else "wal")
+        verdict = await world.verdict()
     assert verdict.clean, verdict
     assert verdict.delivered == 70
 
@@ -247,8 +249,7 @@ async def test_killed_around_the_hand_over(world: World, prelude: str, kills: in
     async with running(world.relay()) as relay:
         await in_mode(relay, "wal")
         await judged(world, relay, ledger)
-        for name in left:
-            await dropped(world, name)
+        assert not set(await slots(world)) & set(left)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ async def test_a_slot_is_dropped_when_polling_is_chosen(world: World) -> None:
     async with running(world.relay(mode="poll")) as relay:
         await world.drained(relay)
         await dropped(world, name)
+        assert await slots(world) == []
     verdict = await world.verdict()
     assert verdict.clean, verdict
     assert verdict.delivered == 20
