@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import psycopg
 
-from relay import status as states
+from relay.adoption_progress import AdoptionProgress
 from relay.adoption_record import AdoptionRecord, AdoptionRecords
 from relay.adoption_source import AdoptionSource
 from relay.barrier import BarrierBuilder
@@ -36,7 +36,7 @@ from relay.message import MessageBuilder, MessageLimits
 from relay.outbox_table import OutboxTable, TableName, find_table
 from relay.parking import ParkedAggregates
 from relay.ports import Source
-from relay.publish_loop import PublishLoop
+from relay.publish_loop import Ended, PublishLoop
 from relay.relay_state import RelayState, resumption
 from relay.source_identity import SourceIdentity, primary_cluster, recorded_source
 from relay.startup_checks import check_database
@@ -147,22 +147,6 @@ class AdoptingDatabase:
         return self._becomes
 
 
-class SilentObserver:
-    """Nobody scrapes an adoption."""
-
-    def error(self, kind: str) -> None:
-        """Told by the status."""
-
-    def fenced(self) -> None:
-        """Told by the status."""
-
-    def session_begun(self) -> None:
-        """Told by the status."""
-
-    def duplicate(self) -> None:
-        """Found stored already."""
-
-
 class Adoption:
     """One run of `adopt`."""
 
@@ -172,17 +156,16 @@ class Adoption:
         self._name = TableName.parse(settings.table)
         self._end: Cursor | None = None
         self._stop = asyncio.Event()
-        self._waiting = False
+        self._progress = AdoptionProgress()
         self._database = AdoptingDatabase(settings, force, self._read_to_the_end)
         self._sink = stream_sink(settings, lambda flight: None)
         self._state = RelayState(self._name, settings.stream)
-        self.status = RelayStatus("adopt")
         lock = AdvisoryLock(
             settings.database_url,
             table=str(self._name),
             stream=settings.stream,
             check=self._database.check,
-            on_wait=self._wait_for_lock,
+            on_wait=self._progress.waits_for_lock,
         )
         self._loop = PublishLoop(
             leadership=lock,
@@ -190,8 +173,8 @@ class Adoption:
             wiring=self._database,
             state=self._state,
             parked=ParkedAggregates(self._name),
-            status=self.status,
-            observer=SilentObserver(),
+            status=RelayStatus("adopt"),  # nobody looks at it
+            observer=self._progress,
         )
 
     async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> AdoptionRecord | None:
@@ -205,33 +188,33 @@ class Adoption:
             self._stop = asyncio.Event()
             self._end = None
             try:
-                await self._run_once(stop, tell)
+                ended = await self._run_once(stop, tell)
             except NothingToAdopt:
                 if not self._database.begun:
                     raise
                 return await self._record()  # the last message was stored, but its ack came too late
-            if self._end is not None and self.status.cursor == self._end.text:
+            if self._is_through(ended):
                 return await self._record()
         return None
+
+    def _is_through(self, ended: Ended) -> bool:
+        """Whether the stream has acknowledged the new epoch's first cursor, the last message of an adoption."""
+        return self._end is not None and ended.cursor == self._end.text
 
     async def _look(self) -> None:
         """NothingToAdopt without waiting for the lock, which a healthy relay holds."""
         database = AdoptingDatabase(self._settings, self._force, lambda end: None)
-        try:
-            connection = await connect(self._settings.database_url, "tandem-relay adopt")
-        except (psycopg.Error, OSError, TimeoutError) as error:
-            raise Unreachable(f"the database cannot be reached: {str(error).strip() or type(error).__name__}") from None
-        try:
+        async with self._connected() as connection:
             await database.check(connection)
-            async with stream_sink(self._settings, lambda flight: None).session() as session:
-                row = await self._state.load(connection)
-                database.cursor(resumption(row, session.tail).cursor)
-        except SessionClosed as closed:
-            raise Unreachable(closed.reason) from None
-        finally:
-            await connection.close()
+            try:
+                async with stream_sink(self._settings, lambda flight: None).session() as session:
+                    row = await self._state.load(connection)
+                    database.cursor(resumption(row, session.tail).cursor)
+            except SessionClosed as closed:
+                raise Unreachable(closed.reason) from None
 
-    async def _run_once(self, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
+    async def _run_once(self, stop: asyncio.Event, tell: Callable[[str], None]) -> Ended:
+        self._progress.begins()
         task = asyncio.create_task(self._loop.run(self._stop))
         clock = asyncio.get_running_loop().time
         told, late, look_again = "", clock() + PATIENCE_SECONDS, clock() + _LOOK_AGAIN_SECONDS
@@ -240,37 +223,34 @@ class Adoption:
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
                 if stop.is_set():
                     self._stop.set()
-                waits_for = self._waits_for()
+                waits_for = self._progress.obstacle
                 if waits_for and waits_for != told:
                     tell(waits_for)
                     told = waits_for
-                retrying = not self._database.begun and self.status.state == states.RETRYING
-                if retrying and clock() > late:
-                    raise Unreachable(self.status.last_error or "nothing answers")
-                if self.status.state == states.STANDBY and clock() > look_again:
+                if self._progress.unreachable and not self._database.begun and clock() > late:
+                    raise Unreachable(self._progress.unreachable)
+                if self._progress.waiting_for_lock and clock() > look_again:
                     with contextlib.suppress(Unreachable):  # the loop says so itself
                         await self._look()
                     look_again = clock() + _LOOK_AGAIN_SECONDS
-            await task
+            return await task
         finally:
             if not task.done():
                 await cancel(task)
-
-    def _waits_for(self) -> str | None:
-        if self.status.state == states.STANDBY:
-            return "waiting for the leader's lock: another relay or adoption holds it"
-        if self.status.state not in {states.STARTING, states.RESUMING, states.PUBLISHING, states.STOPPED}:
-            return self.status.last_error
-        return None
-
-    def _wait_for_lock(self) -> None:
-        self.status.moved()
-        self.status.state = states.STANDBY
 
     def _read_to_the_end(self, end: Cursor) -> None:
         self._end = end
         self._stop.set()
 
     async def _record(self) -> AdoptionRecord | None:
-        async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
+        async with self._connected() as connection:
             return await self._database.records.latest(connection)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A session beside the leader's. Unreachable when there is none to be had, or it breaks off."""
+        try:
+            async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
+                yield connection
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            raise Unreachable(f"the database cannot be reached: {str(error).strip() or type(error).__name__}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 
@@ -45,7 +46,7 @@ class MetricsObserver:
             self._metrics.commit_to_ack.observe(events, latest.clock_offset if latest else 0.0)
         self._status.progressed()
 
-    def error(self, kind: str) -> None:
+    def error(self, kind: str, reason: str) -> None:
         """Counts an error."""
         self._metrics.errors.labels(kind).inc()
 
@@ -55,7 +56,7 @@ class MetricsObserver:
         if self._status.last_error is None:
             self._status.failed(reason)
 
-    def fenced(self) -> None:
+    def fenced(self, reason: str) -> None:
         """Counts a fencing."""
         self._metrics.fenced.inc()
 
@@ -133,7 +134,7 @@ class Relay:
         self.status.state = states.STANDBY
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     for task in tasks:

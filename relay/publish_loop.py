@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg
@@ -41,10 +42,10 @@ _SLICE_SECONDS = 0.5
 class Observer(Protocol):
     """What the loop tells, for metrics."""
 
-    def error(self, kind: str) -> None:
-        """An error of that class happened."""
+    def error(self, kind: str, reason: str) -> None:
+        """An error of that class happened; `reason` is its sentence."""
 
-    def fenced(self) -> None:
+    def fenced(self, reason: str) -> None:
         """The stream refused us as not its only writer."""
 
     def session_begun(self) -> None:
@@ -73,6 +74,18 @@ class Wiring(Protocol):
         """Builds barriers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a loop that was told to stop ended.
+
+    `cursor`: everything up to it is acknowledged, as the session knew that published when the stop came; None when none
+    did. `cause`: the error that the loop was waiting out instead, if there was one.
+    """
+
+    cursor: str | None = None
+    cause: Exception | None = None
+
+
 class PublishLoop:
     """Runs until stopped. Outages never end it; a refusal before it has ever worked does."""
 
@@ -97,9 +110,9 @@ class PublishLoop:
         self._sink_seen = False
         self._worked = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Leads whenever it can. Refused when database or stream are unfit from the start."""
-        backoff = Backoff()
+    async def run(self, stop: asyncio.Event) -> Ended:
+        """Leads whenever it can, until `stop` is set. Refused when database or stream are unfit from the start."""
+        backoff, ended = Backoff(), Ended()
         while not stop.is_set():
             self._status.moved()
             try:
@@ -109,24 +122,25 @@ class PublishLoop:
                         break
                     backoff.reset()
                     self._status.leader = True
-                    await self._lead(leader, stop)
+                    ended = await self._lead(leader, stop)
             except Refused as refusal:
                 if not self._worked and refusal.state == Refused.state:
                     raise
-                self._failed(refusal.state, "refused", str(refusal))
+                ended = self._failed(refusal.state, "refused", str(refusal), refusal)
                 await self._sleep(stop, backoff.seconds())
             except SteppedDown as fenced:
-                self._failed(states.RETRYING, "fenced", str(fenced))
+                ended = self._failed(states.RETRYING, "fenced", str(fenced), fenced)
                 await self._sleep(stop, STEP_DOWN_SECONDS)
             except LeadershipLost as lost:
-                self._failed(states.RETRYING, "database", str(lost))
+                ended = self._failed(states.RETRYING, "database", str(lost), lost)
                 await self._sleep(stop, backoff.seconds())
             except SessionClosed as unreachable:
-                self._failed(states.RETRYING, "nats", unreachable.reason)
+                ended = self._failed(states.RETRYING, "nats", unreachable.reason, unreachable)
                 await self._sleep(stop, backoff.seconds())
             finally:
                 self._status.stepped_back()
         self._status.state = states.STOPPED
+        return ended
 
     async def _look_at_sink(self) -> None:
         """Once, before standing by: a stream that cannot be used is told at start, not when the leader dies."""
@@ -134,17 +148,17 @@ class PublishLoop:
             async with self._sink.session():
                 self._sink_seen = True
 
-    async def _lead(self, leader: LeaderSession, stop: asyncio.Event) -> None:
+    async def _lead(self, leader: LeaderSession, stop: asyncio.Event) -> Ended:
         """What belongs to one leadership: a source over its connection."""
         source = self._wiring.source(leader.connection)
         try:
-            await self._sessions(leader, source, stop)
+            return await self._sessions(leader, source, stop)
         finally:
             await source.close()
 
-    async def _sessions(self, leader: LeaderSession, source: Source, stop: asyncio.Event) -> None:
+    async def _sessions(self, leader: LeaderSession, source: Source, stop: asyncio.Event) -> Ended:
         """Session after session, as long as the lock is ours."""
-        backoff, exceptions, term = Backoff(), Exceptions(), 0
+        backoff, exceptions, term, ended = Backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
             self._status.moved()
             cause: SessionClosed
@@ -158,8 +172,7 @@ class PublishLoop:
                     before = session.stored_sequence
                     try:
                         with _database_lost():
-                            await self._publish(leader, session, source, term, exceptions, stop)
-                        return
+                            return Ended(await self._publish(leader, session, source, term, exceptions, stop))
                     except SessionClosed as closed:
                         cause = closed
                         if session.stored_sequence > before + 1:
@@ -168,9 +181,10 @@ class PublishLoop:
                             await self._learn(leader, session, closed, exceptions)
             except SessionClosed as closed:
                 cause = closed
-            self._note(cause)
+            ended = self._note(cause)
             await leader.prove()
             await self._wait(leader, stop, backoff.seconds())
+        return ended
 
     async def _publish(
         self,
@@ -180,7 +194,8 @@ class PublishLoop:
         term: int,
         exceptions: Exceptions,
         stop: asyncio.Event,
-    ) -> None:
+    ) -> str | None:
+        """One session, until `stop` is set; the cursor up to which the stream has acknowledged everything."""
         self._status.state = states.RESUMING
         tail = session.tail
         resume = resumption(await self._state.load(leader.connection), tail)
@@ -213,6 +228,7 @@ class PublishLoop:
         try:
             self._status.own_lag = publishing.own_lag
             await publishing.run(stop)
+            return publishing.stored_cursor
         except SessionClosed:
             await publishing.remember()
             raise
@@ -247,16 +263,17 @@ class PublishLoop:
                 renewed = StateRow(row.created, row.publish_epoch + 1, row.last_sequence, row.cursor)
                 await self._state.save(leader.connection, renewed)
 
-    def _note(self, cause: SessionClosed) -> None:
+    def _note(self, cause: SessionClosed) -> Ended:
         kind = "nats" if cause.closing is Closing.UNAVAILABLE else cause.closing.value
-        self._failed(states.RETRYING, kind, cause.reason)
+        return self._failed(states.RETRYING, kind, cause.reason, cause)
 
-    def _failed(self, state: str, kind: str, reason: str) -> None:
+    def _failed(self, state: str, kind: str, reason: str, cause: Exception) -> Ended:
         self._status.state = state
         if self._status.last_error != reason:
             _log.warning("relay stopped publishing", state=state, kind=kind, reason=reason)
         self._status.failed(reason)
-        self._observer.fenced() if kind == "fenced" else self._observer.error(kind)
+        self._observer.fenced(reason) if kind == "fenced" else self._observer.error(kind, reason)
+        return Ended(cause=cause)
 
     async def _wait(self, leader: LeaderSession, stop: asyncio.Event, seconds: float) -> None:
         """Waits without losing the lock."""

@@ -81,6 +81,8 @@ class Publishing:
         self._state_due = 0.0
         #: (stream sequence, long cursor text) of what was sent, oldest first; the first one is stored.
         self._positions: deque[tuple[int, str]] = deque()
+        #: The latest cursor whose message the stream has acknowledged; None before the first ack.
+        self.stored_cursor: str | None = None
 
     async def claim(self, cursor: Cursor) -> None:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
@@ -252,9 +254,9 @@ class Publishing:
             positions.popleft()
         self._status.stream_sequence = stored
         self._status.inflight_bytes = self._session.outstanding_bytes
-        if positions and positions[0][0] <= stored and self._status.cursor != positions[0][1]:
-            self._status.cursor = positions[0][1]
-            self._source.stored(positions[0][1])
+        if positions and positions[0][0] <= stored and self.stored_cursor != positions[0][1]:
+            self.stored_cursor = self._status.cursor = positions[0][1]
+            self._source.stored(self.stored_cursor)
 
     async def _save_state(self) -> None:
         """Writes the lower bound. What is remembered must be stored, or a later start would see a loss."""

@@ -60,7 +60,7 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
     """Waits until `stop` is set or one of `tasks` ends; an exception of a task is raised here."""
     waiter = asyncio.ensure_future(stop.wait())
     try:

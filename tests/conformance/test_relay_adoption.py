@@ -212,6 +212,42 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
     assert (await books(world)).missing == bool(mutant)
 
 
+#: Tells, when the process ends, how often it took the leader's lock.
+COUNTED = """
+import atexit, sys, relay.leadership as leadership
+taken, original = [], leadership.HeldLock.__init__
+def counting(lock, *arguments):
+    taken.append(1)
+    original(lock, *arguments)
+leadership.HeldLock.__init__ = counting
+atexit.register(lambda: print(f"leaderships: {len(taken)}", file=sys.stderr))
+"""
+#: Ctrl-C as soon as the last row is read, before the last message is acknowledged.
+INTERRUPTED = """
+import os, signal, relay.adoption as interrupted
+read_to_the_end = interrupted.Adoption._read_to_the_end
+def interrupting(adoption, end):
+    read_to_the_end(adoption, end)
+    os.kill(os.getpid(), signal.SIGINT)
+interrupted.Adoption._read_to_the_end = interrupting
+"""
+BY_THE_DISPLAY = """
+import relay.adoption as mutant
+mutant.Adoption._is_through = lambda adoption, ended: adoption._loop._status.cursor == adoption._end.text
+"""
+
+
+@pytest.mark.parametrize("mutant", ["", BY_THE_DISPLAY], ids=["", "mutant"])
+async def test_an_adoption_leads_once_and_is_done_when_its_end_is_stored(before: World, mutant: str) -> None:
+    """The mutant asks the status, which has forgotten the cursor of a leadership that is over."""
+    async with await psycopg.AsyncConnection.connect(before.database_url, autocommit=True) as connection:
+        for prelude, ends, takes in (("", True, 2), (INTERRUPTED, False, 1)):
+            await connection.execute("UPDATE source SET timeline = timeline + 1")  # as another failover leaves it
+            adopted = await adopt(before, COUNTED + prelude + mutant)
+            assert f"leaderships: {takes if mutant else 1}\n" in adopted.errors, adopted
+            assert adopted.document["adopted"] == (ends if mutant else True), adopted
+
+
 BLIND = "import relay.adoption as a\na._LOOK_AGAIN_SECONDS = 3_600"
 
 
