@@ -29,9 +29,9 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
     """The request is not as the rules say; `violations` name each wrong field that fits into an answer."""
 
     def __init__(self, violations: list[FieldViolation]) -> None:
-        first = violations[0]
-        names = first.field or "its encoding" if len(violations) == 1 else f"{len(violations)} fields"
-        super().__init__(f"the request is wrong in {names}: {first.field} {first.description}".replace(":  ", ": "))
+        first, *others = violations
+        rest = f", and {len(others)} more fields are wrong" if len(others) > 1 else ", and another field is wrong"
+        super().__init__(f"{first.field} {first.description}{rest if others else ''}".lstrip())
         self.message = str(self)
         self.violations = _fitting(violations)
 

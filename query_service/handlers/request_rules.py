@@ -39,8 +39,9 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
     """Fields are missing or wrong; `violations` name each."""
 
     def __init__(self, violations: list[FieldViolation]) -> None:
-        fields = ", ".join(violation.field for violation in violations)
-        super().__init__(f"the request is wrong in {fields}: {violations[0].field} {violations[0].description}")
+        first, *others = violations
+        rest = f", and {len(others)} more fields are wrong" if len(others) > 1 else ", and another field is wrong"
+        super().__init__(f"{first.field} {first.description}{rest if others else ''}".lstrip())
         self.violations = violations
 
 

@@ -14,6 +14,7 @@ from query_service.projection.order_document import (
     CustomerDocument,
     LineDocument,
     LineQuantityDocument,
+    OmittedDocument,
     OrderDocument,
     PaymentDocument,
     RefundDocument,
@@ -77,7 +78,7 @@ def evolve(
         source=text(order, "source"),
         **calendar(place_time),
     )
-    return OrderDocument(
+    document = OrderDocument(
         order_id=identifier(text(order, "orderId"), "order.orderId"),
         order_number=text(order, "orderNumber"),
         version=integer(order, "version"),
@@ -120,6 +121,14 @@ def evolve(
         recorded_at=recorded_at,
         hash=event_hash,
     )
+    if (omitted := message(order, "omitted")) is not None:
+        document["omitted"] = OmittedDocument(
+            payments=integer(omitted, "payments"),
+            shipments=integer(omitted, "shipments"),
+            returns=integer(omitted, "returns"),
+            refunds=integer(omitted, "refunds"),
+        )
+    return document
 
 
 def _line(line: Object, money: Money) -> LineDocument:

@@ -1,12 +1,13 @@
 """The shapes of the read model's documents: what a screen needs, without joins.
 
 Amounts are whole minor units of the order's `currency_code`, times are microseconds since 1970 (UTC), enum values are
-the contract's names without their prefix. Every key is always there; None stands for what the order does not have.
+the contract's names without their prefix. Every key is always there but `omitted`; None stands for what the order does
+not have.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class AddressDocument(TypedDict):
@@ -97,6 +98,15 @@ class RefundDocument(TypedDict):
     refund_time: int | None
 
 
+class OmittedDocument(TypedDict):
+    """How many of the oldest movements the order no longer lists."""
+
+    payments: int
+    shipments: int
+    returns: int
+    refunds: int
+
+
 class SaleDocument(TypedDict):
     """What one line brought, beside everything it can be grouped by. Given-up pieces are left out."""
 
@@ -145,6 +155,8 @@ class OrderDocument(TypedDict):
     place_time: int | None
     update_time: int | None
     redacted: bool
+    # There only when something is left out.
+    omitted: NotRequired[OmittedDocument]
     # What the contract's order does not have, for looking things up and for telling where the document comes from.
     # A key that an order does not have is "".
     customer_id: str

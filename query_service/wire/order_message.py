@@ -87,6 +87,8 @@ def order_fields(document: OrderDocument) -> Fields:
         fields["returns"] = [_return(returned) for returned in document["returns"]]
     if document["refunds"]:
         fields["refunds"] = [_refund(refund, money) for refund in document["refunds"]]
+    if "omitted" in document:
+        fields["omitted"] = document["omitted"]
     return fields
 
 

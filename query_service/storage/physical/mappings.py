@@ -117,6 +117,7 @@ ORDERS = _strict(
     place_time=_LONG,
     update_time=_LONG,
     redacted=_FLAG,
+    omitted=_object(**dict.fromkeys(("payments", "shipments", "returns", "refunds"), _KEPT_NUMBER)),
     customer_id=_KEYWORD,
     region_code=_KEYWORD,
     skus=_KEYWORD,

@@ -44,7 +44,7 @@ class NewOrderLine(_message.Message):
     discount_basis_points: _builtins.int
     """Hundredths of a percent taken off the price, 0 to 10,000."""
     tax_rate_basis_points: _builtins.int
-    """Hundredths of a percent of the net amount, 0 to 10,000."""
+    """Hundredths of a percent of the net amount, 0 to 10,000. Left out: 0, also where a revised line had a rate before."""
     @_builtins.property
     def unit_price(self) -> _money_pb2.Money:
         """Before discount and tax, of one piece; not negative."""
@@ -100,7 +100,9 @@ class PlaceOrderRequest(_message.Message):
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer: ...
     @_builtins.property
-    def shipping_address(self) -> _postal_address_pb2.PostalAddress: ...
+    def shipping_address(self) -> _postal_address_pb2.PostalAddress:
+        """Where it goes; at least `region_code`."""
+
     @_builtins.property
     def billing_address(self) -> _postal_address_pb2.PostalAddress:
         """Absent: the shipping address."""
@@ -204,7 +206,10 @@ class ReviseOrderRequest(_message.Message):
     """Why, for the audit trail; at most 500 characters."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]:
-        """The new lines, all of them; 1 to 500."""
+        """The new lines, all of them; 1 to 500. A line whose SKU the order has keeps the number of that line (of two with one
+        SKU the first keeps the lower number); a line with a new SKU gets a number above all that were there. The revised order
+        lists its lines by number, whatever order they are sent in.
+        """
 
     @_builtins.property
     def freight(self) -> _money_pb2.Money:
@@ -293,7 +298,9 @@ class ChangeShippingAddressRequest(_message.Message):
     reason: _builtins.str
     """Why, for the audit trail; at most 500 characters."""
     @_builtins.property
-    def shipping_address(self) -> _postal_address_pb2.PostalAddress: ...
+    def shipping_address(self) -> _postal_address_pb2.PostalAddress:
+        """Where it goes from now on, all of it; at least `region_code`."""
+
     def __init__(
         self,
         *,
@@ -381,10 +388,12 @@ class RecordPaymentRequest(_message.Message):
     payment_id: _builtins.str
     """Unique within the order; made by the service when empty."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """Above zero, in the order's currency."""
+
     @_builtins.property
     def pay_time(self) -> _timestamp_pb2.Timestamp:
-        """When the money arrived; now when absent."""
+        """When the money arrived, not before the order was placed; now when absent."""
 
     def __init__(
         self,
@@ -478,7 +487,7 @@ class ShipOrderRequest(_message.Message):
     """Unique within the order; made by the service when empty."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
-        """Empty: everything that is left to ship."""
+        """Empty: everything that is left to ship. So a list that is empty by mistake ships the whole order."""
 
     @_builtins.property
     def ship_time(self) -> _timestamp_pb2.Timestamp:
@@ -566,6 +575,7 @@ class RecordDeliveryRequest(_message.Message):
     reason: _builtins.str
     """Why, for the audit trail; at most 500 characters."""
     shipment_id: _builtins.str
+    """A shipment of the order."""
     @_builtins.property
     def deliver_time(self) -> _timestamp_pb2.Timestamp:
         """When the goods arrived; now when absent."""
@@ -649,7 +659,7 @@ class CancelOrderRequest(_message.Message):
     """Why, for the audit trail; at most 500 characters."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
-        """Empty: everything that is not shipped."""
+        """Empty: everything that is not shipped. So a list that is empty by mistake cancels the whole order."""
 
     def __init__(
         self,
@@ -732,7 +742,9 @@ class ReturnItemsRequest(_message.Message):
     return_id: _builtins.str
     """Unique within the order; made by the service when empty."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
+        """What came back, by line; at least one. Here an empty list is refused."""
+
     @_builtins.property
     def return_time(self) -> _timestamp_pb2.Timestamp:
         """When the goods were back; now when absent."""
@@ -823,7 +835,9 @@ class RefundOrderRequest(_message.Message):
     refund_id: _builtins.str
     """Unique within the order; made by the service when empty."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """Above zero, at most `Order.refund_due`."""
+
     @_builtins.property
     def refund_time(self) -> _timestamp_pb2.Timestamp:
         """When the money was paid back; now when absent."""
@@ -1068,28 +1082,45 @@ class ImportOrdersRequest(_message.Message):
     order_number: _builtins.str
     """Its number there, 1 to 64 characters."""
     on_hold: _builtins.bool
+    """Whether nothing may be shipped until it is released."""
     @_builtins.property
-    def customer(self) -> _order_types_pb2.Customer: ...
+    def customer(self) -> _order_types_pb2.Customer:
+        """Who orders; kept as given here, for this order alone.
+        Who ordered.
+        """
+
     @_builtins.property
-    def shipping_address(self) -> _postal_address_pb2.PostalAddress: ...
+    def shipping_address(self) -> _postal_address_pb2.PostalAddress:
+        """Where it went; at least `region_code`, also one that ISO 3166 has withdrawn, such as `YU`."""
+
     @_builtins.property
     def billing_address(self) -> _postal_address_pb2.PostalAddress:
         """Absent: the shipping address."""
 
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]:
+        """1 to 500 lines, all in one currency, also one that ISO 4217 has withdrawn, such as `DEM`."""
+
     @_builtins.property
-    def freight(self) -> _money_pb2.Money: ...
+    def freight(self) -> _money_pb2.Money:
+        """Absent: none."""
+
     @_builtins.property
-    def expected_total(self) -> _money_pb2.Money: ...
+    def expected_total(self) -> _money_pb2.Money:
+        """When given, the order's total must equal it to the minor unit."""
+
     @_builtins.property
     def place_time(self) -> _timestamp_pb2.Timestamp:
         """When it was placed."""
 
     @_builtins.property
-    def payments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Payment]: ...
+    def payments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Payment]:
+        """Money that arrived there, not before `place_time`; at most 1,000."""
+
     @_builtins.property
-    def shipments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Shipment]: ...
+    def shipments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Shipment]:
+        """Goods that left; at most 1,000."""
+
     def __init__(
         self,
         *,
@@ -1130,7 +1161,7 @@ class ImportOrdersResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Echo of the item's request id."""
+    """The item's request id, letter for letter as it was sent."""
     order_id: _builtins.str
     """UUID of the order; empty when it was refused."""
     version: _builtins.int

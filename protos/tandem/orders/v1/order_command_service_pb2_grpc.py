@@ -28,6 +28,12 @@ if _version_not_supported:
 class OrderCommandServiceStub(object):
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     def __init__(self, channel):
@@ -106,6 +112,12 @@ class OrderCommandServiceStub(object):
 class OrderCommandServiceServicer(object):
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     def PlaceOrder(self, request, context):
@@ -278,6 +290,12 @@ def add_OrderCommandServiceServicer_to_server(servicer, server):
 class OrderCommandService(object):
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     @staticmethod

@@ -29,6 +29,12 @@ GRPC_VERSION: str
 class OrderCommandServiceStub:
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     @_typing.overload
@@ -66,6 +72,12 @@ class OrderCommandServiceStub:
 class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -99,6 +111,12 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
 class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
     of the first one says the trailing metadata `tandem-replayed: true`.
+
+    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
+    other field may be left out, but for the `region_code` of an address.
+
+    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
+    no other white space than single spaces, and no characters that cannot be seen.
     """
 
     @_abc_1.abstractmethod

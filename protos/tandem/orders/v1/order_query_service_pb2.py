@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
@@ -29,77 +30,89 @@ from tandem.orders.v1 import order_events_pb2 as tandem_dot_orders_dot_v1_dot_or
 from tandem.orders.v1 import order_types_pb2 as tandem_dot_orders_dot_v1_dot_order__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tandem/orders/v1/order_query_service.proto\x12\x10tandem.orders.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a#tandem/orders/v1/order_events.proto\x1a\"tandem/orders/v1/order_types.proto\"\x86\x01\n\x0bReadOptions\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12+\n\x08max_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\non_timeout\x18\x03 \x01(\x0e\x32\x1b.tandem.orders.v1.OnTimeout\"\x96\x01\n\x08ReadInfo\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tstaleness\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x0e\n\x06parked\x18\x05 \x01(\x08\"\xa2\x01\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\x12\x11\n\x07version\x18\x03 \x01(\x03H\x00\x12/\n\tread_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x04\n\x02\x61t\"i\n\x10GetOrderResponse\x12&\n\x05order\x18\x01 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12-\n\tread_info\x18\x02 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"_\n\x15\x42\x61tchGetOrdersRequest\x12\x11\n\torder_ids\x18\x01 \x03(\t\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\x8b\x01\n\x16\x42\x61tchGetOrdersResponse\x12\'\n\x06orders\x18\x01 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12\x19\n\x11missing_order_ids\x18\x02 \x03(\t\x12-\n\tread_info\x18\x03 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\xef\x04\n\x0bOrderFilter\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.tandem.orders.v1.OrderState\x12\x36\n\x0epayment_states\x18\x03 \x03(\x0e\x32\x1e.tandem.orders.v1.PaymentState\x12>\n\x12\x66ulfillment_states\x18\x04 \x03(\x0e\x32\".tandem.orders.v1.FulfillmentState\x12\x14\n\x07on_hold\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x0c\x63ustomer_ids\x18\x06 \x03(\t\x12\x0f\n\x07sources\x18\x07 \x03(\t\x12\x0c\n\x04skus\x18\x08 \x03(\t\x12\x14\n\x0cregion_codes\x18\t \x03(\t\x12\x15\n\rcurrency_code\x18\n \x01(\t\x12%\n\tmin_total\x18\x0b \x01(\x0b\x32\x12.google.type.Money\x12%\n\tmax_total\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12\x34\n\x10placed_from_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11placed_until_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11updated_from_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12updated_until_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_on_hold\"\xfd\x01\n\x13SearchOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12)\n\x04sort\x18\x02 \x01(\x0e\x32\x1b.tandem.orders.v1.OrderSort\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x30\n\x06\x66\x61\x63\x65ts\x18\x05 \x03(\x0e\x32 .tandem.orders.v1.OrderDimension\x12\x33\n\x0cread_options\x18\x06 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\")\n\nFacetCount\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x03\"j\n\x05\x46\x61\x63\x65t\x12\x33\n\tdimension\x18\x01 \x01(\x0e\x32 .tandem.orders.v1.OrderDimension\x12,\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1c.tandem.orders.v1.FacetCount\"\xc4\x01\n\x14SearchOrdersResponse\x12\'\n\x06orders\x18\x01 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\'\n\x06\x66\x61\x63\x65ts\x18\x04 \x03(\x0b\x32\x17.tandem.orders.v1.Facet\x12-\n\tread_info\x18\x05 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x86\x01\n\x16GetOrderHistoryRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"B\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x11\n\told_value\x18\x02 \x01(\t\x12\x11\n\tnew_value\x18\x03 \x01(\t\"\xaa\x01\n\x0cHistoryEntry\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12.\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1d.tandem.orders.v1.FieldChange\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\"\x92\x01\n\x17GetOrderHistoryResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12-\n\tread_info\x18\x03 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\xf4\x01\n\x16SummarizeOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12\x32\n\x08group_by\x18\x02 \x03(\x0e\x32 .tandem.orders.v1.OrderDimension\x12\x19\n\x11include_cancelled\x18\x03 \x01(\x08\x12\x13\n\x0bpercentiles\x18\x04 \x03(\x01\x12\x12\n\nmax_groups\x18\x05 \x01(\x05\x12\x33\n\x0cread_options\x18\x06 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"C\n\nPercentile\x12\x12\n\npercentile\x18\x01 \x01(\x01\x12!\n\x05total\x18\x02 \x01(\x0b\x32\x12.google.type.Money\"\xc9\x02\n\x0cOrderSummary\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x0e\n\x06orders\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12%\n\tnet_total\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12%\n\ttax_total\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12#\n\x07\x66reight\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12!\n\x05total\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12)\n\raverage_total\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x31\n\x0bpercentiles\x18\n \x03(\x0b\x32\x1c.tandem.orders.v1.Percentile\"\xbb\x01\n\x17SummarizeOrdersResponse\x12.\n\x06groups\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12.\n\x06totals\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12-\n\tread_info\x18\x04 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"e\n\x19GetCustomerSummaryRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\xee\x02\n\x1aGetCustomerSummaryResponse\x12,\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1a.tandem.orders.v1.Customer\x12.\n\x06totals\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12\x0e\n\x06orders\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x61ncelled_orders\x18\x04 \x01(\x03\x12\x34\n\x10\x66irst_place_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_place_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\rrecent_orders\x18\x07 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12-\n\tread_info\x18\x08 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x84\x01\n\x12WatchOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12)\n\x04mode\x18\x03 \x01(\x0e\x32\x1b.tandem.orders.v1.WatchMode\"\x83\x01\n\x13WatchOrdersResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x19VerifyOrderHistoryRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\xb7\x01\n\x1aVerifyOrderHistoryResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x19\n\x11verified_versions\x18\x02 \x01(\x03\x12\x1c\n\x14\x66irst_broken_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x66inding\x18\x04 \x01(\t\x12\x11\n\thead_hash\x18\x05 \x01(\x0c\x12-\n\tread_info\x18\x06 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x1b\n\x19GetReadModelStatusRequest\"\x94\x01\n\x08StageLag\x12\r\n\x05stage\x18\x01 \x01(\t\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x02\n\x1aGetReadModelStatusResponse\x12\x12\n\nread_store\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x14\n\x0csource_epoch\x18\x03 \x01(\x03\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tstaleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0epending_events\x18\x06 \x01(\x03\x12\x15\n\rparked_orders\x18\x07 \x01(\x03\x12*\n\x06stages\x18\x08 \x03(\x0b\x32\x1a.tandem.orders.v1.StageLag*Y\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_FAIL\x10\x01\x12\x1b\n\x17ON_TIMEOUT_RETURN_STALE\x10\x02*\xdd\x01\n\tOrderSort\x12\x1a\n\x16ORDER_SORT_UNSPECIFIED\x10\x00\x12\x1e\n\x1aORDER_SORT_PLACE_TIME_DESC\x10\x01\x12\x1d\n\x19ORDER_SORT_PLACE_TIME_ASC\x10\x02\x12\x19\n\x15ORDER_SORT_TOTAL_DESC\x10\x03\x12\x18\n\x14ORDER_SORT_TOTAL_ASC\x10\x04\x12\x1f\n\x1bORDER_SORT_UPDATE_TIME_DESC\x10\x05\x12\x1f\n\x1bORDER_SORT_ORDER_NUMBER_ASC\x10\x06*\x8e\x02\n\x0eOrderDimension\x12\x1f\n\x1bORDER_DIMENSION_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_DIMENSION_DAY\x10\x01\x12\x18\n\x14ORDER_DIMENSION_WEEK\x10\x02\x12\x19\n\x15ORDER_DIMENSION_MONTH\x10\x03\x12\x19\n\x15ORDER_DIMENSION_STATE\x10\x04\x12\x1c\n\x18ORDER_DIMENSION_CUSTOMER\x10\x05\x12\x1b\n\x17ORDER_DIMENSION_PRODUCT\x10\x06\x12\x1b\n\x17ORDER_DIMENSION_COUNTRY\x10\x07\x12\x1a\n\x16ORDER_DIMENSION_SOURCE\x10\x08*[\n\tWatchMode\x12\x1a\n\x16WATCH_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WATCH_MODE_EVERY_CHANGE\x10\x01\x12\x15\n\x11WATCH_MODE_LATEST\x10\x02\x32\xab\x07\n\x11OrderQueryService\x12Q\n\x08GetOrder\x12!.tandem.orders.v1.GetOrderRequest\x1a\".tandem.orders.v1.GetOrderResponse\x12\x63\n\x0e\x42\x61tchGetOrders\x12\'.tandem.orders.v1.BatchGetOrdersRequest\x1a(.tandem.orders.v1.BatchGetOrdersResponse\x12]\n\x0cSearchOrders\x12%.tandem.orders.v1.SearchOrdersRequest\x1a&.tandem.orders.v1.SearchOrdersResponse\x12\x66\n\x0fGetOrderHistory\x12(.tandem.orders.v1.GetOrderHistoryRequest\x1a).tandem.orders.v1.GetOrderHistoryResponse\x12\x66\n\x0fSummarizeOrders\x12(.tandem.orders.v1.SummarizeOrdersRequest\x1a).tandem.orders.v1.SummarizeOrdersResponse\x12o\n\x12GetCustomerSummary\x12+.tandem.orders.v1.GetCustomerSummaryRequest\x1a,.tandem.orders.v1.GetCustomerSummaryResponse\x12\\\n\x0bWatchOrders\x12$.tandem.orders.v1.WatchOrdersRequest\x1a%.tandem.orders.v1.WatchOrdersResponse0\x01\x12o\n\x12VerifyOrderHistory\x12+.tandem.orders.v1.VerifyOrderHistoryRequest\x1a,.tandem.orders.v1.VerifyOrderHistoryResponse\x12o\n\x12GetReadModelStatus\x12+.tandem.orders.v1.GetReadModelStatusRequest\x1a,.tandem.orders.v1.GetReadModelStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tandem/orders/v1/order_query_service.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a#tandem/orders/v1/order_events.proto\x1a\"tandem/orders/v1/order_types.proto\"\x86\x01\n\x0bReadOptions\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12+\n\x08max_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\non_timeout\x18\x03 \x01(\x0e\x32\x1b.tandem.orders.v1.OnTimeout\"\x96\x01\n\x08ReadInfo\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tstaleness\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x0e\n\x06parked\x18\x05 \x01(\x08\"\xa8\x01\n\x0fGetOrderRequest\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\x12\x11\n\x07version\x18\x03 \x01(\x03H\x00\x12/\n\tread_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x04\n\x02\x61t\"i\n\x10GetOrderResponse\x12&\n\x05order\x18\x01 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12-\n\tread_info\x18\x02 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"e\n\x15\x42\x61tchGetOrdersRequest\x12\x17\n\torder_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\x8b\x01\n\x16\x42\x61tchGetOrdersResponse\x12\'\n\x06orders\x18\x01 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12\x19\n\x11missing_order_ids\x18\x02 \x03(\t\x12-\n\tread_info\x18\x03 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\xef\x04\n\x0bOrderFilter\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.tandem.orders.v1.OrderState\x12\x36\n\x0epayment_states\x18\x03 \x03(\x0e\x32\x1e.tandem.orders.v1.PaymentState\x12>\n\x12\x66ulfillment_states\x18\x04 \x03(\x0e\x32\".tandem.orders.v1.FulfillmentState\x12\x14\n\x07on_hold\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x0c\x63ustomer_ids\x18\x06 \x03(\t\x12\x0f\n\x07sources\x18\x07 \x03(\t\x12\x0c\n\x04skus\x18\x08 \x03(\t\x12\x14\n\x0cregion_codes\x18\t \x03(\t\x12\x15\n\rcurrency_code\x18\n \x01(\t\x12%\n\tmin_total\x18\x0b \x01(\x0b\x32\x12.google.type.Money\x12%\n\tmax_total\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12\x34\n\x10placed_from_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11placed_until_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11updated_from_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12updated_until_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_on_hold\"\xfd\x01\n\x13SearchOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12)\n\x04sort\x18\x02 \x01(\x0e\x32\x1b.tandem.orders.v1.OrderSort\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x30\n\x06\x66\x61\x63\x65ts\x18\x05 \x03(\x0e\x32 .tandem.orders.v1.OrderDimension\x12\x33\n\x0cread_options\x18\x06 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\")\n\nFacetCount\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x03\"j\n\x05\x46\x61\x63\x65t\x12\x33\n\tdimension\x18\x01 \x01(\x0e\x32 .tandem.orders.v1.OrderDimension\x12,\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1c.tandem.orders.v1.FacetCount\"\xc4\x01\n\x14SearchOrdersResponse\x12\'\n\x06orders\x18\x01 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\'\n\x06\x66\x61\x63\x65ts\x18\x04 \x03(\x0b\x32\x17.tandem.orders.v1.Facet\x12-\n\tread_info\x18\x05 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x8c\x01\n\x16GetOrderHistoryRequest\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"B\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x11\n\told_value\x18\x02 \x01(\t\x12\x11\n\tnew_value\x18\x03 \x01(\t\"\xaa\x01\n\x0cHistoryEntry\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12.\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1d.tandem.orders.v1.FieldChange\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\"\x92\x01\n\x17GetOrderHistoryResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12-\n\tread_info\x18\x03 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\xfa\x01\n\x16SummarizeOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12\x38\n\x08group_by\x18\x02 \x03(\x0e\x32 .tandem.orders.v1.OrderDimensionB\x04\xe2\x41\x01\x02\x12\x19\n\x11include_cancelled\x18\x03 \x01(\x08\x12\x13\n\x0bpercentiles\x18\x04 \x03(\x01\x12\x12\n\nmax_groups\x18\x05 \x01(\x05\x12\x33\n\x0cread_options\x18\x06 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"C\n\nPercentile\x12\x12\n\npercentile\x18\x01 \x01(\x01\x12!\n\x05total\x18\x02 \x01(\x0b\x32\x12.google.type.Money\"\xc9\x02\n\x0cOrderSummary\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x0e\n\x06orders\x18\x03 \x01(\x03\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12%\n\tnet_total\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12%\n\ttax_total\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12#\n\x07\x66reight\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12!\n\x05total\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12)\n\raverage_total\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x31\n\x0bpercentiles\x18\n \x03(\x0b\x32\x1c.tandem.orders.v1.Percentile\"\xbb\x01\n\x17SummarizeOrdersResponse\x12.\n\x06groups\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12.\n\x06totals\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12-\n\tread_info\x18\x04 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"k\n\x19GetCustomerSummaryRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\xee\x02\n\x1aGetCustomerSummaryResponse\x12,\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1a.tandem.orders.v1.Customer\x12.\n\x06totals\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.OrderSummary\x12\x0e\n\x06orders\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x61ncelled_orders\x18\x04 \x01(\x03\x12\x34\n\x10\x66irst_place_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_place_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\rrecent_orders\x18\x07 \x03(\x0b\x32\x17.tandem.orders.v1.Order\x12-\n\tread_info\x18\x08 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x84\x01\n\x12WatchOrdersRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.tandem.orders.v1.OrderFilter\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12)\n\x04mode\x18\x03 \x01(\x0e\x32\x1b.tandem.orders.v1.WatchMode\"\x83\x01\n\x13WatchOrdersResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x19VerifyOrderHistoryRequest\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0cread_options\x18\x02 \x01(\x0b\x32\x1d.tandem.orders.v1.ReadOptions\"\xb7\x01\n\x1aVerifyOrderHistoryResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x19\n\x11verified_versions\x18\x02 \x01(\x03\x12\x1c\n\x14\x66irst_broken_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x66inding\x18\x04 \x01(\t\x12\x11\n\thead_hash\x18\x05 \x01(\x0c\x12-\n\tread_info\x18\x06 \x01(\x0b\x32\x1a.tandem.orders.v1.ReadInfo\"\x1b\n\x19GetReadModelStatusRequest\"\x94\x01\n\x08StageLag\x12\r\n\x05stage\x18\x01 \x01(\t\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x02\n\x1aGetReadModelStatusResponse\x12\x12\n\nread_store\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x14\n\x0csource_epoch\x18\x03 \x01(\x03\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tstaleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0epending_events\x18\x06 \x01(\x03\x12\x15\n\rparked_orders\x18\x07 \x01(\x03\x12*\n\x06stages\x18\x08 \x03(\x0b\x32\x1a.tandem.orders.v1.StageLag*Y\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_FAIL\x10\x01\x12\x1b\n\x17ON_TIMEOUT_RETURN_STALE\x10\x02*\xdd\x01\n\tOrderSort\x12\x1a\n\x16ORDER_SORT_UNSPECIFIED\x10\x00\x12\x1e\n\x1aORDER_SORT_PLACE_TIME_DESC\x10\x01\x12\x1d\n\x19ORDER_SORT_PLACE_TIME_ASC\x10\x02\x12\x19\n\x15ORDER_SORT_TOTAL_DESC\x10\x03\x12\x18\n\x14ORDER_SORT_TOTAL_ASC\x10\x04\x12\x1f\n\x1bORDER_SORT_UPDATE_TIME_DESC\x10\x05\x12\x1f\n\x1bORDER_SORT_ORDER_NUMBER_ASC\x10\x06*\x8e\x02\n\x0eOrderDimension\x12\x1f\n\x1bORDER_DIMENSION_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_DIMENSION_DAY\x10\x01\x12\x18\n\x14ORDER_DIMENSION_WEEK\x10\x02\x12\x19\n\x15ORDER_DIMENSION_MONTH\x10\x03\x12\x19\n\x15ORDER_DIMENSION_STATE\x10\x04\x12\x1c\n\x18ORDER_DIMENSION_CUSTOMER\x10\x05\x12\x1b\n\x17ORDER_DIMENSION_PRODUCT\x10\x06\x12\x1b\n\x17ORDER_DIMENSION_COUNTRY\x10\x07\x12\x1a\n\x16ORDER_DIMENSION_SOURCE\x10\x08*[\n\tWatchMode\x12\x1a\n\x16WATCH_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WATCH_MODE_EVERY_CHANGE\x10\x01\x12\x15\n\x11WATCH_MODE_LATEST\x10\x02\x32\xab\x07\n\x11OrderQueryService\x12Q\n\x08GetOrder\x12!.tandem.orders.v1.GetOrderRequest\x1a\".tandem.orders.v1.GetOrderResponse\x12\x63\n\x0e\x42\x61tchGetOrders\x12\'.tandem.orders.v1.BatchGetOrdersRequest\x1a(.tandem.orders.v1.BatchGetOrdersResponse\x12]\n\x0cSearchOrders\x12%.tandem.orders.v1.SearchOrdersRequest\x1a&.tandem.orders.v1.SearchOrdersResponse\x12\x66\n\x0fGetOrderHistory\x12(.tandem.orders.v1.GetOrderHistoryRequest\x1a).tandem.orders.v1.GetOrderHistoryResponse\x12\x66\n\x0fSummarizeOrders\x12(.tandem.orders.v1.SummarizeOrdersRequest\x1a).tandem.orders.v1.SummarizeOrdersResponse\x12o\n\x12GetCustomerSummary\x12+.tandem.orders.v1.GetCustomerSummaryRequest\x1a,.tandem.orders.v1.GetCustomerSummaryResponse\x12\\\n\x0bWatchOrders\x12$.tandem.orders.v1.WatchOrdersRequest\x1a%.tandem.orders.v1.WatchOrdersResponse0\x01\x12o\n\x12VerifyOrderHistory\x12+.tandem.orders.v1.VerifyOrderHistoryRequest\x1a,.tandem.orders.v1.VerifyOrderHistoryResponse\x12o\n\x12GetReadModelStatus\x12+.tandem.orders.v1.GetReadModelStatusRequest\x1a,.tandem.orders.v1.GetReadModelStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.orders.v1.order_query_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ONTIMEOUT']._serialized_start=5105
-  _globals['_ONTIMEOUT']._serialized_end=5194
-  _globals['_ORDERSORT']._serialized_start=5197
-  _globals['_ORDERSORT']._serialized_end=5418
-  _globals['_ORDERDIMENSION']._serialized_start=5421
-  _globals['_ORDERDIMENSION']._serialized_end=5691
-  _globals['_WATCHMODE']._serialized_start=5693
-  _globals['_WATCHMODE']._serialized_end=5784
-  _globals['_READOPTIONS']._serialized_start=228
-  _globals['_READOPTIONS']._serialized_end=362
-  _globals['_READINFO']._serialized_start=365
-  _globals['_READINFO']._serialized_end=515
-  _globals['_GETORDERREQUEST']._serialized_start=518
-  _globals['_GETORDERREQUEST']._serialized_end=680
-  _globals['_GETORDERRESPONSE']._serialized_start=682
-  _globals['_GETORDERRESPONSE']._serialized_end=787
-  _globals['_BATCHGETORDERSREQUEST']._serialized_start=789
-  _globals['_BATCHGETORDERSREQUEST']._serialized_end=884
-  _globals['_BATCHGETORDERSRESPONSE']._serialized_start=887
-  _globals['_BATCHGETORDERSRESPONSE']._serialized_end=1026
-  _globals['_ORDERFILTER']._serialized_start=1029
-  _globals['_ORDERFILTER']._serialized_end=1652
-  _globals['_SEARCHORDERSREQUEST']._serialized_start=1655
-  _globals['_SEARCHORDERSREQUEST']._serialized_end=1908
-  _globals['_FACETCOUNT']._serialized_start=1910
-  _globals['_FACETCOUNT']._serialized_end=1951
-  _globals['_FACET']._serialized_start=1953
-  _globals['_FACET']._serialized_end=2059
-  _globals['_SEARCHORDERSRESPONSE']._serialized_start=2062
-  _globals['_SEARCHORDERSRESPONSE']._serialized_end=2258
-  _globals['_GETORDERHISTORYREQUEST']._serialized_start=2261
-  _globals['_GETORDERHISTORYREQUEST']._serialized_end=2395
-  _globals['_FIELDCHANGE']._serialized_start=2397
-  _globals['_FIELDCHANGE']._serialized_end=2463
-  _globals['_HISTORYENTRY']._serialized_start=2466
-  _globals['_HISTORYENTRY']._serialized_end=2636
-  _globals['_GETORDERHISTORYRESPONSE']._serialized_start=2639
-  _globals['_GETORDERHISTORYRESPONSE']._serialized_end=2785
-  _globals['_SUMMARIZEORDERSREQUEST']._serialized_start=2788
-  _globals['_SUMMARIZEORDERSREQUEST']._serialized_end=3032
-  _globals['_PERCENTILE']._serialized_start=3034
-  _globals['_PERCENTILE']._serialized_end=3101
-  _globals['_ORDERSUMMARY']._serialized_start=3104
-  _globals['_ORDERSUMMARY']._serialized_end=3433
-  _globals['_SUMMARIZEORDERSRESPONSE']._serialized_start=3436
-  _globals['_SUMMARIZEORDERSRESPONSE']._serialized_end=3623
-  _globals['_GETCUSTOMERSUMMARYREQUEST']._serialized_start=3625
-  _globals['_GETCUSTOMERSUMMARYREQUEST']._serialized_end=3726
-  _globals['_GETCUSTOMERSUMMARYRESPONSE']._serialized_start=3729
-  _globals['_GETCUSTOMERSUMMARYRESPONSE']._serialized_end=4095
-  _globals['_WATCHORDERSREQUEST']._serialized_start=4098
-  _globals['_WATCHORDERSREQUEST']._serialized_end=4230
-  _globals['_WATCHORDERSRESPONSE']._serialized_start=4233
-  _globals['_WATCHORDERSRESPONSE']._serialized_end=4364
-  _globals['_VERIFYORDERHISTORYREQUEST']._serialized_start=4366
-  _globals['_VERIFYORDERHISTORYREQUEST']._serialized_end=4464
-  _globals['_VERIFYORDERHISTORYRESPONSE']._serialized_start=4467
-  _globals['_VERIFYORDERHISTORYRESPONSE']._serialized_end=4650
-  _globals['_GETREADMODELSTATUSREQUEST']._serialized_start=4652
-  _globals['_GETREADMODELSTATUSREQUEST']._serialized_end=4679
-  _globals['_STAGELAG']._serialized_start=4682
-  _globals['_STAGELAG']._serialized_end=4830
-  _globals['_GETREADMODELSTATUSRESPONSE']._serialized_start=4833
-  _globals['_GETREADMODELSTATUSRESPONSE']._serialized_end=5103
-  _globals['_ORDERQUERYSERVICE']._serialized_start=5787
-  _globals['_ORDERQUERYSERVICE']._serialized_end=6726
+  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHGETORDERSREQUEST'].fields_by_name['order_ids']._loaded_options = None
+  _globals['_BATCHGETORDERSREQUEST'].fields_by_name['order_ids']._serialized_options = b'\342A\001\002'
+  _globals['_GETORDERHISTORYREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_GETORDERHISTORYREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002'
+  _globals['_SUMMARIZEORDERSREQUEST'].fields_by_name['group_by']._loaded_options = None
+  _globals['_SUMMARIZEORDERSREQUEST'].fields_by_name['group_by']._serialized_options = b'\342A\001\002'
+  _globals['_GETCUSTOMERSUMMARYREQUEST'].fields_by_name['customer_id']._loaded_options = None
+  _globals['_GETCUSTOMERSUMMARYREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
+  _globals['_VERIFYORDERHISTORYREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_VERIFYORDERHISTORYREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002'
+  _globals['_ONTIMEOUT']._serialized_start=5174
+  _globals['_ONTIMEOUT']._serialized_end=5263
+  _globals['_ORDERSORT']._serialized_start=5266
+  _globals['_ORDERSORT']._serialized_end=5487
+  _globals['_ORDERDIMENSION']._serialized_start=5490
+  _globals['_ORDERDIMENSION']._serialized_end=5760
+  _globals['_WATCHMODE']._serialized_start=5762
+  _globals['_WATCHMODE']._serialized_end=5853
+  _globals['_READOPTIONS']._serialized_start=261
+  _globals['_READOPTIONS']._serialized_end=395
+  _globals['_READINFO']._serialized_start=398
+  _globals['_READINFO']._serialized_end=548
+  _globals['_GETORDERREQUEST']._serialized_start=551
+  _globals['_GETORDERREQUEST']._serialized_end=719
+  _globals['_GETORDERRESPONSE']._serialized_start=721
+  _globals['_GETORDERRESPONSE']._serialized_end=826
+  _globals['_BATCHGETORDERSREQUEST']._serialized_start=828
+  _globals['_BATCHGETORDERSREQUEST']._serialized_end=929
+  _globals['_BATCHGETORDERSRESPONSE']._serialized_start=932
+  _globals['_BATCHGETORDERSRESPONSE']._serialized_end=1071
+  _globals['_ORDERFILTER']._serialized_start=1074
+  _globals['_ORDERFILTER']._serialized_end=1697
+  _globals['_SEARCHORDERSREQUEST']._serialized_start=1700
+  _globals['_SEARCHORDERSREQUEST']._serialized_end=1953
+  _globals['_FACETCOUNT']._serialized_start=1955
+  _globals['_FACETCOUNT']._serialized_end=1996
+  _globals['_FACET']._serialized_start=1998
+  _globals['_FACET']._serialized_end=2104
+  _globals['_SEARCHORDERSRESPONSE']._serialized_start=2107
+  _globals['_SEARCHORDERSRESPONSE']._serialized_end=2303
+  _globals['_GETORDERHISTORYREQUEST']._serialized_start=2306
+  _globals['_GETORDERHISTORYREQUEST']._serialized_end=2446
+  _globals['_FIELDCHANGE']._serialized_start=2448
+  _globals['_FIELDCHANGE']._serialized_end=2514
+  _globals['_HISTORYENTRY']._serialized_start=2517
+  _globals['_HISTORYENTRY']._serialized_end=2687
+  _globals['_GETORDERHISTORYRESPONSE']._serialized_start=2690
+  _globals['_GETORDERHISTORYRESPONSE']._serialized_end=2836
+  _globals['_SUMMARIZEORDERSREQUEST']._serialized_start=2839
+  _globals['_SUMMARIZEORDERSREQUEST']._serialized_end=3089
+  _globals['_PERCENTILE']._serialized_start=3091
+  _globals['_PERCENTILE']._serialized_end=3158
+  _globals['_ORDERSUMMARY']._serialized_start=3161
+  _globals['_ORDERSUMMARY']._serialized_end=3490
+  _globals['_SUMMARIZEORDERSRESPONSE']._serialized_start=3493
+  _globals['_SUMMARIZEORDERSRESPONSE']._serialized_end=3680
+  _globals['_GETCUSTOMERSUMMARYREQUEST']._serialized_start=3682
+  _globals['_GETCUSTOMERSUMMARYREQUEST']._serialized_end=3789
+  _globals['_GETCUSTOMERSUMMARYRESPONSE']._serialized_start=3792
+  _globals['_GETCUSTOMERSUMMARYRESPONSE']._serialized_end=4158
+  _globals['_WATCHORDERSREQUEST']._serialized_start=4161
+  _globals['_WATCHORDERSREQUEST']._serialized_end=4293
+  _globals['_WATCHORDERSRESPONSE']._serialized_start=4296
+  _globals['_WATCHORDERSRESPONSE']._serialized_end=4427
+  _globals['_VERIFYORDERHISTORYREQUEST']._serialized_start=4429
+  _globals['_VERIFYORDERHISTORYREQUEST']._serialized_end=4533
+  _globals['_VERIFYORDERHISTORYRESPONSE']._serialized_start=4536
+  _globals['_VERIFYORDERHISTORYRESPONSE']._serialized_end=4719
+  _globals['_GETREADMODELSTATUSREQUEST']._serialized_start=4721
+  _globals['_GETREADMODELSTATUSREQUEST']._serialized_end=4748
+  _globals['_STAGELAG']._serialized_start=4751
+  _globals['_STAGELAG']._serialized_end=4899
+  _globals['_GETREADMODELSTATUSRESPONSE']._serialized_start=4902
+  _globals['_GETREADMODELSTATUSRESPONSE']._serialized_end=5172
+  _globals['_ORDERQUERYSERVICE']._serialized_start=5856
+  _globals['_ORDERQUERYSERVICE']._serialized_end=6795
 # @@protoc_insertion_point(module_scope)

@@ -868,6 +868,7 @@ class GetCustomerSummaryRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
+    """1 to 64 characters."""
     @_builtins.property
     def read_options(self) -> Global___ReadOptions: ...
     def __init__(

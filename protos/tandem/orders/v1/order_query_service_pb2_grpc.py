@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class OrderQueryServiceStub(object):
     """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
     """
 
     def __init__(self, channel):
@@ -84,6 +86,8 @@ class OrderQueryServiceStub(object):
 
 class OrderQueryServiceServicer(object):
     """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
     """
 
     def GetOrder(self, request, context):
@@ -207,6 +211,8 @@ def add_OrderQueryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class OrderQueryService(object):
     """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
     """
 
     @staticmethod

@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderQueryServiceStub:
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer."""
+    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -54,7 +57,10 @@ class OrderQueryServiceStub:
 
 @_typing.type_check_only
 class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer."""
+    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetOrderRequest, _order_query_service_pb2.GetOrderResponse]  # type: ignore[assignment]
@@ -77,7 +83,10 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     """How far behind the read model is, stage by stage."""
 
 class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer."""
+    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+
+    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    """
 
     @_abc_1.abstractmethod
     def GetOrder(

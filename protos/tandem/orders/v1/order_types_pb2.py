@@ -22,38 +22,61 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from google.type import postal_address_pb2 as google_dot_type_dot_postal__address__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tandem/orders/v1/order_types.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\"S\n\x08\x43ustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\"\xf8\x02\n\tOrderLine\x12\x13\n\x0bline_number\x18\x01 \x01(\x05\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12&\n\nunit_price\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x1d\n\x15\x64iscount_basis_points\x18\x06 \x01(\x05\x12\x1d\n\x15tax_rate_basis_points\x18\x07 \x01(\x05\x12&\n\nnet_amount\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12&\n\ntax_amount\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x1a\n\x12\x63\x61ncelled_quantity\x18\n \x01(\x05\x12\x18\n\x10shipped_quantity\x18\x0b \x01(\x05\x12\x1a\n\x12\x64\x65livered_quantity\x18\x0c \x01(\x05\x12\x19\n\x11returned_quantity\x18\r \x01(\x05\"\x92\x01\n\x07Payment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12,\n\x08pay_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x0cLineQuantity\x12\x13\n\x0bline_number\x18\x01 \x01(\x05\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"\xd9\x01\n\x08Shipment\x12\x13\n\x0bshipment_id\x18\x01 \x01(\t\x12-\n\x05items\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantity\x12\x0f\n\x07\x63\x61rrier\x18\x03 \x01(\t\x12\x17\n\x0ftracking_number\x18\x04 \x01(\t\x12-\n\tship_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65liver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x06Return\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12-\n\x05items\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantity\x12/\n\x0breturn_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x11\n\treference\x18\x03 \x01(\t\x12/\n\x0brefund_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x08\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x14\n\x0corder_number\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\x12\x35\n\rpayment_state\x18\x05 \x01(\x0e\x32\x1e.tandem.orders.v1.PaymentState\x12=\n\x11\x66ulfillment_state\x18\x06 \x01(\x0e\x32\".tandem.orders.v1.FulfillmentState\x12\x0f\n\x07on_hold\x18\x07 \x01(\x08\x12\x0e\n\x06source\x18\x08 \x01(\t\x12,\n\x08\x63ustomer\x18\t \x01(\x0b\x32\x1a.tandem.orders.v1.Customer\x12\x33\n\x0f\x62illing_address\x18\n \x01(\x0b\x32\x1a.google.type.PostalAddress\x12\x34\n\x10shipping_address\x18\x0b \x01(\x0b\x32\x1a.google.type.PostalAddress\x12*\n\x05lines\x18\x0c \x03(\x0b\x32\x1b.tandem.orders.v1.OrderLine\x12\x15\n\rcurrency_code\x18\r \x01(\t\x12#\n\x07\x66reight\x18\x0e \x01(\x0b\x32\x12.google.type.Money\x12%\n\tnet_total\x18\x0f \x01(\x0b\x32\x12.google.type.Money\x12%\n\ttax_total\x18\x10 \x01(\x0b\x32\x12.google.type.Money\x12!\n\x05total\x18\x11 \x01(\x0b\x32\x12.google.type.Money\x12&\n\npaid_total\x18\x12 \x01(\x0b\x32\x12.google.type.Money\x12*\n\x0erefunded_total\x18\x13 \x01(\x0b\x32\x12.google.type.Money\x12&\n\nrefund_due\x18\x14 \x01(\x0b\x32\x12.google.type.Money\x12+\n\x08payments\x18\x15 \x03(\x0b\x32\x19.tandem.orders.v1.Payment\x12-\n\tshipments\x18\x16 \x03(\x0b\x32\x1a.tandem.orders.v1.Shipment\x12)\n\x07returns\x18\x17 \x03(\x0b\x32\x18.tandem.orders.v1.Return\x12)\n\x07refunds\x18\x18 \x03(\x0b\x32\x18.tandem.orders.v1.Refund\x12.\n\nplace_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08redacted\x18\x1b \x01(\x08*\xda\x01\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_STATE_PLACED\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x17\n\x13ORDER_STATE_SHIPPED\x10\x03\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x04\x12\x18\n\x14ORDER_STATE_RETURNED\x10\x05\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x06\x12\x18\n\x14ORDER_STATE_REFUNDED\x10\x07*\xe1\x01\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PAYMENT_STATE_UNPAID\x10\x01\x12 \n\x1cPAYMENT_STATE_PARTIALLY_PAID\x10\x02\x12\x16\n\x12PAYMENT_STATE_PAID\x10\x03\x12\x1c\n\x18PAYMENT_STATE_REFUND_DUE\x10\x04\x12$\n PAYMENT_STATE_PARTIALLY_REFUNDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x06*\xb6\x02\n\x10\x46ulfillmentState\x12!\n\x1d\x46ULFILLMENT_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x46ULFILLMENT_STATE_UNFULFILLED\x10\x01\x12\'\n#FULFILLMENT_STATE_PARTIALLY_SHIPPED\x10\x02\x12\x1d\n\x19\x46ULFILLMENT_STATE_SHIPPED\x10\x03\x12)\n%FULFILLMENT_STATE_PARTIALLY_DELIVERED\x10\x04\x12\x1f\n\x1b\x46ULFILLMENT_STATE_DELIVERED\x10\x05\x12(\n$FULFILLMENT_STATE_PARTIALLY_RETURNED\x10\x06\x12\x1e\n\x1a\x46ULFILLMENT_STATE_RETURNED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tandem/orders/v1/order_types.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\"Y\n\x08\x43ustomer\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\"\xf8\x02\n\tOrderLine\x12\x13\n\x0bline_number\x18\x01 \x01(\x05\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x14\n\x0cproduct_name\x18\x03 \x01(\t\x12&\n\nunit_price\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x1d\n\x15\x64iscount_basis_points\x18\x06 \x01(\x05\x12\x1d\n\x15tax_rate_basis_points\x18\x07 \x01(\x05\x12&\n\nnet_amount\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12&\n\ntax_amount\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x1a\n\x12\x63\x61ncelled_quantity\x18\n \x01(\x05\x12\x18\n\x10shipped_quantity\x18\x0b \x01(\x05\x12\x1a\n\x12\x64\x65livered_quantity\x18\x0c \x01(\x05\x12\x19\n\x11returned_quantity\x18\r \x01(\x05\"\xaa\x01\n\x07Payment\x12\x18\n\npayment_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x02\x12\x14\n\x06method\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\treference\x18\x04 \x01(\t\x12\x32\n\x08pay_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"A\n\x0cLineQuantity\x12\x19\n\x0bline_number\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x16\n\x08quantity\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\xeb\x01\n\x08Shipment\x12\x19\n\x0bshipment_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05items\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantityB\x04\xe2\x41\x01\x02\x12\x0f\n\x07\x63\x61rrier\x18\x03 \x01(\t\x12\x17\n\x0ftracking_number\x18\x04 \x01(\t\x12\x33\n\tship_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x30\n\x0c\x64\x65liver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x06Return\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12-\n\x05items\x18\x02 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantity\x12/\n\x0breturn_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x11\n\treference\x18\x03 \x01(\t\x12/\n\x0brefund_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x10OmittedMovements\x12\x10\n\x08payments\x18\x01 \x01(\x05\x12\x11\n\tshipments\x18\x02 \x01(\x05\x12\x0f\n\x07returns\x18\x03 \x01(\x05\x12\x0f\n\x07refunds\x18\x04 \x01(\x05\"\xcc\x08\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x14\n\x0corder_number\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\x12\x35\n\rpayment_state\x18\x05 \x01(\x0e\x32\x1e.tandem.orders.v1.PaymentState\x12=\n\x11\x66ulfillment_state\x18\x06 \x01(\x0e\x32\".tandem.orders.v1.FulfillmentState\x12\x0f\n\x07on_hold\x18\x07 \x01(\x08\x12\x0e\n\x06source\x18\x08 \x01(\t\x12,\n\x08\x63ustomer\x18\t \x01(\x0b\x32\x1a.tandem.orders.v1.Customer\x12\x33\n\x0f\x62illing_address\x18\n \x01(\x0b\x32\x1a.google.type.PostalAddress\x12\x34\n\x10shipping_address\x18\x0b \x01(\x0b\x32\x1a.google.type.PostalAddress\x12*\n\x05lines\x18\x0c \x03(\x0b\x32\x1b.tandem.orders.v1.OrderLine\x12\x15\n\rcurrency_code\x18\r \x01(\t\x12#\n\x07\x66reight\x18\x0e \x01(\x0b\x32\x12.google.type.Money\x12%\n\tnet_total\x18\x0f \x01(\x0b\x32\x12.google.type.Money\x12%\n\ttax_total\x18\x10 \x01(\x0b\x32\x12.google.type.Money\x12!\n\x05total\x18\x11 \x01(\x0b\x32\x12.google.type.Money\x12&\n\npaid_total\x18\x12 \x01(\x0b\x32\x12.google.type.Money\x12*\n\x0erefunded_total\x18\x13 \x01(\x0b\x32\x12.google.type.Money\x12&\n\nrefund_due\x18\x14 \x01(\x0b\x32\x12.google.type.Money\x12+\n\x08payments\x18\x15 \x03(\x0b\x32\x19.tandem.orders.v1.Payment\x12-\n\tshipments\x18\x16 \x03(\x0b\x32\x1a.tandem.orders.v1.Shipment\x12)\n\x07returns\x18\x17 \x03(\x0b\x32\x18.tandem.orders.v1.Return\x12)\n\x07refunds\x18\x18 \x03(\x0b\x32\x18.tandem.orders.v1.Refund\x12.\n\nplace_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08redacted\x18\x1b \x01(\x08\x12\x33\n\x07omitted\x18\x1c \x01(\x0b\x32\".tandem.orders.v1.OmittedMovements*\xda\x01\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_STATE_PLACED\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x17\n\x13ORDER_STATE_SHIPPED\x10\x03\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x04\x12\x18\n\x14ORDER_STATE_RETURNED\x10\x05\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x06\x12\x18\n\x14ORDER_STATE_REFUNDED\x10\x07*\xe1\x01\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PAYMENT_STATE_UNPAID\x10\x01\x12 \n\x1cPAYMENT_STATE_PARTIALLY_PAID\x10\x02\x12\x16\n\x12PAYMENT_STATE_PAID\x10\x03\x12\x1c\n\x18PAYMENT_STATE_REFUND_DUE\x10\x04\x12$\n PAYMENT_STATE_PARTIALLY_REFUNDED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x06*\xb6\x02\n\x10\x46ulfillmentState\x12!\n\x1d\x46ULFILLMENT_STATE_UNSPECIFIED\x10\x00\x12!\n\x1d\x46ULFILLMENT_STATE_UNFULFILLED\x10\x01\x12\'\n#FULFILLMENT_STATE_PARTIALLY_SHIPPED\x10\x02\x12\x1d\n\x19\x46ULFILLMENT_STATE_SHIPPED\x10\x03\x12)\n%FULFILLMENT_STATE_PARTIALLY_DELIVERED\x10\x04\x12\x1f\n\x1b\x46ULFILLMENT_STATE_DELIVERED\x10\x05\x12(\n$FULFILLMENT_STATE_PARTIALLY_RETURNED\x10\x06\x12\x1e\n\x1a\x46ULFILLMENT_STATE_RETURNED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.orders.v1.order_types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERSTATE']._serialized_start=2346
-  _globals['_ORDERSTATE']._serialized_end=2564
-  _globals['_PAYMENTSTATE']._serialized_start=2567
-  _globals['_PAYMENTSTATE']._serialized_end=2792
-  _globals['_FULFILLMENTSTATE']._serialized_start=2795
-  _globals['_FULFILLMENTSTATE']._serialized_end=3105
-  _globals['_CUSTOMER']._serialized_start=148
-  _globals['_CUSTOMER']._serialized_end=231
-  _globals['_ORDERLINE']._serialized_start=234
-  _globals['_ORDERLINE']._serialized_end=610
-  _globals['_PAYMENT']._serialized_start=613
-  _globals['_PAYMENT']._serialized_end=759
-  _globals['_LINEQUANTITY']._serialized_start=761
-  _globals['_LINEQUANTITY']._serialized_end=814
-  _globals['_SHIPMENT']._serialized_start=817
-  _globals['_SHIPMENT']._serialized_end=1034
-  _globals['_RETURN']._serialized_start=1036
-  _globals['_RETURN']._serialized_end=1159
-  _globals['_REFUND']._serialized_start=1162
-  _globals['_REFUND']._serialized_end=1293
-  _globals['_ORDER']._serialized_start=1296
-  _globals['_ORDER']._serialized_end=2343
+  _globals['_CUSTOMER'].fields_by_name['customer_id']._loaded_options = None
+  _globals['_CUSTOMER'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
+  _globals['_PAYMENT'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['payment_id']._serialized_options = b'\342A\001\002'
+  _globals['_PAYMENT'].fields_by_name['amount']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['amount']._serialized_options = b'\342A\001\002'
+  _globals['_PAYMENT'].fields_by_name['method']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['method']._serialized_options = b'\342A\001\002'
+  _globals['_PAYMENT'].fields_by_name['pay_time']._loaded_options = None
+  _globals['_PAYMENT'].fields_by_name['pay_time']._serialized_options = b'\342A\001\002'
+  _globals['_LINEQUANTITY'].fields_by_name['line_number']._loaded_options = None
+  _globals['_LINEQUANTITY'].fields_by_name['line_number']._serialized_options = b'\342A\001\002'
+  _globals['_LINEQUANTITY'].fields_by_name['quantity']._loaded_options = None
+  _globals['_LINEQUANTITY'].fields_by_name['quantity']._serialized_options = b'\342A\001\002'
+  _globals['_SHIPMENT'].fields_by_name['shipment_id']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['shipment_id']._serialized_options = b'\342A\001\002'
+  _globals['_SHIPMENT'].fields_by_name['items']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['items']._serialized_options = b'\342A\001\002'
+  _globals['_SHIPMENT'].fields_by_name['ship_time']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['ship_time']._serialized_options = b'\342A\001\002'
+  _globals['_ORDERSTATE']._serialized_start=2583
+  _globals['_ORDERSTATE']._serialized_end=2801
+  _globals['_PAYMENTSTATE']._serialized_start=2804
+  _globals['_PAYMENTSTATE']._serialized_end=3029
+  _globals['_FULFILLMENTSTATE']._serialized_start=3032
+  _globals['_FULFILLMENTSTATE']._serialized_end=3342
+  _globals['_CUSTOMER']._serialized_start=181
+  _globals['_CUSTOMER']._serialized_end=270
+  _globals['_ORDERLINE']._serialized_start=273
+  _globals['_ORDERLINE']._serialized_end=649
+  _globals['_PAYMENT']._serialized_start=652
+  _globals['_PAYMENT']._serialized_end=822
+  _globals['_LINEQUANTITY']._serialized_start=824
+  _globals['_LINEQUANTITY']._serialized_end=889
+  _globals['_SHIPMENT']._serialized_start=892
+  _globals['_SHIPMENT']._serialized_end=1127
+  _globals['_RETURN']._serialized_start=1129
+  _globals['_RETURN']._serialized_end=1252
+  _globals['_REFUND']._serialized_start=1255
+  _globals['_REFUND']._serialized_end=1386
+  _globals['_OMITTEDMOVEMENTS']._serialized_start=1388
+  _globals['_OMITTEDMOVEMENTS']._serialized_end=1477
+  _globals['_ORDER']._serialized_start=1480
+  _globals['_ORDER']._serialized_end=2580
 # @@protoc_insertion_point(module_scope)

@@ -165,7 +165,7 @@ class Customer(_message.Message):
     display_name: _builtins.str
     """At most 200 characters."""
     email: _builtins.str
-    """At most 254 characters."""
+    """Empty, or an e-mail address: something on both sides of an `@`, at most 254 characters."""
     phone: _builtins.str
     """At most 40 characters."""
     def __init__(
@@ -278,7 +278,9 @@ class Payment(_message.Message):
     reference: _builtins.str
     """The payment provider's reference, at most 200 characters."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """Above zero, in the order's currency."""
+
     @_builtins.property
     def pay_time(self) -> _timestamp_pb2.Timestamp:
         """Business time: when the money arrived."""
@@ -309,7 +311,9 @@ class LineQuantity(_message.Message):
     LINE_NUMBER_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     line_number: _builtins.int
+    """Names the line: `OrderLine.line_number`."""
     quantity: _builtins.int
+    """Pieces, 1 to 1,000,000."""
     def __init__(
         self,
         *,
@@ -343,7 +347,9 @@ class Shipment(_message.Message):
     tracking_number: _builtins.str
     """At most 100 characters."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineQuantity]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineQuantity]:
+        """What it holds, by line; at least one."""
+
     @_builtins.property
     def ship_time(self) -> _timestamp_pb2.Timestamp:
         """Business time: when the goods left."""
@@ -439,6 +445,38 @@ class Refund(_message.Message):
 Global___Refund: _TypeAlias = Refund  # noqa: Y015
 
 @_typing.final
+class OmittedMovements(_message.Message):
+    """The movements that an order no longer lists, oldest first. Their own events have them (`OrderQueryService.GetOrderHistory`),
+    or the event that imported the order, and the order's totals and states count them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: _builtins.int
+    SHIPMENTS_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    payments: _builtins.int
+    shipments: _builtins.int
+    returns: _builtins.int
+    refunds: _builtins.int
+    def __init__(
+        self,
+        *,
+        payments: _builtins.int = ...,
+        shipments: _builtins.int = ...,
+        returns: _builtins.int = ...,
+        refunds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payments", b"payments", "refunds", b"refunds", "returns", b"returns", "shipments", b"shipments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OmittedMovements: _TypeAlias = OmittedMovements  # noqa: Y015
+
+@_typing.final
 class Order(_message.Message):
     """An order, whole: what a screen needs without asking anything else."""
 
@@ -471,6 +509,7 @@ class Order(_message.Message):
     PLACE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REDACTED_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """UUID."""
     order_number: _builtins.str
@@ -538,6 +577,12 @@ class Order(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Business time of the latest change."""
 
+    @_builtins.property
+    def omitted(self) -> Global___OmittedMovements:
+        """Set when the order has more movements than one event has room for: how many of each list are left out, the oldest. Few
+        orders ever are so large.
+        """
+
     def __init__(
         self,
         *,
@@ -568,10 +613,11 @@ class Order(_message.Message):
         place_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         redacted: _builtins.bool = ...,
+        omitted: Global___OmittedMovements | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "freight", b"freight", "net_total", b"net_total", "paid_total", b"paid_total", "place_time", b"place_time", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "shipping_address", b"shipping_address", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "freight", b"freight", "net_total", b"net_total", "omitted", b"omitted", "paid_total", b"paid_total", "place_time", b"place_time", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "shipping_address", b"shipping_address", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "currency_code", b"currency_code", "customer", b"customer", "freight", b"freight", "fulfillment_state", b"fulfillment_state", "lines", b"lines", "net_total", b"net_total", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "paid_total", b"paid_total", "payment_state", b"payment_state", "payments", b"payments", "place_time", b"place_time", "redacted", b"redacted", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "refunds", b"refunds", "returns", b"returns", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source", "state", b"state", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "currency_code", b"currency_code", "customer", b"customer", "freight", b"freight", "fulfillment_state", b"fulfillment_state", "lines", b"lines", "net_total", b"net_total", "omitted", b"omitted", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "paid_total", b"paid_total", "payment_state", b"payment_state", "payments", b"payments", "place_time", b"place_time", "redacted", b"redacted", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "refunds", b"refunds", "returns", b"returns", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source", "state", b"state", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
