@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -68,6 +69,10 @@ def faults(compose: Mapping[str, Any]) -> Iterator[str]:
         yield from _reference_faults(name, service, compose)
     for name in our_services(compose):
         yield from _process_faults(name, compose["services"][name])
+    built = Counter(service["image"] for service in compose["services"].values() if "build" in service)
+    for image in sorted({compose["services"][name]["image"] for name in our_services(compose)}):
+        if built[image] != 1:
+            yield f"{image}: {built[image]} services build it, one must"
 
 
 def _service_faults(name: str, service: Mapping[str, Any]) -> Iterator[str]:
@@ -76,8 +81,15 @@ def _service_faults(name: str, service: Mapping[str, Any]) -> Iterator[str]:
     for port in service.get("ports", []):
         if not str(port).startswith("127.0.0.1:"):
             yield f"{name}: port {port} would be open to the network; bind it to 127.0.0.1"
-    if service.get("restart") != "no" and "healthcheck" not in service:
-        yield f"{name}: has no healthcheck"
+    if service.get("restart") != "no":
+        if "healthcheck" not in service:
+            yield f"{name}: has no healthcheck"
+        elif "start_period" not in service["healthcheck"]:
+            yield f"{name}: its healthcheck needs a start_period, or a slow machine gives it up while it starts"
+    if "max-size" not in service.get("logging", {}).get("options", {}):
+        yield f"{name}: limit its log (logging.options.max-size)"
+    if "mem_limit" not in service:
+        yield f"{name}: limit its memory (mem_limit)"
 
 
 def _reference_faults(name: str, service: Mapping[str, Any], compose: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Renders the part of Kustomize that our manifests use, so that they can be checked where no `kubectl` is.
 
 `kubectl apply -k` is what deploys. A field of a kustomization that is not known here is refused, never passed over.
-Known: resources, namespace, images (newName, newTag), patches (files of strategic merges), replacements by delimiter.
+Known: resources, namespace, nameSuffix (of Jobs), images (newName, newTag), patches (files of strategic merges).
 """
 
 from __future__ import annotations
@@ -52,6 +52,13 @@ def _set_namespace(manifests: list[Manifest], namespace: Any, _path: Path) -> No
     for manifest in manifests:
         if manifest["kind"] not in CLUSTER_WIDE:
             manifest["metadata"]["namespace"] = namespace
+
+
+def _set_name_suffix(manifests: list[Manifest], suffix: Any, path: Path) -> None:
+    for manifest in manifests:
+        if manifest["kind"] != "Job":  # nothing names a Job; a reference to anything else would change with it
+            raise KustomizationError(f"{path}: nameSuffix may only rename Jobs here, not {manifest['kind']}")
+        manifest["metadata"]["name"] += suffix
 
 
 def _apply_patches(manifests: list[Manifest], patches: Any, path: Path) -> None:
@@ -105,31 +112,6 @@ def _containers(value: Any) -> list[Manifest]:
     return found
 
 
-def _replace(manifests: list[Manifest], replacements: Any, path: Path) -> None:
-    for replacement in replacements:
-        source, options = replacement["source"], replacement["source"].get("options", {})
-        value = _at(_only(manifests, source["kind"], source["name"], path), source["fieldPath"])
-        if options:
-            try:
-                value = value.split(options["delimiter"])[options["index"]]
-            except IndexError:
-                raise KustomizationError(f"{path}: {source['fieldPath']} has no such part: {value}") from None
-        for target in replacement["targets"]:
-            manifest = _only(manifests, target["select"]["kind"], target["select"]["name"], path)
-            for field in target["fieldPaths"]:
-                parent, _, last = field.rpartition(".")
-                owner = _at(manifest, parent)
-                parts = owner[last].split(target["options"]["delimiter"])
-                parts[target["options"]["index"]] = value
-                owner[last] = target["options"]["delimiter"].join(parts)
-
-
-def _at(value: Any, field_path: str) -> Any:
-    for part in field_path.split("."):
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return value
-
-
 def _only(manifests: list[Manifest], kind: str, name: str, path: Path) -> Manifest:
     found = [each for each in manifests if (each["kind"], each["metadata"]["name"]) == (kind, name)]
     if len(found) != 1:
@@ -141,6 +123,6 @@ def _only(manifests: list[Manifest], kind: str, name: str, path: Path) -> Manife
 _STEPS: dict[str, Callable[[list[Manifest], Any, Path], None]] = {
     "patches": _apply_patches,
     "namespace": _set_namespace,
+    "nameSuffix": _set_name_suffix,
     "images": _set_images,
-    "replacements": _replace,
 }

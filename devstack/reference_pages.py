@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from command_service.config import CommandSettings
+from devstack.known_stack import ADDRESS_VARIABLES
 from devstack.markdown_table import table
 from devstack.reference_refusals import errors, rules
 from devstack.topology import DEFAULT_PORTS
@@ -32,8 +33,6 @@ _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
 _LOCAL: Mapping[str, str] = {
     "TANDEM_DIR": "Where the local stack keeps data and logs; `.tandem` of the project when not set.",
     "TANDEM_CACHE_DIR": "Where downloads and unpacked servers are kept; `cache` below that when not set.",
-    "TANDEM_COMMAND_ADDRESS": "Which command service `tandem orders` calls; the stack that runs here when not set.",
-    "TANDEM_QUERY_ADDRESS": "Which query service `tandem orders` asks; the stack that runs here when not set.",
 }
 
 
@@ -53,6 +52,13 @@ def configuration() -> str:
     )
     others = ((f"`{name}`", text) for name, text in _LOCAL.items())
     parts.append(f"\n{table(('variable', 'meaning'), others)}")
+    named = ((f"`{name}`", text) for name, (_, text) in ADDRESS_VARIABLES.items())
+    parts.append(
+        "\n## A stack that runs elsewhere\nThe `tandem` command looks at the local stack that runs here. "
+        "These variables name another one. Once one of them is set,\n"
+        "all that the others would name is at its port of `make up`."
+        f"\n\n{table(('variable', 'where it looks for'), named)}"
+    )
     return "".join(parts)
 
 

@@ -19,7 +19,7 @@ POLICIES: tuple[Policy, ...] = (
     lifecycle.relays_gate_nothing,
     lifecycle.pods_wait_for_the_schema,
     lifecycle.stopping_fits_into_the_grace,
-    lifecycle.migrations_are_named_by_tag,
+    lifecycle.jobs_end_and_go,
     availability.deployments_survive_evictions,
     availability.deployments_are_spread,
     availability.scaling_looks_at_the_container,

@@ -56,7 +56,8 @@ def scaling_looks_at_the_container(cluster: Cluster) -> Iterator[str]:
                 yield f"{title(scaler)}: scale by ContainerResource of the main container of {pod.name}"
         if not 1 <= spec.get("minReplicas", 1) <= spec["maxReplicas"]:
             yield f"{title(scaler)}: minReplicas must be at least 1 and at most maxReplicas"
-        if "replicas" in pod.owner["spec"]:
+    for name, pod in deployments.items():
+        if pod.ours and pod.app not in scaled:
+            yield f"{name}: has no HorizontalPodAutoscaler"
+        if pod.ours and "replicas" in pod.owner["spec"]:
             yield f"{pod.name}: leave out replicas, or each apply undoes the autoscaler"
-    for app in sorted({"command", "query-serve"} - scaled):
-        yield f"{app}: has no HorizontalPodAutoscaler"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ DEFAULT_GRACE_SECONDS = 20.0
 #: How pods wait for their migration. Reads are answered while the stream is away, so only `project` waits for it.
 AWAIT_SCHEMA = ["await-schema"]
 AWAIT_CONSUMER = ["await-schema", "--consumer"]
+_DNS_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def containers_state_what_they_need(cluster: Cluster) -> Iterator[str]:
@@ -114,8 +116,18 @@ def _own_grace(container: Container) -> float:
     return float(said[0]) if said else DEFAULT_GRACE_SECONDS
 
 
-def migrations_are_named_by_tag(cluster: Cluster) -> Iterator[str]:
-    """A Job cannot change: each release brings its own, named by the tag of its image."""
+def jobs_end_and_go(cluster: Cluster) -> Iterator[str]:
+    """A Job cannot change: each release brings its own, named by its tag; the old ones do not pile up.
+
+    Its pods' host names are made of its name, so the name is a DNS label.
+    """
     for pod in cluster.pods:
-        if pod.owner["kind"] == "Job" and not pod.name.endswith(f"-{pod.containers[-1].image[1]}"):
-            yield f"{pod.name}: its name must end with the tag {pod.containers[-1].image[1]}"
+        if pod.owner["kind"] != "Job":
+            continue
+        ending = "-" + re.sub("[^a-z0-9]", "-", pod.containers[-1].image[1].lower())
+        if not pod.name.endswith(ending):
+            yield f"{pod.name}: its name must end with {ending}, the tag of its image"
+        if not _DNS_LABEL.fullmatch(pod.owner["metadata"]["name"]):
+            yield f"{pod.name}: its name must be a DNS label (a-z, 0-9 and -, at most 63)"
+        if "ttlSecondsAfterFinished" not in pod.owner["spec"]:
+            yield f"{pod.name}: set ttlSecondsAfterFinished, or the Jobs of old releases pile up"

@@ -80,17 +80,16 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
 
 
 def _settings(as_json: bool) -> QuerySettings:
-    """QUERY_… of the environment when it names a store, else those of the stack that runs here."""
-    from devstack.stack_record import read_record
+    """QUERY_… of the environment when it names a store, else those of the stack that commands are about."""
+    from devstack.known_stack import NOTHING_RUNS, known_stack
     from query_service.config import QuerySettings
     from service_runtime.config import load_settings
 
     if "QUERY_ELASTICSEARCH_URL" not in os.environ:
-        record = read_record()
-        if record is None:
-            message = "Nothing runs here; start it with `make up`, or set QUERY_ELASTICSEARCH_URL and QUERY_NATS_URL."
-            fail(message, ExitCode.DOWN, as_json=as_json)
-        os.environ.update({n: v for n, v in record.topology.settings().items() if n.startswith("QUERY_")})
+        stack = known_stack()
+        if stack is None:
+            fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
+        os.environ.update({n: v for n, v in stack.settings().items() if n.startswith("QUERY_")})
     return load_settings(QuerySettings)
 
 

@@ -27,7 +27,6 @@ Addresses = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")]
 _EXIT_CODES = {"up": ExitCode.OK, "degraded": ExitCode.DEGRADED, "down": ExitCode.DOWN}
-NOTHING_RUNS = "Nothing runs here; start it with `make up`, or name a relay with --address HOST:PORT."
 
 
 @application.callback()
@@ -73,12 +72,12 @@ def adopt(
 
 
 def _local_addresses(as_json: bool) -> list[str]:
-    from devstack.stack_record import read_record
+    from devstack.known_stack import NOTHING_RUNS, known_stack
 
-    record = read_record()
-    if record is None:
-        fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
-    return [record.topology.relay_probes]
+    stack = known_stack()
+    if stack is None:
+        fail(f"{NOTHING_RUNS} --address HOST:PORT names a single relay.", ExitCode.DOWN, as_json=as_json)
+    return [stack.relay_probes]
 
 
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:

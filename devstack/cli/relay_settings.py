@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def relay_settings(as_json: bool) -> RelaySettings:
     """Settings as the relay itself would have them; ends the command when there are none. RELAY_DATABASE_URL of the
     environment wins over the local stack's."""
-    from devstack.stack_record import read_record
+    from devstack.known_stack import known_stack
     from relay.config import RelaySettings
     from service_runtime.config import load_settings
     from service_runtime.process import StartupRefused
 
-    record = None if os.environ.get("RELAY_DATABASE_URL") else read_record()
-    if record is not None:
-        os.environ.update(record.topology.settings())
+    stack = None if os.environ.get("RELAY_DATABASE_URL") else known_stack()
+    if stack is not None:
+        os.environ.update(stack.settings())
     try:
         return load_settings(RelaySettings)
     except StartupRefused as refusal:
-        hint = "" if record is not None else "Nothing runs here, and the environment names no other relay:\n"
+        hint = "" if stack is not None else "Nothing runs here, and the environment names no other relay:\n"
         fail(f"{hint}{refusal}", ExitCode.USAGE, as_json=as_json)

@@ -31,16 +31,16 @@ def status(
 
     Exit code 0 up, 1 degraded, 3 down; with --watch as it was at the end.
     """
-    from devstack.stack_record import read_record
+    from devstack.known_stack import NOTHING_RUNS, known_stack
     from devstack.system_status import observe
 
-    record = read_record()
-    if record is None:
-        fail("Nothing runs here; start it with `make up`.", ExitCode.DOWN, as_json=as_json)
+    stack = known_stack()
+    if stack is None:
+        fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
     if watch:
-        seen = asyncio.run(_watch(record.topology, every, as_json))
+        seen = asyncio.run(_watch(stack, every, as_json))
         raise typer.Exit(int(_EXIT_CODES[seen.state]))
-    seen = asyncio.run(observe(record.topology))
+    seen = asyncio.run(observe(stack))
     if as_json:
         print_json(_document(seen))
     else:

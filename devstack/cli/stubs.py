@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,13 +12,11 @@ from tandem.orders.client import channel_options
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
-from devstack.stack_record import read_record
+from devstack.known_stack import default_topology, known_stack
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
     from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
-
-DEFAULT_ADDRESSES = {"command": "127.0.0.1:50051", "query": "127.0.0.1:50052"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,8 @@ class Stubs:
 
 def service_addresses() -> dict[str, str]:
     """TANDEM_COMMAND_ADDRESS and TANDEM_QUERY_ADDRESS, else the stack that runs here, else the default ports."""
-    record = read_record()
-    running = {"command": record.topology.command, "query": record.topology.query} if record else DEFAULT_ADDRESSES
-    return {name: os.environ.get(f"TANDEM_{name.upper()}_ADDRESS") or address for name, address in running.items()}
+    stack = known_stack() or default_topology()
+    return {"command": stack.command, "query": stack.query}
 
 
 @asynccontextmanager

@@ -52,17 +52,17 @@ def events_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False
 
 
 def _run(tail: Callable[[Topology, asyncio.Event], Awaitable[None]], as_json: bool) -> None:
-    from devstack.stack_record import read_record
+    from devstack.known_stack import NOTHING_RUNS, known_stack
 
-    record = read_record()
-    if record is None:
-        fail("Nothing runs here; start it with `make up`.", ExitCode.DOWN, as_json=as_json)
+    stack = known_stack()
+    if stack is None:
+        fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
 
     async def until_stopped() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await tail(record.topology, stop)
+        await tail(stack, stop)
 
     asyncio.run(until_stopped())
 

@@ -82,6 +82,7 @@ async def test_it_proves_itself_is_used_and_leaves_nothing(tmp_path: Path, stop_
         for phase in ("download ", "install ", "start ", "proof "):
             assert phase in output
         await _use(settings)
+        await _use_from_elsewhere(settings, tmp_path / "elsewhere")
         below = descendants(process.pid)
         assert len(below) >= 7
         process.send_signal(stop_with)
@@ -123,6 +124,24 @@ async def _watch(settings: dict[str, str]) -> None:
     assert {lag["stage"] for lag in model["stages"]} == {"published", "received", "applied", "searchable"}
     assert all(lag["p50_seconds"] <= lag["p99_seconds"] for lag in model["stages"])
     assert model["parked_orders"] == 0
+
+
+async def _use_from_elsewhere(settings: dict[str, str], directory: Path) -> None:
+    """As beside a stack of containers: no note of a running stack is there, ports and one address are known."""
+    postgres_url = read_record_in(settings["TANDEM_DIR"])["postgres_url"]
+    beside = {**settings, "TANDEM_DIR": str(directory), "TANDEM_POSTGRES_URL": postgres_url}
+    seen = await _caught_up(beside)
+    assert {process["state"] for process in seen["processes"]} == {"up"}
+    for arguments in (("outbox", "tail"), ("events", "tail"), ("relay", "status")):
+        options = ("--last", "1", "--no-follow") if "tail" in arguments else ()
+        code, out, err = await tandem(beside, *arguments, *options, "--json")
+        assert (code, bool(out)) == (0, True), err
+
+
+def read_record_in(directory: str) -> dict[str, str]:
+    """The addresses that a running stack left in its directory."""
+    topology: dict[str, str] = json.loads((Path(directory) / "stack.json").read_text())["topology"]
+    return topology
 
 
 async def _use(settings: dict[str, str]) -> None:

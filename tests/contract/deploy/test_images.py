@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +78,14 @@ def test_an_image_holds_its_own_packages_and_no_other(image: BuiltImage) -> None
     foreign = set[str]().union(*OWN.values()) - OWN[extra] | NOWHERE
     assert image.distributions() >= OWN[extra]
     assert image.distributions() & foreign == set()
+
+
+def test_all_that_an_image_has_on_its_path_starts(image: BuiltImage) -> None:
+    programs = sorted(path for path in (image.prefix / "bin").iterdir() if os.access(path, os.X_OK))
+    assert programs
+    for program in programs:
+        ran = subprocess.run([program, "--version"], env={}, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{program.name}: {ran.stderr}"
 
 
 def test_an_image_starts_alone_and_writes_nothing(image: BuiltImage) -> None:

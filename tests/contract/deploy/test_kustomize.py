@@ -53,6 +53,7 @@ def patched(directory: Path, spec: dict[str, Any], name: str = "thing") -> Path:
     ("fields", "named"),
     [
         ({"namePrefix": "x-"}, "namePrefix"),
+        ({"nameSuffix": "-x"}, "may only rename Jobs"),
         ({"configMapGenerator": []}, "configMapGenerator"),
         ({"patches": [{"patch": "[]", "target": {}}]}, "patch"),
         ({"images": [{"name": "a", "digest": "sha256:0"}]}, "images"),

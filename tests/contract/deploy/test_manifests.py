@@ -185,7 +185,10 @@ MUTANTS: list[tuple[Policy, Edit, str]] = [
         lambda c: main(c)["lifecycle"]["preStop"]["sleep"].update(seconds=10),
         "terminationGracePeriodSeconds",
     ),
-    (lifecycle.migrations_are_named_by_tag, lambda c: job(c)["metadata"].update(name="command-migrate"), "must end"),
+    (lifecycle.jobs_end_and_go, lambda c: job(c)["metadata"].update(name="command-migrate"), "must end"),
+    (lifecycle.jobs_end_and_go, lambda c: job(c)["metadata"].update(name="command-migrate-0.1.0"), "DNS label"),
+    (lifecycle.jobs_end_and_go, lambda c: job(c)["metadata"].update(name="x" * 60 + "-0-1-0"), "DNS label"),
+    (lifecycle.jobs_end_and_go, lambda c: job(c)["spec"].pop("ttlSecondsAfterFinished"), "pile up"),
     (availability.deployments_survive_evictions, lambda c: without(c, "PodDisruptionBudget", "command"), "0 Pod"),
     (
         availability.deployments_survive_evictions,
@@ -229,7 +232,7 @@ MUTANTS: list[tuple[Policy, Edit, str]] = [
     ),
     (
         availability.scaling_looks_at_the_container,
-        lambda c: found(c, "Deployment", "command")["spec"].update(replicas=2),
+        lambda c: found(c, "Deployment", "query-project")["spec"].update(replicas=2),
         "leave out replicas",
     ),
     (
@@ -311,7 +314,7 @@ MUTANTS: list[tuple[Policy, Edit, str]] = [
     (
         network.pods_reach_what_they_need_and_no_more,
         lambda c: policy(c, "reach-postgres").update(podSelector={}),
-        "Job/query-migrate-0.1.0: may reach postgres:5432",
+        "Job/query-migrate-0-1-0: may reach postgres:5432",
     ),
     (
         network.pods_reach_what_they_need_and_no_more,

@@ -1,0 +1,62 @@
+"""Finds the stack that a command is about: the one that variables name, else the local stack that runs here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from devstack.servers.ports import HOST
+from devstack.stack_record import read_record
+from devstack.topology import DEFAULT_PORTS, Topology, port_of
+
+NOTHING_RUNS = "Nothing runs here; start it with `make up`, or name a running stack (TANDEM_POSTGRES_URL=… and others)."
+
+#: Variable -> the part of a stack it names, and what that is.
+ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
+    "TANDEM_POSTGRES_URL": ("postgres_url", "Postgres of the write side, with user and password"),
+    "TANDEM_NATS_URL": ("nats_url", "NATS"),
+    "TANDEM_NATS_MONITOR_URL": ("nats_monitor_url", "NATS' monitoring port"),
+    "TANDEM_ELASTICSEARCH_URL": ("elasticsearch_url", "Elasticsearch"),
+    "TANDEM_COMMAND_ADDRESS": ("command", "the command service"),
+    "TANDEM_QUERY_ADDRESS": ("query", "the query service"),
+    "TANDEM_COMMAND_PROBES_ADDRESS": ("command_probes", "the command service's probe port"),
+    "TANDEM_RELAY_PROBES_ADDRESS": ("relay_probes", "the relay's probe port"),
+    "TANDEM_SERVE_PROBES_ADDRESS": ("serve_probes", "`query_service serve`'s probe port"),
+    "TANDEM_PROJECT_PROBES_ADDRESS": ("project_probes", "`query_service project`'s probe port"),
+}
+
+
+def named_addresses() -> dict[str, str]:
+    """The parts of a stack that the environment names: field of Topology -> address."""
+    given = {field: os.environ.get(variable, "").strip() for variable, (field, _) in ADDRESS_VARIABLES.items()}
+    return {field: address for field, address in given.items() if address}
+
+
+def default_topology() -> Topology:
+    """Everything on loopback at the ports of `make up`, which are also those of the compose file."""
+    at = {setting: f"{HOST}:{port_of(setting)}" for setting in DEFAULT_PORTS}
+    password = os.environ.get("TANDEM_POSTGRES_PASSWORD") or "tandem"
+    return Topology(
+        postgres_url=f"postgresql://tandem:{password}@{at['TANDEM_POSTGRES_PORT']}/tandem",
+        nats_url=f"nats://{at['TANDEM_NATS_PORT']}",
+        nats_monitor_url=f"http://{at['TANDEM_NATS_MONITOR_PORT']}",
+        elasticsearch_url=f"http://{at['TANDEM_ELASTICSEARCH_PORT']}",
+        command=at["TANDEM_COMMAND_PORT"],
+        query=at["TANDEM_QUERY_PORT"],
+        command_probes=at["TANDEM_COMMAND_PROBES_PORT"],
+        relay_probes=at["TANDEM_RELAY_PROBES_PORT"],
+        serve_probes=at["TANDEM_SERVE_PROBES_PORT"],
+        project_probes=at["TANDEM_PROJECT_PROBES_PORT"],
+    )
+
+
+def known_stack() -> Topology | None:
+    """The stack that commands are about; None when none runs here and no variable names one.
+
+    A variable wins over the stack that runs here. Where none runs, what no variable names is at its default port.
+    """
+    named, record = named_addresses(), read_record()
+    if record is None and not named:
+        return None
+    return replace(record.topology if record is not None else default_topology(), **named)
