@@ -1,7 +1,8 @@
 """An event as the stream stores it: subject, headers and body as bytes, built once.
 
-Headers are CloudEvents 1.0 in binary mode plus our own. The body is the payload's stored text; with a personal column
-it is `{"payload":…,"personal":…,"salt":"…"}`, spliced from the stored texts, never parsed and written anew.
+Headers are CloudEvents 1.0 in binary mode (their values: `header_value`) plus our own. The body is the payload's stored
+text; with a personal column it is `{"payload":…,"personal":…,"salt":"…"}`, spliced from the stored texts, never parsed
+and written anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from relay.errors import Unpublishable
+from relay.header_value import encode, needs_encoding
 from relay.outbox_event import OutboxEvent
 from relay.subject import SubjectTemplate
 
@@ -71,7 +73,7 @@ class MessageLimits:
 
 class MessageBuilder:
     """Builds the messages of one publishing session: term and epochs are fixed for it. Values of `plain_roles` are
-    known to have no control characters, those of `json_roles` to be JSON."""
+    known to be headers' values as they are, those of `json_roles` to be JSON."""
 
     def __init__(
         self,
@@ -91,12 +93,13 @@ class MessageBuilder:
         self._id_prefix = f"{publish_epoch}:"
         self._common = (
             f"Tandem-Term: {term}\r\nce-specversion: 1.0\r\nce-datacontenttype: application/json\r\n"
-            f"ce-source: {event_source.format(source_epoch=source_epoch)}\r\n{EPOCH_HEADER}: {source_epoch}\r\n"
+            f"ce-source: {encode(event_source.format(source_epoch=source_epoch))}\r\n"
+            f"{EPOCH_HEADER}: {source_epoch}\r\n"
         )
         self._partitions = partitions
         self._splices_personal = splices_personal
         self._max_payload = limits.max_payload
-        # Looking for control characters is dear; a uuid or the hex of bytes has none.
+        # Looking at each character is dear; a uuid, a number or the hex of bytes stands for itself.
         self._plain_ids = plain_roles >= {"event_id", "aggregate_id"}
         self._plain_digests = plain_roles >= {"hash", "personal_digest"}
         self._one_line = _json_on_one_line if "headers" in json_roles else _one_line
@@ -111,14 +114,12 @@ class MessageBuilder:
         ) = event  # fmt: skip
         if event_id is None or event_type is None or aggregate_type is None or aggregate_id is None:
             raise Unpublishable("an id or type of the event is null")
-        if not self._plain_ids and (
-            not event_id or not aggregate_id or _has_control(event_id) or _has_control(aggregate_id)
-        ):
-            raise Unpublishable("an id of the event is empty or has a control character")
         if recorded_at is None:
             raise Unpublishable("recorded_at is null or infinite")
         if partition is None:
             partition = partition_of(aggregate_id, self._partitions)
+        if not self._plain_ids:
+            event_id, aggregate_id = _id(event_id), _id(aggregate_id)
         kind = (partition, event_type, aggregate_type)
         subject, lines = self._kinds.get(kind) or self._kind(*kind)
         recorded = rfc3339(recorded_at)
@@ -149,11 +150,13 @@ class MessageBuilder:
     def _kind(self, partition: int, event_type: str, aggregate_type: str) -> tuple[bytes, str]:
         """Subject and header lines that events of a type and partition share; remembered."""
         subject = self._template.subject(partition, event_type, aggregate_type)
+        if not event_type:
+            raise Unpublishable("event_type is empty")
         if _has_control(event_type) or _has_control(aggregate_type):
             raise Unpublishable("event_type or aggregate_type has a control character")
         if len(self._kinds) >= _CACHED:
             self._kinds.clear()
-        lines = f"{self._common}ce-type: {event_type}\r\nTandem-Aggregate-Type: {aggregate_type}\r\n"
+        lines = f"{self._common}ce-type: {encode(event_type)}\r\nTandem-Aggregate-Type: {encode(aggregate_type)}\r\n"
         known = self._kinds[partition, event_type, aggregate_type] = subject, lines
         return known
 
@@ -191,6 +194,15 @@ def _second(seconds: int | str) -> str:
         return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()
     except (ValueError, OverflowError, OSError):
         raise Unpublishable("a time of the event is outside the years 1 to 9999") from None
+
+
+def _id(text: str) -> str:
+    """An id as a header value; Unpublishable when it cannot be one."""
+    if text and not needs_encoding(text):
+        return text
+    if not text or _has_control(text):
+        raise Unpublishable("an id of the event is empty or has a control character")
+    return encode(text)
 
 
 def _has_control(text: str) -> bool:

@@ -19,6 +19,7 @@ import psycopg
 
 from relay.bookkeeping import PARKED_TABLE
 from relay.fetch_events import fetch_events
+from relay.header_value import decode
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import OutboxTable
 from relay.request_table import REQUEST_TABLE
@@ -79,7 +80,7 @@ class ParkedRequests:
         published: list[str] = []
         async with contextlib.aclosing(self._history.headers(request.begun_behind + 1)) as chunks:
             async for chunk in chunks:
-                published += [headers["ce-id"] for _, headers in chunk if "ce-id" in headers]
+                published += [decode(headers["ce-id"]) for _, headers in chunk if "ce-id" in headers]
                 await self._connection.execute("SELECT 1")  # keeps the leader's session alive
         await self._connection.execute(
             f"DELETE FROM {self._parked} AS p USING {self._table.name.quoted} AS o"

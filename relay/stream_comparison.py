@@ -20,6 +20,7 @@ import psycopg
 from relay.adoption_record import MOST_LISTED, LostEvent
 from relay.barrier import TIME_HEADER
 from relay.cursor import HEADER, Cursor, PollCursor
+from relay.header_value import decode
 from relay.message import EPOCH_HEADER
 from relay.outbox_table import OutboxTable, Query
 from relay.request_table import REQUEST_TABLE
@@ -126,10 +127,10 @@ class StreamComparison:
         content.adopted += headers.get(EPOCH_HEADER) == str(self._epoch)
         version = headers.get("Tandem-Aggregate-Version", "")
         return (
-            event_id,
+            decode(event_id),
             int(position),
-            headers.get("Tandem-Aggregate-Type", ""),
-            headers.get("ce-subject", ""),
+            decode(headers.get("Tandem-Aggregate-Type", "")),
+            decode(headers.get("ce-subject", "")),
             int(version) if version.lstrip("-").isdecimal() else None,
             sequence,
         )

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
 
 import typer
 
@@ -137,8 +138,8 @@ def _print_event(message: Msg, as_json: bool) -> None:
     _print(
         headers["Tandem-Recorded-At"],
         message.metadata.sequence.stream,
-        headers["ce-type"],
-        headers["ce-subject"],
+        unquote(headers["ce-type"]),
+        unquote(headers["ce-subject"]),
         int(headers["Tandem-Aggregate-Version"]),
         str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", "")),
         as_json,

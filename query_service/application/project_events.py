@@ -22,6 +22,7 @@ from query_service.projection.stream_event import (
     is_barrier,
     read_barrier,
     read_event,
+    text_of,
 )
 
 
@@ -218,8 +219,8 @@ def _parked_event(hopeless: _Hopeless, stream: str, now: int) -> ParkedEvent:
     return ParkedEvent(
         order_id=order_id,
         version=version,
-        event_id=headers.get("ce-id", ""),
-        event_type=headers.get("ce-type", ""),
+        event_id=text_of(headers, "ce-id"),
+        event_type=text_of(headers, "ce-type"),
         stream=stream,
         sequence=hopeless.delivery.sequence,
         stored_at=hopeless.delivery.stored_at,

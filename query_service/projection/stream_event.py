@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.external_version import MAX_EPOCH, MAX_VERSION
@@ -71,10 +72,16 @@ def read_barrier(headers: Headers) -> Barrier:
     )
 
 
+def text_of(headers: Headers, name: str) -> str:
+    """A text of the source, which stands percent-encoded in a header (CloudEvents, binary mode); empty when missing."""
+    value = headers.get(name, "")
+    return unquote(value) if "%" in value else value
+
+
 def addressee(headers: Headers) -> tuple[str, int] | None:
     """Order id and version that a message is about as far as its headers tell, also when its body cannot be read."""
     try:
-        order_id = identifier(_header(headers, "ce-subject"), "ce-subject")
+        order_id = identifier(_text(headers, "ce-subject"), "ce-subject")
         return order_id, _bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
     except ProjectionError:
         return None
@@ -89,13 +96,13 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
     journal = parse_object(recorded_headers, "Tandem-Headers")
     content = read_body(body, parse)
     event = StreamEvent(
-        order_id=identifier(_header(headers, "ce-subject"), "ce-subject"),
+        order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
         version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
         # The epoch it was published in: what a restored source brings along belongs to its new history.
         source_epoch=_epoch(headers, journal),
-        event_id=identifier(_header(headers, "ce-id"), "ce-id"),
-        aggregate_type=_header(headers, "Tandem-Aggregate-Type"),
-        event_type=_header(headers, "ce-type"),
+        event_id=identifier(_text(headers, "ce-id"), "ce-id"),
+        aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
+        event_type=_text(headers, "ce-type"),
         schema_version=_bounded(journal, "schema_version", 2**31),
         occurred_at=microseconds(_header(headers, "ce-time"), "ce-time"),
         recorded_at=microseconds(_header(headers, "Tandem-Recorded-At"), "Tandem-Recorded-At"),
@@ -211,6 +218,10 @@ def _header(headers: Headers, name: str) -> str:
     if not value:
         raise malformed(name, "is missing")
     return value
+
+
+def _text(headers: Headers, name: str) -> str:
+    return text_of(headers, name) or _header(headers, name)
 
 
 def _epoch(headers: Headers, journal: Mapping[str, Any]) -> int:

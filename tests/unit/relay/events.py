@@ -28,6 +28,7 @@ EVENT = OutboxEvent(
 
 def builder(**overrides: Any) -> MessageBuilder:
     settings: dict[str, Any] = {
+        "template": SubjectTemplate("orders.v1.{partition}.{event_type}"),
         "event_source": "/tandem/{source_epoch}/outbox",
         "source_epoch": 2,
         "publish_epoch": 5,
@@ -36,7 +37,7 @@ def builder(**overrides: Any) -> MessageBuilder:
         "splices_personal": True,
         "limits": MessageLimits(1 << 20),
     } | overrides
-    return MessageBuilder(SubjectTemplate("orders.v1.{partition}.{event_type}"), **settings)
+    return MessageBuilder(**settings)
 
 
 def message(number: int, *, group: str = "g", body: bytes = b"x") -> Message:

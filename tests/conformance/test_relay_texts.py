@@ -1,0 +1,52 @@
+"""Ids of any letters: through a real stream to a consumer, and compared with the table again by an adoption."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from tests.fixtures.header_values import CASES, conforming
+from tests.relaying.relay_process import running
+from tests.relaying.restores import SOURCE, adopt
+from tests.relaying.world import World
+
+TEXTS = sorted(text for text, _ in CASES)
+OUTBOX = """
+CREATE TABLE outbox (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    event_id text NOT NULL, aggregate_type text NOT NULL, aggregate_id text NOT NULL, event_type text NOT NULL,
+    payload text NOT NULL DEFAULT '{}', recorded_at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE INDEX ON outbox (transaction_id);
+"""
+#: The mutant takes header values for the texts.
+UNDECODED = "import relay.stream_comparison as c\nc.decode = lambda value: value"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def published(postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str) -> World:
+    """A world with an event for each text, all of them in the stream."""
+    world = await World.make(postgres_database, nats_url, stream_name, subject_prefix, OUTBOX + SOURCE)
+    world.settings |= {"RELAY_MODE": "poll", "RELAY_SUBJECT_TEMPLATE": subject_prefix + ".{partition}"}
+    async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, event_type)"
+            " SELECT one, one, one, one FROM unnest(%s::text[]) AS one",
+            [TEXTS],
+        )
+    async with running(world.relay()) as relay:
+        await world.drained(relay)
+        assert (await relay.page())["parked_aggregates"] == 0
+        assert await relay.stop() == 0
+    return world
+
+
+@pytest.mark.parametrize("mutant", ["", UNDECODED], ids=["", "mutant"])
+async def test_they_are_read_and_compared_as_they_were_recorded(published: World, mutant: str) -> None:
+    events = [one.headers for one in await published.messages() if one.is_event]
+    for name in ("ce-id", "ce-subject", "ce-partitionkey", "ce-type", "Tandem-Aggregate-Type"):
+        assert sorted(conforming(headers[name]) for headers in events) == TEXTS, name
+    async with await psycopg.AsyncConnection.connect(published.database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE source SET timeline = timeline + 1")  # as a failover leaves it
+    found = (await adopt(published, mutant)).found
+    assert bool(found["published"]) == bool(found["lost_events"]) == bool(mutant), found
