@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tandem.orders.errors import ERROR_DOMAIN, EXCEPTIONS, reason_text
+import grpc
+from tandem.orders.errors import ERROR_DOMAIN, EXCEPTIONS, WITHOUT_REASON, MessageTooLarge, OrderError, reason_text
 from tandem.orders.v1 import error_reason_pb2
 
 from command_service.domain.rules import ALL_RULES, Rule
@@ -33,6 +35,11 @@ Made from the code; do not edit. A refusal is a `google.rpc.Status` whose first 
 `{ERROR_DOMAIN}`. The package `tandem-protos` turns it into the exception named here (`tandem.orders.errors`).
 
 """
+_WITHOUT_REASON = """
+A failure that names no reason was told by gRPC itself, on the caller's side or the server's, or by a proxy. Its
+exception goes by the status code, its `reason` is empty. Other codes become an `OrderError`.
+
+"""
 
 
 def rules() -> str:
@@ -48,7 +55,15 @@ def errors() -> str:
         (f"`{reason}`", meaning, *_cells(senders[reason]), f"`{EXCEPTIONS[reason].__name__}`")
         for reason, meaning in _meanings().items()
     )
-    return _ERRORS + table(("reason", "code and meaning", "sent by", "come back after", "exception"), rows)
+    reasons = table(("reason", "code and meaning", "sent by", "come back after", "exception"), rows)
+    return _ERRORS + reasons + _WITHOUT_REASON + table(("code", "what happened", "exception"), _plain_failures())
+
+
+def _plain_failures() -> Iterable[tuple[str, str, str]]:
+    kinds: list[tuple[grpc.StatusCode, type[OrderError]]] = [*WITHOUT_REASON.items()]
+    kinds.append((grpc.StatusCode.RESOURCE_EXHAUSTED, MessageTooLarge))
+    for code, kind in sorted(kinds, key=lambda each: each[0].name):
+        yield code.name, inspect.cleandoc(kind.__doc__ or "").partition("\n")[0], f"`{kind.__name__}`"
 
 
 def _constraints(rule: Rule) -> str:

@@ -1,1 +1,3 @@
 """Tandem's contract."""
+
+__version__ = "0.1.0"

@@ -1,17 +1,21 @@
 """What a caller adds to the stubs: how to connect, and how to carry tokens from answers to questions. Pure functions
-and one small object; no threads, no connections of its own."""
+and one small object; no threads, no connections of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from datetime import timedelta
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 from tandem.orders import consistency_token
+from tandem.orders.errors import OrderError, TokenFromOtherSource
 from tandem.orders.v1.order_query_service_pb2 import OnTimeout, ReadOptions
 
+_log = logging.getLogger(__name__)
 COMMANDS = "tandem.orders.v1.OrderCommandService"
 QUERIES = "tandem.orders.v1.OrderQueryService"
 
@@ -69,16 +73,47 @@ class CarriesToken(Protocol):
 
 
 class Session:
-    """Remembers what one user or task wrote, so that their next questions see it. Not for sharing between users."""
+    """Remembers what one user or task wrote, so that their next questions see it. Not for sharing between users.
+
+    It remembers the last 64 orders written. When the source database was restored, what was written before can no
+    longer be asked for: the first answer of the new incarnation of the source replaces it.
+    """
 
     def __init__(self) -> None:
         self.token = ""
-        self._merging = threading.Lock()
+        self._changing = threading.Lock()  # answers may come in several threads
 
     def wrote(self, response: CarriesToken) -> None:
-        """Takes a command's answer into account; beyond 64 orders the earliest are forgotten."""
-        with self._merging:  # answers may come in several threads
-            self.token = consistency_token.merge(self.token, response.consistency_token, forget_oldest=True)
+        """Takes a command's answer into account; beyond 64 orders the earliest are forgotten.
+
+        Never raises: the command was done, whatever its token is. A token that cannot be read is left out and logged,
+        and one of an older incarnation of the source than this session knows is left out.
+        """
+        given = response.consistency_token
+        with self._changing:
+            self.token = consistency_token.latest(self.token, given)
+        if given and not consistency_token.epoch_of(given):
+            _log.warning("the consistency token of a command's answer cannot be read: no question will ask for it")
+
+    def forget(self) -> None:
+        """Drops everything: the next answers may be older than what this session wrote."""
+        with self._changing:
+            self.token = ""
+
+    def refused(self, error: OrderError) -> bool:
+        """Takes a question's refusal into account: whether to ask again, with `read_options()` made anew.
+
+        True after TOKEN_FROM_OTHER_SOURCE when the source was restored since this session wrote: its token is dropped.
+        False when the read model does not yet follow the restored source: the token is right, and the question may be
+        repeated later.
+        """
+        if not isinstance(error, TokenFromOtherSource) or error.token_epoch >= error.current_epoch:
+            return False
+        with self._changing:
+            if self.token and consistency_token.epoch_of(self.token) < error.current_epoch:
+                _log.warning("the source database was restored: what this session wrote before is no longer asked for")
+                self.token = ""
+        return True
 
     def read_options(
         self,

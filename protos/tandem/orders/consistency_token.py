@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
@@ -26,7 +27,10 @@ class MalformedToken(ValueError):  # noqa: N818 - reads as what it is
 
 
 class TokensOfDifferentSources(ValueError):  # noqa: N818
-    """The tokens come from different incarnations of the source database; the older one can no longer be honoured."""
+    """The tokens come from different incarnations of the source database; the older one can no longer be honoured.
+
+    `latest` leaves it out.
+    """
 
 
 class TokenFull(ValueError):  # noqa: N818
@@ -86,15 +90,41 @@ def merge(*texts: str, forget_oldest: bool = False) -> str:
     TokensOfDifferentSources.
     """
     tokens = [decode(text) for text in texts if text]
+    if len({token.source_epoch for token in tokens}) > 1:
+        raise TokensOfDifferentSources("the tokens come from different incarnations of the source database")
+    return _merged(tokens, forget_oldest)
+
+
+def latest(*texts: str) -> str:
+    """One token that asks for as much of the given ones as can still be honoured, "" for nothing; never raises.
+
+    Left out are tokens of an incarnation of the source database older than the newest among them, texts that are no
+    tokens, and beyond 64 orders those merged first.
+    """
+    tokens = []
+    for text in filter(None, texts):
+        with contextlib.suppress(MalformedToken):
+            tokens.append(decode(text))
+    newest = max((token.source_epoch for token in tokens), default=0)
+    return _merged([token for token in tokens if token.source_epoch == newest], forget_oldest=True)
+
+
+def epoch_of(text: str) -> int:
+    """The incarnation of the source database that a token is of; 0 when the text is no token."""
+    try:
+        return decode(text).source_epoch
+    except MalformedToken:
+        return 0
+
+
+def _merged(tokens: Sequence[ConsistencyToken], forget_oldest: bool) -> str:
+    """`tokens` are of one incarnation of the source."""
     if not tokens:
         return ""
-    epochs = {token.source_epoch for token in tokens}
-    if len(epochs) > 1:
-        raise TokensOfDifferentSources("the tokens come from different incarnations of the source database")
     versions: dict[str, int] = {}
     for token in tokens:
         for order_id, version in token.versions.items():
             versions[order_id] = max(version, versions.pop(order_id, 0))
     if forget_oldest:
         versions = dict(list(versions.items())[-MAX_VERSIONS:])
-    return encode(ConsistencyToken(epochs.pop(), versions))
+    return encode(ConsistencyToken(tokens[0].source_epoch, versions))

@@ -5,12 +5,14 @@ On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorIn
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
@@ -28,7 +30,10 @@ class FieldViolation:
 
 
 class OrderError(Exception):
-    """A refused call. Subclasses name the reason."""
+    """A refused or failed call. Subclasses name the reason.
+
+    `reason` is what the service named; it is empty when the client itself reported the failure.
+    """
 
     def __init__(
         self,
@@ -49,8 +54,9 @@ class OrderError(Exception):
         self.retry_delay = retry_delay
 
     def __str__(self) -> str:
-        fields = "".join(f"; {violation.field}: {violation.description}" for violation in self.violations)
-        return f"{self.message}{fields}"
+        """The message, and those violations that it does not tell already."""
+        told = (f"{violation.field} {violation.description}".strip() for violation in self.violations)
+        return "; ".join((self.message, *(text for text in told if text not in self.message)))
 
 
 class InvalidRequest(OrderError):  # noqa: N818 - the names say what happened
@@ -106,13 +112,23 @@ class OrderParked(OrderError):  # noqa: N818
 class TokenFromOtherSource(OrderError):  # noqa: N818
     """The token was issued by another incarnation of the source database."""
 
+    @property
+    def token_epoch(self) -> int:
+        """The incarnation that the token is of."""
+        return int(self.metadata.get("token_epoch", "0"))
+
+    @property
+    def current_epoch(self) -> int:
+        """The incarnation that the read model followed at the time of the refusal."""
+        return int(self.metadata.get("current_epoch", "0"))
+
 
 class TokenMalformed(OrderError):  # noqa: N818
     """The consistency token was not issued by this system or is damaged."""
 
 
 class DependencyUnavailable(OrderError):  # noqa: N818
-    """A store or broker that the call needs cannot be reached."""
+    """A store or broker that the call needs, or the service itself, cannot be reached."""
 
 
 class Conflict(OrderError):  # noqa: N818
@@ -140,11 +156,19 @@ class InternalError(OrderError):
 
 
 class DeadlineExceeded(OrderError):  # noqa: N818
-    """The caller's deadline ran out on the server."""
+    """The caller's deadline ran out, on the server or before it answered."""
 
 
 class OrderTooLarge(OrderError):  # noqa: N818
     """The order's event would be larger than what can be published."""
+
+
+class Cancelled(OrderError):  # noqa: N818
+    """The call was given up, by the caller or by a connection that broke; a command may have been done."""
+
+
+class MessageTooLarge(OrderError):  # noqa: N818
+    """gRPC refused to send or to take a message of this size. The same request fails again."""
 
 
 #: Reason on the wire -> exception. Every reason of the contract stands here.
@@ -216,30 +240,64 @@ def error_status(
     return status
 
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+#: What stands in the details when gRPC refuses a message for its size: with the code of an overload.
+_TOO_LARGE = "larger than max"
+#: Status code -> exception, for a failure that names no reason: gRPC's own, on either side, or a proxy's.
+WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {
+    grpc.StatusCode.CANCELLED: Cancelled,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.UNAVAILABLE: DependencyUnavailable,
+    grpc.StatusCode.UNIMPLEMENTED: NotImplementedYet,
+}
+
+
 def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
-    """Turns what a stub raised into the exception of its reason; OrderError itself when the server named none."""
-    # The asyncio flavour of from_call refuses an AioRpcError; the synchronous one reads both.
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    if status is None:
-        return OrderError(error.code(), error.details() or "")
-    return from_status(status)
+    """Turns what a stub raised into the exception of its reason.
+
+    Without a reason, as when the client's own deadline ran out or nobody listens, the status code decides; OrderError
+    itself stands for codes that say nothing of their own.
+    """
+    status = _rich_status(error)
+    return _without_reason(error.code(), error.details() or "") if status is None else from_status(status)
+
+
+def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> status_pb2.Status | None:
+    try:
+        # The asyncio flavour of from_call refuses an AioRpcError; the synchronous one reads both.
+        status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]
+        return status
+    except (ValueError, DecodeError):
+        return None  # details that somebody on the way changed; code and message still count
+
+
+def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
+        return MessageTooLarge(code, message)
+    return WITHOUT_REASON.get(code, OrderError)(code, message)
 
 
 def from_status(status: status_pb2.Status) -> OrderError:
-    """Turns a rich status, also one inside a stream's item, into the exception of its reason."""
+    """Turns a rich status, also one inside a stream's item, into the exception of its reason.
+
+    Details that cannot be read are passed over.
+    """
     info, violations, delay = error_details_pb2.ErrorInfo(), [], None
     bad_request, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     for detail in status.details:
-        if detail.Is(bad_request.DESCRIPTOR):
-            detail.Unpack(bad_request)
-            violations = [FieldViolation(entry.field, entry.description) for entry in bad_request.field_violations]
-        elif detail.Is(retry.DESCRIPTOR):
-            detail.Unpack(retry)
-            delay = retry.retry_delay.ToTimedelta()
-        elif detail.Is(info.DESCRIPTOR):
-            detail.Unpack(info)
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    exception = EXCEPTIONS.get(info.reason, OrderError) if info.domain == ERROR_DOMAIN else OrderError
+        with contextlib.suppress(DecodeError, OverflowError, ValueError):
+            if detail.Unpack(bad_request):
+                violations = [FieldViolation(entry.field, entry.description) for entry in bad_request.field_violations]
+            elif detail.Unpack(retry):
+                delay = retry.retry_delay.ToTimedelta()
+            else:
+                detail.Unpack(info)
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    if info.domain != ERROR_DOMAIN:
+        exception = type(_without_reason(code, status.message))
+    else:
+        exception = EXCEPTIONS.get(info.reason, OrderError)
     return exception(
         code,
         status.message,

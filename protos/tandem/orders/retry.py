@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import grpc
-from tandem.orders.errors import OrderError, VersionMismatch, from_rpc_error
+from tandem.orders.errors import MessageTooLarge, OrderError, VersionMismatch, from_rpc_error
 
 #: Codes behind which the same request may do better. UNKNOWN and CANCELLED are what a connection that broke looks like.
 RETRIED = frozenset(
@@ -72,7 +72,7 @@ POLICY = RetryPolicy()
 
 def worth_repeating(error: OrderError) -> bool:
     """Whether the same request with the same id may be answered otherwise."""
-    return error.code in RETRIED and not isinstance(error, VersionMismatch)
+    return error.code in RETRIED and not isinstance(error, (VersionMismatch, MessageTooLarge))
 
 
 def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:

@@ -1,5 +1,7 @@
 """Interceptors that carry a session's tokens: every command's answer is remembered, every question asks for it.
 
+A question whose token is of a source database that was restored since is asked again without it, once.
+
 One is for `grpc` channels and one for `grpc.aio` channels; both may share a session.
 """
 
@@ -11,6 +13,7 @@ from typing import Any
 
 import grpc
 from tandem.orders.client import Session
+from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1.order_query_service_pb2 import OnTimeout, ReadOptions
 
 MAX_WAIT = timedelta(seconds=2)
@@ -44,24 +47,34 @@ class _Carrier:
         if getattr(response, "consistency_token", ""):
             self.session.wrote(response)
 
+    def again(self, error: Any, request: Any, asked: Any) -> bool:
+        """Whether a refused question is asked again: it was asked with the session's token, which is out of date."""
+        return self.session.refused(from_rpc_error(error)) and asked is not request
+
 
 class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
     """For `grpc.intercept_channel(channel, SessionCalls(session))`.
 
-    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns.
+    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns; such a call is
+    not asked again.
     """
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
     ) -> Any:
         """See grpc.UnaryUnaryClientInterceptor."""
-        call = continuation(client_call_details, self.asking(request))
+        asked = self.asking(request)
+        call = continuation(client_call_details, asked)
+        if call.done() and call.code() is not grpc.StatusCode.OK and self.again(call, request, asked):
+            call = continuation(client_call_details, self.asking(request))
         call.add_done_callback(self._done)
         return call
 
     def _done(self, call: Any) -> None:
         if call.code() is grpc.StatusCode.OK:
             self.answered(call.result())
+        else:
+            self.session.refused(from_rpc_error(call))
 
 
 class AsyncSessionCalls(_Carrier, grpc.aio.UnaryUnaryClientInterceptor):
@@ -71,6 +84,13 @@ class AsyncSessionCalls(_Carrier, grpc.aio.UnaryUnaryClientInterceptor):
         self, continuation: Callable[[Any, Any], Awaitable[Any]], client_call_details: Any, request: Any
     ) -> Any:
         """See grpc.aio.UnaryUnaryClientInterceptor."""
-        call = await continuation(client_call_details, self.asking(request))
-        self.answered(await call)
+        asked = self.asking(request)
+        call = await continuation(client_call_details, asked)
+        try:
+            self.answered(await call)
+        except grpc.aio.AioRpcError as error:
+            if not self.again(error, request, asked):
+                raise
+            call = await continuation(client_call_details, self.asking(request))
+            self.answered(await call)
         return call

@@ -17,6 +17,8 @@ from tandem.orders.consistency_token import (
     TokensOfDifferentSources,
     decode,
     encode,
+    epoch_of,
+    latest,
     merge,
 )
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
@@ -77,6 +79,13 @@ def test_a_full_token_says_so_or_forgets_the_oldest() -> None:
 
 def test_nothing_merges_to_nothing() -> None:
     assert merge("", "") == ""
+
+
+def test_the_latest_source_counts() -> None:
+    old, new = (encode(ConsistencyToken(epoch, {str(uuid.UUID(int=epoch)): 1})) for epoch in (1, 2))
+    assert latest(old, new) == latest(new, old) == latest("", new, "t1.AAAA", "hello") == new
+    assert latest() == latest("", "hello") == ""
+    assert [epoch_of(text) for text in (old, new, "", "hello")] == [1, 2, 0, 0]
 
 
 def test_a_session_carries_what_it_wrote() -> None:

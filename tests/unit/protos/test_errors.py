@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
 from tandem.orders.errors import (
     ERROR_DOMAIN,
     EXCEPTIONS,
+    WITHOUT_REASON,
+    Conflict,
+    DeadlineExceeded,
     FieldViolation,
     InvalidRequest,
     OrderError,
     RuleViolated,
     VersionMismatch,
     error_status,
+    from_rpc_error,
     from_status,
     reason_text,
 )
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
+
+from command_service.handlers import request_validation as command_validation
+from query_service.handlers import request_rules as query_rules
 
 REASONS = [value for value in ErrorReason.values() if value]
 
@@ -70,11 +78,84 @@ def test_a_version_mismatch_tells_the_version() -> None:
     assert error.current_version == 4
 
 
-def test_the_text_of_a_refusal_names_the_fields() -> None:
-    error = InvalidRequest(
-        grpc.StatusCode.INVALID_ARGUMENT, "bad request", violations=[FieldViolation("request_id", "is no UUID")]
+SKU, REQUEST_ID = FieldViolation("lines[0].sku", "is required"), FieldViolation("request_id", "is no UUID")
+WHOLE = FieldViolation("", "is no message of this kind")
+
+
+@pytest.mark.parametrize(
+    ("message", "violations", "text"),
+    [
+        ("bad request", [REQUEST_ID], "bad request; request_id is no UUID"),
+        ("bad request: request_id is no UUID", [REQUEST_ID], "bad request: request_id is no UUID"),
+        (
+            "2 fields: lines[0].sku is required",
+            [SKU, REQUEST_ID],
+            "2 fields: lines[0].sku is required; request_id is no UUID",
+        ),
+        ("bad request", [SKU, REQUEST_ID], "bad request; lines[0].sku is required; request_id is no UUID"),
+        ("the encoding is no message of this kind", [WHOLE], "the encoding is no message of this kind"),
+        ("bad request", [WHOLE], "bad request; is no message of this kind"),
+        ("bad request", [], "bad request"),
+    ],
+)
+def test_the_text_of_a_refusal_names_each_field_once(message: str, violations: list[FieldViolation], text: str) -> None:
+    assert str(InvalidRequest(grpc.StatusCode.INVALID_ARGUMENT, message, violations=violations)) == text
+
+
+@pytest.mark.parametrize("validator", [command_validation.InvalidRequest, query_rules.InvalidRequest])
+@pytest.mark.parametrize("violations", [[SKU], [SKU, REQUEST_ID], [WHOLE]])
+def test_what_the_services_say_is_said_once(validator: Any, violations: list[FieldViolation]) -> None:
+    refusal = validator(violations)
+    text = str(InvalidRequest(grpc.StatusCode.INVALID_ARGUMENT, str(refusal), violations=refusal.violations))
+    assert [text.count(each.description) for each in violations] == [1] * len(violations)
+
+
+class Failed(grpc.RpcError):
+    """What a stub raises."""
+
+    def __init__(self, code: grpc.StatusCode, details: str | None, trailing: Any = ()) -> None:
+        self._code, self._details, self._trailing = code, details, trailing
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str | None:
+        return self._details
+
+    def trailing_metadata(self) -> Any:
+        return self._trailing
+
+
+@pytest.mark.parametrize("code", set(grpc.StatusCode) - {grpc.StatusCode.OK}, ids=lambda code: code.name)
+@pytest.mark.parametrize(
+    "trailing", [None, (), (("grpc-status-details-bin", b"\xff"),)], ids=["none", "empty", "broken"]
+)
+def test_a_failure_without_a_reason_goes_by_its_code(code: grpc.StatusCode, trailing: Any) -> None:
+    error = from_rpc_error(Failed(code, None, trailing))
+    assert (type(error), error.code, error.message) == (WITHOUT_REASON.get(code, OrderError), code, "")
+    assert error.reason == ""
+
+
+def test_details_that_do_not_agree_with_the_call_are_passed_over() -> None:
+    rich = error_status(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, "no such order")
+    failed = Failed(grpc.StatusCode.DEADLINE_EXCEEDED, "late", (("grpc-status-details-bin", rich.SerializeToString()),))
+    assert type(from_rpc_error(failed)) is DeadlineExceeded
+
+
+def test_a_status_is_read_as_far_as_it_can_be() -> None:
+    sent = error_status(
+        grpc.StatusCode.ABORTED,
+        ErrorReason.ERROR_REASON_CONFLICT,
+        "no",
+        violations=[SKU],
+        retry_delay=timedelta(seconds=1),
     )
-    assert str(error) == "bad request; request_id: is no UUID"
+    for detail in sent.details[1:]:
+        detail.value = b"\xff"
+    sent.code = 99
+    error = from_status(sent)
+    assert (type(error), error.code) == (Conflict, grpc.StatusCode.UNKNOWN)
+    assert (error.violations, error.retry_delay) == ((), None)
 
 
 def test_a_reason_of_another_system_is_not_mistaken_for_ours() -> None:
