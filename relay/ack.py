@@ -40,7 +40,8 @@ def read_ack(body: bytes, headers: bytes | None) -> Ack | Nack | None:
         if headers is None:
             return None
         status = headers[:60].split(b"\r\n", 1)[0].decode("latin-1").removeprefix("NATS/1.0").strip()
-        return Nack(Closing.UNAVAILABLE, 0, f"no stream takes the subject (status {status})")
+        reason = f"the stream has no leader at present, or no stream takes the subject (status {status})"
+        return Nack(Closing.UNAVAILABLE, 0, reason)
     try:
         answer = json.loads(body)
         error = answer.get("error")

@@ -14,6 +14,7 @@ from relay.subject import TEMPLATE_FIELDS, SubjectTemplate
 from service_runtime.config import ListenAddress, ServiceSettings
 
 DAY_SECONDS = 86_400
+REPLICAS = (1, 3, 5)
 
 
 class RelaySettings(ServiceSettings):
@@ -32,6 +33,9 @@ class RelaySettings(ServiceSettings):
     create_stream: bool = Field(True, description="create the stream when it is missing")
     stream_max_age_seconds: int = Field(7 * DAY_SECONDS, ge=60, description="how long a created stream keeps messages")
     stream_max_bytes: int = Field(8 << 30, ge=1 << 20, description="how large a created stream may become")
+    stream_replicas: int = Field(
+        1, description="how many servers of a cluster keep a created stream: 1, 3 or 5; more survive the loss of some"
+    )
     subject_template: str = Field(
         "orders.v1.{partition}.{event_type}",
         description="subject of an event; fields: " + ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS),
@@ -74,7 +78,9 @@ class RelaySettings(ServiceSettings):
         "", max_length=63, description="publication for the log; empty: tandem_ and the table's name"
     )
     publish: Literal["auto", "chain", "atomic"] = Field(
-        "auto", description="chain: pipelined single publishes; atomic: batches; auto: atomic where each publish syncs"
+        "auto",
+        description="chain: pipelined single publishes; atomic: batches; auto: atomic in a NATS cluster and where each"
+        " publish syncs",
     )
     window_events: int = Field(4_096, ge=2, le=100_000, description="most events in flight")
     window_bytes: int = Field(16 << 20, ge=1 << 20, description="most bytes in flight")
@@ -99,6 +105,13 @@ class RelaySettings(ServiceSettings):
             parts = urlsplit(server.strip())
             if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
                 raise ValueError("must be nats://host:port or tls://host:port, several separated by commas")
+        return value
+
+    @field_validator("stream_replicas")
+    @classmethod
+    def _odd_replicas(cls, value: int) -> int:
+        if value not in REPLICAS:
+            raise ValueError("must be 1, 3 or 5: an even number survives no more losses than the odd one below it")
         return value
 
     @field_validator("subject_template")

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay.nats_connection import REQUEST_TIMEOUT_SECONDS, NatsConnection
+import nats.errors
 
+from relay.nats_connection import NatsConnection
+
+#: How long each of several equal requests is waited for.
+ASK_SECONDS = (0.25, 0.75, 3.0)
 NO_STREAM = 10059
 NO_MESSAGE = 10037
 
@@ -42,6 +46,8 @@ class StreamInfo:
     last_sequence: int
     messages: int
     bytes: int
+    clustered: bool
+    """Whether its servers are a cluster, in which a stream has replicas or may get some at any time."""
 
     @property
     def used_ratio(self) -> float:
@@ -72,6 +78,7 @@ class JetStreamApi:
             state["last_seq"],
             state["messages"],
             state["bytes"],
+            bool(answer.get("cluster", {}).get("name")),
         )
 
     async def create_stream(self, config: Mapping[str, Any]) -> None:
@@ -103,12 +110,24 @@ class JetStreamApi:
 
     async def _request(self, operation: str, body: Mapping[str, Any]) -> Any:
         payload = json.dumps(body).encode() if body else b""
-        reply = await self._connection.request(f"$JS.API.{operation}", payload, timeout=REQUEST_TIMEOUT_SECONDS)
-        answer = json.loads(reply.data)
+        answer = json.loads(await self._answer(operation, payload))
         if "error" in answer:
             error = answer["error"]
             raise StreamApiError(error.get("err_code", error.get("code", 0)), error.get("description", "error"))
         return answer
+
+    async def _answer(self, operation: str, payload: bytes) -> bytes:
+        """Asks again and again: what is asked while the stream elects a leader is never answered."""
+        for seconds in ASK_SECONDS:
+            try:
+                return (await self._connection.request(f"$JS.API.{operation}", payload, timeout=seconds)).data
+            except nats.errors.TimeoutError:
+                continue
+            except nats.errors.NoRespondersError:
+                raise ConnectionError("JetStream is not enabled there, or away") from None
+        raise TimeoutError(
+            f"no answer to {operation} for {sum(ASK_SECONDS):g} s; a stream in a cluster may have no leader now"
+        )
 
 
 def parse_headers(block: bytes) -> dict[str, str]:

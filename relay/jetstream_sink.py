@@ -13,13 +13,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
 from relay.errors import Closing, DuplicateReported, SessionClosed
 from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
 from relay.message import Message, MessageLimits
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.publish_policy import (
-    CHAIN_FLIGHT,
     CHAIN_FLIGHT_BYTES,
     MAX_BATCH_BYTES,
     PublishPolicy,
@@ -29,7 +30,9 @@ from relay.publish_policy import (
 )
 from relay.publish_window import Flight, PublishWindow
 from relay.stream_position import Tail, read_tail
-from relay.stream_setup import StreamPlan, ensure_stream, require_server
+from relay.stream_setup import StreamPlan, ensure_stream, other_replicas, require_server
+
+_log = structlog.get_logger(__name__)
 
 #: Bytes that the socket has not taken yet; above this, acks have to come first. Nobody waits in a write, because the
 #: leader must go on speaking to the database.
@@ -107,8 +110,7 @@ class JetStreamSession:
     def ready(self, count: int) -> bool:
         """Whether `count` waiting messages (or their first part) may be sent now."""
         now = time.monotonic()
-        if self._policy.atomic(count, now) or self._policy.measures(count, now):
-            # A batch cannot name its predecessor's id, only its sequence, so nothing may be undecided before it.
+        if self._policy.alone(count, now):
             return self._window.settled
         return self._window.room()[0] > 0 and self._connection.unwritten < MAX_UNWRITTEN_BYTES
 
@@ -125,9 +127,11 @@ class JetStreamSession:
             frames = batch_frames(flight, window.sent_sequence, batch_id, self._connection.inbox)
         else:
             room = max(1, window.room()[0])
-            end = cut(messages, start, min(CHAIN_FLIGHT, room), CHAIN_FLIGHT_BYTES, whole_groups=False)
+            end = cut(messages, start, min(self._policy.most_chained, room), CHAIN_FLIGHT_BYTES, whole_groups=False)
             flight = messages[start:end]
-            frames = chain_frames(flight, window.sent_sequence, self._last_id, self._connection.inbox)
+            frames = chain_frames(
+                flight, window.sent_sequence, self._policy.link(self._last_id), self._connection.inbox
+            )
         if window.settled:
             self._free_since = now
         window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic)
@@ -278,6 +282,7 @@ class JetStreamSink:
         self._policy = policy
         self._limits = limits
         self._on_stored = on_stored
+        self._told: str | None = None
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[JetStreamSession]:
@@ -298,8 +303,9 @@ class JetStreamSink:
                 require_server(connection.server_version)
                 api = JetStreamApi(connection)
                 info = await ensure_stream(api, self._plan)
+                self._tell(other_replicas(self._plan, info.config))
                 tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
-                self._policy.begin()
+                self._policy.begin(clustered=info.clustered)
                 session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
                 await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)
@@ -310,6 +316,12 @@ class JetStreamSink:
             for session in sessions:
                 session.close(SessionClosed(Closing.UNAVAILABLE, "the session is over"))
             await connection.end()
+
+    def _tell(self, difference: str | None) -> None:
+        """Says once, not in each session, what is not as planned."""
+        if difference is not None and difference != self._told:
+            _log.warning(difference)
+        self._told = difference
 
 
 def _text(error: BaseException) -> str:

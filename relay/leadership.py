@@ -20,20 +20,22 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
 
 from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
 from relay.errors import LeadershipLost
+from relay.ports import LeaderSession
 
 _log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_SECONDS = 5
 STANDBY_POLL_SECONDS = 0.25
 TOUCH_SECONDS = 1.0
+Result = TypeVar("Result")
 
 #: Looks at a new session before it may ask for the lock; Refused when this database must not be relayed from.
 SessionCheck = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
@@ -138,6 +140,23 @@ class AdvisoryLock:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), STANDBY_POLL_SECONDS)
         return False
+
+
+async def while_leading(leader: LeaderSession, work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` gives, which waits for others, perhaps longer than the database keeps a session that is silent.
+
+    LeadershipLost when the session breaks off meanwhile.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait([task], timeout=TOUCH_SECONDS / 2))[0]:
+            await leader.touch()
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
 
 
 def lock_key(table: str, stream: str) -> tuple[int, int]:

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 #: All that can go wrong in reaching NATS; each is answered by trying again later.
 NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
 CONNECT_TIMEOUT_SECONDS = 2
-REQUEST_TIMEOUT_SECONDS = 5.0
+FLUSH_TIMEOUT_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class NatsConnection(Client):
         self._receiver = receiver
         subscription = await self.subscribe(f"{self.inbox.decode()}*")
         self._ack_sid = subscription._id  # noqa: SLF001 - the number that the server puts on each ack
-        await self.flush(int(REQUEST_TIMEOUT_SECONDS))
+        await self.flush(FLUSH_TIMEOUT_SECONDS)
         self._ps = cast("Parser", AckFirstParser(self._ps, AckRun(self.inbox, self._ack_sid, stream), receiver))
 
     def write(self, frames: list[bytes]) -> None:

@@ -23,6 +23,7 @@ from relay.backoff import Backoff
 from relay.barrier import BarrierBuilder
 from relay.cursor import Cursor
 from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
+from relay.leadership import while_leading
 from relay.message import MessageBuilder, MessageLimits
 from relay.parked_requests import ParkedRequests
 from relay.parking import ParkedAggregates
@@ -163,7 +164,8 @@ class PublishLoop:
             self._status.moved()
             cause: SessionClosed
             try:
-                async with self._sink.session() as session:
+                async with contextlib.AsyncExitStack() as ends:
+                    session = await while_leading(leader, ends.enter_async_context(self._sink.session()))
                     if session.tail.term > term > 0:
                         raise SteppedDown(
                             f"the stream has term {session.tail.term}, ours is {term}: another relay leads"
@@ -253,7 +255,7 @@ class PublishLoop:
         if cause.closing is Closing.EVENT:
             exceptions.refused[message.position] = f"refused by the stream: {cause.reason}"
         elif isinstance(cause, DuplicateReported):
-            if await session.holds(cause.stored_sequence, message):
+            if await while_leading(leader, session.holds(cause.stored_sequence, message)):
                 exceptions.stored.add(message.position)
                 self._observer.duplicate()
                 return

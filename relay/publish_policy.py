@@ -7,6 +7,11 @@ holds of a session is a prefix of what was sent, whatever fails and whoever else
 
 **atomic**: up to 1000 messages stored together or not at all, one batch in flight, the expected sequence on the first.
 One flush to disk for a batch, where a server that syncs each publish would need one for each message.
+
+**In a cluster** a stream may have replicas, and a replica that catches up breaks on the id of a predecessor. There
+everything goes in batches, and what cannot goes singly: one batch or one message, and the next when it is decided.
+With nothing else undecided the expected sequence is fence enough: nothing of ours can stand behind a stranger's message
+that took the place of what was refused.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Literal
 
+from relay.errors import Refused
 from relay.message import Message
 
 MAX_BATCH = 1_000
@@ -111,20 +117,30 @@ class PublishPolicy:
     `auto` measures at the beginning of a session how long the server takes for a message of a chain: full flights, with
     nothing else in flight. One quick flight decides for the chain. Where every publish waits for the disk, all are
     slow; then batches are used, and after a while a chain is tried again. Only a backlog is measured: the time of a few
-    messages is that of the way there and back.
+    messages is that of the way there and back. In a cluster nothing is measured, as there is nothing to choose.
     """
 
     def __init__(self, setting: Literal["auto", "chain", "atomic"]) -> None:
         self._setting = setting
+        self._clustered = False
         self._measuring = setting == "auto"
         self._slow_flights = 0
         self._synced_until = 0.0
         self._chained_left = 0
         self._max_batch = MAX_BATCH
 
-    def begin(self) -> None:
-        """A session begins, maybe with another server."""
-        self._measuring, self._slow_flights = self._setting == "auto", 0
+    def begin(self, *, clustered: bool) -> None:
+        """A session begins, maybe with another server; `clustered`: the stream has replicas, or may get some.
+
+        Refused when the setting asks for what a cluster cannot do.
+        """
+        if clustered and self._setting == "chain":
+            raise Refused(
+                "the stream is in a NATS cluster, where the chain of RELAY_PUBLISH=chain would break replicas that"
+                " catch up: set RELAY_PUBLISH to auto or atomic"
+            )
+        self._clustered = clustered
+        self._measuring, self._slow_flights = self._setting == "auto" and not clustered, 0
 
     @property
     def max_batch(self) -> int:
@@ -135,7 +151,21 @@ class PublishPolicy:
         """Whether `count` waiting messages go as batches at the monotonic time `now`."""
         if self._setting == "chain" or count < 2 or self._chained_left > 0:
             return False
-        return self._setting == "atomic" or now < self._synced_until
+        return self._setting == "atomic" or self._clustered or now < self._synced_until
+
+    def alone(self, count: int, now: float) -> bool:
+        """Whether a flight of `count` waiting messages must find nothing undecided before it. A batch must: it cannot
+        name its predecessor's id, only its sequence. In a cluster nothing names that id, so everything must."""
+        return self._clustered or self.atomic(count, now) or self.measures(count, now)
+
+    @property
+    def most_chained(self) -> int:
+        """Most messages of a flight that is no batch."""
+        return 1 if self._clustered else CHAIN_FLIGHT
+
+    def link(self, last_id: bytes | None) -> bytes | None:
+        """The id that the first message of such a flight names as its predecessor's, if any."""
+        return None if self._clustered else last_id
 
     def measures(self, count: int, now: float) -> bool:
         """Whether a flight of `count` messages is to be measured, so that nothing else may be in flight."""

@@ -29,6 +29,7 @@ def stream_plan(settings: RelaySettings) -> StreamPlan:
         settings.stream_max_age_seconds,
         settings.stream_max_bytes,
         settings.create_stream,
+        settings.stream_replicas,
     )
 
 

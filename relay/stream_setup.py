@@ -13,6 +13,9 @@ from relay.subject import SubjectTemplate, takes
 NANOSECONDS = 1_000_000_000
 DUPLICATE_WINDOW_SECONDS = 60
 OLDEST_SERVER = (2, 12, 1)
+NO_CLUSTER = 10074
+#: The cluster cannot create a stream now, as servers of it are away: too few peers, no leader.
+_CLUSTER_NOT_WHOLE = frozenset({10004, 10005, 10008})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class StreamPlan:
     max_age_seconds: int
     max_bytes: int
     create: bool
+    replicas: int = 1
 
     @property
     def subjects(self) -> list[str]:
@@ -45,7 +49,7 @@ class StreamPlan:
             "max_msgs": -1,
             "max_msgs_per_subject": -1,
             "max_consumers": -1,
-            "num_replicas": 1,
+            "num_replicas": self.replicas,
             "duplicate_window": min(DUPLICATE_WINDOW_SECONDS, self.max_age_seconds) * NANOSECONDS,
             "allow_atomic": True,
             "deny_delete": True,
@@ -97,8 +101,23 @@ def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
             )
 
 
+def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
+    """A sentence about a stream with more or fewer replicas than planned; None when it has as many. No reason to stop:
+    its messages are right with any number, and lost ones come again from the outbox."""
+    have = config.get("num_replicas", 1)
+    if have == plan.replicas:
+        return None
+    return (
+        f"stream {plan.name} has {have} replica{'' if have == 1 else 's'} and RELAY_STREAM_REPLICAS is {plan.replicas}:"
+        f" change one of them (nats stream edit {plan.name} --replicas {plan.replicas})"
+    )
+
+
 async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
-    """The stream's state; creates it when it is missing and that is allowed, Refused when it cannot be used."""
+    """The stream's state; creates it when it is missing and that is allowed, Refused when it cannot be used.
+
+    StreamApiError while a cluster has too few servers to create it.
+    """
     info = await api.stream_info(plan.name)
     if info is None:
         if not plan.create:
@@ -106,7 +125,10 @@ async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
         try:
             await api.create_stream(plan.configuration())
         except StreamApiError as error:
-            raise Refused(f"stream {plan.name} cannot be created: {error}") from None
+            if error.error_code in _CLUSTER_NOT_WHOLE:
+                raise
+            remedy = ": set RELAY_STREAM_REPLICAS=1, or run a cluster" if error.error_code == NO_CLUSTER else ""
+            raise Refused(f"stream {plan.name} cannot be created: {error}{remedy}") from None
         info = await api.stream_info(plan.name)
         if info is None:
             raise Refused(f"stream {plan.name} vanished right after it was created")

@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.elasticsearch",
     "tests.fixtures.private_servers",
+    "tests.fixtures.nats_cluster",
     "tests.fixtures.cuttable_disk",
     "tests.fixtures.relay_world",
     "tests.fixtures.write_model",

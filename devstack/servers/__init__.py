@@ -8,13 +8,14 @@ their data under `directory`, and never outlive the process that started them.
 from devstack.servers.elasticsearch import ElasticsearchServer
 from devstack.servers.errors import AlreadyRunning, Missing, NoJdk, PortBusy, ServerError
 from devstack.servers.local_server import LocalServer
-from devstack.servers.nats import NatsServer
+from devstack.servers.nats import ClusterSeat, NatsServer
 from devstack.servers.postgres import PostgresServer
 from devstack.servers.progress import Listener, Progress
 from devstack.servers.stack import LocalServers, Ports
 
 __all__ = [
     "AlreadyRunning",
+    "ClusterSeat",
     "ElasticsearchServer",
     "Listener",
     "LocalServer",

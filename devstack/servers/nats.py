@@ -3,6 +3,8 @@
 import importlib.metadata
 import shutil
 import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.servers.errors import Missing
@@ -15,10 +17,20 @@ from devstack.servers.software import runnable
 _PROGRAM = "nats-server"
 
 
+@dataclass(frozen=True)
+class ClusterSeat:
+    """A server's place in a cluster: its name, its port for the others, and the ports of all of them."""
+
+    name: str
+    port: int
+    ports: Sequence[int]
+
+
 class NatsServer(LocalServer):
     """NATS on loopback with JetStream in `home`/jetstream and its monitoring port open.
 
     `sync_always` makes every publish wait for the disk (`sync_interval: always`), else NATS's own two minutes hold.
+    With a `seat` the server is one of a cluster, and serves only while most of the others do.
     """
 
     name = "nats"
@@ -33,6 +45,7 @@ class NatsServer(LocalServer):
         monitor_port: int = 0,
         monitor_port_setting: str = "TANDEM_NATS_MONITOR_PORT",
         sync_always: bool = False,
+        seat: ClusterSeat | None = None,
         cache: Path | None = None,
         listener: Listener | None = None,
     ) -> None:
@@ -41,6 +54,7 @@ class NatsServer(LocalServer):
         self._given_monitor_port = monitor_port
         self._monitor_port_setting = monitor_port_setting
         self._sync_always = sync_always
+        self._seat = seat
         self._program = Path()
 
     @property
@@ -78,14 +92,21 @@ class NatsServer(LocalServer):
     def _command(self) -> list[str | Path]:
         configuration = self.home / "nats.conf"
         sync = "\n  sync_interval: always" if self._sync_always else ""
+        name, cluster = ("tandem", "") if self._seat is None else (self._seat.name, self._cluster(self._seat))
         configuration.write_text(
-            f'server_name: "tandem"\nlisten: "{HOST}:{self.port}"\nhttp: "{HOST}:{self.monitor_port}"\n'
-            f'jetstream {{\n  store_dir: "{self.home / "jetstream"}"\n  max_file_store: 100GB{sync}\n}}\n'
+            f'server_name: "{name}"\nlisten: "{HOST}:{self.port}"\nhttp: "{HOST}:{self.monitor_port}"\n'
+            f'jetstream {{\n  store_dir: "{self.home / "jetstream"}"\n  max_file_store: 100GB{sync}\n}}\n{cluster}'
         )
         return [self._program, "-c", configuration]
 
+    @staticmethod
+    def _cluster(seat: ClusterSeat) -> str:
+        routes = ", ".join(f'"nats://{HOST}:{port}"' for port in seat.ports if port != seat.port)
+        return f'cluster {{\n  name: "tandem"\n  listen: "{HOST}:{seat.port}"\n  routes: [{routes}]\n}}\n'
+
     async def _ready(self) -> bool:
-        health = await get_json(self.monitor_port, "/healthz")
+        # A server that comes back to its cluster serves at once what it has caught up with, which may take long.
+        health = await get_json(self.monitor_port, "/healthz" + ("?js-server-only=true" if self._seat else ""))
         if health is None or health.get("status") != "ok":
             return False
         about = await get_json(self.monitor_port, "/varz")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import re
@@ -17,82 +16,28 @@ import pytest
 import relay.jetstream_sink
 from relay.ack import Nack, read_ack
 from relay.errors import Closing, DuplicateReported, SessionClosed
-from relay.jetstream_sink import JetStreamSession, JetStreamSink, WindowLimits
+from relay.jetstream_sink import JetStreamSession
 from relay.message import Message
-from relay.nats_connection import NatsOptions
-from relay.publish_policy import PublishPolicy, chain_frames
-from relay.publish_window import Flight, PublishWindow
-from relay.stream_setup import StreamPlan
+from relay.publish_policy import chain_frames
+from relay.publish_window import PublishWindow
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.private_servers import PrivateNats
 from tests.relaying import streams
+from tests.relaying.sinks import (
+    bodies,
+    messages,
+    numbered,
+    outcome,
+    plan_for,
+    send_all,
+    sink_on,
+    stale_twin,
+    store,
+    stranger_in_between,
+    without,
+)
 
 POLICIES = ["chain", "atomic"]
-
-
-def plan_for(stream: str, prefix: str) -> StreamPlan:
-    return StreamPlan(stream, prefix + ".{partition}.{event_type}", f"{prefix}.barrier", 3_600, 64 << 20, True)
-
-
-def sink_on(url: str, plan: StreamPlan, policy: str = "chain", ack_timeout: float = 60.0) -> JetStreamSink:
-    flights: list[Flight] = []
-    return JetStreamSink(
-        NatsOptions((url,)),
-        plan,
-        PublishPolicy(policy),  # type: ignore[arg-type]
-        WindowLimits(4_096, 16 << 20, ack_timeout),
-        flights.append,
-    )
-
-
-def messages(prefix: str, numbers: Sequence[int], size: int = 10) -> list[Message]:
-    """Messages whose id and body are their number."""
-    return [
-        Message.sized(
-            f"{prefix}.0.E".encode(),
-            b"1:%d" % number,
-            b"Tandem-Cursor: 1;poll;;5:6:;%d\r\nTandem-Term: 1\r\n" % number,
-            b"%0*d" % (size, number),
-            group=str(number),
-            position=number,
-            recorded_at=number,
-        )
-        for number in numbers
-    ]
-
-
-async def send_all(session: JetStreamSession, batch: Sequence[Message]) -> None:
-    sent = 0
-    while sent < len(batch):
-        while not session.ready(len(batch) - sent):
-            await session.wait(1.0)
-        sent = session.send(batch, sent)
-
-
-async def settle(session: JetStreamSession) -> None:
-    while not session.settled:
-        await session.wait(1.0)
-
-
-async def store(session: JetStreamSession, batch: Sequence[Message]) -> None:
-    """Sends all and waits for the acks."""
-    await send_all(session, batch)
-    await settle(session)
-
-
-async def outcome(session: JetStreamSession, seconds: float = 60.0) -> SessionClosed:
-    """The error that ends the session."""
-    with pytest.raises(SessionClosed) as closed:
-        await session.pause(seconds)
-    return closed.value
-
-
-async def bodies(url: str, stream: str) -> list[bytes]:
-    return [message.body for message in await streams.read_all(url, stream)]
-
-
-def numbered(numbers: Sequence[int], size: int = 10) -> list[bytes]:
-    return [b"%0*d" % (size, number) for number in numbers]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -143,23 +88,9 @@ async def test_mutant_without_expected_sequence_a_stale_session_gets_through(
     assert await bodies(nats_url, stream_name) != numbered(range(3))
 
 
-async def stale_twin(nats_url: str, stream_name: str, subject_prefix: str) -> list[bytes]:
-    """What the stream has when two sessions send the same events, and its memory for ids is short, as after a while."""
-    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
-    async with sink.session():
-        pass
-    await streams.update_stream(nats_url, stream_name, duplicate_window=0.1)
-    async with sink.session() as stale:
-        async with sink.session() as leader:
-            await store(leader, messages(subject_prefix, range(5)))
-        await asyncio.sleep(0.3)  # the server forgets the ids; that it has cannot be seen, and only a mutant needs it
-        with contextlib.suppress(SessionClosed):
-            await store(stale, messages(subject_prefix, range(5)))
-    return await bodies(nats_url, stream_name)
-
-
 async def test_a_stale_twin_repeats_nothing(nats_url: str, stream_name: str, subject_prefix: str) -> None:
-    assert await stale_twin(nats_url, stream_name, subject_prefix) == numbered(range(5))
+    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
+    assert await stale_twin(sink, nats_url, stream_name, subject_prefix) == numbered(range(5))
 
 
 async def test_mutant_that_resyncs_in_place_repeats_events(
@@ -180,26 +111,18 @@ async def test_mutant_that_resyncs_in_place_repeats_events(
 
     async def attempt() -> list[bytes]:
         name = next(names)
-        return await stale_twin(nats_url, stream_name + name, subject_prefix + name)
+        stream, prefix = stream_name + name, subject_prefix + name
+        return await stale_twin(sink_on(nats_url, plan_for(stream, prefix)), nats_url, stream, prefix)
 
     # A server with too much to do forgets ids late, and tells nobody.
     await until_shown(attempt, lambda stored: stored == [*numbered(range(5)), *numbered(range(5))])
 
 
-async def stranger_in_between(nats_url: str, stream_name: str, subject_prefix: str) -> list[bytes]:
-    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
-    async with sink.session() as session:
-        await store(session, messages(subject_prefix, range(2)))
-        await streams.publish(nats_url, f"{subject_prefix}.stranger")
-        await send_all(session, messages(subject_prefix, range(2, 6)))
-        assert (await outcome(session)).closing is Closing.FENCED
-        await asyncio.sleep(0)
-    return await bodies(nats_url, stream_name)
-
-
 async def test_nothing_follows_a_refused_message(nats_url: str, stream_name: str, subject_prefix: str) -> None:
     """A stranger takes the place of one message: all behind it are refused too, for their predecessor is missing."""
-    assert await stranger_in_between(nats_url, stream_name, subject_prefix) == [*numbered(range(2)), b"stranger"]
+    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
+    stored = await stranger_in_between(sink, nats_url, stream_name, subject_prefix)
+    assert stored == [*numbered(range(2)), b"stranger"]
 
 
 async def test_mutant_sequences_alone_leave_a_gap(
@@ -209,20 +132,9 @@ async def test_mutant_sequences_alone_leave_a_gap(
         return [without(frame, b"Nats-Expected-Last-Msg-Id") for frame in chain_frames(batch, last, None, inbox)]
 
     monkeypatch.setattr(relay.jetstream_sink, "chain_frames", unlinked)
-    stored = await stranger_in_between(nats_url, stream_name, subject_prefix)
+    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
+    stored = await stranger_in_between(sink, nats_url, stream_name, subject_prefix)
     assert stored == [*numbered(range(2)), b"stranger", *numbered(range(3, 6))]
-
-
-def without(frame: bytes, header: bytes) -> bytes:
-    """The frame with that header line taken out and its lengths corrected."""
-    head, _, rest = frame.partition(b"\r\n")
-    start = rest.find(header + b": ")
-    if start < 0:
-        return frame
-    end = rest.index(b"\r\n", start) + 2
-    *words, header_length, total = head.split()
-    cut = end - start
-    return b"%b %d %d\r\n%b" % (b" ".join(words), int(header_length) - cut, int(total) - cut, rest[:start] + rest[end:])
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,13 @@ def jetstream_of(connection: Client) -> JetStreamContext:
 
 @contextlib.asynccontextmanager
 async def client(url: str) -> AsyncIterator[Client]:
-    """A connection of a stranger."""
+    """A connection of a stranger; `url` may be several, separated by commas."""
 
     async def quiet(_: Exception) -> None:
         """Servers of these tests are killed on purpose."""
 
     connection = await nats.connect(
-        url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1, connect_timeout=SECONDS
+        url.split(","), error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1, connect_timeout=SECONDS
     )
     try:
         yield connection
@@ -72,7 +73,12 @@ async def read_all(url: str, stream: str) -> list[Stored]:
         while not found or found[-1].sequence < last:
             if last == 0:
                 break
-            for message in await subscription.fetch(1_000, timeout=SECONDS):
+            try:
+                messages = await subscription.fetch(1_000, timeout=SECONDS)
+            except ServiceUnavailableError:
+                await asyncio.sleep(0.05)  # in a cluster the consumer is made a moment after it is told to be
+                continue
+            for message in messages:
                 sequence = message.metadata.sequence.stream
                 found.append(Stored(sequence, message.subject, message.headers or {}, message.data))
         await subscription.unsubscribe()

@@ -43,4 +43,4 @@ def test_nobody_listens() -> None:
     read = read_ack(b"", b"NATS/1.0 503\r\nNats-Subject: a.b\r\n\r\n")
     assert isinstance(read, Nack)
     assert read.closing is Closing.UNAVAILABLE
-    assert "503" in read.reason
+    assert read.reason == "the stream has no leader at present, or no stream takes the subject (status 503)"

@@ -19,6 +19,8 @@ def settings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> RelaySettin
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(monkeypatch)
     assert found.stream == "ORDERS"
+    assert found.stream_replicas == 1
+    assert settings(monkeypatch, RELAY_STREAM_REPLICAS="5").stream_replicas == 5
     assert found.columns.optional == frozenset(OPTIONAL_ROLES)
     assert all(found.columns.names[role] == role for role in REQUIRED_ROLES)
     assert all(description for _, _, description in settings_table(RelaySettings))
@@ -50,6 +52,10 @@ def test_a_column_that_is_named_must_exist_and_one_named_empty_must_not(monkeypa
         ("RELAY_PROBES_LISTEN", "9052"),
         ("RELAY_WINDOW_EVENTS", "0"),
         ("RELAY_ACK_TIMEOUT_SECONDS", "-1"),
+        ("RELAY_STREAM_REPLICAS", "0"),
+        ("RELAY_STREAM_REPLICAS", "2"),
+        ("RELAY_STREAM_REPLICAS", "7"),
+        ("RELAY_STREAM_REPLICAS", "three"),
     ],
 )
 def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

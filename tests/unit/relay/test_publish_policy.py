@@ -1,8 +1,10 @@
 """Fences on the wire, where flights are cut, and when batches are chosen."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.errors import Refused
 from relay.message import Message
 from relay.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
 from tests.unit.relay.events import message
@@ -104,20 +106,43 @@ def test_one_quick_flight_decides_for_the_chain_until_a_session_begins() -> None
     assert not policy.measures(256, 1.0)
     flights(policy, 100, 2.0, 0.3)
     assert not policy.atomic(1_000, 2.0)
-    policy.begin()
+    policy.begin(clustered=False)
     assert policy.measures(256, 3.0)
     flights(policy, 4, 3.0, 0.3)
-    policy.begin()
+    policy.begin(clustered=False)
     assert policy.atomic(1_000, 4.0)  # known from the session before
 
 
 def test_chain_and_atomic_measure_nothing() -> None:
     for setting, atomic in (("chain", False), ("atomic", True)):
         policy = PublishPolicy(setting)  # type: ignore[arg-type]
-        policy.begin()
+        policy.begin(clustered=False)
         assert not policy.measures(256, 0.0)
         flights(policy, 10, 0.0, 0.3)
         assert policy.atomic(1_000, 0.0) is atomic
+
+
+def test_in_a_cluster_nothing_is_sent_beside_something_undecided() -> None:
+    for setting in ("auto", "atomic"):
+        policy = PublishPolicy(setting)
+        policy.begin(clustered=True)
+        assert policy.atomic(2, 0.0)
+        assert not policy.measures(1_000, 0.0)
+        assert all(policy.alone(count, 0.0) for count in (1, 2, 1_000))
+        policy.batch_refused(3, too_large=False)
+        assert not policy.atomic(2, 0.0)
+        assert policy.alone(2, 0.0)
+        assert policy.most_chained == 1
+        assert policy.link(b"1:1") is None
+        policy.begin(clustered=False)
+        assert policy.link(b"1:1") == b"1:1"
+        assert policy.most_chained == 256
+        assert not policy.alone(2, 0.0)
+    chain = PublishPolicy("chain")
+    with pytest.raises(Refused, match="set RELAY_PUBLISH to auto or atomic"):
+        chain.begin(clustered=True)
+    chain.begin(clustered=False)
+    assert not chain.alone(2, 0.0)
 
 
 def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:

@@ -1,11 +1,12 @@
 """Each way in which a stream could lose or reorder events is refused by its name."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from relay.errors import Refused
-from relay.stream_setup import StreamPlan, require_server, require_stream
+from relay.stream_setup import StreamPlan, other_replicas, require_server, require_stream
 
 PLAN = StreamPlan("ORDERS", "orders.v1.{partition}.{event_type}", "orders.v1.barrier", 604_800, 1 << 30, True)
 
@@ -44,6 +45,19 @@ def test_refusals(change: dict[str, Any], named: str) -> None:
     with pytest.raises(Refused, match=named) as refusal:
         require_stream(PLAN, PLAN.configuration() | change)
     assert str(refusal.value).startswith("stream ORDERS ")
+
+
+def test_another_number_of_replicas_is_told_and_no_reason_to_stop() -> None:
+    three = replace(PLAN, replicas=3)
+    assert PLAN.configuration()["num_replicas"] == 1
+    assert three.configuration()["num_replicas"] == 3
+    require_stream(three, PLAN.configuration())
+    assert other_replicas(three, three.configuration()) is None
+    assert other_replicas(three, PLAN.configuration()) == (
+        "stream ORDERS has 1 replica and RELAY_STREAM_REPLICAS is 3: change one of them"
+        " (nats stream edit ORDERS --replicas 3)"
+    )
+    assert "has 5 replicas and RELAY_STREAM_REPLICAS is 1" in str(other_replicas(PLAN, {"num_replicas": 5}))
 
 
 def test_servers() -> None:
