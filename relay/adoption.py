@@ -38,6 +38,7 @@ from relay.parking import ParkedAggregates
 from relay.ports import Source
 from relay.publish_loop import Ended, PublishLoop
 from relay.relay_state import RelayState, resumption
+from relay.rights import adopting_needs, missing_to_compare, require_rights
 from relay.source_identity import SourceIdentity, primary_cluster, recorded_source
 from relay.startup_checks import check_database
 from relay.status import RelayStatus
@@ -92,6 +93,8 @@ class AdoptingDatabase:
     async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Refused when this database must not be relayed from, whoever it is."""
         await check_database(connection, self._settings.database_url)
+        needs = adopting_needs(self._name, self._source_table)
+        await require_rights(connection, needs, await missing_to_compare(connection))
         cluster = await primary_cluster(connection)
         recorded = await recorded_source(connection, self._source_table)
         if recorded is None:

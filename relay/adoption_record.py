@@ -90,7 +90,7 @@ class AdoptionRecords:
         return int(row[0]) if row is not None else 0
 
     async def _exists(self, connection: psycopg.AsyncConnection[Any]) -> bool:
-        rows = await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self._name.quoted.replace("%%", "%")])
+        rows = await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self._name.plain])
         row = await rows.fetchone()
         return row is not None and bool(row[0])
 
@@ -102,7 +102,7 @@ class AdoptionRecords:
                 readers = await connection.execute(
                     "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
                     " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'SELECT' AND a.grantee <> 0",
-                    [self._state.quoted.replace("%%", "%")],
+                    [self._state.plain],
                 )
                 for (role,) in await readers.fetchall():  # regrole quotes what needs quotes
                     await connection.execute(f"GRANT SELECT ON {self._name.quoted} TO {role}")

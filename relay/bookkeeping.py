@@ -8,13 +8,13 @@ from typing import Any
 
 import psycopg
 
-from relay.errors import Refused
 from relay.outbox_table import TableName
 
 STATE_TABLE = "relay_state"
 PARKED_TABLE = "outbox_parked"
 
-_COLUMNS = {
+#: Columns of the tables that the relay makes.
+CREATED = {
     STATE_TABLE: (
         "stream text PRIMARY KEY, stream_created_at timestamptz, publish_epoch bigint, last_sequence bigint,"
         " cursor text, updated_at timestamptz"
@@ -26,23 +26,20 @@ _COLUMNS = {
 }
 
 
+def creation(table: TableName) -> str:
+    """The statement that makes a table of `CREATED`."""
+    return f"CREATE TABLE IF NOT EXISTS {table.plain} ({CREATED[table.name]})"
+
+
 async def ensure_tables(connection: psycopg.AsyncConnection[Any], outbox: TableName) -> None:
-    """Creates what is missing in the outbox's schema; Refused, with the DDL, when we may not."""
-    for table, columns in _COLUMNS.items():
+    """Creates what is missing in the outbox's schema; that the role may, `rights` has checked."""
+    for table in CREATED:
         name = outbox.beside(table)
-        found = await (
-            await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name.quoted.replace("%%", "%")])
-        ).fetchone()
+        found = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name.plain])).fetchone()
         if found is not None and found[0]:
             continue
-        statement = f"CREATE TABLE IF NOT EXISTS {name.quoted} ({columns})"
         try:
-            await connection.execute(statement, prepare=False)
-        except psycopg.errors.InsufficientPrivilege:
-            raise Refused(
-                f"table {name} does not exist and the relay's role may not create it: {statement}; and let the role"
-                " select, insert and update there"
-            ) from None
+            await connection.execute(creation(name), prepare=False)
         except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
             continue  # a second relay was faster
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+import structlog
 
 from relay.adoption_record import AdoptionRecords
 from relay.barrier import BarrierBuilder
@@ -18,11 +19,13 @@ from relay.outbox_table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
 from relay.poll_source import PollSource
 from relay.ports import Source
-from relay.publication import publication_name
+from relay.publication import default_publication
 from relay.replication_slot import slot_prefix
+from relay.rights import missing_to_read_log, publishing_needs, require_rights
 from relay.slot_cleanup import SlotCleanup
 from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
+from relay.slot_watch import missing_limit
 from relay.snapshot import Snapshot
 from relay.source_identity import SourceIdentity, require_same_source
 from relay.startup_checks import check_database
@@ -34,6 +37,8 @@ from relay.switching_source import SwitchingSource
 from relay.tuple_decoder import TupleLayout, find_layout
 from relay.wal_source import WalSource
 
+_log = structlog.get_logger(__name__)
+
 
 class CheckedDatabase:
     """Checks each new leader session, and makes what depends on what the check has found."""
@@ -44,17 +49,23 @@ class CheckedDatabase:
         self._records = AdoptionRecords(TableName.parse(settings.table), settings.stream)
         self._found: tuple[OutboxTable, SourceIdentity] | None = None
         self._changed = False
+        self._publication = ""
         self._layout: TupleLayout | None = None
         self._no_log: str | None = None
+        self._warned: str | None = None
         self._source: SwitchingSource | None = None
 
     async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Refused when this database must not be relayed from."""
         settings = self._settings
         name = TableName.parse(settings.table)
+        source = TableName.parse(settings.source_table)
         await check_database(connection, settings.database_url)
+        self._publication = settings.publication or await default_publication(connection, name)
+        for_log = await missing_to_read_log(connection, name, self._publication) if settings.mode == "wal" else ()
+        await require_rights(connection, publishing_needs(name, source), for_log)
         try:
-            identity = await require_same_source(connection, TableName.parse(settings.source_table))
+            identity = await require_same_source(connection, source)
         except SourceChanged:
             self._changed = True
             raise
@@ -62,6 +73,8 @@ class CheckedDatabase:
         table = await find_table(connection, name, settings.columns)
         await ensure_tables(connection, name)
         self._layout = await self._log_layout(connection, name)
+        if self._layout is not None:
+            await self._warn(connection)
         table.floor = await self._records.floor(connection, identity.epoch)
         adoption = await self._records.latest(connection)
         self._status.adoption = adoption.as_dict() if adoption is not None else None
@@ -82,6 +95,13 @@ class CheckedDatabase:
             return None
         return layout
 
+    async def _warn(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Of what is no reason to refuse, once."""
+        warning = await missing_limit(connection)
+        if warning is not None and warning != self._warned:
+            _log.warning("the log kept for the slot has no limit", reason=warning)
+        self._warned = warning
+
     def _mode_is(self, mode: str, reason: str | None) -> None:
         self._status.mode, self._status.mode_reason = mode, reason
 
@@ -101,8 +121,8 @@ class CheckedDatabase:
         """The source of the configured mode."""
         assert self._found is not None
         (table, identity), settings = self._found, self._settings
-        publication = settings.publication or publication_name(table.name)
-        url, prefix = settings.database_url, slot_prefix(str(table.name), settings.stream)
+        publication, url = self._publication, settings.database_url
+        prefix = slot_prefix(str(table.name), settings.stream)
         wal = WalSource(self._layout, connection, url, publication) if self._layout is not None else None
         slots = SlotMaker(url, prefix, publication, table.name, lambda reason: self._mode_is("poll", reason))
         self._source = SwitchingSource(

@@ -75,7 +75,9 @@ class RelaySettings(ServiceSettings):
         " wal: the same, but refuses to start where it can never be read; poll: only by polling",
     )
     publication: str = Field(
-        "", max_length=63, description="publication for the log; empty: tandem_ and the table's name"
+        "",
+        max_length=63,
+        description="publication for the log; empty: tandem_ and the table's name, beyond schema public with a digest",
     )
     publish: Literal["auto", "chain", "atomic"] = Field(
         "auto",

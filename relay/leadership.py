@@ -27,6 +27,7 @@ import psycopg
 import structlog
 
 from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
+from relay.database_loss import database_lost
 from relay.errors import LeadershipLost
 from relay.ports import LeaderSession
 
@@ -51,7 +52,7 @@ class HeldLock:
 
     async def prove(self) -> None:
         """Asks the database whether the lock is still ours; LeadershipLost when it is not, or cannot be asked."""
-        with _lost_when_broken():
+        with database_lost():
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 row = await (
                     await self.connection.execute(
@@ -69,7 +70,7 @@ class HeldLock:
         """Speaks on the session if nothing was said for a while."""
         if time.monotonic() - self._spoke < TOUCH_SECONDS:
             return
-        with _lost_when_broken():
+        with database_lost():
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 await self.connection.execute("SELECT 1")
         self._spoke = time.monotonic()
@@ -108,10 +109,10 @@ class AdvisoryLock:
 
         LeadershipLost when the database cannot be reached or breaks off, Refused when the check says so.
         """
-        with _lost_when_broken():
+        with database_lost():
             connection = await connect(self._url, "tandem-relay leader", session_timeout=SESSION_TIMEOUT_SECONDS)
         try:
-            with _lost_when_broken():
+            with database_lost():
                 await self._check(connection)
                 held = await self._wait(connection, stop)
                 if held:
@@ -163,11 +164,3 @@ def lock_key(table: str, stream: str) -> tuple[int, int]:
     """The two 32-bit halves of the lock's key."""
     digest = hashlib.sha256(f"tandem relay\0{table}\0{stream}".encode()).digest()
     return int.from_bytes(digest[:4], signed=True), int.from_bytes(digest[4:8], signed=True)
-
-
-@contextlib.contextmanager
-def _lost_when_broken() -> Any:
-    try:
-        yield
-    except (psycopg.Error, OSError, TimeoutError) as error:
-        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None

@@ -73,8 +73,13 @@ class TableName:
     @property
     def quoted(self) -> str:
         """As it stands in SQL, with `%` doubled for psycopg."""
+        return self.plain.replace("%", "%%")
+
+    @property
+    def plain(self) -> str:
+        """As it stands in SQL for people, and in the parameter of `to_regclass`."""
         parts = [self.schema, self.name] if self.schema else [self.name]
-        return sql.Identifier(*parts).as_string().replace("%", "%%")
+        return sql.Identifier(*parts).as_string()
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}" if self.schema else self.name
@@ -215,7 +220,7 @@ class OutboxTable:
             await connection.execute(
                 "SELECT sequence, pg_sequence_last_value(sequence::regclass) FROM"
                 " pg_get_serial_sequence(%s, %s) AS sequence WHERE sequence IS NOT NULL",
-                [self.name.quoted.replace("%%", "%"), self._position_column],
+                [self.name.plain, self._position_column],
             )
         ).fetchone()
         if row is not None and (row[1] or 0) < position:
@@ -237,7 +242,7 @@ class OutboxTable:
 
 async def find_table(connection: psycopg.AsyncConnection[Any], name: TableName, columns: ColumnNames) -> OutboxTable:
     """Looks the table up and checks what reading it depends on; Refused names what is missing and how to add it."""
-    found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.quoted.replace("%%", "%")])).fetchone()
+    found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.plain])).fetchone()
     if found is None or found[0] is None:
         raise Refused(f"table {name} does not exist in this database: create it, or set RELAY_TABLE")
     table_oid = found[0]

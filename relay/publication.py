@@ -6,6 +6,7 @@ every change of it, so each checkpoint tells in which state it was made.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import psycopg
@@ -27,25 +28,46 @@ STATE = """(
     ), '') FROM pg_publication p WHERE p.pubname = %(publication)s)), 'none'))"""
 
 
-def publication_name(table: TableName) -> str:
-    """The name used where none is configured."""
-    return f"tandem_{table.name}"[:_LONGEST_NAME]
+def publication_name(schema: str, table: str) -> str:
+    """The name used where none is configured: no two tables of a database have the same, as publications stand in no
+    schema."""
+    name = f"tandem_{table}"
+    if schema == "public" and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(f"{schema}\0{table}".encode()).hexdigest()[:8]
+    return f"{name.encode()[: _LONGEST_NAME - len(digest) - 1].decode(errors='ignore')}_{digest}"
+
+
+async def default_publication(connection: psycopg.AsyncConnection[Any], table: TableName) -> str:
+    """The name for the table that `table` means in this session."""
+    rows = await connection.execute(
+        "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE relname = %s AND pg_table_is_visible(c.oid)",
+        [table.name],
+    )
+    found = await rows.fetchone()
+    return publication_name(table.schema or (found[0] if found is not None else "public"), table.name)
+
+
+def creation(name: str, table: TableName) -> str:
+    """The statement that makes the publication."""
+    return (
+        f"CREATE PUBLICATION {sql.Identifier(name).as_string()} FOR TABLE {table.plain}"
+        " WITH (publish = 'insert', publish_via_partition_root = true)"
+    )
 
 
 async def ensure_publication(connection: psycopg.AsyncConnection[Any], name: str, table: TableName) -> str:
     """The publication's state. Creates it when it is missing; LogUnavailable when it cannot be, or would not do."""
     if not await _exists(connection, name):
-        statement = sql.SQL(
-            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert', publish_via_partition_root = true)"
-        ).format(sql.Identifier(name), sql.SQL(table.quoted.replace("%%", "%")))
+        statement = creation(name, table)
         try:
             await connection.execute(statement)
         except psycopg.errors.DuplicateObject:
             pass  # a second relay was faster
         except psycopg.Error as error:
             raise LogUnavailable(
-                f"publication {name} does not exist and cannot be created ({str(error).strip()}):"
-                f" {statement.as_string()}"
+                f"publication {name} does not exist and cannot be created ({str(error).strip()}): {statement}"
             ) from None
     row = await (
         await connection.execute(
@@ -55,24 +77,29 @@ async def ensure_publication(connection: psycopg.AsyncConnection[Any], name: str
                                   AND (t.schemaname, t.tablename) = (n.nspname, c.relname)),
                        EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid
                                   AND r.prattrs IS NOT NULL),
+                       EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid <> c.oid),
                        {STATE}
                   FROM pg_publication p, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                  WHERE p.pubname = %(publication)s AND c.oid = to_regclass(%(table)s)""",  # noqa: S608
-            {"publication": name, "table": table.quoted.replace("%%", "%")},
+            {"publication": name, "table": table.plain},
         )
     ).fetchone()
     if row is None:
         raise LogUnavailable(f"publication {name} vanished right after it was found")
-    inserts, via_root, partitioned, has_table, has_columns, state = row
+    inserts, via_root, partitioned, has_table, has_columns, has_others, state = row
+    if has_others and not has_table:
+        raise LogUnavailable(
+            f"publication {name} publishes other tables and not {table}: set RELAY_PUBLICATION to a name of its own"
+        )
     if not has_table or (partitioned and not via_root):
         raise LogUnavailable(
             f"publication {name} must publish table {table} without a row filter, with publish_via_partition_root:"
-            f" drop it (DROP PUBLICATION {name}), then it is created as it must be"
+            f" drop it (DROP PUBLICATION {sql.Identifier(name).as_string()}), then it is created as it must be"
         )
     if not inserts or has_columns:
         raise LogUnavailable(
             f"publication {name} must publish inserts of table {table} with all columns:"
-            f" drop it (DROP PUBLICATION {name}), then it is created as it must be"
+            f" drop it (DROP PUBLICATION {sql.Identifier(name).as_string()}), then it is created as it must be"
         )
     return str(state)
 

@@ -22,6 +22,7 @@ from relay import status as states
 from relay.backoff import Backoff
 from relay.barrier import BarrierBuilder
 from relay.cursor import Cursor
+from relay.database_loss import database_lost
 from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
 from relay.leadership import while_leading
 from relay.message import MessageBuilder, MessageLimits
@@ -173,13 +174,13 @@ class PublishLoop:
                     term = session.tail.term + 1
                     before = session.stored_sequence
                     try:
-                        with _database_lost():
+                        with database_lost():
                             return Ended(await self._publish(leader, session, source, term, exceptions, stop))
                     except SessionClosed as closed:
                         cause = closed
                         if session.stored_sequence > before + 1:
                             backoff.reset()
-                        with _database_lost():
+                        with database_lost():
                             await self._learn(leader, session, closed, exceptions)
             except SessionClosed as closed:
                 cause = closed
@@ -289,12 +290,3 @@ class PublishLoop:
     async def _sleep(stop: asyncio.Event, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
-
-
-@contextlib.contextmanager
-def _database_lost() -> Any:
-    """What fails here and is no answer of the sink is the leader's database session, and with it goes the lock."""
-    try:
-        yield
-    except (psycopg.Error, OSError, TimeoutError) as error:
-        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None

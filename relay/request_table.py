@@ -107,7 +107,7 @@ class RequestTable:
             relays = await self._connection.execute(
                 "SELECT DISTINCT a.grantee::regrole::text FROM pg_class c, aclexplode(c.relacl) a"
                 " WHERE c.oid = to_regclass(%s) AND a.privilege_type = 'UPDATE' AND a.grantee <> 0",
-                [self._state.quoted.replace("%%", "%")],
+                [self._state.plain],
             )
             for (role,) in await relays.fetchall():  # regrole quotes what needs quotes
                 await self._connection.execute(f"GRANT SELECT, UPDATE ON {self._requests.quoted} TO {role}")

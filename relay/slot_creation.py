@@ -23,15 +23,20 @@ async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:
         await connection.execute(
             "SELECT current_setting('wal_level'), current_setting('synchronous_standby_names'),"
             " current_setting('synchronized_standby_slots', true),"
-            " (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user), current_user"
+            " (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),"
+            " quote_ident(current_user),"
+            " (SELECT min(oid::regprocedure::text) FROM pg_proc WHERE proname = 'pg_logical_emit_message'"
+            " AND pronamespace = 'pg_catalog'::regnamespace AND NOT has_function_privilege(oid, 'EXECUTE'))"
         )
     ).fetchone()
     assert row is not None
-    wal_level, standbys, synchronized, may_replicate, role = row
+    wal_level, standbys, synchronized, may_replicate, role, function = row
     if wal_level != "logical":
         raise LogUnavailable(f"wal_level is {wal_level}: set wal_level = logical and restart the server")
     if not may_replicate:
-        raise LogUnavailable(f'role {role} may not replicate: ALTER ROLE "{role}" REPLICATION')
+        raise LogUnavailable(f"role {role} may not replicate: ALTER ROLE {role} REPLICATION")
+    if function is not None:
+        raise LogUnavailable(f"role {role} may not execute {function}: GRANT EXECUTE ON FUNCTION {function} TO {role}")
     if standbys:
         await _check_standbys(connection, synchronized)
 

@@ -40,6 +40,19 @@ class LogUse:
     behind_bytes: int | None
 
 
+async def missing_limit(connection: psycopg.AsyncConnection[Any]) -> str | None:
+    """A warning where the server keeps log for slots without end; None where it has a limit."""
+    rows = await connection.execute("SELECT current_setting('max_slot_wal_keep_size') = '-1'")
+    row = await rows.fetchone()
+    if row is None or not row[0]:
+        return None
+    return (
+        "max_slot_wal_keep_size is -1: while no relay runs, the server keeps all log written since and fills its disk;"
+        " set a limit (a slot that is lost by it costs nothing, polling takes over), and drop the slot of a relay that"
+        " is gone for good"
+    )
+
+
 async def log_use(connection: psycopg.AsyncConnection[Any], prefix: str, cursor: Cursor) -> LogUse:
     """Asks the server, in one statement; `prefix` is that of our slots' names."""
     reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None

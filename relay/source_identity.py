@@ -14,6 +14,9 @@ import psycopg
 from relay.errors import Refused, SourceChanged, SourceIsStandby
 from relay.outbox_table import TableName
 
+#: Of the table `source`.
+COLUMNS = ("epoch", "system_identifier", "timeline")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
@@ -62,10 +65,9 @@ async def primary_cluster(connection: psycopg.AsyncConnection[Any]) -> tuple[str
 
 async def recorded_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity | None:
     """The source that the database says its events are of; None when it keeps no such table."""
-    quoted = source_table.quoted
-    if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", quoted.replace("%%", "%")))[0]:
+    if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", source_table.plain))[0]:
         return None
-    cursor = await connection.execute(f"SELECT epoch, system_identifier, timeline FROM {quoted} LIMIT 2")  # noqa: S608
+    cursor = await connection.execute(f"SELECT {', '.join(COLUMNS)} FROM {source_table.quoted} LIMIT 2")  # noqa: S608
     rows = await cursor.fetchall()
     if len(rows) != 1:
         raise Refused(

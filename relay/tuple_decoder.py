@@ -40,7 +40,7 @@ async def find_layout(connection: psycopg.AsyncConnection[Any], name: TableName,
              SELECT attname, generated, t.typname, t.typtype, t.typbasetype, attrelid
                FROM base JOIN pg_type t ON t.oid = base.typbasetype WHERE base.typtype = 'd')
            SELECT attname, generated, typname, typtype, attrelid::bigint FROM base WHERE typtype <> 'd'""",
-        [name.quoted.replace("%%", "%")],
+        [name.plain],
     )
     oid = 0
     there: dict[str, tuple[bool, str]] = {}

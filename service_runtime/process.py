@@ -1,6 +1,6 @@
 """Runs a process from start to stop: one event loop, SIGTERM and SIGINT stop it, its exit code tells how it ended.
 
-Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (one sentence on stderr says what to do).
+Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (the log's last line says in `reason` what to do).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     try:
         asyncio.run(_run(main))
     except StartupRefused as refusal:
-        sys.stderr.write(f"{refusal}\n")
+        structlog.get_logger(__name__).critical("refused to start", reason=str(refusal))
         return 2
     except asyncio.CancelledError:
         return 1

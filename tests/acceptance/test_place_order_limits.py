@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import time
@@ -147,7 +148,7 @@ async def test_what_keeps_it_from_starting_is_one_sentence(postgres_database: st
         assert "secret" not in said
         assert len(said.splitlines()) == 1
     said = await refusal("serve", database_url=postgres_database)
-    assert said == "the database has no tables yet; run `python -m command_service migrate`"
+    assert json.loads(said)["reason"] == "the database has no tables yet; run `python -m command_service migrate`"
     async with serving(command_database) as process:
         said = await refusal("serve", database_url=command_database, listen=process.address)
         assert "set COMMAND_LISTEN to a free address" in said.splitlines()[-1]

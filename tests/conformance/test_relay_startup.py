@@ -262,18 +262,3 @@ async def test_the_process_says_it_on_stderr_and_ends_with_2(world: World) -> No
     assert await wrong.ended() == 2
     assert "RELAY_DATABASE_URL is not set\n" in wrong.text
     assert "RELAY_MODE: " in wrong.text
-
-
-async def test_rights_that_are_missing_are_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    role = f"reader_{world.prefix}"
-    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
-        await connection.execute(f'CREATE ROLE "{role}" LOGIN')
-        await connection.execute(f'GRANT SELECT ON outbox TO "{role}"')
-        try:
-            url = world.database_url.replace("postgres@", f"{role}@")
-            sentence = await refusal(world, monkeypatch, database_url=url)
-        finally:
-            await connection.execute(f'DROP OWNED BY "{role}"')
-            await connection.execute(f'DROP ROLE "{role}"')
-    assert "table relay_state does not exist and the relay's role may not create it" in sentence
-    assert 'CREATE TABLE IF NOT EXISTS "relay_state"' in sentence

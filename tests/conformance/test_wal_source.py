@@ -45,7 +45,7 @@ class Log:
 
     def __init__(self, url: str, table: TableName, columns: ColumnNames) -> None:
         self.url, self.table, self.columns = url, table, columns
-        self.publication = publication_name(table)
+        self.publication = publication_name(table.schema or "public", table.name)
         self.prefix = f"tandem_test_{secrets.token_hex(4)}_"
 
     async def begin(self) -> WalCursor:

@@ -57,7 +57,7 @@ async def test_a_role_without_replication(world: World) -> None:
     url = urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
     try:
         async with running(world.relay(database_url=url)) as relay:
-            await in_mode(relay, "poll", f'ALTER ROLE "{role}" REPLICATION')
+            await in_mode(relay, "poll", f"ALTER ROLE {role} REPLICATION")
             await world.insert(20)
             await world.drained(relay)
             async with admin(world) as connection:
@@ -70,7 +70,7 @@ async def test_a_role_without_replication(world: World) -> None:
             await connection.execute(sql.SQL("ALTER ROLE {} NOREPLICATION").format(sql.Identifier(role)))
         await refused.start()
         assert await refused.ended() == 2
-        assert "RELAY_MODE is wal, but the log cannot be read: role" in refused.text
+        assert f"role {role} lacks REPLICATION; let its owner run: ALTER ROLE {role} REPLICATION" in refused.text
     finally:
         async with admin(world) as connection:
             await drop_slot(world)

@@ -1,5 +1,6 @@
 """The query service's settings: defaults, and one sentence for each wrong or missing one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -90,4 +91,4 @@ def test_nobody_else_could_read_a_projected_memory(monkeypatch: pytest.MonkeyPat
         [sys.executable, "-m", "query_service", "project"], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("QUERY_READ_STORE=memory is projected by `serve` itself")
+    assert json.loads(done.stderr)["reason"].startswith("QUERY_READ_STORE=memory is projected by `serve` itself")

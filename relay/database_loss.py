@@ -1,0 +1,24 @@
+"""What an error of the leader's session means for the leader."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+
+from relay.errors import LeadershipLost, Refused
+
+
+@contextlib.contextmanager
+def database_lost() -> Iterator[None]:
+    """LeadershipLost for what fails here: it is the leader's session, and with it goes the lock.
+
+    Refused where only a right is missing: waiting mends nothing then. The next session's check names it (`rights`).
+    """
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Refused(f"the relay's role lacks a right: {str(error).strip()}") from None
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None

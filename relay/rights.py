@@ -1,0 +1,212 @@
+"""The rights of the relay's role: all that are missing are named at once, each with the statement that grants it.
+
+The catalogue is asked and not the tables, so a right that is needed in an hour only is missed at the start too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from relay.adoption_record import TABLE as ADOPTION_TABLE
+from relay.bookkeeping import CREATED, PARKED_TABLE, STATE_TABLE, creation
+from relay.errors import Refused
+from relay.outbox_table import TableName
+from relay.publication import creation as publication_creation
+from relay.request_table import REQUEST_TABLE
+from relay.source_identity import COLUMNS as SOURCE_COLUMNS
+
+#: What every leader asks of the server itself. Whoever hardens a server may have taken it from PUBLIC.
+_FUNCTIONS = ("pg_control_system", "pg_current_wal_lsn", "pg_walfile_name")
+#: Any of them lets a session lock a table against writers.
+_LOCKING = ("UPDATE", "DELETE", "TRUNCATE")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Rights on a table, if it exists. `columns`: only these are used, all when it is empty; `any_of`: one of the
+    rights will do; `where`: a table without which the rights are not needed."""
+
+    table: TableName
+    rights: Sequence[str]
+    columns: Sequence[str] = ()
+    any_of: bool = False
+    where: TableName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A right that the role lacks, and the SQL that mends it."""
+
+    right: str
+    remedy: str
+
+
+def publishing_needs(outbox: TableName, source: TableName) -> list[Need]:
+    """What a relay needs."""
+    requests, parked = outbox.beside(REQUEST_TABLE), outbox.beside(PARKED_TABLE)
+    return [
+        Need(outbox, ("SELECT",)),
+        Need(source, ("SELECT",), SOURCE_COLUMNS),
+        Need(outbox.beside(STATE_TABLE), ("SELECT", "INSERT", "UPDATE")),
+        Need(parked, ("SELECT", "INSERT")),
+        Need(parked, ("DELETE",), where=requests),
+        Need(requests, ("SELECT", "UPDATE")),
+        Need(outbox.beside(ADOPTION_TABLE), ("SELECT",)),
+    ]
+
+
+def adopting_needs(outbox: TableName, source: TableName) -> list[Need]:
+    """What an adoption needs beside, but for the record that it makes itself."""
+    return [*publishing_needs(outbox, source), Need(outbox, _LOCKING, any_of=True), Need(source, ("UPDATE",))]
+
+
+async def require_rights(
+    connection: psycopg.AsyncConnection[Any], needs: Sequence[Need], others: Sequence[Missing] = ()
+) -> None:
+    """Refused when the session's role lacks one of the rights; the sentence names all, `others` among them."""
+    role = await _role(connection)
+    missing = await _functions(connection, role)
+    for need in needs:
+        missing += await _missing(connection, need, role)
+    missing += others
+    if missing:
+        rights, remedies = dict.fromkeys(one.right for one in missing), dict.fromkeys(one.remedy for one in missing)
+        raise Refused(f"role {role} lacks {', '.join(rights)}; let its owner run: {'; '.join(remedies)}")
+
+
+async def missing_to_read_log(
+    connection: psycopg.AsyncConnection[Any], outbox: TableName, publication: str
+) -> list[Missing]:
+    """What the session's role lacks to read the log: to replicate, and to make the publication if there is none."""
+    role, table = await _role(connection), await _find(connection, outbox)
+    may_replicate, may_publish = await _row(
+        connection,
+        "SELECT rolsuper OR rolreplication, EXISTS (SELECT FROM pg_publication WHERE pubname = %s)"
+        " OR has_database_privilege(current_database(), 'CREATE')"
+        " AND (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::oid)"
+        " FROM pg_roles WHERE rolname = current_user",
+        [publication, table.oid if table is not None else None],
+    )
+    missing = []
+    if not may_replicate:
+        missing.append(Missing("REPLICATION", f"ALTER ROLE {role} REPLICATION"))
+    if may_publish is False:
+        right = f"the right to make publication {publication} (to own table {outbox}, CREATE on the database)"
+        missing.append(Missing(right, publication_creation(publication, outbox)))
+    return missing
+
+
+async def missing_to_compare(connection: psycopg.AsyncConnection[Any]) -> list[Missing]:
+    """What the session's role lacks to compare outbox and stream within the database."""
+    may_make, database = await _row(
+        connection,
+        "SELECT has_database_privilege(current_database(), 'TEMPORARY'), quote_ident(current_database())",
+    )
+    if may_make:
+        return []
+    role = await _role(connection)
+    return [Missing(f"TEMPORARY on database {database}", f"GRANT TEMPORARY ON DATABASE {database} TO {role}")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table as the catalogue has it; `usable`: whether the role may use its schema."""
+
+    oid: int
+    schema: str
+    usable: bool
+
+
+async def _find(connection: psycopg.AsyncConnection[Any], name: TableName) -> _Table | None:
+    """The table that `name` means, or would mean if the role might use its schema: `to_regclass` passes over such, or
+    gives an error."""
+    rows = await connection.execute(
+        """WITH path AS (SELECT replace(trim(BOTH ' "' FROM one), '$user', current_user) AS schema
+                           FROM unnest(string_to_array(current_setting('search_path'), ',')) AS one)
+           SELECT c.oid::bigint, quote_ident(nspname), has_schema_privilege(n.oid, 'USAGE') AS usable
+             FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+            WHERE relname = %(name)s AND relkind IN ('r', 'p')
+              AND CASE WHEN %(schema)s::text IS NULL
+                  THEN pg_table_is_visible(c.oid)
+                       OR nspname IN (SELECT schema FROM path) AND NOT has_schema_privilege(n.oid, 'USAGE')
+                  ELSE nspname = %(schema)s::text END
+            ORDER BY usable DESC LIMIT 1""",
+        {"name": name.name, "schema": name.schema},
+    )
+    row = await rows.fetchone()
+    return _Table(*row) if row is not None else None
+
+
+async def _missing(connection: psycopg.AsyncConnection[Any], need: Need, role: str) -> list[Missing]:
+    if need.where is not None and await _find(connection, need.where) is None:
+        return []
+    table = await _find(connection, need.table)
+    if table is None:
+        return await _missing_to_create(connection, need, role)
+    hides_rows, lacked = await _row(
+        connection,
+        """SELECT row_security_active(%(table)s::oid), ARRAY(
+               SELECT one FROM unnest(%(rights)s::text[]) WITH ORDINALITY AS r(one, number)
+                WHERE NOT has_table_privilege(%(table)s::oid, one) AND (
+                      one NOT IN ('SELECT', 'INSERT', 'UPDATE') OR %(any_of)s::boolean OR EXISTS (
+                      SELECT FROM pg_attribute WHERE attrelid = %(table)s::oid AND attnum > 0 AND NOT attisdropped
+                         AND (%(columns)s::text[] = '{}' OR attname = ANY(%(columns)s::text[]))
+                         AND NOT has_column_privilege(%(table)s::oid, attnum, one)))
+                ORDER BY number)""",
+        {"table": table.oid, "rights": list(need.rights), "columns": list(need.columns), "any_of": need.any_of},
+    )
+    missing = []
+    if not table.usable:
+        missing.append(Missing(f"USAGE on schema {table.schema}", f"GRANT USAGE ON SCHEMA {table.schema} TO {role}"))
+    if need.any_of:
+        lacked = lacked[:1] if len(lacked) == len(need.rights) else []
+    if lacked:
+        rights = ", ".join(lacked)
+        missing.append(Missing(f"{rights} on table {need.table}", f"GRANT {rights} ON {need.table.plain} TO {role}"))
+    if hides_rows:
+        right = f"BYPASSRLS (row-level security would hide rows of table {need.table})"
+        missing.append(Missing(right, f"ALTER ROLE {role} BYPASSRLS"))
+    return missing
+
+
+async def _missing_to_create(connection: psycopg.AsyncConnection[Any], need: Need, role: str) -> list[Missing]:
+    """The table is not there. Those that the relay makes itself need the right to."""
+    if need.table.name not in CREATED:
+        return []
+    rows = await connection.execute(
+        "SELECT quote_ident(nspname), has_schema_privilege(oid, 'CREATE') FROM pg_namespace"
+        " WHERE nspname = coalesce(%s::text, current_schema())",
+        [need.table.schema],
+    )
+    row = await rows.fetchone()
+    if row is None or row[1]:
+        return []
+    grant = f"GRANT {', '.join(need.rights)} ON {need.table.plain} TO {role}"
+    right = f"CREATE on schema {row[0]} (table {need.table} is missing)"
+    return [Missing(right, f"{creation(need.table)}; {grant}")]
+
+
+async def _functions(connection: psycopg.AsyncConnection[Any], role: str) -> list[Missing]:
+    rows = await connection.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = ANY(%s)"
+        " AND pronamespace = 'pg_catalog'::regnamespace AND NOT has_function_privilege(oid, 'EXECUTE') ORDER BY 1",
+        [list(_FUNCTIONS)],
+    )
+    return [
+        Missing(f"EXECUTE on function {function}", f"GRANT EXECUTE ON FUNCTION {function} TO {role}")
+        for (function,) in await rows.fetchall()
+    ]
+
+
+async def _role(connection: psycopg.AsyncConnection[Any]) -> str:
+    return str((await _row(connection, "SELECT quote_ident(current_user)"))[0])
+
+
+async def _row(connection: psycopg.AsyncConnection[Any], statement: str, parameters: Any = None) -> tuple[Any, ...]:
+    row = await (await connection.execute(statement, parameters)).fetchone()
+    assert row is not None
+    return tuple(row)
