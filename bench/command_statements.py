@@ -25,7 +25,6 @@ from command_service.application.execution import Execution
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.bootstrap import RandomIds
-from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import CLAIM
 from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.stored_orders import LOAD
@@ -108,12 +107,14 @@ def _trips(sent: list[Statement]) -> Trips:
 async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
     """The same statements in the same round trips over the same pool, by `callers` tasks; time per command in µs."""
 
-    async def send(connection: CommandConnection, trips: Trips) -> None:
+    async def send(pool: CommandPool, trips: Trips) -> None:
+        connection = await pool.getconn()
         for trip in trips:
             async with connection.pipeline():
                 cursors = [await connection.execute(query, params or None) for query, params in trip]
             if trip[-1][0] != COMMIT:
                 await cursors[-1].fetchone()
+        await pool.putconn(connection)
 
     return await _timed(url, work, callers, send)
 
@@ -121,20 +122,20 @@ async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
 async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figures:
     """The same, sent in the way that the service sends them: what is left of the driver's share."""
 
-    async def send(connection: CommandConnection, trips: Trips) -> None:
-        transaction = Transaction(connection)
-        for trip in trips:
-            *queued, (query, params) = [statement for statement in trip if statement[0] != BEGIN]
-            for each, values in queued:
-                transaction.queue(each, values or ())
-            await (transaction.commit() if query == COMMIT else transaction.fetch(query, params))
-        await transaction.end()
+    async def send(pool: CommandPool, trips: Trips) -> None:
+        async with pool.conversation() as conversation:
+            transaction = Transaction(conversation)
+            for trip in trips:
+                *queued, (query, params) = [statement for statement in trip if statement[0] != BEGIN]
+                for each, values in queued:
+                    transaction.queue(each, values or ())
+                await (transaction.commit() if query == COMMIT else transaction.fetch(query, params))
 
     return await _timed(url, work, callers, send)
 
 
 async def _timed(
-    url: str, work: Sequence[Trips], callers: int, send: Callable[[CommandConnection, Trips], Awaitable[None]]
+    url: str, work: Sequence[Trips], callers: int, send: Callable[[CommandPool, Trips], Awaitable[None]]
 ) -> Figures:
     left = iter(work)
     async with command_pool(url, size=POOL_SIZE, max_waiting=callers, statement_seconds=30.0) as pool:
@@ -142,9 +143,7 @@ async def _timed(
 
         async def caller() -> None:
             for trips in left:
-                connection = await pool.getconn()
-                await send(connection, trips)
-                await pool.putconn(connection)
+                await send(pool, trips)
 
         started, worked = time.perf_counter(), time.process_time()
         await asyncio.gather(*(caller() for _ in range(callers)))

@@ -33,6 +33,7 @@ from service_runtime.call_limits import CallLimits, ConcurrencyLimit, DeadlineCa
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
+from service_runtime.side_tasks import kept_going
 from service_runtime.waiting import wait_until_fine
 
 #: Beyond the longest statement: how long the database may stay silent.
@@ -63,7 +64,9 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     async def on_change(available: bool) -> None:
         metrics.database_available(available)
         if available:
-            await pool.check()  # connections that broke meanwhile go before a command meets them
+            await pool.check_idle()
+        else:
+            pool.hang_up()
         await server.set_serving(available)
 
     watch = DatabaseWatch(database_url, on_change)
@@ -106,23 +109,24 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             probes_address = await probes.start()  # last: who is ready listens
             leave_out_of_collections()
             _log.info("listening", address=address, probes=probes_address)
-            async with _running(watch.run(), housekeeping.run()) as tasks:
+            side = {"availability": watch.run, "housekeeping": housekeeping.run}
+            async with _running(*(kept_going(name, work, metrics.failed) for name, work in side.items())) as tasks:
                 await first_of(stop, *tasks)
             _log.info("stopping")
         finally:
             imports.stop()
             await server.stop()
-            await _drained(execution, settings.shutdown_grace_seconds)
+            await _ended(pool, settings.shutdown_grace_seconds)
             await probes.stop()
     _log.info("stopped")
 
 
-async def _drained(execution: Execution, grace_seconds: float) -> None:
+async def _ended(pool: CommandPool, grace_seconds: float) -> None:
     """Waits for commits that outlive their callers. One that gets no answer must not keep the process from ending:
     its outcome stays open, and a repetition of the request tells it."""
     try:
         async with asyncio.timeout(grace_seconds):
-            await execution.drain()
+            await pool.all_ended()
     except TimeoutError:
         _log.warning("stopped without the answer to a commit")
 

@@ -22,6 +22,8 @@ class CommandMetrics:
         self._imports = Counter("command_imported_orders", "Imported orders, by outcome.", ["outcome"], registry=on)
         self._available = Gauge("command_database_available", "1 while the database takes commands.", registry=on)
 
+        self._faults = Counter("command_side_task_faults", "Faults of work on the side.", ["task"], registry=on)
+
     def call(self, method: str, code: str, seconds: float) -> None:
         """A call ended."""
         self._calls.labels(method, code).inc()
@@ -38,6 +40,10 @@ class CommandMetrics:
     def expired(self, count: int) -> None:
         """So many remembered responses were dropped."""
         self._expired.inc(count)
+
+    def failed(self, task: str) -> None:
+        """A fault in work on the side."""
+        self._faults.labels(task).inc()
 
     def database_available(self, available: bool) -> None:
         """Whether the database takes commands."""

@@ -112,7 +112,7 @@ class UnitOfWork(Protocol):
         """The events of this transaction."""
 
     async def commit(self) -> None:
-        """Writes everything and makes it durable, or raises and nothing happened.
+        """Writes everything and makes it durable, or raises and nothing happened. A caller who leaves does not end it.
 
         Raises RuleViolated for what only the database can see, Conflict when another transaction was in the way, and
         ConnectionBroken: then alone it may have happened.

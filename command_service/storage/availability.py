@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncRawCursor
 
-from command_service.storage.command_connection import Row
+from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME
+from command_service.storage.conversation import Conversation
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 1.0
@@ -28,16 +29,16 @@ class DatabaseWatch:
 
     def __init__(self, database_url: str, on_change: ChangeListener) -> None:
         self._database_url, self._on_change = database_url, on_change
-        self._connection: AsyncConnection[Row] | None = None
+        self._conversation: Conversation | None = None
         self._last_answer = time.monotonic()
-        self.available = True
+        self.available = self._told = True
 
     def reason(self) -> str | None:
         """None while commands are taken, else why not."""
         return None if self.available else "PostgreSQL does not take commands"
 
     async def run(self) -> None:
-        """Watches until cancelled."""
+        """Watches until cancelled. Raises what nobody expected, and what `on_change` raises."""
         try:
             while True:
                 await self._look()
@@ -47,8 +48,7 @@ class DatabaseWatch:
 
     async def _look(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                writable = await self._ask()
+            writable = await self._ask()
         except (psycopg.Error, TimeoutError):
             writable = False
             await self._drop()
@@ -56,20 +56,26 @@ class DatabaseWatch:
         if writable:
             self._last_answer = now
         available = writable or (self.available and now - self._last_answer < PATIENCE_SECONDS)
-        if available != self.available:
-            self.available = available
+        self.available = available
+        if available != self._told:
             _log.warning("database available" if available else "database unavailable")
             await self._on_change(available)
+            self._told = available  # or else it is told again
 
     async def _ask(self) -> bool:
-        if self._connection is None:
-            self._connection = await AsyncConnection[Row].connect(
-                self._database_url, autocommit=True, application_name=f"{APPLICATION_NAME}-watch"
-            )
-        row = await (await self._connection.execute("SELECT pg_is_in_recovery()")).fetchone()
+        if self._conversation is None:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                connection = await CommandConnection.connect(
+                    self._database_url,
+                    autocommit=True,
+                    cursor_factory=AsyncRawCursor,
+                    application_name=f"{APPLICATION_NAME}-watch",
+                )
+            self._conversation = Conversation(connection, ANSWER_SECONDS)
+        row = await (await self._conversation.run([("SELECT pg_is_in_recovery()", ())])).fetchone()
         return row == (False,)
 
     async def _drop(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.close()
+        if self._conversation is not None:
+            conversation, self._conversation = self._conversation, None
+            await conversation.close()

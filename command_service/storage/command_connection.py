@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.pq import TransactionStatus
+from psycopg.errors import PipelineAborted
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 #: A result's row.
 Row = tuple[Any, ...]
@@ -14,20 +17,37 @@ Row = tuple[Any, ...]
 Statement = tuple[str, Sequence[Any]]
 
 
+class OutOfStep(Exception):  # noqa: N818 - says what happened
+    """What the driver takes for the connection's state may not be its state."""
+
+
 class CommandConnection(AsyncConnection[Row]):
     """Keeps a cursor for each statement: how its values are written and read is then found out once, not each time."""
+
+    #: Each proof asks for a number of its own, over all connections.
+    _proofs = itertools.count()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._cursors: dict[str, AsyncCursor[Row]] = {}
 
     async def run(self, batch: Sequence[Statement]) -> AsyncCursor[Row]:
-        """Sends the statements together; the last one's cursor. Behind the first error the server skips the rest.
+        """Sends the statements together; the last one's cursor. After the first error the server skips the rest.
 
-        There must be few different ones. A result stands in its cursor until the statement is run again.
+        There must be few different ones. A result stands in its cursor until the statement is run again. Raises
+        psycopg.Error, the first one.
         """
-        async with self.pipeline():
-            cursors = [await self._cursor(sql).execute(sql, values or None) for sql, values in batch]
+        first: psycopg.Error | None = None
+        try:
+            async with self.pipeline():
+                try:
+                    cursors = [await self._cursor(sql).execute(sql, values or None) for sql, values in batch]
+                except psycopg.Error as error:  # kept from the pipeline, which would log what it still has to read
+                    first = error
+        except psycopg.Error as error:
+            first = first or _cause(error)
+        if first is not None:
+            raise first
         return cursors[-1]
 
     def _cursor(self, sql: str) -> AsyncCursor[Row]:
@@ -36,10 +56,18 @@ class CommandConnection(AsyncConnection[Row]):
             cursor = self._cursors[sql] = self.cursor()
         return cursor
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is outside a transaction and awaits no answer."""
+        return (
+            self.pgconn.transaction_status == TransactionStatus.IDLE
+            and self.pgconn.pipeline_status == PipelineStatus.OFF
+        )
+
     async def end_transaction(self) -> None:
         """Rolls back, and keeps the statements that the server has prepared.
 
-        The driver's own `rollback` drops them all: one may have come behind an error and not be prepared, whatever the
+        The driver's own `rollback` drops them all: one may have come after an error and not be prepared, whatever the
         driver thinks. Without an error there is none of these.
         """
         if self.info.transaction_status != TransactionStatus.INTRANS:
@@ -50,3 +78,24 @@ class CommandConnection(AsyncConnection[Row]):
             await self.execute("ROLLBACK")
         finally:
             self.prepare_threshold = threshold
+
+    async def start_anew(self) -> None:
+        """After an error: rolls back, forgets what is prepared on both sides, and has the server answer a question that
+        nobody else asks. Raises OutOfStep when the answer is to another one, psycopg.Error when there is none.
+        """
+        if self.pgconn.pipeline_status != PipelineStatus.OFF:
+            raise OutOfStep("the connection is in pipeline mode")
+        if self.info.transaction_status == TransactionStatus.IDLE:
+            await self.execute("BEGIN")  # the driver forgets by a rollback alone, and rolls nothing back without this
+        await self.rollback()
+        number = next(self._proofs)
+        row = await (await self.execute("SELECT $1", (number,))).fetchone()
+        if row != (number,):
+            raise OutOfStep("the answer is to another question")
+
+
+def _cause(error: psycopg.Error) -> psycopg.Error:
+    """The error after which the rest was skipped, when `error` only says that it was."""
+    while isinstance(error, PipelineAborted) and isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
+    return error

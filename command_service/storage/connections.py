@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
+import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
 from command_service.storage.command_connection import CommandConnection
+from command_service.storage.conversation import Conversation
 
 APPLICATION_NAME = "tandem-command"
 #: How long a command waits for a free connection before the service counts as overloaded.
@@ -18,8 +24,66 @@ CONNECT_TIMEOUT_SECONDS = 5
 IDLE_IN_TRANSACTION_SECONDS = 60
 #: A machine that vanished is noticed within about this time, on idle connections too.
 VANISHED_SECONDS = 15
+#: How long a round trip may stay without an answer before its connection counts as broken.
+ANSWER_SECONDS = 35.0
+#: The same for a round trip that asks for nothing.
+CHECK_SECONDS = 2.0
 
-CommandPool: TypeAlias = AsyncConnectionPool[CommandConnection]
+
+class CommandPool(AsyncConnectionPool[CommandConnection]):
+    """Lends connections for one conversation each, and takes them back at rest or closed."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._conversations: set[Conversation] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def conversation(self, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Conversation]:
+        """A conversation on a connection of its own; a round trip without an answer for so long breaks it.
+
+        Returns when it has ended, but does not wait for what goes on to its end without its caller. Whoever is
+        cancelled, and cancelled again, leaves the rest of it to the pool. Raises PoolTimeout, TooManyRequests.
+        """
+        conversation = Conversation(await self.getconn(), answer_seconds)
+        self._conversations.add(conversation)
+        awaited = True
+        try:
+            yield conversation
+        except GeneratorExit:  # the caller's coroutine is thrown away and can wait for nothing
+            awaited = False
+            raise
+        finally:
+            awaited = awaited and not conversation.at_rest and conversation.hurries
+            ending = asyncio.create_task(self._end(conversation))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            if awaited:
+                await asyncio.shield(ending)
+
+    async def _end(self, conversation: Conversation) -> None:
+        try:
+            await conversation.end()
+        finally:
+            self._conversations.discard(conversation)
+            await self.putconn(conversation.connection)
+
+    def hang_up(self) -> None:
+        """Breaks each connection that is in use, so that nobody waits for a database that is known to be away."""
+        for conversation in self._conversations:
+            conversation.hang_up()
+
+    async def check_idle(self) -> None:
+        """Replaces the idle connections that broke, before a command meets them."""
+        for _ in range(self.max_size):  # they come in turn
+            with contextlib.suppress(psycopg.Error):
+                async with self.conversation(CHECK_SECONDS) as conversation:
+                    await conversation.run([("SELECT", ())])
+
+    async def all_ended(self) -> None:
+        """Returns when no conversation goes on without its caller."""
+        while self._ending:
+            await asyncio.wait(set(self._ending))
 
 
 def command_pool(database_url: str, *, size: int, max_waiting: int, statement_seconds: float) -> CommandPool:
@@ -37,7 +101,7 @@ def command_pool(database_url: str, *, size: int, max_waiting: int, statement_se
             (f"{round(statement_seconds * 1000)}ms", f"{IDLE_IN_TRANSACTION_SECONDS}s"),
         )
 
-    return AsyncConnectionPool(
+    return CommandPool(
         database_url,
         connection_class=CommandConnection,
         kwargs={

@@ -15,6 +15,8 @@ DEPENDENCY = "postgres"
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 #: SQLSTATE classes and codes of a server that went away, has no room, or is (no longer) a primary.
 _UNAVAILABLE = ("08", "53", "57P", "25P03", "25006")
+#: The driver and the server disagree about what is prepared. Nothing was committed, and an error makes both forget.
+_OUT_OF_STEP = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 
 @contextmanager
@@ -26,6 +28,8 @@ def translated() -> Iterator[None]:
         raise Conflict from error
     except errors.QueryCanceled as error:
         raise TimedOut from error
+    except _OUT_OF_STEP as error:
+        raise ConnectionBroken(DEPENDENCY) from error
     except psycopg.Error as error:
         if means_unavailable(error):
             raise ConnectionBroken(DEPENDENCY) from error

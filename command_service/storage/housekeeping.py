@@ -9,6 +9,7 @@ import psycopg
 import structlog
 
 from command_service.application.errors import CommandError
+from command_service.storage.command_connection import OutOfStep
 from command_service.storage.connections import CommandPool
 from command_service.storage.database_errors import translated
 
@@ -42,7 +43,10 @@ class Housekeeping:
         self._pool, self._retention_hours, self._on_expired = pool, retention_hours, on_expired
 
     async def run(self) -> None:
-        """Works now and then once a minute, until cancelled. A database that is away is tried again later."""
+        """Works now and then once a minute, until cancelled. A database that is away is tried again later.
+
+        Raises what nobody expected.
+        """
         while True:
             try:
                 await self.extend_outbox()
@@ -53,9 +57,9 @@ class Housekeeping:
 
     async def extend_outbox(self) -> int:
         """Makes partitions ahead; returns how many were made."""
-        async with self._pool.connection() as connection:
+        async with self._pool.conversation() as conversation:
             with translated():
-                row = await (await connection.execute(EXTEND, (PARTITIONS_AHEAD,))).fetchone()
+                row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
         made = int(row[0]) if row else 0
         if made:
             _log.info("outbox partitions made", count=made)
@@ -65,9 +69,12 @@ class Housekeeping:
         """Drops all responses older than the promise, batch by batch; returns how many."""
         expired = 0
         while True:
-            async with self._pool.connection() as connection:
+            async with self._pool.conversation() as conversation:
                 with translated():
-                    count = (await connection.execute(EXPIRE, (self._retention_hours, EXPIRY_BATCH))).rowcount
+                    cursor = await conversation.run([(EXPIRE, (self._retention_hours, EXPIRY_BATCH))])
+                count = cursor.rowcount
+            if count < 0:
+                raise OutOfStep("the answer to a DELETE does not say how many rows are gone")
             expired += count
             self._on_expired(count)
             if count < EXPIRY_BATCH:

@@ -14,13 +14,12 @@ from psycopg.errors import UniqueViolation
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.errors import DependencyUnavailable, Overloaded, TimedOut
-from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import PostgresCommandLog
-from command_service.storage.connections import CommandPool
+from command_service.storage.connections import ANSWER_SECONDS, CommandPool
 from command_service.storage.database_errors import DEPENDENCY
 from command_service.storage.orders import PostgresOrders
 from command_service.storage.outbox import PostgresOutbox
-from command_service.storage.transaction import ANSWER_SECONDS, STATEMENT_SECONDS, StatementListener, Transaction
+from command_service.storage.transaction import STATEMENT_SECONDS, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
@@ -33,7 +32,10 @@ class PostgresUnitOfWork:
         self.outbox = PostgresOutbox(transaction)
 
     async def commit(self) -> None:
-        """Sends everything with the COMMIT. Raises RuleViolated for an id or number taken, and as `translated` says."""
+        """Sends everything with the COMMIT, which a caller who leaves does not end.
+
+        Raises RuleViolated for an id or number taken, and as `translated` says.
+        """
         try:
             await self._transaction.commit()
         except UniqueViolation as error:
@@ -68,29 +70,21 @@ class PostgresUnitsOfWork:
         Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy, TimedOut
         when the deadline is over.
         """
-        connection = await self._connection()
-        remaining = self._statement_seconds if deadline is None else deadline - time.monotonic()
-        if remaining <= 0:
-            await self._pool.putconn(connection)
-            raise TimedOut
-        transaction = Transaction(
-            connection,
-            self._listener,
-            answer_seconds=self._answer_seconds,
-            statement_seconds=remaining if remaining < self._statement_seconds else None,
-        )
-        try:
-            yield PostgresUnitOfWork(transaction)
-        finally:
-            try:
-                await transaction.end()
-            finally:
-                await self._pool.putconn(connection)
-
-    async def _connection(self) -> CommandConnection:
         if not self._available():
             raise DependencyUnavailable(DEPENDENCY)
         try:
-            return await self._pool.getconn()
+            async with self._pool.conversation(self._answer_seconds) as conversation:
+                remaining = self._statement_seconds if deadline is None else deadline - time.monotonic()
+                if remaining <= 0:
+                    raise TimedOut
+                transaction = Transaction(
+                    conversation,
+                    self._listener,
+                    statement_seconds=remaining if remaining < self._statement_seconds else None,
+                )
+                try:
+                    yield PostgresUnitOfWork(transaction)
+                finally:
+                    transaction.tell()
         except (PoolTimeout, TooManyRequests):
             raise (Overloaded() if self._available() else DependencyUnavailable(DEPENDENCY)) from None

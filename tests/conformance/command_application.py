@@ -20,8 +20,8 @@ from command_service.domain.decisions import decide
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
-from command_service.storage.connections import CommandPool, command_pool
-from command_service.storage.transaction import ANSWER_SECONDS, StatementListener
+from command_service.storage.connections import ANSWER_SECONDS, CommandPool, command_pool
+from command_service.storage.transaction import StatementListener
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
 
@@ -55,12 +55,11 @@ class Application:
 
     units: UnitsOfWork
     pool: CommandPool
-    execution_class: type[Execution] = Execution
     max_event_bytes: int = MAX_EVENT_BYTES
     execution: Execution = field(init=False)
 
     def __post_init__(self) -> None:
-        self.execution = self.execution_class(self.units)
+        self.execution = Execution(self.units)
         self.recorder = Recorder(ContractRepresentation(), RandomIds(), self.max_event_bytes)
         self._place_order = PlaceOrderUseCase(self.execution, self.recorder)
         self._change_order = ChangeOrderUseCase(self.execution, self.recorder)

@@ -57,5 +57,5 @@ async def test_a_commit_without_an_answer_does_not_outlive_a_stop(command_databa
             leaving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await leaving
-            await asyncio.wait_for(orders.execution.drain(), 30)
+            await asyncio.wait_for(orders.pool.all_ended(), 30)
         assert await execute(command_database, "SELECT count(*) FROM orders") == [(1,)]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import signal
+import urllib.request
+from collections.abc import Sequence
 
 import pytest
+from psycopg import AsyncCursor
 
 from command_service.application.errors import DependencyUnavailable, Overloaded
 from command_service.domain import rules
 from command_service.domain.errors import RuleViolated
 from command_service.storage import housekeeping
 from command_service.storage.availability import PATIENCE_SECONDS, DatabaseWatch
+from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
 from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import StartupRefused
 from tests.conformance.command_application import Application, application, call, opened_pool, place_order
+from tests.fixtures.command_process import caller, serving
+from tests.fixtures.orders import place_order_request
 from tests.fixtures.private_servers import PrivatePostgres
 from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
@@ -88,6 +96,44 @@ async def test_housekeeping_makes_partitions_ahead_and_goes_on_after_an_outage(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_count_that_is_none_reaches_no_counter(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    async def unanswered(self: CommandConnection, _: Sequence[Statement]) -> AsyncCursor[Row]:
+        return self.cursor()
+
+    async with opened_pool(command_database) as pool:
+        monkeypatch.setattr(CommandConnection, "run", unanswered)
+        with pytest.raises(OutOfStep):
+            await Housekeeping(pool, retention_hours=48, on_expired=counted.append).expire_command_log()
+    assert counted == []
+
+
+async def test_a_fault_of_housekeeping_ends_no_process(command_database: str) -> None:
+    await execute(command_database, "SELECT setval('outbox_position_seq', 11_000_000)")  # partitions are to be made
+    await execute(
+        command_database,
+        "ALTER FUNCTION extend_outbox RENAME TO away; CREATE FUNCTION extend_outbox(ahead integer) RETURNS text"
+        " LANGUAGE sql AS $$ SELECT 'some' $$",
+    )
+    async with serving(command_database) as process, caller(process) as stub:
+        await eventually(lambda: bool(process.events("side task failed")), "housekeeping fails")
+        await stub.PlaceOrder(place_order_request(random.Random(1)), timeout=60)
+        await execute(command_database, "DROP FUNCTION extend_outbox; ALTER FUNCTION away RENAME TO extend_outbox")
+        await eventually(lambda: bool(process.events("outbox partitions made")), "housekeeping goes on")
+        faults = process.events("side task failed")
+        assert {(fault["task"], fault["error"]) for fault in faults} == {("housekeeping", "ValueError")}
+        counted = await asyncio.to_thread(metrics_of, process.probes)
+        assert f'command_side_task_faults_total{{task="housekeeping"}} {float(len(faults))}' in counted
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+
+
+def metrics_of(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as response:
+        return str(response.read().decode())
 
 
 async def check_callers_above_what_may_wait_are_refused(url: str, max_waiting: int) -> None:

@@ -6,17 +6,19 @@ Each check is a function that fails when its guard is missing; the mutants show 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from psycopg import AsyncCursor
 
-from command_service.application.command_call import CommandCall, CommandResult
-from command_service.application.execution import Execution, Work, _Attempt
+from command_service.application.command_call import CommandCall
 from command_service.application.ports import EarlierCall, FirstCall, UnitOfWork, UnitsOfWork
 from command_service.domain.errors import RuleViolated
+from command_service.storage.command_connection import Row, Statement
 from command_service.storage.command_log import RECALL, PostgresCommandLog
+from command_service.storage.conversation import Conversation
 from command_service.storage.unit_of_work import PostgresUnitOfWork, PostgresUnitsOfWork
 from tests.conformance.command_application import Application, application, call, opened_pool, place_order
 from tests.fixtures.write_model import execute, table_digests
@@ -81,7 +83,7 @@ async def check_commit_outlives_its_caller(orders: Application, url: str) -> Non
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-    await orders.execution.drain()
+    await orders.pool.all_ended()
     assert await execute(url, "SELECT count(*) FROM orders") == [(1,)]
     assert (await orders.place(asked, command)).replayed
 
@@ -201,13 +203,6 @@ class ImpatientLog(PostgresCommandLog):
         )
 
 
-class Unshielded(Execution):
-    """Mutant: the commit ends with its caller."""
-
-    async def _shielded(self, call: CommandCall, work: Work) -> CommandResult:
-        return await _Attempt().run(self._units, call, work)
-
-
 def units_with(log: type[PostgresCommandLog], units: PostgresUnitsOfWork) -> UnitsOfWork:
     class Mutant:
         @asynccontextmanager
@@ -220,18 +215,26 @@ def units_with(log: type[PostgresCommandLog], units: PostgresUnitsOfWork) -> Uni
 
 
 @pytest.mark.parametrize(
-    ("check", "log", "execution"),
-    [
-        (check_repetition, ForgetfulLog, Execution),
-        (check_twins, ForgetfulLog, Execution),
-        (check_twins, ImpatientLog, Execution),
-        (check_commit_outlives_its_caller, PostgresCommandLog, Unshielded),
-    ],
+    ("check", "log"),
+    [(check_repetition, ForgetfulLog), (check_twins, ForgetfulLog), (check_twins, ImpatientLog)],
 )
 async def test_a_guard_switched_off_is_noticed(
-    check: Check, log: type[PostgresCommandLog], execution: type[Execution], command_database: str
+    check: Check, log: type[PostgresCommandLog], command_database: str
 ) -> None:
     async with opened_pool(command_database) as pool:
-        mutant = Application(units_with(log, PostgresUnitsOfWork(pool)), pool, execution)
+        mutant = Application(units_with(log, PostgresUnitsOfWork(pool)), pool)
         with pytest.raises((AssertionError, RuleViolated)):
             await check(mutant, command_database)
+
+
+async def test_a_commit_that_ends_with_its_caller_is_noticed(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def given_up(self: Conversation, batch: Sequence[Statement], *, to_the_end: bool) -> AsyncCursor[Row]:
+        return await run(self, batch)
+
+    run = Conversation.run
+    monkeypatch.setattr(Conversation, "run", given_up)
+    async with application(command_database) as orders:
+        with pytest.raises(AssertionError):
+            await check_commit_outlives_its_caller(orders, command_database)

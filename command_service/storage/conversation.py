@@ -1,0 +1,124 @@
+"""What one unit of work says on a connection, and how it leaves the connection: at a proved point, or closed.
+
+Nobody interrupts the driver. It would be stopped between two steps of which it may have done one: in pipeline mode and
+not knowing it, or sure of a prepared statement that the server never saw. So each round trip is a task of its own. A
+caller who leaves leaves that task at work; the server is asked to give up what it still does for them, and only when
+the driver has read every answer does anything else use the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+import psycopg
+import structlog
+from psycopg import AsyncCursor
+
+from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+#: What is under way usually ends within this time; asking the server to end it costs it a connection.
+GRACE_SECONDS = 0.1
+#: A server asked to end a statement does it within this time, or its connection is given up.
+CANCEL_SECONDS = 2.0
+
+
+class Conversation:
+    """The use of one connection by one unit of work."""
+
+    def __init__(self, connection: CommandConnection, answer_seconds: float) -> None:
+        """A round trip without an answer for `answer_seconds` breaks the connection."""
+        self.connection = connection
+        self._answer_seconds = answer_seconds
+        self._trip: asyncio.Task[AsyncCursor[Row]] | None = None
+        self._to_the_end = self._failed = False
+
+    async def run(self, batch: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
+        """Sends the statements together; the last one's cursor, to be read before the conversation ends.
+
+        Whoever is cancelled meanwhile leaves at once. What was sent is then given up, unless it goes on `to_the_end`.
+        Raises psycopg.Error.
+        """
+        if self._trip is not None and not self._trip.done():
+            raise OutOfStep("the answer to what was sent before is still to come")
+        self._to_the_end = to_the_end
+        self._trip = asyncio.ensure_future(self._within_time(self.connection.run(batch)))
+        return await asyncio.shield(self._trip)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether every answer was read, none was an error, and no transaction is open."""
+        return (self._trip is None or self._trip.done()) and not self._failed and self.connection.idle
+
+    @property
+    def hurries(self) -> bool:
+        """Whether it is over in a moment once its unit of work has ended."""
+        return not self._to_the_end
+
+    async def end(self) -> None:
+        """Leaves the connection at rest or closed. Nobody may cancel this."""
+        try:
+            if not self.at_rest:
+                await self._come_to_rest()
+        except BaseException as error:
+            if not self.connection.closed:
+                _log.warning("connection closed, its state is not known", error=type(error).__name__)
+            await self.close()
+            if not isinstance(error, psycopg.Error | OutOfStep):
+                raise
+
+    async def close(self) -> None:
+        """Closes the connection; nobody waits for the server."""
+        self.hang_up()
+        if self._trip is not None:
+            await asyncio.wait({self._trip})
+        await self.connection.close()
+
+    def hang_up(self) -> None:
+        """Shuts the connection's socket, so that whoever waits for it finds it broken."""
+        with contextlib.suppress(OSError, psycopg.Error):
+            line = socket.socket(fileno=os.dup(self.connection.fileno()))
+            with line:
+                line.shutdown(socket.SHUT_RDWR)
+
+    async def _within_time(self, answer: Awaitable[T]) -> T:
+        # A server ends a statement that takes too long. A server, or a way to it, that has fallen silent ends nothing.
+        silence = asyncio.get_running_loop().call_later(self._answer_seconds, self.hang_up)
+        try:
+            return await answer
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            silence.cancel()
+
+    async def _come_to_rest(self) -> None:
+        if self._trip is not None:
+            await self._last_answer(self._trip)
+        if self.connection.closed:
+            return
+        # Without an error, what the driver takes for prepared is prepared.
+        resting = self.connection.start_anew() if self._failed else self.connection.end_transaction()
+        await self._within_time(resting)
+        if not self.connection.idle:
+            raise OutOfStep("the connection is not idle")
+
+    async def _last_answer(self, trip: asyncio.Task[AsyncCursor[Row]]) -> None:
+        if not self._to_the_end:
+            await asyncio.wait({trip}, timeout=GRACE_SECONDS)
+            if not trip.done():
+                # Raises when it did not get through: then it might strike later, whatever is being done by then.
+                await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+                await asyncio.wait({trip}, timeout=CANCEL_SECONDS)
+                if not trip.done():
+                    raise OutOfStep("the server does not end what it was asked to end")
+        await asyncio.wait({trip})
+        if trip.cancelled():
+            raise OutOfStep("the driver was interrupted")

@@ -1,0 +1,47 @@
+"""Work beside a service's calls: a fault in it is logged, counted and tried again, and never ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+#: The pause after the first fault, in seconds; it doubles with each that follows soon, up to the longest.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+
+
+async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:
+    """Runs `work` and starts it again whenever it ends, until cancelled; each fault is told with the task's name."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        started = time.monotonic()
+        try:
+            await work()
+            error, stack = "ended by itself", ""
+        except asyncio.CancelledError as fault:
+            if _cancelled():
+                raise
+            error, stack = type(fault).__name__, _stack(fault)
+        except Exception as fault:
+            error, stack = type(fault).__name__, _stack(fault)
+        if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        on_fault(name)
+        # Never the message: a driver's may quote a row, and with it somebody's address.
+        _log.error("side task failed", task=name, error=error, again_in_seconds=pause, stack=stack)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _cancelled() -> bool:
+    """Whether it is this task that was cancelled, not something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _stack(fault: BaseException) -> str:
+    return "".join(traceback.format_tb(fault.__traceback__))
