@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.postgres_url import check_postgres_url
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
-        raise ValueError("must be a URL such as postgresql://user@host:5432/database")
+    check_postgres_url(value.get_secret_value())
     return value
 
 
@@ -23,7 +22,8 @@ class CommandSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="COMMAND_")
 
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
-        description="PostgreSQL to write to: the primary, version 15 or newer"
+        description="PostgreSQL to write to: the primary, version 15 or newer; of several hosts, separated by"
+        " commas, the one that takes writes (target_session_attrs=read-write)"
     )
     listen: ListenAddress = Field("127.0.0.1:50051", description="Where gRPC is served")
     probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")

@@ -5,23 +5,31 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+from elastic_transport.client_utils import url_to_node_config
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.nats_servers import nats_servers
 
 SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
 
 
 def _http_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("http", "https"):
-        raise ValueError("must be a URL such as http://127.0.0.1:9200")
+    """As the client reads it, which has no default port for http."""
+    url = value.get_secret_value()
+    try:
+        parts = urlsplit(url)
+        url_to_node_config(url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise ValueError("must be one URL with its port, such as http://127.0.0.1:9200")
     return value
 
 
 def _nats_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("nats", "tls", "ws", "wss"):
-        raise ValueError("must be a URL such as nats://127.0.0.1:4222")
+    nats_servers(value.get_secret_value())
     return value
 
 
@@ -45,7 +53,7 @@ class QuerySettings(ServiceSettings):
         description="Put before the names of all indices: keeps installations apart that share an Elasticsearch",
     )
     nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
-        description="NATS with the stream of events: nats://… or tls://…"
+        description="NATS servers with the stream of events, separated by commas: nats://… or tls://…"
     )
     stream: str = Field("ORDERS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The stream of events")
     consumer: str = Field(

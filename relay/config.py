@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import string
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from relay.nats_files import UnfitFile, check_credentials, tls_context
 from relay.outbox_columns import OPTIONAL_ROLES, ROLES, ColumnNames
 from relay.subject import TEMPLATE_FIELDS, SubjectTemplate
 from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.nats_servers import nats_servers
+from service_runtime.postgres_url import check_postgres_url
 
 DAY_SECONDS = 86_400
 REPLICAS = (1, 3, 5)
@@ -93,21 +95,37 @@ class RelaySettings(ServiceSettings):
     @field_validator("database_url")
     @classmethod
     def _database_over_tcp(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
-            raise ValueError(
-                "must be postgresql://user@host:port/database (TCP: a stopped leader is noticed only there)"
-            )
+        check_postgres_url(value)
         return value
 
     @field_validator("nats_url")
     @classmethod
     def _nats_servers(cls, value: str) -> str:
-        for server in value.split(","):
-            parts = urlsplit(server.strip())
-            if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
-                raise ValueError("must be nats://host:port or tls://host:port, several separated by commas")
+        nats_servers(value)
         return value
+
+    @field_validator("nats_credentials_file")
+    @classmethod
+    def _credentials(cls, value: str) -> str:
+        if value:
+            check_credentials(value)
+        return value
+
+    @model_validator(mode="after")
+    def _tls_files(self) -> Self:
+        files = self.nats_ca_file, self.nats_certificate_file, self.nats_key_file
+        try:
+            tls_context(files[0], "", "")
+        except UnfitFile as unfit:
+            raise ValueError(f"RELAY_NATS_CA_FILE: {files[0]} cannot be used: {unfit}") from None
+        try:
+            tls_context(*files)
+        except UnfitFile as unfit:
+            named = " and ".join(one for one in files[1:] if one)
+            raise ValueError(
+                f"RELAY_NATS_CERTIFICATE_FILE, RELAY_NATS_KEY_FILE: {named} cannot be used: {unfit}"
+            ) from None
+        return self
 
     @field_validator("stream_replicas")
     @classmethod

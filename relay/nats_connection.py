@@ -11,7 +11,6 @@ A connection never reconnects: what was in flight on a broken one is decided by 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -22,6 +21,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.ack_run import AckRun
+from relay.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
 
@@ -116,10 +116,11 @@ class NatsConnection(Client):
         arguments: dict[str, Any] = {}
         if options.credentials_file:
             arguments["user_credentials"] = options.credentials_file
-        if options.ca_file or options.certificate_file:
-            context = ssl.create_default_context(cafile=options.ca_file or None)
-            if options.certificate_file:
-                context.load_cert_chain(options.certificate_file, options.key_file or None)
+        try:
+            context = tls_context(options.ca_file, options.certificate_file, options.key_file)
+        except UnfitFile as unfit:  # it was right at the start
+            raise ConnectionError(str(unfit)) from None
+        if context is not None:
             arguments["tls"] = context
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2 * len(options.servers)):

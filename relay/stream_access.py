@@ -7,12 +7,13 @@ from relay.jetstream_sink import JetStreamSink, OnStored, WindowLimits
 from relay.nats_connection import NatsOptions
 from relay.publish_policy import PublishPolicy
 from relay.stream_setup import StreamPlan
+from service_runtime.nats_servers import nats_servers
 
 
 def nats_options(settings: RelaySettings) -> NatsOptions:
     """How to reach NATS."""
     return NatsOptions(
-        tuple(one.strip() for one in settings.nats_url.split(",")),
+        tuple(nats_servers(settings.nats_url)),
         settings.nats_credentials_file,
         settings.nats_ca_file,
         settings.nats_certificate_file,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service_runtime.host_names import is_host
 from service_runtime.process import StartupRefused
 
 
@@ -27,8 +28,11 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 
 def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError("must be HOST:PORT, for example 127.0.0.1:50051")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    # An IPv6 address needs brackets, or its last part would be taken for the port.
+    is_number = port.isascii() and port.isdigit() and int(port) <= 65535
+    if not is_number or not is_host(bare) or (":" in bare) != (bare != host):
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051")
     return value
 
 

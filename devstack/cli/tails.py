@@ -15,6 +15,7 @@ import typer
 
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
+from service_runtime.nats_servers import nats_servers
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -96,7 +97,7 @@ async def _tail_events(topology: Topology, stop: asyncio.Event, last: int, follo
     from nats.errors import TimeoutError as NatsTimeoutError
     from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-    connection = await nats.connect(topology.nats_url)
+    connection = await nats.connect(nats_servers(topology.nats_url))
     try:
         jetstream = connection.jetstream()
         state = (await jetstream.stream_info(STREAM)).state

@@ -15,6 +15,8 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from service_runtime.nats_servers import nats_servers
+
 _log = structlog.get_logger(__name__)
 #: What a publish or request may raise while NATS is away.
 NATS_ERRORS = (Error, OSError, TimeoutError)
@@ -83,7 +85,7 @@ class Connection(Client):
 
 
 async def connect_nats(url: str, name: str) -> Connection:
-    """Connects, however long that takes."""
+    """Connects to one of the servers that `url` names, separated by commas, however long that takes."""
     client = Connection()
 
     async def on_error(error: Exception) -> None:
@@ -98,7 +100,7 @@ async def connect_nats(url: str, name: str) -> Connection:
 
     try:
         await client.connect(
-            url,
+            nats_servers(url),
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count

@@ -1,0 +1,49 @@
+"""The files by which the relay shows NATS who it is, and knows NATS: read in the same way when settings are checked."""
+
+from __future__ import annotations
+
+import ssl
+from itertools import pairwise
+from pathlib import Path
+
+import nkeys  # type: ignore[import-untyped]
+
+_JWT, _SEED = "BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"
+
+
+class UnfitFile(ValueError):  # noqa: N818 - says what is wrong
+    """A file that cannot be used; the message says why, without what is in it."""
+
+
+def tls_context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext | None:
+    """Trusts the authority (the system's when empty) and shows the certificate, if any; None when all are empty."""
+    if key_file and not certificate_file:
+        raise UnfitFile("the key is of no use without its certificate")
+    if not ca_file and not certificate_file:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if certificate_file:
+            context.load_cert_chain(certificate_file, key_file or None, password=_no_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise UnfitFile(str(error)) from None
+    return context
+
+
+def check_credentials(file: str) -> None:
+    """UnfitFile unless it holds a JWT and the seed of a user's key; the library would look for them for ever."""
+    try:
+        lines = Path(file).read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError) as error:
+        raise UnfitFile(str(error)) from None
+    found = {mark: value.strip() for mark in (_JWT, _SEED) for line, value in pairwise(lines) if mark in line}
+    if not found.get(_JWT) or not found.get(_SEED):
+        raise UnfitFile(f"holds no credentials: a line {_JWT} and one {_SEED}, each with its value in the next line")
+    try:
+        nkeys.from_seed(bytearray(found[_SEED].encode()))
+    except Exception as error:
+        raise UnfitFile(f"holds a seed that is none: {type(error).__name__}") from None
+
+
+def _no_password() -> str:
+    raise UnfitFile("the key is encrypted; give one that is not")

@@ -1,0 +1,51 @@
+"""Checks the URL of a Postgres, or of several of which one is the primary, as libpq itself reads it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError, conninfo, pq
+
+#: No such directory: libpq reads all options and then finds no socket, without asking the network for anything.
+_NOWHERE = "/nonexistent/tandem"
+
+
+def check_postgres_url(url: str) -> None:
+    """ValueError, a sentence without secrets, unless libpq would try to connect to servers over TCP with it."""
+    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be a URL such as postgresql://user@host:5432/database")
+    try:
+        options = conninfo.conninfo_to_dict(url)
+    except ProgrammingError as error:
+        # What libpq quotes may hold the password.
+        raise ValueError(f"cannot be read: {str(error).partition(':')[0].partition(chr(34))[0].strip()}") from None
+    _check_hosts(str(options.get("host") or options.get("hostaddr") or ""), str(options.get("port") or ""))
+    if not str(options.get("connect_timeout", "0")).isdigit():
+        raise ValueError("connect_timeout must be a number of seconds")
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    _check_values(conninfo.make_conninfo(**{**given, "host": _NOWHERE, "hostaddr": "", "port": "5432"}))
+
+
+def _check_hosts(hosts: str, ports: str) -> None:
+    names, numbers = hosts.split(","), ports.split(",")
+    if not all(name and not name.startswith(("/", "@")) for name in names):
+        raise ValueError(
+            "must name the host, as in postgresql://user@host:5432/database (TCP: a client that stopped is noticed only"
+            " there)"
+        )
+    if len(numbers) not in (1, len(names)):
+        raise ValueError(f"names {len(names)} hosts and {len(numbers)} ports; give one port for all, or one for each")
+    given = [number for number in numbers if number]
+    if not all(number.isascii() and number.isdigit() and 0 < int(number) < 65_536 for number in given):
+        raise ValueError("has a port that is no number from 1 to 65535")
+
+
+def _check_values(text: str) -> None:
+    """Lets libpq look at values such as that of sslmode."""
+    connection = pq.PGconn.connect_start(text.encode())
+    try:
+        problem = connection.error_message.decode(errors="replace").strip()
+    finally:
+        connection.finish()
+    if problem and _NOWHERE not in problem:
+        raise ValueError(f"cannot be used: {problem.splitlines()[0]}")

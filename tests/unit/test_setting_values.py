@@ -1,0 +1,266 @@
+"""Addresses, URLs and files in settings: what `check-config` praises, the code that uses it can use."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+from nats.aio.client import Client
+from psycopg import conninfo
+
+from command_service.config import CommandSettings
+from query_service.config import QuerySettings
+from relay.config import RelaySettings
+from service_runtime.config import ServiceSettings, host_and_port, load_settings
+from service_runtime.nats_servers import nats_servers
+from service_runtime.process import StartupRefused
+
+DATABASE, NATS = "postgresql://u@h:5432/d", "nats://h:4222"
+SERVICES: Mapping[str, tuple[type[ServiceSettings], Mapping[str, str]]] = {
+    "COMMAND": (CommandSettings, {"COMMAND_DATABASE_URL": DATABASE}),
+    "RELAY": (RelaySettings, {"RELAY_DATABASE_URL": DATABASE, "RELAY_NATS_URL": NATS}),
+    "QUERY": (QuerySettings, {"QUERY_NATS_URL": NATS, "QUERY_ELASTICSEARCH_URL": "http://h:9200"}),
+}
+
+GOOD_NATS = [
+    "nats://a:4222",
+    "nats://a",
+    "tls://a:4222",
+    "ws://a:80",
+    "wss://a",
+    "nats://a:4222,nats://b:4222,tls://c",
+    " nats://a:4222 , nats://b:4222 ",
+    "nats://user:pass@a:4222,nats://10.0.0.1:4222",
+    "nats://[::1]:4222",
+    "nats://nats-0.nats.default.svc.cluster.local:4222/",
+]
+BAD_NATS = [
+    "",
+    "a:4222",
+    "http://a:4222",
+    "nats://",
+    "nats://:4222",
+    "nats://a:port",
+    "nats://a:0",
+    "nats://a:70000",
+    "nats://a b:4222",
+    "nats://a:4222,",
+    ",nats://a:4222",
+    "nats://a:4222,,nats://b:4222",
+    "nats://a:4222,b:4222",
+    "nats://a:4222;nats://b:4222",
+    "nats://a:4222 nats://b:4222",
+    "nats://a:4222,ws://b:80",
+    "nats://[::1:4222",
+    "nats://a:4222/path",
+    "nats://a:4222?tls=1",
+    "nats://300.1.1.1:4222",
+]
+GOOD_POSTGRES = [
+    "postgresql://u@h/d",
+    "postgres://u:p@h:5432/d",
+    "postgresql://u:p%40ss@h:5432/d?sslmode=verify-full",
+    "postgresql://u@a,b/d?target_session_attrs=read-write",
+    "postgresql://u@a:5432,b:5433/d?target_session_attrs=read-write",
+    "postgresql://u@[::1]:5432/d",
+    "postgresql://u@/d?host=a&port=5432",
+    "postgresql://u@h/d?connect_timeout=3&application_name=x",
+]
+BAD_POSTGRES = [
+    "",
+    "mysql://h/d",
+    "postgresql+psycopg://u@h/d",
+    "host=h dbname=d",
+    "postgresql://",
+    "postgresql:///d",
+    "postgresql:///d?host=/tmp",
+    "postgresql://u@a,/d",
+    "postgresql://u@h:port/d",
+    "postgresql://u@h:0/d",
+    "postgresql://u@h:70000/d",
+    "postgresql://u@a:1,b:2,c/d?port=1,2",
+    "postgresql://u@a,b,c/d?port=1,2",
+    "postgresql://u:p%zz@h/d",
+    "postgresql://u@[::1/d",
+    "postgresql://u@h/d?nosuch=1",
+    "postgresql://u@h/d?sslmode=on",
+    "postgresql://u@a,b/d?target_session_attrs=rw",
+    "postgresql://u@h/d?connect_timeout=soon",
+]
+GOOD_ELASTICSEARCH = [
+    "http://h:9200",
+    "https://h",
+    "https://h:443",
+    "http://user:pass@h:9200",
+    "http://[::1]:9200",
+    "http://h:9200/below",
+]
+BAD_ELASTICSEARCH = [
+    "h:9200",
+    "ftp://h:9200",
+    "http://h",
+    "http://",
+    "http://:9200",
+    "http://h:port",
+    "http://h:70000",
+    "http://[::1",
+    "http://a b:9200",
+    "http://a:9200,http://b:9200",
+    "http://h:9200?x=1",
+    "http://h:9200#x",
+]
+GOOD_LISTEN = ["127.0.0.1:50051", "0.0.0.0:0", "localhost:1", "[::1]:50051", "[::]:50051", "my-host.example:65535"]
+BAD_LISTEN = [
+    "",
+    "50051",
+    ":50051",
+    "127.0.0.1",
+    "127.0.0.1:",
+    "127.0.0.1:http",
+    "127.0.0.1:65536",
+    "127.0.0.1:-1",
+    "127.0.0.1:٥٠",
+    " 127.0.0.1:1",
+    "127.0.0.1 :1",
+    "::1:50051",
+    "[::1:50051",
+    "[127.0.0.1]:1",
+    "1.2.3.4.5:80",
+    "999.1.1.1:80",
+    "-a:80",
+    "http://127.0.0.1:80",
+    "a,b:80",
+]
+SETTINGS = [
+    *[(name, BAD_NATS, GOOD_NATS) for name in ("RELAY_NATS_URL", "QUERY_NATS_URL")],
+    *[(name, BAD_POSTGRES, GOOD_POSTGRES) for name in ("RELAY_DATABASE_URL", "COMMAND_DATABASE_URL")],
+    ("QUERY_ELASTICSEARCH_URL", BAD_ELASTICSEARCH, GOOD_ELASTICSEARCH),
+    *[
+        (name, BAD_LISTEN, GOOD_LISTEN)
+        for name in (
+            "COMMAND_LISTEN",
+            "COMMAND_PROBES_LISTEN",
+            "RELAY_PROBES_LISTEN",
+            "QUERY_LISTEN",
+            "QUERY_PROBES_LISTEN",
+        )
+    ],
+]
+
+
+def given(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> ServiceSettings:
+    """The service's settings with that value."""
+    kind, needed = SERVICES[name.partition("_")[0]]
+    for variable, usual in ({**needed, name: value}).items():
+        monkeypatch.setenv(variable, usual)
+    return load_settings(kind)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, bad, _ in SETTINGS for value in bad])
+def test_a_wrong_value_is_named_at_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(StartupRefused, match=rf"^{name}\b") as refusal:
+        given(monkeypatch, name, value)
+    assert "p%zz" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, _, good in SETTINGS for value in good])
+def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    given(monkeypatch, name, value)
+
+
+def test_what_is_taken_can_be_used() -> None:
+    async def parsed() -> None:
+        for value in GOOD_NATS:
+            client = Client()
+            client._setup_server_pool(nats_servers(value))
+            assert len(client._server_pool) == value.count("://")
+        for value in GOOD_ELASTICSEARCH:
+            await AsyncElasticsearch(value).close()
+
+    asyncio.run(parsed())
+    for value in GOOD_POSTGRES:
+        assert conninfo.conninfo_to_dict(value)["host"]
+    for value in GOOD_LISTEN:
+        host, port = host_and_port(value)
+        assert host
+        assert 0 <= port <= 65535
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """A certificate with its key, another key, one that is encrypted, and what is none of these."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make certificates with")
+    directory = tmp_path_factory.mktemp("files")
+    names = ("certificate", "key", "other", "locked", "text", "missing")
+    made = {name: str(directory / name) for name in names}
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    for name in ("key", "other"):
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", made[name])
+    openssl("ec", "-in", made["other"], "-aes256", "-passout", "pass:x", "-out", made["locked"])
+    openssl("req", "-x509", "-new", "-key", made["key"], "-subj", "/CN=x", "-days", "1", "-out", made["certificate"])
+    Path(made["text"]).write_text("no certificate\n")
+    return made
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"CA_FILE": "missing"},
+        {"CA_FILE": "text"},
+        {"CERTIFICATE_FILE": "missing"},
+        {"CERTIFICATE_FILE": "text", "KEY_FILE": "key"},
+        {"CERTIFICATE_FILE": "certificate"},
+        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "other"},
+        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "locked"},
+        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "missing"},
+        {"KEY_FILE": "key"},
+        {"CREDENTIALS_FILE": "missing"},
+        {"CREDENTIALS_FILE": "text"},
+        {"CREDENTIALS_FILE": "key"},
+    ],
+    ids=lambda chosen: " ".join(f"{name}={file}" for name, file in chosen.items()),
+)
+def test_a_file_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], chosen: Mapping[str, str]
+) -> None:
+    for name, file in chosen.items():
+        monkeypatch.setenv(f"RELAY_NATS_{name}", files[file])
+    with pytest.raises(StartupRefused, match="RELAY_NATS_" + next(iter(chosen))):
+        given(monkeypatch, "RELAY_NATS_URL", NATS)
+
+
+def test_files_that_can_be_used_are_taken(
+    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], tmp_path: Path
+) -> None:
+    credentials = tmp_path / "user.creds"
+    credentials.write_text(
+        "-----BEGIN NATS USER JWT-----\neyJ0.eyJq.c2ln\n------END NATS USER JWT------\n\n"
+        "-----BEGIN USER NKEY SEED-----\nSUAEL6GG2L2HIF7DUGZJGMRUFKXELGGYFMHF76UO2AYBG3K4YLWR3FKC2Q\n"
+        "------END USER NKEY SEED------\n"
+    )
+    for name, file in (("CA_FILE", "certificate"), ("CERTIFICATE_FILE", "certificate"), ("KEY_FILE", "key")):
+        monkeypatch.setenv(f"RELAY_NATS_{name}", files[file])
+    monkeypatch.setenv("RELAY_NATS_CREDENTIALS_FILE", str(credentials))
+    given(monkeypatch, "RELAY_NATS_URL", NATS)
+
+
+def test_check_config_says_so() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "query_service", "check-config"],
+        env={**SERVICES["QUERY"][1], "QUERY_NATS_URL": "nats://a:4222,nats://b:x"}, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 2
+    assert checked.stderr.splitlines() == [
+        "QUERY_NATS_URL: must be nats://host:port or tls://host:port, several separated by commas"
+    ]
