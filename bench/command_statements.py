@@ -74,7 +74,7 @@ async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[
     """Carries the commands out in `url`, one after the other, and writes down what is sent."""
     async with recording_pool(url) as (pool, sent):
         execution = Execution(PostgresUnitsOfWork(pool))
-        recorder = Recorder(ContractRepresentation(), RandomIds(), 900_000)
+        recorder = Recorder(ContractRepresentation(900_000), RandomIds(), 900_000)
         place, change = PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder)
 
         def call(request: Any) -> CommandCall:

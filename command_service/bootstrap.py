@@ -81,7 +81,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
         )
         execution = Execution(units)
-        representation = ContractRepresentation()
+        representation = ContractRepresentation(settings.max_event_bytes)
         recorder = Recorder(representation, RandomIds(), settings.max_event_bytes)
         imports = OrderImports(
             ImportOrderUseCase(execution, recorder, representation),

@@ -37,7 +37,10 @@ class CommandSettings(ServiceSettings):
     )
     max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
     max_event_bytes: int = Field(
-        900_000, ge=1024, description="Largest event, JSON text; must fit into a message of the broker"
+        900_000,
+        ge=100_000,
+        description="Largest event, JSON text; must fit into a message of the broker, and never be lowered: orders"
+        " that were accepted under a larger limit could not be changed any more",
     )
     deadline_cap_seconds: float = Field(30.0, gt=0, description="Longest time any call may take")
     shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")

@@ -19,10 +19,13 @@ class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
 
 
 class OrderTooLarge(CommandError):  # noqa: N818
-    """The order's event could not be published. Sizes in bytes."""
+    """The order's event could not be published: the limit was lowered below what the order took before. In bytes."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"the order's event takes {size} bytes, at most {limit} can be published")
+        super().__init__(
+            f"the order's event takes {size} bytes, at most {limit} can be published;"
+            " the operator must raise COMMAND_MAX_EVENT_BYTES to what it was when the order was accepted"
+        )
         self.size, self.limit = size, limit
 
 

@@ -134,7 +134,12 @@ class Representation(Protocol):
     """How orders and events look to callers and consumers."""
 
     def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
-        """The stored form of an event with the order after it."""
+        """The stored form of an event with the order after it, which lists as many movements as there is room for."""
+
+    def room_needed(self, order: Order, *, every_movement: bool) -> int:
+        """Bytes that an event of the order can take, whatever is recorded later; with the movements that the order has
+        when `every_movement` is set, else with the newest of each kind.
+        """
 
     def headers(self, call: CommandCall, source_epoch: int) -> str:
         """The JSON text of what travels beside an event."""

@@ -11,13 +11,16 @@ from command_service.application.command_call import CommandCall
 from command_service.application.errors import OrderTooLarge
 from command_service.application.event_record import AGGREGATE_TYPE, EventRecord, Head
 from command_service.application.ports import EncodedEvent, EventContext, FirstCall, Ids, Representation
-from command_service.domain.events import Event
+from command_service.domain.decisions.order_size import order_too_large
+from command_service.domain.events import Event, OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged
 from command_service.domain.evolve import evolve
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.order import Order
 
 #: The order after its events, what stands around them and the source epoch → the caller's response.
 Respond = Callable[[Order, Sequence[tuple[UUID, Event]], EventContext, int], bytes]
+#: Events of which callers choose how large they are. All others tell what happened, and that must be recordable.
+CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,8 @@ class Recorder:
     ) -> Recorded:
         """Applies `events` to `state` and links them behind `head` (both None for a new order).
 
-        `respond` makes the response, by default that of an order command. Raises OrderTooLarge when a record could not
-        be published.
+        `respond` makes the response, by default that of an order command. Raises RuleViolated when what was chosen
+        leaves too little room for what may happen later, and OrderTooLarge when a record could not be published.
         """
         context = EventContext(call.principal, call.request_id, call.reason)
         headers = self._representation.headers(call, claimed.source_epoch)
@@ -59,7 +62,7 @@ class Recorder:
             state = evolve(state, event)
             event_id = self._ids.event_id()
             encoded = self._representation.event(event_id, event, state, context)
-            self._check_size(encoded, headers)
+            self._check_size(event, state, encoded, headers)
             record = self._link(previous, event_id, event, state, encoded, headers, claimed.now)
             records.append(record)
             identified.append((event_id, event))
@@ -69,9 +72,15 @@ class Recorder:
         response = respond(state, identified, context, claimed.source_epoch)
         return Recorded(state, tuple(records), response)
 
-    def _check_size(self, encoded: EncodedEvent, headers: str) -> None:
+    def _check_size(self, event: Event, order: Order, encoded: EncodedEvent, headers: str) -> None:
         size = sum(len(text.encode()) for text in (encoded.payload, encoded.personal, headers))
-        if size > self._max_event_bytes:
+        if isinstance(event, CHOSEN):
+            # No other event has an import's movements, so that one must list them all.
+            imported = isinstance(event, OrderImported)
+            needed = max(size, self._representation.room_needed(order, every_movement=imported))
+            if needed > self._max_event_bytes:
+                raise order_too_large(needed, self._max_event_bytes)
+        elif size > self._max_event_bytes:
             raise OrderTooLarge(size, self._max_event_bytes)
 
     def _link(

@@ -25,6 +25,9 @@ class Rule:
 ORDER_ID_TAKEN = Rule("order-id-taken", "An order id names one order for ever.")
 ORDER_NUMBER_TAKEN = Rule("order-number-taken", "An order number is used once within its source.")
 LINE_COUNT = Rule("line-count", f"An order has 1 to {MAX_LINES} lines.")
+ORDER_SIZE = Rule(
+    "order-size", "Lines, addresses and imported movements leave room for everything that may happen to the order."
+)
 QUANTITY_RANGE = Rule("quantity-range", f"A line is of 1 to {MAX_QUANTITY} pieces.")
 RATE_RANGE = Rule("rate-range", "Discount and tax rate are 0 to 10000 basis points.")
 AMOUNT_NEGATIVE = Rule("amount-negative", "Prices and freight are not negative.")
@@ -66,6 +69,7 @@ ALL_RULES: tuple[Rule, ...] = (
     ORDER_ID_TAKEN,
     ORDER_NUMBER_TAKEN,
     LINE_COUNT,
+    ORDER_SIZE,
     QUANTITY_RANGE,
     RATE_RANGE,
     AMOUNT_NEGATIVE,

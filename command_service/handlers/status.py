@@ -46,7 +46,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     domain.VersionMismatch: Answer(grpc.StatusCode.ABORTED, reasons.ERROR_REASON_VERSION_MISMATCH),
     domain.OrderNotFound: Answer(grpc.StatusCode.NOT_FOUND, reasons.ERROR_REASON_ORDER_NOT_FOUND),
     application.RequestIdReused: Answer(grpc.StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_REQUEST_ID_REUSED),
-    application.OrderTooLarge: Answer(grpc.StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_ORDER_TOO_LARGE),
+    application.OrderTooLarge: Answer(grpc.StatusCode.FAILED_PRECONDITION, reasons.ERROR_REASON_ORDER_TOO_LARGE),
     application.Overloaded: Answer(
         grpc.StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED, timedelta(seconds=1)
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from google.type.money_pb2 import Money as MoneyMessage
 from tandem.orders.v1 import order_types_pb2 as contract
@@ -11,6 +12,7 @@ from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
+from command_service.wire.event_room import Omitted
 from command_service.wire.values import address_message, customer_message, money_message, timestamp_message
 
 ORDER_STATES = {state: contract.OrderState.Value(f"ORDER_STATE_{state}") for state in OrderState}
@@ -20,8 +22,11 @@ FULFILLMENT_STATES = {
 }
 
 
-def order_message(order: Order) -> contract.Order:
-    """The whole order, personal data included."""
+_NOTHING = Omitted()
+
+
+def order_message(order: Order, omitted: Omitted = _NOTHING) -> contract.Order:
+    """The whole order, personal data included, but for the oldest movements that are left out."""
 
     def money(minor_units: int) -> MoneyMessage:
         return money_message(order.currency, minor_units)
@@ -48,13 +53,14 @@ def order_message(order: Order) -> contract.Order:
         paid_total=money(amounts.paid),
         refunded_total=money(amounts.refunded),
         refund_due=money(amounts.refund_due),
-        payments=[payment_message(payment, order.currency) for payment in order.payments],
-        shipments=[shipment_message(shipment) for shipment in order.shipments],
-        returns=[return_message(returned) for returned in order.returns],
-        refunds=[refund_message(refund, order.currency) for refund in order.refunds],
+        payments=[payment_message(payment, order.currency) for payment in order.payments[omitted.payments :]],
+        shipments=[shipment_message(shipment) for shipment in order.shipments[omitted.shipments :]],
+        returns=[return_message(returned) for returned in order.returns[omitted.returns :]],
+        refunds=[refund_message(refund, order.currency) for refund in order.refunds[omitted.refunds :]],
         place_time=timestamp_message(order.placed_at),
         update_time=timestamp_message(order.updated_at),
         redacted=order.redacted,
+        omitted=None if omitted == _NOTHING else contract.OmittedMovements(**asdict(omitted)),
     )
 
 

@@ -15,6 +15,7 @@ from command_service.application.ports import EncodedEvent, EventContext
 from command_service.domain.events import Event, OrderShippingAddressChanged
 from command_service.domain.order import Order
 from command_service.wire.event_messages import event_message
+from command_service.wire.event_room import Omitted, omitted_from, room_needed
 from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import order_message
 from command_service.wire.personal_data import split
@@ -24,17 +25,30 @@ SCHEMA_VERSION = "1"
 
 
 class ContractRepresentation:
-    """The contract `tandem.orders.v1`."""
+    """The contract `tandem.orders.v1`, its events at most `max_event_bytes` large."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
         #: The order whose message was made last: an event and its answer tell of the same one.
         self._latest: tuple[Order, order_types_pb2.Order] | None = None
 
     def _order(self, order: Order) -> order_types_pb2.Order:
         """The order's message, only to be copied from."""
         if self._latest is None or self._latest[0] is not order:
-            self._latest = order, order_message(order)
+            self._latest = order, order_message(order, self._omitted(order))
         return self._latest[1]
+
+    def _omitted(self, order: Order) -> Omitted:
+        omitted = omitted_from(order, self._max_event_bytes)
+        if omitted == Omitted():
+            return omitted
+        # Few orders come here; for these it is worth to measure what the others only estimate.
+        bare = json_text(order_message(order, Omitted.all_of(order)))
+        return omitted_from(order, self._max_event_bytes, len(bare.encode()))
+
+    def room_needed(self, order: Order, *, every_movement: bool) -> int:
+        """Bytes of JSON; see `event_room`."""
+        return room_needed(order, every_movement=every_movement)
 
     def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
         """The payload with the order after the event, and its personal half."""

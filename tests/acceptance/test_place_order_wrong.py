@@ -228,9 +228,14 @@ async def test_a_request_larger_than_any_order_is_refused(refusing: tuple[Comman
     assert refused.code == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_an_event_larger_than_what_can_be_published_is_refused(refusing: tuple[CommandProcess, str]) -> None:
+async def test_an_order_that_leaves_no_room_for_its_later_events_is_refused(
+    refusing: tuple[CommandProcess, str],
+) -> None:
     _, url = refusing
-    async with serving(url, max_event_bytes="1024") as small:
-        refused = await refusal(small, url, base())
-    assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "ORDER_TOO_LARGE")
-    assert refused.metadata["limit"] == "1024"
+    request = base()
+    request.ClearField("expected_total")
+    request.lines.extend([request.lines[0]] * 250)
+    async with serving(url, max_event_bytes="100000") as small:
+        refused = await refusal(small, url, request)
+    assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "RULE_VIOLATED")
+    assert (refused.metadata["rule"], refused.metadata["limit"]) == ("order-size", "100000")

@@ -60,10 +60,11 @@ class Application:
 
     def __post_init__(self) -> None:
         self.execution = Execution(self.units)
-        self.recorder = Recorder(ContractRepresentation(), RandomIds(), self.max_event_bytes)
+        representation = ContractRepresentation(self.max_event_bytes)
+        self.recorder = Recorder(representation, RandomIds(), self.max_event_bytes)
         self._place_order = PlaceOrderUseCase(self.execution, self.recorder)
         self._change_order = ChangeOrderUseCase(self.execution, self.recorder)
-        self._import_order = ImportOrderUseCase(self.execution, self.recorder, ContractRepresentation())
+        self._import_order = ImportOrderUseCase(self.execution, self.recorder, representation)
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """PlaceOrder as the service does it."""

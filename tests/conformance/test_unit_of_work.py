@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from tandem.orders.partition import partition_of
 
-from command_service.application.errors import Conflict, ConnectionBroken, OrderTooLarge, RequestIdReused, TimedOut
+from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused, TimedOut
 from command_service.application.ports import FirstCall, UnitOfWork
 from command_service.domain import rules
 from command_service.domain.decisions import decide
@@ -146,9 +146,10 @@ async def test_what_could_not_be_published_is_not_recorded(command_database: str
     async with opened_pool(command_database) as pool:
         orders = Application(PostgresUnitsOfWork(pool), pool, max_event_bytes=2_000)
         before = await table_digests(command_database)
-        with pytest.raises(OrderTooLarge) as refused:
+        with pytest.raises(RuleViolated) as refused:
             await orders.place(call(), place_order())
-        assert refused.value.size > 2_000
+        assert refused.value.rule is rules.ORDER_SIZE
+        assert int(refused.value.details["size"]) > 2_000
         assert await table_digests(command_database) == before
 
 

@@ -160,7 +160,7 @@ class DeadlineExceeded(OrderError):  # noqa: N818
 
 
 class OrderTooLarge(OrderError):  # noqa: N818
-    """The order's event would be larger than what can be published."""
+    """The service's limit for events was lowered below what this order already takes."""
 
 
 class Cancelled(OrderError):  # noqa: N818

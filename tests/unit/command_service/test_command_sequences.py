@@ -28,6 +28,7 @@ from command_service.domain.events import Event
 from command_service.domain.evolve import evolve
 from command_service.domain.money import Money
 from command_service.domain.order import Order
+from command_service.wire.event_room import room_needed
 from command_service.wire.representation import ContractRepresentation
 from tests.fixtures.order_model import ARRIVED, BACK, CANCELLED, OPEN, UNDER_WAY, ModelOrder
 from tests.unit.command_service.orders import (
@@ -88,7 +89,8 @@ class Orders(RuleBasedStateMachine):
         for event in decided:
             self.order = evolve(self.order, event)
             self.events.append(event)
-            ContractRepresentation().event(UUID(int=1), event, self.order, CONTEXT)
+            encoded = ContractRepresentation(900_000).event(UUID(int=1), event, self.order, CONTEXT)
+            assert len(encoded.payload + encoded.personal) < room_needed(self.order, every_movement=True)
 
     def name(self, chosen: str) -> str:
         """An id for a movement: the chosen one, or one that is new."""

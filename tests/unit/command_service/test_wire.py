@@ -150,7 +150,7 @@ def test_every_state_has_its_number(ours: dict[Any, int], enum: Any) -> None:
 
 def test_an_event_in_the_journal() -> None:
     event, order = created()
-    encoded = ContractRepresentation().event(EVENT_ID, event, order, CONTEXT)
+    encoded = ContractRepresentation(900_000).event(EVENT_ID, event, order, CONTEXT)
     payload, personal = Parse(encoded.payload, OrderEvent()), Parse(encoded.personal, OrderPersonalData())
     assert (payload.event_id, payload.event_type) == (str(EVENT_ID), "ORDER_CREATED")
     assert (payload.order_version, payload.actor, payload.reason) == (1, "shop", "why")
@@ -169,7 +169,7 @@ def test_an_event_in_the_journal() -> None:
 
 def test_texts_of_the_journal_are_compact_and_readable() -> None:
     event, order = created()
-    encoded = ContractRepresentation().event(EVENT_ID, event, order, CONTEXT)
+    encoded = ContractRepresentation(900_000).event(EVENT_ID, event, order, CONTEXT)
     for text in (encoded.payload, encoded.personal):
         assert json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False) == text
     assert '"locality":"Köln"' in encoded.personal
@@ -178,7 +178,7 @@ def test_texts_of_the_journal_are_compact_and_readable() -> None:
 
 
 def test_headers_are_texts_and_the_trace_is_optional() -> None:
-    headers = json.loads(ContractRepresentation().headers(CALL, 3))
+    headers = json.loads(ContractRepresentation(900_000).headers(CALL, 3))
     assert headers == {
         "traceparent": CALL.traceparent,
         "actor": "shop",
@@ -187,14 +187,14 @@ def test_headers_are_texts_and_the_trace_is_optional() -> None:
         "source_epoch": "3",
     }
     assert "traceparent" not in json.loads(
-        ContractRepresentation().headers(CommandCall("shop", CALL.request_id, b""), 3)
+        ContractRepresentation(900_000).headers(CommandCall("shop", CALL.request_id, b""), 3)
     )
 
 
 def test_the_response() -> None:
     event, order = created()
     response = contract.PlaceOrderResponse.FromString(
-        ContractRepresentation().response(order, [(EVENT_ID, event)], CONTEXT, 3)
+        ContractRepresentation(900_000).response(order, [(EVENT_ID, event)], CONTEXT, 3)
     )
     assert response.order == order_message(order)
     assert response.version == 1

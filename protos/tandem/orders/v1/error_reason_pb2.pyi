@@ -65,7 +65,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 20
     """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
     ERROR_REASON_ORDER_TOO_LARGE: _ErrorReason.ValueType  # 21
-    """INVALID_ARGUMENT: the order's event would be larger than what can be published."""
+    """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The enum value's name without its prefix is the reason on the wire."""
@@ -113,5 +113,5 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
 """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
 ERROR_REASON_ORDER_TOO_LARGE: ErrorReason.ValueType  # 21
-"""INVALID_ARGUMENT: the order's event would be larger than what can be published."""
+"""FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

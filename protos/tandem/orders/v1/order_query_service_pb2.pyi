@@ -596,7 +596,9 @@ Global___GetOrderHistoryRequest: _TypeAlias = GetOrderHistoryRequest  # noqa: Y0
 
 @_typing.final
 class FieldChange(_message.Message):
-    """One field that changed. The changes of all events, applied to nothing, give the order (`version` and `update_time` excepted, which change always)."""
+    """One field that changed. The changes of all events, applied to nothing, give the order (`version` and `update_time` excepted, which change always).
+    A movement that the order lists no longer (`Order.omitted`) goes here too; what happened to it stands in its own event.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

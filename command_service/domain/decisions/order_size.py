@@ -1,0 +1,15 @@
+"""How large an order may be, so that whatever happens to it can be recorded."""
+
+from __future__ import annotations
+
+from command_service.domain import rules
+from command_service.domain.errors import RuleViolated
+
+
+def order_too_large(size: int, limit: int) -> RuleViolated:
+    """The refusal of what would leave too little room. Sizes in bytes of an event."""
+    return RuleViolated(
+        rules.ORDER_SIZE,
+        f"This one may come to take {size} bytes of {limit}: use fewer lines, or shorter names, SKUs and addresses.",
+        {"size": str(size), "limit": str(limit)},
+    )

@@ -1,0 +1,251 @@
+"""How large the events of an order may become, and which movements an order leaves out so that all of them fit.
+
+What callers choose, lines and addresses, is refused when it is too large: it must leave room for everything that may be
+recorded later. Money and goods that move are facts and never refused. So an order, in events and in answers, lists as
+many of its newest movements as there is room for and says how many older ones it leaves out; each stands whole in the
+event that recorded it. All sizes are bytes of the journal's JSON. What can grow is counted as large as it can become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+from google.type.postal_address_pb2 import PostalAddress
+from tandem.orders.v1 import order_events_pb2, order_types_pb2
+
+from command_service.domain.line import OrderLine
+from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
+from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
+from command_service.domain.order import Order
+from command_service.domain.parties import Address
+from command_service.domain.rules import MAX_QUANTITY
+from command_service.wire.json_text import json_text
+
+Movement = TypeVar("Movement")
+#: The longest character in JSON text.
+_CHARACTER = 4
+_ID, _METHOD, _REFERENCE, _CARRIER, _REASON = 64, 40, 200, 100, 500
+#: The caller's identity, in the event and in its headers, which are short beside it.
+_ACTOR, _HEADERS = 2_048, 3_072
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """How many of the oldest movements of each kind an order leaves out."""
+
+    payments: int = 0
+    shipments: int = 0
+    returns: int = 0
+    refunds: int = 0
+
+    @classmethod
+    def all_of(cls, order: Order) -> Omitted:
+        """Every movement of the order."""
+        return cls(len(order.payments), len(order.shipments), len(order.returns), len(order.refunds))
+
+
+def _size(message: Message) -> int:
+    """Bytes of a message in a list."""
+    return len(json_text(message).encode()) + 1
+
+
+def _texts(texts: Iterable[str]) -> int:
+    """Bytes of texts in JSON, without their quotes."""
+    return len(encode_basestring("".join(texts)).encode()) - 2
+
+
+_INT32, _INT64, _UUID = 2**31 - 1, 2**63 - 1, "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
+_MONEY = Money(currency_code="EUR", units=MAX_AMOUNT, nanos=999_999_999)
+_TIME = Timestamp(seconds=253_402_300_799, nanos=999_999_000)
+_ITEM = order_types_pb2.LineQuantity(line_number=_INT32, quantity=MAX_QUANTITY)
+# Each message at its largest but for its texts and items, of which there is one, short.
+_ITEM_BYTES = _size(_ITEM)
+_LINE_BYTES = _size(
+    order_types_pb2.OrderLine(
+        line_number=_INT32, sku="x", product_name="x", unit_price=_MONEY, quantity=MAX_QUANTITY,
+        discount_basis_points=BASIS_POINTS, tax_rate_basis_points=BASIS_POINTS, net_amount=_MONEY, tax_amount=_MONEY,
+        cancelled_quantity=MAX_QUANTITY, shipped_quantity=MAX_QUANTITY, delivered_quantity=MAX_QUANTITY,
+        returned_quantity=MAX_QUANTITY,
+    )
+)  # fmt: skip
+_PAYMENT_BYTES = _size(
+    order_types_pb2.Payment(payment_id="x", amount=_MONEY, method="x", reference="x", pay_time=_TIME)
+)
+_SHIPMENT_BYTES = _size(
+    order_types_pb2.Shipment(
+        shipment_id="x", items=[_ITEM], carrier="x", tracking_number="x", ship_time=_TIME, deliver_time=_TIME
+    )
+)
+_RETURN_BYTES = _size(order_types_pb2.Return(return_id="x", items=[_ITEM], return_time=_TIME))
+_REFUND_BYTES = _size(order_types_pb2.Refund(refund_id="x", amount=_MONEY, reference="x", refund_time=_TIME))
+_ADDRESS_BYTES = _size(
+    PostalAddress(
+        region_code="DE", language_code="x", postal_code="x", sorting_code="x", administrative_area="x", locality="x",
+        sublocality="x", address_lines=["x"], recipients=["x"], organization="x",
+    )
+)  # fmt: skip
+_ORDER_BYTES = _size(
+    order_types_pb2.Order(
+        order_id=_UUID, order_number="x", version=_INT64, on_hold=True, source="x", redacted=True, currency_code="EUR",
+        state=order_types_pb2.ORDER_STATE_DELIVERED, payment_state=order_types_pb2.PAYMENT_STATE_PARTIALLY_REFUNDED,
+        fulfillment_state=order_types_pb2.FULFILLMENT_STATE_PARTIALLY_DELIVERED,
+        customer=order_types_pb2.Customer(customer_id="x"), lines=[order_types_pb2.OrderLine()],
+        payments=[order_types_pb2.Payment()], shipments=[order_types_pb2.Shipment()],
+        returns=[order_types_pb2.Return()], refunds=[order_types_pb2.Refund()],
+        billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
+        freight=_MONEY, net_total=_MONEY, tax_total=_MONEY, total=_MONEY, paid_total=_MONEY, refunded_total=_MONEY,
+        refund_due=_MONEY, place_time=_TIME, update_time=_TIME,
+        omitted=order_types_pb2.OmittedMovements(payments=_INT32, shipments=_INT32, returns=_INT32, refunds=_INT32),
+    )
+)  # fmt: skip
+#: What taking the personal data out of the order adds: names of its fields, and what is in both halves.
+_PERSONAL_BYTES = _size(
+    order_events_pb2.OrderPersonalData(
+        customer_display_name="x", customer_email="x", customer_phone="x",
+        billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
+    )
+)  # fmt: skip
+#: What stands around the order in an event: the event itself with its reason and the previous states, and its headers.
+_AROUND_BYTES = (
+    _size(
+        order_events_pb2.OrderEvent(
+            event_id=_UUID, order_id=_UUID, order_version=_INT64, event_type="ORDER_SHIPPING_ADDRESS_CHANGED",
+            occur_time=_TIME, reason="x", actor="x", request_id=_UUID,
+            order_cancelled=order_events_pb2.OrderCancelled(
+                previous_total=_MONEY, previous_state=order_types_pb2.ORDER_STATE_DELIVERED
+            ),
+        )
+    )
+    + _REASON * _CHARACTER
+    + _ACTOR
+    + _HEADERS
+)  # fmt: skip
+_LARGEST_PAYMENT = _PAYMENT_BYTES + _CHARACTER * (_ID + _METHOD + _REFERENCE)
+_LARGEST_REFUND = _REFUND_BYTES + _CHARACTER * (_ID + _REFERENCE)
+_LARGEST_SHIPMENT = _SHIPMENT_BYTES + _CHARACTER * (_ID + 2 * _CARRIER)
+_LARGEST_RETURN = _RETURN_BYTES + _CHARACTER * _ID
+
+
+def room_needed(order: Order, *, every_movement: bool) -> int:
+    """Bytes that some later event of the order can take when it lists the newest movement of each kind at its largest,
+    and with `every_movement` all that the order has besides.
+    """
+    items = _largest_items(order)
+    newest = _LARGEST_PAYMENT + _LARGEST_REFUND + _LARGEST_SHIPMENT + _LARGEST_RETURN + 2 * items
+    listed = sum(map(sum, _movement_sizes(order, None))) if every_movement else 0
+    return _without_movements(order) + newest + listed
+
+
+def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
+    """What an event of at most `limit` bytes has no room for; the newest movement of each kind is always listed.
+
+    `bare` is what the order takes now without movements; where it is not given, what it can come to take is counted.
+    """
+    if not (order.payments or order.shipments or order.returns or order.refunds):
+        return Omitted()
+    room = limit - (_without_movements(order) if bare is None else bare + _beside(order))
+    sizes = _movement_sizes(order, room)
+    totals = [sum(each) for each in sizes]
+    # The list that takes most gives up its oldest first: a thousand payments do not crowd out the one shipment.
+    while sum(totals) > room:
+        shrinking = max((n for n, each in enumerate(sizes) if len(each) > 1), key=totals.__getitem__, default=None)
+        if shrinking is None:
+            break
+        totals[shrinking] -= sizes[shrinking].pop()
+    payments, shipments, returns, refunds = map(len, sizes)
+    return Omitted(
+        payments=len(order.payments) - payments,
+        shipments=len(order.shipments) - shipments,
+        returns=len(order.returns) - returns,
+        refunds=len(order.refunds) - refunds,
+    )
+
+
+def _without_movements(order: Order) -> int:
+    """Bytes of the largest later event of the order, its movements left out."""
+    customer = order.customer
+    texts = (order.order_number, order.source, customer.customer_id)
+    personal = (customer.display_name, customer.email, customer.phone)
+    return (
+        _ORDER_BYTES
+        + _beside(order)
+        + _texts((*texts, *personal))
+        + _address(order.shipping_address)
+        + _address(order.billing_address)
+        + sum(map(_line, order.lines))
+    )
+
+
+def _beside(order: Order) -> int:
+    """Bytes of the largest later event beside the order in it."""
+    # What moves stands in the event as its change too, and a cancellation names as many items.
+    change = _LARGEST_SHIPMENT + _largest_items(order)
+    return _PERSONAL_BYTES + _AROUND_BYTES + change
+
+
+def _largest_items(order: Order) -> int:
+    """Bytes of an item for each line."""
+    number = max(line.line_number for line in order.lines)
+    return len(order.lines) * (_ITEM_BYTES - len(str(_INT32)) + len(str(number)))
+
+
+def _movement_sizes(order: Order, room: int | None) -> list[list[int]]:
+    """Bytes of the newest payments, shipments, returns and refunds, newest first; of each no more than `room` has."""
+    return [
+        _newest(order.payments, _payment, room),
+        _newest(order.shipments, _shipment, room),
+        _newest(order.returns, _return, room),
+        _newest(order.refunds, _refund, room),
+    ]
+
+
+def _newest(movements: Sequence[Movement], size: Callable[[Movement], int], room: int | None) -> list[int]:
+    sizes: list[int] = []
+    total = 0
+    for movement in reversed(movements):
+        sizes.append(size(movement))
+        total += sizes[-1]
+        if room is not None and total > room:
+            break
+    return sizes
+
+
+def _line(line: OrderLine) -> int:
+    return _LINE_BYTES + _texts((line.sku, line.product_name))
+
+
+def _address(address: Address) -> int:
+    lists = (*address.address_lines, *address.recipients)
+    texts = (
+        *(address.language_code, address.postal_code, address.sorting_code, address.administrative_area),
+        *(address.locality, address.sublocality, address.organization),
+    )
+    return _ADDRESS_BYTES + _texts(texts) + _texts(lists) + 3 * len(lists)
+
+
+def _payment(payment: Payment) -> int:
+    return _PAYMENT_BYTES + _texts((payment.payment_id, payment.method, payment.reference))
+
+
+def _shipment(shipment: Shipment) -> int:
+    texts = (shipment.shipment_id, shipment.carrier, shipment.tracking_number)
+    return _SHIPMENT_BYTES + _texts(texts) + _items(shipment.items)
+
+
+def _return(returned: Return) -> int:
+    return _RETURN_BYTES + _texts((returned.return_id,)) + _items(returned.items)
+
+
+def _items(items: tuple[LineQuantity, ...]) -> int:
+    digits = sum(len(str(item.line_number)) + len(str(item.quantity)) for item in items)
+    return len(items) * (_ITEM_BYTES - len(str(_INT32)) - len(str(MAX_QUANTITY))) + digits
+
+
+def _refund(refund: Refund) -> int:
+    return _REFUND_BYTES + _texts((refund.refund_id, refund.reference))

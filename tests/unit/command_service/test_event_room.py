@@ -1,0 +1,290 @@
+"""What has happened can always be recorded: the largest order that is accepted, and everything that may befall it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
+from tandem.orders.v1.order_types_pb2 import OmittedMovements
+from tandem.orders.v1.order_types_pb2 import Order as OrderMessage
+
+from command_service.application import recording
+from command_service.application.command_call import CommandCall
+from command_service.application.errors import OrderTooLarge
+from command_service.application.event_record import EventRecord, Head
+from command_service.application.ports import FirstCall
+from command_service.application.recording import Recorder
+from command_service.domain import rules
+from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
+from command_service.domain.decisions import decide
+from command_service.domain.errors import RuleViolated
+from command_service.domain.events import OrderPaid, OrderShipped
+from command_service.domain.movements import LineQuantity, Shipment
+from command_service.domain.order import Order
+from command_service.domain.parties import Address, Customer
+from command_service.wire import representation as wire
+from command_service.wire.event_room import Omitted, omitted_from, room_needed
+from command_service.wire.representation import ContractRepresentation
+from tests.unit.command_service.orders import (
+    HOLD,
+    NOW,
+    ORDER_ID,
+    RELEASE,
+    after,
+    cancel,
+    deliver,
+    euros,
+    move_to,
+    new_line,
+    pay,
+    place_order,
+    placed,
+    refund,
+    revise,
+    ship,
+    take_back,
+)
+
+LIMIT = 900_000
+#: Room for few lines: what is true of these is true of many, and takes a tenth of the time.
+SMALL = 120_000
+#: Characters by what they take in JSON: four bytes, three, two (escaped), one.
+CHARACTERS = ("🍵", "語", '"', "x")
+#: So often is recorded what takes as much room as a line of each kind, and what takes little.
+FEW, MANY = 3, 8
+
+
+class FixedIds:
+    """Ids of events that need not be told apart."""
+
+    def event_id(self) -> UUID:
+        return UUID("018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b")
+
+    def salt(self) -> bytes:
+        return b"s" * 16
+
+
+class Life:
+    """One order and what is recorded of it, as the service does it; `character` fills every text to its end."""
+
+    def __init__(self, character: str, limit: int = LIMIT) -> None:
+        self.character, self.limit = character, limit
+        self.recorder = Recorder(ContractRepresentation(limit), FixedIds(), limit)
+        self.order: Order | None = None
+        self.head: Head | None = None
+        self.message = OrderMessage()
+
+    def text(self, length: int, end: str = "") -> str:
+        return self.character * (length - len(end)) + end
+
+    def command(self, command: Command, *, reason: bool = True) -> EventRecord:
+        """Decides, records and applies; raises what refuses it."""
+        call = CommandCall("p" * 2_000, uuid4(), b"", self.text(500) if reason else "", "00-" + "a" * 51)
+        events = decide(self.order, command, NOW)
+        recorded = self.recorder.record(call, FirstCall(NOW, 2**50), self.order, self.head, events)
+        (record,) = recorded.records
+        size = len((record.payload + record.personal + record.headers).encode())
+        assert size <= self.limit
+        self.order, self.head = recorded.order, Head(recorded.order.version, record.hash, record.recorded_at)
+        response = PlaceOrderResponse.FromString(recorded.response)
+        self.message = response.order
+        self.check(json.loads(record.payload)["order"], response.order)
+        return record
+
+    def check(self, published: dict[str, Any], answered: OrderMessage) -> None:
+        """Event and answer list the same movements: all of them but the oldest, which are counted."""
+        assert self.order is not None
+        for name in ("payments", "shipments", "returns", "refunds"):
+            key = "return_id" if name == "returns" else f"{name[:-1]}_id"
+            omitted = getattr(answered.omitted, name)
+            wanted = [getattr(movement, key) for movement in getattr(self.order, name)[omitted:]]
+            assert [getattr(movement, key) for movement in getattr(answered, name)] == wanted
+            assert len(published.get(name, [])) == len(wanted)
+            assert published.get("omitted", {}).get(name, 0) == omitted
+            assert bool(wanted) == bool(getattr(self.order, name))
+
+    def asked(self, lines: int, address_lines: int) -> PlaceOrder:
+        """A new order, each of its texts as long as the request rules allow."""
+        text = self.text
+        address = Address(
+            "DE", "d" * 35, text(20), text(40), text(100), text(100), text(100),
+            (text(200),) * address_lines, (text(200),) * address_lines, text(200),
+        )  # fmt: skip
+        return PlaceOrder(
+            order_id=ORDER_ID,
+            customer=Customer(text(64), text(200), text(254), text(40)),
+            shipping_address=address,
+            billing_address=address,
+            lines=tuple(
+                NewLine(text(64, f"{n}"), text(200), euros(800_001), rules.MAX_QUANTITY, 1, 9_999) for n in range(lines)
+            ),
+            freight=euros(7_77),
+            source=text(64),
+            order_number=text(64),
+        )
+
+    def place_the_largest(self, address_lines: int) -> int:
+        """Places the order with as many lines as are accepted; their count."""
+        fits, most, tried = 0, rules.MAX_LINES, rules.MAX_LINES
+        while fits < most:
+            try:
+                Life(self.character, self.limit).command(self.asked(tried, address_lines))
+                fits = tried
+            except RuleViolated:
+                most = tried - 1
+            tried = (fits + most + 1) // 2
+        self.command(self.asked(fits, address_lines))
+        return fits
+
+    def live(self, many: int = MANY) -> None:
+        """Everything that may be recorded, one after the other."""
+        for command in self.everything(many):
+            self.command(command)
+
+    def everything(self, many: int) -> Iterator[Command]:
+        """Whatever may be recorded of the order, more often than there is room for."""
+        assert self.order is not None
+        lines, text = len(self.order.lines), self.text
+        every_line = [(n, 1) for n in range(1, lines + 1)]
+
+        def payment(n: int, amount: int = 1) -> Command:
+            money = replace(pay(euros(amount)), payment_id=text(64, f"{n}"))
+            return replace(money, method=text(40), reference=text(200))
+
+        def shipment(n: int) -> Command:
+            return ship(*every_line, shipment_id=text(64, f"{n}"), carrier=text(100), tracking_number=text(100))
+
+        yield from (payment(n) for n in range(many))
+        yield HOLD
+        yield RELEASE
+        yield payment(many, self.order.total)
+        yield from (shipment(n) for n in range(FEW))
+        yield from (payment(n) for n in range(many + 1, 2 * many))
+        yield from (deliver(text(64, f"{n}")) for n in range(FEW))
+        yield from (take_back(*every_line, return_id=text(64, f"{n}")) for n in range(FEW))
+        yield from (replace(refund(euros(1), text(64, f"{n}")), reference=text(200)) for n in range(many))
+        yield cancel(*((n, 7) for n in range(1, lines + 1)))
+        yield HOLD
+        yield RELEASE
+        yield cancel()
+
+
+def test_whatever_happens_to_the_largest_order_is_recorded() -> None:
+    life = Life("🍵")
+    assert life.place_the_largest(1) == rules.MAX_LINES
+    life.live(many=20)  # as many take more than is left
+    assert life.message.omitted.payments > 0
+    assert life.message.omitted.shipments > 0
+
+
+@pytest.mark.parametrize("address_lines", [1, 10])
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_whatever_happens_to_an_order_that_just_fits_is_recorded(character: str, address_lines: int) -> None:
+    life = Life(character, SMALL)
+    assert 20 < life.place_the_largest(address_lines) < 200
+    life.live()
+    assert life.message.HasField("omitted")
+
+
+def test_money_can_be_recorded_without_end() -> None:
+    life = Life("🍵", 30_000)
+    life.place_the_largest(0)
+    for n in range(300):
+        life.command(pay(euros(1), life.text(64, f"{n}")))
+    assert life.message.paid_total.units == 3
+    assert life.message.omitted.payments + len(life.message.payments) == 300
+
+
+def test_an_ordinary_order_lists_everything() -> None:
+    life = Life("x")
+    life.command(place_order())
+    for n in range(100):
+        life.command(replace(pay(euros(1), f"P{n}"), reference="r" * 200))
+    assert len(life.message.payments) == 100
+    assert not life.message.HasField("omitted")
+
+
+def test_the_list_that_takes_most_gives_up_its_oldest_first() -> None:
+    order = after(placed(), pay(euros(1_000_00), "P"), ship((1, 1)))
+    (shipped,) = order.shipments
+    crowded = replace(order, payments=order.payments * 5_000, shipments=(shipped,) * 3)
+    omitted = omitted_from(crowded, 100_000)
+    assert omitted.shipments == 0
+    assert 4_000 < omitted.payments < 5_000
+    assert omitted_from(crowded, 10) == Omitted(payments=4_999, shipments=2)
+
+
+def test_all_that_an_import_brings_must_fit() -> None:
+    """No other event has it."""
+    life = Life("🍵", 140_000)
+    payments = [ImportedPayment(life.text(64, f"{n}"), euros(1), "card", life.text(200), NOW) for n in range(200)]
+    shipment = Shipment("S", (LineQuantity(1, 1),), "", "", NOW)
+    imported = ImportOrder(place_order(), NOW - timedelta(days=1), tuple(payments), (shipment,))
+    with pytest.raises(RuleViolated) as refused:
+        life.command(imported)
+    assert refused.value.rule is rules.ORDER_SIZE
+    life.command(replace(imported, payments=tuple(payments[:100])))
+    assert not life.message.HasField("omitted")
+    for n in range(40):
+        life.command(replace(pay(euros(1), life.text(64, f"L{n}")), reference=life.text(200)))
+    assert life.message.omitted.payments > 0
+
+
+def test_a_revision_that_does_not_fit_is_refused_and_a_smaller_one_is_not() -> None:
+    life = Life("🍵")
+    life.place_the_largest(1)
+    line = new_line(product_name=life.text(200), unit_price=euros(10**9))
+    with pytest.raises(RuleViolated) as refused:
+        life.command(revise(*(replace(line, sku=life.text(64, f"new{n}")) for n in range(500))))
+    assert refused.value.rule is rules.ORDER_SIZE
+    assert "fewer lines" in refused.value.message
+    life.command(revise(line))
+    life.command(move_to("FR"))
+
+
+def test_an_address_that_leaves_no_room_is_refused() -> None:
+    life = Life("🍵", SMALL)
+    life.place_the_largest(0)
+    assert life.order is not None
+    longer = replace(life.order.shipping_address, address_lines=(life.text(200),) * 10)
+    with pytest.raises(RuleViolated) as refused:
+        life.command(replace(move_to("DE"), shipping_address=longer))
+    assert refused.value.rule is rules.ORDER_SIZE
+    life.command(move_to("DE"))
+
+
+def test_an_order_accepted_under_a_higher_limit_names_the_setting() -> None:
+    life = Life("🍵", SMALL)
+    life.place_the_largest(1)
+    life.recorder = Recorder(ContractRepresentation(SMALL // 2), FixedIds(), SMALL // 2)
+    with pytest.raises(OrderTooLarge, match="COMMAND_MAX_EVENT_BYTES"):
+        life.command(pay(euros(1)))
+
+
+def test_without_room_kept_something_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "room_needed", lambda order, *, every_movement: 0)
+    life = Life("🍵", SMALL)
+    life.place_the_largest(10)
+    with pytest.raises(OrderTooLarge):
+        life.live()
+
+
+def test_without_leaving_out_the_oldest_money_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "omitted_from", lambda order, limit: Omitted())
+    life = Life("🍵", SMALL)
+    life.place_the_largest(1)
+    with pytest.raises(OrderTooLarge):
+        life.live()
+
+
+def test_only_what_callers_choose_is_ever_refused_for_its_size() -> None:
+    assert not {OrderPaid, OrderShipped} & set(recording.CHOSEN)
+    assert list(OmittedMovements.DESCRIPTOR.fields_by_name) == list(Omitted.__dataclass_fields__)
+    order = placed()
+    assert room_needed(order, every_movement=True) == room_needed(order, every_movement=False)
