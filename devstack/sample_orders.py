@@ -45,13 +45,12 @@ class _Product:
 
 
 class SampleShop:
-    """A shop with as many customers and products as suit `orders` orders."""
+    """A shop that gains customers with its orders: more orders of a seed begin with those of fewer."""
 
     def __init__(self, orders: int, seed: int) -> None:
         self._orders, self._seed = orders, seed
         self._source = random.Random(seed)
         self._products = [self._product(thing, kind) for thing in _THINGS for kind in _KINDS]
-        self._customers = max(1, orders // 6)
 
     def requests(self) -> Iterator[PlaceOrderRequest]:
         """One request per order."""
@@ -64,7 +63,7 @@ class SampleShop:
 
     def _request(self, number: int) -> PlaceOrderRequest:
         # Some customers order often, most do once or twice.
-        customer = min(int(self._source.paretovariate(1.2)), self._customers)
+        customer = min(int(self._source.paretovariate(1.2)), 1 + number // 6)
         person = random.Random(f"{self._seed}-{customer}")
         name = f"{person.choice(_FIRST)} {person.choice(_LAST)}"
         region, city, postal_code = person.choice(_CITIES)
@@ -98,7 +97,7 @@ class SampleShop:
         )
 
     def _id(self, kind: str, number: int) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:tandem:sample/{kind}/{self._seed}/{number}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:tandem:sample-shop/{kind}/{self._seed}/{number}"))
 
 
 def _euros(cents: int) -> Money:

@@ -150,7 +150,8 @@ async def _server(name: str, address: str, base: str, path: str) -> ProcessStatu
         return ProcessStatus(name, address.partition("//")[2], "down", "does not answer")
     facts = document(body)
     state = "up" if status == 200 and facts.get("status") in ("ok", "green", "yellow") else "degraded"
-    return ProcessStatus(name, address.partition("//")[2], state, str(facts.get("status", "")))
+    told = str(facts.get("status", ""))  # "ok" says no more than the state
+    return ProcessStatus(name, address.partition("//")[2], state, "" if told == "ok" else told)
 
 
 async def _service(name: str, address: str, probes: str, page: str = "") -> ProcessStatus:
@@ -160,7 +161,7 @@ async def _service(name: str, address: str, probes: str, page: str = "") -> Proc
     facts = document((await fetch(probes, page))[1]) if page else {}
     if status != 200:
         return ProcessStatus(name, address, "degraded", body.strip(), facts)
-    return ProcessStatus(name, address, "up", "ready", facts)
+    return ProcessStatus(name, address, "up", "", facts)
 
 
 async def fetch(address: str, path: str) -> tuple[int | None, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the `tandem` command."""
-    from devstack.cli.app import run
+    import sys
 
-    run()
+    from devstack.cli.running import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
+import typer.main
 
 from devstack.cli import imports, orders, projection, relay, sample, status, tails, up
 
 application = typer.Typer(
     name="tandem",
-    help="The Tandem order system on this machine: run it, watch it, use it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Plain help wraps at any width and cuts nothing.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-application.command("up", help="Start everything, prove it with one order, stay until Ctrl-C.")(up.up)
+application.command("up", help="Start everything, prove it, stay until Ctrl-C.")(up.up)
 application.command("down", help="Stop what `tandem up` started.")(up.down)
-application.command("status", help="Every process and how far behind the read side is.")(status.status)
-application.add_typer(orders.application, name="orders", help="Place, change and find orders.")
+application.command("status", help="Every process, and how old what the read side shows is.")(status.status)
+application.add_typer(orders.application, name="orders")
 application.add_typer(imports.application, name="import")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
 application.add_typer(relay.application, name="relay")
@@ -25,6 +30,37 @@ application.add_typer(tails.outbox, name="outbox")
 application.add_typer(tails.events, name="events")
 
 
-def run() -> None:
-    """Parses the command line and runs the command; wrong usage ends with exit code 2."""
-    application()
+def command_line() -> Any:
+    """The whole as the parser takes it. Arguments are told by their placeholder alone: that they are text goes without
+    saying."""
+    whole = typer.main.get_command(application)
+    waiting = [whole]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
+    return whole
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        from devstack.cli.terminal import say
+
+        say(f"tandem {version('tandem')}")
+        raise typer.Exit
+
+
+@application.callback()
+def tandem(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """The Tandem order system on this machine: run it, watch it, use it.
+
+    Every command takes --json. Exit codes: 0 ok, 1 degraded or refused, 2 wrong usage, 3 down.
+    """

@@ -1,85 +1,42 @@
-"""`tandem orders pay|ship|deliver|cancel|hold|release`: the commands that change an order."""
+"""`tandem orders cancel|hold|release`, and how any command that changes an order is sent."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devstack.cli.calls import AsJson, ExpectedVersion, OrderId, Reason, RequestId, call, print_order_of, show
-from devstack.cli.exit_codes import ExitCode
-from devstack.cli.output import fail
+from devstack.cli.calls import (
+    CALL_SECONDS,
+    AsJson,
+    ExpectedVersion,
+    Reason,
+    RequestId,
+    answered,
+    print_order_of,
+    show_answer,
+    with_stubs,
+)
+from devstack.cli.order_lookup import OrderWord, order_id_of
+from devstack.cli.order_request import in_form, request_id_or_new
+
+if TYPE_CHECKING:
+    from devstack.cli.stubs import Stubs
 
 Items = Annotated[
-    list[str] | None, typer.Option("--item", help="LINE:QUANTITY; repeat it. Everything that is left when not given.")
+    list[str] | None,
+    typer.Option(
+        "--item",
+        metavar="LINE:QUANTITY",
+        help="Pieces of a line; repeat it. Everything that is left when not given.",
+        show_default=False,
+    ),
 ]
 
 
-def add_to(application: typer.Typer) -> None:
-    """Registers the commands."""
-    for command in (pay, ship, deliver, cancel, hold, release):
-        application.command()(command)
-
-
-def pay(
-    order_id: OrderId,
-    amount: Annotated[str, typer.Argument(help="Amount that arrived, like 12.50.")],
-    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "EUR",
-    method: Annotated[str, typer.Option(help="How it was paid.")] = "card",
-    reference: Annotated[str, typer.Option(help="The payment provider's reference.")] = "",
-    reason: Reason = "",
-    request_id: RequestId = "",
-    expected_version: ExpectedVersion = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Records money that arrived."""
-    from devstack.cli.order_request import WrongLine, money
-
-    try:
-        value = money(amount, currency, "AMOUNT")
-    except WrongLine as error:
-        fail(str(error), ExitCode.USAGE, as_json=as_json)
-    details = {"amount": value, "method": method, "reference": reference}
-    _change("RecordPayment", order_id, reason, request_id, expected_version, as_json, details)
-
-
-def ship(
-    order_id: OrderId,
-    item: Items = None,
-    carrier: Annotated[str, typer.Option(help="Who carries it.")] = "",
-    tracking_number: Annotated[str, typer.Option(help="The carrier's number.")] = "",
-    shipment_id: Annotated[str, typer.Option(help="Unique within the order; made by the service when empty.")] = "",
-    reason: Reason = "",
-    request_id: RequestId = "",
-    expected_version: ExpectedVersion = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Records goods that left, whole or in part."""
-    details = {
-        "items": _items(item, as_json),
-        "carrier": carrier,
-        "tracking_number": tracking_number,
-        "shipment_id": shipment_id,
-    }
-    _change("ShipOrder", order_id, reason, request_id, expected_version, as_json, details)
-
-
-def deliver(
-    order_id: OrderId,
-    shipment_id: Annotated[str, typer.Argument(help="Which shipment arrived.")],
-    reason: Reason = "",
-    request_id: RequestId = "",
-    expected_version: ExpectedVersion = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Records that a shipment arrived."""
-    _change("RecordDelivery", order_id, reason, request_id, expected_version, as_json, {"shipment_id": shipment_id})
-
-
 def cancel(
-    order_id: OrderId,
+    order: OrderWord,
     item: Items = None,
     reason: Reason = "",
     request_id: RequestId = "",
@@ -87,58 +44,59 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Gives up the order, or unshipped pieces of it."""
-    _change("CancelOrder", order_id, reason, request_id, expected_version, as_json, {"items": _items(item, as_json)})
+    details = {"items": line_quantities(item, as_json=as_json)}
+    change("CancelOrder", order, reason, request_id, expected_version, details, as_json=as_json)
 
 
 def hold(
-    order_id: OrderId,
+    order: OrderWord,
     reason: Reason = "",
     request_id: RequestId = "",
     expected_version: ExpectedVersion = 0,
     as_json: AsJson = False,
 ) -> None:
     """Stops shipping until the order is released."""
-    _change("HoldOrder", order_id, reason, request_id, expected_version, as_json)
+    change("HoldOrder", order, reason, request_id, expected_version, {}, as_json=as_json)
 
 
 def release(
-    order_id: OrderId,
+    order: OrderWord,
     reason: Reason = "",
     request_id: RequestId = "",
     expected_version: ExpectedVersion = 0,
     as_json: AsJson = False,
 ) -> None:
     """Lets shipping go on."""
-    _change("ReleaseOrder", order_id, reason, request_id, expected_version, as_json)
+    change("ReleaseOrder", order, reason, request_id, expected_version, {}, as_json=as_json)
 
 
-def _items(words: list[str] | None, as_json: bool) -> list[Any]:
-    from tandem.orders.v1.order_types_pb2 import LineQuantity
+def line_quantities(words: list[str] | None, *, as_json: bool) -> list[Any]:
+    """What `--item` names; ends the command when a word has the wrong form."""
+    from devstack.cli.words import line_quantity
 
-    items = []
-    for word in words or []:
-        line, _, quantity = word.partition(":")
-        if not line.isdigit() or not quantity.isdigit():
-            fail(f"--item {word!r}: write LINE:QUANTITY, like 1:2", ExitCode.USAGE, as_json=as_json)
-        items.append(LineQuantity(line_number=int(line), quantity=int(quantity)))
-    return items
+    return [in_form(line_quantity, word, as_json=as_json) for word in words or []]
 
 
-def _change(
+def change(
     method: str,
-    order_id: str,
+    order: str,
     reason: str,
     request_id: str,
     expected_version: int,
+    details: Mapping[str, Any],
+    *,
     as_json: bool,
-    details: Mapping[str, Any] | None = None,
 ) -> None:
+    """Sends the command `method` about an order and shows the order after it."""
     from tandem.orders.v1 import order_command_service_pb2 as commands
 
-    request = getattr(commands, f"{method}Request")(
-        request_id=request_id or str(uuid.uuid4()), order_id=order_id, reason=reason, **(details or {})
-    )
+    request = getattr(commands, f"{method}Request")(request_id=request_id_or_new(request_id), reason=reason, **details)
     if expected_version:
         request.expected_version = expected_version
-    answer = call("command", lambda stubs: getattr(stubs.commands, method)(request, timeout=30), as_json=as_json)
-    show(answer, print_order_of, as_json=as_json)
+
+    async def sent(stubs: Stubs) -> Any:
+        request.order_id = await order_id_of(stubs, order, as_json=as_json)
+        call = getattr(stubs.commands, method)(request, timeout=CALL_SECONDS)
+        return await answered(stubs, "command", call, as_json=as_json, request_id=request.request_id)
+
+    show_answer(with_stubs(sent), print_order_of, as_json=as_json)

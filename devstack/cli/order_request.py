@@ -1,85 +1,82 @@
-"""From words on the command line to a PlaceOrderRequest. Only the form is checked here; the service knows the rules."""
+"""From words on the command line to the parts of requests that several commands share."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
 
-from google.type.money_pb2 import Money
-from google.type.postal_address_pb2 import PostalAddress
-from tandem.orders.v1.order_command_service_pb2 import NewOrderLine, PlaceOrderRequest
-from tandem.orders.v1.order_types_pb2 import Customer
+import typer
 
-_NANOS = 1_000_000_000
+from devstack.cli.exit_codes import ExitCode
+from devstack.cli.output import fail
+
+Recipient = Annotated[
+    str, typer.Option(metavar="NAME", help="Who gets it, where not the customer.", show_default=False)
+]
+Street = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Line of the address; repeat it.", show_default=False)
+]
+City = Annotated[str, typer.Option(metavar="NAME", help="Town.", show_default=False)]
+PostalCode = Annotated[str, typer.Option(metavar="CODE", help="As the country writes it.", show_default=False)]
+Region = Annotated[str, typer.Option(metavar="NAME", help="State or province.", show_default=False)]
+Country = Annotated[str, typer.Option(metavar="CODE", help="ISO 3166 code of the country it goes to.")]
+Currency = Annotated[str, typer.Option(metavar="CODE", help="ISO 4217 code of the amounts.")]
+Lines = Annotated[
+    list[str],
+    typer.Option(
+        "--line",
+        metavar="LINE",
+        # No word is longer than the column it stands in at 80 columns, so none is broken.
+        help="What is ordered, as SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]; repeat it. "
+        "CHAI:Chai:18.00:10:5%:19% is ten for 18.00 each, less 5 %, with 19 % tax. "
+        "Or by name: sku=CHAI,name=Chai,price=18.00,quantity=10 and so on. "
+        "A name with a colon or comma stands in double quotes.",
+        show_default=False,
+    ),
+]
 
 
-class WrongLine(ValueError):  # noqa: N818 - reads as what it is
-    """A word has the wrong form; the message names it and shows the right one."""
+def in_form(make: Any, *words: Any, as_json: bool) -> Any:
+    """What `make` reads from words; ends the command with what is wrong with them."""
+    from devstack.cli.words import WrongWord
 
-
-def money(text: str, currency: str, what: str) -> Money:
-    """`12.50` as Money, exactly; raises WrongLine naming `what`."""
     try:
-        amount = Decimal(text)
-        nanos = amount * _NANOS
-    except InvalidOperation:
-        raise WrongLine(f"{what}: {text!r} is no amount, write it like 12.50") from None
-    if not amount.is_finite() or nanos != int(nanos):
-        raise WrongLine(f"{what}: {text!r} is no amount with at most nine decimals")
-    units, rest = divmod(abs(int(nanos)), _NANOS)
-    sign = -1 if amount < 0 else 1
-    return Money(currency_code=currency, units=sign * units, nanos=sign * rest)
+        return make(*words)
+    except WrongWord as error:
+        fail(str(error), ExitCode.USAGE, as_json=as_json)
 
 
-def new_line(text: str, currency: str) -> NewOrderLine:
-    """`SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]` as a line; raises WrongLine."""
-    parts = text.split(":")
-    if not 3 <= len(parts) <= 6:
-        raise WrongLine(f"--line {text!r}: write SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]")
-    sku, name, price, quantity, discount, tax = parts + ["1", "0", "0"][len(parts) - 3 :]
-    try:
-        return NewOrderLine(
-            sku=sku,
-            product_name=name,
-            unit_price=money(price, currency, f"--line {text!r}"),
-            quantity=int(quantity),
-            discount_basis_points=_basis_points(discount),
-            tax_rate_basis_points=_basis_points(tax),
-        )
-    except (InvalidOperation, ValueError) as error:
-        if isinstance(error, WrongLine):
-            raise
-        raise WrongLine(f"--line {text!r}: {error}") from None
+def request_id_or_new(request_id: str) -> str:
+    """The one given, else a new one."""
+    return request_id or str(uuid.uuid4())
 
 
-def _basis_points(percent: str) -> int:
-    points = Decimal(percent.removesuffix("%")) * 100
-    if points != int(points):
-        raise WrongLine(f"{percent!r} is finer than a hundredth of a percent")
-    return int(points)
+def amount_if_given(text: str, currency: str, option: str, *, as_json: bool) -> Any:
+    """Money, or None where nothing was typed."""
+    from devstack.cli.words import money
+
+    return in_form(money, text, currency, option, as_json=as_json) if text else None
 
 
-def place_order_request(
-    *,
-    lines: Sequence[str],
-    customer_id: str,
-    display_name: str,
-    currency: str,
-    country: str,
-    freight: str,
-    source: str,
-    order_number: str,
-    request_id: str,
-    reason: str,
-) -> PlaceOrderRequest:
-    """The request that the options of `tandem orders place` describe; raises WrongLine."""
-    return PlaceOrderRequest(
-        request_id=request_id,
-        reason=reason,
-        source=source,
-        order_number=order_number,
-        customer=Customer(customer_id=customer_id, display_name=display_name),
-        shipping_address=PostalAddress(region_code=country),
-        lines=[new_line(line, currency) for line in lines],
-        freight=money(freight, currency, "--freight") if freight else None,
+def new_lines(words: Sequence[str], currency: str, *, as_json: bool) -> list[Any]:
+    """The lines of an order to be."""
+    from devstack.cli.words import new_line
+
+    return [in_form(new_line, word, currency, as_json=as_json) for word in words]
+
+
+def postal_address(
+    recipient: str, street: list[str] | None, city: str, postal_code: str, region: str, country: str
+) -> Any:
+    """Where an order goes."""
+    from google.type.postal_address_pb2 import PostalAddress
+
+    return PostalAddress(
+        recipients=[recipient] if recipient else [],
+        address_lines=street or [],
+        locality=city,
+        postal_code=postal_code,
+        administrative_area=region,
+        region_code=country.upper(),
     )

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from devstack.cli.terminal import complain, console
+
 LINE_EVERY_SECONDS = 5.0
 
 
@@ -22,11 +24,11 @@ def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Call
 
 
 def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    words = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}", markup=False)
+    columns = (words[0], BarColumn(), MofNCompleteColumn(), words[1], TimeRemainingColumn())
+    with Progress(*columns, console=console(sys.stderr)) as progress:
         task, begun = progress.add_task(title, total=total, rate=""), time.monotonic()
 
         def advance(done: int) -> None:
@@ -45,6 +47,6 @@ def _lines(title: str, total: int) -> Iterator[Callable[[int], None]]:
         if now - printed >= LINE_EVERY_SECONDS:
             printed, rate = now, done / (now - begun)
             left = (total - done) / rate if rate else 0.0
-            sys.stderr.write(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left\n")
+            complain(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left")
 
     yield advance

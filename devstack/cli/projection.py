@@ -10,26 +10,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devstack.cli.exit_codes import ExitCode
-from devstack.cli.output import fail, print_json
+from devstack.cli.output import fail
+from devstack.cli.terminal import say, say_json
+from devstack.cli.terminal import show as draw
+from devstack.cli.waiting_time import patience_seconds
 
 if TYPE_CHECKING:
     from query_service.config import QuerySettings
+    from query_service.handlers.parked_commands import ParkedReport
 
-application = typer.Typer(no_args_is_help=True)
-parked = typer.Typer(no_args_is_help=True)
+application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+parked = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 application.add_typer(parked, name="parked")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
-Key = Annotated[str, typer.Argument(help="ORDER, ORDER/VERSION, or for a message of nobody STREAM/SEQUENCE.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="ORDER, ORDER/VERSION, or for a message of nobody STREAM/SEQUENCE.")
+]
 
 
 @application.callback()
 def _projection() -> None:
-    """The read side's way from the stream into the read store."""
+    """The way from the stream into the read store."""
 
 
 @parked.callback()
 def _parked() -> None:
-    """Events that could not be projected: their orders say so to readers until a later version or a retry heals."""
+    """Events that could not be projected.
+
+    Their orders say so to readers until a later version or a retry heals.
+    """
 
 
 @parked.command("list")
@@ -40,13 +49,19 @@ def list_parked(as_json: AsJson = False) -> None:
 
 @parked.command("show")
 def show(key: Key, as_json: AsJson = False) -> None:
-    """Shows why and since when; exit code 1 when nothing is parked under that key."""
+    """Shows why and since when.
+
+    Exit code 1 when nothing is parked under that key.
+    """
     _run("show", key, as_json=as_json)
 
 
 @parked.command("retry")
 def retry(key: Key, as_json: AsJson = False) -> None:
-    """Tries them again, after a mapping was mended or a release understands more; exit code 1 when one stays parked."""
+    """Tries them again, after their cause was mended.
+
+    That is a mapping, or a release that understands more. Exit code 1 when one stays parked.
+    """
     _run("retry", key, as_json=as_json)
 
 
@@ -61,19 +76,34 @@ def discard(
 
 
 def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> None:
+    from devstack.cli.stream_connection import NATS_ERRORS, ask_for_life
     from query_service.bootstrap import parked as run
     from service_runtime.log import configure_logging
     from service_runtime.process import StartupRefused
 
     configure_logging("tandem.projection", "ERROR")
+    settings = _settings(as_json)
+
+    async def done() -> ParkedReport:
+        async with asyncio.timeout(patience_seconds()):
+            listed = await run(settings, "list")
+            if listed.error:
+                return listed
+            if action != "list":  # these may take long, but not because nobody is there
+                await ask_for_life(settings.nats_url.get_secret_value())
+        return listed if action == "list" else await run(settings, action, key, needed_too=needed_too)
+
     try:
-        report = asyncio.run(run(_settings(as_json), action, key, needed_too=needed_too))
+        report = asyncio.run(done())
     except StartupRefused as refusal:
-        fail(str(refusal), ExitCode.USAGE, as_json=as_json)
+        fail("; ".join(str(refusal).splitlines()), ExitCode.USAGE, as_json=as_json)
+    except NATS_ERRORS:
+        message = "Elasticsearch or NATS does not answer: `tandem status` tells which."
+        fail(message, ExitCode.DOWN, as_json=as_json)
     if report.error:
         fail(report.error, ExitCode(report.exit_code), as_json=as_json)
     if as_json:
-        print_json({"parked": list(report.entries)})
+        say_json({"parked": list(report.entries)})
     else:
         _print(action, report.entries)
     raise typer.Exit(report.exit_code)
@@ -94,24 +124,26 @@ def _settings(as_json: bool) -> QuerySettings:
 
 
 def _print(action: str, entries: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from devstack.cli.tables import Column, Facts, Rows
+    from devstack.cli.terminal import plain
 
-    console = Console(soft_wrap=True)
     if action == "list":
-        table = Table(box=None, pad_edge=False)
-        for heading in ("key", "event", "parked", "reason", "now"):
-            table.add_column(heading, no_wrap=True)
-        for entry in entries:
-            table.add_row(entry["key"], entry["event_type"], entry["parked_at"][:19], entry["reason"], _now(entry))
-        console.print(table)
-        console.print(f"{len(entries)} parked", highlight=False)
+        columns = (
+            Column("key", named=False), Column("event", named=False), Column("parked"), Column("reason", folds=True),
+            Column("now", folds=True),
+        )  # fmt: skip
+        rows = [
+            (entry["key"], entry["event_type"], entry["parked_at"][:19], entry["reason"], _now(entry))
+            for entry in entries
+        ]
+        if rows:
+            draw(Rows(columns, rows))
+        say(f"{len(entries)} parked")
         return
     for entry in entries:
         done = {"retry": entry.get("outcome", "").lower().replace("_", " "), "discard": "discarded"}.get(action)
-        console.print(f"{entry['key']}  {done or _now(entry)}", highlight=False)
-        for name in ("event_type", "event_id", "stream", "sequence", "stored_at", "parked_at", "reason", "detail"):
-            console.print(f"    {name:<11} {entry[name]}", highlight=False, markup=False)
+        told = ("event_type", "event_id", "stream", "sequence", "stored_at", "parked_at", "reason", "detail")
+        draw(plain(f"{entry['key']}  {done or _now(entry)}"), Facts((name, str(entry[name])) for name in told))
 
 
 def _now(entry: Mapping[str, Any]) -> str:

@@ -1,87 +1,118 @@
-"""Answers of the read side as tables in the terminal."""
+"""Lists and figures of the read side on the screen."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from rich.table import Table
 from tandem.orders.v1.order_query_service_pb2 import (
-    GetOrderHistoryResponse,
+    GetCustomerSummaryResponse,
     OrderSummary,
-    ReadInfo,
+    Percentile,
     SearchOrdersResponse,
     SummarizeOrdersResponse,
 )
+from tandem.orders.v1.order_types_pb2 import Order, OrderState
 
-from devstack.cli.order_table import amount, console, order_state
+from devstack.cli.order_screen import freshness
+from devstack.cli.order_words import amount, day, name_words, order_state, time
+from devstack.cli.tables import Column, Facts, Rows
+from devstack.cli.terminal import Picture, plain, say, say_whole, show
 
 _TIME_KEY = re.compile(r"\d{4}-")
+_ORDERS = (
+    Column("order", named=False),
+    Column("id", named=False),
+    Column("placed", named=False),
+    Column("state", folds=True, named=False),
+    Column("customer", folds=True, named=False),
+    Column("to"),
+    Column("total", right=True, named=False),
+)
+_FIGURES = tuple(
+    Column(heading, right=True) for heading in ("orders", "pieces", "net", "tax", "freight", "total", "average")
+)
 
 
 def print_orders(answer: SearchOrdersResponse) -> None:
-    """A page of orders, one a row."""
-    table = _table(("order", "id", "placed", "state", "customer", "to", "total"), right=("total",))
-    for order in answer.orders:
-        table.add_row(
-            order.order_number,
-            order.order_id,
-            order.place_time.ToJsonString()[:10],
-            order_state(order),
-            order.customer.display_name or order.customer.customer_id,
-            order.shipping_address.region_code,
-            amount(order.total),
-        )
-    out = console()
-    out.print(table)
-    out.print(f"{len(answer.orders)} of {answer.total_size} orders{_freshness(answer.read_info)}", highlight=False)
+    """A page of orders."""
+    if answer.orders:
+        show(order_rows(answer.orders))
+    say(f"{len(answer.orders)} of {answer.total_size:,} orders; {freshness(answer.read_info)}")
     if answer.next_page_token:
-        out.print(f"next page: --page-token {answer.next_page_token}", highlight=False, soft_wrap=True)
+        say_whole(f"next page: --page-token {answer.next_page_token}")
 
 
-def print_history(answer: GetOrderHistoryResponse) -> None:
-    """What happened, oldest first, and below each change the fields it changed."""
-    out = console()
-    for entry in answer.entries:
-        event = entry.event
-        why = f": {event.reason}" if event.reason else ""
-        when = event.occur_time.ToJsonString()
-        out.print(
-            f"[bold]v{event.order_version}[/]  {when}  {event.event_type}  by {event.actor}{why}", highlight=False
-        )
-        if event.order_version == 1:
-            continue  # everything is new
-        for change in entry.changes:
-            out.print(f"      {change.field}: {change.old_value or '–'} → {change.new_value or '–'}", highlight=False)
+def order_rows(orders: Iterable[Order]) -> Rows:
+    """Orders, one a row; number and id are there whole however narrow the terminal is."""
+    return Rows(
+        _ORDERS,
+        [
+            (
+                order.order_number, order.order_id, day(order.place_time), order_state(order),
+                order.customer.display_name or order.customer.customer_id, order.shipping_address.region_code,
+                amount(order.total),
+            )
+            for order in orders
+        ],
+    )  # fmt: skip
 
 
 def print_summary(answer: SummarizeOrdersResponse) -> None:
     """One row per group and currency, and the totals below. Days, weeks and months stand in their order."""
-    headings = ("group", "orders", "pieces", "net", "tax", "freight", "total", "average")
-    table = _table(headings, right=headings[1:])
     in_time = all(_TIME_KEY.match(summary.keys[0]) for summary in answer.groups if summary.keys)
     groups = sorted(answer.groups, key=lambda summary: tuple(summary.keys)) if in_time else answer.groups
-    for summary in groups:
-        table.add_row(" · ".join(summary.keys), *_figures(summary))
-    table.add_section()
-    for summary in answer.totals:
-        table.add_row(f"all, {summary.currency_code}", *_figures(summary))
-    out = console()
-    out.print(table)
+    show(summary_rows([(" · ".join(map(_key, summary.keys)), summary) for summary in groups], answer.totals))
     more = "; there are more groups (--max-groups)" if answer.truncated else ""
-    out.print(f"{len(answer.groups)} groups{more}{_freshness(answer.read_info)}", highlight=False)
+    say(f"{len(answer.groups)} groups{more}; {freshness(answer.read_info)}")
+
+
+def summary_rows(groups: Iterable[tuple[str, OrderSummary]], totals: Iterable[OrderSummary]) -> Rows:
+    """Figures under their names, and a row per currency for all of them."""
+    named = [*groups, *(("all", summary) for summary in totals)]
+    asked: Sequence[Percentile] = next((summary.percentiles for _, summary in named if summary.percentiles), ())
+    columns = (
+        Column("group", folds=True, named=False),
+        *_FIGURES,
+        *(Column(f"p{one.percentile:g}", right=True) for one in asked),
+    )
+    return Rows(columns, [(name, *_figures(summary)) for name, summary in named])
+
+
+def print_customer(answer: GetCustomerSummaryResponse) -> None:
+    """Who it is, what they ordered, and their latest orders."""
+    show(*_customer(answer))
+    say(freshness(answer.read_info))
+
+
+def _customer(answer: GetCustomerSummaryResponse) -> Iterator[Picture]:
+    customer = answer.customer
+    yield plain(customer.customer_id, "bold")
+    yield Facts(
+        (
+            ("name", customer.display_name),
+            ("e-mail", customer.email),
+            ("phone", customer.phone),
+            ("orders", f"{answer.orders:,}, {answer.cancelled_orders:,} of them cancelled"),
+            ("first order", time(answer.first_place_time)),
+            ("latest order", time(answer.last_place_time)),
+        )
+    )
+    if answer.totals:
+        yield plain("")
+        yield summary_rows((), answer.totals)
+    if answer.recent_orders:
+        yield plain("")
+        yield plain("latest orders", "bold")
+        yield order_rows(answer.recent_orders)
+
+
+def _key(key: str) -> str:
+    """A group's key as it is called here: states in words."""
+    return name_words(OrderState.DESCRIPTOR, key) if key in OrderState.keys() else key or "none"  # noqa: SIM118 - no dict
 
 
 def _figures(summary: OrderSummary) -> tuple[str, ...]:
     amounts = (summary.net_total, summary.tax_total, summary.freight, summary.total, summary.average_total)
-    return (f"{summary.orders:,}", f"{summary.quantity:,}", *(amount(value) for value in amounts))
-
-
-def _table(headings: tuple[str, ...], right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left")
-    return table
-
-
-def _freshness(info: ReadInfo) -> str:
-    return f", as of {info.as_of.ToJsonString()}" if info.HasField("as_of") else ""
+    percentiles = (amount(one.total) for one in summary.percentiles)
+    return (f"{summary.orders:,}", f"{summary.quantity:,}", *map(amount, amounts), *percentiles)

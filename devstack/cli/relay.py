@@ -11,19 +11,24 @@ import typer
 
 from devstack.cli import parked
 from devstack.cli.exit_codes import ExitCode
-from devstack.cli.output import fail, print_json
-from devstack.cli.relay_settings import relay_settings
+from devstack.cli.output import fail
+from devstack.cli.relay_settings import OfEnvironment, relay_settings
+from devstack.cli.terminal import say_json, show
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
+    from devstack.cli.terminal import Picture
     from devstack.relay_status import RelaysStatus
 
-application = typer.Typer(no_args_is_help=True)
+application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 application.add_typer(parked.application, name="parked")
 Addresses = Annotated[
     list[str] | None,
-    typer.Option("--address", help="HOST:PORT of a relay's probes; repeat for each. The local stack's when not given."),
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        show_default=False,
+        help="A relay's probes; repeat it for each. The local stack's when not given.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")]
 _EXIT_CODES = {"up": ExitCode.OK, "degraded": ExitCode.DEGRADED, "down": ExitCode.DOWN}
@@ -31,7 +36,7 @@ _EXIT_CODES = {"up": ExitCode.OK, "degraded": ExitCode.DEGRADED, "down": ExitCod
 
 @application.callback()
 def _relay() -> None:
-    """The relay between outbox and stream: who leads, how far behind, what was lost."""
+    """The relay between outbox and stream."""
 
 
 @application.command("status", help="Who leads, in which mode, how far behind, what is wrong.")
@@ -49,24 +54,23 @@ def status(
         raise typer.Exit(int(_EXIT_CODES[seen.state]))
     seen = asyncio.run(observe_relays(addresses))
     if as_json:
-        print_json(seen.as_dict())
+        say_json(seen.as_dict())
     else:
-        from rich.console import Console
-
-        Console().print(_screen(seen))
+        show(_screen(seen))
     raise typer.Exit(int(_EXIT_CODES[seen.state]))
 
 
 @application.command("adopt", help="Go on from a database that was restored, promoted or set back.")
 def adopt(
     force: Annotated[bool, typer.Option("--force", help="Also when nothing shows that the source changed.")] = False,
+    of_environment: OfEnvironment = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Exit code 0 adopted or nothing to adopt, 1 refused, 3 database or stream out of reach."""
     from relay.adoption_command import adopt as run_adoption
     from service_runtime.log import configure_logging
 
-    settings = relay_settings(as_json)
+    settings = relay_settings(of_environment, as_json=as_json)
     configure_logging("relay", "WARNING")
     raise typer.Exit(run_adoption(settings, as_json=as_json, force=force))
 
@@ -91,7 +95,7 @@ async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
     return await watch_on_screen(look, _screen, 1.0, whole=sys.stdout.isatty())
 
 
-def _screen(seen: RelaysStatus) -> RenderableType:
+def _screen(seen: RelaysStatus) -> Picture:
     from devstack.cli.relay_screen import screen
 
     return screen(seen)

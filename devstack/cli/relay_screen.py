@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
+from devstack.cli.status_screen import COLOURS
+from devstack.cli.tables import Column, Facts, Rows
+from devstack.cli.terminal import Picture, plain, together
 from devstack.relay_status import RelayPage, RelaysStatus
 
-_COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 UNKNOWN = "–"
+_RELAYS = (
+    Column("address", named=False), Column("state", named=False), Column("role", named=False), Column("mode"),
+    Column("last error", folds=True),
+)  # fmt: skip
 
 
-def screen(seen: RelaysStatus) -> RenderableType:
+def screen(seen: RelaysStatus) -> Picture:
     """The whole in a few lines, then a line for each relay."""
-    facts = Table(box=None, pad_edge=False, show_header=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    facts.add_row("relay", Text(seen.state, style=_COLOURS[seen.state]))
+    pairs: list[tuple[str, Any]] = [("relay", plain(seen.state, COLOURS[seen.state]))]
     if seen.teller is not None:
-        for name, text in _facts(seen, seen.teller):
-            facts.add_row(name, Text(text))
-    for problem in seen.problems:
-        facts.add_row("problem", Text(problem, style=_COLOURS[seen.state]))
-    relays = Table(box=None, pad_edge=False)
-    for heading in ("address", "state", "role", "mode", "last error"):
-        relays.add_column(heading, overflow="fold")
-    for relay in seen.relays:
-        relays.add_row(*map(Text, _row(relay)))
-    return Group(facts, Text(""), relays)
+        pairs += _facts(seen, seen.teller)
+    pairs += [("problem", plain(problem, COLOURS[seen.state])) for problem in seen.problems]
+    return together(Facts(pairs), plain(""), Rows(_RELAYS, [_row(relay) for relay in seen.relays]))
 
 
 def _facts(seen: RelaysStatus, teller: RelayPage) -> Iterator[tuple[str, str]]:
@@ -75,7 +67,11 @@ def _lag(page: Mapping[str, Any]) -> str:
 def _slot(slot: Mapping[str, Any] | None) -> str:
     if slot is None:
         return "none"
-    safe = f"{readable(slot['safe_bytes'])} safe" if slot["safe_bytes"] is not None else "no limit"
+    safe = (
+        f"{readable(slot['safe_bytes'])} safe before it is lost"
+        if slot["safe_bytes"] is not None
+        else "no limit to the log it keeps"
+    )
     use = "read" if slot["active"] else "not read"
     return f"{slot['name']} {slot['status']}, {use}, keeps {readable(slot['retained_bytes'])}, {safe}"
 

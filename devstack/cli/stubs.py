@@ -21,11 +21,12 @@ if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker
 
 @dataclass(frozen=True)
 class Stubs:
-    """Both services."""
+    """Both services, and the channels to them by name."""
 
     commands: OrderCommandServiceAsyncStub
     queries: OrderQueryServiceAsyncStub
     addresses: dict[str, str]
+    channels: dict[str, grpc.aio.Channel]
 
     def address_of(self, service: str) -> str:
         """Where `command` or `query` is called."""
@@ -40,10 +41,13 @@ def service_addresses() -> dict[str, str]:
 
 @asynccontextmanager
 async def open_stubs() -> AsyncIterator[Stubs]:
-    """Channels to both services, opened when first used."""
+    """Channels to both services, opened when first used. Nothing is tried again: who types a command sees at once that
+    it did not work."""
     addresses = service_addresses()
+    options = [*channel_options(), ("grpc.enable_retries", 0)]
     async with (
-        grpc.aio.insecure_channel(addresses["command"], options=channel_options()) as commands,
-        grpc.aio.insecure_channel(addresses["query"], options=channel_options()) as queries,
+        grpc.aio.insecure_channel(addresses["command"], options=options) as commands,
+        grpc.aio.insecure_channel(addresses["query"], options=options) as queries,
     ):
-        yield Stubs(OrderCommandServiceStub(commands), OrderQueryServiceStub(queries), addresses)
+        channels = {"command": commands, "query": queries}
+        yield Stubs(OrderCommandServiceStub(commands), OrderQueryServiceStub(queries), addresses, channels)

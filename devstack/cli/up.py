@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devstack.cli.exit_codes import ExitCode
-from devstack.cli.output import fail, print_json
+from devstack.cli.output import fail
+from devstack.cli.terminal import replace_line, say, say_json, say_json_line, say_whole
 
 if TYPE_CHECKING:
     from devstack.local_stack import LocalStack
@@ -105,15 +107,11 @@ class _Up:
 
         while not self._stop.is_set():
             if self._terminal:
-                seen = await observe(stack.topology)
-                sys.stdout.write(f"\r\x1b[2K{seen.line()}")
-                sys.stdout.flush()
+                replace_line((await observe(stack.topology)).line())
             try:
                 await asyncio.wait_for(self._stop.wait(), STATUS_EVERY_SECONDS)
             except TimeoutError:
                 continue
-        if self._terminal:
-            sys.stdout.write("\n")
 
     def _progress(self, progress: Progress) -> None:
         if progress.state == "done":
@@ -144,29 +142,37 @@ class _Up:
         )
 
     def _say(self, event: str, text: str, **details: object) -> None:
+        now = datetime.now(UTC)
         if self._as_json:
-            import json
-
-            sys.stdout.write(json.dumps({"event": event, "text": text, **details}, default=str) + "\n")
-        else:
-            sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+            say_json_line({"time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "event": event, "text": text, **details})
+            return
+        for line in text.split("\n"):
+            told = f"{now:%H:%M:%S}  {line}"
+            if self._terminal:  # the live line has no end of its own
+                replace_line(told, ended=True)
+            else:
+                say_whole(told)
 
 
 def down(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
-    """Asks the running stack to stop and waits until it has."""
+    """Asks the running stack to stop and waits until it has; nothing to stop is well too."""
     from devstack.stack_record import read_record
 
     record = read_record()
     if record is None:
-        fail("Nothing runs here.", ExitCode.DOWN, as_json=as_json)
+        _say_stopped(None, "nothing runs here", as_json)
+        return
     os.kill(record.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     while record.alive:
         if time.monotonic() > deadline:
             fail(f"Process {record.pid} has not stopped yet.", ExitCode.DEGRADED, as_json=as_json)
         time.sleep(0.1)
+    _say_stopped(record.pid, "stopped", as_json)
+
+
+def _say_stopped(pid: int | None, text: str, as_json: bool) -> None:
     if as_json:
-        print_json({"stopped": record.pid})
+        say_json({"stopped": pid})
     else:
-        sys.stdout.write("stopped\n")
+        say(text)

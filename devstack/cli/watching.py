@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from devstack.cli.terminal import Picture, live_picture, say_json_line
 
 Seen = TypeVar("Seen")
 
@@ -19,22 +16,15 @@ async def watch_as_lines(
     look: Callable[[], Awaitable[Seen]], document: Callable[[Seen], dict[str, Any]], every: float
 ) -> Seen:
     """One JSON document a line, `every` seconds after the look before; what was seen last."""
-
-    def show(seen: Seen) -> None:
-        sys.stdout.write(json.dumps(document(seen), default=str) + "\n")
-        sys.stdout.flush()
-
-    return await _watch(look, show, every)
+    return await _watch(look, lambda seen: say_json_line(document(seen)), every)
 
 
 async def watch_on_screen(
-    look: Callable[[], Awaitable[Seen]], picture: Callable[[Seen], RenderableType], every: float, *, whole: bool
+    look: Callable[[], Awaitable[Seen]], picture: Callable[[Seen], Picture], every: float, *, whole: bool
 ) -> Seen:
     """A picture that is drawn anew, on the `whole` screen or in place; what was seen last."""
-    from rich.live import Live
-
-    with Live(auto_refresh=False, screen=whole) as live:
-        return await _watch(look, lambda seen: live.update(picture(seen), refresh=True), every)
+    with live_picture(whole=whole) as draw:
+        return await _watch(look, lambda seen: draw(picture(seen)), every)
 
 
 async def _watch(look: Callable[[], Awaitable[Seen]], show: Callable[[Seen], None], every: float) -> Seen:

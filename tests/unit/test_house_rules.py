@@ -67,3 +67,69 @@ def test_nothing_ties_the_project_to_a_place(pattern: str, what: str) -> None:
     files = tracked(".py", ".md", ".toml", ".lock", ".yaml", ".yml", ".proto", "Makefile", ".ci/run")
     found = [str(path) for path in files if path != Path(__file__) and re.search(pattern, path.read_text())]
     assert found == [], what
+
+
+#: What only the modules that make plain text of everything may touch: what the command line prints is data of others.
+OF_THE_TERMINAL = {
+    "rich": {"terminal", "tables", "progress"},
+    "standard streams": {"terminal"},
+    "markup": set[str](),
+}
+
+
+def terminal_liberties(source: str) -> set[str]:
+    """Which of OF_THE_TERMINAL a module of the command line takes."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names) if any(name.name.split(".")[0] == "rich" for name in names):
+                found.add("rich")
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "rich":
+                found |= {"markup"} if module == "rich.markup" or node.names[0].name == "print" else {"rich"}
+            case ast.Call(func=ast.Name(id="print")) | ast.Call(func=ast.Attribute(attr="echo" | "secho")):
+                found.add("standard streams")
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr="stdout" | "stderr"), attr="write" | "writelines")
+            ):
+                found.add("standard streams")
+            case ast.Attribute(attr="from_markup") | ast.Name(id="from_markup"):
+                found.add("markup")
+            case ast.keyword(arg="markup" | "emoji", value=ast.Constant(value=True)):
+                found.add("markup")
+            case ast.Call(func=ast.Name(id="Console" | "TextColumn"), keywords=keywords) if not any(
+                word.arg == "markup" for word in keywords
+            ):
+                found.add("markup")
+    return found
+
+
+def test_the_command_line_prints_plain_text_only() -> None:
+    """Text from outside becomes markup nowhere: one module makes plain text of all that is printed."""
+    taken = {
+        (path.stem, liberty)
+        for path in PYTHON
+        if path.is_relative_to(PROJECT / "devstack/cli")
+        for liberty in terminal_liberties(path.read_text())
+    }
+    assert {(module, liberty) for module, liberty in taken if module not in OF_THE_TERMINAL[liberty]} == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(f'[bold]{name}[/]')",
+        "import typer\ntyper.echo(name)",
+        "import sys\nsys.stdout.write(name)",
+        "import sys\nsys.stderr.write(name)",
+        "from rich.console import Console",
+        "from rich import print",
+        "from rich.markup import escape",
+        "import rich.table",
+        "Console().print(name)",
+        "Console(markup=True)",
+        "Text.from_markup(name)",
+        "TextColumn('{task.description}')",
+    ],
+)
+def test_a_liberty_with_the_terminal_is_noticed(source: str) -> None:
+    assert terminal_liberties(source)

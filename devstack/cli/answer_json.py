@@ -1,0 +1,40 @@
+"""Messages of the contract as JSON documents, in the one style of the command line.
+
+Field names as the contract spells them (`order_id`), whole numbers as numbers, times in UTC with a Z, durations as
+ProtoJSON (`0.734s`), names of enum values, and fields without a value said as such. Any reader of ProtoJSON takes it.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def answer_document(message: Message) -> dict[str, Any]:
+    """The message as a document; messages that are not set are left out, so are optional fields."""
+    document: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            document[field.name] = [_value(field, one) for one in value]
+        elif not field.has_presence or message.HasField(field.name):
+            document[field.name] = _value(field, value)
+    return document
+
+
+def _value(field: Any, value: Any) -> Any:
+    if isinstance(value, Timestamp | Duration):
+        return value.ToJsonString()
+    if isinstance(value, Message):
+        special = value.DESCRIPTOR.full_name.startswith("google.protobuf.")
+        return MessageToDict(value) if special else answer_document(value)
+    if field.type == FieldDescriptor.TYPE_ENUM:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known is not None else value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value

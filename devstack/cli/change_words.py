@@ -1,0 +1,142 @@
+"""A changed field of an order in words: what it is called, and its value before and after.
+
+The contract names fields by path and gives values as ProtoJSON (see `FieldChange`); people get names, amounts and ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+from google.type.postal_address_pb2 import PostalAddress
+from tandem.orders.v1.order_query_service_pb2 import FieldChange
+from tandem.orders.v1.order_types_pb2 import Customer, LineQuantity, Order, OrderLine, Payment, Refund, Return, Shipment
+
+from devstack.cli.order_words import address, amount, name_words, percent, pieces, time
+
+_NONE = "–"
+_ONE_OF = {
+    "lines": "line", "payments": "payment", "shipments": "shipment", "returns": "return", "refunds": "refund",
+    "items": "line",
+}  # fmt: skip
+
+
+def change_words(change: FieldChange) -> str:
+    """`paid total: 0.00 EUR → 100.00 EUR`, `payment p-1: 100.00 EUR, card`; what is gone has a dash after the arrow."""
+    name, field, whole = _named(Order.DESCRIPTOR, change.field) or (change.field, None, False)
+    after = _value(field, change.new_value)
+    if whole and not change.old_value:
+        return f"{name}: {after}"
+    return f"{name}: {_value(field, change.old_value)} → {after}"
+
+
+def _named(message: Any, path: str) -> tuple[str, Any, bool] | None:
+    """Words for the path, its last field, and whether a whole element of a list is meant; None when it is no path.
+
+    An id may hold brackets and dots of its own: of all ways to read it the first one that the contract knows counts.
+    """
+    name, rest = path, ""
+    for number, character in enumerate(path):
+        if character in "[.":
+            name, rest = path[:number], path[number:]
+            break
+    field = message.fields_by_name.get(name)
+    if field is None:
+        return None
+    words = name.replace("_", " ")
+    if not rest:
+        return words.removesuffix(" basis points"), field, False
+    if rest[0] == "." and field.message_type is not None:
+        return _joined(words + " ", _named(field.message_type, rest[1:]))
+    for end in (number for number, character in enumerate(rest) if character == "]"):
+        one = f"{_ONE_OF.get(name, words)} {rest[1:end]}"
+        if end + 1 == len(rest):
+            return one, field, True
+        if rest[end + 1] == "." and field.message_type is not None:
+            found = _joined(f"{one}, ", _named(field.message_type, rest[end + 2 :]))
+            if found is not None:
+                return found
+    return None
+
+
+def _joined(before: str, found: tuple[str, Any, bool] | None) -> tuple[str, Any, bool] | None:
+    return None if found is None else (before + found[0], *found[1:])
+
+
+def _value(field: Any, text: str) -> str:
+    """ProtoJSON of the field's type in words; as it is where it is of another form."""
+    if not text:
+        return _NONE
+    try:
+        value = json.loads(text)
+        if field is None:
+            return text
+        if field.message_type is not None:
+            words = _MESSAGES.get(field.message_type.full_name, _any)
+            return words(ParseDict(value, GetMessageClass(field.message_type)(), ignore_unknown_fields=True)) or _NONE
+    except (ValueError, ParseError):
+        return text
+    if field.enum_type is not None:
+        return name_words(field.enum_type, str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return percent(value) if field.name.endswith("_basis_points") else str(value)
+
+
+def _comma(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _any(message: Message) -> str:
+    """Any other message: its fields one after the other."""
+    return _comma(*(f"{field.name.replace('_', ' ')} {value}" for field, value in message.ListFields()))
+
+
+def _customer(customer: Customer) -> str:
+    return _comma(customer.customer_id, customer.display_name, customer.email, customer.phone)
+
+
+def _line(line: OrderLine) -> str:
+    less = f"less {percent(line.discount_basis_points)}" if line.discount_basis_points else ""
+    tax = f"tax {percent(line.tax_rate_basis_points)}" if line.tax_rate_basis_points else ""
+    return _comma(f"{line.quantity} × {line.sku} {line.product_name} at {amount(line.unit_price)}", less, tax)
+
+
+def _payment(payment: Payment) -> str:
+    return _comma(amount(payment.amount), payment.method, payment.reference, time(payment.pay_time))
+
+
+def _shipment(shipment: Shipment) -> str:
+    delivered = f"delivered {time(shipment.deliver_time)}" if shipment.HasField("deliver_time") else ""
+    sent = time(shipment.ship_time)
+    return _comma(pieces(shipment.items), shipment.carrier, shipment.tracking_number, sent, delivered)
+
+
+def _return(returned: Return) -> str:
+    return _comma(pieces(returned.items), time(returned.return_time))
+
+
+def _refund(refund: Refund) -> str:
+    return _comma(amount(refund.amount), refund.reference, time(refund.refund_time))
+
+
+_MESSAGES: Mapping[str, Callable[[Any], str]] = {
+    Money.DESCRIPTOR.full_name: amount,
+    Timestamp.DESCRIPTOR.full_name: time,
+    PostalAddress.DESCRIPTOR.full_name: address,
+    Customer.DESCRIPTOR.full_name: _customer,
+    OrderLine.DESCRIPTOR.full_name: _line,
+    Payment.DESCRIPTOR.full_name: _payment,
+    Shipment.DESCRIPTOR.full_name: _shipment,
+    Return.DESCRIPTOR.full_name: _return,
+    Refund.DESCRIPTOR.full_name: _refund,
+    LineQuantity.DESCRIPTOR.full_name: lambda item: str(item.quantity),
+}

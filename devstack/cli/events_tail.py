@@ -1,0 +1,119 @@
+"""Reading the stream between the two sides as it grows: from so many events back, whatever else stands between them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from devstack.cli.stream_connection import NATS_ERRORS, connected
+from devstack.cli.tails import NobodyAnswers
+from devstack.cli.waiting_time import patience_seconds
+from relay.config import RelaySettings
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+STREAM = "ORDERS"
+_FETCH_SECONDS = 1.0
+
+
+def event_subjects(template: str) -> str:
+    """The subjects of events, of which barriers are none: `orders.v1.{partition}.{event_type}` is `orders.v1.*.*`."""
+    return ".".join("*" if "{" in token else token for token in template.split("."))
+
+
+async def tail_events(
+    url: str, stop: asyncio.Event, row: Callable[..., None], *, last: int, follow: bool, stream: str = STREAM
+) -> None:
+    """Gives `row` the last events, and later ones until `stop`; raises NobodyAnswers."""
+    subjects = event_subjects(RelaySettings.model_fields["subject_template"].default)
+    try:
+        async with connected(url) as client:
+            jetstream = client.jetstream(timeout=patience_seconds())
+            first = await sequence_of_last(jetstream, stream, subjects, last)
+            subscription = await jetstream.pull_subscribe(subjects, stream=stream, config=_from(subjects, first))
+            left = (await subscription.consumer_info()).num_pending or 0
+            while not stop.is_set() and (follow or left > 0):
+                fetched = await _fetched(subscription, stop)
+                messages = [message for message in fetched if "ce-id" in (message.headers or {})]
+                for message in messages:
+                    row(*_columns(message))
+                left -= len(messages)
+                if not messages:  # it is idle, or it hangs
+                    await client.flush(round(patience_seconds()) + 1)
+    except NotFoundError:
+        raise NobodyAnswers(f"NATS on {url} has no stream {stream}; the relay makes it when it starts.") from None
+    except BrokenPipeError:  # who read has enough
+        raise
+    except NATS_ERRORS as error:
+        why = str(error).removeprefix("nats: ") or "no answer in time"
+        raise NobodyAnswers(f"NATS on {url.rpartition('@')[2]} does not answer: {why}.") from None
+
+
+async def sequence_of_last(jetstream: JetStreamContext, stream: str, subjects: str, count: int) -> int:
+    """The sequence from which on the stream has `count` messages of these subjects, or all that there are."""
+    state = (await jetstream.stream_info(stream)).state
+    low, high = max(1, state.first_seq), state.last_seq + 1
+    if count == 0:
+        return high
+    # The server counts what there is from a sequence on: halving finds it, however much else lies between.
+    while high - low > 1:
+        middle = (low + high) // 2
+        if await _messages_from(jetstream, stream, subjects, middle) >= count:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+async def _messages_from(jetstream: JetStreamContext, stream: str, subjects: str, first: int) -> int:
+    consumer = await jetstream.add_consumer(stream, config=_from(subjects, first))
+    await jetstream.delete_consumer(stream, consumer.name)
+    return consumer.num_pending or 0
+
+
+def _from(subjects: str, first: int) -> ConsumerConfig:
+    """A consumer of ours alone, which the server drops when we are gone."""
+    return ConsumerConfig(
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=first,
+        filter_subject=subjects,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=30.0,
+        mem_storage=True,
+    )
+
+
+async def _fetched(subscription: JetStreamContext.PullSubscription, stop: asyncio.Event) -> list[Msg]:
+    """The next messages; none when a second brought none, or a stop came."""
+    fetching = asyncio.ensure_future(subscription.fetch(100, timeout=_FETCH_SECONDS))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return fetching.result() if fetching.done() else []
+    except NatsTimeoutError:
+        return []
+    finally:
+        for task in (fetching, stopping):
+            task.cancel()
+        await asyncio.gather(fetching, stopping, return_exceptions=True)
+
+
+def _columns(message: Msg) -> tuple[Any, ...]:
+    headers = message.headers or {}
+    return (
+        headers["Tandem-Recorded-At"],
+        message.metadata.sequence.stream,
+        unquote(headers["ce-type"]),
+        unquote(headers["ce-subject"]),
+        int(headers["Tandem-Aggregate-Version"]),
+        str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", "")),
+    )

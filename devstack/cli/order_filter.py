@@ -1,0 +1,67 @@
+"""Which orders a question is about: the options that `search` and `summarize` share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from devstack.cli.choices import FULFILLMENT_STATES, PAYMENT_STATES, STATES, chosen, listed
+from devstack.cli.exit_codes import ExitCode
+from devstack.cli.output import fail
+
+
+def _option(name: str, metavar: str, text: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, show_default=False)
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="WORD",
+        help="Words of the order number, SKU, product, customer or address; beginnings do.",
+        show_default=False,
+    ),
+]
+Text = Annotated[str, _option("--text", "TEXT", "The same as WORD, for words that begin with a hyphen.")]
+States = Annotated[list[str] | None, _option("--state", "STATE", f"{listed(STATES)}; repeat it.")]
+PaymentStates = Annotated[list[str] | None, _option("--payment", "STATE", f"{listed(PAYMENT_STATES)}; repeat it.")]
+FulfillmentStates = Annotated[
+    list[str] | None, _option("--fulfillment", "STATE", f"{listed(FULFILLMENT_STATES)}; repeat it.")
+]
+Customer = Annotated[str, _option("--customer", "ID", "Only of this customer.")]
+Country = Annotated[str, _option("--country", "CODE", "Only to the country of this ISO 3166 code.")]
+Source = Annotated[str, _option("--source", "NAME", "Only of this sales channel.")]
+
+
+def order_filter(
+    words: list[str] | None,
+    text: str,
+    states: list[str] | None,
+    payment_states: list[str] | None,
+    fulfillment_states: list[str] | None,
+    customer: str,
+    country: str,
+    source: str,
+    *,
+    as_json: bool,
+) -> Any:
+    """The filter that the options describe; ends the command when one names no value."""
+    from tandem.orders.v1.order_query_service_pb2 import OrderFilter
+    from tandem.orders.v1.order_types_pb2 import FulfillmentState, OrderState, PaymentState
+
+    if words and text:
+        fail("--text and WORD mean the same: give one of them", ExitCode.USAGE, as_json=as_json)
+
+    def values(enum: Any, given: list[str] | None, option: str) -> list[Any]:
+        return [chosen(enum, word, option, as_json=as_json) for word in given or []]
+
+    return OrderFilter(
+        text=text or " ".join(words or []),
+        states=values(OrderState, states, "--state"),
+        payment_states=values(PaymentState, payment_states, "--payment"),
+        fulfillment_states=values(FulfillmentState, fulfillment_states, "--fulfillment"),
+        customer_ids=[customer] if customer else [],
+        region_codes=[country.upper()] if country else [],
+        sources=[source] if source else [],
+    )

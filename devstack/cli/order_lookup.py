@@ -1,0 +1,46 @@
+"""Which order is meant: commands take its id, or the number that people call it by."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devstack.cli.exit_codes import ExitCode
+from devstack.cli.output import fail
+
+if TYPE_CHECKING:
+    from devstack.cli.stubs import Stubs
+
+OrderWord = Annotated[str, typer.Argument(metavar="ORDER", help="Id or number of the order.")]
+
+
+async def order_id_of(stubs: Stubs, word: str, *, as_json: bool, token: str = "") -> str:
+    """The id; a number is looked up on the read side. Ends the command when no order has it, or more than one."""
+    try:
+        uuid.UUID(word)
+    except ValueError:
+        return await _id_of_number(stubs, word, token, as_json)
+    return word
+
+
+async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) -> str:
+    from tandem.orders.v1.order_query_service_pb2 import OrderFilter, ReadOptions, SearchOrdersRequest
+
+    from devstack.cli.calls import CALL_SECONDS, answered
+
+    request = SearchOrdersRequest(
+        filter=OrderFilter(text=number[:200]), page_size=200, read_options=ReadOptions(consistency_token=token)
+    )
+    call = stubs.queries.SearchOrders(request, timeout=CALL_SECONDS)
+    answer = await answered(stubs, "query", call, as_json=as_json)
+    found = [order for order in answer.orders if order.order_number == number]
+    if not found:
+        message = f"No order has the id or number {number!r}; a new one can be found by its number after a moment."
+        fail(message, ExitCode.DEGRADED, as_json=as_json, reason="ORDER_NOT_FOUND")
+    if len(found) > 1:
+        named = ", ".join(f"{order.order_id} of {order.source or 'no source'}" for order in found)
+        message = f"{len(found)} orders have the number {number!r}: {named}. Give the id."
+        fail(message, ExitCode.USAGE, as_json=as_json)
+    return found[0].order_id

@@ -1,0 +1,41 @@
+"""Text from outside, made harmless for a terminal: what would steer it, turn text around or hide is written out."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+#: Persian words and emoji are joined and kept apart by these; they show in what stands beside them.
+_JOINERS = "\u200c\u200d"
+#: Format characters that are seen: signs of Arabic, Syriac and Kaithi before a number.
+_SEEN = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
+#: Letters by name, blanks to the eye.
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    """The text with control, direction and invisible characters as escapes: `\\x1b`, `\\u202e`, `\\n`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character) if _steers(character) else character for character in text)
+
+
+def json_text(document: Any, *, indent: int | None = 2) -> str:
+    """One JSON document; characters that would steer a terminal stand in it as `\\u…`, which means the same."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+    return "".join(
+        json.dumps(character)[1:-1] if character != "\n" and _steers(character) else character for character in text
+    )
+
+
+def _steers(character: str) -> bool:
+    if character in _JOINERS or _SEEN.match(character):
+        return False
+    return character in _BLANK_LETTERS or unicodedata.category(character) in _STEERING
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode()

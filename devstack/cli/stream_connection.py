@@ -1,0 +1,49 @@
+"""A connection to NATS that a command opens: there soon, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import nats
+from nats.errors import Error as NatsError
+
+from devstack.cli.waiting_time import patience_seconds
+from service_runtime.nats_servers import nats_servers
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+NATS_ERRORS = (NatsError, OSError, TimeoutError)
+
+
+async def _ignore(_: Exception) -> None:
+    """Errors are told where they are met; the library's own way is a traceback a second."""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """A client that never tries again; raises one of NATS_ERRORS when no server answers."""
+    async with asyncio.timeout(patience_seconds()):
+        client = await nats.connect(
+            nats_servers(url),
+            name="tandem",
+            connect_timeout=round(patience_seconds()) + 1,
+            allow_reconnect=False,
+            error_cb=_ignore,
+            max_reconnect_attempts=0,
+        )
+    try:
+        yield client
+    finally:
+        with suppress(*NATS_ERRORS):
+            async with asyncio.timeout(1):
+                await client.close()
+
+
+async def ask_for_life(url: str) -> None:
+    """Returns when a server answers; raises one of NATS_ERRORS otherwise."""
+    async with connected(url) as client:
+        await client.flush(round(patience_seconds()) + 1)

@@ -1,0 +1,92 @@
+"""The only way of the command line to the terminal: everything is plain text here, and no text is ever markup.
+
+Rich is touched here, in `tables` and in `progress` alone, and a house rule holds it so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from devstack.cli.plain_text import json_text, visible
+
+WIDTH_WITHOUT_TERMINAL = 200
+Picture = RenderableType
+
+
+def console(file: IO[str] | None = None, width: int | None = None) -> Console:
+    """Where pictures are drawn: standard output, as wide as its terminal or as COLUMNS says, and wide enough for every
+    table where there is neither."""
+    stream = file or sys.stdout
+    if width is None and not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+        width = WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """The text, letter by letter, as Rich draws it; too long a word goes on in the next line."""
+    return Text(visible(text), style, overflow="fold")
+
+
+def together(*pictures: Picture) -> Picture:
+    """Pictures below each other."""
+    return Group(*pictures)
+
+
+def show(*pictures: Picture) -> None:
+    """Draws pictures on standard output, without the spaces that fill them up at the right."""
+    out = console()
+    with out.capture() as drawn:
+        for picture in pictures:
+            out.print(picture)
+    sys.stdout.write("".join(f"{line.rstrip(' ')}\n" for line in drawn.get().splitlines()))
+    sys.stdout.flush()
+
+
+def say(text: str, style: str = "") -> None:
+    """One paragraph on standard output, wrapped between words."""
+    show(plain(text, style))
+
+
+def say_whole(text: str) -> None:
+    """One line on standard output that is copied from there: the terminal wraps it, we do not."""
+    sys.stdout.write(f"{visible(text)}\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(f"{visible(text)}\n")
+    sys.stderr.flush()
+
+
+def replace_line(text: str, *, ended: bool = False) -> None:
+    """Writes over the terminal's last line, and goes to the next one when this is `ended`."""
+    sys.stdout.write(f"\r\x1b[2K{visible(text)}" + ("\n" if ended else ""))
+    sys.stdout.flush()
+
+
+def say_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(f"{json_text(document)}\n")
+    sys.stdout.flush()
+
+
+def say_json_line(document: Any) -> None:
+    """One JSON document in a line."""
+    sys.stdout.write(f"{json_text(document, indent=None)}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def live_picture(*, whole: bool) -> Iterator[Callable[[Picture], None]]:
+    """Yields what replaces the picture drawn before: on the `whole` screen, or in place."""
+    with Live(console=console(), auto_refresh=False, screen=whole) as live:
+        yield lambda picture: live.update(picture, refresh=True)

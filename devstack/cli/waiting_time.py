@@ -1,0 +1,16 @@
+"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS, 6.5 when it is not set, which
+with the start of a command is below ten seconds."""
+
+from __future__ import annotations
+
+import os
+
+DEFAULT_SECONDS = 6.5
+
+
+def patience_seconds() -> float:
+    """Seconds without a sign of life until a command gives up."""
+    try:
+        return max(0.1, float(os.environ.get("TANDEM_PATIENCE_SECONDS", "")))
+    except ValueError:
+        return DEFAULT_SECONDS

@@ -1,0 +1,126 @@
+"""Wrong usage: what is said, where, and with which exit code; help that explains itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devstack.cli import choices
+from devstack.cli.app import command_line
+from devstack.cli.running import run
+
+ID = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"
+#: Command line → what the sentence must say.
+WRONG = {
+    ("no-such-command",): "no-such-command",
+    ("orders", "serch"): "serch",
+    ("orders", "place"): "--line",
+    ("orders", "place", "--colour", "red"): "--colour",
+    ("orders", "place", "--line", "CHAI"): "SKU:NAME:PRICE",
+    ("orders", "place", "--line", "A:Tea:1:2:7,7%"): "DISCOUNT%",
+    ("orders", "place", "--line", "A:Tea:1", "--freight", "١٢"): "--freight",
+    ("orders", "pay", ID): "AMOUNT",
+    ("orders", "pay", ID, "much"): "AMOUNT",
+    ("orders", "pay", ID, "1_000"): "AMOUNT",
+    ("orders", "pay", ID, "-5"): "below zero",
+    ("orders", "pay", ID, "-5.50"): "below zero",
+    ("orders", "pay", ID, "-.5"): "below zero",
+    ("orders", "refund", ID, "-5"): "below zero",
+    ("orders", "get", ID, "--version", "-1"): "--version",
+    ("orders", "get", ID, "--read-time", "yesterday"): "--read-time",
+    ("orders", "get", ID, "--read-time", "2026-11-27", "--version", "1"): "one of them",
+    ("orders", "get", ID, ID, "--version", "1"): "one order",
+    ("orders", "ship", ID, "--item", "1"): "LINE:QUANTITY",
+    ("orders", "return", ID): "--item",
+    ("orders", "search", "konig", "--text", "konig"): "--text",
+    ("orders", "search", "--state", "lost"): "placed, paid",
+    ("orders", "search", "--sort", "best"): "total_desc",
+    ("orders", "search", "--page-size", "many"): "--page-size",
+    ("orders", "history", ID, "too", "much"): "too much",
+    ("orders", "summarize", "--by", "mood"): "customer",
+    ("orders", "customer"): "CUSTOMER",
+    ("sample", "--orders", "0"): "--orders",
+    ("import", "northwind"): "DIRECTORY",
+    ("outbox", "tail", "--last", "-1"): "--last",
+    ("orders", "search", "tea\udcff"): r"tea\xff",
+    ("orders", "place", "--line", "A:T\udce4\udcfcr:1"): r"T\xe4\xfcr",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_wrong_usage_is_one_sentence_and_two(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert WRONG[arguments] in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_wrong_usage_is_a_document_too(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run((*arguments, "--json")) == 2
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["exit_code"] == 2
+    assert WRONG[arguments] in document["error"]
+    assert captured.err == ""
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert re.fullmatch(r"tandem \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands and groups with the words that call them."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*path, name))
+
+
+def test_every_help_is_whole_at_eighty_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, command in commands(command_line()):
+        for asked in ("-h", "--help"):
+            assert run((*path, asked)) == 0, path
+            out = capsys.readouterr().out
+        assert "…" not in out.replace("card, transfer, …", "").replace("RELAY_…", ""), path
+        assert "..." not in out.replace("COMMAND [ARGS]...", "").replace("}...", "").replace("]...", ""), path
+        assert max(map(len, out.splitlines())) <= 80, path
+        for parameter in command.params:
+            metavar = getattr(parameter, "metavar", None)
+            flag = getattr(parameter, "is_flag", False) or parameter.name == "help"
+            assert flag or re.fullmatch(r"[A-Z:]+", metavar or ""), (path, parameter.name)
+            assert getattr(parameter, "help", ""), (path, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (("orders", "search"), (*choices.STATES, *choices.PAYMENT_STATES, *choices.FULFILLMENT_STATES, *choices.SORTS)),
+        (("orders", "summarize"), (*choices.DIMENSIONS, *choices.STATES)),
+        (("orders", "place"), ("SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]", "sku=CHAI,name=Chai,price=18.00")),
+        (("orders", "revise"), ("SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]",)),
+    ],
+)
+def test_values_stand_in_the_help(
+    path: tuple[str, ...], words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run((*path, "-h"))
+    out = capsys.readouterr().out
+    assert [word for word in words if word not in out] == []
+    assert "default: 0]" not in out
+
+
+def test_orders_are_listed_as_an_order_lives(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["orders", "-h"])
+    listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
+    assert listed[:3] == ["place", "get", "search"]
+    assert {"revise", "address", "return", "refund", "customer"} <= set(listed)
