@@ -24,11 +24,11 @@ from bench.command_servers import command_service
 from bench.relay_run import running_relay
 from bench.servers import ReadServers
 from bench.stream import BARRIER, TEMPLATE, StoredMessage, Stream
-from query_service.projection.folding import fold
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import event_document_id, project
 from query_service.projection.proto_json import moment
 from query_service.projection.stream_event import read_event
+from query_service.projection.words.stored import code_words
 from query_service.storage.physical.page_parts import with_part
 
 SAMPLES, LINES = 100, 3
@@ -174,4 +174,4 @@ def _uuid(text: str) -> str:
 
 
 def _searched(order_number: str) -> bytes:
-    return " ".join(fold(order_number)).encode()
+    return " ".join(code_words(order_number)).encode()

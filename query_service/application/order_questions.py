@@ -18,6 +18,7 @@ from typing import Protocol
 
 from query_service.projection.currency import exponent_of
 from query_service.projection.order_document import OrderDocument
+from query_service.projection.words.asked import AskedWords
 
 #: Orders in these states were given up.
 CANCELLED_STATES = ("CANCELLED", "REFUNDED")
@@ -30,11 +31,11 @@ _FINEST_EXPONENT = 4
 class OrderCriteria:
     """Which orders. Values of one kind are alternatives, different kinds are conditions; empty or None: any.
 
-    `words` are folded, and each must begin a word of the order's search text. Bounds named `from` or `min` are
-    inclusive, `until` and `max` exclusive.
+    `words` are conditions: one of the alternatives of each must begin a word of the order's search text. Bounds named
+    `from` or `min` are inclusive, `until` and `max` exclusive.
     """
 
-    words: tuple[str, ...] = ()
+    words: AskedWords = ()
     states: tuple[str, ...] = ()
     excluded_states: tuple[str, ...] = ()
     payment_states: tuple[str, ...] = ()

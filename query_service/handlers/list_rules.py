@@ -11,7 +11,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.handlers.rules import ANY, Relation, Rule, absent_or, is_time
 from query_service.projection.currency import minor_units
-from query_service.projection.folding import fold
+from query_service.projection.words.folding import fold
 
 MAX_PAGE_SIZE, MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 200, 1000, 3, 20
 MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_ALTERNATIVES = 200, 64, 200

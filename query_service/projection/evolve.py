@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from query_service.projection.folding import search_text
 from query_service.projection.order_document import (
     AddressDocument,
     CustomerDocument,
@@ -36,6 +35,7 @@ from query_service.projection.proto_json import (
     timestamp,
 )
 from query_service.projection.sales import SaleKeys, calendar, sale
+from query_service.projection.words.stored import search_text
 
 
 def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
@@ -224,21 +224,21 @@ def _refund(refund: Object, money: Money) -> RefundDocument:
 def _search_text(
     order_number: str, lines: list[LineDocument], customer: CustomerDocument | None, *addresses: AddressDocument | None
 ) -> str:
-    parts = [order_number]
+    codes, texts = [order_number, *(line["sku"] for line in lines)], list[str]()
     if customer is not None:
-        parts += [customer["customer_id"], customer["display_name"], customer["email"], customer["phone"]]
+        codes.append(customer["customer_id"])
+        texts += [customer["display_name"], customer["email"]]
     for address in addresses:
         if address is not None:
-            parts += [
+            codes.append(address["postal_code"])
+            texts += [
                 *address["recipients"],
                 address["organization"],
                 *address["address_lines"],
                 address["sublocality"],
                 address["locality"],
                 address["administrative_area"],
-                address["postal_code"],
                 address["region_code"],
             ]
-    for line in lines:
-        parts += [line["sku"], line["product_name"]]
-    return search_text(parts)
+    texts += [line["product_name"] for line in lines]
+    return search_text(texts, codes, phones=() if customer is None else [customer["phone"]])

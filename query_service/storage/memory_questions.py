@@ -27,14 +27,14 @@ from query_service.application.order_questions import (
     rank,
 )
 from query_service.projection.order_document import OrderDocument
+from query_service.projection.words.asked import begins_words
 from query_service.wire.page_part import page_part
 
 
 def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
     """Whether an order is meant."""
-    words = order["search_text"].split()
     return (
-        all(any(word.startswith(beginning) for word in words) for beginning in criteria.words)
+        begins_words(order["search_text"].split(), criteria.words)
         and _one_of(order["state"], criteria.states)
         and order["state"] not in criteria.excluded_states
         and _one_of(order["payment_state"], criteria.payment_states)

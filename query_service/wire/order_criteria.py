@@ -12,7 +12,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.application.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.projection.currency import minor_units
-from query_service.projection.folding import fold
+from query_service.projection.words.asked import asked_words
 
 _LARGEST = 2**63 - 1
 
@@ -21,7 +21,7 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
     """The criteria of a filter whose fields are as the request rules demand."""
     currency = asked.currency_code or asked.min_total.currency_code or asked.max_total.currency_code
     return OrderCriteria(
-        words=tuple(dict.fromkeys(fold(asked.text))),
+        words=asked_words(asked.text),
         states=_names(asked.states, types.OrderState, "ORDER_STATE_"),
         payment_states=_names(asked.payment_states, types.PaymentState, "PAYMENT_STATE_"),
         fulfillment_states=_names(asked.fulfillment_states, types.FulfillmentState, "FULFILLMENT_STATE_"),

@@ -24,9 +24,9 @@ from query_service.application.order_questions import (
     OrderSummaries,
 )
 from query_service.application.read_store import Applied, ReadStore
-from query_service.projection.folding import fold
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
+from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import all_pages, searching
@@ -171,7 +171,7 @@ async def test_products_add_up_to_the_revenue(store: ReadStore) -> None:
     ("text", "customer", "least"), [("konig", "KOENE", 14), ("ernst handel", "ERNSH", 30), ("10248", "VINET", 1)]
 )
 async def test_people_find_their_orders(store: ReadStore, text: str, customer: str, least: int) -> None:
-    found = await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=200))
+    found = await store.search(OrderSearch(OrderCriteria(words=asked_words(text)), size=200))
     assert found.total >= least
     pages = (SearchOrdersResponse.FromString(order.page_part) for order in found.orders)
     assert customer in {order.customer.customer_id for page in pages for order in page.orders}

@@ -25,7 +25,7 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.projection.folding import fold
+from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
 from tests.golden.order_book import CUSTOMERS, START, order_book
 
@@ -51,7 +51,7 @@ CRITERIA: Mapping[str, OrderCriteria] = {
     "placed": OrderCriteria(placed_from=_START + 7 * _DAY, placed_until=_START + 14 * _DAY),
     "updated": OrderCriteria(updated_from=_START + 20 * _DAY, updated_until=_START + 60 * _DAY),
     "everything at once": OrderCriteria(
-        words=("queso",), states=("PAID",), sources=("webshop", ""), currency_code="EUR", on_hold=False
+        words=(("queso",),), states=("PAID",), sources=("webshop", ""), currency_code="EUR", on_hold=False
     ),
 }
 TEXTS = (
@@ -107,7 +107,7 @@ async def text_answers(store: OrderQuestions) -> dict[str, list[str]]:
     return {
         text: sorted(
             order.order_id[:8]
-            for order in (await store.search(OrderSearch(OrderCriteria(words=tuple(fold(text))), size=1000))).orders
+            for order in (await store.search(OrderSearch(OrderCriteria(words=asked_words(text)), size=1000))).orders
         )
         for text in TEXTS
     }

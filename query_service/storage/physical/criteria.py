@@ -17,8 +17,9 @@ def query(criteria: OrderCriteria) -> Query:
 
 
 def _filters(criteria: OrderCriteria) -> Iterator[Query]:
-    for beginning in criteria.words:
-        yield {"prefix": {"search_text": {"value": beginning}}}
+    for beginnings in criteria.words:
+        looked_up = [{"prefix": {"search_text": {"value": beginning}}} for beginning in beginnings]
+        yield looked_up[0] if len(looked_up) == 1 else {"bool": {"should": looked_up}}
     alternatives = {
         "state": criteria.states,
         "payment_state": criteria.payment_states,

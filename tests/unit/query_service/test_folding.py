@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.projection import folding
-from query_service.projection.folding import MAX_WORD_LENGTH, fold, search_text
+from query_service.projection.words import folding
+from query_service.projection.words.asked import asked_words, begins_words
+from query_service.projection.words.folding import MAX_WORD_LENGTH, fold
+from query_service.projection.words.stored import search_text
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,7 @@ from query_service.projection.folding import MAX_WORD_LENGTH, fold, search_text
         ("SO-10248/B", ["so", "10248", "b"]),
         ("philip@koene.example", ["philip", "koene", "example"]),
         ("ﬁne Ⅳ ²", ["fine", "iv", "2"]),
-        ("O'Brien", ["o", "brien"]),
+        ("O'Brien", ["obrien"]),
         ("東京 ｔｏｋｙｏ", ["東京", "tokyo"]),
         ("हिन्दी", fold("हिन्दी")),
         ("", []),
@@ -39,9 +41,15 @@ def test_the_short_way_for_ascii_gives_what_the_long_way_gives(text: str) -> Non
 
 
 @given(st.text())
-def test_letter_by_letter_gives_what_the_whole_text_gives(text: str) -> None:
-    whole = [word[:MAX_WORD_LENGTH] for word in folding._folded(text).split()]
-    assert fold(text) == whole
+def test_what_is_remembered_or_plain_is_what_folding_gives(text: str) -> None:
+    whole = folding._fold_letters(text).encode().translate(folding._WORDS).decode()
+    assert fold(text) == [word for chain in whole.split() if (word := chain.replace("'", ""))]
+
+
+@given(st.text())
+def test_plain_runs_need_no_folding(text: str) -> None:
+    for run in folding.PLAIN_RUN.findall(text):
+        assert folding._fold_letters(run) == run
 
 
 def test_vowel_signs_do_not_cut_a_word() -> None:
@@ -59,10 +67,19 @@ def test_decomposed_and_composed_text_fold_alike(text: str) -> None:
 
 
 @given(st.text())
-def test_words_have_no_white_space_and_a_bounded_length(text: str) -> None:
-    for word in fold(text):
+def test_what_is_kept_and_asked_has_no_white_space_and_a_bounded_length(text: str) -> None:
+    kept = search_text([text], codes=[text], phones=[text]).split(" ")
+    asked = [word for alternatives in asked_words(text) for word in alternatives]
+    for word in (*filter(None, kept), *asked):
         assert word.split() == [word]
         assert len(word) <= MAX_WORD_LENGTH
+
+
+@given(st.text())
+def test_every_text_finds_itself(text: str) -> None:
+    asked = asked_words(text)
+    assert begins_words(search_text([text]).split(), asked)
+    assert begins_words(search_text([], codes=[text]).split(), asked)
 
 
 def test_search_text_keeps_each_word_once() -> None:

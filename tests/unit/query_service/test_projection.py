@@ -15,6 +15,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import ProjectedEvent, order_after, project
 from query_service.projection.stream_event import read_event
+from query_service.projection.words.asked import asked_words, begins_words
 from query_service.storage.memory import MemoryStore
 from query_service.wire.order_message import order_message
 from tests.fixtures.order_events import PublishedEvent, an_order, published, redacted
@@ -95,9 +96,25 @@ def test_redaction_leaves_no_name_in_the_search_text() -> None:
     assert "cabrales" in event.order["search_text"]
 
 
-@pytest.mark.parametrize("word", ["koniglich", "essen", "so", "10248", "cheese", "cabrales", "koene", "maubelstr"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "koniglich",
+        "essen",
+        "so",
+        "10248",
+        "so10248",
+        "cheese",
+        "cheese11",
+        "cabrales",
+        "koene",
+        "maubelstr",
+        "0555098",
+    ],
+)
 def test_the_search_text_holds_number_products_customer_and_addresses(word: str) -> None:
-    assert word in projected(published(an_order())).order["search_text"].split()
+    kept = projected(published(an_order())).order["search_text"].split()
+    assert begins_words(kept, asked_words(word))
 
 
 def test_orders_are_grouped_by_the_calendar_of_their_business_time() -> None:

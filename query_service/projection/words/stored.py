@@ -1,0 +1,55 @@
+"""What is kept of an order to be searched: words that a text asked for must begin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from query_service.projection.words import runs
+from query_service.projection.words.folding import JOINT, MAX_WORD_LENGTH, chains, code_chains, parts_of
+from query_service.projection.words.phones import stored_numbers
+
+_LETTER = re.compile(r"[^\W\d_]")
+#: A chain of more parts is kept whole and part by part, not from each part on.
+MOST_PARTS = 6
+
+
+def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterable[str] = ()) -> str:
+    """Every distinct word, in order of first appearance, separated by spaces.
+
+    `codes` are numbers and names that people copy or type, each a word of its own whatever stands between its parts.
+    """
+    words = _kept(code_chains(codes))
+    for phone in phones:
+        words += stored_numbers(phone)
+        if _LETTER.search(phone):
+            words += [word for word in _kept(chains(phone)) if not word.isdecimal()]
+    words += _kept(chains(" ".join(texts)))
+    return " ".join(dict.fromkeys(words))
+
+
+def code_words(code: str) -> list[str]:
+    """What is kept of one code."""
+    return list(dict.fromkeys(_kept(code_chains([code]))))
+
+
+def _kept(chained: str) -> list[str]:
+    words = chained.split()
+    # Nearly always they are kept as they are: this is what the speed of projecting depends on.
+    if JOINT in chained:
+        words = [word for chain in words for word in ([chain] if JOINT not in chain else _from_each_part(chain))]
+    if not chained.isascii():
+        words = [part for word in words for part in ([word] if word.isascii() else runs.stored_parts(word))]
+    if len(max(words, key=len, default="")) > MAX_WORD_LENGTH:
+        words = [word[:MAX_WORD_LENGTH] for word in words]
+    return words
+
+
+def _from_each_part(chain: str) -> list[str]:
+    """The chain from each of its parts on, so that it is found with and without what stands between them."""
+    parts = parts_of(chain)
+    if len(parts) == 2:
+        return [parts[0] + parts[1], parts[1]]
+    if len(parts) > MOST_PARTS:
+        return ["".join(parts), *parts[1:]]
+    return ["".join(parts[start:]) for start in range(len(parts))]
