@@ -147,6 +147,7 @@ def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
         GrpcLimits(
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
             max_connections=settings.max_connections,
+            max_connection_age_seconds=settings.max_connection_age_seconds,
             max_message_bytes=settings.max_message_bytes,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),

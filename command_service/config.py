@@ -30,6 +30,12 @@ class CommandSettings(ServiceSettings):
     pool_size: int = Field(16, ge=1, le=1000, description="Connections to the database")
     max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
     max_connections: int = Field(4000, ge=1, description="Connections of callers; more are closed at once")
+    max_connection_age_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Age at which a connection gets no new calls, so that callers spread over new replicas; its running"
+        " calls and imports then get COMMAND_SHUTDOWN_GRACE_SECONDS. gRPC varies it by a tenth",
+    )
     max_import_streams: int = Field(
         4,
         ge=1,

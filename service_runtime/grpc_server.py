@@ -33,7 +33,7 @@ class GrpcLimits:
     max_connections: int = 4000
     max_streams_per_connection: int = 200
     handshake_seconds: float = 10.0
-    max_connection_age_seconds: int = 60
+    max_connection_age_seconds: float = 60.0
     shutdown_grace_seconds: float = 20.0
 
     def channel_options(self) -> list[tuple[str, int]]:
@@ -51,7 +51,7 @@ class GrpcLimits:
             ("grpc.server_handshake_timeout_ms", round(self.handshake_seconds * 1000)),
             # Without this a second process binds the same port and silently takes half of the calls.
             ("grpc.so_reuseport", 0),
-            ("grpc.max_connection_age_ms", self.max_connection_age_seconds * 1000),
+            ("grpc.max_connection_age_ms", round(self.max_connection_age_seconds * 1000)),
             ("grpc.max_connection_age_grace_ms", int(self.shutdown_grace_seconds * 1000)),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
 from google.rpc.status_pb2 import Status
 from tandem.orders.errors import OrderError, from_status
+from tandem.orders.order_import_async import AsyncOrderImport
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
 from tandem.orders.v1.order_query_service_pb2 import (
     OrderFilter,
@@ -22,11 +23,7 @@ if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
     from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
 
-#: Requests that may be under way at once; as large as the service's own window.
-WINDOW = 256
 SEARCHABLE_WITHIN_SECONDS = 60.0
-GIVE_UP_SECONDS = 30.0
-PAUSE_SECONDS = 0.2
 #: How a call ends whose server or connection went away.
 _BROKEN = {
     grpc.StatusCode.UNAVAILABLE,
@@ -57,42 +54,21 @@ async def import_orders(
     requests: Iterable[ImportOrdersRequest],
     on_result: Callable[[ImportResult], None] = lambda _: None,
 ) -> ImportResult:
-    """Sends all requests, at most 256 ahead of their results.
+    """Sends all requests and counts their results; goes on over streams that break.
 
-    A stream that breaks is opened again with what has no result yet: what had been imported all the same is then
-    answered as a replay. AioRpcError when no result comes for half a minute, or the service refuses the call itself.
+    What had been imported all the same is then answered as a replay. Raises AioRpcError when no result comes for a
+    minute of failures, or the service refuses the call itself; OrderError when it says nothing for so long.
     """
     result = ImportResult()
-    unanswered = {request.request_id: request for request in requests}
-    heard = asyncio.get_running_loop().time()
-    while unanswered:
-        try:
-            async for response in _stream(stub, list(unanswered.values())):
-                request = unanswered.pop(response.request_id)
-                _count(result, response, request.order_number)
-                on_result(result)
-                heard = asyncio.get_running_loop().time()
-        except grpc.aio.AioRpcError as error:
-            silent = asyncio.get_running_loop().time() - heard
-            if error.code() not in _BROKEN or silent > GIVE_UP_SECONDS:
-                raise
-            await asyncio.sleep(PAUSE_SECONDS)
+    try:
+        async for request, response in AsyncOrderImport(stub.ImportOrders, requests):
+            _count(result, response, request.order_number)
+            on_result(result)
+    except OrderError as error:
+        if isinstance(error.__cause__, grpc.aio.AioRpcError):
+            raise error.__cause__ from None  # as every other call of the command line ends
+        raise
     return result
-
-
-async def _stream(
-    stub: OrderCommandServiceAsyncStub, requests: Sequence[ImportOrdersRequest]
-) -> AsyncIterator[ImportOrdersResponse]:
-    room = asyncio.Semaphore(WINDOW)
-
-    async def sent() -> AsyncIterator[ImportOrdersRequest]:
-        for request in requests:
-            await room.acquire()
-            yield request
-
-    async for response in stub.ImportOrders(sent()):
-        room.release()
-        yield response
 
 
 def _count(result: ImportResult, response: ImportOrdersResponse, order_number: str) -> None:

@@ -82,44 +82,52 @@ def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy 
     `give_up_after` the last failure: then alone it is open whether the command was done, and the same request may be
     sent again.
     """
-    tries = _Tries(request, policy)
+    _identify(request)
+    tries = Tries(policy)
     while True:
         try:
             return call(request, timeout=tries.timeout())
         except grpc.RpcError as error:
-            pause = tries.pause_after(error)
+            pause = tries.pause_after(from_rpc_error(error), error)
         time.sleep(pause)
 
 
 async def repeat_async(call: AsyncCall[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
     """`repeat` for stubs on `grpc.aio` channels."""
-    tries = _Tries(request, policy)
+    _identify(request)
+    tries = Tries(policy)
     while True:
         try:
             return await call(request, timeout=tries.timeout())
         except grpc.RpcError as error:
-            pause = tries.pause_after(error)
+            pause = tries.pause_after(from_rpc_error(error), error)
         await asyncio.sleep(pause)
 
 
-class _Tries:
-    """Where one command stands."""
+def _identify(request: Any) -> None:
+    if not request.request_id:
+        request.request_id = str(uuid.uuid4())
 
-    def __init__(self, request: Any, policy: RetryPolicy) -> None:
-        if not request.request_id:
-            request.request_id = str(uuid.uuid4())
-        self._policy, self._tries = policy, 0
+
+class Tries:
+    """Tries of one thing, from now on, and when they end."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy, self._failed = policy, 0
         self._ends = time.monotonic() + policy.give_up_after
 
     def timeout(self) -> float:
-        """Of the next try."""
-        self._tries += 1
+        """Of the next try, in seconds."""
         return min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))
 
-    def pause_after(self, raised: grpc.RpcError) -> float:
-        """How long to wait; raises what the call raised, by reason, when no more try is worth it."""
-        error = from_rpc_error(raised)
-        pause = self._policy.pause(self._tries, error, random.random())  # noqa: S311 - spreads callers, hides nothing
-        if not worth_repeating(error) or time.monotonic() + pause >= self._ends:
-            raise error from raised
+    def pause_after(self, error: OrderError, cause: BaseException | None, *, worth_it: bool | None = None) -> float:
+        """Seconds to wait after a failed try; raises `error` when no more try is worth it.
+
+        `worth_it` replaces what `worth_repeating` says.
+        """
+        self._failed += 1
+        pause = self._policy.pause(self._failed, error, random.random())  # noqa: S311 - spreads callers, hides nothing
+        hopeless = not (worth_repeating(error) if worth_it is None else worth_it)
+        if hopeless or time.monotonic() + pause >= self._ends:
+            raise error from cause
         return pause

@@ -126,7 +126,7 @@ class Failed(grpc.RpcError):
         return self._trailing
 
 
-@pytest.mark.parametrize("code", set(grpc.StatusCode) - {grpc.StatusCode.OK}, ids=lambda code: code.name)
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 @pytest.mark.parametrize(
     "trailing", [None, (), (("grpc-status-details-bin", b"\xff"),)], ids=["none", "empty", "broken"]
 )

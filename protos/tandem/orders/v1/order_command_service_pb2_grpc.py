@@ -199,6 +199,8 @@ class OrderCommandServiceServicer(object):
 
     def ImportOrders(self, request_iterator, context):
         """Takes over orders from another system, with their history; a result per item as it commits, in the order sent.
+        A stream ends with its connection, by default after a minute or so: send what has no result again on a new stream,
+        with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,10 @@ class OrderCommandServiceStub:
     ReleaseOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]
     """Lets shipping go on."""
     ImportOrders: _grpc.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]
-    """Takes over orders from another system, with their history; a result per item as it commits, in the order sent."""
+    """Takes over orders from another system, with their history; a result per item as it commits, in the order sent.
+    A stream ends with its connection, by default after a minute or so: send what has no result again on a new stream,
+    with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+    """
     RedactCustomer: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]
     """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero."""
 
@@ -104,7 +107,10 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     ReleaseOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]  # type: ignore[assignment]
     """Lets shipping go on."""
     ImportOrders: _aio.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]  # type: ignore[assignment]
-    """Takes over orders from another system, with their history; a result per item as it commits, in the order sent."""
+    """Takes over orders from another system, with their history; a result per item as it commits, in the order sent.
+    A stream ends with its connection, by default after a minute or so: send what has no result again on a new stream,
+    with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+    """
     RedactCustomer: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]  # type: ignore[assignment]
     """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero."""
 
@@ -213,7 +219,10 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_order_command_service_pb2.ImportOrdersRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_command_service_pb2.ImportOrdersResponse], _abc.AsyncIterator[_order_command_service_pb2.ImportOrdersResponse]]:
-        """Takes over orders from another system, with their history; a result per item as it commits, in the order sent."""
+        """Takes over orders from another system, with their history; a result per item as it commits, in the order sent.
+        A stream ends with its connection, by default after a minute or so: send what has no result again on a new stream,
+        with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+        """
 
     @_abc_1.abstractmethod
     def RedactCustomer(

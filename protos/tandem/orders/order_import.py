@@ -1,0 +1,177 @@
+"""Imports that outlive their streams, for `grpc` channels.
+
+A stream of `ImportOrders` ends with its connection, which a server gives a certain age only. What was sent and not
+answered by then is sent again on a new stream, with the same request ids: what had been imported all the same is
+answered as a replay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Protocol
+
+import grpc
+from tandem.orders.errors import from_rpc_error
+from tandem.orders.import_state import IMPORT_POLICY, WINDOW, ImportedItem, Outage, Sending, Unanswered
+from tandem.orders.retry import RetryPolicy
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+
+
+class ImportCall(Protocol):
+    """`ImportOrders` of a stub on a `grpc` channel."""
+
+    def __call__(self, requests: Iterator[ImportOrdersRequest], /) -> Any:
+        """Opens one stream; an iterator of results."""
+
+
+class OrderImport(Iterator[ImportedItem]):
+    """Sends items and gives each with its result, once, in the order of the items.
+
+        for request, result in OrderImport(commands.ImportOrders, requests):
+            ...
+
+    `requests` is read by a thread of its own, at most `window` items (or 16 MiB) ahead of the results. A result may be
+    a refusal (`result.status`), which ends nothing. A stream that breaks is opened again. Raises OrderError when that
+    is hopeless, or when no result came for `policy.give_up_after` seconds of failures. What was taken from `requests`
+    and has no result then stands in `unanswered`, in order, and may be given to another import. What `requests` raises
+    is raised here, after the results of all items before.
+    """
+
+    def __init__(
+        self,
+        call: ImportCall,
+        requests: Iterable[ImportOrdersRequest],
+        policy: RetryPolicy = IMPORT_POLICY,
+        *,
+        window: int = WINDOW,
+    ) -> None:
+        self._items = _Items(window)
+        self._results = _results(call, self._items, requests, policy)
+
+    def __next__(self) -> ImportedItem:
+        return next(self._results)
+
+    @property
+    def unanswered(self) -> tuple[ImportOrdersRequest, ...]:
+        """Items that were taken from the caller and have no result yet.
+
+        When the import has ended early, one more is added should `requests` be about to give it.
+        """
+        with self._items.changed:
+            return tuple(self._items.unanswered.items)
+
+    def close(self) -> None:
+        """Ends the stream; nothing more is taken from the caller's items."""
+        self._results.close()
+
+
+class _Items:
+    """The unanswered items, for several threads: `changed` guards them and tells of every change."""
+
+    def __init__(self, window: int) -> None:
+        self.unanswered = Unanswered(window)
+        self.changed = threading.Condition()
+        self.closed = False
+
+    def fill(self, requests: Iterable[ImportOrdersRequest]) -> None:
+        """Takes the caller's items as there is room, to their end."""
+        fault: BaseException | None = None
+        try:
+            for request in requests:
+                with self.changed:
+                    self.unanswered.take(request)
+                    self.changed.notify_all()
+                    self.changed.wait_for(lambda: self.closed or self.unanswered.has_room)
+                    if self.closed:
+                        return
+        except BaseException as error:
+            fault = error
+        with self.changed:
+            self.unanswered.end(fault)
+            self.changed.notify_all()
+
+    def sent_by(self, sending: Sending) -> Iterator[ImportOrdersRequest]:
+        """What one stream sends."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: sending.can_go_on)
+                request = sending.next(time.monotonic())
+            if request is None:
+                return
+            yield request
+
+    def wait(self) -> bool:
+        """Waits until something is to be sent; False when everything is answered."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.unanswered.ended or self.unanswered.items)
+            return bool(self.unanswered.items)
+
+    def close(self) -> None:
+        """Lets go of the thread that fills."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+
+def _results(
+    call: ImportCall, items: _Items, requests: Iterable[ImportOrdersRequest], policy: RetryPolicy
+) -> Generator[ImportedItem, None, None]:
+    threading.Thread(target=items.fill, args=(requests,), name="import-orders", daemon=True).start()
+    outage = Outage(policy)
+    try:
+        while items.wait():
+            sending, error = Sending(items.unanswered), None
+            try:
+                with contextlib.closing(_of_one_stream(call, items, sending, policy)) as stream:
+                    for item in stream:
+                        outage.over()
+                        yield item
+            except grpc.RpcError as raised:
+                error = raised
+            if items.unanswered.items:
+                failure = sending.failure(from_rpc_error(error) if error is not None else None)
+                time.sleep(outage.pause_after(failure, error))
+        if items.unanswered.fault is not None:
+            raise items.unanswered.fault
+    finally:
+        items.close()
+
+
+def _of_one_stream(
+    call: ImportCall, items: _Items, sending: Sending, policy: RetryPolicy
+) -> Generator[ImportedItem, None, None]:
+    stream = call(items.sent_by(sending))
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(stream, items, sending, over, policy), daemon=True)
+    watch.start()
+    try:
+        while True:
+            with items.changed:
+                sending.reading(time.monotonic())
+            try:
+                result = next(stream)
+            except StopIteration:
+                return
+            with items.changed:
+                item = sending.answered(result, time.monotonic())
+                items.changed.notify_all()
+            yield item
+    finally:
+        over.set()
+        with items.changed:
+            sending.over = True
+            items.changed.notify_all()
+        stream.cancel()
+
+
+def _watch(stream: Any, items: _Items, sending: Sending, over: threading.Event, policy: RetryPolicy) -> None:
+    """Cancels a stream that owes a result for too long."""
+    while not over.wait(policy.try_timeout / 4):
+        with items.changed:
+            late = sending.is_late(time.monotonic(), policy)
+        if late:
+            stream.cancel()
+            return

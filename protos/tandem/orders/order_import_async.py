@@ -1,0 +1,174 @@
+"""Imports that outlive their streams, for `grpc.aio` channels; see `order_import`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Protocol
+
+import grpc
+from tandem.orders.errors import from_rpc_error
+from tandem.orders.import_state import IMPORT_POLICY, WINDOW, ImportedItem, Outage, Sending, Unanswered
+from tandem.orders.retry import RetryPolicy
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+
+Requests = Iterable[ImportOrdersRequest] | AsyncIterable[ImportOrdersRequest]
+
+
+class AsyncImportCall(Protocol):
+    """`ImportOrders` of a stub on a `grpc.aio` channel."""
+
+    def __call__(self) -> Any:
+        """Opens one stream, which is written to and read from."""
+
+
+class AsyncOrderImport(AsyncIterator[ImportedItem]):
+    """`OrderImport` for `grpc.aio` channels: `async for request, result in AsyncOrderImport(commands.ImportOrders, …)`.
+
+    `requests` may be asynchronous. It is read by a task of its own, which is cancelled when the import ends early.
+    """
+
+    def __init__(
+        self, call: AsyncImportCall, requests: Requests, policy: RetryPolicy = IMPORT_POLICY, *, window: int = WINDOW
+    ) -> None:
+        self._unanswered = Unanswered(window)
+        self._results = _results(call, _Items(self._unanswered), requests, policy)
+
+    async def __anext__(self) -> ImportedItem:
+        return await anext(self._results)
+
+    @property
+    def unanswered(self) -> tuple[ImportOrdersRequest, ...]:
+        """Items that were taken from the caller and have no result yet."""
+        return tuple(self._unanswered.items)
+
+    async def aclose(self) -> None:
+        """Ends the stream; nothing more is taken from the caller's items."""
+        await self._results.aclose()
+
+
+class _Items:
+    """The unanswered items, for several tasks: `changed` tells of every change."""
+
+    def __init__(self, unanswered: Unanswered) -> None:
+        self.unanswered = unanswered
+        self.changed = asyncio.Condition()
+
+    async def fill(self, requests: Requests) -> None:
+        """Takes the caller's items as there is room, to their end."""
+        fault: BaseException | None = None
+        try:
+            async for request in _each(requests):
+                self.unanswered.take(
+                    request
+                )  # before anything is awaited: a cancelled import has taken it all the same
+                async with self.changed:
+                    self.changed.notify_all()
+                    await self.changed.wait_for(lambda: self.unanswered.has_room)
+        except Exception as error:
+            fault = error
+        async with self.changed:
+            self.unanswered.end(fault)
+            self.changed.notify_all()
+
+    async def send(self, stream: Any, sending: Sending) -> None:
+        """What one stream sends. A stream that breaks meanwhile says so to who reads it."""
+        clock = asyncio.get_running_loop().time
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while True:
+                async with self.changed:
+                    await self.changed.wait_for(lambda: sending.can_go_on)
+                    request = sending.next(clock())
+                if request is None:
+                    await stream.done_writing()
+                    return
+                await stream.write(request)
+
+    async def wait(self) -> bool:
+        """Waits until something is to be sent; False when everything is answered."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.unanswered.ended or bool(self.unanswered.items))
+            return bool(self.unanswered.items)
+
+
+async def _results(
+    call: AsyncImportCall, items: _Items, requests: Requests, policy: RetryPolicy
+) -> AsyncGenerator[ImportedItem, None]:
+    filling = asyncio.create_task(items.fill(requests))
+    outage = Outage(policy)
+    try:
+        while await items.wait():
+            sending, error = Sending(items.unanswered), None
+            try:
+                async with contextlib.aclosing(_of_one_stream(call, items, sending, policy)) as stream:
+                    async for item in stream:
+                        outage.over()
+                        yield item
+            except grpc.aio.AioRpcError as raised:
+                error = raised
+            if items.unanswered.items:
+                failure = sending.failure(from_rpc_error(error) if error is not None else None)
+                await asyncio.sleep(outage.pause_after(failure, error))
+        if items.unanswered.fault is not None:
+            raise items.unanswered.fault
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+
+
+async def _of_one_stream(
+    call: AsyncImportCall, items: _Items, sending: Sending, policy: RetryPolicy
+) -> AsyncGenerator[ImportedItem, None]:
+    clock = asyncio.get_running_loop().time
+    stream = call()
+    tasks = [asyncio.create_task(items.send(stream, sending)), asyncio.create_task(_watch(stream, sending, policy))]
+    try:
+        while True:
+            sending.reading(clock())
+            result = await _read(stream, sending)
+            if result is grpc.aio.EOF:
+                return
+            async with items.changed:
+                item = sending.answered(result, clock())
+                items.changed.notify_all()
+            yield item
+    finally:
+        stream.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read(stream: Any, sending: Sending) -> Any:
+    try:
+        return await stream.read()
+    except asyncio.CancelledError:
+        # Only a cancelled task is to be ended; the stream may have been cancelled by its watch.
+        if sending.timed_out and not _is_cancelled():
+            return grpc.aio.EOF
+        raise
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _watch(stream: Any, sending: Sending, policy: RetryPolicy) -> None:
+    """Cancels a stream that owes a result for too long."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(policy.try_timeout / 4)
+        if sending.is_late(clock(), policy):
+            stream.cancel()
+            return
+
+
+async def _each(requests: Requests) -> AsyncIterator[ImportOrdersRequest]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
