@@ -1,0 +1,98 @@
+"""A database that falls silent: commands that wait for it are refused as soon as the process knows, in its words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from tandem.orders.errors import DependencyUnavailable as Unavailable
+from tandem.orders.errors import from_rpc_error
+from tandem.orders.retry import repeat_async
+
+from command_service.application.errors import DependencyUnavailable
+from command_service.storage.availability import DatabaseWatch
+from command_service.storage.connections import CommandPool
+from command_service.storage.unit_of_work import PostgresUnitsOfWork
+from tests.conformance.command_application import Application, call, opened_pool, place_order
+from tests.fixtures.command_process import caller, serving
+from tests.fixtures.imports import import_requests, import_until_broken
+from tests.fixtures.orders import place_order_request
+from tests.fixtures.rough_way import rough_way
+from tests.fixtures.waiting import eventually
+from tests.fixtures.write_model import execute
+
+
+async def test_waiting_commands_are_refused_once_the_silence_is_known(command_database: str) -> None:
+    """Callers set no deadline of their own: without the watch's word all would wait for the service's cap."""
+    async with rough_way(command_database) as (way, url), serving(url) as process, caller(process) as stub:
+        await stub.PlaceOrder(place_order_request(random.Random(1)), timeout=60)
+        way.fall_silent()
+        orders = [place_order_request(random.Random(seed)) for seed in range(2, 7)]
+        importing = asyncio.create_task(import_until_broken(process.address, import_requests(1, 3)))
+        ends = await asyncio.gather(*(stub.PlaceOrder(order) for order in orders), return_exceptions=True)
+        _, broken = await importing
+        for end in [*ends, broken]:
+            assert isinstance(end, grpc.RpcError)
+            refusal = from_rpc_error(end)
+            assert isinstance(refusal, Unavailable), refusal
+            assert refusal.metadata["dependency"] == "postgres"
+        way.speak_again()
+        for order in orders:
+            answer = await repeat_async(stub.PlaceOrder, order)
+            assert answer.order.order_id == order.order_id or not order.order_id
+        assert process.events("incident") == []
+        assert process.events("side task failed") == []
+    assert await execute(command_database, "SELECT count(*) FROM orders") == [(6,)]
+
+
+@asynccontextmanager
+async def watched(pool: CommandPool, url: str) -> AsyncIterator[DatabaseWatch]:
+    """A watch that tells the pool, as the service's does."""
+
+    async def on_change(available: bool) -> None:
+        if available:
+            await pool.check_idle()
+        else:
+            pool.hang_up()
+
+    watch = DatabaseWatch(url, on_change)
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def check_waiting_commands(database: str, patience: float = 120.0) -> None:
+    async with rough_way(database) as (way, url), opened_pool(url) as pool, watched(pool, url) as watch:
+        orders = Application(PostgresUnitsOfWork(pool, available=lambda: watch.available), pool)
+        await orders.place(call(), place_order())
+        way.fall_silent()
+        placing = asyncio.create_task(orders.place(call(), place_order()))
+        try:
+            await eventually(lambda: not watch.available, "the silence is known")
+            with pytest.raises(DependencyUnavailable):
+                await asyncio.wait_for(asyncio.shield(placing), patience)
+        finally:
+            way.speak_again()
+            await asyncio.gather(placing, return_exceptions=True)
+        await eventually(lambda: watch.available, "it speaks again")
+        # Also over the connections that were broken.
+        await asyncio.gather(*(orders.place(call(), place_order()) for _ in range(4)))
+
+
+async def test_commands_over_broken_connections_go_on(command_database: str) -> None:
+    await check_waiting_commands(command_database)
+
+
+async def test_commands_that_wait_on_are_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CommandPool, "hang_up", lambda _: None)
+    with pytest.raises(TimeoutError):
+        await check_waiting_commands(command_database, patience=2.0)
