@@ -25,7 +25,7 @@ from command_service.application.execution import Execution
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.bootstrap import RandomIds
-from command_service.storage.command_log import CLAIM
+from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
 from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.stored_orders import LOAD
 from command_service.storage.transaction import BEGIN, COMMIT, Transaction
@@ -39,7 +39,7 @@ Trips = list[list[Statement]]
 #: Sends commands to the database at a URL, so many at once.
 SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
 #: What ends a round trip.
-_ENDS = (CLAIM, LOAD, COMMIT)
+_ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
 POOL_SIZE = 16
 _ORDER_NUMBER = re.compile("[0-9A-Z]{5}(-[0-9A-Z]{5}){2}")
 _CHANCE = ":r::bigint"

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused
-from command_service.application.ports import EarlierCall, FirstCall, UnitOfWork, UnitsOfWork
+from command_service.application.ports import EarlierCall, FirstCall, NewOrder, UnitOfWork, UnitsOfWork
 
 #: Does a command's work in the unit and returns the response's bytes; may run several times, each in a new unit.
 Work = Callable[[UnitOfWork, FirstCall], Awaitable[bytes]]
@@ -27,23 +27,23 @@ class Execution:
     def __init__(self, units: UnitsOfWork) -> None:
         self._units = units
 
-    async def run(self, call: CommandCall, work: Work) -> CommandResult:
-        """The command's result, of this call or of the first one with its request id.
+    async def run(self, call: CommandCall, work: Work, new_order: NewOrder | None = None) -> CommandResult:
+        """The command's result, of this call or of the first one with its request id. `new_order`: what it is to make.
 
         Raises the refusals of `work`, RequestIdReused, and the errors of the unit of work.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._attempt(call, work)
+                return await self._attempt(call, work, new_order)
             except (Conflict, ConnectionBroken):
                 if attempt == ATTEMPTS:
                     raise
             await asyncio.sleep(PAUSE_SECONDS * attempt)
         raise AssertionError("unreachable")
 
-    async def _attempt(self, call: CommandCall, work: Work) -> CommandResult:
+    async def _attempt(self, call: CommandCall, work: Work, new_order: NewOrder | None) -> CommandResult:
         async with self._units.begin(call.deadline) as unit:
-            claim = await unit.command_log.claim(call)
+            claim = await unit.command_log.claim(call, new_order)
             if isinstance(claim, EarlierCall):
                 if claim.fingerprint != call.fingerprint:
                     raise RequestIdReused

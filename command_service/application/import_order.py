@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
-from command_service.application.ports import FirstCall, Representation, UnitOfWork
+from command_service.application.ports import FirstCall, NewOrder, Representation, UnitOfWork
 from command_service.application.recording import Recorder
 from command_service.domain.commands import ImportOrder
 from command_service.domain.decisions import decide
@@ -28,4 +28,5 @@ class ImportOrderUseCase:
             unit.outbox.append(recorded.records)
             return recorded.response
 
-        return await self._execution.run(call, work)
+        new_order = NewOrder(command.order.order_id, command.order.source, command.order.order_number)
+        return await self._execution.run(call, work, new_order)

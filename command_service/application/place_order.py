@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
-from command_service.application.ports import FirstCall, UnitOfWork
+from command_service.application.ports import FirstCall, NewOrder, UnitOfWork
 from command_service.application.recording import Recorder
 from command_service.domain.commands import PlaceOrder
 from command_service.domain.decisions import decide
 
 
 class PlaceOrderUseCase:
-    """Accepts new orders. There is no row to lock: the insert itself finds an order id or number taken."""
+    """Accepts new orders. There is no row to lock: the claim looks whether order id and number are free."""
 
     def __init__(self, execution: Execution, recorder: Recorder) -> None:
         self._execution, self._recorder = execution, recorder
@@ -26,4 +26,5 @@ class PlaceOrderUseCase:
             unit.outbox.append(recorded.records)
             return recorded.response
 
-        return await self._execution.run(call, work)
+        new_order = NewOrder(command.order_id, command.source, command.order_number)
+        return await self._execution.run(call, work, new_order)

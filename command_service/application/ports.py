@@ -63,11 +63,23 @@ class StoredOrder:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What an order that a command makes is known by; the number is None when the caller chose none."""
+
+    order_id: UUID
+    source: str
+    order_number: str | None
+
+
 class CommandLog(Protocol):
     """The memory that makes commands safe to repeat: (principal, request id) → fingerprint, response."""
 
-    async def claim(self, call: CommandCall) -> FirstCall | EarlierCall:
-        """Takes the request id. While another transaction holds it this waits for that one's end."""
+    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
+        """Takes the request id. While another transaction holds it this waits for that one's end.
+
+        Raises RuleViolated when the id or the number of the order that the call is to make names another order.
+        """
 
     def answer(self, call: CommandCall, response: bytes) -> None:
         """Remembers the response; written by the commit."""
@@ -77,7 +89,8 @@ class Orders(Protocol):
     """The orders' state."""
 
     def add(self, order: Order, head: EventRecord) -> None:
-        """A new order with the event that made it; written by the commit, which refuses an id or number taken."""
+        """A new order with the event that made it; written by the commit, which refuses an id or number that was taken
+        after the claim."""
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
         """The order, which no other transaction changes until this one ends; waits for those that do. None: no order.

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict
-from command_service.application.ports import EarlierCall, FirstCall
+from command_service.application.ports import EarlierCall, FirstCall, NewOrder
+from command_service.domain.decisions.place_order import order_id_taken, order_number_taken
 from command_service.storage.transaction import Transaction
 
 # A twin's insert waits on the key until this transaction ends, then finds its row or takes the key itself.
 CLAIM = (
     "INSERT INTO command_log (principal, request_id, fingerprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
     " RETURNING clock_timestamp(), (SELECT epoch FROM source)"
+)
+#: The same for a command that makes an order. That an id or number is taken is an answer here; at the order's insert it
+#: is an error, which the server writes down with all values. The insert finds the few that are taken in between.
+CLAIM_FOR_NEW = (
+    f"{CLAIM}, EXISTS (SELECT FROM orders WHERE order_id = $4),"  # noqa: S608 - no value is in it
+    " EXISTS (SELECT FROM orders WHERE source = $5 AND order_number = $6)"
 )
 RECALL = "SELECT fingerprint, response FROM command_log WHERE principal = $1 AND request_id = $2"
 ANSWER = "UPDATE command_log SET response = $3 WHERE principal = $1 AND request_id = $2"
@@ -22,12 +29,19 @@ class PostgresCommandLog:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    async def claim(self, call: CommandCall) -> FirstCall | EarlierCall:
-        """Takes the request id, waiting for a twin to end. The clock is read behind that wait."""
+    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
+        """Takes the request id, waiting for a twin to end. The clock is read after that wait."""
         key = (call.principal, call.request_id)
-        claimed = await self._transaction.fetch(CLAIM, (*key, call.fingerprint))
+        if new_order is None:
+            claimed = await self._transaction.fetch(CLAIM, (*key, call.fingerprint))
+        else:
+            number = new_order.order_number or ""  # which is no order's
+            identity = (new_order.order_id, new_order.source, number)
+            claimed = await self._transaction.fetch(CLAIM_FOR_NEW, (*key, call.fingerprint, *identity))
         if claimed is not None:
-            now, source_epoch = claimed
+            now, source_epoch, *taken = claimed
+            if new_order is not None:
+                _refuse_taken(new_order, *taken)
             return FirstCall(now, source_epoch)
         earlier = await self._transaction.fetch(RECALL, key)
         if earlier is None:  # it expired between the two statements
@@ -38,3 +52,10 @@ class PostgresCommandLog:
     def answer(self, call: CommandCall, response: bytes) -> None:
         """Remembers the response, with the commit."""
         self._transaction.queue(ANSWER, (call.principal, call.request_id, response))
+
+
+def _refuse_taken(order: NewOrder, id_taken: bool, number_taken: bool) -> None:
+    if id_taken:
+        raise order_id_taken(order.order_id)
+    if number_taken and order.order_number is not None:
+        raise order_number_taken(order.order_number, order.source)

@@ -78,7 +78,7 @@ class Conversation:
         """Closes the connection; nobody waits for the server."""
         self.hang_up()
         if self._trip is not None:
-            await asyncio.wait({self._trip})
+            await _over(self._trip)
         await self.connection.close()
 
     def hang_up(self) -> None:
@@ -119,6 +119,13 @@ class Conversation:
                 await asyncio.wait({trip}, timeout=CANCEL_SECONDS)
                 if not trip.done():
                     raise OutOfStep("the server does not end what it was asked to end")
-        await asyncio.wait({trip})
+        await _over(trip)
         if trip.cancelled():
             raise OutOfStep("the driver was interrupted")
+
+
+async def _over(trip: asyncio.Task[AsyncCursor[Row]]) -> None:
+    """Waits for its end; its error was for a caller who may have left."""
+    await asyncio.wait({trip})
+    if not trip.cancelled():
+        trip.exception()

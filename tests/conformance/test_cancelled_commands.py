@@ -6,10 +6,11 @@ Each check is a function that fails when its guard is missing; the mutants show 
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -69,8 +70,29 @@ async def place_and_check(orders: Application, cancelled: Callable[[asyncio.Task
     await check_a_pool(orders.pool)
 
 
+@contextmanager
+def errors_that_nobody_heard() -> Iterator[None]:
+    """Fails when the block leaves any."""
+    unheard: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(str(context)))
+    try:
+        yield
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert unheard == []
+
+
 async def check_any_step(url: str, pairs: Sequence[tuple[int, int]], *, cut: bool = False) -> None:
     """At the steps of each pair the caller is cancelled; with `cut`, the connection breaks at the first of them."""
+    with errors_that_nobody_heard():
+        await cancel_at_each(url, pairs, cut=cut)
+    assert await journal_faults(url) == []
+    assert await execute(url, "SELECT count(*) FROM orders") == [(len(pairs) * (1 + SIZE),)]
+
+
+async def cancel_at_each(url: str, pairs: Sequence[tuple[int, int]], *, cut: bool) -> None:
     async with opened_pool(url, size=SIZE) as pool:
         orders = Application(PostgresUnitsOfWork(pool), pool)
         with driver_steps() as steps:
@@ -83,8 +105,6 @@ async def check_any_step(url: str, pairs: Sequence[tuple[int, int]], *, cut: boo
                     steps.restart(blows)
 
                 await place_and_check(orders, cancelled)
-    assert await journal_faults(url) == []
-    assert await execute(url, "SELECT count(*) FROM orders") == [(len(pairs) * (1 + SIZE),)]
 
 
 ONCE = [(step, step) for step in range(1, MOST_STEPS)]

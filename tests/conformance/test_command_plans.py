@@ -12,7 +12,7 @@ from command_service.domain import commands
 from command_service.domain.errors import RuleViolated
 from command_service.domain.parties import Address
 from command_service.storage.command_connection import CommandConnection
-from command_service.storage.command_log import ANSWER, CLAIM
+from command_service.storage.command_log import ANSWER, CLAIM, CLAIM_FOR_NEW
 from command_service.storage.orders import ADD_CUSTOMER, ADD_LINES, ADD_ORDER, CHANGE_ORDER
 from command_service.storage.outbox import APPEND
 from command_service.storage.stored_orders import LOAD, LOCK
@@ -28,8 +28,8 @@ SIZE = 5_000_000
 PREPARED = "SELECT statement FROM pg_prepared_statements"
 #: What a PlaceOrder, HoldOrder and ReleaseOrder are made of.
 OFTEN_SENT = {
-    *(BEGIN, CLAIM, LOCK, LOAD, ADD_CUSTOMER, ADD_ORDER.sql, ADD_LINES.sql, CHANGE_ORDER.sql, APPEND.sql, ANSWER),
-    COMMIT,
+    *(BEGIN, CLAIM, CLAIM_FOR_NEW, LOCK, LOAD, ADD_CUSTOMER, ADD_ORDER.sql, ADD_LINES.sql, CHANGE_ORDER.sql),
+    *(APPEND.sql, ANSWER, COMMIT),
 }
 #: Mutant: the newest link of the chain is looked up in the journal, where no index leads to it.
 FROM_THE_JOURNAL = "SELECT hash FROM outbox WHERE aggregate_id = $1 ORDER BY aggregate_version DESC LIMIT 1"

@@ -14,7 +14,7 @@ import pytest
 from psycopg import AsyncCursor
 
 from command_service.application.command_call import CommandCall
-from command_service.application.ports import EarlierCall, FirstCall, UnitOfWork, UnitsOfWork
+from command_service.application.ports import EarlierCall, FirstCall, NewOrder, UnitOfWork, UnitsOfWork
 from command_service.domain.errors import RuleViolated
 from command_service.storage.command_connection import Row, Statement
 from command_service.storage.command_log import RECALL, PostgresCommandLog
@@ -175,7 +175,7 @@ async def test_callers_who_leave_while_they_wait_for_a_twin_give_their_connectio
 class ForgetfulLog(PostgresCommandLog):
     """Mutant: no command log."""
 
-    async def claim(self, call: CommandCall) -> FirstCall | EarlierCall:
+    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
         row = await self._transaction.fetch("SELECT clock_timestamp(), (SELECT epoch FROM source)", ())
         assert row is not None
         return FirstCall(*row)
@@ -187,7 +187,7 @@ class ForgetfulLog(PostgresCommandLog):
 class ImpatientLog(PostgresCommandLog):
     """Mutant: looks first and takes the key with the commit, so that twins do not wait for each other."""
 
-    async def claim(self, call: CommandCall) -> FirstCall | EarlierCall:
+    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
         earlier = await self._transaction.fetch(RECALL, (call.principal, call.request_id))
         if earlier is not None:
             return EarlierCall(*earlier)

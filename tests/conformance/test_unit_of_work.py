@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -15,12 +17,16 @@ from tandem.orders.partition import partition_of
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused, TimedOut
 from command_service.application.ports import FirstCall, UnitOfWork
 from command_service.domain import rules
+from command_service.domain.commands import PlaceOrder
 from command_service.domain.decisions import decide
 from command_service.domain.errors import RuleViolated
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.money import Money
+from command_service.storage import command_log
+from command_service.storage.command_log import CLAIM
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.conformance.command_application import Application, application, call, opened_pool, place_order
+from tests.fixtures.rough_way import rough_way
 from tests.fixtures.write_model import execute, table_digests
 
 WRITTEN_BY_PLACE_ORDER = {"customers", "orders", "order_lines", "outbox", "command_log"}
@@ -105,31 +111,96 @@ async def test_another_request_under_the_same_id_is_refused(command_database: st
         assert not (await orders.place(replace(asked, principal="till"), place_order())).replayed
 
 
-async def check_an_id_or_number_taken_is_refused_by_its_rule(url: str) -> None:
+async def place(orders: Application, command: PlaceOrder) -> None:
+    await orders.place(call(), command)
+
+
+async def place_unseen(orders: Application, command: PlaceOrder) -> None:
+    """As if what is taken had been taken after the claim, which looks for it."""
+
+    async def nothing(_: UnitOfWork) -> None:
+        pass
+
+    await orders.place_through(nothing, call(), command)
+
+
+Placing = Callable[[Application, PlaceOrder], Awaitable[None]]
+
+
+async def check_an_id_or_number_taken_is_refused_by_its_rule(url: str, placing: Placing) -> None:
     async with application(url) as orders:
         first = place_order(order_number="N-1")
-        await orders.place(call(), first)
+        await placing(orders, first)
         before = await table_digests(url)
         with pytest.raises(RuleViolated) as refused:
-            await orders.place(call(), place_order(first.order_id))
+            await placing(orders, place_order(first.order_id))
         assert refused.value.rule == rules.ORDER_ID_TAKEN
         with pytest.raises(RuleViolated) as refused:
-            await orders.place(call(), place_order(order_number="N-1"))
+            await placing(orders, place_order(order_number="N-1"))
         assert refused.value.rule == rules.ORDER_NUMBER_TAKEN
         assert refused.value.details == {"order_number": "N-1", "source": "web"}
         assert await table_digests(url) == before
-        await orders.place(call(), place_order(order_number="N-1", source="shop"))
+        await placing(orders, place_order(order_number="N-1", source="shop"))
 
 
-async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: str) -> None:
-    await check_an_id_or_number_taken_is_refused_by_its_rule(command_database)
+@pytest.mark.parametrize("placing", [place, place_unseen])
+async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: str, placing: Placing) -> None:
+    await check_an_id_or_number_taken_is_refused_by_its_rule(command_database, placing)
 
 
 async def test_a_number_that_nothing_holds_unique_is_noticed(command_database: str) -> None:
     """The one rule that the database alone can see."""
     await execute(command_database, "ALTER TABLE orders DROP CONSTRAINT orders_source_order_number_key")
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        await check_an_id_or_number_taken_is_refused_by_its_rule(command_database)
+        await check_an_id_or_number_taken_is_refused_by_its_rule(command_database, place_unseen)
+
+
+async def check_a_duplicate_is_no_error_of_the_server(url: str) -> None:
+    """The server writes each error down, and with a refused row all its values, 1.4 KB of them."""
+    errors = 0
+
+    def heard(piece: bytes) -> None:
+        nonlocal errors
+        errors += piece.count(b"C23505\0")
+
+    async with rough_way(url) as (way, through), application(through) as orders:
+        way.heard = heard
+        first = place_order(order_number="N-1")
+        await orders.place(call(), first)
+        refused = [place_order(first.order_id), place_order(order_number="N-1"), place_order(first.order_id)]
+        for command in refused:
+            with pytest.raises(RuleViolated):
+                await orders.place(call(), command)
+        assert errors == 0, "the server wrote an error down"
+
+
+async def test_a_duplicate_is_no_error_of_the_server(command_database: str) -> None:
+    await check_a_duplicate_is_no_error_of_the_server(command_database)
+
+
+async def test_a_duplicate_that_only_its_insert_finds_is_noticed(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_log, "CLAIM_FOR_NEW", f"{CLAIM}, $4::uuid IS NULL, $5::text || $6::text IS NULL")
+    with pytest.raises(AssertionError, match="wrote an error down"):
+        await check_a_duplicate_is_no_error_of_the_server(command_database)
+
+
+async def test_whatever_fails_in_a_batch_leaves_no_warning_of_the_driver(
+    command_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with application(command_database) as orders:
+        first = place_order(order_number="N-1")
+        await place_unseen(orders, first)
+        for _ in range(10):
+            for taken in (place_order(first.order_id), place_order(order_number="N-1")):
+                with pytest.raises(RuleViolated):
+                    await place_unseen(orders, taken)
+        async with await psycopg.AsyncConnection[Any].connect(command_database) as blocker:
+            await blocker.execute("LOCK TABLE command_log")
+            with pytest.raises(TimedOut):
+                await orders.place(replace(call(), deadline=time.monotonic() + 0.2), place_order())
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_refusals_are_not_remembered(command_database: str) -> None:
