@@ -1,39 +1,105 @@
-"""`python -m relay [run|adopt|check-config]`: relay until SIGTERM, adopt a restored database, or only say whether the
-settings are right."""
+"""`python -m relay run | adopt | parked | check-config`; without a command it runs.
+
+Exit codes: 0 done, 1 failed or refused, 2 refused to start or misused; of adopt, parked and check-config also 3:
+something needed is out of reach.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import json
 import sys
 
+from relay import parked_command
 from relay.adoption_command import adopt
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
+from relay.preflight import preflight
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
 
-USAGE = "usage: python -m relay [run | adopt [--json] [--force] | check-config]\n"
-_OPTIONS = {"run": frozenset[str](), "adopt": frozenset({"--json", "--force"}), "check-config": frozenset[str]()}
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed behind `python -m relay`."""
+    whole = argparse.ArgumentParser(prog="python -m relay", description="Carries an outbox into a JetStream stream")
+    commands = whole.add_subparsers(dest="command")
+    commands.add_parser("run", help="relay until SIGTERM")
+    adopting = commands.add_parser("adopt", help="go on from a database that was restored, promoted or set back")
+    adopting.add_argument("--force", action="store_true", help="also when nothing shows that the source changed")
+    adopting.add_argument("--json", action="store_true", help="one JSON document")
+    parked = commands.add_parser("parked", help="events that no stream takes, and the later ones of their aggregates")
+    actions = parked.add_subparsers(dest="action", required=True)
+    for action, explained in (
+        ("list", "list what is held back, the longest parked first"),
+        ("show", "show the parked events of an aggregate"),
+        ("retry", "publish them, once what refused them is put right"),
+        ("discard", "give them up: they stay in the outbox and are never published"),
+    ):
+        one = actions.add_parser(action, help=explained)
+        one.add_argument("--json", action="store_true", help="one JSON document")
+        if action == "list":
+            continue
+        one.add_argument("aggregate_id", metavar="AGGREGATE_ID", help="as `list` shows it")
+        one.add_argument("--type", help="where aggregates of several types have that id")
+        if action == "discard":
+            one.add_argument("--position", type=int, help="only the event at that position; retry the rest then")
+        if action != "show":
+            one.add_argument("--wait", type=float, default=parked_command.WAIT_SECONDS, metavar="SECONDS",
+                             help="for the leader's answer (default: %(default)g)")  # fmt: skip
+    checking = commands.add_parser("check-config", help="say whether the settings are right")
+    checking.add_argument(
+        "--connect", action="store_true", help="also whether database and stream are as they must be; changes nothing"
+    )
+    return whole
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; the exit code."""
-    command, options = arguments[0] if arguments else "run", arguments[1:]
-    if not set(options) <= _OPTIONS.get(command, frozenset()) or command not in _OPTIONS:
-        sys.stderr.write(USAGE)
-        return 2
+    given = parser().parse_args(arguments)
     try:
         settings = load_settings(RelaySettings)
     except StartupRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-    if command == "check-config":
-        sys.stdout.write("settings are valid\n")
+    match given.command:
+        case "check-config":
+            return _check(settings, connect=given.connect)
+        case "adopt":
+            configure_logging("relay", settings.log_level)
+            return adopt(settings, as_json=given.json, force=given.force)
+        case "parked":
+            return _parked(settings, given)
+        case _:
+            configure_logging("relay", settings.log_level)
+            return run_process(Relay(settings).run)
+
+
+def _check(settings: RelaySettings, *, connect: bool) -> int:
+    sys.stdout.write("settings are valid\n")
+    if not connect:
         return 0
-    configure_logging("relay", settings.log_level)
-    if command == "adopt":
-        return adopt(settings, as_json="--json" in options, force="--force" in options)
-    return run_process(Relay(settings).run)
+    found = asyncio.run(preflight(settings))
+    for sentence in (*found.problems, *(f"warning: {warning}" for warning in found.warnings)):
+        sys.stderr.write(f"{sentence}\n")
+    if not found.problems:
+        sys.stdout.write("database and stream are as they must be\n")
+    return found.exit_code
+
+
+def _parked(settings: RelaySettings, given: argparse.Namespace) -> int:
+    options = {name: getattr(given, name) for name in ("aggregate_id", "position", "wait") if hasattr(given, name)}
+    options.setdefault("wait", 0.0)
+    question = parked_command.ParkedQuestion(given.action, aggregate_type=getattr(given, "type", None), **options)
+    report = asyncio.run(parked_command.run_parked(settings, question))
+    if given.json:
+        failed = {"error": report.error, "exit_code": report.exit_code} if report.error else report.document
+        sys.stdout.write(json.dumps(failed, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for line in parked_command.lines(report):
+            (sys.stderr if report.error else sys.stdout).write(f"{line}\n")
+    return report.exit_code
 
 
 if __name__ == "__main__":

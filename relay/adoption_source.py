@@ -143,7 +143,7 @@ class AdoptionSource:
         except psycopg.errors.LockNotAvailable:
             raise Refused(
                 f"a transaction keeps the outbox locked for more than {LOCK_SECONDS} s: end it"
-                " (pg_stat_activity, pg_prepared_xacts) and run `tandem relay adopt` again"
+                " (pg_stat_activity, pg_prepared_xacts) and run `python -m relay adopt` again"
             ) from None
         except psycopg.errors.InsufficientPrivilege as error:
             raise Refused(
@@ -159,5 +159,5 @@ class AdoptionSource:
             [identity.epoch, identity.system_identifier, identity.timeline, identity.epoch],
         )
         if changed.rowcount != 1:
-            raise Refused("the source was adopted for another stream meanwhile: run `tandem relay adopt` again")
+            raise Refused("the source was adopted for another stream meanwhile: run `python -m relay adopt` again")
         await self._records.begin(self._connection, identity.epoch, line.floor)

@@ -56,7 +56,18 @@ class CheckedDatabase:
         self._source: SwitchingSource | None = None
 
     async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Refused when this database must not be relayed from."""
+        """Refused when this database must not be relayed from. Makes the tables that the relay keeps there."""
+        table, identity = await self.inspect(connection)
+        if self._layout is not None:
+            await self._warn(connection)
+        await ensure_tables(connection, table.name)
+        table.floor = await self._records.floor(connection, identity.epoch)
+        adoption = await self._records.latest(connection)
+        self._status.adoption = adoption.as_dict() if adoption is not None else None
+        self._found = table, identity
+
+    async def inspect(self, connection: psycopg.AsyncConnection[Any]) -> tuple[OutboxTable, SourceIdentity]:
+        """The outbox and whose events it holds; Refused as by `check`. Changes nothing."""
         settings = self._settings
         name = TableName.parse(settings.table)
         source = TableName.parse(settings.source_table)
@@ -71,14 +82,8 @@ class CheckedDatabase:
             raise
         self._changed = False
         table = await find_table(connection, name, settings.columns)
-        await ensure_tables(connection, name)
         self._layout = await self._log_layout(connection, name)
-        if self._layout is not None:
-            await self._warn(connection)
-        table.floor = await self._records.floor(connection, identity.epoch)
-        adoption = await self._records.latest(connection)
-        self._status.adoption = adoption.as_dict() if adoption is not None else None
-        self._found = table, identity
+        return table, identity
 
     async def _log_layout(self, connection: psycopg.AsyncConnection[Any], name: TableName) -> TupleLayout | None:
         """How the table's rows stand in the log; None when they are not to be read from there."""
@@ -113,7 +118,7 @@ class CheckedDatabase:
         if cursor.epoch != epoch:
             raise SourceChanged(
                 f"the stream's events are of source epoch {cursor.epoch}, the database is of {epoch}:"
-                " run `tandem relay adopt`, or use another stream"
+                " run `python -m relay adopt`, or use another stream"
             )
         return cursor
 

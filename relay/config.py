@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -158,6 +159,12 @@ class RelaySettings(ServiceSettings):
         if not names <= {"source_epoch"} or not value.isascii() or not value.isprintable():
             raise ValueError("may hold printable ASCII and the field {source_epoch} only")
         return value
+
+    @property
+    def database_name(self) -> str:
+        """The database without user and password: `127.0.0.1:5432/shop`."""
+        parts = urlsplit(self.database_url)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def columns(self) -> ColumnNames:

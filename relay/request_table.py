@@ -23,6 +23,8 @@ _COLUMNS = (
     " outcome text"
 )
 _LOOK_SECONDS = 0.2
+#: Events of one aggregate that are shown.
+MOST_SHOWN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,20 @@ class ParkedAggregate:
     first_position: int
     reason: str
     since: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """One parked event of an aggregate."""
+
+    position: int
+    aggregate_version: int | None
+    reason: str
+    parked_at: str
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -65,6 +81,17 @@ class RequestTable:
         except psycopg.errors.UndefinedTable:
             return []  # no relay has ever run here
         return [ParkedAggregate(*row) for row in await rows.fetchall()]
+
+    async def events(self, aggregate: ParkedAggregate) -> Sequence[ParkedRow]:
+        """The parked events of an aggregate in their order, the first thousand."""
+        rows = await self._connection.execute(
+            "SELECT position, aggregate_version, reason,"
+            " to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+            f" FROM {self._parked.quoted} WHERE coalesce(aggregate_type, '') = %s AND coalesce(aggregate_id, '') = %s"
+            " ORDER BY position LIMIT %s",
+            [aggregate.aggregate_type, aggregate.aggregate_id, MOST_SHOWN],
+        )
+        return [ParkedRow(*row) for row in await rows.fetchall()]
 
     async def ask(self, action: str, aggregate: ParkedAggregate, position: int | None = None) -> int:
         """Writes a request; its id. Refused when our role may not."""

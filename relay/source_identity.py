@@ -42,7 +42,7 @@ async def require_same_source(connection: psycopg.AsyncConnection[Any], source_t
         raise SourceChanged(
             f"the database is cluster {cluster[0]}, timeline {cluster[1]}, but its events are recorded as those of"
             f" cluster {recorded.system_identifier}, timeline {recorded.timeline}: if it was restored or failed over,"
-            " run `tandem relay adopt`"
+            " run `python -m relay adopt`"
         )
     return recorded
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
-from devstack.cli.relay_settings import OfEnvironment, database_name, relay_settings
+from devstack.cli.relay_settings import OfEnvironment, relay_settings
 from devstack.cli.terminal import say, say_json, show
 from devstack.cli.waiting_time import patience_seconds
 
 if TYPE_CHECKING:
-    from relay.request_table import ParkedAggregate, RequestTable
+    from relay.parked_command import ParkedQuestion, ParkedReport
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-Answer = TypeVar("Answer")
 AggregateId = Annotated[str, typer.Argument(metavar="AGGREGATE", help="Id, as `list` shows it.")]
 AggregateType = Annotated[
     str | None,
@@ -39,29 +37,44 @@ def _parked() -> None:
 @application.command("list")
 def list_parked(of_environment: OfEnvironment = False, as_json: AsJson = False) -> None:
     """Lists what is held back, the longest parked first."""
-    found, database = _with_table(lambda table: table.parked(), of_environment, as_json)
-    if as_json:
-        say_json({"database": database, "parked": [one.as_dict() for one in found]})
-    elif not found:
-        say("nothing is parked")
-    else:
-        from devstack.cli.tables import Column, Rows
+    from relay.parked_command import ParkedQuestion
 
-        columns = (
-            Column("aggregate", named=False), Column("events", right=True), Column("first position", right=True),
-            Column("since", named=False), Column("reason", folds=True),
-        )  # fmt: skip
-        rows = [
-            (
-                f"{one.aggregate_type} {one.aggregate_id}",
-                str(one.events),
-                str(one.first_position),
-                one.since,
-                one.reason,
-            )
-            for one in found
-        ]
-        show(Rows(columns, rows))
+    report = _report(ParkedQuestion("list", wait=0), of_environment, as_json)
+    found = report.document["parked"]
+    if as_json or not found:
+        _say(report, as_json)
+        return
+    from devstack.cli.tables import Column, Rows
+
+    columns = (
+        Column("aggregate", named=False), Column("events", right=True), Column("first position", right=True),
+        Column("since", named=False), Column("reason", folds=True),
+    )  # fmt: skip
+    rows = [
+        (
+            f"{one['aggregate_type']} {one['aggregate_id']}",
+            str(one["events"]),
+            str(one["first_position"]),
+            one["since"],
+            one["reason"],
+        )
+        for one in found
+    ]
+    show(Rows(columns, rows))
+
+
+@application.command("show")
+def show_parked(
+    aggregate_id: AggregateId,
+    type_: AggregateType = None,
+    of_environment: OfEnvironment = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the parked events of an aggregate."""
+    from relay.parked_command import ParkedQuestion
+
+    question = ParkedQuestion("show", aggregate_id, type_, wait=0)
+    _say(_report(question, of_environment, as_json), as_json)
 
 
 @application.command("retry")
@@ -73,7 +86,10 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Publishes what is parked, once its cause is put right."""
-    _ask("retry", aggregate_id, type_, None, wait, of_environment, as_json)
+    from relay.parked_command import ParkedQuestion
+
+    question = ParkedQuestion("retry", aggregate_id, type_, wait=wait)
+    _say(_report(question, of_environment, as_json), as_json)
 
 
 @application.command("discard")
@@ -92,66 +108,28 @@ def discard(
 
     They stay in the outbox and are never published.
     """
-    _ask("discard", aggregate_id, type_, position, wait, of_environment, as_json)
+    from relay.parked_command import ParkedQuestion
+
+    question = ParkedQuestion("discard", aggregate_id, type_, position, wait)
+    _say(_report(question, of_environment, as_json), as_json)
 
 
-def _ask(
-    action: str,
-    aggregate_id: str,
-    type_: str | None,
-    position: int | None,
-    wait: float,
-    of_environment: bool,
-    as_json: bool,
-) -> None:
-    async def ask(table: RequestTable) -> str | None:
-        aggregate = _the_one(await table.parked(aggregate_id), aggregate_id, type_, as_json)
-        return await table.answer(await table.ask(action, aggregate, position), wait)
-
-    answer, database = _with_table(ask, of_environment, as_json, longest=wait)
-    if answer is None:
-        fail(f"requested; no leader has carried it out within {wait:g} s", ExitCode.DEGRADED, as_json=as_json)
-    if "refused" in answer:
-        fail(answer, ExitCode.DEGRADED, as_json=as_json)
-    if as_json:
-        say_json({"database": database, "outcome": answer})
-    else:
-        say(answer)
-
-
-def _the_one(found: Sequence[ParkedAggregate], aggregate_id: str, type_: str | None, as_json: bool) -> ParkedAggregate:
-    wanted = [one for one in found if type_ in {None, one.aggregate_type}]
-    if not wanted:
-        fail(f"nothing is parked of aggregate {aggregate_id}", ExitCode.DEGRADED, as_json=as_json)
-    if len(wanted) > 1:
-        types = ", ".join(sorted(one.aggregate_type for one in wanted))
-        fail(f"aggregates of several types have that id ({types}): add --type", ExitCode.USAGE, as_json=as_json)
-    return wanted[0]
-
-
-def _with_table(
-    work: Callable[[RequestTable], Awaitable[Answer]], of_environment: bool, as_json: bool, *, longest: float = 0.0
-) -> tuple[Answer, str]:
-    """What `work` gives over a connection of ours, and the database that was asked; `longest` is what `work` itself may
-    wait."""
-    import psycopg
-
-    from relay.database import connect
-    from relay.errors import Refused
-    from relay.outbox_table import TableName
-    from relay.request_table import RequestTable
+def _report(question: ParkedQuestion, of_environment: bool, as_json: bool) -> ParkedReport:
+    """What the relay's own command says; an error of it ends this one."""
+    from relay.parked_command import run_parked
 
     settings = relay_settings(of_environment, as_json=as_json)
+    report = asyncio.run(run_parked(settings, question, patience_seconds=patience_seconds()))
+    if report.error:
+        fail(report.error, ExitCode(report.exit_code), as_json=as_json)
+    return report
 
-    async def connected() -> Answer:
-        async with asyncio.timeout(longest + patience_seconds()):
-            async with await connect(settings.database_url, "tandem relay parked") as connection:
-                return await work(RequestTable(TableName.parse(settings.table), settings.stream, connection))
 
-    try:
-        return asyncio.run(connected()), database_name(settings)
-    except Refused as refusal:
-        fail(str(refusal), ExitCode.DEGRADED, as_json=as_json)
-    except (psycopg.OperationalError, OSError, TimeoutError) as error:
-        why = str(error).strip() or "it does not answer"
-        fail(f"the database {database_name(settings)} cannot be reached: {why}", ExitCode.DOWN, as_json=as_json)
+def _say(report: ParkedReport, as_json: bool) -> None:
+    from relay.parked_command import lines
+
+    if as_json:
+        say_json(report.document)
+        return
+    for line in lines(report):
+        say(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -49,5 +48,4 @@ def relay_settings(of_environment: bool, *, as_json: bool) -> RelaySettings:
 
 def database_name(settings: RelaySettings) -> str:
     """The database without user and password: `127.0.0.1:25432/tandem`."""
-    parts = urlsplit(settings.database_url)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return settings.database_name

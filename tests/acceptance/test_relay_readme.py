@@ -1,4 +1,4 @@
-"""Whoever follows the relay's README gets what it says: its DDL, settings, commands and consumer run, in both modes."""
+"""Whoever follows the relay's README gets what it says: its SQL, settings, commands and consumer run, in both modes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -15,17 +16,10 @@ import pytest
 
 from tests.relaying import streams
 from tests.relaying.log_mode import in_mode
+from tests.relaying.readme import README, block, least_role
 from tests.relaying.relay_process import RelayProcess, running
 
 PROJECT = Path(__file__).parents[2]
-README = (PROJECT / "relay" / "README.md").read_text()
-
-
-def block(name: str) -> str:
-    """The fenced block between the README's markers."""
-    match = re.search(rf"<!-- {name}:begin -->\n```\w*\n(.*?)```\n<!-- {name}:end -->", README, re.DOTALL)
-    assert match, f"the README has no block {name}"
-    return match[1]
 
 
 def settings() -> dict[str, str]:
@@ -63,12 +57,16 @@ async def test_the_relay_is_adopted_in_five_minutes(
         """The run's servers are shared: stream and subjects of our own in place of the README's."""
         return re.sub(r"\bSHOP\b", stream_name, re.sub(r"\bshop\.", f"{subject_prefix}.", text))
 
-    environment = {name: ours(value) for name, value in settings().items()}
-    environment |= {"RELAY_DATABASE_URL": postgres_database, "RELAY_NATS_URL": nats_url, "RELAY_MODE": mode}
-    async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
-        await connection.execute(block("ddl"))
+    async with (
+        least_role(postgres_database) as (role, url),
+        await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection,
+    ):
+        environment = {name: ours(value) for name, value in settings().items()}
+        environment |= {"RELAY_DATABASE_URL": url, "RELAY_NATS_URL": nats_url, "RELAY_MODE": mode}
+        as_owner = environment | {"RELAY_DATABASE_URL": postgres_database}
         check, start = block("run").splitlines()
-        assert await run(environment, *command(check)) == "settings are valid\n"
+        fit = "settings are valid\ndatabase and stream are as they must be\n"
+        assert await run(environment, *command(check)) == fit
         assert start == "python -m relay"  # which is what the process below runs
         async with running(RelayProcess(environment)) as relay:
             await in_mode(relay, "wal" if mode == "auto" else "poll")
@@ -77,17 +75,37 @@ async def test_the_relay_is_adopted_in_five_minutes(
             script.write_text(ours(block("read")))
             read = await run(environment, sys.executable, str(script))
             assert read.splitlines() == ['opened B-1 {"by": "Ada"}', 'filled B-1 {"items": 2}']
-            healthy = json.loads(await run(environment, *command(block("adopt").strip())))
+            healthy = json.loads(await run(as_owner, *command(block("adopt").strip())))
             assert not healthy["adopted"]
             page = await relay.page()
             for figure in re.findall(r"^\| `([a-z_]+)", README.partition("## What to watch")[2], re.MULTILINE):
                 assert figure in page
             assert await relay.stop() == 0
+        pruned = await connection.execute(block("prune").replace("8 days", "0 days"))
+        assert pruned.rowcount == 1  # the last row stays
         await connection.execute("UPDATE source SET timeline = 7")  # as a failover leaves it
         async with running(RelayProcess(environment)) as relay:
             await relay.wait_for_state("SOURCE_CHANGED")
-            found = json.loads(await run(environment, *command(block("adopt").strip())))["adoption"]
+            found = json.loads(await run(as_owner, *command(block("adopt").strip())))["adoption"]
             assert (found["source_epoch"], found["published"], found["lost_events"]) == (2, 0, 0)
             await in_mode(relay, "wal" if mode == "auto" else "poll")
             await relay.stop()
+        await leaves_nothing(connection, role)
     assert len([one for one in await streams.read_all(nats_url, stream_name) if one.is_event]) == 2
+
+
+async def leaves_nothing(connection: psycopg.AsyncConnection[tuple[object, ...]], role: str) -> None:
+    """Does as the README says to leave, and looks for what is left."""
+    of_ours = "FROM pg_replication_slots WHERE database = current_database()"
+    deadline = time.monotonic() + 120
+    while (await connection.execute(f"SELECT {of_ours} AND active")).rowcount:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    await connection.execute(re.sub(r"\brelay;", f"{role};", block("leave")))
+    left = await connection.execute(
+        f"SELECT slot_name {of_ours} UNION ALL SELECT pubname FROM pg_publication"
+        " UNION ALL SELECT rolname FROM pg_roles WHERE rolname = %s"
+        " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+        [role],
+    )
+    assert {name for (name,) in await left.fetchall()} == {"outbox", "source"}

@@ -106,7 +106,7 @@ async def test_a_relay_that_stands_still_says_why(world: World) -> None:
         await relay.wait_for_state("SOURCE_CHANGED")
         code, out = await shown([relay])
         assert code == 1
-        assert "run `tandem relay adopt`" in " ".join(out.split())
+        assert "run `python -m relay adopt`" in " ".join(out.split())
         assert "no relay leads" in out
 
 

@@ -81,7 +81,7 @@ async def test_what_the_stream_lacks_is_published_and_what_the_source_lost_is_na
     lost = (await books(world)).lost_by_source
     async with running(world.relay()) as relay:
         page = await relay.wait_for_state("SOURCE_CHANGED")
-        assert "run `tandem relay adopt`" in page["last_error"]
+        assert "run `python -m relay adopt`" in page["last_error"]
         await lag_is_unknown(relay)
         first, second = await asyncio.gather(adopt(world), adopt(world))
         assert (first.code, second.code) == (0, 0), f"{first}\n{second}"

@@ -7,33 +7,52 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from relay.__main__ import main
+from relay.config import RelaySettings
+from relay.parked_command import ParkedQuestion, ParkedReport, run_parked
 from tests.relaying.log_mode import KNOWN, in_mode
 from tests.relaying.relay_process import RelayProcess, running
 from tests.relaying.restores import SOURCE, adopt
 from tests.relaying.tables import OUTBOX
 from tests.relaying.world import World
 
-TANDEM = Path(sys.executable).parent / "tandem"
+PROJECT = Path(__file__).parents[2]
+#: The relay's image has this command; `tandem` needs a checkout.
+IN_THE_IMAGE = (sys.executable, "-m", "relay", "parked")
+TANDEM = (Path(sys.executable).parent / "tandem", "relay", "parked")
 BAD = "00000000-0000-0000-0000-000000000001"
 SECONDS = 120.0
 
 
-async def parked(world: World, *words: str) -> tuple[int, dict[str, Any]]:
-    """`tandem relay parked … --json`: exit code and document."""
+async def said(world: World, *words: str | Path, **settings: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command with the relay's settings."""
     process = await asyncio.create_subprocess_exec(
-        TANDEM, "relay", "parked", *words, "--json",
-        env={"PATH": os.environ.get("PATH", ""), **world.settings},
+        *words,
+        env={"PATH": os.environ.get("PATH", ""), **world.settings, **settings},
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate()
+        stderr=asyncio.subprocess.PIPE,
+        cwd=PROJECT,
+    )
+    out, err = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, json.loads(out)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def parked(world: World, *words: str, by: Sequence[str | Path] = IN_THE_IMAGE) -> tuple[int, dict[str, Any]]:
+    """A command of parked events with `--json`: exit code and document, but for the database that it names."""
+    code, out, err = await said(world, *by, *words, "--json")
+    assert out, err
+    document = json.loads(out)
+    if "error" not in document:
+        assert document.pop("database") == world.database_url.rpartition("@")[2]
+    return code, document
 
 
 async def write(world: World, version: int, event_type: str = "ORDER_REVISED") -> None:
@@ -75,9 +94,15 @@ async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: 
         (found,) = document["parked"]
         assert (found["aggregate_type"], found["aggregate_id"], found["events"]) == ("order", BAD, 3)
         assert "subject" in found["reason"]
+        code, document = await parked(world, "show", BAD)
+        (shown,) = document["parked"]
+        assert [one["aggregate_version"] for one in shown.pop("parked_events")] == [2, 3, 4]
+        assert (code, shown) == (0, found)
         code, document = await parked(world, "retry", BAD)
         assert code == 1
         assert "published 0 events; the next one is refused again: event_type" in document["error"]
+        for words in (("list",), ("retry", BAD)):
+            assert await parked(world, *words, by=TANDEM) == await parked(world, *words), words
         await put_right(world)
         assert await parked(world, "retry", BAD) == (0, {"outcome": "published 3 events"})
         await write(world, 5)
@@ -94,6 +119,42 @@ async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: 
         await relay.stop()
     assert await versions(world) == [1, 2, 3, 4, 5]
     assert KNOWN not in relay.text
+
+
+async def test_what_people_and_scripts_are_told(world: World) -> None:
+    async with running(world.relay()) as relay:
+        await with_parked(world, relay)
+        assert await relay.stop() == 0
+    code, out, err = await said(world, *IN_THE_IMAGE, "show", BAD)
+    assert (code, err) == (0, "")
+    first, *events = out.splitlines()
+    assert first.startswith(f"order {BAD}: 3 events since 20"), out
+    assert [line.split(",")[0] for line in events] == [f"  position {n} version {n}" for n in (2, 3, 4)]
+    for asked, code, sentence in (
+        (ParkedQuestion("retry", "nobody"), 1, "nothing is parked of aggregate nobody"),
+        (ParkedQuestion("discard", BAD, "basket"), 1, f"nothing is parked of aggregate {BAD}"),
+        (ParkedQuestion("discard", BAD, position=2, wait=0), 1, "requested; no leader has carried it out within 0 s"),
+    ):
+        assert await run_parked(settings_of(world), asked) == ParkedReport(code, error=sentence)
+    world.settings["RELAY_DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/orders"
+    report = await run_parked(settings_of(world), ParkedQuestion("list"))
+    assert report.exit_code == 3
+    assert report.error.startswith("the database 127.0.0.1:1/orders cannot be reached: ")
+
+
+def settings_of(world: World) -> RelaySettings:
+    given = {name.removeprefix("RELAY_").lower(): value for name, value in world.settings.items()}
+    return RelaySettings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "words", ["parked", "parked retry", "parked list --all", "adopt now", "sideways", "run --json"]
+)
+def test_what_is_misused_ends_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert "usage: python -m relay" in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -38,4 +38,5 @@ async def least_role(database_url: str) -> AsyncIterator[tuple[str, str]]:
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
                 " WHERE database = current_database() AND NOT active"
             )
-            await connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+            if (await connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])).rowcount:
+                await connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')

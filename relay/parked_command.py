@@ -1,0 +1,114 @@
+"""`parked list|show|retry|discard`: what operators ask about events that no stream takes, and what they are told.
+
+Exit codes: 0 done, 1 refused or not carried out, 2 misused, 3 the database is out of reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+
+from relay.config import RelaySettings
+from relay.database import connect
+from relay.errors import Refused
+from relay.outbox_table import TableName
+from relay.request_table import ParkedAggregate, RequestTable
+
+ACTIONS = ("list", "show", "retry", "discard")
+DONE, REFUSED, MISUSED, DOWN = 0, 1, 2, 3
+#: How long a leader is waited for where nobody says otherwise.
+WAIT_SECONDS = 30.0
+#: A database that takes longer to look something up hangs.
+PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedQuestion:
+    """What is asked. `aggregate_type`: where aggregates of several types have the id; `position`: of a single event
+    that is to be discarded; `wait`: for the leader's answer, in seconds."""
+
+    action: str
+    aggregate_id: str = ""
+    aggregate_type: str | None = None
+    position: int | None = None
+    wait: float = WAIT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedReport:
+    """The answer as a JSON document, or one sentence in `error`."""
+
+    exit_code: int = DONE
+    document: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+async def run_parked(
+    settings: RelaySettings, question: ParkedQuestion, *, patience_seconds: float = PATIENCE_SECONDS
+) -> ParkedReport:
+    """Answers from the outbox's database, or asks the leader by way of it. Whatever is no leader's answer may take
+    `patience_seconds`."""
+    database = settings.database_name
+    try:
+        async with (
+            asyncio.timeout(patience_seconds + question.wait),
+            await connect(settings.database_url, "tandem-relay parked") as connection,
+        ):
+            table = RequestTable(TableName.parse(settings.table), settings.stream, connection)
+            found = await _look_up(table, question)
+            if isinstance(found, ParkedReport):
+                return found if found.error else replace(found, document={"database": database, **found.document})
+            answer = await table.answer(await table.ask(question.action, found, question.position), question.wait)
+    except (Refused, psycopg.errors.InsufficientPrivilege) as refusal:
+        return ParkedReport(REFUSED, error=str(refusal).strip())
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        why = str(error).strip() or "it does not answer"
+        return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {why}")
+    if answer is None:
+        return ParkedReport(REFUSED, error=f"requested; no leader has carried it out within {question.wait:g} s")
+    if "refused" in answer:
+        return ParkedReport(REFUSED, error=answer)
+    return ParkedReport(document={"database": database, "outcome": answer})
+
+
+async def _look_up(table: RequestTable, question: ParkedQuestion) -> ParkedReport | ParkedAggregate:
+    """The report of a question that needs no leader, else the aggregate that is meant."""
+    if question.action == "list":
+        return ParkedReport(document={"parked": [one.as_dict() for one in await table.parked()]})
+    aggregate = _the_one(await table.parked(question.aggregate_id), question)
+    if isinstance(aggregate, ParkedReport) or question.action != "show":
+        return aggregate
+    events = [one.as_dict() for one in await table.events(aggregate)]
+    return ParkedReport(document={"parked": [aggregate.as_dict() | {"parked_events": events}]})
+
+
+def _the_one(found: Sequence[ParkedAggregate], question: ParkedQuestion) -> ParkedAggregate | ParkedReport:
+    wanted = [one for one in found if question.aggregate_type in {None, one.aggregate_type}]
+    if not wanted:
+        return ParkedReport(REFUSED, error=f"nothing is parked of aggregate {question.aggregate_id}")
+    if len(wanted) > 1:
+        types = ", ".join(sorted(one.aggregate_type for one in wanted))
+        return ParkedReport(MISUSED, error=f"aggregates of several types have that id ({types}): add --type")
+    return wanted[0]
+
+
+def lines(report: ParkedReport) -> list[str]:
+    """A report for people, in plain lines."""
+    if report.error:
+        return [report.error]
+    if "outcome" in report.document:
+        return [str(report.document["outcome"])]
+    said = []
+    for one in report.document["parked"]:
+        said.append(
+            f"{one['aggregate_type']} {one['aggregate_id']}: {one['events']} events since {one['since']}, the first at"
+            f" position {one['first_position']}: {one['reason']}"
+        )
+        for event in one.get("parked_events", ()):
+            version = f" version {event['aggregate_version']}" if event["aggregate_version"] is not None else ""
+            said.append(f"  position {event['position']}{version}, {event['parked_at']}: {event['reason']}")
+    return said or ["nothing is parked"]

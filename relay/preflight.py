@@ -1,0 +1,77 @@
+"""Looks at database and stream as a relay does before it leads, and changes nothing: to be run before deploying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from relay.checked_database import CheckedDatabase
+from relay.config import RelaySettings
+from relay.database import connect
+from relay.errors import Refused
+from relay.jetstream_api import JetStreamApi, StreamApiError
+from relay.nats_connection import NATS_ERRORS, NatsConnection
+from relay.slot_watch import missing_limit
+from relay.status import RelayStatus
+from relay.stream_access import nats_options, stream_plan
+from relay.stream_setup import other_replicas, require_server, require_stream
+
+FIT, UNFIT, DOWN = 0, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """One sentence for each problem, and for each thing to know that is none.
+
+    `exit_code`: 0 fit, 2 unfit, 3 when something is out of reach.
+    """
+
+    exit_code: int
+    problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+async def preflight(settings: RelaySettings) -> Preflight:
+    """Looks at both, whatever is found at the first."""
+    database, stream = await _database(settings), await _stream(settings)
+    return Preflight(
+        max(database.exit_code, stream.exit_code),
+        [*database.problems, *stream.problems],
+        [*database.warnings, *stream.warnings],
+    )
+
+
+async def _database(settings: RelaySettings) -> Preflight:
+    try:
+        async with await connect(settings.database_url, "tandem-relay check") as connection:
+            await CheckedDatabase(settings, RelayStatus(settings.mode)).inspect(connection)
+            warning = await missing_limit(connection) if settings.mode != "poll" else None
+    except Refused as refusal:
+        return Preflight(UNFIT, [str(refusal)])
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        reason = str(error).strip() or type(error).__name__
+        return Preflight(DOWN, [f"the database cannot be reached: {reason}; check RELAY_DATABASE_URL"])
+    return Preflight(FIT, warnings=[warning] if warning is not None else [])
+
+
+async def _stream(settings: RelaySettings) -> Preflight:
+    plan, connection, warning = stream_plan(settings), None, None
+    try:
+        connection = await NatsConnection.open(nats_options(settings), "tandem-relay check")
+        require_server(connection.server_version)
+        info = await JetStreamApi(connection).stream_info(plan.name)
+        if info is not None:
+            require_stream(plan, info.config)
+            warning = other_replicas(plan, info.config)
+        elif not plan.create:
+            raise Refused(f"stream {plan.name} does not exist: create it, or set RELAY_CREATE_STREAM=true")
+    except Refused as refusal:
+        return Preflight(UNFIT, [str(refusal)])
+    except (*NATS_ERRORS, StreamApiError) as error:
+        return Preflight(DOWN, [f"NATS cannot be reached: {str(error) or type(error).__name__}; check RELAY_NATS_URL"])
+    finally:
+        if connection is not None:
+            await connection.end()
+    return Preflight(FIT, warnings=[warning] if warning is not None else [])
