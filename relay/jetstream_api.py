@@ -13,7 +13,7 @@ import nats.errors
 from relay.nats_connection import NatsConnection
 
 #: How long each of several equal requests is waited for.
-ASK_SECONDS = (0.25, 0.75, 3.0)
+ASK_SECONDS = (0.25, 0.5, 1.0, 2.0)
 NO_STREAM = 10059
 NO_MESSAGE = 10037
 

@@ -25,10 +25,15 @@ async def _ignore(_: Exception) -> None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    """A client that never tries again; raises one of NATS_ERRORS when no server answers."""
+    """A client that never tries again, at one of the servers that `url` names, separated by commas; raises one of
+    NATS_ERRORS when none answers."""
+    try:
+        servers = nats_servers(url)
+    except ValueError as wrong:
+        raise ConnectionError(f"its URL {wrong}") from None
     async with asyncio.timeout(patience_seconds()):
         client = await nats.connect(
-            nats_servers(url),
+            servers,
             name="tandem",
             connect_timeout=round(patience_seconds()) + 1,
             allow_reconnect=False,

@@ -133,6 +133,14 @@ def missing_consumer(plan: ConsumerPlan) -> str:
     )
 
 
+def silent_consumer(plan: ConsumerPlan) -> str:
+    """What to say when nobody answers in its place."""
+    return (
+        f"the stream {plan.stream} has no consumer {plan.name} that answers: in a cluster it may have no leader at"
+        " present; where it is gone, run `python -m query_service migrate`"
+    )
+
+
 def foreign_consumer(plan: ConsumerPlan) -> str:
     """What to say when the consumer is not this read model's."""
     return (

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, header_fields, problem_of
-from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer
+from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer, silent_consumer
 from query_service.handlers.working_together import work_together
 
 _log = structlog.get_logger(__name__)
@@ -179,8 +179,11 @@ class StreamPull:
     def _on_status(self, status: str, description: str) -> None:
         if status == _HEARTBEAT:
             return
-        gone = status == _NO_RESPONDERS or (status == _CONFLICT and "Consumer Deleted" in description)
-        problem = missing_consumer(self._plan) if gone else None
+        problem = None
+        if status == _NO_RESPONDERS:
+            problem = silent_consumer(self._plan)
+        elif status == _CONFLICT and "Consumer Deleted" in description:
+            problem = missing_consumer(self._plan)
         if problem is not None and self.problem != problem:
             _log.warning("paused", reason=problem)
         self.problem = problem

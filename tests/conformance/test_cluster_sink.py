@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 import relay.jetstream_sink
 from relay.errors import Closing, Refused, SessionClosed
@@ -177,6 +178,14 @@ async def grown_under_a_session(cluster: NatsCluster, policy: str | PublishPolic
 
 async def test_a_stream_may_get_replicas_under_a_session(nats_cluster: NatsCluster) -> None:
     assert await grown_under_a_session(nats_cluster, "auto", 120.0)
+    sink = sink_on(nats_cluster.url, plan_for(STREAM, PREFIX), "auto")
+    with capture_logs() as said:
+        for _ in range(2):
+            async with opened(sink):
+                pass
+    told = [line["event"] for line in said if "RELAY_STREAM_REPLICAS" in line["event"]]
+    assert len(told) == 1
+    assert told[0].startswith("stream REPLICATED has 3 replicas and RELAY_STREAM_REPLICAS is 1")
     assert await bodies(nats_cluster.url, STREAM) == numbered(range(1_040))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import relay.jetstream_sink
 from relay.ack import Nack, read_ack
-from relay.errors import Closing, DuplicateReported, SessionClosed
+from relay.errors import Closing, DuplicateReported, Refused, SessionClosed
 from relay.jetstream_sink import JetStreamSession
 from relay.message import Message
 from relay.publish_policy import chain_frames
@@ -53,6 +53,12 @@ async def test_stores_in_order_and_goes_on_behind_the_last(
     stored = await streams.read_all(nats_url, stream_name)
     assert [message.body for message in stored] == numbered(range(6_000))
     assert ("Nats-Batch-Id" in stored[0].headers) is (policy == "atomic")
+
+
+async def test_replicas_need_a_cluster(nats_url: str, stream_name: str, subject_prefix: str) -> None:
+    with pytest.raises(Refused, match=r"cannot be created: .* set RELAY_STREAM_REPLICAS=1, or run a cluster"):
+        async with sink_on(nats_url, plan_for(stream_name, subject_prefix, replicas=3)).session():
+            pass
 
 
 @pytest.mark.parametrize("policy", POLICIES)
