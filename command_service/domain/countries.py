@@ -1,4 +1,7 @@
-"""ISO 3166-1 alpha-2: the codes an address may carry as its region."""
+"""ISO 3166-1 alpha-2: the codes an address may carry as its region.
+
+A region is a CLDR code, so `XK` is one: Kosovo, to which ISO 3166 has assigned none.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ _CODES = (
     " PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF"
     " TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
+_WITHDRAWN_CODES = "AN BU CS CT DD DY FQ FX HV JT MI NH NQ NT PC PU PZ RH SU TP VD WK YD YU ZR"
 
-#: All officially assigned codes.
-COUNTRIES: frozenset[str] = frozenset(_CODES.split())
+#: All officially assigned codes, and Kosovo's.
+COUNTRIES: frozenset[str] = frozenset({*_CODES.split(), "XK"})
+#: ISO 3166-3: codes of countries of the past, as orders of then have them. Those that another country has now (AI, BQ,
+#: GE, SK, …) mean that country.
+WITHDRAWN_COUNTRIES: frozenset[str] = frozenset(_WITHDRAWN_CODES.split())

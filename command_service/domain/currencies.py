@@ -1,13 +1,16 @@
-"""ISO 4217: the currencies in use and how many decimal places the minor unit of each has.
+"""ISO 4217: the currencies, in use and withdrawn, and how many decimal places the minor unit of each has.
 
-Funds codes and metals without a minor unit are left out: nobody is charged in them.
+New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that goes out of use moves
+from the one table to the other and never leaves both: stored orders are read by their currency's decimal places.
+Metals, composite units without a minor unit, and accounts of another currency (`BEC`, `ESA`, `LUL`, …) are left out:
+nobody is charged in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_BY_EXPONENT: Mapping[int, str] = {
+_IN_USE: Mapping[int, str] = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     2: (
         "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF"
@@ -21,5 +24,23 @@ _BY_EXPONENT: Mapping[int, str] = {
     4: "CLF UYW",
 }
 
-#: Currency code -> decimal places of its minor unit.
-EXPONENTS: Mapping[str, int] = {code: exponent for exponent, codes in _BY_EXPONENT.items() for code in codes.split()}
+#: List three of ISO 4217. Where it is silent about the minor unit, two places, which hold whole amounts as well.
+_WITHDRAWN: Mapping[int, str] = {
+    0: "ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE ROL TPE TRL",
+    2: (
+        "AFA ALK ANG AOK AON AOR ARA ARP ARY ATS AYM AZM BAD BGJ BGK BGL BOP BRB BRC BRE BRN BRR BUK CSD CSJ CSK CUC"
+        " CYP DDM DEM ECS EEK FIM FRF GEK GHC GHP GNE GNS GQE GWE GWP HRD HRK IEP ILP ILR ISJ LAJ LSM LTL LTT LVL LVR"
+        " MLF MRO MTL MTP MVQ MXP MZE MZM NIC NLG PEH PEI PES PLZ RHD ROK RUR SDD SDP SIT SKK SLL SRG STD SUR TJR TMM"
+        " UAK UGS UGW USS UYN UYP VEB VEF VNC XEU YDD YUD YUM YUN ZMK ZRN ZRZ ZWC ZWD ZWL ZWN ZWR"
+    ),
+}
+
+
+def _exponents(table: Mapping[int, str]) -> Mapping[str, int]:
+    return {code: exponent for exponent, codes in table.items() for code in codes.split()}
+
+
+#: Currency code -> decimal places of its minor unit; all that an order can be in.
+EXPONENTS: Mapping[str, int] = {**_exponents(_WITHDRAWN), **_exponents(_IN_USE)}
+#: Those that only imported orders are in.
+WITHDRAWN_CURRENCIES: frozenset[str] = frozenset(_exponents(_WITHDRAWN))

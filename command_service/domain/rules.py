@@ -44,7 +44,10 @@ TIME_IN_FUTURE = Rule(
     "time-in-future",
     f"What is recorded has happened; no time lies more than {CLOCK_TOLERANCE.seconds // 60} minutes in the future.",
 )
-TIME_ORDER = Rule("time-order", "Goods arrive after they left and come back after they arrived.")
+TIME_ORDER = Rule(
+    "time-order",
+    "Money arrives after the order was placed; goods arrive after they left and come back after they arrived.",
+)
 ORDER_CANCELLED = Rule(
     "order-cancelled", "An order that was given up is neither revised, redirected, shipped nor cancelled again."
 )

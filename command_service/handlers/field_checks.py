@@ -7,21 +7,22 @@ composite value such as an amount.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from command_service.domain.countries import COUNTRIES
-from command_service.domain.currencies import EXPONENTS
+from command_service.domain.countries import COUNTRIES, WITHDRAWN_COUNTRIES
+from command_service.domain.currencies import EXPONENTS, WITHDRAWN_CURRENCIES
 from command_service.domain.money import MAX_AMOUNT, NANOS_DIGITS, NANOS_PER_UNIT, decimal_text, from_units
+from command_service.handlers.characters import forging, hidden, shows_something
 
 Problems = Iterator[tuple[str, str]]
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NIL = "00000000-0000-0000-0000-000000000000"
-#: C0, DEL, C1 and the two line separators: they forge lines in logs and terminals and mean nothing in an order.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _LEAST_SECONDS, _LARGEST_SECONDS = -62_135_596_800, 253_402_300_799  # years 1 to 9999
+_ALSO_WITHDRAWN = ", also a withdrawn one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,38 @@ REQUIRED = Check("required", _required, whole=False)
 
 
 def text(longest: int, *, required: bool = False) -> Check:
-    """Text of at most `longest` characters without control characters."""
+    """Free text of at most `longest` characters; when required, one of them at least can be seen."""
 
     def problems(value: str) -> Problems:
-        if required and not value.strip():
+        if required and not shows_something(value):
             yield "", "is required"
         elif len(value) > longest:
             yield "", f"has {len(value)} characters, at most {longest} are allowed"
-        elif control := _CONTROL.search(value):
-            yield "", f"has the control character U+{ord(control[0]):04X}"
+        elif character := forging(value):
+            yield "", f"has the control character U+{ord(character):04X}"
 
     return Check(f"{'1' if required else '0'} to {longest} characters, no control characters", problems)
+
+
+def identifier(longest: int, *, required: bool = False) -> Check:
+    """What machines compare and people read: two that look equal are equal. Empty is right unless it is required."""
+
+    def problems(value: str) -> Problems:
+        if required and not shows_something(value):
+            yield "", "is required"
+        elif len(value) > longest:
+            yield "", f"has {len(value)} characters, at most {longest} are allowed"
+        elif character := hidden(value):
+            yield "", f"has the character U+{ord(character):04X}, which cannot be seen; only plain spaces are allowed"
+        elif value != value.strip(" "):
+            yield "", "begins or ends with a space"
+        elif value and unicodedata.category(value[0]).startswith("M"):
+            yield "", f"begins with the combining character U+{ord(value[0]):04X}"
+        elif not unicodedata.is_normalized("NFC", value):
+            yield "", "is not in Unicode's composed form (NFC), so that it would differ from what looks the same"
+
+    least = "1" if required else "0"
+    return Check(f"{least} to {longest} visible characters in NFC, between them plain spaces", problems)
 
 
 def uuid(*, required: bool) -> Check:
@@ -82,7 +104,7 @@ def uuid(*, required: bool) -> Check:
 
 def email(longest: int) -> Check:
     """Empty, or an address with something on both sides of an `@`."""
-    plain = text(longest)
+    plain = identifier(longest)
 
     def problems(value: str) -> Problems:
         yield from plain.problems(value)
@@ -113,16 +135,20 @@ def count(least: int, largest: int) -> Check:
     return Check(f"{least} to {largest} elements", problems, whole=False)
 
 
-def region_code() -> Check:
-    """An ISO 3166-1 alpha-2 code."""
+def region_code(*, withdrawn: bool) -> Check:
+    """An ISO 3166-1 alpha-2 code or `XK`; also one of a country of the past when `withdrawn` are right."""
+    known = COUNTRIES | WITHDRAWN_COUNTRIES if withdrawn else COUNTRIES
+    gone = WITHDRAWN_COUNTRIES - known
 
     def problems(value: str) -> Problems:
         if not value:
             yield "", "is required"
-        elif value not in COUNTRIES:
+        elif value in gone:
+            yield "", f"is {value}, which ISO 3166 has withdrawn; only imported orders may have it"
+        elif value not in known:
             yield "", "must be an ISO 3166-1 alpha-2 country code such as DE"
 
-    return Check("an ISO 3166-1 alpha-2 country code", problems)
+    return Check(f"an ISO 3166-1 alpha-2 country code{_ALSO_WITHDRAWN if withdrawn else ''}", problems)
 
 
 def language_code() -> Check:
@@ -135,8 +161,12 @@ def language_code() -> Check:
     return Check("empty or a BCP 47 language tag", problems)
 
 
-def money(least: int, *, required: bool) -> Check:
-    """An amount of at least `least` minor units in a known currency, no finer than its minor unit."""
+def money(least: int, *, required: bool, withdrawn: bool = True) -> Check:
+    """An amount of at least `least` minor units in a known currency, no finer than its minor unit.
+
+    Commands on an existing order take `withdrawn` currencies, as imported orders have them; the aggregate holds that an
+    order has one currency.
+    """
 
     def problems(value: Any) -> Problems:
         if value is None:
@@ -145,6 +175,12 @@ def money(least: int, *, required: bool) -> Check:
             return
         if value.currency_code not in EXPONENTS:
             yield "currency_code", "must be an ISO 4217 currency code such as EUR"
+            return
+        if value.currency_code in WITHDRAWN_CURRENCIES and not withdrawn:
+            yield (
+                "currency_code",
+                f"is {value.currency_code}, which ISO 4217 has withdrawn; only imported orders have it",
+            )
             return
         if abs(value.nanos) >= NANOS_PER_UNIT:
             yield "nanos", f"is {value.nanos}, must be within ±999999999"
@@ -160,7 +196,8 @@ def money(least: int, *, required: bool) -> Check:
             elif amount.minor_units > MAX_AMOUNT:
                 yield "", f"is {decimal_text(amount)}, at most 10^15 minor units are allowed"
 
-    return Check(f"{'an' if required else 'absent or an'} amount {'above' if least else 'of at least'} zero", problems)
+    size = f"{'an' if required else 'absent or an'} amount {'above' if least else 'of at least'} zero"
+    return Check(f"{size}{_ALSO_WITHDRAWN if withdrawn else ''}", problems)
 
 
 def timestamp(*, required: bool) -> Check:

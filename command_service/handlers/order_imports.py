@@ -102,11 +102,9 @@ class OrderImports:
             except Overloaded:
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
         self._metrics.imported("replayed" if result.replayed else "imported")
-        if not result.replayed:
-            return result.response
         response = contract.ImportOrdersResponse.FromString(result.response)
         # The caller may write an id in capitals; they get back what they sent.
-        response.request_id, response.replayed = request.request_id, True
+        response.request_id, response.replayed = request.request_id, result.replayed
         return response.SerializeToString()
 
 

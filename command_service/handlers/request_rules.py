@@ -19,6 +19,7 @@ from command_service.handlers.field_checks import (
     Check,
     count,
     email,
+    identifier,
     integer,
     language_code,
     money,
@@ -38,36 +39,49 @@ def _under(path: str, rules: Rules) -> dict[str, Check]:
     return {f"{path}.{field}": check for field, check in rules.items()}
 
 
-_ADDRESS: Rules = {
-    "revision": integer(0, 0),
-    "region_code": region_code(),
-    "language_code": language_code(),
-    "postal_code": text(20),
-    "sorting_code": text(40),
-    "administrative_area": text(100),
-    "locality": text(100),
-    "sublocality": text(100),
-    "address_lines": count(0, 10),
-    "address_lines[]": text(200),
-    "recipients": count(0, 10),
-    "recipients[]": text(200),
-    "organization": text(200),
-}
+def _address(*, withdrawn: bool) -> Rules:
+    return {
+        "revision": integer(0, 0),
+        "region_code": region_code(withdrawn=withdrawn),
+        "language_code": language_code(),
+        "postal_code": text(20),
+        "sorting_code": text(40),
+        "administrative_area": text(100),
+        "locality": text(100),
+        "sublocality": text(100),
+        "address_lines": count(0, 10),
+        "address_lines[]": text(200),
+        "recipients": count(0, 10),
+        "recipients[]": text(200),
+        "organization": text(200),
+    }
+
+
 _CUSTOMER: Rules = {
-    "customer_id": text(64, required=True),
+    "customer_id": identifier(64, required=True),
     "display_name": text(200),
     "email": email(254),
     "phone": text(40),
 }
-_NEW_LINE: Rules = {
-    "sku": text(64, required=True),
-    "product_name": text(200, required=True),
-    "unit_price": money(0, required=True),
-    "quantity": integer(1, MAX_QUANTITY),
-    "discount_basis_points": integer(0, BASIS_POINTS),
-    "tax_rate_basis_points": integer(0, BASIS_POINTS),
-}
-_NEW_LINES: Rules = {"lines": count(1, MAX_LINES), **_under("lines[]", _NEW_LINE)}
+
+
+def _lines(*, withdrawn: bool) -> Rules:
+    line: Rules = {
+        "sku": identifier(64, required=True),
+        "product_name": text(200, required=True),
+        "unit_price": money(0, required=True, withdrawn=withdrawn),
+        "quantity": integer(1, MAX_QUANTITY),
+        "discount_basis_points": integer(0, BASIS_POINTS),
+        "tax_rate_basis_points": integer(0, BASIS_POINTS),
+    }
+    return {
+        "lines": count(1, MAX_LINES),
+        **_under("lines[]", line),
+        "freight": money(0, required=False, withdrawn=withdrawn),
+        "expected_total": money(0, required=False, withdrawn=withdrawn),
+    }
+
+
 _LINE_QUANTITY: Rules = {"line_number": integer(1, _MAX_INT32), "quantity": integer(1, MAX_QUANTITY)}
 
 
@@ -75,21 +89,22 @@ def _items(least: int) -> Rules:
     return {"items": count(least, MAX_LINES), **_under("items[]", _LINE_QUANTITY)}
 
 
-#: What a new order is made of, placed or imported.
-_NEW_ORDER: Rules = {
-    "request_id": uuid(required=True),
-    "order_id": uuid(required=False),
-    "reason": _REASON,
-    "customer": REQUIRED,
-    **_under("customer", _CUSTOMER),
-    "shipping_address": REQUIRED,
-    **_under("shipping_address", _ADDRESS),
-    "billing_address": OPTIONAL,
-    **_under("billing_address", _ADDRESS),
-    **_NEW_LINES,
-    "freight": money(0, required=False),
-    "expected_total": money(0, required=False),
-}
+def _new_order(*, withdrawn: bool) -> Rules:
+    """What a new order is made of; an imported one also of `withdrawn` currencies and countries."""
+    return {
+        "request_id": uuid(required=True),
+        "order_id": uuid(required=False),
+        "reason": _REASON,
+        "customer": REQUIRED,
+        **_under("customer", _CUSTOMER),
+        "shipping_address": REQUIRED,
+        **_under("shipping_address", _address(withdrawn=withdrawn)),
+        "billing_address": OPTIONAL,
+        **_under("billing_address", _address(withdrawn=withdrawn)),
+        **_lines(withdrawn=withdrawn),
+    }
+
+
 #: What every command on an existing order says.
 _EXISTING_ORDER: Rules = {
     "request_id": uuid(required=True),
@@ -98,80 +113,78 @@ _EXISTING_ORDER: Rules = {
     "reason": _REASON,
 }
 _PAYMENT: Rules = {
-    "payment_id": text(64, required=True),
+    "payment_id": identifier(64, required=True),
     "amount": money(1, required=True),
-    "method": text(40, required=True),
-    "reference": text(200),
+    "method": identifier(40, required=True),
+    "reference": identifier(200),
     "pay_time": timestamp(required=True),
 }
 _SHIPMENT: Rules = {
-    "shipment_id": text(64, required=True),
+    "shipment_id": identifier(64, required=True),
     **_items(1),
     "carrier": text(100),
-    "tracking_number": text(100),
+    "tracking_number": identifier(100),
     "ship_time": timestamp(required=True),
     "deliver_time": timestamp(required=False),
 }
 
 REQUEST_RULES: Mapping[str, Rules] = {
     contract.PlaceOrderRequest.DESCRIPTOR.full_name: {
-        **_NEW_ORDER,
+        **_new_order(withdrawn=False),
         "expected_version": integer(0, 0),
-        "source": text(64),
-        "order_number": text(64),
+        "source": identifier(64),
+        "order_number": identifier(64),
     },
     contract.ReviseOrderRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
-        **_NEW_LINES,
-        "freight": money(0, required=False),
-        "expected_total": money(0, required=False),
+        **_lines(withdrawn=True),
     },
     contract.ChangeShippingAddressRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
         "shipping_address": REQUIRED,
-        **_under("shipping_address", _ADDRESS),
+        **_under("shipping_address", _address(withdrawn=False)),
     },
     contract.RecordPaymentRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
         "amount": money(1, required=True),
-        "method": text(40, required=True),
-        "reference": text(200),
-        "payment_id": text(64),
+        "method": identifier(40, required=True),
+        "reference": identifier(200),
+        "payment_id": identifier(64),
         "pay_time": timestamp(required=False),
     },
     contract.ShipOrderRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
         **_items(0),
         "carrier": text(100),
-        "tracking_number": text(100),
-        "shipment_id": text(64),
+        "tracking_number": identifier(100),
+        "shipment_id": identifier(64),
         "ship_time": timestamp(required=False),
     },
     contract.RecordDeliveryRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
-        "shipment_id": text(64, required=True),
+        "shipment_id": identifier(64, required=True),
         "deliver_time": timestamp(required=False),
     },
     contract.CancelOrderRequest.DESCRIPTOR.full_name: {**_EXISTING_ORDER, **_items(0)},
     contract.ReturnItemsRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
         **_items(1),
-        "return_id": text(64),
+        "return_id": identifier(64),
         "return_time": timestamp(required=False),
     },
     contract.RefundOrderRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
         "amount": money(1, required=True),
-        "reference": text(200),
-        "refund_id": text(64),
+        "reference": identifier(200),
+        "refund_id": identifier(64),
         "refund_time": timestamp(required=False),
     },
     contract.HoldOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
     contract.ReleaseOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
     contract.ImportOrdersRequest.DESCRIPTOR.full_name: {
-        **_NEW_ORDER,
-        "source": text(64, required=True),
-        "order_number": text(64, required=True),
+        **_new_order(withdrawn=True),
+        "source": identifier(64, required=True),
+        "order_number": identifier(64, required=True),
         "place_time": timestamp(required=True),
         "payments": count(0, _MAX_MOVEMENTS),
         **_under("payments[]", _PAYMENT),
@@ -181,7 +194,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
     },
     contract.RedactCustomerRequest.DESCRIPTOR.full_name: {
         "request_id": uuid(required=True),
-        "customer_id": text(64, required=True),
+        "customer_id": identifier(64, required=True),
         "reason": _REASON,
     },
 }

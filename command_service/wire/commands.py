@@ -24,10 +24,14 @@ DerivedId = Callable[[str], UUID]
 
 
 def fingerprint(request: Request) -> bytes:
-    """SHA-256 over the method's request type and the request's deterministic bytes without its id."""
+    """SHA-256 over the method's request type and the request's deterministic bytes without its id.
+
+    An order's id is the same in capitals.
+    """
     anonymous = type(request)()
     anonymous.CopyFrom(request)
     anonymous.ClearField("request_id")
+    anonymous.order_id = anonymous.order_id.lower()
     kind = request.DESCRIPTOR.full_name.encode()
     return hashlib.sha256(kind + b"\0" + anonymous.SerializeToString(deterministic=True)).digest()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-#: ISO 4217 currencies whose minor unit is not a hundredth: code -> decimal places.
+#: ISO 4217 currencies, in use and withdrawn, whose minor unit is not a hundredth: code -> decimal places.
 _EXPONENTS = {
     code: exponent
     for exponent, codes in {
-        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        0: (
+            "ADP BEF BIF BYB BYR CLP DJF ESP GNF GRD ISK ITL JPY KMF KRW LUF MGF PTE PYG ROL RWF TPE TRL UGX UYI VND"
+            " VUV XAF XOF XPF"
+        ),
         3: "BHD IQD JOD KWD LYD OMR TND",
         4: "CLF UYW",
     }.items()

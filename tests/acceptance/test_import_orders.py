@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
 from tandem.orders.consistency_token import decode
 from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1.order_command_service_pb2 import (
@@ -34,7 +35,7 @@ from tests.fixtures.orders import money
 from tests.fixtures.postgres import Templates
 from tests.fixtures.private_servers import PrivatePostgres
 from tests.fixtures.write_model import execute, migrated_database, table_digests
-from tests.fixtures.wrong_requests import NOT_UUIDS, Cases, address, amounts, numbers, put, texts
+from tests.fixtures.wrong_requests import NOT_UUIDS, Cases, address, amounts, identifiers, numbers, put, texts
 
 ORDERS = "SELECT count(*) FROM orders"
 # Sessions of commands; housekeeping may wait beside them.
@@ -108,7 +109,10 @@ async def test_good_bad_and_repeated_items_in_one_stream(service: tuple[CommandP
     wrong.request_id, wrong.lines[1].sku = str(uuid.uuid4()), ""
     broken.request_id = str(uuid.uuid4())
     broken.expected_total.CopyFrom(money(1, good.freight.currency_code))
-    capitals.request_id = good.request_id.upper()
+    capitals.request_id, capitals.order_id = good.request_id.upper(), good.order_id.upper()
+    # In capitals when it is imported the first time, and when it is refused.
+    other.request_id = other.request_id.upper()
+    wrong.request_id = wrong.request_id.upper()
     sent = [good, reused, taken, renamed, wrong, broken, ImportOrdersRequest(), good, capitals, other, late]
     async with caller(process) as stub:
         results = await import_all(stub, sent)
@@ -131,20 +135,56 @@ async def test_good_bad_and_repeated_items_in_one_stream(service: tuple[CommandP
     assert await journal_faults(url) == []
 
 
+async def test_orders_of_the_past_are_in_currencies_and_countries_of_the_past(
+    service: tuple[CommandProcess, str],
+) -> None:
+    process, url = service
+    requests = import_requests(7, 4)
+    for request, currency, units, region in zip(
+        requests, ("DEM", "ITL", "HRK", "MRO"), (7, 12_000, 7, 7), ("YU", "XK", "AN", "SU"), strict=True
+    ):
+        del request.payments[:], request.shipments[:], request.lines[1:]
+        request.ClearField("freight")
+        request.lines[0].quantity = 1
+        request.lines[0].unit_price.CopyFrom(Money(currency_code=currency, units=units))
+        request.shipping_address.region_code = region
+    finer = ImportOrdersRequest()
+    finer.CopyFrom(requests[1])
+    finer.request_id, finer.lines[0].unit_price.nanos = str(uuid.uuid4()), 500_000_000
+    async with caller(process) as stub:
+        *results, refused = await import_all(stub, [*requests, finer])
+        assert [violation.field for violation in refusal_of(refused).violations] == ["lines[0].unit_price.nanos"]
+        for request, result in zip(requests, results, strict=True):
+            assert not result.status
+            amount = request.lines[0].unit_price
+            payment = RecordPaymentRequest(
+                request_id=str(uuid.uuid4()), order_id=result.order_id, amount=amount, method="card"
+            )
+            order = (await stub.RecordPayment(payment)).order
+            assert (order.paid_total, order.shipping_address) == (amount, request.shipping_address)
+    assert await journal_faults(url) == []
+
+
 def wrong_fields() -> Cases:
     cases: Cases = {}
     for path in ("request_id", "order_id"):
         cases |= {f"{path}={wrong[:40]!r}": (put(path, wrong), path) for wrong in NOT_UUIDS}
-    cases |= texts("reason", 500) | texts("source", 64, required=True) | texts("order_number", 64, required=True)
-    cases |= texts("customer.customer_id", 64, required=True) | address("shipping_address") | address("billing_address")
+    for path in (
+        "source",
+        "order_number",
+        "customer.customer_id",
+        "payments[0].payment_id",
+        "shipments[0].shipment_id",
+    ):
+        cases |= identifiers(path, 64, required=True)
+    cases |= texts("reason", 500) | address("shipping_address") | address("billing_address")
     cases |= {"no place_time": (put("place_time", None), "place_time"), "no lines": (put("lines", []), "lines")}
     cases |= {"place_time": (put("place_time", Timestamp(nanos=-1)), "place_time.nanos")}
     cases |= numbers("lines[0].quantity", 0, -1, 1_000_001) | amounts("lines[1].unit_price", required=True)
     cases |= amounts("freight", required=False) | amounts("expected_total", required=False)
-    cases |= amounts("payments[0].amount", required=True, zero=False)
-    cases |= texts("payments[0].payment_id", 64, required=True) | texts("payments[0].method", 40, required=True)
-    cases |= texts("payments[0].reference", 200) | texts("shipments[0].shipment_id", 64, required=True)
-    cases |= texts("shipments[0].carrier", 100) | texts("shipments[0].tracking_number", 100)
+    cases |= amounts("payments[0].amount", required=True, zero=False) | identifiers("payments[0].reference", 200)
+    cases |= identifiers("payments[0].method", 40, required=True) | texts("shipments[0].carrier", 100)
+    cases |= identifiers("shipments[0].tracking_number", 100)
     for path in ("payments[0].pay_time", "shipments[0].ship_time"):
         cases[f"no {path}"] = (put(path, None), path)
     cases["deliver_time"] = (put("shipments[0].deliver_time", Timestamp(nanos=-1)), "shipments[0].deliver_time.nanos")

@@ -34,6 +34,7 @@ from tests.fixtures.wrong_requests import (
     Cases,
     address,
     amounts,
+    identifiers,
     numbers,
     put,
     texts,
@@ -120,10 +121,10 @@ async def test_from_placed_to_returned(shop: Caller) -> None:
     moved = (await shop.ask("ChangeShippingAddress", name, shipping_address=PostalAddress(region_code="FR"))).order
     assert moved.shipping_address == PostalAddress(region_code="FR")
     assert moved.billing_address == order.billing_address
-    early = {"amount": money(5_00, "EUR"), "method": "card", "pay_time": moment(YESTERDAY)}
+    early = {"amount": money(5_00, "EUR"), "method": "card", "pay_time": order.place_time}
     part = (await shop.ask("RecordPayment", name, **early)).order
     assert (part.payment_state, part.state) == (types.PAYMENT_STATE_PARTIALLY_PAID, types.ORDER_STATE_PLACED)
-    assert part.payments[0].pay_time.ToDatetime(UTC) == YESTERDAY
+    assert part.payments[0].pay_time == order.place_time
     assert part.update_time == moved.update_time  # the latest change in the world, not the latest to be told
     more = {"amount": money(110_00, "EUR"), "method": "transfer", "payment_id": "P-2"}
     paid = (await shop.ask("RecordPayment", name, **more)).order
@@ -254,6 +255,7 @@ BROKEN: list[tuple[list[Call], str, Mapping[str, Any], str]] = [
     ([PAY, ("CancelOrder", {})], "ShipOrder", {}, "order-cancelled"),
     ([PAY], "RecordDelivery", {"shipment_id": "S"}, "shipment-unknown"),
     ([PAY, SHIP, ("RecordDelivery", {"shipment_id": "S"})], "RecordDelivery", {"shipment_id": "S"}, "delivered-once"),
+    ([], "RecordPayment", {"amount": money(1, "EUR"), "method": "card", "pay_time": moment(YESTERDAY)}, "time-order"),
     ([PAY, SHIP], "RecordDelivery", {"shipment_id": "S", "deliver_time": moment(YESTERDAY)}, "time-order"),
     ([PAY, SHIP], "CancelOrder", {}, "open-pieces-only"),
     ([PAY, SHIP], "ReturnItems", {"items": items(1, 1)}, "return-delivered-only"),
@@ -287,10 +289,10 @@ def wrong_fields(command: str) -> Cases:
         every = amounts("amount", required=True, zero=False)
         cases |= {name: case for name, case in every.items() if not name.endswith("foreign")}
     for name, longest in (("reference", 200), ("carrier", 100), ("tracking_number", 100)):
-        cases |= texts(name, longest) if name in names else {}
-    cases |= texts("method", 40, required=True) if "method" in names else {}
+        cases |= (texts if name == "carrier" else identifiers)(name, longest) if name in names else {}
+    cases |= identifiers("method", 40, required=True) if "method" in names else {}
     for name in ("payment_id", "shipment_id", "return_id", "refund_id"):
-        cases |= texts(name, 64, required=command == "RecordDelivery") if name in names else {}
+        cases |= identifiers(name, 64, required=command == "RecordDelivery") if name in names else {}
     for name in names:
         if name.endswith("_time"):
             for seconds in (-(10**12), MAX_INT64):
@@ -310,7 +312,7 @@ def wrong_fields(command: str) -> Cases:
     if "lines" in names:
         line = placing().lines[0]
         cases |= {"no lines": (put("lines", []), "lines"), "lines 501": (put("lines", [line] * 501), "lines")}
-        cases |= texts("lines[1].sku", 64, required=True) | numbers("lines[1].quantity", 0, -1, MAX_INT32)
+        cases |= identifiers("lines[1].sku", 64, required=True) | numbers("lines[1].quantity", 0, -1, MAX_INT32)
         cases |= amounts("lines[1].unit_price", required=True)
         cases |= amounts("freight", required=False) | amounts("expected_total", required=False)
     tried = {field.split(".")[0].split("[")[0] for _, field in cases.values()}
@@ -342,7 +344,25 @@ async def test_every_field_wrong_in_every_way(shop: Caller, command: str, fields
 
 
 async def test_times_are_kept_to_the_microsecond(shop: Caller) -> None:
+    order = await shop.place()
+    second = order.place_time.seconds + 1
+    for nanos, kept in ((999, 0), (123_456_789, 123_456_000)):
+        told = Timestamp(seconds=second, nanos=nanos)
+        said = {"amount": money(1, "EUR"), "method": "card", "pay_time": told}
+        order = (await shop.ask("RecordPayment", order.order_id, **said)).order
+        assert (order.payments[-1].pay_time.seconds, order.payments[-1].pay_time.nanos) == (second, kept)
+
+
+async def test_a_second_without_its_fraction_is_not_before_the_order(shop: Caller) -> None:
+    order = await shop.place()
+    told = Timestamp(seconds=order.place_time.seconds)
+    paid = await shop.ask("RecordPayment", order.order_id, amount=money(1, "EUR"), method="card", pay_time=told)
+    assert paid.order.payments[0].pay_time == told
+
+
+async def test_an_order_is_the_same_in_capitals(shop: Caller) -> None:
     name = (await shop.place()).order_id
-    told = Timestamp(seconds=-62_135_596_800, nanos=999)
-    order = (await shop.ask("RecordPayment", name, amount=money(1, "EUR"), method="card", pay_time=told)).order
-    assert (order.payments[0].pay_time.seconds, order.payments[0].pay_time.nanos) == (-62_135_596_800, 0)
+    request = request_of("HoldOrder", name.lower())
+    held = await shop.stub.HoldOrder(request)
+    request.order_id, request.request_id = name.upper(), request.request_id.upper()
+    assert await shop.stub.HoldOrder(request) == held

@@ -25,13 +25,16 @@ from tests.fixtures.wrong_requests import (
     MIN_INT32,
     MIN_INT64,
     NOT_UUIDS,
+    WITHDRAWN_REGIONS,
     Cases,
     Change,
     address,
     amounts,
+    identifiers,
     numbers,
     put,
     texts,
+    withdrawn,
 )
 
 Request = contract.PlaceOrderRequest
@@ -66,19 +69,22 @@ def wrong_fields() -> Cases:
     for path in ("request_id", "order_id"):
         cases |= {f"{path}={wrong[:40]!r}": (put(path, wrong), path) for wrong in NOT_UUIDS}
     cases |= numbers("expected_version", 1, -1, MAX_INT64, MIN_INT64)
-    cases |= texts("reason", 500) | texts("source", 64) | texts("order_number", 64)
-    cases |= texts("customer.customer_id", 64, required=True) | texts("customer.display_name", 200)
-    cases |= texts("customer.phone", 40) | texts("customer.email", 254)
+    cases |= texts("reason", 500) | identifiers("source", 64) | identifiers("order_number", 64)
+    cases |= identifiers("customer.customer_id", 64, required=True) | texts("customer.display_name", 200)
+    cases |= texts("customer.phone", 40) | identifiers("customer.email", 254)
     for wrong in ("ann", "@", "ann@", "@example.org"):
         cases[f"customer.email={wrong}"] = (put("customer.email", wrong), "customer.email")
     cases |= address("shipping_address") | address("billing_address")
     for path in ("lines[0]", "lines[1]"):
-        cases |= texts(f"{path}.sku", 64, required=True) | texts(f"{path}.product_name", 200, required=True)
+        cases |= identifiers(f"{path}.sku", 64, required=True) | texts(f"{path}.product_name", 200, required=True)
         cases |= numbers(f"{path}.quantity", 0, -1, 1_000_001, MAX_INT32, MIN_INT32)
         cases |= numbers(f"{path}.discount_basis_points", -1, 10_001, MAX_INT32, MIN_INT32)
         cases |= numbers(f"{path}.tax_rate_basis_points", -1, 10_001, MAX_INT32, MIN_INT32)
     cases |= amounts("lines[1].unit_price", required=True)
     cases |= amounts("freight", required=False) | amounts("expected_total", required=False)
+    cases |= withdrawn("lines[0].unit_price") | withdrawn("freight") | withdrawn("expected_total")
+    for path in ("shipping_address.region_code", "billing_address.region_code"):
+        cases |= {f"{path}={code}": (put(path, code), path) for code in WITHDRAWN_REGIONS}
     return cases
 
 

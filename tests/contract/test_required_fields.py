@@ -8,30 +8,14 @@ from typing import Any
 import pytest
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message_factory import GetMessageClass
 from tandem.orders.v1 import order_command_service_pb2, order_query_service_pb2
 
 from command_service.handlers import request_rules as command_rules
 from command_service.handlers import request_validation as command_validation
 from command_service.handlers.field_checks import Check, text
 from query_service.handlers import request_rules as query_rules
+from tests.fixtures.complete_requests import complete
 
-UUID = "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
-#: Values by the field's name, where the one of its type would be wrong.
-VALUES: dict[str, Any] = {
-    **dict.fromkeys(("request_id", "order_id", "order_ids"), UUID),
-    **dict.fromkeys(("region_code", "region_codes"), "DE"),
-    "language_code": "de",
-    "currency_code": "EUR",
-    "email": "ann@example.org",
-    "revision": 0,
-    "nanos": 0,
-}
-TYPES = {
-    FieldDescriptor.CPPTYPE_STRING: "X",
-    FieldDescriptor.CPPTYPE_BOOL: True,
-    FieldDescriptor.CPPTYPE_DOUBLE: 50.0,
-}
 #: Messages that are not ours, so that nothing in them can be marked, and what is demanded of them nonetheless.
 FOREIGN = {"google.type.PostalAddress": {"region_code"}}
 WHOLE = {"google.type.Money", "google.protobuf.Timestamp", "google.protobuf.Duration"}
@@ -45,25 +29,6 @@ REQUESTS: list[tuple[str, Validate]] = [
     *((name, command_validation.validate) for name in command_rules.REQUEST_RULES),
     *((name, query_rules.validate) for name in query_rules.REQUEST_RULES),
 ]
-
-
-def complete(descriptor: Descriptor) -> Any:
-    """A request with every field given and nothing wrong."""
-    message: Any = GetMessageClass(descriptor)()
-    for field in descriptor.fields:
-        if field.message_type is not None:
-            value = complete(field.message_type)
-        else:
-            value = VALUES.get(field.name, TYPES.get(field.cpp_type, 1))
-        if descriptor.name == "PlaceOrderRequest" and field.name == "expected_version":
-            value = 0
-        if field.is_repeated:
-            getattr(message, field.name).extend([value])
-        elif field.message_type is not None:
-            getattr(message, field.name).CopyFrom(value)
-        else:
-            setattr(message, field.name, value)
-    return message
 
 
 def fields_of(message: Any, path: str = "") -> Iterator[tuple[str, FieldDescriptor, Any]]:

@@ -22,5 +22,10 @@ def business_time(given: datetime | None, now: datetime, name: str, *, after: da
     return given
 
 
+def whole_second(moment: datetime) -> datetime:
+    """The second that a moment lies in: callers often tell times without a fraction."""
+    return moment.replace(microsecond=0)
+
+
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,11 +8,11 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import ImportedPayment, ImportOrder
 from command_service.domain.decisions.amounts import check_size, movement
-from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.business_time import business_time, whole_second
 from command_service.domain.decisions.movement_ids import check_new
 from command_service.domain.decisions.pieces import named_pieces
 from command_service.domain.decisions.place_order import decide_place_order
-from command_service.domain.events import OrderImported
+from command_service.domain.events import OrderCreated, OrderImported
 from command_service.domain.line import OrderLine
 from command_service.domain.money import Money
 from command_service.domain.movements import Payment, Shipment
@@ -24,16 +24,17 @@ def decide_import_order(state: Order | None, command: ImportOrder, now: datetime
     (accepted,) = decide_place_order(state, command.order, business_time(command.placed_at, now, "the order"))
     event = OrderImported(
         accepted=accepted,
-        payments=_payments(command.payments, accepted.currency, now),
+        payments=_payments(command.payments, accepted, now),
         shipments=_shipments(command.shipments, accepted.lines, now),
         on_hold=command.on_hold,
     )
     return (event,)
 
 
-def _payments(payments: tuple[ImportedPayment, ...], currency: str, now: datetime) -> tuple[Payment, ...]:
+def _payments(payments: tuple[ImportedPayment, ...], accepted: OrderCreated, now: datetime) -> tuple[Payment, ...]:
     recorded: dict[str, Payment] = {}
-    paid = 0
+    currency, paid = accepted.currency, 0
+    placed = whole_second(accepted.occurred_at)
     for payment in payments:
         name = f"payment {payment.payment_id!r}"
         check_new("payment_id", payment.payment_id, recorded)
@@ -45,7 +46,7 @@ def _payments(payments: tuple[ImportedPayment, ...], currency: str, now: datetim
             amount=amount,
             method=payment.method,
             reference=payment.reference,
-            paid_at=business_time(payment.paid_at, now, name),
+            paid_at=business_time(payment.paid_at, now, name, after=placed),
         )
     return tuple(recorded.values())
 

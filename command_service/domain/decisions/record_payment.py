@@ -6,7 +6,7 @@ from datetime import datetime
 
 from command_service.domain.commands import RecordPayment
 from command_service.domain.decisions.amounts import check_size, movement
-from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.business_time import business_time, whole_second
 from command_service.domain.decisions.movement_ids import check_new
 from command_service.domain.events import OrderPaid
 from command_service.domain.money import Money
@@ -24,6 +24,6 @@ def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -
         amount=amount,
         method=command.method,
         reference=command.reference,
-        paid_at=business_time(command.paid_at, now, "the payment"),
+        paid_at=business_time(command.paid_at, now, "the payment", after=whole_second(state.placed_at)),
     )
     return (OrderPaid(payment, previous_state=state.state),)

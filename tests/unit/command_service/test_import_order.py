@@ -100,6 +100,9 @@ REFUSED = {
     "payment id twice": Refused(
         rules.MOVEMENT_ID_TAKEN, None, command(payments=(payment(1), payment(2))), {"payment_id": "P1"}
     ),
+    "paid before it was placed": Refused(
+        rules.TIME_ORDER, None, command(payments=(payment(paid_at=PLACED - timedelta(microseconds=1)),))
+    ),
     "paid in the future": Refused(rules.TIME_IN_FUTURE, None, command(payments=(payment(paid_at=AHEAD),))),
     "shipment id twice": Refused(
         rules.MOVEMENT_ID_TAKEN, None, command(shipments=(shipment((1, 1)), shipment((1, 1)))), {"shipment_id": "S1"}

@@ -97,6 +97,6 @@ def test_amounts_read_as_people_write_them(money: Money, text: str) -> None:
 def test_currencies_are_known_by_code_only() -> None:
     assert all(len(code) == 3 and code.isupper() for code in EXPONENTS)
     assert set(EXPONENTS.values()) == {0, 2, 3, 4}
-    for unknown in ("", "eur", "EURO", "XXX", "DEM"):
+    for unknown in ("", "eur", "EURO", "XXX", "XAU", "dem"):
         with pytest.raises(UnknownCurrency):
             from_units(unknown, 1, 0)

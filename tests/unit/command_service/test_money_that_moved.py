@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,14 +41,14 @@ OVERPAID = after(placed(), pay(euros(TOTAL + 5_00)))
 
 
 def test_the_payment_it_records() -> None:
-    order = placed()
+    order = replace(placed(), placed_at=EARLIER)
     (event,) = decide(order, pay(euros(7), reference="bank", paid_at=EARLIER), NOW)
     payment = Payment("P1", 7, "card", "bank", EARLIER)
     assert event == OrderPaid(payment, previous_state=OrderState.PLACED)
     assert event.occurred_at == EARLIER
     recorded = after(order, pay(euros(7), reference="bank", paid_at=EARLIER))
     assert recorded.payments == (payment,)
-    # The order's last change was its placement: the payment is older.
+    # The payment is older than the order's last change.
     assert (recorded.version, recorded.updated_at) == (order.version + 1, NOW)
     assert after(order, pay(euros(7))).payments[0].paid_at == NOW
 
@@ -128,6 +129,12 @@ def test_a_clock_may_be_a_little_ahead() -> None:
     assert after(placed(), pay(euros(1), paid_at=ahead)).payments[0].paid_at == ahead
 
 
+def test_a_time_of_whole_seconds_is_not_before_the_order() -> None:
+    second = NOW.replace(microsecond=0)
+    assert second < NOW
+    assert after(placed(), pay(euros(1), paid_at=second)).payments[0].paid_at == second
+
+
 def _too_late(command: Command, state: Order) -> Refused:
     return Refused(rules.TIME_IN_FUTURE, state, command)
 
@@ -144,6 +151,9 @@ REFUSED = {
     "payment too large": Refused(rules.AMOUNT_TOO_LARGE, placed(), pay(euros(MAX_AMOUNT + 1))),
     "payments too large together": Refused(
         rules.AMOUNT_TOO_LARGE, after(RICH, pay(euros(MAX_AMOUNT))), pay(euros(1), "P2")
+    ),
+    "payment before the order": Refused(
+        rules.TIME_ORDER, placed(), pay(euros(1), paid_at=NOW.replace(microsecond=0) - timedelta(microseconds=1))
     ),
     "payment in the future": _too_late(pay(euros(1), paid_at=AHEAD), placed()),
     "another refund with its id": Refused(

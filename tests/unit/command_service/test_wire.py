@@ -81,6 +81,8 @@ def test_the_fingerprint_is_of_what_is_asked_and_not_of_the_request_id() -> None
     message.request_id = str(UUID(int=3))
     assert fingerprint(message) == original
     assert message.request_id == str(UUID(int=3))
+    message.order_id = message.order_id.upper()
+    assert fingerprint(message) == original
     message.lines[2].quantity += 1
     assert fingerprint(message) != original
     assert fingerprint(contract.HoldOrderRequest(reason="x")) != fingerprint(contract.ReleaseOrderRequest(reason="x"))

@@ -32,8 +32,9 @@ class OrderCommandServiceStub(object):
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     def __init__(self, channel):
@@ -116,8 +117,9 @@ class OrderCommandServiceServicer(object):
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     def PlaceOrder(self, request, context):
@@ -296,8 +298,9 @@ class OrderCommandService(object):
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     @staticmethod

@@ -33,8 +33,9 @@ class OrderCommandServiceStub:
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     @_typing.overload
@@ -79,8 +80,9 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -121,8 +123,9 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
     other field may be left out, but for the `region_code` of an address.
 
-    Ids, SKUs, sources, order numbers and the other names that machines compare begin and end with a visible character, have
-    no other white space than single spaces, and no characters that cannot be seen.
+    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
+    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
+    that look the same are the same.
     """
 
     @_abc_1.abstractmethod

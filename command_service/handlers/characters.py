@@ -1,0 +1,43 @@
+"""Characters that cannot be seen, or that change how their neighbours are read: what texts must not have, and where.
+
+Two ids that look equal must be equal, so what tells orders, customers and payments apart has no character that shows
+nothing. Names and other free text may have joiners and marks of direction, which some scripts need; what forges lines
+or turns the order of a line around is refused there too.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: C0, DEL, C1 and the two line separators: they forge lines in logs and terminals and mean nothing in an order.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
+#: Embeddings, overrides and isolates: text behind them is shown in another order than it is stored.
+_DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
+#: White space other than the plain space, and the Braille pattern without dots.
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+#: Unicode's format characters (Cf), those it calls default ignorable, and its noncharacters.
+_UNSEEN = (
+    "\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\uffff\ufffe\U000110bd"
+    "\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+) + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
+_FORGING = re.compile(f"[{_CONTROLS}{_DIRECTIONS}]")
+_HIDDEN = re.compile(f"[{_CONTROLS}{_SPACES}{_UNSEEN}]")
+_VISIBLE = re.compile(f"[^ {_CONTROLS}{_SPACES}{_UNSEEN}]")
+
+
+def shows_something(text: str) -> bool:
+    """Whether at least one character of the text can be seen."""
+    return _VISIBLE.search(text) is not None
+
+
+def forging(text: str) -> str | None:
+    """The first character that breaks lines, or turns around what follows it."""
+    found = _FORGING.search(text)
+    return found[0] if found else None
+
+
+def hidden(text: str) -> str | None:
+    """The first character that is none of those that can be seen and plain spaces."""
+    found = _HIDDEN.search(text)
+    return found[0] if found else None
