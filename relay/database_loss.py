@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import psycopg
 
 from relay.errors import LeadershipLost, Refused
+
+#: What a server says to a role that may not come in at all -> what lets it. Such errors carry no code.
+_SHUT_OUT = (
+    (re.compile("permission denied for database"), "GRANT CONNECT ON DATABASE"),
+    (re.compile("is not permitted to log in"), "ALTER ROLE with LOGIN"),
+)
 
 
 @contextlib.contextmanager
@@ -21,4 +28,8 @@ def database_lost() -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise Refused(f"the relay's role lacks a right: {str(error).strip()}") from None
     except (psycopg.Error, OSError, TimeoutError) as error:
-        raise LeadershipLost(f"the database session broke off: {str(error).strip() or type(error).__name__}") from None
+        reason = str(error).strip() or type(error).__name__
+        for said, remedy in _SHUT_OUT:
+            if isinstance(error, psycopg.OperationalError) and said.search(reason):
+                raise Refused(f"the relay's role lacks a right; its owner grants it by {remedy}: {reason}") from None
+        raise LeadershipLost(f"the database session broke off: {reason}") from None

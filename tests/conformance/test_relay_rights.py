@@ -15,6 +15,7 @@ from relay.adoption import AdoptingDatabase
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.errors import Refused
+from relay.leadership import AdvisoryLock
 from relay.status import RelayStatus
 from tests.fixtures.postgres import database
 from tests.relaying import streams
@@ -155,6 +156,34 @@ async def test_in_a_schema_that_the_role_may_not_use(place: Place) -> None:
         assert f"{named} hidden" in await place.refusal("poll", table="hidden")
     finally:
         await place.run(f"ALTER ROLE $role IN DATABASE {database_name} RESET ALL; DROP SCHEMA private CASCADE")
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy", "named"),
+    [
+        (
+            "REVOKE CONNECT ON DATABASE $database FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE $database TO PUBLIC",
+            "CONNECT",
+        ),
+        ("ALTER ROLE $role NOLOGIN", "ALTER ROLE $role LOGIN", "LOGIN"),
+    ],
+)
+async def test_who_may_not_come_in_at_all_is_told_so(place: Place, change: str, remedy: str, named: str) -> None:
+    async def check(connection: psycopg.AsyncConnection[object]) -> None:
+        """Does not come so far."""
+
+    lock = AdvisoryLock(place.role_url, table="outbox", stream="S", check=check)
+    database_name = place.url.rpartition("/")[2]
+    await place.run(change.replace("$database", database_name))
+    try:
+        with pytest.raises(Refused, match=f"lacks a right; its owner grants it by .*{named}"):
+            async with lock.lead(asyncio.Event()):
+                pass
+    finally:
+        await place.run(remedy.replace("$database", database_name))
+    async with lock.lead(asyncio.Event()) as leader:
+        assert leader is not None
 
 
 async def test_an_adoption_says_what_it_needs_beside(place: Place) -> None:
