@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from query_service.projection.words import runs
-from query_service.projection.words.folding import JOINT, MAX_WORD_LENGTH, chains, parts_of
+from query_service.projection.words.folding import MAX_WORD_LENGTH, chains, parts_of
+from query_service.projection.words.letters import JOINT
 from query_service.projection.words.phones import numbers_in, readable
 
 #: Conditions; each holds the alternatives of which one must begin a word.
 AskedWords = tuple[tuple[str, ...], ...]
 #: Parts that may have been written together.
 MOST_TOGETHER = 6
-_BETWEEN_PARTS = re.compile(r"(?<=\w)[-_/.\u2010-\u2015\u2212](?=\w)")
+_BETWEEN_PARTS = re.compile(r"(?<=\S)[-_/.\u2010-\u2015\u2212](?=\S)")
 _DIGIT = re.compile("[0-9]")
 
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from query_service.projection.words.folding import MAX_WORD_LENGTH
 from query_service.projection.words.scripts import IGNORED, NON_JOINER
 
 #: Calling codes of fewer than three digits (ITU-T E.164): in each zone, the second digits that end a code.
@@ -16,8 +17,8 @@ _OTHER_DIGIT_OR_SIGN = re.compile(r"(?![0-9])\d|[\uff08\uff09\uff0b\uff0d-\uff0f
 _DIGITS = re.compile("[0-9]+")
 #: Trunk prefix in an international number, as in +49 (0)30.
 _TRUNK = re.compile(r"\(\s*0\s*\)")
-#: A group that is longer than anybody groups digits: also its last ones are kept, from the first count to the last.
-_LONG_GROUP, _TAILS = 8, range(4, 8)
+#: The last four digits are always kept: people know a number by them. A group so long is none: more tails are kept.
+_LAST_DIGITS, _LONG_GROUP, _TAILS = 4, 8, range(5, 9)
 #: What may be a number in a text: digits, and what stands between groups of them.
 _NUMBER = re.compile(r"(?<!\w)(?<!\w[-./_])\(?\+?\(?[0-9][0-9\s().\-/\u2010-\u2015\u2212]*(?!\w)")
 #: A number in a text has so many digits, and so many without its calling code.
@@ -32,7 +33,10 @@ def readable(text: str) -> str:
 
 
 def stored_numbers(phone: str) -> list[str]:
-    """The digits of a phone number from each group on: whole, without calling code, without area code."""
+    """The digits of a phone number from each group on: whole, without calling code, without area code.
+
+    Some may come twice.
+    """
     phone = readable(phone)
     international = _is_international(phone)
     groups = _DIGITS.findall(_TRUNK.sub(" ", phone, count=1) if international and "(" in phone else phone)
@@ -46,9 +50,11 @@ def stored_numbers(phone: str) -> list[str]:
         starts += [code_start, code_start + _calling_code_length(digits[code_start:])]
     elif digits.startswith("0"):
         starts.append(1)
-    if groups and len(groups[-1]) >= _LONG_GROUP:
-        starts += [place - tail for tail in _TAILS]
-    return [digits[start:] for start in dict.fromkeys(starts) if start < place]
+    if place >= _LEAST_DIGITS:
+        starts.append(place - _LAST_DIGITS)
+        if len(groups[-1]) >= _LONG_GROUP:
+            starts += [place - tail for tail in _TAILS]
+    return [digits[start : start + MAX_WORD_LENGTH] for start in starts if start < place]
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
@@ -64,7 +70,7 @@ def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         whole = digits.removeprefix("00") if international else digits
         national = whole[_calling_code_length(whole) :] if international else whole[1:]
         kept = (digits, whole, national) if len(national) >= _LEAST_NATIONAL_DIGITS else (digits, whole)
-        yield found.start(), found.end(), tuple(dict.fromkeys(kept))
+        yield found.start(), found.end(), tuple(dict.fromkeys(number[:MAX_WORD_LENGTH] for number in kept))
 
 
 def _in_ascii(found: re.Match[str]) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from query_service.projection.words.folding import MAX_WORD_LENGTH, PLAIN_RUN
+from query_service.projection.words.folding import MAX_WORD_LENGTH
+from query_service.projection.words.letters import PLAIN_RUN
 from query_service.projection.words.scripts import ACCENTS, UNSPACED
 
 #: Letters of a piece. One to three letters are found exactly; more of them also where their pieces stand apart.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from query_service.projection.words import runs
-from query_service.projection.words.folding import JOINT, MAX_WORD_LENGTH, chains, code_chains, parts_of
+from query_service.projection.words.folding import MAX_WORD_LENGTH, chains, code_chains, parts_of
+from query_service.projection.words.letters import JOINT
 from query_service.projection.words.phones import stored_numbers
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -40,7 +41,7 @@ def _kept(chained: str) -> list[str]:
         words = [word for chain in words for word in ([chain] if JOINT not in chain else _from_each_part(chain))]
     if not chained.isascii():
         words = [part for word in words for part in ([word] if word.isascii() else runs.stored_parts(word))]
-    if len(max(words, key=len, default="")) > MAX_WORD_LENGTH:
+    if len(chained) > MAX_WORD_LENGTH and max(map(len, words), default=0) > MAX_WORD_LENGTH:
         words = [word[:MAX_WORD_LENGTH] for word in words]
     return words
 

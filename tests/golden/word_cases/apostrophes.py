@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.golden.word_cases.case import Case, apart, either_way
 
-APOSTROPHES = "'’‘‛`´ʼʻʹʾʿˈ′‵＇｀ꞌ՚"
+APOSTROPHES = "❛❜'’‘‛`´ʼʻʹʾʿˈ′‵＇｀ꞌ՚"
 
 CASES: tuple[Case, ...] = (
     *(Case(f"O{sign}Neil", "O'Neil", True, f"{sign!a} stored") for sign in APOSTROPHES),

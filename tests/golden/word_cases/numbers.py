@@ -53,8 +53,11 @@ CASES: tuple[Case, ...] = (
     *_found("106-6108", _POSTAL_CODE, "1066108", "106-6108", "〒106-6108", "１０６－６１０８"),
     *_found("1234 AB", _POSTAL_CODE, "1234ab", "1234 AB", "1234"),
     *_found("51100", _POSTAL_CODE, "51100", "511"),
-    *_found("+49 (30) 123-456", _PHONE, *_BERLIN, "123456", "123-456", "123 456", "456"),
-    *_found("+4930123456", _PHONE, *_BERLIN, "123456", "123-456", "23456", "3456"),
+    *_found("+49 (30) 123-456", _PHONE, *_BERLIN, "123456", "123-456", "123 456", "456", "3456"),
+    *_found("+4930123456", _PHONE, *_BERLIN, "123456", "123-456", "23456", "3456", "0123456"),
+    *_found("+4915112345678", _PHONE, "0151 12345678", "12345678", "+49 151 12345678", "345678", "5678"),
+    *_found("8 (495) 123-45-67", _PHONE, "+7 495 123-45-67", "84951234567", "123-45-67", "4567"),
+    *_found("+44 20 7946 0958", _PHONE, "020 7946 0958", "02079460958", "(020) 7946-0958", "7946 0958"),
     *_found("0049 30 123456", _PHONE, *_BERLIN, "123456"),
     *_found("+49 (0)30 123456", _PHONE, *_BERLIN, "123456"),
     *_found("030 123456", _PHONE, *_NATIONAL, "+49 30 123456", "004930123456", "030123456", "123456"),
@@ -75,6 +78,9 @@ CASES: tuple[Case, ...] = (
     *_found("＋４９ ３０ １２３４５６", _PHONE, "030 123456", "4930123456"),
     *_found("030 123456 ext 12", _PHONE, "030123456", "ext 12", "03012345612"),
     *_found("call after six", _PHONE, "after six"),
+    # As much as a text may ask for.
+    Case("tea", " ".join(str(number) for number in range(9, 76)), False, "as many numbers as a text can have"),
+    Case("tea", "0" + " 1 2 3 4 5 6 7 8 9" * 11, False, "as many groups of digits as a text can have"),
     # Beside other words.
     Case("+49 (30) 123-456", "030 123456 nothing", False, "another word is missing", _PHONE),
     Case("Tee 030", "tee 030", True, "a number that is too short for a phone's"),

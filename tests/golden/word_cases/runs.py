@@ -82,5 +82,6 @@ CASES: tuple[Case, ...] = (
     Case("самовар", "вар", False, "Cyrillic separates its words"),
     Case("مكتبة", "تبة", False, "Arabic separates its words"),
     Case("किताब", "ताब", False, "Devanagari separates its words"),
+    Case("茶", "".join(map(chr, range(0x4E00, 0x4E00 + 200))), False, "as many letters as a text can have"),
     Case("抹" * 200, "抹" * 150, True, "a run longer than a word may be"),
 )

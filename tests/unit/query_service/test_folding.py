@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.projection.words import folding
+from query_service.projection.words import folding, letters
 from query_service.projection.words.asked import asked_words, begins_words
 from query_service.projection.words.folding import MAX_WORD_LENGTH, fold
 from query_service.projection.words.stored import search_text
@@ -42,14 +42,14 @@ def test_the_short_way_for_ascii_gives_what_the_long_way_gives(text: str) -> Non
 
 @given(st.text())
 def test_what_is_remembered_or_plain_is_what_folding_gives(text: str) -> None:
-    whole = folding._fold_letters(text).encode().translate(folding._WORDS).decode()
+    whole = letters.fold_any_letters(text).encode().translate(folding._WORDS).decode()
     assert fold(text) == [word for chain in whole.split() if (word := chain.replace("'", ""))]
 
 
 @given(st.text())
 def test_plain_runs_need_no_folding(text: str) -> None:
-    for run in folding.PLAIN_RUN.findall(text):
-        assert folding._fold_letters(run) == run
+    for run in letters.PLAIN_RUN.findall(text):
+        assert letters.fold_any_letters(run) == run
 
 
 def test_vowel_signs_do_not_cut_a_word() -> None:
@@ -58,7 +58,8 @@ def test_vowel_signs_do_not_cut_a_word() -> None:
 
 @given(st.text())
 def test_folding_again_changes_nothing(text: str) -> None:
-    assert fold(" ".join(fold(text))) == fold(text)
+    once = folding.chains(text)
+    assert folding.chains(once).split() == once.split()
 
 
 @given(st.text())
@@ -80,6 +81,21 @@ def test_every_text_finds_itself(text: str) -> None:
     asked = asked_words(text)
     assert begins_words(search_text([text]).split(), asked)
     assert begins_words(search_text([], codes=[text]).split(), asked)
+
+
+@given(st.text())
+def test_what_has_words_asks_for_some(text: str) -> None:
+    assert bool(fold(text)) == bool(asked_words(text))
+
+
+@given(st.text(st.sampled_from("+-/.() 0123456789"), max_size=100))
+def test_every_phone_number_finds_itself(text: str) -> None:
+    assert begins_words(search_text([], phones=[text]).split(), asked_words(text))
+
+
+@given(st.text(st.characters(categories=["Cs", "Cc", "Co", "Cn", "Lo"]), max_size=5))
+def test_what_no_text_can_hold_is_no_word(text: str) -> None:
+    search_text([text], codes=[text]).encode()
 
 
 def test_search_text_keeps_each_word_once() -> None:

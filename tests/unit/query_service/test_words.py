@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from query_service.projection.words import asked, folding, phones, runs, stored
+from query_service.projection.words import asked, folding, letters, phones, runs, stored
 from query_service.projection.words.asked import asked_words, begins_words
 from tests.golden.word_cases import KINDS
 
@@ -28,17 +28,18 @@ def test_a_text_finds_what_it_should(kind: str) -> None:
 
 
 def _remember_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "_FOLDED", folding._Folded())
-    monkeypatch.setattr(folding, "_FOLDED_LETTERS", folding._FoldedLetters())
+    monkeypatch.setattr(letters, "_FOLDED", letters._Folded())
+    monkeypatch.setattr(letters, "_FOLDED_LETTERS", letters._FoldedLetters())
 
 
 def _every_mark_is_an_accent(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(folding, "_ACCENTS", re.compile(f"[{runs._MARKS}\u0900-\u0903\u093a-\u094f]+"))
+    patch.setattr(letters, "_ACCENTED", re.compile(r"[^\w ']+"))
+    patch.setattr(letters, "_ACCENTS", re.compile(".+"))
 
 
 def _letters_stay_decomposed(patch: pytest.MonkeyPatch) -> None:
     normalize = unicodedata.normalize
-    patch.setattr(folding, "PLAIN_RUN", NOTHING)
+    patch.setattr(letters, "PLAIN_RUN", NOTHING)
     patch.setattr(unicodedata, "normalize", lambda _, text: normalize("NFKD", text))
 
 
@@ -47,16 +48,18 @@ def _without(module: object, name: str, value: object) -> Callable[[pytest.Monke
 
 
 MUTANTS: Mapping[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
-    "what is not seen cuts": ("unseen", _without(folding, "_IGNORED", NOTHING)),
-    "the non-joiner is nothing in Persian": ("unseen", _without(folding, "_JOINING_NON_JOINER", NOTHING)),
-    "accents stay": ("accents", _without(folding, "_ACCENTS", NOTHING)),
-    "letters have no variants": ("letters", _without(folding, "_NAME_OF_VARIANT", NOTHING)),
-    "only Unicode knows letters": ("letters", _without(folding, "_LETTERS", {})),
+    "what is not seen cuts": ("unseen", _without(letters, "_UNSEEN", NOTHING)),
+    "the non-joiner is nothing in Persian": ("unseen", _without(letters, "_JOINING_NON_JOINER", NOTHING)),
+    "letters with nukta are composed of two": ("telling apart", _without(letters, "_MARKED_LETTER", NOTHING)),
+    "am is kept as typed": ("letters", _without(letters, "_AM_AND_TONE", NOTHING)),
+    "accents stay": ("accents", _without(letters, "_ACCENTS", NOTHING)),
+    "letters have no variants": ("letters", _without(letters, "_NAME_OF_VARIANT", NOTHING)),
+    "only Unicode knows letters": ("letters", _without(letters, "_LETTERS", {})),
     "every mark is an accent": ("telling apart", _every_mark_is_an_accent),
     "letters stay decomposed": ("telling apart", _letters_stay_decomposed),
     "runs are words": ("runs", _without(runs, "stored_parts", lambda word: [word])),
     "marks are letters": ("runs", _without(runs, "_MARK", NOTHING)),
-    "apostrophes cut": ("apostrophes", _without(folding, "_JOINTS", NOTHING)),
+    "apostrophes cut": ("apostrophes", _without(letters, "_JOINTS", NOTHING)),
     "chains are kept in parts": ("apostrophes", _without(stored, "_from_each_part", folding.parts_of)),
     "other digits are letters": ("digits", _without(unicodedata, "digit", lambda *_: None)),
     "codes are kept in parts": ("numbers", _without(stored, "_from_each_part", folding.parts_of)),
