@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from devstack.cli.waiting_time import patience_seconds
 from service_runtime.nats_servers import nats_servers
-
-if TYPE_CHECKING:
-    from nats.aio.client import Client
 
 NATS_ERRORS = (NatsError, OSError, TimeoutError)
 
@@ -31,16 +27,17 @@ async def connected(url: str) -> AsyncIterator[Client]:
         servers = nats_servers(url)
     except ValueError as wrong:
         raise ConnectionError(f"its URL {wrong}") from None
-    async with asyncio.timeout(patience_seconds()):
-        client = await nats.connect(
-            servers,
-            name="tandem",
-            connect_timeout=round(patience_seconds()) + 1,
-            allow_reconnect=False,
-            error_cb=_ignore,
-            max_reconnect_attempts=0,
-        )
+    client, patience = Client(), patience_seconds()
     try:
+        async with asyncio.timeout(patience):
+            await client.connect(
+                servers,
+                name="tandem",
+                connect_timeout=round(patience) + 1,
+                allow_reconnect=False,
+                max_reconnect_attempts=0,
+                error_cb=_ignore,
+            )
         yield client
     finally:
         with suppress(*NATS_ERRORS):
