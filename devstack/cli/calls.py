@@ -60,7 +60,7 @@ async def answered(
 
     from devstack.cli.patience import NoSignOfLife, answer_while_alive, sign_of
 
-    hint = f" Whether it was done is not known; repeat it with --request-id {request_id}." if request_id else ""
+    hint = f" Whether it was done is not known: repeat it with --request-id {request_id}." if request_id else ""
     try:
         return await answer_while_alive(call, sign_of(stubs, service))
     except NoSignOfLife as silence:
@@ -90,9 +90,10 @@ def refused(error: grpc.aio.AioRpcError, service: str, address: str, *, as_json:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             message = f"The {service} service on {address} did not answer in time.{hint}"
             fail(message, ExitCode.DOWN, as_json=as_json, reason="DEADLINE_EXCEEDED")
+    code = _exit_code(error.code(), refusal.reason)
     fail(
-        f"{refusal} ({refusal.reason or error.code().name})",
-        _exit_code(error.code(), refusal.reason),
+        f"{refusal} ({refusal.reason or error.code().name}){hint if code is ExitCode.DOWN else ''}",
+        code,
         as_json=as_json,
         reason=refusal.reason,
         metadata=refusal.metadata,

@@ -77,6 +77,7 @@ async def _import(
 ) -> ImportResult:
     """Imports all and returns when they can be found; `progress` tells how far it came, whatever happens."""
     import grpc
+    from tandem.orders.errors import OrderError
 
     from devstack.cli.patience import NoSignOfLife, answer_while_alive, sign_of, sign_of_reading
     from devstack.cli.progress import progress_bar
@@ -105,6 +106,8 @@ async def _import(
         except (NoSignOfLife, TimeoutError) as silence:
             message = f"{str(silence).rstrip('.') or 'They cannot be found yet'}. {_answered(progress, len(requests))}."
             fail(message, ExitCode.DOWN, as_json=as_json, reason="DEPENDENCY_UNAVAILABLE")
+        except OrderError as error:
+            fail(f"{error}. {_answered(progress, len(requests))}.", ExitCode.DOWN, as_json=as_json)
         except grpc.aio.AioRpcError as error:
             refused(error, service, stubs.address_of(service), as_json=as_json)
     return result

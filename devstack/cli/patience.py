@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from tandem.orders.client import COMMANDS
-from tandem.orders.v1.order_query_service_pb2 import SearchOrdersRequest
+from tandem.orders.client import COMMANDS, QUERIES
+from tandem.orders.v1.order_query_service_pb2 import ReadInfo, SearchOrdersRequest
 
 from devstack.cli.waiting_time import patience_seconds
 
@@ -57,60 +57,62 @@ async def answer_while_alive(
 
 def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
     """What asks `command` or `query` for a sign of life."""
-    ask = _commands_are_taken if service == "command" else _questions_are_answered
 
     async def asked() -> None:
+        health, searched = await asyncio.gather(_health(stubs, service), _searched(stubs, service))
         address = stubs.address_of(service)
-        try:
-            refusal = await ask(stubs)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return
-            refusal = _words(error)
-        if refusal:
-            raise NoSignOfLife(f"The {service} service on {address} {refusal}.")
+        if health is None and searched is None:
+            raise NoSignOfLife(f"The {service} service on {address} does not answer.")
+        if service == "command" and health == HealthCheckResponse.NOT_SERVING:
+            raise NoSignOfLife(f"The command service on {address} takes no commands: its database does not answer.")
+        if service == "query" and searched is None:
+            raise NoSignOfLife(f"The query service on {address} cannot answer: its read store does not.")
 
     return asked
+
+
+async def _health(stubs: Stubs, service: str) -> int | None:
+    """The service's own account; None without an answer."""
+    check = HealthCheckRequest(service=COMMANDS if service == "command" else QUERIES)
+    stub: Any = HealthStub(stubs.channels[service])  # its methods are made when it is
+    try:
+        return int((await stub.Check(check, timeout=_sign_seconds())).status)
+    except grpc.aio.AioRpcError as error:
+        return None if _silent(error) else int(HealthCheckResponse.UNKNOWN)
+
+
+async def _searched(stubs: Stubs, service: str) -> ReadInfo | None:
+    """What the smallest search says of its age; None without an answer. A query service's health notices a store that
+    hangs only after a while, this at once."""
+    if service == "command":
+        return None
+    try:
+        question = SearchOrdersRequest(page_size=1)
+        return (await stubs.queries.SearchOrders(question, timeout=_sign_seconds())).read_info
+    except grpc.aio.AioRpcError as error:
+        return None if _silent(error) else ReadInfo()  # it refused the question, so it is there
+
+
+def _silent(error: grpc.aio.AioRpcError) -> bool:
+    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def _sign_seconds() -> float:
     return patience_seconds() * (1 - _SILENT_PART)
 
 
-async def _commands_are_taken(stubs: Stubs) -> str:
-    check = HealthCheckRequest(service=COMMANDS)
-    stub: Any = HealthStub(stubs.channels["command"])  # its methods are made when it is
-    answer = await stub.Check(check, timeout=_sign_seconds())
-    serving = answer.status == HealthCheckResponse.SERVING
-    return "" if serving else "takes no commands now: its database does not answer"
-
-
-async def _questions_are_answered(stubs: Stubs) -> str:
-    # Its health notices a store that hangs only after a while; the smallest question does at once.
-    await stubs.queries.SearchOrders(SearchOrdersRequest(page_size=1), timeout=_sign_seconds())
-    return ""
-
-
 def sign_of_reading(stubs: Stubs) -> Callable[[], Awaitable[None]]:
     """What asks `query` for a sign of life, and whether what it reads gets any younger."""
-    first: tuple[float, int] | None = None
+    seen: tuple[float, int] | None = None
 
     async def asked() -> None:
-        nonlocal first
+        nonlocal seen
         await sign_of(stubs, "query")()
-        info = (await stubs.queries.SearchOrders(SearchOrdersRequest(page_size=1), timeout=_sign_seconds())).read_info
-        now, as_of = time.monotonic(), info.as_of.ToMicroseconds()
-        if first is None or first[1] != as_of:
-            first = (now, as_of)
-        elif now - first[0] > patience_seconds() * (1 - _SILENT_PART):
-            raise NoSignOfLife("The read side stands still: relay, NATS, projector or Elasticsearch does not go on")
+        info = await _searched(stubs, "query")
+        now, as_of = time.monotonic(), info.as_of.ToMicroseconds() if info is not None else 0
+        if seen is None or seen[1] != as_of:
+            seen = (now, as_of)
+        elif now - seen[0] > _sign_seconds():
+            raise NoSignOfLife("The read side stands still: relay, NATS, projector or Elasticsearch does not go on.")
 
     return asked
-
-
-def _words(error: grpc.aio.AioRpcError) -> str:
-    if error.code() is grpc.StatusCode.UNAVAILABLE and error.trailing_metadata():
-        return f"cannot answer now: {error.details()}"
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return "does not answer"
-    return ""  # it refused the question, so it is there

@@ -1,11 +1,11 @@
-"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS, 6.5 when it is not set, which
+"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS, 5.5 when it is not set, which
 with the start of a command is below ten seconds."""
 
 from __future__ import annotations
 
 import os
 
-DEFAULT_SECONDS = 6.5
+DEFAULT_SECONDS = 5.5
 
 
 def patience_seconds() -> float:
