@@ -9,7 +9,7 @@ from pathlib import Path
 
 from devstack.servers import Listener, LocalServers
 from devstack.service_process import ServiceProcess, run_once
-from devstack.topology import Topology, server_ports, service_address
+from devstack.topology import Topology, require_free_services, server_ports, service_address
 
 
 class LocalStack:
@@ -50,6 +50,7 @@ class LocalStack:
     async def start(self) -> Topology:
         """Brings everything up; on any failure stops what had started and raises ServerError."""
         try:
+            await require_free_services()
             await self._timed("download", self.servers.download)
             await self._timed("install", self.servers.install)
             await self._timed("start", self._start)

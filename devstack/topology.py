@@ -42,12 +42,24 @@ def server_ports() -> Ports:
     )
 
 
+#: Of our own processes.
+_SERVICES = tuple(
+    setting for setting in DEFAULT_PORTS if setting.endswith(("COMMAND_PORT", "QUERY_PORT", "PROBES_PORT"))
+)
+
+
 def service_address(setting: str) -> str:
-    """`HOST:PORT` for one of our own processes; a busy port is refused naming its holder and the setting."""
-    port = port_of(setting)
-    if port:
-        require_free(port, setting.removeprefix("TANDEM_").removesuffix("_PORT").replace("_", " ").lower(), setting)
-    return f"{HOST}:{port or free_port()}"
+    """`HOST:PORT` for one of our own processes."""
+    return f"{HOST}:{port_of(setting) or free_port()}"
+
+
+async def require_free_services() -> None:
+    """Returns when every port that our own processes were given is free; see `require_free`."""
+    for setting in _SERVICES:
+        if port := port_of(setting):
+            await require_free(
+                port, setting.removeprefix("TANDEM_").removesuffix("_PORT").replace("_", " ").lower(), setting
+            )
 
 
 @dataclass(frozen=True)

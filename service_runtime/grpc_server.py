@@ -16,6 +16,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service_runtime.call_limits import CallLimits, LimitedMethods
+from service_runtime.config import host_and_port
+from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
 
 #: Calls that gRPC itself admits, as a multiple of those that may run.
@@ -97,8 +99,10 @@ class GrpcServer:
     async def start(self) -> str:
         """Listens and returns the address really bound; a busy port is refused naming the setting that changes it.
 
-        The process is live ("" is SERVING); its services are NOT_SERVING until `set_serving(True)`.
+        One that nobody listens on is waited for a while. The process is live ("" is SERVING); its services are
+        NOT_SERVING until `set_serving(True)`.
         """
+        await until_free(*host_and_port(self._listen))
         try:
             port = self.server.add_insecure_port(self._listen)
         except RuntimeError:

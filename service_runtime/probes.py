@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from service_runtime.config import host_and_port
+from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
 
 #: None when all is well, else the reason in one sentence.
@@ -43,7 +44,11 @@ class ProbeServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
-        """Binds and returns the address really bound; a busy port is refused naming the setting that changes it."""
+        """Binds and returns the address really bound; a busy port is refused naming the setting that changes it.
+
+        One that nobody listens on is waited for a while.
+        """
+        await until_free(self._host, self._port)
         try:
             self._server = await asyncio.start_server(self._serve, self._host, self._port)
         except OSError as error:

@@ -133,7 +133,7 @@ class LocalServer(ABC):
         await self.install()
         with self._clock.phase("start"):
             for attempt in range(_PORT_ATTEMPTS):
-                self._choose_port(again=attempt > 0)
+                await self._choose_port(again=attempt > 0)
                 try:
                     await self._start_once()
                     break
@@ -172,11 +172,11 @@ class LocalServer(ABC):
 
     # inside
 
-    def _choose_port(self, *, again: bool) -> None:
+    async def _choose_port(self, *, again: bool) -> None:
         if not self.port or again:
             self.port = free_port()
         else:
-            require_free(self.port, self.title, self._port_setting)
+            await require_free(self.port, self.title, self._port_setting)
 
     async def _start_once(self) -> None:
         child = self._child = await Child.spawn(

@@ -82,12 +82,12 @@ class NatsServer(LocalServer):
             account=self.account,
         )
 
-    def _choose_port(self, *, again: bool) -> None:
-        super()._choose_port(again=again)
+    async def _choose_port(self, *, again: bool) -> None:
+        await super()._choose_port(again=again)
         if not self.monitor_port or (again and not self._given_monitor_port):
             self.monitor_port = free_port()
         else:
-            require_free(self.monitor_port, f"{self.title} monitoring", self._monitor_port_setting)
+            await require_free(self.monitor_port, f"{self.title} monitoring", self._monitor_port_setting)
 
     def _command(self) -> list[str | Path]:
         configuration = self.home / "nats.conf"
