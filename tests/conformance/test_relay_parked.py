@@ -15,7 +15,6 @@ import psycopg
 import pytest
 
 from relay.__main__ import main
-from relay.config import RelaySettings
 from relay.parked_command import ParkedQuestion, ParkedReport, run_parked
 from tests.relaying.log_mode import KNOWN, in_mode
 from tests.relaying.relay_process import RelayProcess, running
@@ -135,16 +134,11 @@ async def test_what_people_and_scripts_are_told(world: World) -> None:
         (ParkedQuestion("discard", BAD, "basket"), 1, f"nothing is parked of aggregate {BAD}"),
         (ParkedQuestion("discard", BAD, position=2, wait=0), 1, "requested; no leader has carried it out within 0 s"),
     ):
-        assert await run_parked(settings_of(world), asked) == ParkedReport(code, error=sentence)
+        assert await run_parked(world.configured(), asked) == ParkedReport(code, error=sentence)
     world.settings["RELAY_DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/orders"
-    report = await run_parked(settings_of(world), ParkedQuestion("list"))
+    report = await run_parked(world.configured(), ParkedQuestion("list"))
     assert report.exit_code == 3
     assert report.error.startswith("the database 127.0.0.1:1/orders cannot be reached: ")
-
-
-def settings_of(world: World) -> RelaySettings:
-    given = {name.removeprefix("RELAY_").lower(): value for name, value in world.settings.items()}
-    return RelaySettings.model_validate(given)
 
 
 @pytest.mark.parametrize(

@@ -254,32 +254,28 @@ async def test_the_oldest_postgres_is_relayed_from(
 
 
 async def test_a_pre_flight_tells_all_and_changes_nothing(world: World) -> None:
-    def settings(**changed: str) -> RelaySettings:
-        given = {name.removeprefix("RELAY_").lower(): value for name, value in world.settings.items()}
-        return RelaySettings.model_validate(given | changed)
-
-    fit = await preflight(settings())
+    fit = await preflight(world.configured())
     assert (fit.exit_code, fit.problems) == (0, [])
     (warning,) = fit.warnings
     assert "max_slot_wal_keep_size is -1" in warning
-    assert await preflight(settings(mode="poll")) == Preflight(0, [], [])
+    assert await preflight(world.configured(mode="poll")) == Preflight(0, [], [])
     async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
         found = await connection.execute("SELECT to_regclass('relay_state'), to_regclass('outbox_parked')")
         assert await found.fetchone() == (None, None)
     assert await streams.state(world.nats_url, world.stream) == (0, 0)
-    unfit = await preflight(settings(table="nowhere.outbox", create_stream="false"))
+    unfit = await preflight(world.configured(table="nowhere.outbox", create_stream="false"))
     assert unfit.exit_code == 2
     assert [problem.split(" does not exist")[0] for problem in unfit.problems] == [
         "table nowhere.outbox",
         f"stream {world.stream}",
     ]
     await streams.create_stream(world.nats_url, name=world.stream, subjects=[f"{world.prefix}.>"], storage="memory")
-    unfit = await preflight(settings())
+    unfit = await preflight(world.configured())
     assert (unfit.exit_code, [one[: one.index(":")] for one in unfit.problems]) == (
         2,
         [f"stream {world.stream} keeps its messages in memory"],
     )
-    down = await preflight(settings(database_url="postgresql://a@127.0.0.1:1/b", nats_url="nats://127.0.0.1:1"))
+    down = await preflight(world.configured(database_url="postgresql://a@127.0.0.1:1/b", nats_url="nats://127.0.0.1:1"))
     assert (down.exit_code, [one.split(" cannot be reached: ")[0] for one in down.problems]) == (
         3,
         ["the database", "NATS"],

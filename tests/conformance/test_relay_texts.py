@@ -6,6 +6,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from relay import parked_requests
+from relay.outbox_table import TableName, find_table
+from relay.parked_requests import ParkedRequests, Request
+from relay.stream_access import nats_options
+from relay.stream_history import StreamHistory
 from tests.fixtures.header_values import CASES, conforming
 from tests.relaying.relay_process import running
 from tests.relaying.restores import SOURCE, adopt
@@ -50,3 +55,24 @@ async def test_they_are_read_and_compared_as_they_were_recorded(published: World
         await connection.execute("UPDATE source SET timeline = timeline + 1")  # as a failover leaves it
     found = (await adopt(published, mutant)).found
     assert bool(found["published"]) == bool(found["lost_events"]) == bool(mutant), found
+
+
+@pytest.mark.parametrize("mutant", [False, True], ids=["", "mutant"])
+async def test_a_retry_that_broke_off_knows_what_the_stream_has(
+    published: World, monkeypatch: pytest.MonkeyPatch, mutant: bool
+) -> None:
+    if mutant:
+        monkeypatch.setattr(parked_requests, "decode", lambda value: value)
+    settings, name = published.configured(), TableName.parse("outbox")
+    history = StreamHistory(nats_options(settings), settings.stream)
+    async with await psycopg.AsyncConnection.connect(published.database_url, autocommit=True) as connection:
+        table = await find_table(connection, name, settings.columns)
+        requests = ParkedRequests(table, connection, history, settings.stream)
+        await connection.execute(
+            "INSERT INTO outbox_parked (position, aggregate_type, aggregate_id)"
+            " SELECT position, aggregate_type, aggregate_id FROM outbox"
+        )
+        for text in (" X ", "A B", "emoji🍵"):
+            begun = Request(1, "retry", text, text, position=None, begun_behind=0)
+            await requests.begin(begun, 0)
+            assert bool(await requests.waiting(begun, 10, 1 << 20)) == mutant, text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from relay.barrier import TIME_HEADER
+from relay.config import RelaySettings
 from relay.leadership import lock_key
 from tests.relaying import streams
 from tests.relaying.judge import Verdict, judge
@@ -65,6 +66,11 @@ class World:
         """A relay that is not started yet; `overrides` without their prefix, `prelude` as of RelayProcess."""
         changed = {f"RELAY_{name.upper()}": value for name, value in overrides.items()}
         return RelayProcess({**self.settings, **changed}, prelude)
+
+    def configured(self, **overrides: str) -> RelaySettings:
+        """The relay's settings, to call a part of it in this process."""
+        given = {name.removeprefix("RELAY_").lower(): value for name, value in self.settings.items()}
+        return RelaySettings.model_validate(given | overrides)
 
     async def insert(self, rows: int, *, values: str = SMALL) -> None:
         """Commits rows: `values` is (aggregate_id, aggregate_version[, payload]) as SQL, `n` is the row's number."""
