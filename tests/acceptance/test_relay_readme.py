@@ -22,6 +22,13 @@ from tests.relaying.relay_process import RelayProcess, running
 PROJECT = Path(__file__).parents[2]
 
 
+def test_what_is_installed_alone_is_locked_and_enough_to_run_and_to_read() -> None:
+    (lock,) = re.findall(r"install --require-hashes -r (\S+)", block("install"))
+    locked = set(re.findall(r"(?m)^([a-z-]+)==", (PROJECT / lock).read_text()))
+    assert {"psycopg", "nats-py", "pydantic-settings"} <= locked
+    assert not {"sqlalchemy", "elasticsearch", "rich", "typer"} & locked
+
+
 def settings() -> dict[str, str]:
     """What the exports of the README set."""
     words = [shlex.split(line) for line in block("settings").splitlines()]
