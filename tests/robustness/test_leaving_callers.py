@@ -1,0 +1,54 @@
+"""Deadlines, cancellations and cut connections at any moment of calls and imports: nobody else notices."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fixtures.rough_way import rough_way
+from tests.relaying.chance import new_seed, tell
+from tests.robustness.leaving_callers import LeavingCallers, book_faults, process_faults, rough_service
+
+#: Mutant: the driver is interrupted, and its connection goes back without proof of its state.
+WITHOUT_PROOF = """
+from command_service.storage.conversation import Conversation
+
+async def run(self, batch, *, to_the_end=False):
+    return await self._within_time(self.connection.run(batch))
+
+async def end(self):
+    pass
+
+Conversation.run, Conversation.end = run, end
+"""
+
+
+async def faults_of(url: str, *, calls: int, streams: int, changes: str = "") -> list[str]:
+    """What goes wrong in so many calls and streams."""
+    seed, started = new_seed(), time.monotonic()
+    async with rough_way(url, seed) as (way, through), rough_service(way, through, changes) as process:
+        callers = LeavingCallers(process, seed, calls, streams)
+        await callers.run()
+        faults = callers.faults + await process_faults(process)
+    tell(
+        f"{callers.ends.total()} calls {dict(callers.ends)}, {streams} streams {dict(callers.items)}, {way.cuts} cuts,"
+        f" {len(callers.placed)} placed, {time.monotonic() - started:.0f} s"
+    )
+    return faults + await book_faults(url, callers)
+
+
+async def test_callers_who_leave_harm_nobody(command_database: str) -> None:
+    assert await faults_of(command_database, calls=2_000, streams=3) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(14_400)
+async def test_callers_who_leave_harm_nobody_in_the_long_run(command_database: str) -> None:
+    assert await faults_of(command_database, calls=200_000, streams=300) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+async def test_a_connection_that_goes_back_without_proof_is_noticed(command_database: str) -> None:
+    assert await faults_of(command_database, calls=10_000, streams=60, changes=WITHOUT_PROOF) != []
