@@ -118,8 +118,10 @@ def _set_change(message: contract.OrderEvent, event: Event, currency: str) -> No
 
 
 def _revised(event: OrderRevised, currency: str, money: Callable[[int], MoneyMessage]) -> contract.OrderRevised:
+    # The order in the event has those that stayed. Told twice, they would keep large orders from being revised.
+    stayed = set(event.lines)
     return contract.OrderRevised(
-        previous_lines=[line_message(line, currency) for line in event.previous_lines],
+        previous_lines=[line_message(line, currency) for line in event.previous_lines if line not in stayed],
         previous_freight=money(event.previous_freight),
         previous_total=money(event.previous_total),
     )

@@ -239,6 +239,11 @@ def test_all_that_an_import_brings_must_fit() -> None:
 def test_a_revision_that_does_not_fit_is_refused_and_a_smaller_one_is_not() -> None:
     life = Life("🍵")
     life.place_the_largest(1)
+    lines = life.asked(rules.MAX_LINES, 1).lines
+    dearer = replace(lines[0], unit_price=euros(900_000))
+    record = life.command(revise(dearer, *lines[1:]))
+    (previous,) = json.loads(record.payload)["orderRevised"]["previousLines"]
+    assert previous["unitPrice"]["units"] == "8000"
     line = new_line(product_name=life.text(200), unit_price=euros(10**9))
     with pytest.raises(RuleViolated) as refused:
         life.command(revise(*(replace(line, sku=life.text(64, f"new{n}")) for n in range(500))))

@@ -204,7 +204,9 @@ class OrderRevised(_message.Message):
     PREVIOUS_FREIGHT_FIELD_NUMBER: _builtins.int
     PREVIOUS_TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def previous_lines(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.OrderLine]: ...
+    def previous_lines(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.OrderLine]:
+        """The lines that were changed or removed, as they were."""
+
     @_builtins.property
     def previous_freight(self) -> _money_pb2.Money: ...
     @_builtins.property
