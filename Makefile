@@ -15,6 +15,8 @@ TESTS ?=
 PYTEST_ARGS ?=
 # Each has servers of its own; WORKERS=0 runs everything in one process, whose output can be followed with -s.
 WORKERS ?= 4
+# Ends, when the tests end or are interrupted, every process that they have started.
+LEAVE_NOTHING := $(BIN)/python -m devstack.leave_nothing
 LOCKS := requirements-bootstrap.lock requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-package tandem-protos --custom-compile-command "make lock"
 
@@ -39,11 +41,11 @@ up: ## the whole stack, proved with one order; Ctrl-C stops it
 
 .PHONY: test
 test: $(GENERATE_VENV)/.installed ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
-	@$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
+	@$(LEAVE_NOTHING) $(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: test-long
 test-long: $(GENERATE_VENV)/.installed ## the full counts; prints seed and progress
-	@$(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
+	@$(LEAVE_NOTHING) $(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: bench-relay
 bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer (FULL=1: all variants); see bench/README.md
