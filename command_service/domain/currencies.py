@@ -2,8 +2,7 @@
 
 New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that goes out of use moves
 from the one table to the other and never leaves both: stored orders are read by their currency's decimal places.
-Metals, composite units without a minor unit, and accounts of another currency (`BEC`, `ESA`, `LUL`, …) are left out:
-nobody is charged in them.
+Metals and units of account that have no minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ _IN_USE: Mapping[int, str] = {
 
 #: List three of ISO 4217. Where it is silent about the minor unit, two places, which hold whole amounts as well.
 _WITHDRAWN: Mapping[int, str] = {
-    0: "ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE ROL TPE TRL",
+    0: "ADP BEC BEF BEL BYB BYR ESA ESB ESP GRD ITL LUC LUF LUL MGF PTE ROL TPE TRL",
     2: (
-        "AFA ALK ANG AOK AON AOR ARA ARP ARY ATS AYM AZM BAD BGJ BGK BGL BOP BRB BRC BRE BRN BRR BUK CSD CSJ CSK CUC"
-        " CYP DDM DEM ECS EEK FIM FRF GEK GHC GHP GNE GNS GQE GWE GWP HRD HRK IEP ILP ILR ISJ LAJ LSM LTL LTT LVL LVR"
-        " MLF MRO MTL MTP MVQ MXP MZE MZM NIC NLG PEH PEI PES PLZ RHD ROK RUR SDD SDP SIT SKK SLL SRG STD SUR TJR TMM"
-        " UAK UGS UGW USS UYN UYP VEB VEF VNC XEU YDD YUD YUM YUN ZMK ZRN ZRZ ZWC ZWD ZWL ZWN ZWR"
+        "AFA ALK ANG AOK AON AOR ARA ARP ARY ATS AYM AZM BAD BGJ BGK BGL BOP BRB BRC BRE BRN BRR BUK CHC CSD CSJ CSK"
+        " CUC CYP DDM DEM ECS ECV EEK FIM FRF GEK GHC GHP GNE GNS GQE GWE GWP HRD HRK IEP ILP ILR ISJ LAJ LSM LTL LTT"
+        " LVL LVR MLF MRO MTL MTP MVQ MXP MZE MZM NIC NLG PEH PEI PES PLZ RHD ROK RUR SDD SDP SIT SKK SLL SRG STD SUR"
+        " TJR TMM UAK UGS UGW USS UYN UYP VEB VEF VNC XEU YDD YUD YUM YUN ZAL ZMK ZRN ZRZ ZWC ZWD ZWL ZWN ZWR"
     ),
 }
 

@@ -7,8 +7,8 @@ _EXPONENTS = {
     code: exponent
     for exponent, codes in {
         0: (
-            "ADP BEF BIF BYB BYR CLP DJF ESP GNF GRD ISK ITL JPY KMF KRW LUF MGF PTE PYG ROL RWF TPE TRL UGX UYI VND"
-            " VUV XAF XOF XPF"
+            "ADP BEC BEF BEL BIF BYB BYR CLP DJF ESA ESB ESP GNF GRD ISK ITL JPY KMF KRW LUC LUF LUL MGF PTE PYG ROL"
+            " RWF TPE TRL UGX UYI VND VUV XAF XOF XPF"
         ),
         3: "BHD IQD JOD KWD LYD OMR TND",
         4: "CLF UYW",
