@@ -56,7 +56,7 @@ Request = Any
 
 
 class LeavingCallers:
-    """Makes calls and imports until so many were made, and collects everything that is wrong."""
+    """Makes so many calls and imports, fewer once something is wrong, and collects what is."""
 
     def __init__(self, process: CommandProcess, seed: int, calls: int, streams: int) -> None:
         self._process, self._seed = process, seed
@@ -88,7 +88,7 @@ class LeavingCallers:
             yield OrderCommandServiceStub(channel)
 
     async def _call(self, stub: Any, source: random.Random) -> None:
-        while self._calls_left > 0:
+        while self._calls_left > 0 and not self.faults:
             order = place_order_request(source, lines=1)
             placed = await self._until_answered(stub.PlaceOrder, order, source)
             if placed is None:
@@ -113,8 +113,10 @@ class LeavingCallers:
             self.faults.append(otherwise)
 
     async def _until_answered(self, call: Any, request: Request, source: random.Random) -> Any:
-        """The answer after any number of tries, most of them too short; None when it was refused, which is a fault."""
+        """The answer after any number of tries, most of them too short; None once anything is wrong, a refusal too."""
         for attempt in range(1_000):
+            if self.faults:
+                return None
             self._count_down()
             pending = call(request, timeout=_deadline(source) if attempt < 4 else PATIENCE_SECONDS)
             if attempt < 4 and source.random() < 0.2:
@@ -149,6 +151,8 @@ class LeavingCallers:
         for number in self._streams:  # shared by the threads
             if number % 20 == 0:
                 tell(f"stream {number}: {dict(self.items)}")
+            if self.faults:
+                return
             requests = [import_request(source) for _ in range(source.randrange(1, ITEMS))]
             self.sent.update(request.order_id for request in requests)
             answered = 0
