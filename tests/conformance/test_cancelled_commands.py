@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -21,7 +22,7 @@ from psycopg.pq import PipelineStatus
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 
 from command_service.application.errors import CommandError
-from command_service.storage import database_errors
+from command_service.storage import conversation, database_errors
 from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
 from command_service.storage.connections import CommandPool
 from command_service.storage.conversation import Conversation
@@ -29,12 +30,18 @@ from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.conformance.command_application import Application, call, opened_pool, place_order
 from tests.fixtures.driver_steps import Blow, driver_steps
 from tests.fixtures.journal import journal_faults
+from tests.fixtures.rough_way import rough_way
 from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
 
 SIZE = 2
 #: More steps than a PlaceOrder and what follows a cancelled one take.
 MOST_STEPS = 30
+#: Callers that wait for a lock.
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    " AND query LIKE 'INSERT INTO command_log%'"
+)
 #: Server-side only: the driver does not notice.
 FORGET = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
 
@@ -149,6 +156,48 @@ async def test_callers_may_leave_when_it_is_their_turn(command_database: str) ->
     await check_who_leaves_the_queue(command_database)
 
 
+async def test_callers_may_leave_while_they_wait_for_a_lock(command_database: str) -> None:
+    """The server is asked to end what it does for them: nobody else ends it here."""
+    async with opened_pool(command_database, size=SIZE) as pool:
+        orders = Application(PostgresUnitsOfWork(pool), pool)
+        async with await psycopg.AsyncConnection[Any].connect(command_database) as blocker:
+            await blocker.execute("LOCK TABLE command_log")
+            waiting = [asyncio.create_task(orders.place(call(), place_order())) for _ in range(SIZE)]
+            async with asyncio.timeout(120):
+                while await execute(command_database, WAITING) != [(SIZE,)]:
+                    await asyncio.sleep(0.01)
+            for each in waiting:
+                each.cancel()
+            await asyncio.sleep(0)
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            await pool.all_ended()
+            assert await execute(command_database, WAITING) == [(0,)]
+            await check_a_pool(pool)
+    assert await execute(command_database, "SELECT count(*) FROM orders") == [(0,)]
+
+
+async def test_callers_may_leave_while_the_server_is_silent(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot be asked to end something is hung up on, and the pool is filled again."""
+    monkeypatch.setattr(conversation, "CANCEL_SECONDS", 0.2)
+    async with rough_way(command_database) as (way, url), opened_pool(url, size=SIZE) as pool:
+        orders = Application(PostgresUnitsOfWork(pool), pool)
+        way.fall_silent()
+        waiting = [asyncio.create_task(orders.place(call(), place_order())) for _ in range(SIZE)]
+        await eventually(lambda: pool.get_stats()["pool_available"] == 0, "the commands are under way")
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.wait_for(pool.all_ended(), 120)
+        way.speak_again()
+        await asyncio.gather(*(orders.place(call(), place_order()) for _ in range(2 * SIZE)))
+        await check_a_pool(pool)
+    assert await execute(command_database, "SELECT count(*) FROM orders") == [(2 * SIZE,)]
+
+
 async def run_in_the_callers_task(
     self: Conversation, batch: Sequence[Statement], *, to_the_end: bool = False
 ) -> AsyncCursor[Row]:
@@ -179,11 +228,11 @@ async def check_failed_batches_leave_nothing_prepared(url: str) -> None:
     """The driver takes a statement for prepared once it has sent it; after an error the server never saw it."""
     async with opened_pool(url, size=1) as pool:
         for _ in range(20):  # whichever time it is that the statement is to be prepared, it comes after an error
-            async with pool.conversation() as conversation:
-                await conversation.run([("SELECT 2 * $1", (1,))])
+            async with pool.conversation() as talk:
+                await talk.run([("SELECT 2 * $1", (1,))])
             with pytest.raises(DivisionByZero):
-                async with pool.conversation() as conversation:
-                    await conversation.run([("SELECT 1 / $1", (0,)), ("SELECT 2 * $1", (1,))])
+                async with pool.conversation() as talk:
+                    await talk.run([("SELECT 1 / $1", (0,)), ("SELECT 2 * $1", (1,))])
 
 
 async def test_failed_batches_leave_nothing_prepared(command_database: str) -> None:
@@ -201,8 +250,8 @@ async def check_what_the_server_forgot_is_prepared_anew(url: str) -> None:
         orders = Application(PostgresUnitsOfWork(pool), pool)
         for _ in range(10):
             await orders.place(call(), place_order())
-        async with pool.conversation() as conversation:
-            await conversation.run([(FORGET, ())])
+        async with pool.conversation() as talk:
+            await talk.run([(FORGET, ())])
         assert not (await orders.place(call(), place_order())).replayed
 
 
@@ -220,11 +269,11 @@ async def test_a_forgotten_statement_that_is_not_tried_again_is_noticed(
 
 async def test_a_conversation_takes_one_batch_at_a_time(command_database: str) -> None:
     """Whoever goes on after having been cancelled would read the answer to what was sent before."""
-    async with opened_pool(command_database, size=1) as pool, pool.conversation() as conversation:
-        first = asyncio.create_task(conversation.run([("SELECT pg_sleep(0.2)", ())]))
+    async with opened_pool(command_database, size=1) as pool, pool.conversation() as talk:
+        first = asyncio.create_task(talk.run([("SELECT pg_sleep(0.2)", ())]))
         await asyncio.sleep(0)
         with pytest.raises(OutOfStep):
-            await conversation.run([("SELECT 1", ())])
+            await talk.run([("SELECT 1", ())])
         await first
 
 
@@ -234,8 +283,8 @@ async def test_an_answer_to_another_question_closes_the_connection(
     async with opened_pool(command_database, size=1) as pool:
         monkeypatch.setattr(CommandConnection, "_proofs", itertools.repeat(math.nan))
         with pytest.raises(DivisionByZero):
-            async with pool.conversation() as conversation:
-                await conversation.run([("SELECT 1 / 0", ())])
-        assert conversation.connection.closed
+            async with pool.conversation() as talk:
+                await talk.run([("SELECT 1 / 0", ())])
+        assert talk.connection.closed
         async with pool.conversation() as another:
             assert await (await another.run([("SELECT 1", ())])).fetchone() == (1,)
