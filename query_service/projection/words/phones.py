@@ -10,19 +10,23 @@ from query_service.projection.words.folding import MAX_WORD_LENGTH
 from query_service.projection.words.scripts import IGNORED, NON_JOINER
 
 #: Calling codes of fewer than three digits (ITU-T E.164): in each zone, the second digits that end a code.
-_ONE_DIGIT = "17"
+_ONE_DIGIT = ("1", "7")
 _TWO_DIGITS = re.compile("2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
 _UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}]")
 _OTHER_DIGIT_OR_SIGN = re.compile(r"(?![0-9])\d|[\uff08\uff09\uff0b\uff0d-\uff0f]")
 _DIGITS = re.compile("[0-9]+")
+_INTERNATIONAL = re.compile(r"[\s(]*(?:\+[\s(]*[0-9]|00)")
+_EACH_NUMBER = re.compile(r"\+[^+]*|[^+]+")
 #: Trunk prefix in an international number, as in +49 (0)30.
 _TRUNK = re.compile(r"\(\s*0\s*\)")
 #: The last four digits are always kept: people know a number by them. A group so long is none: more tails are kept.
 _LAST_DIGITS, _LONG_GROUP, _TAILS = 4, 8, range(5, 9)
 #: What may be a number in a text: digits, and what stands between groups of them.
-_NUMBER = re.compile(r"(?<!\w)(?<!\w[-./_])\(?\+?\(?[0-9][0-9\s().\-/\u2010-\u2015\u2212]*(?!\w)")
-#: A number in a text has so many digits, and so many without its calling code.
-_LEAST_DIGITS, _LEAST_NATIONAL_DIGITS = 6, 5
+_NUMBER = re.compile(r"(?:(?<!\w)(?<!\w[-./_])|(?=\+))(?:\(?\+[\s(]*|\()?[0-9][0-9\s().\-/\u2010-\u2015\u2212]*(?!\w)")
+#: A text's number with trunk prefix, or with nothing before its calling code, has so many digits at least.
+_LEAST_DIGITS, _LEAST_BARE_DIGITS = 6, 10
+#: Of an international one as many are typed without its calling code.
+_LEAST_NATIONAL_DIGITS = 2
 
 
 def readable(text: str) -> str:
@@ -33,22 +37,25 @@ def readable(text: str) -> str:
 
 
 def stored_numbers(phone: str) -> list[str]:
-    """The digits of a phone number from each group on: whole, without calling code, without area code.
+    """The digits of phone numbers without their calling codes, from each group on, and the last ones.
 
     Some may come twice.
     """
     phone = readable(phone)
-    international = _is_international(phone)
-    groups = _DIGITS.findall(_TRUNK.sub(" ", phone, count=1) if international and "(" in phone else phone)
+    if "+" not in phone:
+        return _stored_number(phone)
+    return [digits for number in _EACH_NUMBER.findall(phone) for digits in _stored_number(number)]
+
+
+def _stored_number(phone: str) -> list[str]:
+    groups = _groups(phone)
     digits = "".join(groups)
-    starts, place = list[int](), 0
+    starts, place = [_national_start(phone, digits)], 0
     for group in groups:
-        starts.append(place)
+        if place > starts[0]:
+            starts.append(place)
         place += len(group)
-    if international:
-        code_start = 2 if digits.startswith("00") else 0
-        starts += [code_start, code_start + _calling_code_length(digits[code_start:])]
-    elif digits.startswith("0"):
+    if not starts[0] and digits.startswith("0"):
         starts.append(1)
     if place >= _LEAST_DIGITS:
         starts.append(place - _LAST_DIGITS)
@@ -58,30 +65,42 @@ def stored_numbers(phone: str) -> list[str]:
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Where phone numbers with calling code or trunk prefix stand in a readable text, and how each may be kept."""
+    """Where phone numbers stand in a readable text, and how each may be kept."""
     for found in _NUMBER.finditer(text):
-        number = found[0]
-        international = _is_international(number)
-        if international:
-            number = _TRUNK.sub(" ", number, count=1)
-        digits = "".join(_DIGITS.findall(number))
-        if len(digits) < _LEAST_DIGITS or not (international or digits.startswith("0")):
-            continue
-        whole = digits.removeprefix("00") if international else digits
-        national = whole[_calling_code_length(whole) :] if international else whole[1:]
-        kept = (digits, whole, national) if len(national) >= _LEAST_NATIONAL_DIGITS else (digits, whole)
-        yield found.start(), found.end(), tuple(dict.fromkeys(number[:MAX_WORD_LENGTH] for number in kept))
+        digits = "".join(_groups(found[0]))
+        start = _national_start(found[0], digits)
+        if not start and digits.startswith("0") and len(digits) >= _LEAST_DIGITS:
+            start = 1
+        elif not start and len(digits) >= _LEAST_BARE_DIGITS:
+            start = _calling_code_length(digits)
+        if start:
+            yield found.start(), found.end(), (digits[:MAX_WORD_LENGTH], digits[start : start + MAX_WORD_LENGTH])
 
 
 def _in_ascii(found: re.Match[str]) -> str:
     return str(unicodedata.decimal(found[0], "")) or unicodedata.normalize("NFKC", found[0])
 
 
+def _groups(number: str) -> list[str]:
+    if "(" in number and _is_international(number):
+        number = _TRUNK.sub(" ", number, count=1)
+    return _DIGITS.findall(number)
+
+
 def _is_international(number: str) -> bool:
-    return number.lstrip(" (").startswith(("+", "00"))
+    return _INTERNATIONAL.match(number) is not None
+
+
+def _national_start(number: str, digits: str) -> int:
+    """How many digits of an international number are its prefix 00 and its calling code; 0 of another one."""
+    if not _is_international(number):
+        return 0
+    prefix = 2 if digits.startswith("00") else 0
+    start = prefix + _calling_code_length(digits[prefix:])
+    return start if len(digits) - start >= _LEAST_NATIONAL_DIGITS else 0
 
 
 def _calling_code_length(digits: str) -> int:
-    if digits[:1] in _ONE_DIGIT:
+    if digits.startswith(_ONE_DIGIT):
         return 1
     return 2 if _TWO_DIGITS.match(digits) else 3

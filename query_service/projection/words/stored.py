@@ -11,8 +11,6 @@ from query_service.projection.words.letters import JOINT
 from query_service.projection.words.phones import stored_numbers
 
 _LETTER = re.compile(r"[^\W\d_]")
-#: A chain of more parts is kept whole and part by part, not from each part on.
-MOST_PARTS = 6
 
 
 def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterable[str] = ()) -> str:
@@ -38,7 +36,7 @@ def _kept(chained: str) -> list[str]:
     words = chained.split()
     # Nearly always they are kept as they are: this is what the speed of projecting depends on.
     if JOINT in chained:
-        words = [word for chain in words for word in ([chain] if JOINT not in chain else _from_each_part(chain))]
+        words = [word for chain in words for word in ([chain] if JOINT not in chain else _whole_and_parts(chain))]
     if not chained.isascii():
         words = [part for word in words for part in ([word] if word.isascii() else runs.stored_parts(word))]
     if len(chained) > MAX_WORD_LENGTH and max(map(len, words), default=0) > MAX_WORD_LENGTH:
@@ -46,11 +44,7 @@ def _kept(chained: str) -> list[str]:
     return words
 
 
-def _from_each_part(chain: str) -> list[str]:
-    """The chain from each of its parts on, so that it is found with and without what stands between them."""
+def _whole_and_parts(chain: str) -> list[str]:
+    """The chain without its joints, which its first part begins, and its other parts."""
     parts = parts_of(chain)
-    if len(parts) == 2:
-        return [parts[0] + parts[1], parts[1]]
-    if len(parts) > MOST_PARTS:
-        return ["".join(parts), *parts[1:]]
-    return ["".join(parts[start:]) for start in range(len(parts))]
+    return ["".join(parts), *parts[1:]]

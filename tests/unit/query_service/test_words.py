@@ -60,13 +60,13 @@ MUTANTS: Mapping[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "runs are words": ("runs", _without(runs, "stored_parts", lambda word: [word])),
     "marks are letters": ("runs", _without(runs, "_MARK", NOTHING)),
     "apostrophes cut": ("apostrophes", _without(letters, "_JOINTS", NOTHING)),
-    "chains are kept in parts": ("apostrophes", _without(stored, "_from_each_part", folding.parts_of)),
+    "chains are kept in parts": ("apostrophes", _without(stored, "_whole_and_parts", folding.parts_of)),
     "other digits are letters": ("digits", _without(unicodedata, "digit", lambda *_: None)),
-    "codes are kept in parts": ("numbers", _without(stored, "_from_each_part", folding.parts_of)),
+    "codes are kept in parts": ("numbers", _without(stored, "_whole_and_parts", folding.parts_of)),
     "phone numbers are words": ("numbers", _without(stored, "stored_numbers", folding.fold)),
     "numbers are asked for as typed": ("numbers", _without(asked, "numbers_in", lambda _: ())),
     "what was typed apart is apart": ("numbers", _without(asked, "MOST_TOGETHER", 1)),
-    "calling codes have three digits": ("numbers", _without(phones, "_calling_code_length", lambda _: 3)),
+    "calling codes have three digits": ("numbers", _without(phones, "_TWO_DIGITS", NOTHING)),
 }
 
 
