@@ -19,6 +19,7 @@ from google.type.money_pb2 import Money
 from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1 import order_events_pb2, order_types_pb2
 
+from command_service.domain.events import Event, OrderRevised, OrderShippingAddressChanged
 from command_service.domain.line import OrderLine
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -140,6 +141,17 @@ def room_needed(order: Order, *, every_movement: bool) -> int:
     newest = _LARGEST_PAYMENT + _LARGEST_REFUND + _LARGEST_SHIPMENT + _LARGEST_RETURN + 2 * items
     listed = sum(map(sum, _movement_sizes(order, None))) if every_movement else 0
     return _without_movements(order) + newest + listed
+
+
+def old_values_of(event: Event) -> int:
+    """Bytes of what the event replaces; other events tell what moved, for which there always is room."""
+    match event:
+        case OrderRevised():
+            return sum(map(_line, event.previous_lines))
+        case OrderShippingAddressChanged():
+            return _address(event.previous_shipping_address)
+        case _:
+            return 0
 
 
 def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:

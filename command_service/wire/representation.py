@@ -15,7 +15,7 @@ from command_service.application.ports import EncodedEvent, EventContext
 from command_service.domain.events import Event, OrderShippingAddressChanged
 from command_service.domain.order import Order
 from command_service.wire.event_messages import event_message
-from command_service.wire.event_room import Omitted, omitted_from, room_needed
+from command_service.wire.event_room import Omitted, old_values_of, omitted_from, room_needed
 from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import order_message
 from command_service.wire.personal_data import split
@@ -32,19 +32,20 @@ class ContractRepresentation:
         #: The order whose message was made last: an event and its answer tell of the same one.
         self._latest: tuple[Order, order_types_pb2.Order] | None = None
 
-    def _order(self, order: Order) -> order_types_pb2.Order:
-        """The order's message, only to be copied from."""
+    def _order(self, order: Order, event: Event) -> order_types_pb2.Order:
+        """The order's message after its event, only to be copied from."""
         if self._latest is None or self._latest[0] is not order:
-            self._latest = order, order_message(order, self._omitted(order))
+            self._latest = order, order_message(order, self._omitted(order, event))
         return self._latest[1]
 
-    def _omitted(self, order: Order) -> Omitted:
-        omitted = omitted_from(order, self._max_event_bytes)
+    def _omitted(self, order: Order, event: Event) -> Omitted:
+        limit = self._max_event_bytes - old_values_of(event)
+        omitted = omitted_from(order, limit)
         if omitted == Omitted():
             return omitted
         # Few orders come here; for these it is worth to measure what the others only estimate.
         bare = json_text(order_message(order, Omitted.all_of(order)))
-        return omitted_from(order, self._max_event_bytes, len(bare.encode()))
+        return omitted_from(order, limit, len(bare.encode()))
 
     def room_needed(self, order: Order, *, every_movement: bool) -> int:
         """Bytes of JSON; see `event_room`."""
@@ -52,7 +53,7 @@ class ContractRepresentation:
 
     def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
         """The payload with the order after the event, and its personal half."""
-        impersonal, personal = split(self._order(order))
+        impersonal, personal = split(self._order(order, event))
         if isinstance(event, OrderShippingAddressChanged):
             personal.previous_shipping_address.CopyFrom(address_message(event.previous_shipping_address))
         message = event_message(
@@ -87,7 +88,7 @@ class ContractRepresentation:
         """
         first = order.version - len(events) + 1
         message = contract.PlaceOrderResponse(
-            order=self._order(order),
+            order=self._order(order, events[-1][1]),
             version=order.version,
             events=[
                 event_message(

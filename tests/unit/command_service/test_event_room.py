@@ -264,6 +264,20 @@ def test_an_address_that_leaves_no_room_is_refused() -> None:
     life.command(move_to("DE"))
 
 
+def test_old_values_take_the_place_of_old_movements() -> None:
+    life = Life("🍵", SMALL)
+    life.command(life.asked(5, 10))
+    for n in range(80):
+        life.command(replace(pay(euros(1), life.text(64, f"{n}")), reference=life.text(200)))
+    listed = len(life.message.payments)
+    assert listed < 80
+    line = replace(life.asked(1, 0).lines[0], sku="S")
+    life.command(revise(*(replace(line, sku=f"S{n}") for n in range(10))))
+    assert len(life.message.payments) < listed
+    life.command(move_to("FR"))
+    assert len(life.message.payments) < 80
+
+
 def test_an_order_accepted_under_a_higher_limit_names_the_setting() -> None:
     life = Life("🍵", SMALL)
     life.place_the_largest(1)
