@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
@@ -31,10 +30,17 @@ def event_subjects(template: str) -> str:
 
 
 async def tail_events(
-    url: str, stop: asyncio.Event, row: Callable[..., None], *, last: int, follow: bool, stream: str = STREAM
+    url: str,
+    stop: asyncio.Event,
+    row: Callable[..., None],
+    *,
+    last: int,
+    follow: bool,
+    stream: str = STREAM,
+    template: str = RelaySettings.model_fields["subject_template"].default,
 ) -> None:
     """Gives `row` the last events, and later ones until `stop`; raises NobodyAnswers."""
-    subjects = event_subjects(RelaySettings.model_fields["subject_template"].default)
+    subjects = event_subjects(template)
     try:
         async with connected(url) as client:
             jetstream = client.jetstream(timeout=patience_seconds())
@@ -99,7 +105,7 @@ async def _fetched(subscription: JetStreamContext.PullSubscription, stop: asynci
     try:
         await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return fetching.result() if fetching.done() else []
-    except NatsTimeoutError:
+    except TimeoutError:  # the library raises its own, and the one it is made from
         return []
     finally:
         for task in (fetching, stopping):

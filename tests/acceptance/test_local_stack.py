@@ -26,7 +26,8 @@ START_WITHIN_SECONDS = 400
 def environment(directory: Path) -> dict[str, str]:
     """Ports and a data directory of this test's own."""
     ports = {setting: str(free_port()) for setting in DEFAULT_PORTS}
-    return {**os.environ, **ports, "TANDEM_DIR": str(directory)}
+    # A loaded machine may take long to give a sign of life.
+    return {**os.environ, **ports, "TANDEM_DIR": str(directory), "TANDEM_PATIENCE_SECONDS": "60"}
 
 
 async def tandem(settings: dict[str, str], *arguments: str) -> tuple[int, str, str]:
