@@ -79,12 +79,19 @@ def epoch_to_adopt(
 class AdoptingDatabase:
     """Makes the parts of the publishing loop for an adoption (`relay.publish_loop.Wiring`)."""
 
-    def __init__(self, settings: RelaySettings, force: bool, on_end: Callable[[Cursor], None]) -> None:
+    def __init__(
+        self,
+        settings: RelaySettings,
+        force: bool,
+        on_end: Callable[[Cursor], None] = lambda end: None,
+        on_lead: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._name = TableName.parse(settings.table)
         self._source_table = TableName.parse(settings.source_table)
         self._force = force
         self._on_end = on_end
+        self._on_lead = on_lead
         self.records = AdoptionRecords(self._name, settings.stream)
         self.begun = False
         self._found: tuple[OutboxTable, SourceIdentity, tuple[str, int]] | None = None
@@ -119,8 +126,9 @@ class AdoptingDatabase:
         return cursor
 
     def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
-        """The rows that the stream lacks."""
+        """The rows that the stream lacks, for a leader."""
         assert self._found is not None
+        self._on_lead()
         return AdoptionSource(
             table=self._found[0],
             connection=connection,
@@ -160,7 +168,7 @@ class Adoption:
         self._end: Cursor | None = None
         self._stop = asyncio.Event()
         self._progress = AdoptionProgress()
-        self._database = AdoptingDatabase(settings, force, self._read_to_the_end)
+        self._database = AdoptingDatabase(settings, force, self._read_to_the_end, self._progress.leads)
         self._sink = stream_sink(settings, lambda flight: None)
         self._state = RelayState(self._name, settings.stream)
         lock = AdvisoryLock(
@@ -206,7 +214,7 @@ class Adoption:
 
     async def _look(self) -> None:
         """NothingToAdopt without waiting for the lock, which a healthy relay holds."""
-        database = AdoptingDatabase(self._settings, self._force, lambda end: None)
+        database = AdoptingDatabase(self._settings, self._force)
         async with self._connected() as connection:
             await database.check(connection)
             try:

@@ -25,6 +25,10 @@ class AdoptionProgress:
         self.waiting_for_lock = True
         self.obstacle = "waiting for the leader's lock: another relay or adoption holds it"
 
+    def leads(self) -> None:
+        """The lock is ours."""
+        self.begins()
+
     def error(self, kind: str, reason: str) -> None:
         """Something failed. It is tried again; what was refused need not be out of reach."""
         self.begins()

@@ -134,7 +134,9 @@ async def test_what_people_and_scripts_are_told(world: World) -> None:
         (ParkedQuestion("discard", BAD, "basket"), 1, f"nothing is parked of aggregate {BAD}"),
         (ParkedQuestion("discard", BAD, position=2, wait=0), 1, "requested; no leader has carried it out within 0 s"),
     ):
-        assert await run_parked(world.configured(), asked) == ParkedReport(code, error=sentence)
+        assert await run_parked(world.configured(), asked, patience_seconds=SECONDS) == ParkedReport(
+            code, error=sentence
+        )
     world.settings["RELAY_DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/orders"
     report = await run_parked(world.configured(), ParkedQuestion("list"))
     assert report.exit_code == 3

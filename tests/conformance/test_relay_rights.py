@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from relay.status import RelayStatus
 from tests.fixtures.postgres import database
 from tests.relaying import streams
 from tests.relaying.readme import least_role
-from tests.relaying.relay_process import running
+from tests.relaying.relay_process import RelayProcess, running
 from tests.relaying.world import World
 
 OWNER = "; let its owner run: "
@@ -45,7 +46,7 @@ class Place:
 
     async def adoption_refusal(self) -> str:
         """The same for an adoption."""
-        return await self._refusal(AdoptingDatabase(self._settings(), False, lambda end: None))
+        return await self._refusal(AdoptingDatabase(self._settings(), False))
 
     def _settings(self, **given: str) -> RelaySettings:
         return RelaySettings.model_validate({"database_url": self.role_url, "nats_url": "nats://127.0.0.1:1", **given})
@@ -200,6 +201,18 @@ c.require_rights = nothing
 WAITED_OUT = UNNAMED + "import psycopg\npsycopg.errors.InsufficientPrivilege = type('Never', (Exception,), {})"
 
 
+async def says(relay: RelayProcess, text: str) -> str:
+    """Waits until the relay's last error has that text; the error."""
+    deadline = time.monotonic() + 120
+    while True:
+        assert relay.returncode is None, relay.text
+        error = str((await relay.page())["last_error"])
+        if text in error:
+            return error
+        assert time.monotonic() < deadline, f"{error}\n{relay.text}"
+        await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("mode", ["poll", "wal"])
 async def test_the_process_ends_and_says_it(
     postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, mode: str
@@ -218,8 +231,8 @@ async def test_the_process_ends_and_says_it(
             assert (last["level"], last["event"]) == ("critical", "refused to start")
             assert sentence in last["reason"]
         async with running(world.relay(prelude=WAITED_OUT)) as mutant:
-            page = await mutant.wait_for_state("RETRYING")
-            assert "broke off: permission denied" in page["last_error"]
+            await says(mutant, "broke off: permission denied")
+            assert (await mutant.page())["state"] == "RETRYING"
     assert not [one for one in await streams.read_all(nats_url, stream_name) if one.is_event]
 
 
@@ -241,13 +254,9 @@ async def test_one_that_is_taken_away_while_it_runs_is_named_until_it_is_back(
             # An event that no subject takes is to be parked; where the log is read, that needs the first right.
             await owner.run("REVOKE SELECT ON outbox FROM $role; REVOKE INSERT ON outbox_parked FROM $role")
             await owner.run(insert.format("no subject"))
-            page = await relay.wait_for_state("REFUSED")
-            while "INSERT on table outbox_parked" not in page["last_error"]:
-                assert "lacks" in page["last_error"], page
-                await asyncio.sleep(0.05)
-                page = await relay.page()
-            assert f"role {role} lacks SELECT on table outbox, INSERT on table outbox_parked" in page["last_error"]
-            await owner.run(page["last_error"].partition(OWNER)[2])
+            sentence = await says(relay, f"role {role} lacks SELECT on table outbox, INSERT on table outbox_parked")
+            assert (await relay.page())["state"] == "REFUSED"
+            await owner.run(sentence.partition(OWNER)[2])
             await world.drained(relay)
             assert (await relay.page())["parked_aggregates"] == 1
             assert await relay.stop() == 0
