@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.errors import Refused
-from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
+from relay.jetstream_api import NO_STREAM, JetStreamApi, StreamApiError, StreamInfo
 from relay.subject import SubjectTemplate, takes
 
 NANOSECONDS = 1_000_000_000
@@ -116,7 +116,7 @@ def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
 async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
     """The stream's state; creates it when it is missing and that is allowed, Refused when it cannot be used.
 
-    StreamApiError while a cluster has too few servers to create it.
+    StreamApiError while a cluster has too few servers to create it, or does not know it yet.
     """
     info = await api.stream_info(plan.name)
     if info is None:
@@ -130,7 +130,7 @@ async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
             remedy = ": set RELAY_STREAM_REPLICAS=1, or run a cluster" if error.error_code == NO_CLUSTER else ""
             raise Refused(f"stream {plan.name} cannot be created: {error}{remedy}") from None
         info = await api.stream_info(plan.name)
-        if info is None:
-            raise Refused(f"stream {plan.name} vanished right after it was created")
+        if info is None:  # in a cluster, who is asked may not have heard of it yet
+            raise StreamApiError(NO_STREAM, f"stream {plan.name} was created and is not there yet")
     require_stream(plan, info.config)
     return info

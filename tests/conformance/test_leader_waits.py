@@ -34,8 +34,8 @@ async def silent_nats() -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def leading(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldLock]:
-    """A leader whose database ends a session after a second of silence, less than NATS is waited for."""
-    monkeypatch.setattr(relay.leadership, "SESSION_TIMEOUT_SECONDS", 1)
+    """A leader whose database ends a session after two seconds of silence, less than NATS is waited for."""
+    monkeypatch.setattr(relay.leadership, "SESSION_TIMEOUT_SECONDS", 2)
     monkeypatch.setattr(relay.leadership, "TOUCH_SECONDS", 0.2)
 
     async def check(_: object) -> None:
