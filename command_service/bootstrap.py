@@ -110,6 +110,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             leave_out_of_collections()
             _log.info("listening", address=address, probes=probes_address)
             side = {"availability": watch.run, "housekeeping": housekeeping.run}
+            metrics.watch_side_tasks(side)
             async with _running(*(kept_going(name, work, metrics.failed) for name, work in side.items())) as tasks:
                 await first_of(stop, *tasks)
             _log.info("stopping")

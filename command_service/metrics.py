@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -40,6 +40,11 @@ class CommandMetrics:
     def expired(self, count: int) -> None:
         """So many remembered responses were dropped."""
         self._expired.inc(count)
+
+    def watch_side_tasks(self, tasks: Iterable[str]) -> None:
+        """Counts their faults from 0, so that the first one is an increase."""
+        for task in tasks:
+            self._faults.labels(task)
 
     def failed(self, task: str) -> None:
         """A fault in work on the side."""

@@ -54,7 +54,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             awaited = False
             raise
         finally:
-            awaited = awaited and not conversation.at_rest and conversation.hurries
+            awaited = awaited and not conversation.at_rest and not conversation.goes_on
             ending = asyncio.create_task(self._end(conversation))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)

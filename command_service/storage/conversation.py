@@ -58,9 +58,9 @@ class Conversation:
         return (self._trip is None or self._trip.done()) and not self._failed and self.connection.idle
 
     @property
-    def hurries(self) -> bool:
-        """Whether it is over in a moment once its unit of work has ended."""
-        return not self._to_the_end
+    def goes_on(self) -> bool:
+        """Whether what was sent last goes on to its end without its caller."""
+        return self._to_the_end
 
     async def end(self) -> None:
         """Leaves the connection at rest or closed. Nobody may cancel this."""
@@ -114,7 +114,9 @@ class Conversation:
         if not self._to_the_end:
             await asyncio.wait({trip}, timeout=GRACE_SECONDS)
             if not trip.done():
-                # Raises when it did not get through: then it might strike later, whatever is being done by then.
+                # A request to cancel may strike late, so nothing is taken for granted. One that did not get through
+                # raises: it might strike whatever is being done by then.
+                self._failed = True
                 await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
                 await asyncio.wait({trip}, timeout=CANCEL_SECONDS)
                 if not trip.done():
