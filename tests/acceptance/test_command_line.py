@@ -5,24 +5,40 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import uuid
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from devstack.sample_orders import SampleShop
 from tests.fixtures.northwind import write_company
 from tests.fixtures.system import System
 
 TANDEM = Path(sys.executable).parent / "tandem"
 
 
+def environment(system: System) -> dict[str, str]:
+    """Where the system is; a loaded machine may take long to give a sign of life."""
+    return {
+        **os.environ,
+        "TANDEM_COMMAND_ADDRESS": system.command_address,
+        "TANDEM_QUERY_ADDRESS": system.query_address,
+        "TANDEM_POSTGRES_URL": system.postgres_url,
+        "TANDEM_PATIENCE_SECONDS": "60",
+        "COLUMNS": "80",
+    }
+
+
 async def tandem(system: System, *arguments: str | Path) -> tuple[int, str, str]:
     """Exit code, output and error of one command against the running system."""
-    addresses = {"TANDEM_COMMAND_ADDRESS": system.command_address, "TANDEM_QUERY_ADDRESS": system.query_address}
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *arguments,
-        env={**os.environ, **addresses},
+        env=environment(system),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -79,6 +95,78 @@ async def test_the_life_of_an_order(system: System) -> None:
     assert "VERSION_MISMATCH" in err
 
 
+async def test_what_is_ordered_can_be_changed_sent_back_and_looked_up(system: System) -> None:
+    """Brackets, escapes and colons in all that people can name; orders by number; as they were; several at once."""
+    number = f"N[/]{uuid.uuid4().hex[:8]}"
+    customer = f"MK[red]{uuid.uuid4().hex[:8]}"
+    code, out, err = await tandem(
+        system, "orders", "place", "--number", number, "--customer", customer, "--name", "Bob [/] Smith",
+        "--line", 'A:"USB: cable [/1m]":1:2', "--street", "[bold]Lane 1[/bold]", "--city", "Köln", "--country", "de",
+        "--email", "bob@example.org", "--currency", "JPY",
+    )  # fmt: skip
+    assert code == 0, err
+    for text in (
+        number,
+        customer,
+        "Bob [/] Smith, bob@example.org",
+        "USB: cable [/1m]",
+        "[bold]Lane 1[/bold], Köln, DE",
+        "2 JPY",
+    ):
+        assert text in out, out
+    token = out.rpartition("token ")[2].strip()
+    found = await answered(system, "orders", "get", number, "--token", token)
+    order_id = found["order"]["order_id"]
+    revised = await answered(
+        system, "orders", "revise", number, "--line", "sku=A,name=Cable,price=300,quantity=2", "--currency", "JPY",
+        "--expected-total", "600", "--reason", "waits for [stock]",
+    )  # fmt: skip
+    assert revised["order"]["total"] == {"currency_code": "JPY", "units": 600, "nanos": 0}
+    await answered(system, "orders", "address", order_id, "--country", "FR", "--city", "Lyon")
+    paid = await answered(system, "orders", "pay", order_id, "600", "--currency", "JPY", "--payment-id", "p]1")
+    assert paid["order"]["paid_total"]["units"] == 600
+    await answered(system, "orders", "ship", order_id, "--shipment-id", "S1")
+    await answered(system, "orders", "deliver", order_id, "S1")
+    returned = await answered(system, "orders", "return", order_id, "--item", "1:1")
+    assert returned["order"]["refund_due"]["units"] == 300
+    code, out, err = await tandem(system, "orders", "refund", order_id, "300", "--currency", "JPY")
+    assert code == 0, err
+    for text in (
+        "partially refunded",
+        "partially returned",
+        "refunded",
+        "300 JPY",
+        "2 shipped",
+        "1 returned",
+        "S1",
+        "p]1",
+    ):
+        assert text in out, out
+    token = out.rpartition("token ")[2].strip()
+
+    then = await answered(
+        system, "orders", "get", order_id, "--read-time", paid["order"]["update_time"], "--token", token
+    )
+    assert (then["order"]["version"], then["order"]["shipments"]) == (4, [])
+    assert (await answered(system, "orders", "get", number, "--version", "2"))["order"]["total"]["units"] == 600
+    several = await answered(system, "orders", "get", order_id, number)
+    assert [order["order_id"] for order in several["orders"]] == [order_id, order_id]
+    code, out, _ = await tandem(system, "orders", "get", order_id, str(uuid.uuid4()))
+    assert code == 1
+    assert number in out
+    assert "no order " in out
+    code, out, _ = await tandem(system, "orders", "history", number, "--token", token)
+    assert code == 0
+    for text in ("waits for [stock]", "total: 2 JPY → 600 JPY", "payment p]1: 600 JPY, card", "state: placed → paid"):
+        assert text in out, out
+    code, out, _ = await tandem(system, "orders", "customer", customer)
+    assert code == 0
+    assert order_id in out
+    code, _, err = await tandem(system, "orders", "get", "N-that-nobody-has")
+    assert code == 1
+    assert "N-that-nobody-has" in err
+
+
 async def test_a_company_is_imported_once(system: System, tmp_path: Path) -> None:
     write_company(tmp_path / "company", orders=40)
     first = await answered(system, "import", "northwind", tmp_path / "company")
@@ -112,3 +200,41 @@ async def test_a_sample_shop_is_the_same_for_the_same_seed(system: System) -> No
     code, out, _ = await tandem(system, "sample", "--orders", "30", "--seed", seed)
     assert code == 0
     assert out.startswith("30 orders: 0 placed, 30 were there already")
+
+
+async def test_an_interrupted_sample_says_how_far_it_came(system: System) -> None:
+    """SIGINT after the first 20 orders."""
+    seed = str(uuid.uuid4().int % 1_000_000_000)
+    process = await asyncio.create_subprocess_exec(
+        TANDEM, "sample", "--orders", "100000", "--seed", seed, "--json",
+        env=environment(system), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with await psycopg.AsyncConnection.connect(system.postgres_url, autocommit=True) as connection:
+        count = "SELECT count(*) FROM orders WHERE order_id = ANY(%s)"
+        first = [request.order_id for request in islice(SampleShop(100_000, int(seed)).requests(), 20)]
+        async with asyncio.timeout(300):
+            # More than there are callers: some have had their answers.
+            while (await (await connection.execute(count, [first])).fetchone()) != (20,):
+                await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = await process.communicate()
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert document["interrupted"]
+    assert 0 < document["placed"] < 100_000
+    assert document["replayed"] == 0
+
+
+async def test_a_tail_ends_with_its_reader(system: System) -> None:
+    """`outbox tail | head -1` while nothing happens."""
+    await answered(system, "orders", "place", "--line", "CHAI:Chai:18.00")
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        TANDEM, "outbox", "tail", "--json", env=environment(system), stdout=writer, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writer)
+    line = await asyncio.to_thread(os.read, reader, 100)
+    assert line.startswith(b'{"time": "2')
+    os.close(reader)
+    _, err = await asyncio.wait_for(process.communicate(), 300)
+    assert (process.returncode, err) == (0, b"")
