@@ -21,7 +21,7 @@ from command_service.config import CommandSettings
 from command_service.handlers import order_commands, order_export
 from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.service_methods import service_methods
-from command_service.handlers.status import deadline_exceeded, overloaded
+from command_service.handlers.status import overloaded
 from command_service.metrics import CommandMetrics
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool, command_pool
@@ -29,7 +29,7 @@ from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database, schema_problem
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
-from service_runtime.call_limits import CallLimits, ConcurrencyLimit, DeadlineCap
+from service_runtime.call_limits import ConcurrencyLimit
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
@@ -93,8 +93,12 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         commands = order_commands.OrderCommands(
             PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
         )
-        server.add(service_methods(order_commands.SERVICE, commands.behaviours(), metrics))
-        server.add(service_methods(order_export.SERVICE, order_export.behaviours(), metrics))
+        server.add(
+            service_methods(order_commands.SERVICE, commands.behaviours(), metrics, settings.deadline_cap_seconds)
+        )
+        server.add(
+            service_methods(order_export.SERVICE, order_export.behaviours(), metrics, settings.deadline_cap_seconds)
+        )
         probes = ProbeServer(
             settings.probes_listen,
             live=lambda: None,
@@ -153,7 +157,7 @@ def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),
         services=SERVICES,
-        call_limits=CallLimits(limit, DeadlineCap(settings.deadline_cap_seconds, deadline_exceeded())),
+        concurrency=limit,
         reflect=settings.reflection,
         setting="COMMAND_LISTEN",
     )

@@ -49,7 +49,7 @@ from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer,
 from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.storage import open_read_store
-from service_runtime.call_limits import CallLimits, ConcurrencyLimit, DeadlineCap
+from service_runtime.call_limits import ConcurrencyLimit
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
@@ -85,7 +85,13 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
-    server.add(service_methods(SERVICE, questions, metrics.call))
+
+    def late() -> Exception:
+        """Why an answer did not come in time. A caller in a hurry says nothing about the store."""
+        reason = watch.reason()
+        return OutOfTime() if reason is None else DependencyDown(reader.dependency, reason)
+
+    server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, late))
     listener = NoticeListener(board, view, listed, parked, lags, subjects)
     background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
     if settings.read_store == "memory":
@@ -250,17 +256,15 @@ def _questions(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
         BatchGetOrders(reader, waiter),
         GetOrderHistory(reader, waiter),
-        reader.dependency,
         now,
     )
     lists = OrderLists(
         SearchOrders(reader, gate, parked),
         SummarizeOrders(reader, gate),
         GetCustomerSummary(reader, gate, parked),
-        reader.dependency,
         now,
     )
-    about = ReadModelQueries(status, reader.dependency, now)
+    about = ReadModelQueries(status, now)
     return {**by_id.questions(), **lists.questions(), **about.questions()}
 
 
@@ -285,7 +289,7 @@ def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         ),
         services=SERVICES,
-        call_limits=CallLimits(limit, DeadlineCap(settings.deadline_cap_seconds, status_of(OutOfTime()))),
+        concurrency=limit,
         reflect=settings.reflection,
         setting="QUERY_LISTEN",
     )

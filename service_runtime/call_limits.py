@@ -1,21 +1,21 @@
 """What keeps one server process within its means: a limit on calls at once, and one on the time of each.
 
 gRPC's own limit on concurrent calls answers without saying when to come back, so it is only the net below this one.
-Both stand around the methods themselves: interceptors would run two coroutines more for every call (30 µs of it).
+The limit stands around the methods themselves: an interceptor would run two coroutines more for every call (30 µs).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 Unary = Callable[[Any, Any], Awaitable[Any]]
+Answer = TypeVar("Answer")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -58,50 +58,29 @@ class ConcurrencyLimit:
         return limited
 
 
-class DeadlineCap:
-    """Ends calls after `cap_seconds`, or after the caller's own deadline when that is sooner, with `exceeded`."""
+async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], Exception]) -> Answer:
+    """The answer; raises `late()` when it takes longer than `seconds`.
 
-    def __init__(self, cap_seconds: float, exceeded: status_pb2.Status) -> None:
-        self._cap, self._status = cap_seconds, rpc_status.to_status(exceeded)
-
-    def wrap(self, behaviour: Unary) -> Unary:
-        """Bounds the call's time."""
-
-        async def capped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            remaining = context.time_remaining()
-            limit = self._cap if remaining is None else min(self._cap, max(remaining, 0.0))
-            scope = asyncio.timeout(limit)
-            try:
-                async with scope:
-                    return await behaviour(request, context)
-            except TimeoutError:
-                if not scope.expired():
-                    raise
-            return await context.abort_with_status(self._status)
-
-        return capped
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """Both limits of one server."""
-
-    concurrency: ConcurrencyLimit
-    deadline: DeadlineCap
-
-    def wrap(self, behaviour: Unary) -> Unary:
-        """A method's behaviour within both."""
-        return self.concurrency.wrap(self.deadline.wrap(behaviour))
+    Only the answer is bounded: a refusal that is being sent while its time runs out must not be refused once more.
+    """
+    scope = asyncio.timeout(seconds)
+    try:
+        async with scope:
+            return await answer
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise late() from None
 
 
 class LimitedMethods(grpc.GenericRpcHandler):
-    """A service whose unary methods keep both limits; its streams pass untouched.
+    """A service whose unary methods keep the limit; its streams pass untouched.
 
     Health and reflection are not wrapped in this: a full server must still be able to say that it lives.
     """
 
-    def __init__(self, methods: grpc.GenericRpcHandler, limits: CallLimits) -> None:
-        self._methods, self._limits = methods, limits
+    def __init__(self, methods: grpc.GenericRpcHandler, limit: ConcurrencyLimit) -> None:
+        self._methods, self._limit = methods, limit
         #: Path of a unary method → its limited form.
         self._limited: dict[str, Handler] = {}
 
@@ -113,8 +92,8 @@ class LimitedMethods(grpc.GenericRpcHandler):
             if handler is None or handler.unary_unary is None:
                 return handler
             limited = self._limited[handler_call_details.method] = grpc.unary_unary_rpc_method_handler(
-                self._limits.wrap(handler.unary_unary),
+                self._limit.wrap(handler.unary_unary),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
-        return self._limits.concurrency.refusing if self._limits.concurrency.reached else limited
+        return self._limit.refusing if self._limit.reached else limited

@@ -2,7 +2,7 @@
 
 Limits: concurrent calls, message size, connections, streams of one connection, the time that a connection may stay
 silent before it speaks HTTP/2, ping rate, connection age (so that clients re-resolve and spread over new replicas, and
-that a request sent too slowly ends), and a cap on the deadline a caller may ask for.
+that a request sent too slowly ends).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2
 
-from service_runtime.call_limits import CallLimits, LimitedMethods
+from service_runtime.call_limits import ConcurrencyLimit, LimitedMethods
 from service_runtime.config import host_and_port
 from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
+from service_runtime.standard_services import add_standard_services
 
 #: Calls that gRPC itself admits, as a multiple of those that may run.
 NET = 50
@@ -72,29 +72,25 @@ class GrpcServer:
         limits: GrpcLimits,
         *,
         services: Sequence[str],
-        call_limits: CallLimits | None = None,
+        concurrency: ConcurrencyLimit | None = None,
         reflect: bool = True,
         setting: str = "LISTEN",
     ) -> None:
         self.server = grpc.aio.server(
             options=limits.channel_options(),
-            # Far above: the limit in `call_limits` refuses first and says when to come back. What is left to this
+            # Far above: the limit in `concurrency` refuses first and says when to come back. What is left to this
             # net are calls whose requests do not arrive, and refusals that cannot be sent as fast as calls come in.
             maximum_concurrent_rpcs=NET * limits.max_concurrent_rpcs,
         )
         self._listen, self._limits, self._setting = listen, limits, setting
-        self._call_limits = call_limits
+        self._concurrency = concurrency
         self._services = tuple(services)
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        if reflect:
-            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self.server)
+        self._health = add_standard_services(self.server, self._services, reflect=reflect)
 
     def add(self, service: grpc.GenericRpcHandler) -> None:
-        """Serves `service`, its unary methods within the call limits."""
-        limits = self._call_limits
-        self.server.add_generic_rpc_handlers((service if limits is None else LimitedMethods(service, limits),))
+        """Serves `service`, its unary methods within the limit on calls at once."""
+        limit = self._concurrency
+        self.server.add_generic_rpc_handlers((service if limit is None else LimitedMethods(service, limit),))
 
     async def start(self) -> str:
         """Listens and returns the address really bound; a busy port is refused naming the setting that changes it.

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_status import rpc_status
 from tandem.orders.errors import FieldViolation
 
+from command_service.application.errors import TimedOut
 from command_service.handlers.caller import Context
 from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import NotImplementedYet, status_of
 from command_service.metrics import CommandMetrics
+from service_runtime.call_limits import bounded
+from service_runtime.request_bytes import parser_of
 
 #: Request and context → the response's bytes: those stored are sent as they are.
 Behaviour = Callable[[Any, Context], Awaitable[bytes]]
@@ -25,25 +26,34 @@ StreamBehaviour = Callable[[Any, Context], Awaitable[None]]
 
 
 def service_methods(
-    service: ServiceDescriptor, served: Mapping[str, Behaviour | StreamBehaviour], metrics: CommandMetrics
+    service: ServiceDescriptor,
+    served: Mapping[str, Behaviour | StreamBehaviour],
+    metrics: CommandMetrics,
+    deadline_cap: float,
 ) -> grpc.GenericRpcHandler:
-    """All methods of `service`; raises KeyError for a served one that the contract does not have."""
+    """All methods of `service`; raises KeyError for a served one that the contract does not have.
+
+    A call that is no stream ends after `deadline_cap` seconds, or after the caller's own deadline when that is sooner.
+    """
     unknown = set(served) - set(service.methods_by_name)
     if unknown:
         raise KeyError(f"{service.full_name} has no methods {sorted(unknown)}")
     return grpc.method_handlers_generic_handler(
         service.full_name,
-        {method.name: _handler(method, served.get(method.name), metrics) for method in service.methods},
+        {method.name: _handler(method, served.get(method.name), metrics, deadline_cap) for method in service.methods},
     )
 
 
 def _handler(
-    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour | None, metrics: CommandMetrics
+    method: MethodDescriptor,
+    behaviour: Behaviour | StreamBehaviour | None,
+    metrics: CommandMetrics,
+    deadline_cap: float,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: Any, context: Context) -> bytes:
         raise NotImplementedYet(method.name)
 
-    answering = _answering(method, behaviour or refuse, metrics)
+    answering = _answering(method, behaviour or refuse, metrics, deadline_cap)
     # No deserializer: gRPC would answer bytes that are no message as a fault of the server.
     return _KINDS[method.client_streaming, method.server_streaming](answering)
 
@@ -58,15 +68,21 @@ _KINDS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]
 
 
 def _answering(
-    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics
+    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics, deadline_cap: float
 ) -> Callable[[Any, Context], Awaitable[bytes | None]]:
-    parse = _parser(method.input_type)
+    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([FieldViolation("", sentence)]))
+    is_stream = method.client_streaming or method.server_streaming
 
     async def answering(request: Any, context: Context) -> bytes | None:
         started, outcome = time.perf_counter(), "ABANDONED"
         try:
             parsed = _each(request, parse) if method.client_streaming else parse(request)
-            response = await behaviour(parsed, context)
+            answer: Awaitable[bytes | None] = behaviour(parsed, context)
+            if not is_stream:
+                remaining = context.time_remaining()
+                limit = deadline_cap if remaining is None else min(deadline_cap, max(remaining, 0.0))
+                answer = bounded(answer, limit, TimedOut)
+            response = await answer
             outcome = "OK"
             return response
         except Exception as error:
@@ -78,18 +94,6 @@ def _answering(
             metrics.call(method.name, outcome, time.perf_counter() - started)
 
     return answering
-
-
-def _parser(request: Descriptor) -> Callable[[bytes], Any]:
-    message_class = GetMessageClass(request)
-
-    def parse(sent: bytes) -> Any:
-        try:
-            return message_class.FromString(sent)
-        except DecodeError:
-            raise InvalidRequest([FieldViolation("", f"the bytes are no {request.name}")]) from None
-
-    return parse
 
 
 async def _each(requests: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:

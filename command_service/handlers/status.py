@@ -84,11 +84,6 @@ def overloaded() -> status_pb2.Status:
     return status_of(application.Overloaded())
 
 
-def deadline_exceeded() -> status_pb2.Status:
-    """The answer to a call whose time ran out on the server."""
-    return status_of(application.TimedOut())
-
-
 def _metadata(error: Exception) -> dict[str, str]:
     match error:
         case domain.RuleViolated():

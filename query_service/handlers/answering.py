@@ -1,9 +1,8 @@
-"""What every question has in common: its time is bounded, and so is the size of its answer."""
+"""What every question has in common: how long it may wait, and how large its answer may be."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from operator import methodcaller
 from typing import TypeVar
 
@@ -11,9 +10,7 @@ from tandem.orders.consistency_token import decode
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.await_versions import Consistency
-from query_service.application.errors import DependencyDown
 
-Found = TypeVar("Found")
 Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0
 DEFAULT_PAGE_SIZE, DEFAULT_GROUPS = 50, 100
@@ -25,28 +22,17 @@ MAX_LIST_BYTES = 3_500_000
 _FRAME_BYTES = 6
 
 
-def consistency(options: contract.ReadOptions, remaining: float | None) -> Consistency:
+def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
     """What the caller wants, in the time that remains; raises MalformedToken."""
     max_wait = DEFAULT_MAX_WAIT_SECONDS
     if options.HasField("max_wait"):
         max_wait = options.max_wait.seconds + options.max_wait.nanos / 1e9
-    if remaining is not None:
-        max_wait = min(max_wait, remaining * _SHARE_OF_DEADLINE)
+    max_wait = min(max_wait, remaining * _SHARE_OF_DEADLINE)
     stale_allowed = options.on_timeout == contract.ON_TIMEOUT_RETURN_STALE
     if not options.consistency_token:
         return Consistency(max_wait=max_wait, stale_allowed=stale_allowed)
     token = decode(options.consistency_token)
     return Consistency(token.source_epoch, token.versions, max_wait, stale_allowed)
-
-
-async def within(remaining: float | None, dependency: str, answer: Awaitable[Found]) -> Found:
-    """The answer; raises DependencyDown when it is not there in time."""
-    try:
-        async with asyncio.timeout(remaining):
-            return await answer
-    except TimeoutError:
-        # The wait for versions ends before the deadline by itself; only the store can have taken this long.
-        raise DependencyDown(dependency, "no answer within the caller's deadline") from None
 
 
 def that_fit(

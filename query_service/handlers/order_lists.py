@@ -17,7 +17,6 @@ from query_service.handlers.answering import (
     DEFAULT_PAGE_SIZE,
     consistency,
     that_fit,
-    within,
 )
 from query_service.handlers.request_rules import validate
 from query_service.handlers.service_methods import Question
@@ -29,12 +28,11 @@ from query_service.wire.read_info import read_info
 
 @dataclass(frozen=True, slots=True)
 class OrderLists:
-    """The served methods. `now` gives microseconds since 1970; `dependency` names the read store to callers."""
+    """The served methods. `now` gives microseconds since 1970."""
 
     search: SearchOrders
     summaries: SummarizeOrders
     customer: GetCustomerSummary
-    dependency: str
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Question]:
@@ -45,7 +43,7 @@ class OrderLists:
             "GetCustomerSummary": self.get_customer_summary,
         }
 
-    async def search_orders(self, request: contract.SearchOrdersRequest, remaining: float | None) -> bytes:
+    async def search_orders(self, request: contract.SearchOrdersRequest, remaining: float) -> bytes:
         """A page of orders: a SearchOrdersResponse as it is sent."""
         validate(request)
         page = self.search(
@@ -56,7 +54,7 @@ class OrderLists:
             page_token=request.page_token,
             facets=dimensions_of(request.facets),
         )
-        answer = await within(remaining, self.dependency, page)
+        answer = await page
         # Parts of a message, one behind the other, are the message. So no order is copied, and none encoded here.
         orders = that_fit((order.page_part for order in answer.found.orders), len)
         rest = contract.SearchOrdersResponse(
@@ -74,7 +72,7 @@ class OrderLists:
         return b"".join((*orders, rest.SerializeToString()))
 
     async def summarize_orders(
-        self, request: contract.SummarizeOrdersRequest, remaining: float | None
+        self, request: contract.SummarizeOrdersRequest, remaining: float
     ) -> contract.SummarizeOrdersResponse:
         """Figures by group."""
         validate(request)
@@ -88,7 +86,7 @@ class OrderLists:
         figures = self.summaries(
             asked, consistency(request.read_options, remaining), include_cancelled=request.include_cancelled
         )
-        answer = await within(remaining, self.dependency, figures)
+        answer = await figures
         return contract.SummarizeOrdersResponse(
             groups=[summary_message(group, percentiles) for group in answer.found.groups],
             totals=[summary_message(total, percentiles) for total in answer.found.totals],
@@ -97,12 +95,12 @@ class OrderLists:
         )
 
     async def get_customer_summary(
-        self, request: contract.GetCustomerSummaryRequest, remaining: float | None
+        self, request: contract.GetCustomerSummaryRequest, remaining: float
     ) -> contract.GetCustomerSummaryResponse:
         """A customer's figures."""
         validate(request)
         wanted = consistency(request.read_options, remaining)
-        answer = await within(remaining, self.dependency, self.customer(request.customer_id, wanted))
+        answer = await self.customer(request.customer_id, wanted)
         figures = answer.found.figures
         return contract.GetCustomerSummaryResponse(
             customer=Customer(**answer.found.customer),

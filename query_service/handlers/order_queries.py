@@ -13,7 +13,7 @@ from query_service.application.await_versions import Answer, Consistency
 from query_service.application.batch_get_orders import BatchGetOrders
 from query_service.application.get_order import GetOrder
 from query_service.application.order_history import GetOrderHistory
-from query_service.handlers.answering import DEFAULT_PAGE_SIZE, consistency, that_fit, within
+from query_service.handlers.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
 from query_service.handlers.request_rules import InvalidRequest, validate
 from query_service.handlers.service_methods import Question
 from query_service.projection.order_document import OrderDocument
@@ -26,12 +26,11 @@ SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
 @dataclass(frozen=True, slots=True)
 class OrderQueries:
-    """The served methods. `now` gives microseconds since 1970; `dependency` names the read store to callers."""
+    """The served methods. `now` gives microseconds since 1970."""
 
     order: GetOrder
     batch: BatchGetOrders
     history: GetOrderHistory
-    dependency: str
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Question]:
@@ -42,11 +41,11 @@ class OrderQueries:
             "GetOrderHistory": self.get_order_history,
         }
 
-    async def get_order(self, request: contract.GetOrderRequest, remaining: float | None) -> contract.GetOrderResponse:
+    async def get_order(self, request: contract.GetOrderRequest, remaining: float) -> contract.GetOrderResponse:
         """One order: now, at a version, or as it was at a time."""
         validate(request)
         wanted = consistency(request.read_options, remaining)
-        answer = await within(remaining, self.dependency, self._asked(request, _canonical(request.order_id), wanted))
+        answer = await self._asked(request, _canonical(request.order_id), wanted)
         return contract.GetOrderResponse(
             order=order_message(answer.found), read_info=read_info(answer.info, self.now())
         )
@@ -63,13 +62,13 @@ class OrderQueries:
                 return await self.order.now(order_id, wanted)
 
     async def batch_get_orders(
-        self, request: contract.BatchGetOrdersRequest, remaining: float | None
+        self, request: contract.BatchGetOrdersRequest, remaining: float
     ) -> contract.BatchGetOrdersResponse:
         """Many orders, in the order asked."""
         validate(request)
         wanted = consistency(request.read_options, remaining)
         order_ids = [_canonical(order_id) for order_id in request.order_ids]
-        answer = await within(remaining, self.dependency, self.batch(order_ids, wanted))
+        answer = await self.batch(order_ids, wanted)
         orders = that_fit(map(order_message, answer.found.orders))
         if len(orders) < len(answer.found.orders):
             few = f"must be fewer: only the first {len(orders)} of these orders fit into one answer"
@@ -79,14 +78,14 @@ class OrderQueries:
         )
 
     async def get_order_history(
-        self, request: contract.GetOrderHistoryRequest, remaining: float | None
+        self, request: contract.GetOrderHistoryRequest, remaining: float
     ) -> contract.GetOrderHistoryResponse:
         """What happened to an order, oldest first."""
         validate(request)
         wanted = consistency(request.read_options, remaining)
         size = request.page_size or DEFAULT_PAGE_SIZE
         page = self.history(_canonical(request.order_id), size, wanted, page_token=request.page_token)
-        answer = await within(remaining, self.dependency, page)
+        answer = await page
         entries = that_fit(map(history_message, answer.found.steps))
         return contract.GetOrderHistoryResponse(
             entries=entries,

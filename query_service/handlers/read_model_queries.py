@@ -10,7 +10,6 @@ from nats.aio.client import Client
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.read_model_status import GetReadModelStatus
-from query_service.handlers.answering import within
 from query_service.handlers.nats_connection import NATS_ERRORS
 from query_service.handlers.request_rules import validate
 from query_service.handlers.service_methods import Question
@@ -25,10 +24,9 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class ReadModelQueries:
-    """The served method. `now` gives microseconds since 1970; `dependency` names the read store to callers."""
+    """The served method. `now` gives microseconds since 1970."""
 
     status: GetReadModelStatus
-    dependency: str
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Question]:
@@ -36,11 +34,11 @@ class ReadModelQueries:
         return {"GetReadModelStatus": self.get_read_model_status}
 
     async def get_read_model_status(
-        self, request: contract.GetReadModelStatusRequest, remaining: float | None
+        self, request: contract.GetReadModelStatusRequest, remaining: float
     ) -> contract.GetReadModelStatusResponse:
         """The read model's state."""
         validate(request)
-        status = await within(remaining, self.dependency, self.status())
+        status = await self.status()
         response = contract.GetReadModelStatusResponse(
             read_store=status.read_store,
             pending_events=_UNKNOWN if status.pending_events is None else status.pending_events,

@@ -37,7 +37,7 @@ async def served(url: str) -> AsyncIterator[tuple[Any, OrderImports]]:
         imports = OrderImports(use_case, metrics, streams=1, at_once=3)
         server = grpc.aio.server()
         behaviours = {"ImportOrders": imports.import_orders}
-        server.add_generic_rpc_handlers((service_methods(order_commands.SERVICE, behaviours, metrics),))
+        server.add_generic_rpc_handlers((service_methods(order_commands.SERVICE, behaviours, metrics, 30.0),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

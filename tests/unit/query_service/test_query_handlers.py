@@ -192,8 +192,8 @@ def test_what_stands_in_no_table_becomes_an_incident() -> None:
 
 
 def test_the_wait_fits_into_the_time_that_remains() -> None:
-    assert consistency(contract.ReadOptions(), None).max_wait == 2.0
-    assert consistency(contract.ReadOptions(max_wait=Duration(seconds=4)), None).max_wait == 4.0
+    assert consistency(contract.ReadOptions(), 30.0).max_wait == 2.0
+    assert consistency(contract.ReadOptions(max_wait=Duration(seconds=4)), 30.0).max_wait == 4.0
     assert consistency(contract.ReadOptions(max_wait=Duration(seconds=4)), 1.0).max_wait == pytest.approx(0.8)
     assert consistency(contract.ReadOptions(max_wait=Duration()), 1.0).max_wait == 0
 
