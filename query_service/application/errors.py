@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class QueryRefused(Exception):  # noqa: N818 - the names say what happened
     """A question that gets no answer."""
@@ -63,6 +65,18 @@ class CustomerUnknown(QueryRefused):
 
 class PageTokenMalformed(QueryRefused):
     """The page token was not issued for this question, or is damaged; the text says which."""
+
+
+class SumTooLarge(QueryRefused):
+    """A sum that the contract's numbers cannot hold. `keys` are those of its group, () for the sum of all groups."""
+
+    def __init__(self, figure: str, keys: Sequence[str], currency_code: str) -> None:
+        group = f"of the group {', '.join(keys)}" if keys else "of all these orders"
+        super().__init__(
+            f"the {figure} {group} in {currency_code} does not fit into 64 bits; ask for fewer orders, by a filter on"
+            " their time for example"
+        )
+        self.figure, self.group, self.currency_code = figure, ", ".join(keys), currency_code
 
 
 class DependencyDown(Exception):  # noqa: N818

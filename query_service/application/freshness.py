@@ -9,12 +9,16 @@ from query_service.application.read_store import Freshness
 
 @dataclass(frozen=True, slots=True)
 class AnswerInfo:
-    """How fresh an answer is. `as_of` in microseconds since 1970, None before the first barrier."""
+    """How fresh an answer is. `as_of` in microseconds since 1970, None before the first barrier.
+
+    `not_final`: it is for a time of which more may still become known.
+    """
 
     as_of: int | None
     generation: str
     stale: bool = False
     parked: bool = False
+    not_final: bool = False
 
 
 class FreshnessView:

@@ -59,7 +59,7 @@ class GetOrder:
     async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
         """The order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
 
-        The answer is marked stale while a change recorded before `time` could still arrive.
+        The answer is not final while a change recorded before `time` could still arrive.
         """
 
         async def look() -> Look[OrderDocument]:
@@ -79,7 +79,7 @@ class GetOrder:
 
         answer = await self._waiter.answer([order_id], wanted, look)
         final = answer.info.as_of is not None and answer.info.as_of - self._margin >= time
-        return answer if final else Answer(answer.found, replace(answer.info, stale=True))
+        return answer if final else Answer(answer.found, replace(answer.info, not_final=True))
 
     @staticmethod
     def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:

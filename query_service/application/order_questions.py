@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from query_service.projection.currency import exponent_of
+from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.words.asked import AskedWords
 
@@ -24,18 +24,23 @@ from query_service.projection.words.asked import AskedWords
 CANCELLED_STATES = ("CANCELLED", "REFUNDED")
 #: Most values of one facet.
 FACET_LIMIT = 100
-_FINEST_EXPONENT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCriteria:
     """Which orders. Values of one kind are alternatives, different kinds are conditions; empty or None: any.
 
-    `words` are conditions: one of the alternatives of each must begin a word of the order's search text. Bounds named
-    `from` or `min` are inclusive, `until` and `max` exclusive.
+    `words` are conditions: one of the alternatives of each must begin a word of the order's search text; unless
+    `lookup_key` is one of the order's own, which makes it an exact match of what was typed. Bounds named `from` or
+    `min` are inclusive, `until` and `max` exclusive.
     """
 
     words: AskedWords = ()
+    lookup_key: str = ""
+    order_numbers: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
+    payment_references: tuple[str, ...] = ()
+    tracking_numbers: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     excluded_states: tuple[str, ...] = ()
     payment_states: tuple[str, ...] = ()
@@ -55,7 +60,10 @@ class OrderCriteria:
 
 
 class OrderSort(StrEnum):
-    """What a list is sorted by; orders that are equal in it are sorted by their id."""
+    """What a list is sorted by; orders that are equal in it are sorted by their id.
+
+    Exact matches come before all others whatever the sort. Totals are compared in units of whatever currency.
+    """
 
     PLACE_TIME_DESC = "PLACE_TIME_DESC"
     PLACE_TIME_ASC = "PLACE_TIME_ASC"
@@ -70,12 +78,18 @@ class SortKey:
     """A sort's key: a field of the document.
 
     `returns`: whether a change can move an order from the part of the list that was read into the part that was not.
-    Place time and order number never change, and the update time only rises, which moves an order to the front.
+    Place time and order number never change, and the update time only rises, which moves an order to the front. So does
+    what makes an order an exact match.
     """
 
     field: str
     descending: bool
     returns: bool = False
+
+    @property
+    def is_total(self) -> bool:
+        """Whether positions hold ten-thousandths of a unit."""
+        return self.field == "total"
 
 
 SORT_KEYS: Mapping[OrderSort, SortKey] = {
@@ -91,23 +105,30 @@ _LAST_ASCENDING, _LAST_DESCENDING = 2**63 - 1, -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a sorted list: the sort key's value and the order's id."""
+    """A place in a sorted list: whether the order is an exact match, the sort key's value, and the order's id."""
 
     key: int | str
     order_id: str
+    exact: bool = False
 
 
-def position_of(document: OrderDocument, sort: OrderSort) -> Position:
-    """Where an order stands; one without a value stands at the end."""
+def position_of(document: OrderDocument, sort: OrderSort, lookup_key: str = "") -> Position:
+    """Where an order stands; one without a value stands at the end. `lookup_key`: see OrderCriteria."""
     sort_key = SORT_KEYS[sort]
     value = document[sort_key.field]  # type: ignore[literal-required]
     if value is None:
-        value = _LAST_DESCENDING if sort_key.descending else _LAST_ASCENDING
-    return Position(value, document["order_id"])
+        value = (_LAST_DESCENDING if sort_key.descending else _LAST_ASCENDING) * (
+            FINEST_PARTS if sort_key.is_total else 1
+        )
+    elif sort_key.is_total:
+        value = finest_parts(value, document["currency_code"])
+    return Position(value, document["order_id"], lookup_key in document["lookup_keys"])
 
 
 def is_behind(position: Position, other: Position, sort: OrderSort) -> bool:
     """Whether `position` comes after `other` in the list."""
+    if position.exact != other.exact:
+        return other.exact
     if position.key == other.key:
         return position.order_id > other.order_id
     return (position.key < other.key) == SORT_KEYS[sort].descending  # type: ignore[operator]
@@ -215,8 +236,7 @@ class OrderFigures:
 
 def rank(figures: OrderFigures) -> tuple[int, tuple[str, ...], str]:
     """Sorts groups: largest total first, as a number of whole currency units whatever the currency; then by key."""
-    finest_units = figures.total * 10 ** (_FINEST_EXPONENT - exponent_of(figures.currency_code))
-    return -finest_units, figures.keys, figures.currency_code
+    return -finest_parts(figures.total, figures.currency_code), figures.keys, figures.currency_code
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from query_service.application.order_questions import (
 from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import OrderReader
+from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.project import order_after
 
 #: An order with more earlier versions than this that changed while a list was read is left out unseen.
@@ -54,7 +55,9 @@ class OrderPage:
         if count == len(self.orders) and not self.more:
             return ""
         place = self.orders[count - 1].position
-        return write_page_token(self._fingerprint, {"k": place.key, "o": place.order_id, "m": self._mark})
+        return write_page_token(
+            self._fingerprint, {"x": int(place.exact), "k": place.key, "o": place.order_id, "m": self._mark}
+        )
 
 
 class SearchOrders:
@@ -95,14 +98,14 @@ class SearchOrders:
             if after is None or not any(order.changed for order in found.orders):
                 orders += found.orders
             else:
-                unread = await asyncio.gather(*(self._unread(order, after, search.sort) for order in found.orders))
+                unread = await asyncio.gather(*(self._unread(order, after, search) for order in found.orders))
                 orders += [order for order, keep in zip(found.orders, unread, strict=True) if keep]
             if len(found.orders) < search.size or len(orders) >= search.size:
                 return first, orders
             after = found.orders[-1].position
             found = await self._reader.search(replace(search, after=after, facets=()))
 
-    async def _unread(self, order: FoundOrder, read: Position, sort: OrderSort) -> bool:
+    async def _unread(self, order: FoundOrder, read: Position, search: OrderSearch) -> bool:
         """Whether no earlier version of an order, if it changed, stood in the part of the list up to `read`."""
         if not order.changed:
             return True
@@ -111,7 +114,9 @@ class SearchOrders:
             return False
         entries = await self._reader.entries(order.order_id, earlier)
         return all(
-            entry is not None and is_behind(position_of(order_after(entry), sort), read, sort) for entry in entries
+            entry is not None
+            and is_behind(position_of(order_after(entry), search.sort, search.criteria.lookup_key), read, search.sort)
+            for entry in entries
         )
 
 
@@ -120,7 +125,8 @@ def _place(page_token: str, fingerprint: str, sort: OrderSort) -> tuple[Position
     if sort is OrderSort.ORDER_NUMBER_ASC:
         key: int | str = place_value(place, "k", str)
     else:
-        key = place_value(place, "k", int)
-        if key not in _INT64:
+        key = number = place_value(place, "k", int)
+        if number // (FINEST_PARTS if SORT_KEYS[sort].is_total else 1) not in _INT64:
             raise PageTokenMalformed("the page token holds a number that no order has; begin again without one")
-    return Position(key, place_value(place, "o", str)), place_value(place, "m", str)
+    position = Position(key, place_value(place, "o", str), bool(place_value(place, "x", int)))
+    return position, place_value(place, "m", str)

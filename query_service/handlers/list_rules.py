@@ -9,17 +9,17 @@ from typing import Any
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.handlers.rules import ANY, Relation, Rule, absent_or, is_time
+from query_service.handlers.rules import ANY, Relation, Rule, absent_or, is_time, is_uuid
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
 
 MAX_PAGE_SIZE, MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 200, 1000, 3, 20
-MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_ALTERNATIVES = 200, 64, 200
+MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_REFERENCE_LENGTH, MAX_ALTERNATIVES = 200, 64, 200, 200
 _REGION, _CURRENCY = re.compile("[A-Z]{2}"), re.compile("[A-Z]{3}")
 
 
 def _is_text(text: str) -> bool:
-    return len(text) <= MAX_TEXT_LENGTH and (not text.strip() or bool(fold(text)))
+    return len(text) <= MAX_TEXT_LENGTH and (not text or bool(fold(text)))
 
 
 def _each(check: Callable[[Any], bool], most: int = MAX_ALTERNATIVES) -> Callable[[Iterable[Any]], bool]:
@@ -34,9 +34,10 @@ def _is_key(value: str) -> bool:
     return 1 <= len(value) <= MAX_KEY_LENGTH
 
 
-def _keys(what: str) -> Rule:
+def _keys(what: str, longest: int = MAX_KEY_LENGTH) -> Rule:
     return Rule(
-        f"must be up to {MAX_ALTERNATIVES} {what} of 1 to {MAX_KEY_LENGTH} characters", absent_or(_each(_is_key))
+        f"must be up to {MAX_ALTERNATIVES} {what} of 1 to {longest} characters",
+        absent_or(_each(lambda value: 1 <= len(value) <= longest)),
     )
 
 
@@ -107,6 +108,10 @@ FILTER: Mapping[str, Rule] = {
     "filter.placed_until_time": _TIME,
     "filter.updated_from_time": _TIME,
     "filter.updated_until_time": _TIME,
+    "filter.order_numbers": _keys("order numbers"),
+    "filter.order_ids": Rule(f"must be up to {MAX_ALTERNATIVES} UUIDs", absent_or(_each(is_uuid))),
+    "filter.payment_references": _keys("references", MAX_REFERENCE_LENGTH),
+    "filter.tracking_numbers": _keys("tracking numbers", MAX_REFERENCE_LENGTH),
 }
 
 

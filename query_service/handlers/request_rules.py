@@ -6,7 +6,6 @@ table with the contract. All that is wrong with a request is said at once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,9 +25,8 @@ from query_service.handlers.list_rules import (
     SORT,
     dimensions,
 )
-from query_service.handlers.rules import ANY, NANOS, Relation, Rule, absent_or, is_time
+from query_service.handlers.rules import ANY, NANOS, Relation, Rule, absent_or, is_time, is_uuid
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 MAX_WAIT_SECONDS = 5
 #: 64 orders take less than half of it.
 MAX_TOKEN_LENGTH = 8192
@@ -50,11 +48,7 @@ def _is_wait(duration: Any) -> bool:
     return duration.nanos in range(NANOS) and 0 <= nanos <= MAX_WAIT_SECONDS * NANOS
 
 
-def _is_uuid(text: str) -> bool:
-    return _UUID.fullmatch(text) is not None
-
-
-_ORDER_ID = Rule("must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b", _is_uuid)
+_ORDER_ID = Rule("must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b", is_uuid)
 _READ_OPTIONS: Mapping[str, Rule] = {
     "read_options.consistency_token": Rule(
         f"must be a token from an answer, at most {MAX_TOKEN_LENGTH} characters",
@@ -75,7 +69,7 @@ REQUEST_RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     contract.BatchGetOrdersRequest.DESCRIPTOR.full_name: {
         "order_ids": Rule(
-            f"must be 1 to {MAX_BATCH} UUIDs", lambda ids: 1 <= len(ids) <= MAX_BATCH and all(map(_is_uuid, ids))
+            f"must be 1 to {MAX_BATCH} UUIDs", lambda ids: 1 <= len(ids) <= MAX_BATCH and all(map(is_uuid, ids))
         ),
         **_READ_OPTIONS,
     },

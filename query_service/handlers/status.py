@@ -101,6 +101,11 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         reasons.ERROR_REASON_CAPABILITY_MISSING,
         lambda error: {"capability": error.capability},
     ),
+    errors.SumTooLarge: Answer(
+        Code.OUT_OF_RANGE,
+        reasons.ERROR_REASON_SUM_TOO_LARGE,
+        lambda error: {"figure": error.figure, "group": error.group, "currency_code": error.currency_code},
+    ),
     errors.DependencyDown: Answer(
         Code.UNAVAILABLE,
         reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,

@@ -15,6 +15,8 @@ _EXPONENTS = {
     }.items()
     for code in codes.split()
 }
+#: Parts of a unit that every minor unit is a whole number of.
+FINEST_PARTS: int = 10 ** max(_EXPONENTS.values())
 #: `nanos` of a `google.type.Money` in one of its units.
 NANOS_PER_UNIT = 10**9
 
@@ -22,6 +24,12 @@ NANOS_PER_UNIT = 10**9
 def exponent_of(currency_code: str) -> int:
     """Decimal places of the currency's minor unit; 2 for every code without an exception."""
     return _EXPONENTS.get(currency_code, 2)
+
+
+def finest_parts(amount: int, currency_code: str) -> int:
+    """An amount in minor units as so many ten-thousandths of a unit, by which amounts of any currency are ranked."""
+    parts: int = FINEST_PARTS // 10 ** exponent_of(currency_code)
+    return amount * parts
 
 
 def minor_units(units: int, nanos: int, currency_code: str) -> int:

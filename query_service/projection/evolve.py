@@ -6,8 +6,11 @@ Events carry the whole order after the change, so the document needs no earlier 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from query_service.projection.currency import FINEST_PARTS, finest_parts
+from query_service.projection.lookup_key import lookup_key
 from query_service.projection.order_document import (
     AddressDocument,
     CustomerDocument,
@@ -70,6 +73,14 @@ def evolve(
     shipping = billing if at_home else _address(message(order, "shippingAddress"))
     place_time = timestamp(order, "placeTime")
     state = enum(order, "state", "ORDER_STATE_")
+    payments = [_payment(payment, money) for payment in messages(order, "payments")]
+    shipments = [_shipment(shipment) for shipment in messages(order, "shipments")]
+    refunds = [_refund(refund, money) for refund in messages(order, "refunds")]
+    order_id, order_number = identifier(text(order, "orderId"), "order.orderId"), text(order, "orderNumber")
+    references = _distinct(paid["reference"] for paid in (*payments, *refunds))
+    tracking_numbers = _distinct(shipment["tracking_number"] for shipment in shipments)
+    total = money(order, "total")
+    total_units, total_parts = (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
     keys = SaleKeys(
         currency_code=currency,
         state=state,
@@ -79,8 +90,8 @@ def evolve(
         **calendar(place_time),
     )
     document = OrderDocument(
-        order_id=identifier(text(order, "orderId"), "order.orderId"),
-        order_number=text(order, "orderNumber"),
+        order_id=order_id,
+        order_number=order_number,
         version=integer(order, "version"),
         state=state,
         payment_state=enum(order, "paymentState", "PAYMENT_STATE_"),
@@ -95,26 +106,31 @@ def evolve(
         freight=money(order, "freight"),
         net_total=money(order, "netTotal"),
         tax_total=money(order, "taxTotal"),
-        total=money(order, "total"),
+        total=total,
         paid_total=money(order, "paidTotal"),
         refunded_total=money(order, "refundedTotal"),
         refund_due=money(order, "refundDue"),
-        payments=[_payment(payment, money) for payment in messages(order, "payments")],
-        shipments=[_shipment(shipment) for shipment in messages(order, "shipments")],
+        payments=payments,
+        shipments=shipments,
         returns=[_return(returned) for returned in messages(order, "returns")],
-        refunds=[_refund(refund, money) for refund in messages(order, "refunds")],
+        refunds=refunds,
         place_time=place_time,
         update_time=timestamp(order, "updateTime"),
         redacted=flag(order, "redacted"),
         customer_id=keys["customer_id"],
         region_code=keys["region_code"],
         skus=list(dict.fromkeys(line["sku"] for line in lines)),
+        payment_references=references,
+        tracking_numbers=tracking_numbers,
+        lookup_keys=_distinct(map(lookup_key, (order_number, order_id, *references, *tracking_numbers))),
         place_day=keys["place_day"],
         place_week=keys["place_week"],
         place_month=keys["place_month"],
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
+        total_units=total_units,
+        total_parts=total_parts,
         sales=[sale(line, keys) for line in lines],
-        search_text=_search_text(text(order, "orderNumber"), lines, customer, billing, None if at_home else shipping),
+        search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
         source_epoch=source_epoch,
         revision=revision,
         event_id=event_id,
@@ -129,6 +145,11 @@ def evolve(
             refunds=integer(omitted, "refunds"),
         )
     return document
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    """Each value once, in order of first appearance; what is "" is not there."""
+    return [value for value in dict.fromkeys(values) if value]
 
 
 def _line(line: Object, money: Money) -> LineDocument:

@@ -162,10 +162,17 @@ class OrderDocument(TypedDict):
     customer_id: str
     region_code: str
     skus: list[str]
+    payment_references: list[str]
+    tracking_numbers: list[str]
+    # Keys of the order's number, id, references and tracking numbers: see lookup_key.
+    lookup_keys: list[str]
     place_day: str
     place_week: str
     place_month: str
     quantity: int
+    # The total in whole units of its currency, and the ten-thousandths of one that remain.
+    total_units: int | None
+    total_parts: int
     sales: list[SaleDocument]
     search_text: str
     source_epoch: int

@@ -34,7 +34,11 @@ from query_service.wire.page_part import page_part
 def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
     """Whether an order is meant."""
     return (
-        begins_words(order["search_text"].split(), criteria.words)
+        _has_text(order, criteria)
+        and _one_of(order["order_number"], criteria.order_numbers)
+        and _one_of(order["order_id"], criteria.order_ids)
+        and _any_of(order["payment_references"], criteria.payment_references)
+        and _any_of(order["tracking_numbers"], criteria.tracking_numbers)
         and _one_of(order["state"], criteria.states)
         and order["state"] not in criteria.excluded_states
         and _one_of(order["payment_state"], criteria.payment_states)
@@ -42,7 +46,7 @@ def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
         and criteria.on_hold in (None, order["on_hold"])
         and _one_of(order["customer_id"], criteria.customer_ids)
         and _one_of(order["source"], criteria.sources)
-        and (not criteria.skus or not set(criteria.skus).isdisjoint(order["skus"]))
+        and _any_of(order["skus"], criteria.skus)
         and _one_of(order["region_code"], criteria.region_codes)
         and criteria.currency_code in ("", order["currency_code"])
         and _within(order["total"], criteria.min_total, criteria.max_total)
@@ -54,7 +58,8 @@ def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
 def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
     """See OrderQuestions.search."""
     matching = [order for order in orders if matches(order, asked.criteria)]
-    found = [(order, position_of(order, asked.sort)) for order in in_sort(matching, asked.sort)]
+    key = asked.criteria.lookup_key
+    found = [(order, position_of(order, asked.sort, key)) for order in in_sort(matching, asked.sort, key)]
     after = asked.after
     behind = [(order, place) for order, place in found if after is None or is_behind(place, after, asked.sort)]
     return FoundOrders(
@@ -67,10 +72,11 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
     )
 
 
-def in_sort(orders: Iterable[OrderDocument], sort: OrderSort) -> list[OrderDocument]:
-    """Sorted, equal ones by id."""
+def in_sort(orders: Iterable[OrderDocument], sort: OrderSort, lookup_key: str = "") -> list[OrderDocument]:
+    """Sorted, exact matches first, equal ones by id."""
     by_id = sorted(orders, key=lambda order: order["order_id"])
-    return sorted(by_id, key=lambda order: position_of(order, sort).key, reverse=SORT_KEYS[sort].descending)
+    by_key = sorted(by_id, key=lambda order: position_of(order, sort).key, reverse=SORT_KEYS[sort].descending)
+    return sorted(by_key, key=lambda order: lookup_key not in order["lookup_keys"])
 
 
 def summarize(orders: Iterable[OrderDocument], asked: OrderSummaries) -> FoundFigures:
@@ -108,6 +114,14 @@ def nearest_rank(ascending: Sequence[int], percentile: float) -> int:
     """The value whose rank, counted from 1, is nearest to so many percent of their number; half a rank counts up."""
     rank_wanted = math.floor(percentile / 100 * len(ascending) + 0.5)
     return ascending[max(rank_wanted, 1) - 1]
+
+
+def _has_text(order: OrderDocument, criteria: OrderCriteria) -> bool:
+    return criteria.lookup_key in order["lookup_keys"] or begins_words(order["search_text"].split(), criteria.words)
+
+
+def _any_of(values: Sequence[str], alternatives: tuple[str, ...]) -> bool:
+    return not alternatives or not set(alternatives).isdisjoint(values)
 
 
 def _one_of(value: str, alternatives: tuple[str, ...]) -> bool:

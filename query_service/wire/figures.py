@@ -6,13 +6,24 @@ from collections.abc import Sequence
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
+from query_service.application.errors import SumTooLarge
 from query_service.application.order_questions import OrderFigures
+from query_service.projection.currency import exponent_of
 from query_service.wire.order_message import money_message
+
+#: The largest number of units or pieces that the contract's messages can hold.
+_LARGEST = 2**63 - 1
 
 
 def summary_message(figures: OrderFigures, percentiles: Sequence[float] = ()) -> contract.OrderSummary:
-    """The message of a group's figures; `percentiles` are those that were asked for."""
+    """The message of a group's figures; `percentiles` are those that were asked for. Raises SumTooLarge."""
     currency = figures.currency_code
+    scale = 10 ** exponent_of(currency)
+    for name in ("net_total", "tax_total", "freight", "total"):
+        if abs(getattr(figures, name)) // scale > _LARGEST:
+            raise SumTooLarge(name, figures.keys, currency)
+    if figures.quantity > _LARGEST:
+        raise SumTooLarge("quantity", figures.keys, currency)
     return contract.OrderSummary(
         keys=figures.keys,
         currency_code=currency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.application.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.projection.currency import minor_units
+from query_service.projection.lookup_key import lookup_key
 from query_service.projection.words.asked import asked_words
 
 _LARGEST = 2**63 - 1
@@ -22,6 +24,11 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
     currency = asked.currency_code or asked.min_total.currency_code or asked.max_total.currency_code
     return OrderCriteria(
         words=asked_words(asked.text),
+        lookup_key=lookup_key(asked.text),
+        order_numbers=tuple(asked.order_numbers),
+        order_ids=tuple(str(uuid.UUID(order_id)) for order_id in asked.order_ids),
+        payment_references=tuple(asked.payment_references),
+        tracking_numbers=tuple(asked.tracking_numbers),
         states=_names(asked.states, types.OrderState, "ORDER_STATE_"),
         payment_states=_names(asked.payment_states, types.PaymentState, "PAYMENT_STATE_"),
         fulfillment_states=_names(asked.fulfillment_states, types.FulfillmentState, "FULFILLMENT_STATE_"),

@@ -20,6 +20,7 @@ def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
         generation=info.generation,
         stale=info.stale,
         parked=info.parked,
+        not_final=info.not_final,
     )
 
 

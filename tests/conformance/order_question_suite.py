@@ -7,19 +7,14 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
 
-from query_service.application.await_versions import Consistency, VersionWaiter
 from query_service.application.errors import PageTokenMalformed
-from query_service.application.freshness import FreshnessView
-from query_service.application.list_gate import ListGate
-from query_service.application.notice_board import NoticeBoard
 from query_service.application.order_questions import (
     SORT_KEYS,
     Dimension,
@@ -28,82 +23,18 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.application.parked_orders import ParkedOrders
-from query_service.application.read_store import Applied, Capability, ReadStore
-from query_service.application.search_orders import SearchOrders
-from query_service.application.searchable import AskedSearchability
-from query_service.projection.project import ProjectedEvent, project
-from query_service.projection.stream_event import read_event
+from query_service.application.read_store import Capability, ReadStore
+from query_service.projection.project import ProjectedEvent
 from query_service.wire.page_part import page_part
+from tests.conformance.listed_orders import all_pages, applied, searching, small_event
+from tests.conformance.order_finding_suite import OrderFindingSuite
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event, proves
-from tests.fixtures.order_events import START, an_order, money, published, timestamp
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import ANSWERS, as_text, exact_answers, percentile_answers, text_answers
 
 FEW_ORDERS, MANY_ORDERS = 1_000, 5_000
 #: While a list is read a tenth of the orders arrive and as many change.
 PAUSES = 20
-Step = Callable[[], Awaitable[None]]
-
-
-class _NoObserver:
-    def waited(self, outcome: str, seconds: float) -> None:
-        """Nobody counts."""
-
-    def searchable(self, outcome: str, seconds: float) -> None:
-        """Nobody counts."""
-
-
-def list_gate(store: ReadStore) -> ListGate:
-    """The gate before the store's lists."""
-    view = FreshnessView()
-    waiter = VersionWaiter(NoticeBoard(), view, time.monotonic, _NoObserver())
-
-    async def refresh() -> bool:
-        await store.refresh()
-        return True
-
-    searchable = AskedSearchability(refresh, store.listed, view, FreshnessView(), time.monotonic, _NoObserver())
-    return ListGate(store, waiter, view, searchable, time.monotonic, lambda: time.time_ns() // 1000)
-
-
-def searching(store: ReadStore) -> SearchOrders:
-    """The use case on a store."""
-    return SearchOrders(store, list_gate(store), ParkedOrders())
-
-
-def small_event(order_id: str, version: int, total: int, minute: int = 0) -> ProjectedEvent:
-    """An order with a total, placed `minute` minutes after START and changed `version` days later."""
-    order = an_order(order_id, version)
-    del order.lines[:]
-    order.order_number = f"SO-{uuid.UUID(order_id).int % 10**9}"
-    order.total.CopyFrom(money(total))
-    order.place_time.CopyFrom(timestamp(START + timedelta(minutes=minute)))
-    order.update_time.CopyFrom(timestamp(START + timedelta(minutes=minute, days=version)))
-    message = published(order)
-    return project(read_event(message.headers, message.body))
-
-
-async def applied(store: ReadStore, events: Sequence[ProjectedEvent]) -> None:
-    """Puts events in and makes them searchable."""
-    for start in range(0, len(events), 500):
-        assert all(outcome == Applied() for outcome in await store.apply(events[start : start + 500]))
-    await store.refresh()
-
-
-async def all_pages(
-    search: SearchOrders, sort: OrderSort, between: Step, *, size: int, criteria: OrderCriteria | None = None
-) -> list[str]:
-    """The ids on all pages of a list, with something going on between the pages."""
-    seen: list[str] = []
-    token = ""
-    while True:
-        page = await search(criteria or OrderCriteria(), sort, size, Consistency(), page_token=token)
-        seen += [order.order_id for order in page.found.orders]
-        token = page.found.token_after(len(page.found.orders))
-        if not token:
-            return seen
-        await between()
 
 
 @dataclass
@@ -163,7 +94,7 @@ async def read_while_it_goes_on(shop: Shop, sort: OrderSort) -> None:
     assert len(set(seen)) > shop.size * 0.9
 
 
-class OrderQuestionSuite:
+class OrderQuestionSuite(OrderFindingSuite):
     """The suite. `installation` of the subclass gives a way to open one empty, prepared installation repeatedly."""
 
     name: ClassVar[str]

@@ -15,7 +15,7 @@ from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical import criteria
 from query_service.storage.physical.store import PhysicalStore
-from tests.conformance.order_question_suite import applied
+from tests.conformance.listed_orders import applied
 from tests.conformance.test_physical_read_store import elasticsearch, installation, store
 from tests.golden.word_cases import KINDS
 from tests.golden.word_cases.case import Case

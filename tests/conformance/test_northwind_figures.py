@@ -29,7 +29,7 @@ from query_service.projection.stream_event import read_event
 from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore
-from tests.conformance.order_question_suite import all_pages, searching
+from tests.conformance.listed_orders import all_pages, searching
 from tests.fixtures.order_events import published
 
 GIVEN = os.environ.get("NORTHWIND_DIR")

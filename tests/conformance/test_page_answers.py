@@ -13,7 +13,7 @@ from query_service.handlers.order_lists import OrderLists
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
-from tests.conformance.order_question_suite import searching
+from tests.conformance.listed_orders import searching
 from tests.fixtures.order_events import an_order, published
 
 ORDERS = {order.order_id: order for order in (an_order(str(uuid.UUID(int=number))) for number in range(1, 8))}

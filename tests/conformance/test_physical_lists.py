@@ -24,7 +24,7 @@ from query_service.storage.physical import figures, lists, page_parts
 from query_service.storage.physical.store import PhysicalStore
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
-from tests.conformance.order_question_suite import all_pages, applied, searching, small_event
+from tests.conformance.listed_orders import all_pages, applied, large_event, searching, small_event
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.conformance.test_physical_read_store import elasticsearch, installation
 from tests.golden.order_book import order_book
@@ -164,6 +164,18 @@ async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkey
     assert sum(group.total for group in (await store.summarize(asked)).groups) == totals
     monkeypatch.setattr(figures, "_EXACT_BELOW", 2**80)
     assert sum(group.total for group in (await store.summarize(asked)).groups) != totals
+
+
+async def test_a_percentile_without_its_ends_would_be_beyond_them(
+    store: PhysicalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: percentiles of any kind are taken from Elasticsearch's histogram."""
+    total = 123_456_789
+    await applied(store, [large_event(total)])
+    asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(50.0, 100.0))
+    assert (await store.summarize(asked)).groups[0].percentiles == (total, total)
+    monkeypatch.setattr(figures, "_of_all", lambda percentile, found, least, largest: found)
+    assert (await store.summarize(asked)).groups[0].percentiles != (total, total)
 
 
 async def test_an_index_that_is_closed_or_gone_is_no_empty_list(

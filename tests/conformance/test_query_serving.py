@@ -79,7 +79,7 @@ async def test_an_order_as_it_was_at_a_time(read_side: ReadSide, own_server: Ser
     recorded = START + timedelta(days=1)  # version v is recorded v seconds later
     response = await own_server.get(events[0].order_id, read_time=at(recorded + timedelta(seconds=2.5)))
     assert response.order == events[1].order
-    assert response.read_info.stale  # nobody knows yet that nothing more comes
+    assert response.read_info.not_final  # nobody knows yet that nothing more comes
     with pytest.raises(VersionNotFound, match="recorded later"):
         await own_server.get(events[0].order_id, read_time=at(recorded))
     with pytest.raises(OrderNotFound):
@@ -87,9 +87,11 @@ async def test_an_order_as_it_was_at_a_time(read_side: ReadSide, own_server: Ser
     await read_side.store.record_freshness(freshness(recorded + timedelta(seconds=30)))
     await eventually(lambda: knows_freshness(own_server, events[0]), "freshness")
     response = await own_server.get(events[0].order_id, read_time=at(recorded + timedelta(seconds=2.5)))
-    assert not response.read_info.stale
+    assert not response.read_info.not_final
+    response = await own_server.get(events[0].order_id, read_time=at(recorded + timedelta(days=3_000)))
+    assert (response.read_info.not_final, response.read_info.stale) == (True, False)
     response = await own_server.get(events[0].order_id, read_time=at(recorded + timedelta(seconds=29)))
-    assert response.read_info.stale
+    assert response.read_info.not_final
 
 
 async def test_answers_say_how_fresh_they_are(read_side: ReadSide, own_server: Server) -> None:

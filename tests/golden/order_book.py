@@ -58,6 +58,7 @@ def _orders(chance: random.Random) -> Iterator[types.Order]:
         currency = "VND" if number >= ORDERS - 12 else chance.choice(CURRENCIES)
         customer_id, name, region, street = CUSTOMERS[min(int(chance.expovariate(0.6)), len(CUSTOMERS) - 1)]
         # Some orders share their time, so that only their ids tell them apart.
+        units = _money(100, currency)
         place_time = START + timedelta(hours=7 * (number - number % 3))
         lines = [_line(chance, line_number, currency) for line_number in range(1, chance.randint(1, 4) + 1)]
         net = sum(_minor(line.net_amount) for line in lines)
@@ -80,9 +81,23 @@ def _orders(chance: random.Random) -> Iterator[types.Order]:
             net_total=_money(net, currency),
             tax_total=_money(tax, currency),
             total=_money(net + tax + freight, currency),
+            payments=[types.Payment(payment_id="P", amount=units, method="card", reference=f"ch_{number // 2:04}x")]
+            if number % 5 == 0
+            else [],
+            shipments=[types.Shipment(shipment_id="S", tracking_number=_tracking_number(number))]
+            if number % 7 == 0
+            else [],
+            refunds=[types.Refund(refund_id="R", amount=units, reference=f"re-{number:04}")]
+            if number % 30 == 0
+            else [],
             place_time=_time(place_time),
             update_time=_time(place_time + timedelta(minutes=chance.randrange(100_000))),
         )
+
+
+def _tracking_number(number: int) -> str:
+    """Some are what is also the beginning of a word, in other writings."""
+    return ("QUESO", "Que-so", f"1Z 999 {number:04} É")[number % 3]
 
 
 def _line(chance: random.Random, line_number: int, currency: str) -> types.OrderLine:

@@ -13,6 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tandem.orders.v1.order_query_service_pb2 import OrderFilter
+
 from query_service.application.order_questions import (
     CANCELLED_STATES,
     CustomerFigures,
@@ -25,13 +27,16 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
+from query_service.wire.order_criteria import criteria_of
 from tests.golden.order_book import CUSTOMERS, START, order_book
 
 ANSWERS = Path(__file__).parent / "order_answers"
 _DAY = 86_400_000_000
 _START = int(START.timestamp()) * 1_000_000
+_BOOK = [event.order for event in order_book()]
+NUMBERS = tuple(order["order_number"] for order in _BOOK[10:200:60])
+IDS = tuple(order["order_id"] for order in _BOOK[5:300:70])
 PERCENTILES = (0.0, 1.0, 25.0, 50.0, 99.9, 100.0)
 
 CRITERIA: Mapping[str, OrderCriteria] = {
@@ -50,9 +55,30 @@ CRITERIA: Mapping[str, OrderCriteria] = {
     "totals": OrderCriteria(currency_code="EUR", min_total=5_000, max_total=20_000),
     "placed": OrderCriteria(placed_from=_START + 7 * _DAY, placed_until=_START + 14 * _DAY),
     "updated": OrderCriteria(updated_from=_START + 20 * _DAY, updated_until=_START + 60 * _DAY),
+    "order numbers": OrderCriteria(order_numbers=NUMBERS),
+    "order ids": OrderCriteria(order_ids=(*IDS, "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b")),
+    "payment references": OrderCriteria(payment_references=("ch_0005x", "CH_0010X", "re-0030", "ch_0015x")),
+    "tracking numbers": OrderCriteria(tracking_numbers=("QUESO", "1Z 999 0014 É", "queso")),
+    "numbers of two kinds": OrderCriteria(order_numbers=NUMBERS, order_ids=IDS[:2], sources=("webshop", "phone", "")),
     "everything at once": OrderCriteria(
         words=(("queso",),), states=("PAID",), sources=("webshop", ""), currency_code="EUR", on_hold=False
     ),
+}
+#: Typed by people who have a number in hand → what is typed, if not the name itself.
+EXACT_TEXTS: Mapping[str, str] = {
+    "queso": "",
+    "q u e s o": "",
+    "an order number": NUMBERS[0],
+    "an order number without a hyphen": NUMBERS[1].replace("-", ""),
+    "the beginning of an order number": NUMBERS[0][:-1],
+    "an id": IDS[0],
+    "an id in capitals": IDS[1].upper(),
+    "the beginning of an id": IDS[0][:8],
+    "a reference": "ch_0005x",
+    "a reference in capitals": "CH 0005X",
+    "a reference of a refund": "re-0030",
+    "the beginning of a reference": "ch_0005",
+    "a tracking number": "1z9990014é",
 }
 TEXTS = (
     "konig",
@@ -89,7 +115,12 @@ async def exact_answers(store: OrderQuestions) -> dict[str, Any]:
     for name, criteria in CRITERIA.items():
         answers[f"list {name}"] = _listed(await store.search(OrderSearch(criteria, size=20)))
     for sort in OrderSort:
-        answers[f"sort {sort}"] = await _in_pieces(store, sort)
+        answers[f"sort {sort}"] = await _in_pieces(store, sort, OrderCriteria())
+        answers[f"sort {sort} of queso"] = await _in_pieces(store, sort, typed("queso"))
+    for name, text in EXACT_TEXTS.items():
+        answers[f"exact {name}"] = _listed(await store.search(OrderSearch(typed(text or name), size=10)))
+    asked = OrderSummaries(typed(NUMBERS[1].replace("-", "")), (Dimension.SOURCE,))
+    answers["figures of an exact text"] = _figures(await store.summarize(asked))
     for name in ("all", "two states"):
         search = OrderSearch(CRITERIA[name], size=1, facets=tuple(Dimension))
         answers[f"facets {name}"] = _listed(await store.search(search))
@@ -105,10 +136,7 @@ async def exact_answers(store: OrderQuestions) -> dict[str, Any]:
 async def text_answers(store: OrderQuestions) -> dict[str, list[str]]:
     """For each text the orders found, by the beginnings of their ids, sorted."""
     return {
-        text: sorted(
-            order.order_id[:8]
-            for order in (await store.search(OrderSearch(OrderCriteria(words=asked_words(text)), size=1000))).orders
-        )
+        text: sorted(order.order_id[:8] for order in (await store.search(OrderSearch(typed(text), size=1000))).orders)
         for text in TEXTS
     }
 
@@ -125,12 +153,17 @@ async def percentile_answers(store: OrderQuestions) -> dict[str, list[int]]:
     return answers
 
 
-async def _in_pieces(store: OrderQuestions, sort: OrderSort) -> list[Any]:
+def typed(text: str) -> OrderCriteria:
+    """What a text asks for."""
+    return criteria_of(OrderFilter(text=text))
+
+
+async def _in_pieces(store: OrderQuestions, sort: OrderSort, criteria: OrderCriteria) -> list[Any]:
     """The whole list, each piece begun where the one before ended."""
     places: list[Any] = []
-    search = OrderSearch(OrderCriteria(), sort, size=7)
+    search = OrderSearch(criteria, sort, size=7)
     while found := (await store.search(search)).orders:
-        places += [[order.position.key, order.position.order_id] for order in found]
+        places += [[order.position.exact, order.position.key, order.position.order_id] for order in found]
         search = replace(search, after=found[-1].position)
     return places
 

@@ -171,6 +171,10 @@ class MessageTooLarge(OrderError):  # noqa: N818
     """gRPC refused to send or to take a message of this size. The same request fails again."""
 
 
+class SumTooLarge(OrderError):  # noqa: N818
+    """A sum of orders does not fit into the contract's numbers; `metadata` names the figure and its group."""
+
+
 #: Reason on the wire -> exception. Every reason of the contract stands here.
 EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "INVALID_REQUEST": InvalidRequest,
@@ -194,6 +198,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "INTERNAL": InternalError,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "ORDER_TOO_LARGE": OrderTooLarge,
+    "SUM_TOO_LARGE": SumTooLarge,
 }
 
 

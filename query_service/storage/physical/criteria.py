@@ -1,8 +1,8 @@
-"""Criteria as an Elasticsearch query: filters only, nothing is scored."""
+"""Criteria as an Elasticsearch query of filters, and how exact matches are told from others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from query_service.application.order_questions import OrderCriteria
@@ -16,11 +16,29 @@ def query(criteria: OrderCriteria) -> Query:
     return {"bool": {"filter": list(_filters(criteria)), "must_not": excluded}}
 
 
+def scored(criteria: OrderCriteria) -> Query:
+    """The same, and exact matches have a score of 1, others of 0."""
+    asked = query(criteria)
+    asked["bool"]["should"] = [{"constant_score": {"filter": _is_exact(criteria), "boost": 1}}]
+    asked["bool"]["minimum_should_match"] = 0
+    return asked
+
+
+def _is_exact(criteria: OrderCriteria) -> Query:
+    return {"term": {"lookup_keys": criteria.lookup_key}}
+
+
 def _filters(criteria: OrderCriteria) -> Iterator[Query]:
-    for beginnings in criteria.words:
-        looked_up = [{"prefix": {"search_text": {"value": beginning}}} for beginning in beginnings]
-        yield looked_up[0] if len(looked_up) == 1 else {"bool": {"should": looked_up}}
+    words = [_any_beginning(beginnings) for beginnings in criteria.words]
+    if criteria.lookup_key:
+        yield {"bool": {"should": [{"bool": {"filter": words}}, _is_exact(criteria)], "minimum_should_match": 1}}
+    else:
+        yield from words
     alternatives = {
+        "order_number": criteria.order_numbers,
+        "order_id": criteria.order_ids,
+        "payment_references": criteria.payment_references,
+        "tracking_numbers": criteria.tracking_numbers,
         "state": criteria.states,
         "payment_state": criteria.payment_states,
         "fulfillment_state": criteria.fulfillment_states,
@@ -45,6 +63,11 @@ def _filters(criteria: OrderCriteria) -> Iterator[Query]:
         given = {name: bound for name, bound in (("gte", least), ("lt", limit)) if bound is not None}
         if given:
             yield {"range": {field: given}}
+
+
+def _any_beginning(beginnings: Sequence[str]) -> Query:
+    looked_up = [{"prefix": {"search_text": {"value": beginning}}} for beginning in beginnings]
+    return looked_up[0] if len(looked_up) == 1 else {"bool": {"should": looked_up}}
 
 
 def _terms(field: str, values: tuple[str, ...]) -> Query:

@@ -84,6 +84,7 @@ class _Grouping:
         if self.by_line:
             asked["orders"] = {"reverse_nested": {}}
         if self.percentiles:
+            asked |= {name: {name: {"field": self.summed()["total"]}} for name in ("min", "max")}
             asked["percentiles"] = {
                 "percentiles": {
                     "field": self.summed()["total"],
@@ -113,14 +114,18 @@ class _Grouping:
     def figures(self, bucket: Any) -> OrderFigures:
         """A bucket's figures."""
         *keys, currency_code = (value or "" for value in bucket["key"].values())
-        found: dict[float, int] = {}
+        percentiles: tuple[int, ...] = ()
         if self.percentiles:
-            found = {value["key"]: round(value["value"]) for value in bucket["percentiles"]["values"]}
+            least, largest = int(bucket["min"]["value"] or 0), int(bucket["max"]["value"] or 0)
+            found = {value["key"]: round(value["value"] or 0) for value in bucket["percentiles"]["values"]}
+            percentiles = tuple(
+                _of_all(percentile, found[percentile], least, largest) for percentile in self.percentiles
+            )
         return OrderFigures(
             tuple(keys),
             currency_code,
             orders=bucket["orders"]["doc_count"] if self.by_line else bucket["doc_count"],
-            percentiles=tuple(found[percentile] for percentile in self.percentiles),
+            percentiles=percentiles,
             **{figure: int(bucket[figure]["value"]) for figure in self.summed()},
         )
 
@@ -142,14 +147,16 @@ class FigureReader:
         count = 0
         async for page in self._pages(all_groups, all_groups.unwrapped(found["groups"])):
             count += len(page)
-            largest = heapq.nsmallest(asked.size, [*largest, *page], key=rank)
+            # Exact before they are compared: two sums may round to one number.
+            largest = heapq.nsmallest(asked.size, [*largest, *await self._exact(all_groups, page)], key=rank)
         if asked.percentiles and largest:
             chosen = {(group.keys, group.currency_code) for group in largest}
             detailed = replace(all_groups, percentiles=asked.percentiles, only=tuple(largest))
             pages = self._pages(detailed)
-            largest = [g async for page in pages for g in page if (g.keys, g.currency_code) in chosen]
+            chosen_anew = [g async for page in pages for g in page if (g.keys, g.currency_code) in chosen]
+            largest = sorted(await self._exact(detailed, chosen_anew), key=rank)
         return FoundFigures(
-            sorted(await self._exact(all_groups, largest), key=rank),
+            largest,
             sorted(await self._exact(overall, totals), key=lambda total: total.currency_code),
             truncated=count > asked.size,
         )
@@ -207,28 +214,65 @@ class FigureReader:
             found = None
 
     async def _exact(self, grouping: _Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
-        """The groups with the sums that floating point may have rounded taken anew."""
+        """The groups with what floating point may have rounded taken anew."""
         exact = list(groups)
         for figure, field in grouping.summed().items():
             rounded = tuple(group for group in exact if getattr(group, figure) >= _EXACT_BELOW)
             if rounded:
-                sums = await self._sums(replace(grouping, percentiles=(), only=rounded), field)
-                exact = [_with(group, figure, sums) if group in rounded else group for group in exact]
+                added = await self._added(replace(grouping, percentiles=(), only=rounded), field)
+                exact = [
+                    _with(group, figure, added, grouping.percentiles)
+                    if getattr(group, figure) >= _EXACT_BELOW
+                    else group
+                    for group in exact
+                ]
         return exact
 
-    async def _sums(self, grouping: _Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], int]:
-        sums: defaultdict[tuple[tuple[str, ...], str], int] = defaultdict(int)
+    async def _added(self, grouping: _Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], _Added]:
+        added: defaultdict[tuple[tuple[str, ...], str], _Added] = defaultdict(_Added)
         values: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
         async for buckets in self._buckets(grouping, {"composite": {"size": grouping.size, **values}}):
             for bucket in buckets:
                 *keys, currency_code, value = bucket["key"].values()
-                sums[tuple(key or "" for key in keys), currency_code or ""] += value * bucket["doc_count"]
-        return sums
+                added[tuple(key or "" for key in keys), currency_code or ""].add(value, bucket["doc_count"])
+        return added
 
 
-def _with(group: OrderFigures, figure: str, sums: Mapping[tuple[tuple[str, ...], str], int]) -> OrderFigures:
-    changes: dict[str, Any] = {figure: sums[group.keys, group.currency_code]}
+@dataclass(slots=True)
+class _Added:
+    """The values of a group's orders, or lines, added up one by one. They come in ascending order."""
+
+    sum: int = 0
+    least: int | None = None
+    largest: int = 0
+
+    def add(self, value: int, count: int) -> None:
+        """Takes in a value that occurs so many times."""
+        self.sum += value * count
+        self.least, self.largest = value if self.least is None else self.least, value
+
+
+def _with(
+    group: OrderFigures,
+    figure: str,
+    added: Mapping[tuple[tuple[str, ...], str], _Added],
+    percentiles: tuple[float, ...],
+) -> OrderFigures:
+    values = added[group.keys, group.currency_code]
+    changes: dict[str, Any] = {figure: values.sum}
+    if figure == "total":
+        changes["percentiles"] = tuple(
+            _of_all(percentile, found, values.least or 0, values.largest)
+            for percentile, found in zip(percentiles, group.percentiles, strict=True)
+        )
     return replace(group, **changes)
+
+
+def _of_all(percentile: float, found: int, least: int, largest: int) -> int:
+    """A percentile as it was found, but for the ends, which are known exactly; it is never beyond them."""
+    if percentile == 0:
+        return least
+    return largest if percentile == 100 else min(max(found, least), largest)
 
 
 def _composite(grouping: _Grouping) -> Query:

@@ -18,9 +18,10 @@ from query_service.application.order_questions import (
     OrderSort,
     Position,
 )
+from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.external_version import version_parts
 from query_service.storage.physical.connection import DEPENDENCY, Connection
-from query_service.storage.physical.criteria import query
+from query_service.storage.physical.criteria import query, scored
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 from query_service.storage.physical.page_parts import part_of
@@ -39,8 +40,8 @@ class OrderLists:
     async def search(self, asked: OrderSearch) -> FoundOrders:
         """See OrderQuestions."""
         body: dict[str, Any] = {
-            "query": query(asked.criteria),
-            "sort": sorting(asked.sort),
+            "query": scored(asked.criteria) if asked.criteria.lookup_key else query(asked.criteria),
+            "sort": [{"_score": "desc"}, *sorting(asked.sort)] if asked.criteria.lookup_key else sorting(asked.sort),
             "size": asked.size,
             "track_total_hits": True,
             "version": True,
@@ -52,7 +53,7 @@ class OrderLists:
             },
         }
         if asked.after is not None:
-            body["search_after"] = [asked.after.key, asked.after.order_id]
+            body["search_after"] = _sort_values(asked.after, asked)
         if asked.since:
             body["seq_no_primary_term"] = True
         answer = await search(self._connection, self._names.orders, body)
@@ -64,7 +65,7 @@ class OrderLists:
             hits = answer["hits"]["hits"]
             parts = [page_part(hit["_source"]) for hit in hits]
         return FoundOrders(
-            [self._found(hit, part, asked.since) for hit, part in zip(hits, parts, strict=True)],
+            [self._found(hit, part, asked) for hit, part in zip(hits, parts, strict=True)],
             answer["hits"]["total"]["value"],
             {
                 dimension: [
@@ -137,9 +138,9 @@ class OrderLists:
     def _generation(self, index: str) -> str:
         return index.removeprefix(f"{self._names.orders}-")
 
-    def _found(self, hit: dict[str, Any], part: bytes, since: str) -> FoundOrder:
+    def _found(self, hit: dict[str, Any], part: bytes, asked: OrderSearch) -> FoundOrder:
         version = version_parts(hit["_version"]).version
-        return FoundOrder(hit["_id"], version, part, Position(*hit["sort"]), self._changed(hit, since))
+        return FoundOrder(hit["_id"], version, part, _position(hit["sort"], asked), self._changed(hit, asked.since))
 
     def _changed(self, hit: dict[str, Any], since: str) -> bool:
         if not since:
@@ -154,7 +155,32 @@ def sorting(sort: OrderSort) -> list[dict[str, Any]]:
     """The sort by key, then by id; orders without a value last."""
     key = SORT_KEYS[sort]
     direction = "desc" if key.descending else "asc"
-    return [{key.field: {"order": direction, "missing": "_last"}}, {"order_id": {"order": "asc"}}]
+    fields = (
+        {
+            "total_units": {"order": direction, "missing": "_last"},
+            "total_parts": {"order": direction, "missing": 0},
+        }
+        if key.is_total
+        else {key.field: {"order": direction, "missing": "_last"}}
+    )
+    return [*({field: how} for field, how in fields.items()), {"order_id": {"order": "asc"}}]
+
+
+def _sort_values(place: Position, asked: OrderSearch) -> list[Any]:
+    """What Elasticsearch sorts an order at this place by; the inverse of `_position`."""
+    exact = [float(place.exact)] if asked.criteria.lookup_key else []
+    keys = (
+        divmod(place.key, FINEST_PARTS)
+        if isinstance(place.key, int) and SORT_KEYS[asked.sort].is_total
+        else [place.key]
+    )
+    return [*exact, *keys, place.order_id]
+
+
+def _position(sort_values: list[Any], asked: OrderSearch) -> Position:
+    *keys, order_id = sort_values
+    exact = bool(keys.pop(0)) if asked.criteria.lookup_key else False
+    return Position(keys[0] * FINEST_PARTS + keys[1] if SORT_KEYS[asked.sort].is_total else keys[0], order_id, exact)
 
 
 async def search(connection: Connection, index: str, body: dict[str, Any]) -> Any:

@@ -20,9 +20,16 @@ from query_service.storage.memory_questions import matches
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
 from tests.fixtures.order_events import an_order, published
 
+OTHER = "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b"
+
 
 def document() -> OrderDocument:
-    message = published(an_order())
+    order = an_order()
+    order.payments.add(payment_id="P", reference="ch_1").amount.CopyFrom(order.freight)
+    order.refunds.add(refund_id="R", reference="re_1").amount.CopyFrom(order.freight)
+    order.shipments.add(shipment_id="S", tracking_number="1Z 9")
+    order.shipments.add(shipment_id="T")
+    message = published(order)
     return project(read_event(message.headers, message.body)).order
 
 
@@ -119,6 +126,33 @@ def test_an_amount_that_no_order_can_have_is_no_error() -> None:
     assert criteria_of(contract.OrderFilter(min_total=huge)).min_total == 2**63 - 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "there"),
+    [
+        ({"order_numbers": ["SO-10248"]}, True),
+        ({"order_numbers": ["so-10248"]}, False),
+        ({"order_numbers": ["SO-10248 "]}, False),
+        ({"order_numbers": ["x", "SO-10248"]}, True),
+        ({"order_ids": [ORDER["order_id"].upper()]}, True),
+        ({"order_ids": [OTHER]}, False),
+        ({"payment_references": ["ch_1"]}, True),
+        ({"payment_references": ["re_1"]}, True),
+        ({"payment_references": ["CH_1"]}, False),
+        ({"tracking_numbers": ["1Z 9"]}, True),
+        ({"tracking_numbers": ["1Z9"]}, False),
+        ({"tracking_numbers": ["1Z 9"], "order_numbers": ["x"]}, False),
+        ({"text": "1z9"}, True),
+        ({"text": "CH-1"}, True),
+        ({"text": "so 10248"}, True),
+        ({"text": ORDER["order_id"].replace("-", "").upper()}, True),
+        ({"text": ORDER["order_id"][:-1]}, False),
+        ({"text": "CH-1", "order_ids": [OTHER]}, False),
+    ],
+)
+def test_who_has_a_number_finds_its_order(fields: dict[str, Any], there: bool) -> None:
+    assert found(**fields) is there
+
+
 def test_every_sort_and_dimension_of_the_contract_is_known() -> None:
     assert {sort_of(sort) for sort in contract.OrderSort.values()} == set(OrderSort)
     assert dimensions_of(contract.OrderDimension.values()[1:]) == tuple(Dimension)
@@ -141,7 +175,24 @@ untyped: Any = contract
     [
         ({"text": "x" * 201}, "text"),
         ({"text": "?!"}, "text"),
-        ({"text": "  "}, None),
+        ({"text": "  "}, "text"),
+        ({"text": "*"}, "text"),
+        ({"text": "\u200b"}, "text"),
+        ({"order_numbers": ["SO-1"]}, None),
+        ({"order_numbers": [""]}, "order_numbers"),
+        ({"order_numbers": ["x" * 65]}, "order_numbers"),
+        ({"order_numbers": ["x"] * (MAX_ALTERNATIVES + 1)}, "order_numbers"),
+        ({"order_ids": [ORDER["order_id"].upper()] * MAX_ALTERNATIVES}, None),
+        ({"order_ids": [ORDER["order_id"]] * (MAX_ALTERNATIVES + 1)}, "order_ids"),
+        ({"order_ids": [ORDER["order_id"].replace("-", "")]}, "order_ids"),
+        ({"order_ids": [""]}, "order_ids"),
+        ({"payment_references": ["x" * 200]}, None),
+        ({"payment_references": ["x" * 201]}, "payment_references"),
+        ({"payment_references": [""]}, "payment_references"),
+        ({"payment_references": ["x"] * (MAX_ALTERNATIVES + 1)}, "payment_references"),
+        ({"tracking_numbers": ["x" * 201]}, "tracking_numbers"),
+        ({"tracking_numbers": [""]}, "tracking_numbers"),
+        ({"tracking_numbers": ["x"] * (MAX_ALTERNATIVES + 1)}, "tracking_numbers"),
         ({"states": [0]}, "states"),
         ({"states": [99]}, "states"),
         ({"payment_states": [0]}, "payment_states"),

@@ -66,6 +66,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
     ERROR_REASON_ORDER_TOO_LARGE: _ErrorReason.ValueType  # 21
     """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
+    ERROR_REASON_SUM_TOO_LARGE: _ErrorReason.ValueType  # 22
+    """OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The enum value's name without its prefix is the reason on the wire."""
@@ -114,4 +116,6 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
 """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
 ERROR_REASON_ORDER_TOO_LARGE: ErrorReason.ValueType  # 21
 """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
+ERROR_REASON_SUM_TOO_LARGE: ErrorReason.ValueType  # 22
+"""OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -59,7 +59,9 @@ class _OrderSortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderSort.V
     ORDER_SORT_PLACE_TIME_DESC: _OrderSort.ValueType  # 1
     ORDER_SORT_PLACE_TIME_ASC: _OrderSort.ValueType  # 2
     ORDER_SORT_TOTAL_DESC: _OrderSort.ValueType  # 3
+    """In units of whatever currency; `currency_code` keeps to one."""
     ORDER_SORT_TOTAL_ASC: _OrderSort.ValueType  # 4
+    """As TOTAL_DESC."""
     ORDER_SORT_UPDATE_TIME_DESC: _OrderSort.ValueType  # 5
     ORDER_SORT_ORDER_NUMBER_ASC: _OrderSort.ValueType  # 6
 
@@ -71,7 +73,9 @@ ORDER_SORT_UNSPECIFIED: OrderSort.ValueType  # 0
 ORDER_SORT_PLACE_TIME_DESC: OrderSort.ValueType  # 1
 ORDER_SORT_PLACE_TIME_ASC: OrderSort.ValueType  # 2
 ORDER_SORT_TOTAL_DESC: OrderSort.ValueType  # 3
+"""In units of whatever currency; `currency_code` keeps to one."""
 ORDER_SORT_TOTAL_ASC: OrderSort.ValueType  # 4
+"""As TOTAL_DESC."""
 ORDER_SORT_UPDATE_TIME_DESC: OrderSort.ValueType  # 5
 ORDER_SORT_ORDER_NUMBER_ASC: OrderSort.ValueType  # 6
 Global___OrderSort: _TypeAlias = OrderSort  # noqa: Y015
@@ -174,12 +178,15 @@ class ReadInfo(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     PARKED_FIELD_NUMBER: _builtins.int
+    NOT_FINAL_FIELD_NUMBER: _builtins.int
     generation: _builtins.str
     """The read model's generation; changes with a rebuild."""
     stale: _builtins.bool
-    """The answer lacks something that was asked for: a token not yet reached, or a read time not yet final."""
+    """The answer lacks what the token names."""
     parked: _builtins.bool
     """A version of an order in the answer could not be projected and is parked."""
+    not_final: _builtins.bool
+    """The answer is for a `read_time` that is too recent, or in the future: the order may still come to have been different then."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Everything committed on the write side before this time is in the answer."""
@@ -196,10 +203,11 @@ class ReadInfo(_message.Message):
         generation: _builtins.str = ...,
         stale: _builtins.bool = ...,
         parked: _builtins.bool = ...,
+        not_final: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "generation", b"generation", "parked", b"parked", "stale", b"stale", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "generation", b"generation", "not_final", b"not_final", "parked", b"parked", "stale", b"stale", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,7 +231,7 @@ class GetOrderRequest(_message.Message):
     def read_options(self) -> Global___ReadOptions: ...
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """As of this time of record."""
+        """As of this time of record; `ReadInfo.not_final` says whether the answer may still change."""
 
     def __init__(
         self,
@@ -333,7 +341,7 @@ Global___BatchGetOrdersResponse: _TypeAlias = BatchGetOrdersResponse  # noqa: Y0
 
 @_typing.final
 class OrderFilter(_message.Message):
-    """Which orders. Filters of one kind are alternatives, of different kinds conditions."""
+    """Which orders. Filters of one kind are alternatives, at most 200 of them; different kinds are conditions. All but `text` are compared exactly, case included."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -353,8 +361,14 @@ class OrderFilter(_message.Message):
     PLACED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     UPDATED_FROM_TIME_FIELD_NUMBER: _builtins.int
     UPDATED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    ORDER_NUMBERS_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    PAYMENT_REFERENCES_FIELD_NUMBER: _builtins.int
+    TRACKING_NUMBERS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Order number, SKU, product, customer or address; words may be prefixes, case and accents do not matter; at most 200 characters."""
+    """Order number, SKU, product, customer or address; words may be prefixes, case and accents do not matter; at most 200 characters, with a letter or digit among them.
+    Orders whose number, id, payment reference or tracking number is the whole text, case, blanks and punctuation aside, are found too, and come first whatever the sort.
+    """
     on_hold: _builtins.bool
     currency_code: _builtins.str
     @_builtins.property
@@ -397,6 +411,20 @@ class OrderFilter(_message.Message):
     def updated_until_time(self) -> _timestamp_pb2.Timestamp:
         """Exclusive."""
 
+    @_builtins.property
+    def order_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs."""
+
+    @_builtins.property
+    def payment_references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """References of the payments and refunds that the order lists."""
+
+    @_builtins.property
+    def tracking_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the shipments that the order lists."""
+
     def __init__(
         self,
         *,
@@ -416,10 +444,14 @@ class OrderFilter(_message.Message):
         placed_until_time: _timestamp_pb2.Timestamp | None = ...,
         updated_from_time: _timestamp_pb2.Timestamp | None = ...,
         updated_until_time: _timestamp_pb2.Timestamp | None = ...,
+        order_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        payment_references: _abc.Iterable[_builtins.str] | None = ...,
+        tracking_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "currency_code", b"currency_code", "customer_ids", b"customer_ids", "fulfillment_states", b"fulfillment_states", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "payment_states", b"payment_states", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "region_codes", b"region_codes", "skus", b"skus", "sources", b"sources", "states", b"states", "text", b"text", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "currency_code", b"currency_code", "customer_ids", b"customer_ids", "fulfillment_states", b"fulfillment_states", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "order_ids", b"order_ids", "order_numbers", b"order_numbers", "payment_references", b"payment_references", "payment_states", b"payment_states", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "region_codes", b"region_codes", "skus", b"skus", "sources", b"sources", "states", b"states", "text", b"text", "tracking_numbers", b"tracking_numbers", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__on_hold: _TypeAlias = _typing.Literal["on_hold"]  # noqa: Y015
     _WhichOneofArgType__on_hold: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold"]  # noqa: Y015
@@ -741,7 +773,7 @@ Global___SummarizeOrdersRequest: _TypeAlias = SummarizeOrdersRequest  # noqa: Y0
 
 @_typing.final
 class Percentile(_message.Message):
-    """One percentile of the order total: the total whose rank is nearest to so many percent of the orders, within 1 %."""
+    """One percentile of the order total: the total whose rank is nearest to so many percent of the orders, within 1 %; 0 is the least and 100 the largest, exactly."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -766,7 +798,7 @@ Global___Percentile: _TypeAlias = Percentile  # noqa: Y015
 
 @_typing.final
 class OrderSummary(_message.Message):
-    """Figures of one group in one currency; two currencies are never added. Grouped by product they are the lines': `total` is net plus tax, `freight` is 0 because it belongs to
+    """Figures of one group in one currency; two currencies are never added, and a sum that `Money` cannot hold is refused with OUT_OF_RANGE / SUM_TOO_LARGE. Grouped by product they are the lines': `total` is net plus tax, `freight` is 0 because it belongs to
     no product, `orders` counts orders with such a line, and percentiles are over lines.
     """
 
