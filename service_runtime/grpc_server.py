@@ -45,6 +45,10 @@ class GrpcLimits:
             ("grpc.max_send_message_length", 4 * self.max_message_bytes),
             ("grpc.max_allowed_incoming_connections", self.max_connections),
             ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            # It would also count calls that are answered and not yet forgotten here, and reset those that a busy client
+            # has sent in their place. A client that keeps to the limit must get answers; one that does not is still
+            # reset. Those who take their calls back at once can make us hold as many as wait below, 15 kB each.
+            ("grpc.http.overload_protection", 0),
             # Calls that came faster than they are looked at. Of a thousand gRPC would cancel some by chance, which
             # tells their callers nothing; so they wait the moment until they are refused.
             ("grpc.server.max_pending_requests", PENDING),

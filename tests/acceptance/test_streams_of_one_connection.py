@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from bench.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, caller
 from tests.fixtures.http2_frames import (
@@ -27,6 +30,9 @@ from tests.fixtures.http2_frames import (
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.waiting import eventually
 
+REFUSAL = "come back later"
+#: What 16,000 calls that were taken back may take: those that gRPC keeps until they are looked at.
+TAKEN_BACK_MIB = 400.0
 LIMIT = GrpcLimits().max_streams_per_connection
 PLACE_ORDER = call_headers("/tandem.orders.v1.OrderCommandService/PlaceOrder")
 
@@ -92,6 +98,76 @@ async def holding(limits: GrpcLimits) -> AsyncIterator[tuple[Held, str]]:
         yield held, address
     finally:
         await server.stop()
+
+
+class Refused(grpc.GenericRpcHandler):
+    """Any method: every call is refused a moment later."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Called by gRPC for each call."""
+
+        async def refuse(_: bytes, context: Any) -> None:
+            await asyncio.sleep(0.001)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, REFUSAL)
+
+        behaviour: Any = refuse
+        return grpc.unary_unary_rpc_method_handler(behaviour)
+
+
+async def refusals(limits: GrpcLimits) -> Counter[str]:
+    """What callers are told who call again as soon as they are refused, on one connection, more than it carries."""
+    server, told = GrpcServer("127.0.0.1:0", limits, services=[], reflect=False), Counter[str]()
+    server.add(Refused())
+    address = await server.start()
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            raw: Any = channel
+
+            async def insist() -> None:
+                for _ in range(4):
+                    with pytest.raises(grpc.aio.AioRpcError) as refused:
+                        await raw.unary_unary("/any/Thing")(b"", timeout=120)
+                    told[refused.value.details() or ""] += 1
+
+            await asyncio.gather(*(insist() for _ in range(3 * LIMIT)))
+    finally:
+        await server.stop()
+    return told
+
+
+async def test_callers_who_do_not_give_up_get_our_answer_each_time() -> None:
+    assert await refusals(GrpcLimits()) == {REFUSAL: 12 * LIMIT}
+
+
+class CountingWhatIsAnswered(GrpcLimits):
+    """With gRPC's own protection, which resets calls while those before them are not forgotten."""
+
+    def channel_options(self) -> list[tuple[str, int]]:
+        """The server's channel arguments."""
+        return [option for option in super().channel_options() if option[0] != "grpc.http.overload_protection"]
+
+
+async def test_a_server_that_counts_what_is_answered_is_noticed() -> None:
+    told = await refusals(CountingWhatIsAnswered())
+    assert any("RST_STREAM" in sentence for sentence in told), told
+
+
+async def test_calls_that_are_taken_back_at_once_fill_nothing(command_process: CommandProcess) -> None:
+    """Opened and reset as fast as frames can be sent: others are served all the same, and memory has an end."""
+    before = peak_memory_mib(command_process.pid)
+    calls = b"".join(
+        frame(HEADERS, END_HEADERS, stream, PLACE_ORDER) + frame(RST_STREAM, 0, stream, REFUSED_STREAM)
+        for stream in range(1, 8 * LIMIT, 2)
+    )
+    for _ in range(20):
+        async with asyncio.timeout(200), connection(command_process.address) as opened:
+            opened.send(calls, frame(PING, 0, 0, bytes(8)))
+            with contextlib.suppress(EOFError, ConnectionError):
+                while (came := await opened.receive()).kind != PING or not came.flags & ACK:
+                    pass
+    async with caller(command_process) as commands:
+        assert (await commands.PlaceOrder(place_order_request(random.Random()), timeout=120)).version == 1
+    assert peak_memory_mib(command_process.pid) - before < TAKEN_BACK_MIB
 
 
 async def test_a_limit_that_is_not_set_is_noticed() -> None:
