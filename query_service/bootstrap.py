@@ -43,7 +43,7 @@ from query_service.handlers.projector import Projector
 from query_service.handlers.read_model_queries import ReadModelQueries, StreamBacklog
 from query_service.handlers.refresh_requests import RefreshRequests
 from query_service.handlers.service_methods import Question, service_methods
-from query_service.handlers.status import OutOfTime, Overloaded, status_of
+from query_service.handlers.status import Overloaded, status_of
 from query_service.handlers.store_watch import StoreWatch
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream_messages import StreamLookUp
@@ -85,13 +85,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
-
-    def late() -> Exception:
-        """Why an answer did not come in time. A caller in a hurry says nothing about the store."""
-        reason = watch.reason()
-        return OutOfTime() if reason is None else DependencyDown(reader.dependency, reason)
-
-    server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, late))
+    server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, watch))
     listener = NoticeListener(board, view, listed, parked, lags, subjects)
     background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
     if settings.read_store == "memory":

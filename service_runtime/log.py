@@ -35,8 +35,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The clients' own chatter repeats what our events say.
-    for name in ("elastic_transport", "nats", "grpc", "alembic", "sqlalchemy", "psycopg"):
+    # The clients' own chatter repeats what our events say; while a server is away, thousands of times a minute.
+    for name in ("grpc", "alembic", "sqlalchemy", "psycopg"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

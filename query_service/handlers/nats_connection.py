@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from query_service.handlers.outage_log import OutageLog
 from service_runtime.nats_servers import nats_servers
 
 _log = structlog.get_logger(__name__)
@@ -86,17 +87,20 @@ class Connection(Client):
 
 async def connect_nats(url: str, name: str) -> Connection:
     """Connects to one of the servers that `url` names, separated by commas, however long that takes."""
-    client = Connection()
+    client, outages = Connection(), OutageLog("nats unavailable", "nats available")
 
     async def on_error(error: Exception) -> None:
-        _log.debug("nats error", error=problem_of(error))
+        if client.is_connected:
+            _log.debug("nats error", error=problem_of(error))
+        else:  # of each attempt to connect, the first one too
+            outages.failed(problem_of(error))
 
     async def on_disconnect() -> None:
         if not client.is_closed:
-            _log.warning("nats connection lost")
+            outages.failed("the connection is lost")
 
     async def on_reconnect() -> None:
-        _log.info("nats connection is back")
+        outages.works()
 
     try:
         await client.connect(
@@ -113,4 +117,5 @@ async def connect_nats(url: str, name: str) -> Connection:
     except asyncio.CancelledError:
         await client.close()
         raise
+    outages.works()
     return client

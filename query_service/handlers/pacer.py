@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-import structlog
+from query_service.handlers.outage_log import OutageLog
 
-_log = structlog.get_logger(__name__)
 FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
 
 
@@ -15,14 +14,14 @@ class BackoffPacer:
     """Shared by the steps that depend on the same thing. `reason` is None while all goes well."""
 
     def __init__(self, subject: str, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
-        self._subject, self._first, self._longest = subject, first, longest
+        self._first, self._longest = first, longest
+        self._log = OutageLog("paused", "resumed", subject=subject)
         self._attempts = 0
         self.reason: str | None = None
 
     async def pause(self, reason: str) -> None:
-        """Waits; the first pause of a row is logged."""
-        if self.reason is None:
-            _log.warning("paused", subject=self._subject, reason=reason)
+        """Waits."""
+        self._log.failed(reason)
         self.reason = reason
         seconds = min(self._longest, self._first * 2 ** min(self._attempts, 16))
         self._attempts += 1
@@ -30,6 +29,5 @@ class BackoffPacer:
 
     def resume(self) -> None:
         """All goes well again."""
-        if self.reason is not None:
-            _log.info("resumed", subject=self._subject, attempts=self._attempts)
+        self._log.works()
         self.reason, self._attempts = None, 0

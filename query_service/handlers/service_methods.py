@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import grpc
-import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from grpc_status import rpc_status
@@ -19,7 +18,6 @@ from query_service.handlers.status import NotImplementedYet, status_of
 from service_runtime.call_limits import bounded
 from service_runtime.request_bytes import parser_of
 
-_log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 #: A message, or one that is encoded already.
 Response = Message | bytes
@@ -33,19 +31,30 @@ RESERVE_SECONDS = 0.05
 NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
+class StoreVoice(Protocol):
+    """What is to be said when the read store does not answer."""
+
+    def late(self) -> Exception:
+        """Why an answer did not come in time."""
+
+    def refused(self, error: DependencyDown | ReadStoreNotReady) -> None:
+        """Takes note of a call that was refused for want of the store."""
+
+
 def service_methods(
     service: ServiceDescriptor,
     served: Mapping[str, Question],
     on_call: OnCall,
     deadline_cap: float,
-    late: Callable[[], Exception],
+    store: StoreVoice,
 ) -> grpc.GenericRpcHandler:
     """A handler of all methods of `service`.
 
-    A call ends with `late()` after `deadline_cap` seconds, or before the caller's own deadline when that is sooner.
+    A call ends with `store.late()` after `deadline_cap` seconds, or before the caller's own deadline when that is
+    sooner.
     """
     handlers = {
-        method.name: _handler(method, served.get(method.name) or _refusal(method), on_call, deadline_cap, late)
+        method.name: _handler(method, served.get(method.name) or _refusal(method), on_call, deadline_cap, store)
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
@@ -56,7 +65,7 @@ def _handler(
     question: Question,
     on_call: OnCall,
     deadline_cap: float,
-    late: Callable[[], Exception],
+    store: StoreVoice,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     parse = parser_of(method.input_type, lambda sentence: InvalidRequest([FieldViolation("", sentence)]))
 
@@ -65,12 +74,12 @@ def _handler(
         try:
             remaining = context.time_remaining()
             limit = deadline_cap if remaining is None else min(deadline_cap, max(0.0, remaining - RESERVE_SECONDS))
-            response = await bounded(question(parse(request), limit), limit, late)
+            response = await bounded(question(parse(request), limit), limit, store.late)
             outcome = "OK"
             return response
         except Exception as error:
             if isinstance(error, DependencyDown | ReadStoreNotReady):
-                _log.warning("dependency unavailable", method=method.name, reason=str(error))
+                store.refused(error)
             status = rpc_status.to_status(status_of(error))
             outcome = status.code.name
             # Behind: it was waited for already, as long as the caller wished; another attempt would wait again.

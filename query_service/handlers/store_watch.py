@@ -1,18 +1,20 @@
-"""Looks after a serving process's store: is it there, how fresh is what it holds, and which orders are parked?"""
+"""Looks after a serving process's store: is it there, how fresh is what it holds, and which orders are parked?
+
+It speaks for the store: to the log, to balancers, and to callers who get no answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.freshness import FreshnessView
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import OrderReader
+from query_service.handlers.outage_log import OutageLog
+from query_service.handlers.status import OutOfTime
 
-_log = structlog.get_logger(__name__)
 #: Also how fresh `as_of` stays when no notice comes through.
 INTERVAL_SECONDS = 1.0
 #: So many failures in a row before balancers are told to send calls elsewhere.
@@ -33,15 +35,30 @@ class StoreWatch:
         self._serving = False
         self._failures = 0
         self._reason: str | None = "the read store was not asked yet"
+        self._outages = OutageLog("read store unavailable", "read store available")
+        self._refusals = OutageLog("calls refused for want of the read store", "calls answered again")
+        self._refused = False
 
     def reason(self) -> str | None:
         """Why questions cannot be answered now; None when they can."""
         return self._reason
 
+    def late(self) -> Exception:
+        """Why an answer did not come in time. A caller in a hurry says nothing about the store."""
+        return OutOfTime() if self._reason is None else DependencyDown(self._reader.dependency, self._reason)
+
+    def refused(self, error: DependencyDown | ReadStoreNotReady) -> None:
+        """Takes note of a call that was refused for want of the store."""
+        self._refused = True
+        self._refusals.failed(str(error))
+
     async def run(self) -> None:
         """Watches until cancelled."""
         while True:
             await self._ask()
+            if self._reason is None and not self._refused:
+                self._refusals.works()
+            self._refused = False
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _ask(self) -> None:
@@ -50,14 +67,12 @@ class StoreWatch:
             self._parked.replace(await self._reader.parked_orders())
         except (DependencyDown, ReadStoreNotReady) as error:
             self._failures += 1
-            if self._reason is None:
-                _log.warning("read store unavailable", reason=str(error))
+            self._outages.failed(str(error))
             self._reason = str(error)
             await self._tell(self._serving and self._failures < FAILURES)
         else:
             self._failures = 0
-            if self._reason is not None:
-                _log.info("read store available")
+            self._outages.works()
             self._reason = None
             await self._tell(True)
 

@@ -22,6 +22,7 @@ from query_service.handlers.order_queries import SERVICE
 from query_service.handlers.service_methods import service_methods
 from query_service.handlers.status import OutOfTime, status_of
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from tests.fixtures.no_store import NoStore
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
 
@@ -115,7 +116,7 @@ async def _refusals_at_the_deadline(
 ) -> list[str]:
     """What is logged when many calls are refused just as their time runs out."""
     server = GrpcServer("127.0.0.1:0", GrpcLimits(), services=[SERVICE.full_name])
-    server.add(form(service_methods(SERVICE, {"GetOrder": _refuse}, lambda *_: None, 30.0, OutOfTime)))
+    server.add(form(service_methods(SERVICE, {"GetOrder": _refuse}, lambda *_: None, 30.0, NoStore())))
     address = await server.start()
     try:
         with caplog.at_level(logging.WARNING):

@@ -24,10 +24,10 @@ from tandem.orders.errors import from_rpc_error
 
 from query_service.handlers import service_methods
 from query_service.handlers.order_queries import SERVICE
-from query_service.handlers.status import OutOfTime
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
 from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE
+from tests.fixtures.no_store import NoStore
 from tests.fixtures.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 from tests.fixtures.system import System
 from tests.relaying.chance import new_seed, tell
@@ -163,7 +163,7 @@ def _request(source: random.Random, method: MethodDescriptor) -> bytes:
 
 async def _serving_nothing() -> AsyncIterator[str]:
     server = GrpcServer("127.0.0.1:0", GrpcLimits(), services=[SERVICE.full_name])
-    server.add(service_methods.service_methods(SERVICE, {}, lambda *_: None, 30.0, OutOfTime))
+    server.add(service_methods.service_methods(SERVICE, {}, lambda *_: None, 30.0, NoStore()))
     yield await server.start()
     await server.stop()
 

@@ -264,7 +264,7 @@ async def test_a_restart_of_nats_costs_time_and_nothing_else(
             await side.publish(*events[:100])
             await projector.wrote("projecting")
             await server.kill()
-            await projector.wrote("nats connection lost")
+            await projector.wrote("nats unavailable")
             await server.start()
             await eventually(lambda: _connected(side), "the test's own connection")
             await side.publish(*events[100:])

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from elastic_transport import JsonSerializer, NdjsonSerializer, TransportError
+from elastic_transport import JsonSerializer, NdjsonSerializer, SerializationError, TransportError
 from elasticsearch import AsyncElasticsearch, UnsupportedProductError
 
 from query_service.application.errors import DependencyDown, ReadStoreNotReady
@@ -36,7 +36,10 @@ class _Orjson(JsonSerializer):
         return data if isinstance(data, bytes) else orjson.dumps(data)
 
     def loads(self, data: bytes) -> Any:
-        return orjson.loads(data)
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError as error:  # of a proxy that found nobody behind it, for example
+            raise SerializationError("the answer is no JSON", errors=(error,)) from None
 
 
 class _Lines(NdjsonSerializer):

@@ -1,0 +1,64 @@
+"""Tells the log of an outage: one line when it begins, one a minute with a count while it lasts, one when it is over.
+
+What depends on the missing part may fail thousands of times a minute. All that is worth reading is since when, why, and
+how often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+MINUTE = 60.0
+#: What comes and goes all the time fills no log either.
+MOST_LINES_A_MINUTE = 10
+
+
+class OutageLog:
+    """The outages of one thing. `begins` and `ends` name the events, `fields` stand in each line.
+
+    `clock` gives seconds.
+    """
+
+    def __init__(self, begins: str, ends: str, *, clock: Callable[[], float] = time.monotonic, **fields: str) -> None:
+        self._begins, self._ends, self._fields, self._clock = begins, ends, fields, clock
+        self._since: float | None = None
+        self._told_at = 0.0
+        self._lines: deque[float] = deque(maxlen=MOST_LINES_A_MINUTE)
+        self._failures = 0
+
+    def failed(self, reason: str) -> None:
+        """Something could not be done for this reason."""
+        now = self._clock()
+        self._failures += 1
+        if self._since is None:
+            self._since = now
+            self._tell(_log.warning, self._begins, now, reason=reason)
+        elif now - self._told_at >= MINUTE:
+            self._tell(
+                _log.warning,
+                self._begins,
+                now,
+                reason=reason,
+                failures=self._failures,
+                seconds=round(now - self._since),
+            )
+
+    def works(self) -> None:
+        """Something could be done."""
+        if self._since is None:
+            return
+        now = self._clock()
+        self._tell(_log.info, self._ends, now, failures=self._failures, seconds=round(now - self._since))
+        self._since, self._failures = None, 0
+
+    def _tell(self, log: Callable[..., object], event: str, now: float, **what: object) -> None:
+        if len(self._lines) == MOST_LINES_A_MINUTE and now - self._lines[0] < MINUTE:
+            return
+        self._lines.append(now)
+        self._told_at = now
+        log(event, **self._fields, **what)
