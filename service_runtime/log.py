@@ -7,6 +7,16 @@ import sys
 
 import structlog
 
+_GRPC = "grpc._cython.cygrpc"
+
+
+def concerns_us(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC's is more than an answer that found its caller gone, as answers to short deadlines do.
+
+    gRPC logs that as an error with a stack trace.
+    """
+    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ExecuteBatchError"
+
 
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Sends structlog's and the libraries' records through one JSON formatter; `service` stands in every line."""
@@ -40,5 +50,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_GRPC).addFilter(concerns_us)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
