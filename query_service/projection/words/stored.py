@@ -45,6 +45,6 @@ def _kept(chained: str) -> list[str]:
 
 
 def _whole_and_parts(chain: str) -> list[str]:
-    """The chain without its joints, which its first part begins, and its other parts."""
+    """The chain without its joints, which its first part begins, and its other parts; nothing if it is joints only."""
     parts = parts_of(chain)
-    return ["".join(parts), *parts[1:]]
+    return ["".join(parts), *parts[1:]] if parts else parts

@@ -71,7 +71,7 @@ def test_decomposed_and_composed_text_fold_alike(text: str) -> None:
 def test_what_is_kept_and_asked_has_no_white_space_and_a_bounded_length(text: str) -> None:
     kept = search_text([text], codes=[text], phones=[text]).split(" ")
     asked = [word for alternatives in asked_words(text) for word in alternatives]
-    for word in (*filter(None, kept), *asked):
+    for word in (*kept, *asked) if kept != [""] else asked:
         assert word.split() == [word]
         assert len(word) <= MAX_WORD_LENGTH
 
@@ -96,6 +96,10 @@ def test_every_phone_number_finds_itself(text: str) -> None:
 @given(st.text(st.characters(categories=["Cs", "Cc", "Co", "Cn", "Lo"]), max_size=5))
 def test_what_no_text_can_hold_is_no_word(text: str) -> None:
     search_text([text], codes=[text]).encode()
+
+
+def test_joints_alone_are_no_word() -> None:
+    assert search_text(["' ’"], codes=["---", "'"], phones=["-"]) == ""
 
 
 def test_search_text_keeps_each_word_once() -> None:
