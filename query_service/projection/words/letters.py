@@ -21,7 +21,8 @@ _DOTS = "\u00b7\u0387\u2027\u30fb\uff65"
 #: Most of what is written in these letters; folding leaves it as it is.
 PLAIN_RUN = re.compile("[\u4e00-\u9fff\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\uac00-\ud7a3]+")
 _JOINTS = re.compile(f"[{_APOSTROPHES}{_DOTS}]")
-_UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}\u0640\u05f4]")
+#: Also tatweel, gershayim, and the marks of emphasis and question that Armenian writes inside words.
+_UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}\u0640\u05f4\u055b\u055c\u055e]")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 #: The marks behind a letter of the scripts that have accents, or behind no letter.
 _ACCENTED = re.compile(f"(?<![^ '0-9{ACCENTED}])[^\\w ']+")

@@ -15,15 +15,15 @@ _TWO_DIGITS = re.compile("2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
 _UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}]")
 _OTHER_DIGIT_OR_SIGN = re.compile(r"(?![0-9])\d|[\uff08\uff09\uff0b\uff0d-\uff0f]")
 _DIGITS = re.compile("[0-9]+")
-_INTERNATIONAL = re.compile(r"[\s(]*(?:\+[\s(]*[0-9]|00)")
+#: No calling code begins with 0: 000123 is an order's number.
+_INTERNATIONAL = re.compile(r"[\s(]*(?:\+[\s(]*|00[\s().\-/]*)[1-9]")
+_TRUNK_PREFIX = re.compile("0[1-9]")
 _EACH_NUMBER = re.compile(r"\+[^+]*|[^+]+")
-#: Trunk prefix in an international number, as in +49 (0)30.
-_TRUNK = re.compile(r"\(\s*0\s*\)")
 #: The last four digits are always kept: people know a number by them. A group so long is none: more tails are kept.
 _LAST_DIGITS, _LONG_GROUP, _TAILS = 4, 8, range(5, 9)
 #: What may be a number in a text: digits, and what stands between groups of them.
 _NUMBER = re.compile(r"(?:(?<!\w)(?<!\w[-./_])|(?=\+))(?:\(?\+[\s(]*|\()?[0-9][0-9\s().\-/\u2010-\u2015\u2212]*(?!\w)")
-#: A text's number with trunk prefix, or with nothing before its calling code, has so many digits at least.
+#: A text's number without calling code, or with nothing before it, has so many digits at least.
 _LEAST_DIGITS, _LEAST_BARE_DIGITS = 6, 10
 #: Of an international one as many are typed without its calling code.
 _LEAST_NATIONAL_DIGITS = 2
@@ -48,15 +48,13 @@ def stored_numbers(phone: str) -> list[str]:
 
 
 def _stored_number(phone: str) -> list[str]:
-    groups = _groups(phone)
+    groups = _DIGITS.findall(phone)
     digits = "".join(groups)
-    starts, place = [_national_start(phone, digits)], 0
+    starts, place = _national_starts(phone, digits), 0
     for group in groups:
         if place > starts[0]:
             starts.append(place)
         place += len(group)
-    if not starts[0] and digits.startswith("0"):
-        starts.append(1)
     if place >= _LEAST_DIGITS:
         starts.append(place - _LAST_DIGITS)
         if len(groups[-1]) >= _LONG_GROUP:
@@ -67,37 +65,28 @@ def _stored_number(phone: str) -> list[str]:
 def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Where phone numbers stand in a readable text, and how each may be kept."""
     for found in _NUMBER.finditer(text):
-        digits = "".join(_groups(found[0]))
-        start = _national_start(found[0], digits)
-        if not start and digits.startswith("0") and len(digits) >= _LEAST_DIGITS:
-            start = 1
-        elif not start and len(digits) >= _LEAST_BARE_DIGITS:
-            start = _calling_code_length(digits)
-        if start:
-            yield found.start(), found.end(), (digits[:MAX_WORD_LENGTH], digits[start : start + MAX_WORD_LENGTH])
+        digits = "".join(_DIGITS.findall(found[0]))
+        starts = _national_starts(found[0], digits)
+        if starts == [0] and len(digits) >= _LEAST_BARE_DIGITS:
+            starts.append(_calling_code_length(digits))
+        if starts[0] or len(digits) >= _LEAST_DIGITS:
+            kept = (digits, *(digits[start:] for start in starts))
+            yield found.start(), found.end(), tuple(dict.fromkeys(number[:MAX_WORD_LENGTH] for number in kept))
 
 
 def _in_ascii(found: re.Match[str]) -> str:
     return str(unicodedata.decimal(found[0], "")) or unicodedata.normalize("NFKC", found[0])
 
 
-def _groups(number: str) -> list[str]:
-    if "(" in number and _is_international(number):
-        number = _TRUNK.sub(" ", number, count=1)
-    return _DIGITS.findall(number)
-
-
-def _is_international(number: str) -> bool:
-    return _INTERNATIONAL.match(number) is not None
-
-
-def _national_start(number: str, digits: str) -> int:
-    """How many digits of an international number are its prefix 00 and its calling code; 0 of another one."""
-    if not _is_international(number):
-        return 0
-    prefix = 2 if digits.startswith("00") else 0
-    start = prefix + _calling_code_length(digits[prefix:])
-    return start if len(digits) - start >= _LEAST_NATIONAL_DIGITS else 0
+def _national_starts(number: str, digits: str) -> list[int]:
+    """Where a number's digits begin without prefix 00 and calling code; after that, without the trunk prefix 0."""
+    start = 0
+    if _INTERNATIONAL.match(number):
+        prefix = 2 if digits.startswith("00") else 0
+        start = prefix + _calling_code_length(digits[prefix:])
+        if len(digits) - start < _LEAST_NATIONAL_DIGITS:
+            start = 0
+    return [start, start + 1] if _TRUNK_PREFIX.match(digits, start) else [start]
 
 
 def _calling_code_length(digits: str) -> int:

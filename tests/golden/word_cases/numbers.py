@@ -78,7 +78,12 @@ CASES: tuple[Case, ...] = (
     *_found("＋４９ ３０ １２３４５６", _PHONE, "030 123456", "4930123456"),
     *_found("030 123456 ext 12", _PHONE, "030123456", "ext 12", "03012345612"),
     *_found("+49 30 123456 / +49 170 654321", _PHONE, "030 123456", "0170 654321", "+49 170 654321", "3456", "4321"),
+    *_found("+49 (030) 123456", _PHONE, *_BERLIN, "123456"),
+    *_found("+49 30 123456", _PHONE, "+49 (030) 123456", "+49 (0) 30 / 123456", "0049030123456"),
     *_found("call after six", _PHONE, "after six"),
+    Case("23456", "0000123456", False, "zeros before a number are no prefix"),
+    Case("123456", "0000123456", False, "zeros before a number are no prefix"),
+    Case("No. 0000123456", "0000123456", True, "zeros before a number are part of it"),
     # As much as a text may ask for.
     Case("tea", " ".join(str(number) for number in range(9, 76)), False, "as many numbers as a text can have"),
     Case("tea", "0" + " 1 2 3 4 5 6 7 8 9" * 11, False, "as many groups of digits as a text can have"),

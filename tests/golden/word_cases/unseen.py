@@ -62,6 +62,7 @@ CASES: tuple[Case, ...] = (
     Case("محـــمد", "محمد", True, "tatweel"),
     Case("محمد", "محـمد", True, "tatweel"),
     Case("ـمحمد", "محمد", True, "tatweel before a word"),
+    Case("ինչո՞ւ", "ինչու", True, "Armenian asks inside a word"),
     # Persian writes the non-joiner inside words. People type it, a space, or nothing.
     Case("می‌خواهم", "می‌خواهم", True, "non-joiner as written"),
     Case("می‌خواهم", "میخواهم", True, "non-joiner left out"),
