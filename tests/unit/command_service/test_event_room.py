@@ -178,9 +178,8 @@ class Life:
 def test_whatever_happens_to_the_largest_order_is_recorded() -> None:
     life = Life("🍵")
     assert life.place_the_largest(1) == rules.MAX_LINES
-    life.live(many=20)  # as many take more than is left
-    assert life.message.omitted.payments > 0
-    assert life.message.omitted.shipments > 0
+    life.live(many=12)
+    assert life.message.HasField("omitted")
 
 
 @pytest.mark.parametrize("address_lines", [1, 10])
