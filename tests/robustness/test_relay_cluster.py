@@ -88,7 +88,8 @@ async def reading(cluster: NatsCluster) -> AsyncIterator[Reader]:
         finally:
             task.cancel()
             await asyncio.wait([task])
-        assert reader.seen == set(range(1, last + 1))
+        missing = set(range(1, last + 1)) - reader.seen  # the relay may have stored a barrier or two since
+        assert not missing
     finally:
         await client.close()
 
