@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -76,15 +77,21 @@ async def test_a_session_goes_on_when_its_source_was_restored(service: tuple[Com
     assert session.token == later
 
 
-def failure(address: str, request: HoldOrderRequest, timeout: float, *, cancelled: bool = False) -> OrderError:
+def failure(address: str, request: HoldOrderRequest, timeout: float) -> OrderError:
     """What the blocking client reports."""
     with grpc.insecure_channel(address, options=channel_options()) as channel:
-        call = OrderCommandServiceStub(channel).HoldOrder.future(request, timeout=timeout)
-        if cancelled:
-            call.cancel()
-        error = call.exception() if not cancelled else call
-        assert isinstance(error, grpc.RpcError)
-        return from_rpc_error(error)
+        with pytest.raises(grpc.RpcError) as raised:
+            OrderCommandServiceStub(channel).HoldOrder(request, timeout=timeout)
+        return from_rpc_error(raised.value)
+
+
+def cancelled(address: str) -> OrderError:
+    """What the blocking client reports of a call that it gives up."""
+    with grpc.insecure_channel(address) as channel:
+        call = OrderCommandServiceStub(channel).HoldOrder.future(HoldOrderRequest(), timeout=600)
+        call.cancel()
+        assert isinstance(call, grpc.RpcError)
+        return from_rpc_error(call)
 
 
 def failure_async(address: str, request: HoldOrderRequest, timeout: float) -> OrderError:
@@ -107,7 +114,8 @@ async def test_failures_that_the_client_reports_have_their_exceptions(
     process, _ = service
     small, large = HoldOrderRequest(request_id="x"), HoldOrderRequest(reason="x" * 2**21)
     refused = await asyncio.to_thread(how, f"{HOST}:{free_port()}", small, 60)
-    late = await asyncio.to_thread(how, process.address, small, 0.0001)
+    with socket.create_server((HOST, 0)) as silent:  # it answers nothing, so the deadline is always first
+        late = await asyncio.to_thread(how, f"{HOST}:{silent.getsockname()[1]}", small, 0.2)
     too_large = await asyncio.to_thread(how, process.address, large, 60)
     assert [type(error) for error in (refused, late, too_large)] == [
         DependencyUnavailable,
@@ -119,8 +127,9 @@ async def test_failures_that_the_client_reports_have_their_exceptions(
 
 async def test_a_cancelled_call_and_an_unknown_method(service: tuple[CommandProcess, str]) -> None:
     process, _ = service
-    cancelled = await asyncio.to_thread(failure, process.address, HoldOrderRequest(), 60, cancelled=True)
-    assert type(cancelled) is Cancelled
+    with socket.create_server((HOST, 0)) as silent:  # it answers nothing, so the call cannot be over before
+        given_up = await asyncio.to_thread(cancelled, f"{HOST}:{silent.getsockname()[1]}")
+    assert type(given_up) is Cancelled
     async with grpc.aio.insecure_channel(process.address) as channel:
         unknown: Any = channel.unary_unary("/tandem.orders.v1.OrderCommandService/OfALaterVersion")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
