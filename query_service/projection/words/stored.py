@@ -19,7 +19,7 @@ def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterabl
     `codes` are numbers and names that people copy or type, each a word of its own whatever stands between its parts.
     """
     words = _kept(code_chains(codes))
-    for phone in phones:
+    for phone in filter(None, phones):
         words += stored_numbers(phone)
         if _LETTER.search(phone):
             words += [word for word in _kept(chains(phone)) if not word.isdecimal()]
