@@ -23,7 +23,8 @@ from tests.fixtures.query_client import Client
 from tests.fixtures.read_side import QueryProcess, ReadSide, eventually, shared_read_side
 
 __all__ = ["shared_read_side"]
-READS = 100
+#: All at once, and no more than there are connections to the store: when it is silent, all are over together.
+READS = 30
 REFUSED = "calls refused for want of the read store"
 #: Begins, goes on, ends, for the store and for calls, and what processes say of a connection; far from one per read.
 MOST_LINES = 8
@@ -135,7 +136,7 @@ async def test_a_store_that_is_away_is_told_of_once_by_who_serves(
     async with (
         Gate(elasticsearch_url).running() as gate,
         shared_read_side.process(
-            "serve", listen=address, elasticsearch_url=gate.url, read_timeout_seconds=1
+            "serve", listen=address, elasticsearch_url=gate.url, read_timeout_seconds=5
         ) as process,
         grpc.aio.insecure_channel(address, options=channel_options()) as channel,
     ):
