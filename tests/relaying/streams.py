@@ -10,6 +10,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError, ServiceUnavailableError
@@ -65,11 +66,7 @@ async def read_all(url: str, stream: str) -> list[Stored]:
         jetstream = jetstream_of(connection)
         last = (await jetstream.stream_info(stream)).state.last_seq
         found: list[Stored] = []
-        subscription = await jetstream.pull_subscribe(
-            ">",
-            stream=stream,
-            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True),
-        )
+        subscription = await _reader(connection, stream)
         while not found or found[-1].sequence < last:
             if last == 0:
                 break
@@ -83,6 +80,15 @@ async def read_all(url: str, stream: str) -> list[Stored]:
                 found.append(Stored(sequence, message.subject, message.headers or {}, message.data))
         await subscription.unsubscribe()
     return found
+
+
+async def _reader(connection: Client, stream: str) -> JetStreamContext.PullSubscription:
+    """A consumer of the whole stream; asked for again where a cluster that elects a leader has not answered."""
+    config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True)
+    for _ in range(SECONDS // 10):
+        with contextlib.suppress(TimeoutError, NatsTimeoutError):
+            return await connection.jetstream(timeout=10).pull_subscribe(">", stream=stream, config=config)
+    raise TimeoutError(f"no consumer of {stream} could be made within {SECONDS} s")
 
 
 def events(messages: Sequence[Stored]) -> list[tuple[str, int]]:
