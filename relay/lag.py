@@ -15,7 +15,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -33,6 +32,7 @@ from relay.snapshot import Snapshot
 from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
 from relay.stream_end import StreamEnd
+from relay.utc_time import utc_text
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0
@@ -199,7 +199,7 @@ class LagObserver:
             "stream_used_ratio": round(lag.stream_used, 4),
             "behind_bytes": lag.log.behind_bytes,
             "slot": lag.log.slot.as_dict() if lag.log.slot is not None else None,
-            "lag_measured_at": datetime.fromtimestamp(lag.measured_at, UTC).isoformat(timespec="milliseconds"),
+            "lag_measured_at": utc_text(lag.measured_at),
         }
 
     async def _observe(self, stop: asyncio.Event) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from relay.own_lag import OwnLag
+from relay.utc_time import utc_text
 
 STARTING = "STARTING"
 STANDBY = "STANDBY"
@@ -61,7 +61,7 @@ class RelayStatus:
     def failed(self, reason: str) -> None:
         """Keeps the latest error for those who ask; it stays until the next one."""
         self.last_error = reason
-        self.last_error_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.last_error_at = utc_text(time.time())
 
     def stepped_back(self) -> None:
         """Does not lead, or not any more: what was known as leader is of no use now."""
@@ -99,9 +99,5 @@ class RelayStatus:
             "parked_aggregates": self.parked_aggregates,
             "last_error": self.last_error,
             "last_error_at": self.last_error_at,
-            "last_progress_at": (
-                datetime.fromtimestamp(self.last_progress, UTC).isoformat(timespec="milliseconds")
-                if self.last_progress is not None
-                else None
-            ),
+            "last_progress_at": utc_text(self.last_progress) if self.last_progress is not None else None,
         }

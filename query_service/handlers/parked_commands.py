@@ -58,7 +58,10 @@ def _outcome(retried: Retried) -> dict[str, Any]:
 
 def _fields(entry: ParkedEntry) -> dict[str, Any]:
     event = asdict(entry.event)
-    times = {name: moment(event[name]).astimezone(UTC).isoformat() for name in ("stored_at", "parked_at")}
+    times = {
+        name: moment(event[name]).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        for name in ("stored_at", "parked_at")
+    }
     reason = str(entry.event.reason)
     return {"key": entry.key, **event, **times, "reason": reason, "order_version": entry.order_version,
             "healed": entry.healed}  # fmt: skip

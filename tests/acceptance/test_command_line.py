@@ -21,24 +21,24 @@ from tests.fixtures.system import System
 TANDEM = Path(sys.executable).parent / "tandem"
 
 
-def environment(system: System) -> dict[str, str]:
+def environment(system: System, patience: str = "60") -> dict[str, str]:
     """Where the system is; a loaded machine may take long to give a sign of life."""
     return {
         **os.environ,
         "TANDEM_COMMAND_ADDRESS": system.command_address,
         "TANDEM_QUERY_ADDRESS": system.query_address,
         "TANDEM_POSTGRES_URL": system.postgres_url,
-        "TANDEM_PATIENCE_SECONDS": "60",
+        "TANDEM_PATIENCE_SECONDS": patience,
         "COLUMNS": "80",
     }
 
 
-async def tandem(system: System, *arguments: str | Path) -> tuple[int, str, str]:
+async def tandem(system: System, *arguments: str | Path, patience: str = "60") -> tuple[int, str, str]:
     """Exit code, output and error of one command against the running system."""
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *arguments,
-        env=environment(system),
+        env=environment(system, patience),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -12,6 +12,10 @@ import pytest
 from devstack.cli import choices
 from devstack.cli.app import command_line
 from devstack.cli.running import run
+from devstack.cli.status import document as document_of
+from devstack.cli.status import exit_code
+from devstack.cli.up import _Up
+from devstack.system_status import ProcessStatus, SystemStatus
 
 ID = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"
 #: Command line → what the sentence must say.
@@ -124,3 +128,25 @@ def test_orders_are_listed_as_an_order_lives(capsys: pytest.CaptureFixture[str])
     listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
     assert listed[:3] == ["place", "get", "search"]
     assert {"revise", "address", "return", "refund", "customer"} <= set(listed)
+
+
+def test_what_up_says_has_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "relay ended with status 137; starting it again"
+    _Up(False, False)._say("restart", f"{text}\nthe end of its log", service="relay")
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d  {text}", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  the end of its log", second)
+    _Up(True, False)._say("restart", text, service="relay")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["event"], document["text"], document["service"]) == ("restart", text, "relay")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["time"])
+
+
+def test_a_state_has_one_name_and_a_silent_part_is_three() -> None:
+    """`status` says `up` once, and a script learns of a part that does not answer however well the others are."""
+    up, degraded, down = (ProcessStatus("x", "a:1", state) for state in ("up", "degraded", "down"))
+    for processes, code in (((up, up), 0), ((up, degraded), 1), ((up, degraded, down), 3), ((down,), 3)):
+        seen = SystemStatus(processes)
+        assert exit_code(seen) == code
+        assert all("facts" not in process for process in document_of(seen)["processes"])
+    assert "ready" not in str(document_of(SystemStatus((up,))))

@@ -1,0 +1,21 @@
+"""Times on the relay's page are in UTC and end with a Z, as those of every other document."""
+
+from __future__ import annotations
+
+import re
+
+from relay.status import RelayStatus
+from relay.utc_time import utc_text
+
+
+def test_a_time_in_utc() -> None:
+    assert utc_text(1_795_766_400.25) == "2026-11-27T08:00:00.250Z"
+
+
+def test_the_pages_times_end_with_a_z() -> None:
+    status = RelayStatus("poll")
+    status.failed("NATS is away")
+    status.progressed()
+    page = status.page()
+    for name in ("last_error_at", "last_progress_at"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", page[name]), page
