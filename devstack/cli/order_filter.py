@@ -32,6 +32,14 @@ FulfillmentStates = Annotated[
 Customer = Annotated[str, _option("--customer", "ID", "Only of this customer.")]
 Country = Annotated[str, _option("--country", "CODE", "Only to the country of this ISO 3166 code.")]
 Source = Annotated[str, _option("--source", "NAME", "Only of this sales channel.")]
+Numbers = Annotated[list[str] | None, _option("--number", "NUMBER", "Only with this order number; repeat it.")]
+Ids = Annotated[list[str] | None, _option("--order-id", "ID", "Only this order; repeat it.")]
+References = Annotated[
+    list[str] | None, _option("--payment-reference", "TEXT", "Only with a payment or refund of it; repeat it.")
+]
+TrackingNumbers = Annotated[
+    list[str] | None, _option("--tracking-number", "TEXT", "Only with a shipment of it; repeat it.")
+]
 
 
 def order_filter(
@@ -44,6 +52,10 @@ def order_filter(
     country: str,
     source: str,
     *,
+    numbers: list[str] | None = None,
+    ids: list[str] | None = None,
+    references: list[str] | None = None,
+    tracking_numbers: list[str] | None = None,
     as_json: bool,
 ) -> Any:
     """The filter that the options describe; ends the command when one names no value."""
@@ -64,4 +76,8 @@ def order_filter(
         customer_ids=[customer] if customer else [],
         region_codes=[country.upper()] if country else [],
         sources=[source] if source else [],
+        order_numbers=numbers or [],
+        order_ids=ids or [],
+        payment_references=references or [],
+        tracking_numbers=tracking_numbers or [],
     )

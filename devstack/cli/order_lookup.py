@@ -31,16 +31,15 @@ async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) ->
     from devstack.cli.calls import CALL_SECONDS, answered
 
     request = SearchOrdersRequest(
-        filter=OrderFilter(text=number[:200]), page_size=200, read_options=ReadOptions(consistency_token=token)
+        filter=OrderFilter(order_numbers=[number]), page_size=10, read_options=ReadOptions(consistency_token=token)
     )
     call = stubs.queries.SearchOrders(request, timeout=CALL_SECONDS)
     answer = await answered(stubs, "query", call, as_json=as_json)
-    found = [order for order in answer.orders if order.order_number == number]
-    if not found:
+    if not answer.orders:
         message = f"No order has the id or number {number!r}; a new one can be found by its number after a moment."
         fail(message, ExitCode.DEGRADED, as_json=as_json, reason="ORDER_NOT_FOUND")
-    if len(found) > 1:
-        named = ", ".join(f"{order.order_id} of {order.source or 'no source'}" for order in found)
-        message = f"{len(found)} orders have the number {number!r}: {named}. Give the id."
+    if len(answer.orders) > 1:
+        named = ", ".join(f"{order.order_id} of {order.source or 'no source'}" for order in answer.orders)
+        message = f"{answer.total_size} orders have the number {number!r}: {named}. Give the id."
         fail(message, ExitCode.USAGE, as_json=as_json)
-    return found[0].order_id
+    return answer.orders[0].order_id

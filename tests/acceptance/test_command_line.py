@@ -125,7 +125,7 @@ async def test_what_is_ordered_can_be_changed_sent_back_and_looked_up(system: Sy
     await answered(system, "orders", "address", order_id, "--country", "FR", "--city", "Lyon")
     paid = await answered(system, "orders", "pay", order_id, "600", "--currency", "JPY", "--payment-id", "p]1")
     assert paid["order"]["paid_total"]["units"] == 600
-    await answered(system, "orders", "ship", order_id, "--shipment-id", "S1")
+    await answered(system, "orders", "ship", order_id, "--shipment-id", "S1", "--tracking-number", f"T-{number}")
     await answered(system, "orders", "deliver", order_id, "S1")
     returned = await answered(system, "orders", "return", order_id, "--item", "1:1")
     assert returned["order"]["refund_due"]["units"] == 300
@@ -159,6 +159,9 @@ async def test_what_is_ordered_can_be_changed_sent_back_and_looked_up(system: Sy
     assert code == 0
     for text in ("waits for [stock]", "total: 2 JPY → 600 JPY", "payment p]1: 600 JPY, card", "state: placed → paid"):
         assert text in out, out
+    named = ("--number", number, "--order-id", order_id, "--tracking-number", f"T-{number}")
+    assert (await answered(system, "orders", "search", *named))["total_size"] == 1
+    assert (await answered(system, "orders", "search", *named, "--payment-reference", "none"))["total_size"] == 0
     code, out, _ = await tandem(system, "orders", "customer", customer)
     assert code == 0
     assert order_id in out
