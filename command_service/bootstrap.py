@@ -32,8 +32,8 @@ from command_service.wire.representation import ContractRepresentation
 from service_runtime.call_limits import ConcurrencyLimit
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
-from service_runtime.side_tasks import kept_going
+from service_runtime.process import StartupRefused, leave_out_of_collections
+from service_runtime.side_tasks import side_tasks
 from service_runtime.waiting import wait_until_fine
 
 #: Beyond the longest statement: how long the database may stay silent.
@@ -115,8 +115,8 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             _log.info("listening", address=address, probes=probes_address)
             side = {"availability": watch.run, "housekeeping": housekeeping.run}
             metrics.watch_side_tasks(side)
-            async with _running(*(kept_going(name, work, metrics.failed) for name, work in side.items())) as tasks:
-                await first_of(stop, *tasks)
+            async with side_tasks(side, metrics.failed):
+                await stop.wait()
             _log.info("stopping")
         finally:
             imports.stop()
@@ -186,18 +186,6 @@ async def _opened_pool(
         ) from None
     async with pool:
         yield pool
-
-
-@contextlib.asynccontextmanager
-async def _running(*work: object) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Background tasks that end with the block."""
-    tasks = [asyncio.ensure_future(each) for each in work]  # type: ignore[call-overload]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _log_statements(statements: Sequence[str]) -> None:

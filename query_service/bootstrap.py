@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -52,7 +52,8 @@ from query_service.storage import open_read_store
 from service_runtime.call_limits import ConcurrencyLimit
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
+from service_runtime.process import StartupRefused, cancel, first_of, leave_out_of_collections
+from service_runtime.side_tasks import side_tasks
 from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
@@ -87,16 +88,20 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     questions = _questions(settings, reader, waiter, gate, parked, status)
     server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, watch))
     listener = NoticeListener(board, view, listed, parked, lags, subjects)
-    background = [watch.run(), _listen(settings, listener, backlog, refreshes)]
+    side: dict[str, Callable[[], Awaitable[None]]] = {
+        "store watch": watch.run,
+        "notices": lambda: _listen(settings, listener, backlog, refreshes),
+    }
     if settings.read_store == "memory":
-        background.append(_project_here(settings, store, plan))
+        side["projection"] = lambda: _project_here(settings, store, plan)
+    metrics.watch_side_tasks(side)
     async with _probes(settings, SERVE_PROBES, watch.reason, metrics.registry) as probes_address:
         try:
             address = await server.start()
             _log.info("listening", address=address, probes=probes_address)
             leave_out_of_collections()
-            async with _running(*background) as tasks:
-                await first_of(stop, *tasks)
+            async with side_tasks(side, metrics.failed):
+                await stop.wait()
                 _log.info("stopping")
                 await server.stop()
         finally:
@@ -119,9 +124,12 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
         _log.info("listening", probes=probes_address)
         leave_out_of_collections()
         try:
-            async with _running(_projecting(settings, projector)) as [task]:
-                await first_of(stop, task)
+            projecting = asyncio.create_task(_projecting(settings, projector))
+            try:
+                await first_of(stop, projecting)
                 _log.info("stopping")
+            finally:
+                await cancel(projecting)
         finally:
             await writer.close()
     _log.info("stopped")
@@ -325,15 +333,3 @@ async def _probes(settings: QuerySettings, default: str, ready: Any, registry: A
         yield address
     finally:
         await probes.stop()
-
-
-@contextlib.asynccontextmanager
-async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Background tasks that end with the block; what ended them before is for the block to notice."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -98,6 +98,9 @@ class ServeMetrics(_Watched):
             "query_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=self.registry
         )
         self._of_call: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._faults = Counter(
+            "query_side_task_faults", "Faults of work on the side.", ["task"], registry=self.registry
+        )
         self._waits = Histogram(
             "query_token_wait_seconds",
             "Time that answers waited for what a token names, by how it ended: applied, stale or behind.",
@@ -135,6 +138,15 @@ class ServeMetrics(_Watched):
             counters = self._of_call[method, code] = self._calls.labels(method, code), self._seconds.labels(method)
         counters[0].inc()
         counters[1].observe(seconds)
+
+    def watch_side_tasks(self, tasks: Iterable[str]) -> None:
+        """Counts their faults from 0, so that the first one is an increase."""
+        for task in tasks:
+            self._faults.labels(task)
+
+    def failed(self, task: str) -> None:
+        """A fault in work on the side."""
+        self._faults.labels(task).inc()
 
     def waited(self, outcome: str, seconds: float) -> None:
         """A wait for versions ended."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable
-from typing import Any
 
 import structlog
 
@@ -24,7 +21,8 @@ from relay.relay_state import RelayState
 from relay.status import RelayStatus
 from relay.stream_access import nats_options, stream_sink
 from service_runtime.probes import ProbeServer
-from service_runtime.process import StartupRefused, first_of, leave_out_of_collections
+from service_runtime.process import StartupRefused, leave_out_of_collections
+from service_runtime.side_tasks import side_tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -118,25 +116,15 @@ class Relay:
         )
         _log.info("listening", address=await probes.start())
         leave_out_of_collections()
-        tasks = [asyncio.create_task(self._loop.run(stop)), asyncio.create_task(self.lag.run(stop))]
         try:
-            await first_of(stop, *tasks)
-            await tasks[0]
+            async with side_tasks({"lag": self.lag.run}, lambda name: self.metrics.errors.labels(name).inc()):
+                await self._loop.run(stop)
         except Refused as refusal:
             raise StartupRefused(str(refusal)) from None
         finally:
-            await _cancel(tasks)
             await probes.stop()
             _log.info("stopped", stream_sequence=self.status.stream_sequence)
 
     def _standing_by(self) -> None:
         self.status.moved()
         self.status.state = states.STANDBY
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task

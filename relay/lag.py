@@ -11,7 +11,6 @@ knows its own more exactly, and between measurements (`own_lag`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -159,15 +158,15 @@ class LagObserver:
         self._measured_in_session = False
         self.latest: Lag | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Measures until `stop` is set; failures are told and tried again."""
+    async def run(self) -> None:
+        """Measures until cancelled; failures are told and tried again."""
         try:
-            while not stop.is_set():
+            while True:
                 try:
-                    await self._observe(stop)
+                    await self._observe()
                 except (psycopg.Error, Refused, OSError, TimeoutError) as error:
                     self._on_error(str(error).strip() or type(error).__name__)
-                    await _sleep(stop, MEASURE_SECONDS)
+                    await asyncio.sleep(MEASURE_SECONDS)
         finally:
             if self._reading is not None:
                 await cancel(self._reading)
@@ -202,16 +201,16 @@ class LagObserver:
             "lag_measured_at": utc_text(lag.measured_at),
         }
 
-    async def _observe(self, stop: asyncio.Event) -> None:
+    async def _observe(self) -> None:
         connection = await connect(self._url, "tandem-relay lag")
         try:
             await configure(connection, {**PLANNER_SETTINGS, "statement_timeout": f"{_QUERY_SECONDS:.0f}s"})
             table = await find_table(connection, self._name, self._columns)
             self._floor_epoch = -1
-            while not stop.is_set():
+            while True:
                 await self._look_at_stream()
                 await self._measure(connection, table)
-                await self._pause(stop)
+                await self._pause()
         finally:
             await connection.close()
 
@@ -230,10 +229,10 @@ class LagObserver:
         if (problem := await self._end.read()) is not None:
             self._on_error(f"lag: {problem}")
 
-    async def _pause(self, stop: asyncio.Event) -> None:
+    async def _pause(self) -> None:
         due = time.monotonic() + MEASURE_SECONDS
-        while not stop.is_set() and time.monotonic() < due:
-            await _sleep(stop, LOOK_SECONDS)
+        while time.monotonic() < due:
+            await asyncio.sleep(LOOK_SECONDS)
             if self._cannot_tell() or await self._is_outdated():
                 return
 
@@ -291,8 +290,3 @@ class LagObserver:
         self.latest = Lag(
             count, count >= BACKLOG_LIMIT, oldest, offset, end.text, end.sequence, end.used_ratio, time.time(), log
         )
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -5,13 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 
 _log = structlog.get_logger(__name__)
 #: The pause after the first fault, in seconds; it doubles with each that follows soon, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+
+
+@asynccontextmanager
+async def side_tasks(
+    work: Mapping[str, Callable[[], Awaitable[None]]], on_fault: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Keeps each piece of `work` going beside the block and cancels it at its end; `on_fault` gets the names of those
+    that failed."""
+    tasks = [asyncio.create_task(kept_going(name, one, on_fault)) for name, one in work.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:

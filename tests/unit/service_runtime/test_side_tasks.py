@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from service_runtime import side_tasks
-from service_runtime.side_tasks import kept_going
+from service_runtime import side_tasks as module
+from service_runtime.side_tasks import kept_going, side_tasks
 
 #: Of a row, in the message of a fault.
 QUOTED = "".join(("Ring", " ", "Road"))
@@ -36,8 +36,8 @@ async def cancelled_elsewhere() -> None:
 async def test_faults_are_logged_counted_and_tried_again(
     work: Callable[[], Awaitable[None]], error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_tasks, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(side_tasks, "LONGEST_PAUSE_SECONDS", 0.004)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 0.004)
     told: list[str] = []
     enough = asyncio.Event()
 
@@ -76,3 +76,19 @@ async def test_a_cancellation_ends_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_faults_beside_a_block_neither_end_nor_outlive_it() -> None:
+    failed: asyncio.Queue[str] = asyncio.Queue()
+    ended = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with side_tasks({"count": wrong_count, "wait": wait}, failed.put_nowait):
+        assert await failed.get() == "count"
+    assert ended.is_set()
+    assert failed.empty()
