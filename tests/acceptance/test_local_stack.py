@@ -199,7 +199,9 @@ async def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_a_busy_port_is_named_with_its_setting(tmp_path: Path) -> None:
     settings = environment(tmp_path)
-    blocker = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", int(settings["TANDEM_COMMAND_PORT"]))
+    blocker = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", int(settings["TANDEM_COMMAND_PORT"])
+    )
     async with blocker:
         code, out, _ = await tandem(settings, "up")
     assert code == 3
