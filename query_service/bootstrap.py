@@ -129,7 +129,8 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
                 await first_of(stop, projecting)
                 _log.info("stopping")
             finally:
-                await cancel(projecting)
+                with contextlib.suppress(Exception):  # what ended it was raised above
+                    await cancel(projecting)
         finally:
             await writer.close()
     _log.info("stopped")

@@ -6,7 +6,6 @@ Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (the log's last lin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -14,6 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+
+#: How long a cancelled task may take to end before it is cancelled again.
+CANCEL_AGAIN_SECONDS = 10.0
 
 
 class StartupRefused(Exception):  # noqa: N818 - the name says what happened, and is shown to nobody
@@ -70,11 +72,25 @@ async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
         task.result()
 
 
-async def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancels a task and waits until it has ended; what it raises otherwise is raised here."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks and returns when all have ended; what one raises otherwise is raised here.
+
+    A cancellation may get lost: `asyncio.wait_for` of Python 3.11 drops one that meets a result. So a task that goes on
+    is cancelled again, after the time that an orderly end may take. Whoever is cancelled here leaves when they ended.
+    """
+    interrupted = False
+    while running := {task for task in tasks if not task.done()}:
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            interrupted = True
+    if interrupted:
+        raise asyncio.CancelledError
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def leave_out_of_collections() -> None:

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from service_runtime.process import cancel
+
 _log = structlog.get_logger(__name__)
 #: The pause after the first fault, in seconds; it doubles with each that follows soon, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -25,9 +27,7 @@ async def side_tasks(
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*tasks)
 
 
 async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:
