@@ -62,7 +62,6 @@ class Gate:
             server.close()
             self.becomes(GONE)
             await asyncio.gather(*self._connections, return_exceptions=True)
-            await server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -92,7 +91,6 @@ class Gate:
             finally:
                 for one in both:
                     one.cancel()
-                await asyncio.gather(*both, return_exceptions=True)
                 inner_writer.close()
 
 
