@@ -136,6 +136,7 @@ async def _one_life(
     """True when everything has been read after the stop; False at a crash."""
     ends = time.monotonic() + seconds
     asked_at: float | None = None
+    reached_before = False
     while True:
         stopping = stop.is_set()
         if stopping and asked_at is None:
@@ -163,6 +164,9 @@ async def _one_life(
             if batch.reached.as_of is not None:
                 assert log.as_of is None or batch.reached.as_of >= log.as_of
                 log.as_of = batch.reached.as_of
-            if asked_at is not None and not batch.events and (batch.reached.as_of or asked_at) >= asked_at:
+            # A difference that was begun before a crash says no time when its rest is read: more may have come since.
+            timely = reached_before if batch.reached.as_of is None else batch.reached.as_of >= (asked_at or 0.0)
+            reached_before = True
+            if asked_at is not None and not batch.events and timely:
                 return True
         await asyncio.sleep(0 if batch.more else chance.choice((0, 0.001, source.idle_seconds())))
