@@ -55,8 +55,9 @@ class _Carrier:
 class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
     """For `grpc.intercept_channel(channel, SessionCalls(session))`.
 
-    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns; such a call is
-    not asked again.
+    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns. Such a call
+    may end with the refusal of an out-of-date token, unless the refusal is here before the call is handed out; the next
+    one is asked without it.
     """
 
     def intercept_unary_unary(
