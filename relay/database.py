@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from relay.shut_out import refusal
+
 #: A statement that has not answered by then is treated like a broken session.
 STATEMENT_TIMEOUT_SECONDS = 20.0
 _GONE_MILLISECONDS = 5_000
@@ -18,21 +20,24 @@ _NEVER_BY_ITSELF = 1_000_000_000
 async def connect(
     url: str, application_name: str, *, session_timeout: int | None = None
 ) -> psycopg.AsyncConnection[Any]:
-    """Opens a session; psycopg.Error when that fails.
+    """Opens a session; psycopg.Error when that fails, Refused when the server does not let the role in.
 
     With `session_timeout` (seconds) the server ends it when we are silent, in or out of a transaction, or do not read.
     """
-    connection = await psycopg.AsyncConnection.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=_NEVER_BY_ITSELF,
-        connect_timeout=5,
-        application_name=application_name,
-        keepalives_idle=5,
-        keepalives_interval=1,
-        keepalives_count=3,
-        tcp_user_timeout=_GONE_MILLISECONDS,
-    )
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=_NEVER_BY_ITSELF,
+            connect_timeout=5,
+            application_name=application_name,
+            keepalives_idle=5,
+            keepalives_interval=1,
+            keepalives_count=3,
+            tcp_user_timeout=_GONE_MILLISECONDS,
+        )
+    except psycopg.OperationalError as error:
+        raise refusal(error) or error from None
     settings = {"timezone": "UTC", "client_connection_check_interval": "1s"}
     if session_timeout is not None:
         settings |= dict.fromkeys(

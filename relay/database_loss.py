@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 
 import psycopg
 
 from relay.errors import LeadershipLost, Refused
-
-#: What a server says to a role that may not come in at all -> what lets it. Such errors carry no code.
-_SHUT_OUT = (
-    (re.compile("permission denied for database"), "GRANT CONNECT ON DATABASE"),
-    (re.compile("is not permitted to log in"), "ALTER ROLE with LOGIN"),
-)
 
 
 @contextlib.contextmanager
@@ -29,7 +22,4 @@ def database_lost() -> Iterator[None]:
         raise Refused(f"the relay's role lacks a right: {str(error).strip()}") from None
     except (psycopg.Error, OSError, TimeoutError) as error:
         reason = str(error).strip() or type(error).__name__
-        for said, remedy in _SHUT_OUT:
-            if isinstance(error, psycopg.OperationalError) and said.search(reason):
-                raise Refused(f"the relay's role lacks a right; its owner grants it by {remedy}: {reason}") from None
         raise LeadershipLost(f"the database session broke off: {reason}") from None

@@ -10,12 +10,14 @@ from typing import Any
 
 import nats.errors
 
+from relay.errors import Refused
 from relay.nats_connection import NatsConnection
 
 #: How long each of several equal requests is waited for.
 ASK_SECONDS = (0.25, 0.5, 1.0, 2.0)
 NO_STREAM = 10059
 NO_MESSAGE = 10037
+NO_ACCOUNT = 10039
 
 
 class StreamApiError(Exception):
@@ -57,7 +59,8 @@ class StreamInfo:
 
 
 class JetStreamApi:
-    """API calls over one connection. Each raises StreamApiError, or an error of the connection."""
+    """API calls over one connection. Each raises StreamApiError, an error of the connection, or Refused when our user
+    may not make it."""
 
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
@@ -113,6 +116,8 @@ class JetStreamApi:
         answer = json.loads(await self._answer(operation, payload))
         if "error" in answer:
             error = answer["error"]
+            if error.get("err_code") == NO_ACCOUNT:
+                raise Refused("the account of the relay's NATS user has no JetStream: enable it there, or use another")
             raise StreamApiError(error.get("err_code", error.get("code", 0)), error.get("description", "error"))
         return answer
 
@@ -122,7 +127,8 @@ class JetStreamApi:
             try:
                 return (await self._connection.request(f"$JS.API.{operation}", payload, timeout=seconds)).data
             except nats.errors.TimeoutError:
-                continue
+                if self._connection.denial is not None:
+                    raise self._connection.denial from None
             except nats.errors.NoRespondersError:
                 raise ConnectionError("JetStream is not enabled there, or away") from None
         raise TimeoutError(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
-from relay.errors import Closing, DuplicateReported, SessionClosed
+from relay.errors import Closing, DuplicateReported, Refused, SessionClosed
 from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
 from relay.message import Message, MessageLimits
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
@@ -73,7 +73,7 @@ class JetStreamSession:
         self._on_stored = on_stored
         self._window = PublishWindow(tail.last_sequence, limits.events, limits.bytes)
         self._last_id: bytes | None = None
-        self._closed: SessionClosed | None = None
+        self._closed: SessionClosed | Refused | None = None
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -188,7 +188,11 @@ class JetStreamSession:
             return
         self._stored(answer, number)
 
-    def close(self, cause: SessionClosed) -> None:
+    def on_denied(self, denial: Refused) -> None:
+        """Ends the session: whoever may grant the right must hear of it."""
+        self.close(denial)
+
+    def close(self, cause: SessionClosed | Refused) -> None:
         """Ends the session for `cause`, if it has not ended before."""
         if self._closed is None:
             self._closed = cause

@@ -11,6 +11,7 @@ A connection never reconnects: what was in flight on a broken one is decided by 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -21,12 +22,17 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.ack_run import AckRun
+from relay.errors import Refused
 from relay.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
 
 #: All that can go wrong in reaching NATS; each is answered by trying again later.
 NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
+#: What a server says to a user that it does not let in, or not any more.
+_SHUT_OUT = re.compile("authorization violation|authentication (?:expired|revoked)", re.IGNORECASE)
+_REMEDY = "check the user and password of RELAY_NATS_URL, or RELAY_NATS_CREDENTIALS_FILE"
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 CONNECT_TIMEOUT_SECONDS = 2
 FLUSH_TIMEOUT_SECONDS = 2
 
@@ -54,6 +60,9 @@ class AckReceiver(Protocol):
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
         """One message of the inbox, with its raw header block or None."""
 
+    def on_denied(self, denial: Refused) -> None:
+        """The server has dropped something that we sent, or will send us nothing: our user lacks a right."""
+
 
 class AckFirstParser:
     """Stands before the library's parser and takes awaited acks away from the front of its input."""
@@ -63,6 +72,11 @@ class AckFirstParser:
         self._run = run
         self._receiver = receiver
         self._held = b""
+
+    @property
+    def buf(self) -> bytearray:
+        """What the library's parser is reading."""
+        return self._parser.buf
 
     def reset(self) -> None:
         """Forgets what is incomplete."""
@@ -85,7 +99,11 @@ class AckFirstParser:
 
 
 class NatsConnection(Client):
-    """A connection that ends at its first failure. `on_closed` is called once, with the reason."""
+    """A connection that ends at its first failure. `on_closed` is called once, with the reason.
+
+    `denial`: what the server has told last that our user may not do. It drops such messages and goes on, so whoever
+    waits in vain for an answer looks here.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,12 +111,13 @@ class NatsConnection(Client):
         self._receiver: AckReceiver | None = None
         self._on_closed: Callable[[str], None] | None = None
         self.inbox = b""
+        self.denial: Refused | None = None
 
     @classmethod
     async def open(
         cls, options: NatsOptions, name: str, on_closed: Callable[[str], None] | None = None
     ) -> NatsConnection:
-        """Connects; one of NATS_ERRORS when no server can be reached."""
+        """Connects; one of NATS_ERRORS when no server can be reached, Refused when one does not let our user in."""
         self = cls()
         self._on_closed = on_closed
 
@@ -140,7 +159,10 @@ class NatsConnection(Client):
                 )
         except NATS_ERRORS as failure:
             await self.end()
-            raise ConnectionError(problems[-1] if problems else str(failure) or type(failure).__name__) from None
+            reason = problems[-1] if problems else str(failure) or type(failure).__name__
+            if _SHUT_OUT.search(reason):
+                raise Refused(f"NATS does not let the relay in: {reason}; {_REMEDY}") from None
+            raise ConnectionError(reason) from None
         except asyncio.CancelledError:
             await self.end()
             raise
@@ -188,6 +210,19 @@ class NatsConnection(Client):
                 await self.close()
         except NATS_ERRORS as error:
             _log.debug("nats close", problem=str(error) or type(error).__name__)
+
+    async def _process_err(self, err_msg: str) -> None:
+        """Notes a missing right. The library hands the sentence over in small letters, its parser still has ours."""
+        if denied := _DENIED.search(bytes(self._ps.buf).partition(b"\r\n")[0].decode(errors="replace")):
+            action = "publish" if denied[1].lower() == "publish" else "subscribe"
+            subject = re.sub(r"^_INBOX\..*", "_INBOX.>", denied[2])
+            self.denial = Refused(
+                f"NATS does not let the relay's user {action} to {subject}: allow it that, with all that"
+                " relay/README.md names (The rights in NATS)"
+            )
+            if self._receiver is not None:
+                self._receiver.on_denied(self.denial)
+        await super()._process_err(err_msg)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Acks take the short way; everything else the library's."""

@@ -8,6 +8,7 @@ import psycopg
 import structlog
 
 from relay.database import connect
+from relay.errors import Refused
 from relay.replication_slot import drop_slots, slots_of
 from service_runtime.process import cancel
 
@@ -52,7 +53,7 @@ class SlotCleanup:
                 if not names:
                     return
                 reason = "somebody reads them, or this role may not drop them"
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except (Refused, psycopg.Error, OSError, TimeoutError) as error:
                 reason = str(error).strip() or type(error).__name__
             if reason != told:
                 told = reason

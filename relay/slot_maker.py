@@ -10,7 +10,7 @@ import structlog
 
 from relay.cursor import WalCheckpoint
 from relay.database import connect
-from relay.errors import LogUnavailable
+from relay.errors import LogUnavailable, Refused
 from relay.outbox_table import TableName
 from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot
@@ -62,7 +62,7 @@ class SlotMaker:
                     return await create_slot(connection, self._url, self._prefix, self._publication, self._table)
                 finally:
                     await connection.close()
-            except (LogUnavailable, psycopg.Error, OSError, TimeoutError) as error:
+            except (LogUnavailable, Refused, psycopg.Error, OSError, TimeoutError) as error:
                 reason = str(error).strip() or type(error).__name__
             self._on_problem(reason)
             if reason != told:

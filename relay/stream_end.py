@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from relay.cursor import HEADER, Cursor, CursorError, PollCursor, parse
+from relay.errors import Refused
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream_position import long_cursor
@@ -30,7 +31,7 @@ class StreamEnd:
                 self._connection = await NatsConnection.open(self._options, "tandem-relay lag")
                 self._ends.push_async_callback(self._connection.end)
             await self._read(JetStreamApi(self._connection))
-        except (StreamApiError, CursorError, *NATS_ERRORS) as error:
+        except (Refused, StreamApiError, CursorError, *NATS_ERRORS) as error:
             await self.close()
             return str(error) or type(error).__name__
         return None

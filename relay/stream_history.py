@@ -29,7 +29,7 @@ _MOST_WAITS = 6
 
 
 class StreamHistory:
-    """Reads one stream over a connection of its own. SessionClosed when that fails."""
+    """Reads one stream over a connection of its own. SessionClosed when that fails, Refused when our user may not."""
 
     def __init__(self, options: NatsOptions, stream: str) -> None:
         self._options = options
@@ -148,6 +148,8 @@ class StreamHistory:
             connection = await NatsConnection.open(self._options, "tandem-relay history")
             yield connection
         except (*NATS_ERRORS, StreamApiError, APIError) as error:
+            if connection is not None and connection.denial is not None:
+                raise connection.denial from None
             reason = f"the end of the stream cannot be read: {str(error) or type(error).__name__}"
             raise SessionClosed(Closing.UNAVAILABLE, reason) from None
         finally:

@@ -30,7 +30,8 @@ class NatsServer(LocalServer):
     """NATS on loopback with JetStream in `home`/jetstream and its monitoring port open.
 
     `sync_always` makes every publish wait for the disk (`sync_interval: always`), else NATS's own two minutes hold.
-    With a `seat` the server is one of a cluster, and serves only while most of the others do.
+    With a `seat` the server is one of a cluster, and serves only while most of the others do. `more` is configuration
+    beside ours, such as users.
     """
 
     name = "nats"
@@ -46,6 +47,7 @@ class NatsServer(LocalServer):
         monitor_port_setting: str = "TANDEM_NATS_MONITOR_PORT",
         sync_always: bool = False,
         seat: ClusterSeat | None = None,
+        more: str = "",
         cache: Path | None = None,
         listener: Listener | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class NatsServer(LocalServer):
         self._monitor_port_setting = monitor_port_setting
         self._sync_always = sync_always
         self._seat = seat
+        self._more = more
         self._program = Path()
 
     @property
@@ -92,10 +95,10 @@ class NatsServer(LocalServer):
     def _command(self) -> list[str | Path]:
         configuration = self.home / "nats.conf"
         sync = "\n  sync_interval: always" if self._sync_always else ""
-        name, cluster = ("tandem", "") if self._seat is None else (self._seat.name, self._cluster(self._seat))
+        name, more = ("tandem", self._more) if self._seat is None else (self._seat.name, self._cluster(self._seat))
         configuration.write_text(
             f'server_name: "{name}"\nlisten: "{HOST}:{self.port}"\nhttp: "{HOST}:{self.monitor_port}"\n'
-            f'jetstream {{\n  store_dir: "{self.home / "jetstream"}"\n  max_file_store: 100GB{sync}\n}}\n{cluster}'
+            f'jetstream {{\n  store_dir: "{self.home / "jetstream"}"\n  max_file_store: 100GB{sync}\n}}\n{more}'
         )
         return [self._program, "-c", configuration]
 

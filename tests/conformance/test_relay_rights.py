@@ -178,7 +178,7 @@ async def test_who_may_not_come_in_at_all_is_told_so(place: Place, change: str, 
     database_name = place.url.rpartition("/")[2]
     await place.run(change.replace("$database", database_name))
     try:
-        with pytest.raises(Refused, match=f"lacks a right; its owner grants it by .*{named}"):
+        with pytest.raises(Refused, match=f"does not let the relay in: .*{named}"):
             async with lock.lead(asyncio.Event()):
                 pass
     finally:

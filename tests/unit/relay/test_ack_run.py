@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
 from relay.ack_run import AckRun
+from relay.errors import Refused
 from relay.nats_connection import AckFirstParser
 
 INBOX = b"_INBOX.abc."
@@ -89,6 +90,9 @@ class Receiver:
         self.parsed.append(body)
         if subject == INBOX + b"%d" % self.first:
             self.on_acks(1)
+
+    def on_denied(self, denial: Refused) -> None:
+        raise denial
 
 
 class Connection(Client):
