@@ -23,7 +23,7 @@ from tests.fixtures.rough_way import RoughWay
 from tests.fixtures.write_model import execute
 from tests.relaying.chance import tell
 
-CALLERS, STREAMS_AT_ONCE, ITEMS = 40, 3, 1_500
+CALLERS, STREAMS_AT_ONCE, ITEMS = 24, 3, 1_500
 #: The chance that a piece breaks its connection: one in this many.
 PIECES_PER_CUT = 400
 #: Whatever is wrong with a connection shows: each that is lent is looked at, a statement that the server does not know
@@ -60,7 +60,10 @@ class LeavingCallers:
 
     def __init__(self, process: CommandProcess, seed: int, calls: int, streams: int) -> None:
         self._process, self._seed = process, seed
-        self._calls_left, self._streams = calls, iter(range(streams))
+        self._calls, self._streams = calls, streams
+        self._calls_left = calls
+        #: Calls that ended while streams ran.
+        self.beside = 0
         self.ends: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -74,12 +77,19 @@ class LeavingCallers:
         async with contextlib.AsyncExitStack() as stack:
             stubs = [await stack.enter_async_context(self._channel(number)) for number in range(4)]
             callers = [self._call(stubs[n % 4], random.Random(f"{self._seed}-{n}")) for n in range(CALLERS)]
-            streams = [
-                asyncio.to_thread(self._import, random.Random(f"{self._seed}-s{n}")) for n in range(STREAMS_AT_ONCE)
-            ]
-            # One after the other: beside so many calls a stream would get nowhere before its deadline.
-            await asyncio.gather(*streams)
-            await asyncio.gather(*callers)
+            await asyncio.gather(self._imports(), *callers)
+
+    async def _imports(self) -> None:
+        """The streams, a few at a time, spread over the calls from the first to the last."""
+        for first in range(0, self._streams, STREAMS_AT_ONCE):
+            due = self._calls * (1 - (first + 1) / (self._streams + 1))
+            while self._calls_left > due and not self.faults:
+                await asyncio.sleep(0.01)
+            before = self.ends.total()
+            numbers = range(first, min(first + STREAMS_AT_ONCE, self._streams))
+            sources = (random.Random(f"{self._seed}-s{number}") for number in numbers)
+            await asyncio.gather(*(asyncio.to_thread(self._import, source) for source in sources))
+            self.beside += self.ends.total() - before
 
     @asynccontextmanager
     async def _channel(self, number: int) -> AsyncIterator[Any]:
@@ -147,31 +157,25 @@ class LeavingCallers:
             tell(f"{self._calls_left} calls left; {dict(self.ends)}, {imported}")
 
     def _import(self, source: random.Random) -> None:
-        """Streams of one thread; by the blocking client, which reports the service's own word at any moment."""
-        for number in self._streams:  # shared by the threads
-            if number % 20 == 0:
-                tell(f"stream {number}: {dict(self.items)}")
-            if self.faults:
-                return
-            requests = [import_request(source) for _ in range(source.randrange(1, ITEMS))]
-            self.sent.update(request.order_id for request in requests)
-            answered = 0
-            try:
-                with grpc.insecure_channel(
-                    self._process.address, options=[("grpc.use_local_subchannel_pool", 1)]
-                ) as channel:
-                    stream = OrderCommandServiceStub(channel).ImportOrders(
-                        iter(requests), timeout=source.uniform(0.05, 1.5)
-                    )
-                    leaving = source.randrange(1, 2 * ITEMS)
-                    for answered, result in enumerate(stream, start=1):
-                        self._imported(requests[answered - 1], result)
-                        if answered == leaving:
-                            stream.cancel()
-            except grpc.RpcError as error:
-                self._stream_ended(error)
-            else:
-                self._told(answered == len(requests), "a stream ended before all of it was answered")
+        """One stream; by the blocking client, which reports the service's own word at any moment."""
+        if self.faults:
+            return
+        requests = [import_request(source) for _ in range(source.randrange(1, ITEMS))]
+        self.sent.update(request.order_id for request in requests)
+        leaving = 10 ** source.uniform(0.0, 4.0)
+        answered = 0
+        try:
+            with grpc.insecure_channel(self._process.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                importing = OrderCommandServiceStub(channel).ImportOrders
+                stream = importing(iter(requests), timeout=source.uniform(0.05, 3.0))
+                for answered, result in enumerate(stream, start=1):
+                    self._imported(requests[answered - 1], result)
+                    if answered >= leaving:
+                        stream.cancel()
+        except grpc.RpcError as error:
+            self._stream_ended(error)
+        else:
+            self._told(answered == len(requests), "a stream ended before all of it was answered")
 
     def _imported(self, request: contract.ImportOrdersRequest, result: contract.ImportOrdersResponse) -> None:
         self._told(result.request_id == request.request_id, "ImportOrders answers another request")

@@ -32,8 +32,8 @@ async def faults_of(url: str, *, calls: int, streams: int, changes: str = "") ->
         await callers.run()
         faults = callers.faults + await process_faults(process)
     tell(
-        f"{callers.ends.total()} calls {dict(callers.ends)}, {streams} streams {dict(callers.items)}, {way.cuts} cuts,"
-        f" {len(callers.placed)} placed, {time.monotonic() - started:.0f} s"
+        f"{callers.ends.total()} calls {dict(callers.ends)}, {callers.beside} of them beside {streams} streams"
+        f" {dict(callers.items)}, {way.cuts} cuts, {len(callers.placed)} placed, {time.monotonic() - started:.0f} s"
     )
     return faults + await book_faults(url, callers)
 
