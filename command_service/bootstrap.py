@@ -75,6 +75,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         units = PostgresUnitsOfWork(
             pool,
             available=lambda: watch.available,
+            answering=lambda: watch.answering,
             listener=_log_statements if settings.log_sql else None,
             statement_seconds=settings.deadline_cap_seconds,
             # a statement is ended by the server within the cap; more silence than that is no server

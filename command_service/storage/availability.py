@@ -17,6 +17,8 @@ from command_service.storage.conversation import Conversation
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
+#: After so long without an answer it is the database that keeps commands waiting, not other commands.
+SILENT_SECONDS = 2.0
 #: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup.
 PATIENCE_SECONDS = 3.0
 
@@ -32,6 +34,11 @@ class DatabaseWatch:
         self._conversation: Conversation | None = None
         self._last_answer = time.monotonic()
         self.available = self._told = True
+
+    @property
+    def answering(self) -> bool:
+        """Whether the database has answered lately; it says so sooner than `available` does."""
+        return time.monotonic() - self._last_answer < SILENT_SECONDS
 
     def reason(self) -> str | None:
         """None while commands are taken, else why not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import select
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +64,15 @@ class CommandConnection(AsyncConnection[Row]):
             self.pgconn.transaction_status == TransactionStatus.IDLE
             and self.pgconn.pipeline_status == PipelineStatus.OFF
         )
+
+    @property
+    def spoken_to(self) -> bool:
+        """Whether the server has said something unasked: at rest, that it ends the session, or it has gone."""
+        if self.closed:
+            return True
+        arrivals = select.poll()
+        arrivals.register(self.fileno(), select.POLLIN)
+        return bool(arrivals.poll(0))
 
     async def end_transaction(self) -> None:
         """Rolls back, and keeps the statements that the server has prepared.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
         Returns when it has ended, but does not wait for what goes on to its end without its caller. Whoever is
         cancelled, and cancelled again, leaves the rest of it to the pool. Raises PoolTimeout, TooManyRequests.
         """
-        conversation = Conversation(await self.getconn(), answer_seconds)
+        conversation = Conversation(await self._living(), answer_seconds)
         self._conversations.add(conversation)
         awaited = True
         try:
@@ -55,11 +55,26 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             raise
         finally:
             awaited = awaited and not conversation.at_rest and not conversation.goes_on
-            ending = asyncio.create_task(self._end(conversation))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            ending = self._to_its_end(self._end(conversation))
             if awaited:
                 await asyncio.shield(ending)
+
+    async def _living(self) -> CommandConnection:
+        """A connection that was not ended while it was idle, as all are when a server starts again."""
+        while (connection := await self.getconn()).spoken_to:
+            await asyncio.shield(self._to_its_end(self._replace(connection)))
+        return connection
+
+    def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Does it whatever becomes of the caller."""
+        ending = asyncio.create_task(work)
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    async def _replace(self, connection: CommandConnection) -> None:
+        await connection.close()
+        await self.putconn(connection)
 
     async def _end(self, conversation: Conversation) -> None:
         try:

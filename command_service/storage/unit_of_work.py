@@ -53,14 +53,17 @@ class PostgresUnitsOfWork:
         pool: CommandPool,
         *,
         available: Callable[[], bool] = lambda: True,
+        answering: Callable[[], bool] = lambda: True,
         listener: StatementListener | None = None,
         statement_seconds: float = STATEMENT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`statement_seconds` is what the pool's connections allow a statement anyway; one that has not answered after
+        """`available`: whether commands are taken; `answering`: whether it is other commands that a command waits for.
+
+        `statement_seconds` is what the pool's connections allow a statement anyway; one that has not answered after
         `answer_seconds` is given up.
         """
-        self._pool, self._available, self._listener = pool, available, listener
+        self._pool, self._available, self._answering, self._listener = pool, available, answering, listener
         self._statement_seconds, self._answer_seconds = statement_seconds, answer_seconds
 
     @asynccontextmanager
@@ -87,4 +90,5 @@ class PostgresUnitsOfWork:
                 finally:
                     transaction.tell()
         except (PoolTimeout, TooManyRequests):
-            raise (Overloaded() if self._available() else DependencyUnavailable(DEPENDENCY)) from None
+            busy = self._available() and self._answering()
+            raise (Overloaded() if busy else DependencyUnavailable(DEPENDENCY)) from None

@@ -21,10 +21,11 @@ from psycopg.errors import DivisionByZero, InvalidSqlStatementName
 from psycopg.pq import PipelineStatus
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 
-from command_service.application.errors import CommandError
+from command_service.application.errors import CommandError, ConnectionBroken
+from command_service.application.execution import ATTEMPTS
 from command_service.storage import conversation, database_errors
 from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
-from command_service.storage.connections import CommandPool
+from command_service.storage.connections import APPLICATION_NAME, CommandPool
 from command_service.storage.conversation import Conversation
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.conformance.command_application import Application, call, opened_pool, place_order
@@ -41,6 +42,11 @@ MOST_STEPS = 30
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     " AND query LIKE 'INSERT INTO command_log%'"
+)
+#: Of all sessions of a pool; how many there were.
+END_SESSIONS = (
+    "SELECT count(pg_terminate_backend(pid, 120_000)) FROM pg_stat_activity"
+    f" WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
 )
 #: Server-side only: the driver does not notice.
 FORGET = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
@@ -265,6 +271,27 @@ async def test_a_forgotten_statement_that_is_not_tried_again_is_noticed(
     monkeypatch.setattr(database_errors, "_OUT_OF_STEP", ())
     with pytest.raises(InvalidSqlStatementName):
         await check_what_the_server_forgot_is_prepared_anew(command_database)
+
+
+async def check_sessions_ended_while_idle(url: str) -> None:
+    """As by a server that starts again, or by an administrator: more connections than a command has tries."""
+    async with opened_pool(url, size=ATTEMPTS + 2) as pool:
+        orders = Application(PostgresUnitsOfWork(pool), pool)
+        for width in (1, 2 * ATTEMPTS):
+            assert await execute(url, END_SESSIONS) == [(ATTEMPTS + 2,)]
+            placed = [orders.place(call(), place_order()) for _ in range(width)]
+            assert not any(result.replayed for result in await asyncio.gather(*placed))
+            await eventually(lambda: pool.get_stats()["pool_available"] == ATTEMPTS + 2, "all are replaced")
+
+
+async def test_sessions_ended_while_idle_cost_no_command(command_database: str) -> None:
+    await check_sessions_ended_while_idle(command_database)
+
+
+async def test_an_ended_session_that_is_lent_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CommandConnection, "spoken_to", False)
+    with pytest.raises(ConnectionBroken):
+        await check_sessions_ended_while_idle(command_database)
 
 
 async def test_a_conversation_takes_one_batch_at_a_time(command_database: str) -> None:

@@ -14,7 +14,7 @@ from tandem.orders.errors import DependencyUnavailable as Unavailable
 from tandem.orders.errors import from_rpc_error
 from tandem.orders.retry import repeat_async
 
-from command_service.application.errors import DependencyUnavailable
+from command_service.application.errors import DependencyUnavailable, Overloaded
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -90,6 +90,31 @@ async def check_waiting_commands(database: str, patience: float = 120.0) -> None
 
 async def test_commands_over_broken_connections_go_on(command_database: str) -> None:
     await check_waiting_commands(command_database)
+
+
+async def check_commands_that_wait_for_a_connection(database: str, *, asked: bool = True) -> None:
+    """All connections wait for a silent database, and it is not yet known to be away."""
+    async with rough_way(database) as (way, url), opened_pool(url, size=1) as pool, watched(pool, url) as watch:
+        orders = Application(PostgresUnitsOfWork(pool, answering=lambda: watch.answering or not asked), pool)
+        async with orders.units.begin():
+            way.fall_silent()
+            await eventually(lambda: not watch.answering, "nobody answers the watch")
+            pool.timeout = 0.05
+            with pytest.raises(DependencyUnavailable):
+                await orders.place(call(), place_order())
+            way.speak_again()
+            await eventually(lambda: watch.answering, "the watch is answered again")
+            with pytest.raises(Overloaded):
+                await orders.place(call(), place_order())
+
+
+async def test_commands_that_wait_for_a_connection_are_told_why(command_database: str) -> None:
+    await check_commands_that_wait_for_a_connection(command_database)
+
+
+async def test_a_silence_that_is_taken_for_an_overload_is_noticed(command_database: str) -> None:
+    with pytest.raises(Overloaded):
+        await check_commands_that_wait_for_a_connection(command_database, asked=False)
 
 
 async def test_commands_that_wait_on_are_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
