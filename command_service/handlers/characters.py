@@ -13,8 +13,9 @@ import re
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 #: Embeddings, overrides and isolates: text behind them is shown in another order than it is stored.
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
-#: White space other than the plain space, and the Braille pattern without dots.
-_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+#: White space other than the plain space, and signs that are drawn as nothing: the Braille pattern without dots, the
+#: place of an object, the Khitan filler, the musical head of no note.
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\ufffc\U00016fe4\U0001d159"
 #: Unicode's format characters (Cf), those it calls default ignorable, and its noncharacters.
 _UNSEEN = (
     "\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"

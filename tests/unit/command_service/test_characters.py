@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.handlers import request_validation
@@ -53,12 +54,33 @@ FREE_TEXTS: list[tuple[Any, str]] = [
     (contract.ShipOrderRequest, "carrier"),
     (contract.HoldOrderRequest, "reason"),
 ]
+#: Text fields that machines do not compare letter by letter, and those with a form of their own.
+NO_IDENTIFIERS = frozenset(
+    (
+        *("reason", "display_name", "phone", "product_name", "carrier"),
+        *("postal_code", "sorting_code", "administrative_area", "locality", "sublocality", "organization"),
+        *("address_lines", "recipients", "email", "language_code", "region_code", "currency_code"),
+        *("request_id", "order_id"),
+    )
+)
 #: Characters that show nothing: a text of them alone is empty to everybody who looks.
 NOTHING = (
     *(" ", "\u00a0", "\u1680", "\u2003", "\u202f", "\u205f", "\u3000", "\u2800", "\u00ad", "\u034f", "\u061c"),
     *("\u115f", "\u1160", "\u17b4", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u202a"),
     *("\u202e", "\u2060", "\u2063", "\u2066", "\u2069", "\u206f", "\u3164", "\ufe00", "\ufe0f", "\ufeff"),
-    *("\uffa0", "\ufff9", "\ufffe", "\U0001bca0", "\U0001d173", "\U000e0001", "\U000e0041", "\U000e0100"),
+    *(
+        "\uffa0",
+        "\ufff9",
+        "\ufffc",
+        "\ufffe",
+        "\U00016fe4",
+        "\U0001bca0",
+        "\U0001d159",
+        "\U0001d173",
+        "\U000e0001",
+        "\U000e0041",
+        "\U000e0100",
+    ),
     *("\t", "\n", "\x00", "\x7f", "\x85", "\u2028", "\u2029"),
 )
 #: Ids that look like ID1 or like nothing, and ids that have a twin.
@@ -98,6 +120,27 @@ FORGED = (
     *("a\nb", "a\x1b[31m", "a\u2028b", "a\u2029b"),
     *(f"a{chr(code)}b" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
 )
+
+
+def texts_of(message: Any, path: str = "") -> Iterator[str]:
+    """Paths of all text fields of a complete request."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            yield from texts_of(
+                value[0] if field.is_repeated else value, f"{path}{field.name}{'[0]' if field.is_repeated else ''}."
+            )
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            yield f"{path}{field.name}"
+
+
+def test_every_text_of_every_command_is_an_identifier_or_known_to_be_none() -> None:
+    found = {
+        (name, path)
+        for name in REQUEST_RULES
+        for path in texts_of(complete(contract.DESCRIPTOR.message_types_by_name[name.rpartition(".")[2]]))
+        if path.rpartition(".")[2] not in NO_IDENTIFIERS
+    }
+    assert found == {(request_class.DESCRIPTOR.full_name, path) for request_class, path, _ in IDENTIFIERS}
 
 
 def refused(request: Any, path: str, value: str) -> bool:
@@ -148,7 +191,7 @@ def every_character() -> Iterator[str]:
 def test_unicode_itself_agrees() -> None:
     """Control, format and space characters are hidden; letters, digits, marks and signs are not, but for fillers."""
     wrong = []
-    fillers = {*"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"}
+    fillers = {*"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\ufffc\U00016fe4\U0001d159"}
     fillers |= {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
     for character in every_character():
         category = unicodedata.category(character)

@@ -1085,9 +1085,7 @@ class ImportOrdersRequest(_message.Message):
     """Whether nothing may be shipped until it is released."""
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer:
-        """Who orders; kept as given here, for this order alone.
-        Who ordered.
-        """
+        """Who ordered; kept as given here, for this order alone."""
 
     @_builtins.property
     def shipping_address(self) -> _postal_address_pb2.PostalAddress:
