@@ -7,7 +7,7 @@ and what the other is told must not depend on which transaction happened to be f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
@@ -22,12 +22,12 @@ class ImportTurns:
     def __init__(self) -> None:
         self._latest: dict[_Identity, asyncio.Task[Any]] = {}
 
-    def start(self, request: ImportOrdersRequest, importing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Runs `importing` as soon as no order sent before `request` and known by one of its identities is under
+    def start(self, request: ImportOrdersRequest, importing: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Calls `importing` as soon as no order sent before `request` and known by one of its identities is under
         way."""
         identities = _identities(request)
         before = {self._latest[identity] for identity in identities if identity in self._latest}
-        task = asyncio.create_task(_after(before, importing) if before else importing)
+        task = asyncio.create_task(_after(before, importing) if before else importing())
         self._latest.update(dict.fromkeys(identities, task))
         task.add_done_callback(lambda _: self._forget(identities, task))
         return task
@@ -48,10 +48,6 @@ def _identities(request: ImportOrdersRequest) -> list[_Identity]:
     return identities
 
 
-async def _after(before: set[asyncio.Task[Any]], importing: Coroutine[Any, Any, T]) -> T:
-    try:
-        await asyncio.wait(before)
-    except asyncio.CancelledError:
-        importing.close()
-        raise
-    return await importing
+async def _after(before: set[asyncio.Task[Any]], importing: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    await asyncio.wait(before)
+    return await importing()

@@ -1,16 +1,17 @@
 """`ImportOrders`: a stream of orders in, a stream of results out, in the same order.
 
 Several orders are imported at once, each in a transaction of its own; of two with the same identity the one sent first
-is imported first. At most `WINDOW` orders are read and not yet
-answered: a caller who does not take results is not read from either. An order that is refused is answered with its
-status and the stream goes on; when the database is gone or this process stops, the stream ends behind the results of
-what came before, and the caller sends everything again: what had been imported is answered as a replay.
+is imported first. At most `WINDOW` orders are read and not yet answered: a caller who does not take results is not read
+from either. An order that is refused is answered with its status and the stream goes on; when the database is gone or
+this process stops, the stream ends after the results of what came before, and the caller sends everything again: what
+had been imported is answered as a replay.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from uuid import UUID
 
 from tandem.orders.v1 import order_command_service_pb2 as contract
@@ -166,7 +167,7 @@ class _Stream:
         turns = ImportTurns()
         try:
             async for request in self._requests:
-                result = turns.start(request, self._imports.result(request, principal, traceparent))
+                result = turns.start(request, partial(self._imports.result, request, principal, traceparent))
                 self._running.add(result)
                 result.add_done_callback(self._running.discard)
                 self._results.put_nowait((result, request.ByteSize()))
