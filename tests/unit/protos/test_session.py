@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -67,6 +69,35 @@ def test_mutants_are_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(consistency_token, "latest", FAULTS[fault])
     with pytest.raises((AssertionError, ValueError)):
         check([(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 3, 1), "hello", (2, 3, 2)])
+
+
+def check_threads(session: Session, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    """A thread takes an answer into account while another one is in the midst of that."""
+    latest = consistency_token.latest
+    other = threading.Thread(target=session.wrote, args=(PlaceOrderResponse(consistency_token=token(1, order=2)),))
+
+    def interrupted(*texts: str) -> str:
+        merged = latest(*texts)
+        if threading.current_thread() is threading.main_thread():
+            other.start()
+            other.join(patience)
+        return merged
+
+    monkeypatch.setattr(consistency_token, "latest", interrupted)
+    session.wrote(PlaceOrderResponse(consistency_token=token(1, order=1)))
+    other.join()
+    assert len(decode(session.token).versions) == 2
+
+
+def test_threads_may_share_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_threads(Session(), monkeypatch, patience=0.05)
+
+
+def test_threads_that_do_not_wait_for_each_other_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session()
+    monkeypatch.setattr(session, "_changing", contextlib.nullcontext())
+    with pytest.raises(AssertionError):
+        check_threads(session, monkeypatch, patience=60.0)
 
 
 def test_a_session_with_an_unreadable_token_of_its_own_goes_on() -> None:
