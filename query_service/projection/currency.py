@@ -10,7 +10,7 @@ _EXPONENTS = {
             "ADP BEC BEF BEL BIF BYB BYR CLP DJF ESA ESB ESP GNF GRD ISK ITL JPY KMF KRW LUC LUF LUL MGF PTE PYG ROL"
             " RWF TPE TRL UGX UYI VND VUV XAF XOF XPF"
         ),
-        3: "BHD IQD JOD KWD LYD OMR TND",
+        3: "BHD IQD JOD KWD LYD OMR TND YDD",
         4: "CLF UYW",
     }.items()
     for code in codes.split()
