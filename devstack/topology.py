@@ -27,7 +27,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
 def port_of(setting: str) -> int:
     """The port that `setting` asks for; raises ServerError when it is no port number."""
     text = os.environ.get(setting, "").strip() or str(DEFAULT_PORTS[setting])
-    if not text.isdigit() or int(text) > 65535:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise ServerError(f"{setting} must be a port number from 0 to 65535, not {text!r}.")
     return int(text)
 

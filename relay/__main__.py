@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import re
 import sys
 
 from relay import parked_command
@@ -18,7 +18,10 @@ from relay.config import RelaySettings
 from relay.preflight import preflight
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
+from service_runtime.plain_text import json_text, visible
 from service_runtime.process import StartupRefused, run_process
+
+_LAST_POSITION = 2**63 - 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,15 +47,27 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("aggregate_id", metavar="AGGREGATE_ID", help="as `list` shows it")
         one.add_argument("--type", help="where aggregates of several types have that id")
         if action == "discard":
-            one.add_argument("--position", type=int, help="only the event at that position; retry the rest then")
+            one.add_argument("--position", type=_position, help="only the event at that position; retry the rest then")
         if action != "show":
-            one.add_argument("--wait", type=float, default=parked_command.WAIT_SECONDS, metavar="SECONDS",
+            one.add_argument("--wait", type=_seconds, default=parked_command.WAIT_SECONDS, metavar="SECONDS",
                              help="for the leader's answer (default: %(default)g)")  # fmt: skip
     checking = commands.add_parser("check-config", help="say whether the settings are right")
     checking.add_argument(
         "--connect", action="store_true", help="also whether database and stream are as they must be; changes nothing"
     )
     return whole
+
+
+def _position(word: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", word) or int(word) > _LAST_POSITION:
+        raise argparse.ArgumentTypeError(f"{word!r} is no position, a whole number such as 1234")
+    return int(word)
+
+
+def _seconds(word: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{0,9})?", word):
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of seconds, such as 30 or 0.5")
+    return float(word)
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +97,7 @@ def _check(settings: RelaySettings, *, connect: bool) -> int:
         return 0
     found = asyncio.run(preflight(settings))
     for sentence in (*found.problems, *(f"warning: {warning}" for warning in found.warnings)):
-        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.write(f"{visible(sentence)}\n")
     if not found.problems:
         sys.stdout.write("database and stream are as they must be\n")
     return found.exit_code
@@ -95,10 +110,10 @@ def _parked(settings: RelaySettings, given: argparse.Namespace) -> int:
     report = asyncio.run(parked_command.run_parked(settings, question))
     if given.json:
         failed = {"error": report.error, "exit_code": report.exit_code} if report.error else report.document
-        sys.stdout.write(json.dumps(failed, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(failed) + "\n")
     else:
         for line in parked_command.lines(report):
-            (sys.stderr if report.error else sys.stdout).write(f"{line}\n")
+            (sys.stderr if report.error else sys.stdout).write(f"{visible(line)}\n")
     return report.exit_code
 
 

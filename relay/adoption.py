@@ -46,7 +46,7 @@ from relay.stream_access import nats_options, stream_sink
 from relay.stream_history import StreamHistory
 from service_runtime.process import cancel
 
-#: How long database and stream may be out of reach before an adoption that has not begun gives up.
+#: How long database and stream may be out of reach, or silent, before an adoption that has not begun gives up.
 PATIENCE_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 #: How often one that waits for the lock looks whether another adoption was through before it.
@@ -161,11 +161,15 @@ class AdoptingDatabase:
 class Adoption:
     """One run of `adopt`."""
 
-    def __init__(self, settings: RelaySettings, *, force: bool = False) -> None:
+    def __init__(
+        self, settings: RelaySettings, *, force: bool = False, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._settings = settings
         self._force = force
+        self._patience = patience_seconds
         self._name = TableName.parse(settings.table)
         self._end: Cursor | None = None
+        self._asked = ""
         self._stop = asyncio.Event()
         self._progress = AdoptionProgress()
         self._database = AdoptingDatabase(settings, force, self._read_to_the_end, self._progress.leads)
@@ -213,10 +217,23 @@ class Adoption:
         return self._end is not None and ended.cursor == self._end.text
 
     async def _look(self) -> None:
-        """NothingToAdopt without waiting for the lock, which a healthy relay holds."""
+        """NothingToAdopt without waiting for the lock, which a healthy relay holds. Unreachable, for one, when there is
+        no answer within the patience."""
+        looking = asyncio.create_task(self._look_at_both())
+        try:
+            await asyncio.wait({looking}, timeout=self._patience)
+            if not looking.done():
+                raise Unreachable(f"{self._asked} has not answered for {self._patience:.2g} s")
+            looking.result()
+        finally:
+            looking.cancel()  # and waits for no end: a statement to a server that hangs takes long to be given up
+
+    async def _look_at_both(self) -> None:
         database = AdoptingDatabase(self._settings, self._force)
+        self._asked = f"the database {self._settings.database_name}"
         async with self._connected() as connection:
             await database.check(connection)
+            self._asked = "NATS"
             try:
                 async with stream_sink(self._settings, lambda flight: None).session() as session:
                     row = await self._state.load(connection)
@@ -228,7 +245,7 @@ class Adoption:
         self._progress.begins()
         task = asyncio.create_task(self._loop.run(self._stop))
         clock = asyncio.get_running_loop().time
-        told, late, look_again = "", clock() + PATIENCE_SECONDS, clock() + _LOOK_AGAIN_SECONDS
+        told, late, look_again = "", clock() + self._patience, clock() + _LOOK_AGAIN_SECONDS
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=_LOOK_SECONDS)
@@ -241,8 +258,12 @@ class Adoption:
                 if self._progress.unreachable and not self._database.begun and clock() > late:
                     raise Unreachable(self._progress.unreachable)
                 if self._progress.waiting_for_lock and clock() > look_again:
-                    with contextlib.suppress(Unreachable):  # the loop says so itself
+                    try:
                         await self._look()
+                        late = clock() + self._patience
+                    except Unreachable:
+                        if clock() > late:
+                            raise
                     look_again = clock() + _LOOK_AGAIN_SECONDS
             return await task
         finally:
@@ -264,4 +285,6 @@ class Adoption:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
                 yield connection
         except (psycopg.Error, OSError, TimeoutError) as error:
-            raise Unreachable(f"the database cannot be reached: {str(error).strip() or type(error).__name__}") from None
+            raise Unreachable(
+                f"the database cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
+            ) from None

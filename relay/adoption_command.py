@@ -6,42 +6,45 @@ Exit codes: 0 adopted, or nothing to adopt; 1 refused or interrupted; 3 database
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
+from collections.abc import Sequence
+from typing import TextIO
 
-from relay.adoption import Adoption, NothingToAdopt, Unreachable
+from relay.adoption import PATIENCE_SECONDS, Adoption, NothingToAdopt, Unreachable
 from relay.adoption_record import AdoptionRecord
 from relay.config import RelaySettings
 from relay.errors import Refused
+from service_runtime.plain_text import json_text, visible
 
 DONE, REFUSED, DOWN = 0, 1, 3
 _SHOWN = 20
 
 
-def adopt(settings: RelaySettings, *, as_json: bool, force: bool) -> int:
-    """Adopts; the exit code."""
+def adopt(settings: RelaySettings, *, as_json: bool, force: bool, patience_seconds: float = PATIENCE_SECONDS) -> int:
+    """Adopts; the exit code. `patience_seconds`: as of `Adoption`."""
     try:
-        record = asyncio.run(_run(settings, force))
+        record = asyncio.run(_run(settings, force, patience_seconds))
     except NothingToAdopt:
-        return _say(as_json, DONE, "nothing to adopt: the stream's events are those of this database", None)
+        return _say(as_json, DONE, ["nothing to adopt: the stream's events are those of this database"], None)
     except Refused as refusal:
-        return _say(as_json, REFUSED, str(refusal), None)
+        return _say(as_json, REFUSED, [str(refusal)], None)
     except Unreachable as down:
-        return _say(as_json, DOWN, str(down), None)
+        return _say(as_json, DOWN, [str(down)], None)
     if record is None:
-        return _say(as_json, REFUSED, "interrupted: run it again, relays stay stopped until it is through", None)
-    return _say(as_json, DONE, text(record), record)
+        return _say(as_json, REFUSED, ["interrupted: run it again, relays stay stopped until it is through"], None)
+    return _say(as_json, DONE, told(record), record)
 
 
-async def _run(settings: RelaySettings, force: bool) -> AdoptionRecord | None:
+async def _run(settings: RelaySettings, force: bool, patience_seconds: float) -> AdoptionRecord | None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await Adoption(settings, force=force).run(stop, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    adoption = Adoption(settings, force=force, patience_seconds=patience_seconds)
+    return await adoption.run(stop, lambda line: _write(sys.stderr, line))
 
 
-def text(record: AdoptionRecord) -> str:
+def told(record: AdoptionRecord) -> Sequence[str]:
     """What an adoption has found, in a few lines."""
     lines = [
         f"adopted as source epoch {record.source_epoch}, floor {record.floor}",
@@ -55,14 +58,21 @@ def text(record: AdoptionRecord) -> str:
         )
     if record.lost_events > _SHOWN:
         lines.append(f"  … and {record.lost_events - _SHOWN} more; `--json` lists the first thousand")
-    return "\n".join(lines)
+    return lines
 
 
-def _say(as_json: bool, code: int, message: str, record: AdoptionRecord | None) -> int:
+def _say(as_json: bool, code: int, lines: Sequence[str], record: AdoptionRecord | None) -> int:
     if as_json:
         found = record.as_dict() if record is not None else None
-        document = {"adopted": record is not None, "exit_code": code, "message": message.split("\n")[0]}
-        sys.stdout.write(json.dumps(document | {"adoption": found}, indent=2, ensure_ascii=False) + "\n")
+        document = {"adopted": record is not None, "exit_code": code, "message": lines[0]}
+        sys.stdout.write(json_text(document | {"adoption": found}) + "\n")
     else:
-        (sys.stdout if code == DONE else sys.stderr).write(f"{message}\n")
+        for line in lines:
+            _write(sys.stdout if code == DONE else sys.stderr, line)
     return code
+
+
+def _write(stream: TextIO, line: str) -> None:
+    """A line whose ids and reasons come from outside: they steer no terminal."""
+    stream.write(f"{visible(line)}\n")
+    stream.flush()

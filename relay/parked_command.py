@@ -54,10 +54,9 @@ async def run_parked(
     `patience_seconds`."""
     database = settings.database_name
     try:
-        async with (
-            asyncio.timeout(patience_seconds + question.wait),
-            await connect(settings.database_url, "tandem-relay parked") as connection,
-        ):
+        async with asyncio.timeout(patience_seconds):
+            connection = await connect(settings.database_url, "tandem-relay parked")
+        async with asyncio.timeout(patience_seconds + question.wait), connection:
             table = RequestTable(TableName.parse(settings.table), settings.stream, connection)
             found = await _look_up(table, question)
             if isinstance(found, ParkedReport):
@@ -66,7 +65,7 @@ async def run_parked(
     except (Refused, psycopg.errors.InsufficientPrivilege) as refusal:
         return ParkedReport(REFUSED, error=str(refusal).strip())
     except (psycopg.Error, OSError, TimeoutError) as error:
-        why = str(error).strip() or "it does not answer"
+        why = " ".join(str(error).split()) or "it does not answer"
         return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {why}")
     if answer is None:
         return ParkedReport(REFUSED, error=f"requested; no leader has carried it out within {question.wait:g} s")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import whole
 from devstack.cli.output import fail
 from devstack.cli.terminal import say_json
 
@@ -28,7 +29,9 @@ RequestId = Annotated[
 ]
 ExpectedVersion = Annotated[
     int,
-    typer.Option(min=0, metavar="N", help="Refuse unless the order has this version; 0 for any.", show_default=False),
+    typer.Option(
+        parser=whole(), metavar="N", help="Refuse unless the order has this version; 0 for any.", show_default=False
+    ),
 ]
 Token = Annotated[
     str,

@@ -8,6 +8,7 @@ import typer
 
 from devstack.cli.calls import CALL_SECONDS, AsJson, Token, answered, show_answer, with_stubs
 from devstack.cli.choices import DIMENSIONS, SORTS, chosen, listed
+from devstack.cli.numbers import number, whole
 from devstack.cli.order_filter import (
     Country,
     Customer,
@@ -42,7 +43,7 @@ def search(
     payment_reference: References = None,
     tracking_number: TrackingNumbers = None,
     sort: Annotated[str, typer.Option(metavar="SORT", help=f"{listed(SORTS)}.")] = SORTS[0],
-    page_size: Annotated[int, typer.Option(min=1, max=200, metavar="N", help="Orders on a page, 1 to 200.")] = 20,
+    page_size: Annotated[int, typer.Option(parser=whole(1, 200), metavar="N", help="Orders on a page, 1 to 200.")] = 20,
     page_token: Annotated[str, typer.Option(metavar="TOKEN", help="From the page before.", show_default=False)] = "",
     token: Token = "",
     as_json: AsJson = False,
@@ -97,9 +98,14 @@ def summarize(
     include_cancelled: Annotated[bool, typer.Option("--include-cancelled", help="Cancelled orders count too.")] = False,
     percentile: Annotated[
         list[float] | None,
-        typer.Option(metavar="P", help="Percentile of the order total, 0 to 100; repeat it.", show_default=False),
+        typer.Option(
+            parser=number(0, 100),
+            metavar="P",
+            help="Percentile of the order total, 0 to 100; repeat it.",
+            show_default=False,
+        ),
     ] = None,
-    max_groups: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="1 to 1000 groups.")] = 100,
+    max_groups: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="1 to 1000 groups.")] = 100,
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:

@@ -9,19 +9,22 @@ import typer
 
 from devstack.cli.calls import CALL_SECONDS, AsJson, Token, answered, print_order_of, show_answer, with_stubs
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import number, whole
 from devstack.cli.order_lookup import OrderWord, order_id_of
 from devstack.cli.output import fail
 
 if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
 
-MaxWait = Annotated[float, typer.Option(min=0, max=5, metavar="SECONDS", help="How long to wait for the token.")]
+MaxWait = Annotated[float, typer.Option(parser=number(0, 5), metavar="SECONDS", help="How long to wait for the token.")]
 
 
 def get(
     order: Annotated[list[str], typer.Argument(metavar="ORDER", help="Ids or numbers of orders, up to 200.")],
     token: Token = "",
-    version: Annotated[int, typer.Option(min=0, metavar="N", help="As of this version.", show_default=False)] = 0,
+    version: Annotated[
+        int, typer.Option(parser=whole(), metavar="N", help="As of this version.", show_default=False)
+    ] = 0,
     read_time: Annotated[
         str, typer.Option(metavar="TIME", help="As of this time, like 2026-11-27T08:00:00Z.", show_default=False)
     ] = "",
@@ -46,7 +49,9 @@ def history(
     order: OrderWord,
     token: Token = "",
     max_wait: MaxWait = 2.0,
-    page_size: Annotated[int, typer.Option(min=1, max=200, metavar="N", help="Changes on a page, 1 to 200.")] = 200,
+    page_size: Annotated[
+        int, typer.Option(parser=whole(1, 200), metavar="N", help="Changes on a page, 1 to 200.")
+    ] = 200,
     page_token: Annotated[str, typer.Option(metavar="TOKEN", help="From the page before.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:

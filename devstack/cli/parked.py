@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import number, whole
 from devstack.cli.output import fail
 from devstack.cli.relay_settings import OfEnvironment, relay_settings
 from devstack.cli.terminal import say, say_json, show
-from devstack.cli.waiting_time import patience_seconds
+from devstack.cli.waiting_time import sign_seconds
 
 if TYPE_CHECKING:
     from relay.parked_command import ParkedQuestion, ParkedReport
@@ -22,7 +23,9 @@ AggregateType = Annotated[
     str | None,
     typer.Option("--type", metavar="TYPE", show_default=False, help="Where aggregates of several types have that id."),
 ]
-Wait = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the leader's answer.")]
+Wait = Annotated[
+    float, typer.Option(parser=number(0, 86_400), metavar="SECONDS", help="How long to wait for the leader's answer.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
@@ -98,7 +101,12 @@ def discard(
     type_: AggregateType = None,
     position: Annotated[
         int | None,
-        typer.Option(metavar="N", show_default=False, help="Only the event at that position; retry the rest then."),
+        typer.Option(
+            parser=whole(),
+            metavar="N",
+            show_default=False,
+            help="Only the event at that position; retry the rest then.",
+        ),
     ] = None,
     wait: Wait = 30.0,
     of_environment: OfEnvironment = False,
@@ -119,7 +127,7 @@ def _report(question: ParkedQuestion, of_environment: bool, as_json: bool) -> Pa
     from relay.parked_command import run_parked
 
     settings = relay_settings(of_environment, as_json=as_json)
-    report = asyncio.run(run_parked(settings, question, patience_seconds=patience_seconds()))
+    report = asyncio.run(run_parked(settings, question, patience_seconds=sign_seconds()))
     if report.error:
         fail(report.error, ExitCode(report.exit_code), as_json=as_json)
     return report

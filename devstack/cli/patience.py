@@ -18,13 +18,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from tandem.orders.client import COMMANDS, QUERIES
 from tandem.orders.v1.order_query_service_pb2 import ReadInfo, SearchOrdersRequest
 
-from devstack.cli.waiting_time import patience_seconds
+from devstack.cli.waiting_time import SILENT_PART, patience_seconds, sign_seconds
 
 if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
 
-#: The part of the patience in which nothing is asked; nearly every answer is there by then. The rest is for the sign.
-_SILENT_PART = 0.45
 _AGAIN_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
@@ -39,7 +37,7 @@ async def answer_while_alive(
     """What `work` gives. `sign_of_life` raises NoSignOfLife, and then `work` is cancelled; `heard` tells when, on the
     monotonic clock, something came last."""
     task = asyncio.ensure_future(work)
-    begun, silence = time.monotonic(), patience_seconds() * _SILENT_PART
+    begun, silence = time.monotonic(), patience_seconds() * SILENT_PART
     try:
         while not task.done():
             silent = time.monotonic() - max(begun, heard())
@@ -76,7 +74,7 @@ async def _health(stubs: Stubs, service: str) -> int | None:
     check = HealthCheckRequest(service=COMMANDS if service == "command" else QUERIES)
     stub: Any = HealthStub(stubs.channels[service])  # its methods are made when it is
     try:
-        return int((await stub.Check(check, timeout=_sign_seconds())).status)
+        return int((await stub.Check(check, timeout=sign_seconds())).status)
     except grpc.aio.AioRpcError as error:
         return None if _silent(error) else int(HealthCheckResponse.UNKNOWN)
 
@@ -88,17 +86,13 @@ async def _searched(stubs: Stubs, service: str) -> ReadInfo | None:
         return None
     try:
         question = SearchOrdersRequest(page_size=1)
-        return (await stubs.queries.SearchOrders(question, timeout=_sign_seconds())).read_info
+        return (await stubs.queries.SearchOrders(question, timeout=sign_seconds())).read_info
     except grpc.aio.AioRpcError as error:
         return None if _silent(error) else ReadInfo()  # it refused the question, so it is there
 
 
 def _silent(error: grpc.aio.AioRpcError) -> bool:
     return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-
-
-def _sign_seconds() -> float:
-    return patience_seconds() * (1 - _SILENT_PART)
 
 
 def sign_of_reading(stubs: Stubs) -> Callable[[], Awaitable[None]]:
@@ -112,7 +106,7 @@ def sign_of_reading(stubs: Stubs) -> Callable[[], Awaitable[None]]:
         now, as_of = time.monotonic(), info.as_of.ToMicroseconds() if info is not None else 0
         if seen is None or seen[1] != as_of:
             seen = (now, as_of)
-        elif now - seen[0] > _sign_seconds():
+        elif now - seen[0] > sign_seconds():
             raise NoSignOfLife("The read side stands still: relay, NATS, projector or Elasticsearch does not go on.")
 
     return asked

@@ -14,6 +14,7 @@ from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
 from devstack.cli.relay_settings import OfEnvironment, relay_settings
 from devstack.cli.terminal import say_json, show
+from devstack.cli.waiting_time import sign_seconds
 
 if TYPE_CHECKING:
     from devstack.cli.terminal import Picture
@@ -72,7 +73,7 @@ def adopt(
 
     settings = relay_settings(of_environment, as_json=as_json)
     configure_logging("relay", "WARNING")
-    raise typer.Exit(run_adoption(settings, as_json=as_json, force=force))
+    raise typer.Exit(run_adoption(settings, as_json=as_json, force=force, patience_seconds=sign_seconds()))
 
 
 def _local_addresses(as_json: bool) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from devstack.cli.calls import CALL_SECONDS, AsJson, cancel_by_signals, refused
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import MOST, whole
 from devstack.cli.output import fail
 from devstack.cli.terminal import complain, say, say_json
 
@@ -44,8 +45,10 @@ class Placed:
 
 
 def sample(
-    orders: Annotated[int, typer.Option(min=1, metavar="N", help="How many orders.")] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same orders.")] = 1,
+    orders: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="How many orders.")] = 100,
+    seed: Annotated[
+        int, typer.Option(parser=whole(-MOST), metavar="N", help="The same seed gives the same orders.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Places realistic orders; the same seed again changes nothing, another seed gives other orders."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import number
 from devstack.cli.output import fail
 from devstack.cli.terminal import say_json, show
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, metavar="SECONDS", help="Time between two looks.")] = 1.0,
+    every: Annotated[
+        float, typer.Option(parser=number(0.2, 86_400), metavar="SECONDS", help="Time between two looks.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")] = False,
 ) -> None:
     """Shows every process, how old reads are, and the lag by stage.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import whole
 from devstack.cli.output import fail
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 outbox = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 events = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 AsLines = Annotated[bool, typer.Option("--json", help="One JSON document a line.")]
-Last = Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="How many past events to begin with.")]
+Last = Annotated[int, typer.Option(parser=whole(0, 100_000), metavar="N", help="How many past events to begin with.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")]
 
 

@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from devstack.cli.plain_text import json_text, visible
+from service_runtime.plain_text import json_text, visible
 
 WIDTH_WITHOUT_TERMINAL = 200
 Picture = RenderableType

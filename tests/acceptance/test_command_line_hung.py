@@ -126,11 +126,17 @@ def test_a_command_without_patience_would_be_noticed(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("projection", "parked", "list"), pytest.param(("projection", "parked", "retry", ORDER), marks=pytest.mark.long)],
+    ("arguments", "sentence"),
+    [
+        (("projection", "parked", "list"), "lasticsearch"),
+        pytest.param(("projection", "parked", "retry", ORDER), "lasticsearch", marks=pytest.mark.long),
+        # Its own word, and not that of a connection that was waited for longer.
+        (("relay", "adopt"), "has not answered for 0.17 s"),
+    ],
+    ids=" ".join,
 )
-async def test_the_read_stores_command_too(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """In a process of its own: it sets up logging."""
+async def test_commands_that_set_up_logging_too(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    """In a process of their own."""
     with silent_port() as address:
         process = await asyncio.create_subprocess_exec(
             TANDEM,
@@ -141,4 +147,4 @@ async def test_the_read_stores_command_too(arguments: tuple[str, ...], tmp_path:
         )
         _, err = await process.communicate()
     assert process.returncode == 3
-    assert "lasticsearch" in sentence_of(err.decode())
+    assert sentence in sentence_of(err.decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ IN_THE_IMAGE = (sys.executable, "-m", "relay", "parked")
 TANDEM = (Path(sys.executable).parent / "tandem", "relay", "parked")
 BAD = "00000000-0000-0000-0000-000000000001"
 SECONDS = 120.0
+#: An id as somebody chooses it who would have the operator's terminal; what of it must not get there.
+EVIL = "evil\x1b[2J\x9b1m\r\u202e\u2028x"
+STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028]")
 
 
 async def said(world: World, *words: str | Path, **settings: str) -> tuple[int, str, str]:
@@ -129,6 +133,17 @@ async def test_what_people_and_scripts_are_told(world: World) -> None:
     first, *events = out.splitlines()
     assert first.startswith(f"order {BAD}: 3 events since 20"), out
     assert [line.split(",")[0] for line in events] == [f"  position {n} version {n}" for n in (2, 3, 4)]
+    async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO outbox_parked (position, aggregate_type, aggregate_id, reason, parked_at)"
+            " VALUES (1000, 'order', %s, %s, now())",
+            [EVIL, EVIL],
+        )
+    for words in (("list",), ("list", "--json"), ("show", EVIL), ("show", EVIL[:-1])):
+        code, out, err = await said(world, *IN_THE_IMAGE, *words)
+        assert code == (1 if words[-1] == EVIL[:-1] else 0), err
+        assert not STEERING.search(out + err), words
+        assert "evil" in out + err, words
     for asked, code, sentence in (
         (ParkedQuestion("retry", "nobody"), 1, "nothing is parked of aggregate nobody"),
         (ParkedQuestion("discard", BAD, "basket"), 1, f"nothing is parked of aggregate {BAD}"),
@@ -144,7 +159,17 @@ async def test_what_people_and_scripts_are_told(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["parked", "parked retry", "parked list --all", "adopt now", "sideways", "run --json"]
+    "words",
+    [
+        "parked",
+        "parked retry",
+        "parked list --all",
+        "adopt now",
+        "sideways",
+        "run --json",
+        *(f"parked retry A --wait {word}" for word in ("nan", "inf", "-1", "1_0", "soon", "٣")),
+        *(f"parked discard A --position {word}" for word in ("1_0", "-1", "1.5", "9223372036854775808", "٣")),
+    ],
 )
 def test_what_is_misused_ends_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

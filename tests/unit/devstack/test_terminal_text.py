@@ -17,12 +17,11 @@ from tandem.orders.v1 import order_query_service_pb2 as q
 from tandem.orders.v1 import order_types_pb2 as t
 from tandem.orders.v1.order_events_pb2 import OrderEvent
 
-from devstack.cli import plain_text, terminal
+from devstack.cli import terminal
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.history_screen import print_history
 from devstack.cli.order_screen import print_order, print_several
 from devstack.cli.output import fail
-from devstack.cli.plain_text import json_text, visible
 from devstack.cli.progress import progress_bar
 from devstack.cli.question_tables import print_customer, print_orders, print_summary
 from devstack.cli.relay_screen import screen
@@ -30,6 +29,8 @@ from devstack.cli.status_screen import picture
 from devstack.cli.tails import _printer
 from devstack.relay_status import RelayPage, RelaysStatus
 from devstack.system_status import ProcessStatus, SystemStatus
+from service_runtime import plain_text
+from service_runtime.plain_text import json_text, visible
 
 #: Text from outside → how it is to be seen.
 TEXTS = {
