@@ -2,9 +2,10 @@
 
 Tests start servers and services by the dozen, stop some of them in the middle, and are interrupted at any moment. Every
 process that stems from the command and loses its parent is handed to this one, which waits for it for a moment and then
-kills it; so nothing is left when this process ends. A terminal's Ctrl-C reaches the command by itself. SIGTERM and
-SIGHUP are passed on as a Ctrl-C. A second one of any kind, or a command that does not end in time, ends everything at
-once. The exit status is the command's (128 + n when signal n ended it).
+kills it; so nothing is left when this process ends. A terminal's Ctrl-C reaches the command by itself. SIGTERM,
+SIGHUP and SIGQUIT are passed on as a Ctrl-C. A second one of any kind, or a command that does not end in time, ends
+everything at once; one that was ignored from the start, as under nohup, stays so. The exit status is the command's
+(128 + n when signal n ended it).
 
 On systems other than Linux orphans are not handed over: there the command is run and nothing more.
 """
@@ -23,7 +24,11 @@ from pathlib import Path
 COMMAND_SECONDS = 60.0
 ORPHANS_SECONDS = 6.0
 _PR_SET_CHILD_SUBREAPER = 36
-_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_INTERRUPTS = {
+    number
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    if signal.getsignal(number) is not signal.SIG_IGN
+}
 
 
 def main(command: list[str]) -> int:
@@ -31,7 +36,8 @@ def main(command: list[str]) -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_INTERRUPTS, signal.SIGCHLD})
-    run = _Run(os.posix_spawnp(command[0], command, os.environ, setsigmask=mask))
+    # What is passed on as a Ctrl-C is to be heard, also where a shell began us in the background.
+    run = _Run(os.posix_spawnp(command[0], command, os.environ, setsigmask=mask, setsigdef={signal.SIGINT}))
     run.until_ended()
     run.until_alone()
     return 128 + signal.SIGKILL if run.status is None else run.status

@@ -136,7 +136,6 @@ async def _one_life(
     """True when everything has been read after the stop; False at a crash."""
     ends = time.monotonic() + seconds
     asked_at: float | None = None
-    reached_before = False
     while True:
         stopping = stop.is_set()
         if stopping and asked_at is None:
@@ -161,12 +160,11 @@ async def _one_life(
             # A barrier: stored as a message of its own, so that the cursor moves without an event. Not each one is.
             if chance.random() < 0.5:
                 log.cursor = batch.reached.cursor.text
-            if batch.reached.as_of is not None:
-                assert log.as_of is None or batch.reached.as_of >= log.as_of
-                log.as_of = batch.reached.as_of
+            as_of = batch.reached.as_of
+            if as_of is not None:
+                assert log.as_of is None or as_of >= log.as_of
+                log.as_of = as_of
             # A difference that was begun before a crash says no time when its rest is read: more may have come since.
-            timely = reached_before if batch.reached.as_of is None else batch.reached.as_of >= (asked_at or 0.0)
-            reached_before = True
-            if asked_at is not None and not batch.events and timely:
+            if asked_at is not None and not batch.events and as_of is not None and as_of >= asked_at:
                 return True
         await asyncio.sleep(0 if batch.more else chance.choice((0, 0.001, source.idle_seconds())))

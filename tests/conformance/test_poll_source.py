@@ -112,6 +112,8 @@ class IdCursorSource(PollSource):
     """Mutant: the obvious cursor, `position > last`, which passes over rows that commit late."""
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
+        now = await self._connection.execute("SELECT (extract(epoch FROM now()) * 1000000)::bigint")
+        as_of = int((await now.fetchone() or (0,))[0])
         everything = Snapshot(ALL_ENDED, ALL_ENDED)
         last = self._cursor.position
         events, _ = await fetch_events(
@@ -119,7 +121,7 @@ class IdCursorSource(PollSource):
         )
         self._cursor = PollCursor(1, None, everything, events[-1].position if events else last)
         marks = [str(event.position) for event in events]
-        reached = None if events else Checkpoint(self._cursor, None)
+        reached = None if events else Checkpoint(self._cursor, as_of)
         return Batch(self._cursor.base, str(last), events, marks, reached, more=False)
 
 

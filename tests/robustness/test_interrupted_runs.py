@@ -19,7 +19,9 @@ from devstack import leave_nothing
 PROJECT = Path(__file__).parents[2]
 FIXTURES = PROJECT / "tests" / "fixtures"
 STUBBORN = [sys.executable, str(FIXTURES / "stubborn_tests.py")]
-INT, TERM, HUP, KILL = (int(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL))
+INT, TERM, HUP, QUIT, KILL = (
+    int(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL)
+)
 #: Seconds or None (when everything is started), signal, whom.
 Signals = Sequence[tuple[float | None, int, str]]
 
@@ -67,9 +69,10 @@ def watched(directory: Path, *command: str, without: str = "", command_seconds: 
         [(None, TERM, "process")],
         [(None, HUP, "process")],
         [(None, HUP, "group")],
+        [(None, QUIT, "group")],
         [(0.3, INT, "group")],
     ],
-    ids=["Ctrl-C", "SIGTERM", "SIGHUP", "a closed terminal", "Ctrl-C early"],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP", "a closed terminal", "Ctrl-backslash", "Ctrl-C early"],
 )
 def test_nothing_is_left(signals: Signals, tmp_path: Path) -> None:
     outcome = interrupted(signals, watched(tmp_path), tmp_path)
@@ -110,6 +113,28 @@ def test_a_command_that_hears_nothing_is_ended(signals: Signals, command_seconds
 )
 def test_mutants_are_noticed(without: str, tmp_path: Path) -> None:
     assert interrupted([(None, INT, "group")], watched(tmp_path, without=without), tmp_path)["left"] != []
+
+
+#: Ends by itself a while after it has said that it runs.
+ENDS = """
+import os, pathlib, time
+pathlib.Path(os.environ["STUBBORN_MARK"]).write_text("0\\n1\\n")
+time.sleep(1)
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize(("begun_by", "status"), [(["nohup"], 3), ([], 128 + INT)], ids=["nohup", "as usual"])
+def test_a_run_outlives_its_terminal_where_that_was_wished(begun_by: list[str], status: int, tmp_path: Path) -> None:
+    command = [*begun_by, *watched(tmp_path, sys.executable, "-c", ENDS)]
+    outcome = interrupted([(None, HUP, "process")], command, tmp_path)
+    assert outcome["status"] == status, outcome
+
+
+def test_one_that_a_shell_began_in_the_background_is_ended_by_sigterm(tmp_path: Path) -> None:
+    """Such a shell has it ignore Ctrl-C, as which SIGTERM is passed on."""
+    command = ["sh", "-c", 'trap "" INT; exec "$0" "$@"', *watched(tmp_path, sys.executable, "-c", ENDS)]
+    assert interrupted([(None, TERM, "process")], command, tmp_path)["status"] == 128 + INT
 
 
 def test_a_command_runs_as_without(tmp_path: Path) -> None:
