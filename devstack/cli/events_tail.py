@@ -57,8 +57,6 @@ async def tail_events(
                     await client.flush(round(patience_seconds()) + 1)
     except NotFoundError:
         raise NobodyAnswers(f"NATS on {url} has no stream {stream}; the relay makes it when it starts.") from None
-    except BrokenPipeError:  # who read has enough
-        raise
     except NATS_ERRORS as error:
         why = str(error).removeprefix("nats: ") or "no answer in time"
         raise NobodyAnswers(f"NATS on {url.rpartition('@')[2]} does not answer: {why}.") from None

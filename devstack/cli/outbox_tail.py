@@ -57,8 +57,6 @@ async def _asked(url: str) -> AsyncIterator[Callable[..., Any]]:
         finally:
             # Not by the driver's farewell, for which a database that hangs would be waited.
             connection.pgconn.finish()
-    except BrokenPipeError:  # who read has enough
-        raise
     except (psycopg.OperationalError, OSError, TimeoutError) as error:
         why = str(error).strip().split("\n")[0] or f"no answer within {patience_seconds():g} s"
         raise NobodyAnswers(f"Postgres on {address} does not answer: {why}.") from None

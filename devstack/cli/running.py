@@ -12,6 +12,7 @@ import typer
 
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
+from devstack.cli.terminal import NobodyReads
 
 #: What the command line's parser raises when words do not fit; its name is not public.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -29,14 +30,13 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _refuse_what_is_no_text(arguments, as_json)
         code = command_line().main(list(arguments), prog_name="tandem", standalone_mode=False)
-        sys.stdout.flush()
         return int(code or ExitCode.OK)
     except typer.Exit as end:
         return end.exit_code
     except _UsageError as error:
         return _say_usage(error, as_json)
-    except BrokenPipeError:
-        # Who reads has enough. Nothing is left to say, and nowhere to say it.
+    except NobodyReads:
+        # Nothing is left to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +19,14 @@ from service_runtime.plain_text import json_text, visible
 
 WIDTH_WITHOUT_TERMINAL = 200
 Picture = RenderableType
+
+
+class NobodyReads(Exception):  # noqa: N818 - reads as what happened
+    """Who read our output has enough: `tandem … | head -1`.
+
+    It is no OSError: the command line's parser would end the process with 1 by itself, and code that talks to servers
+    would take it for a server's silence.
+    """
 
 
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
@@ -46,8 +54,7 @@ def show(*pictures: Picture) -> None:
     with out.capture() as drawn:
         for picture in pictures:
             out.print(picture)
-    sys.stdout.write("".join(f"{line.rstrip(' ')}\n" for line in drawn.get().splitlines()))
-    sys.stdout.flush()
+    _write(sys.stdout, "".join(f"{line.rstrip(' ')}\n" for line in drawn.get().splitlines()))
 
 
 def say(text: str, style: str = "") -> None:
@@ -57,32 +64,36 @@ def say(text: str, style: str = "") -> None:
 
 def say_whole(text: str) -> None:
     """One line on standard output that is copied from there: the terminal wraps it, we do not."""
-    sys.stdout.write(f"{visible(text)}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, f"{visible(text)}\n")
 
 
 def complain(text: str) -> None:
-    """A line on standard error."""
-    sys.stderr.write(f"{visible(text)}\n")
-    sys.stderr.flush()
+    """A line on standard error; where nobody reads it, the exit code says it alone."""
+    with suppress(NobodyReads):
+        _write(sys.stderr, f"{visible(text)}\n")
 
 
 def replace_line(text: str, *, ended: bool = False) -> None:
     """Writes over the terminal's last line, and goes to the next one when this is `ended`."""
-    sys.stdout.write(f"\r\x1b[2K{visible(text)}" + ("\n" if ended else ""))
-    sys.stdout.flush()
+    _write(sys.stdout, f"\r\x1b[2K{visible(text)}" + ("\n" if ended else ""))
 
 
 def say_json(document: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(f"{json_text(document)}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, f"{json_text(document)}\n")
 
 
 def say_json_line(document: Any) -> None:
     """One JSON document in a line."""
-    sys.stdout.write(f"{json_text(document, indent=None)}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, f"{json_text(document, indent=None)}\n")
+
+
+def _write(stream: IO[str], text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise NobodyReads from None
 
 
 @contextmanager
