@@ -8,6 +8,7 @@ from command_service.application.ports import FirstCall, NewOrder, Representatio
 from command_service.application.recording import Recorder
 from command_service.domain.commands import ImportOrder
 from command_service.domain.decisions import decide
+from command_service.domain.decisions.place_order import number_of
 
 
 class ImportOrderUseCase:
@@ -28,5 +29,5 @@ class ImportOrderUseCase:
             unit.outbox.append(recorded.records)
             return recorded.response
 
-        new_order = NewOrder(command.order.order_id, command.order.source, command.order.order_number)
+        new_order = NewOrder(command.order.order_id, command.order.source, number_of(command.order))
         return await self._execution.run(call, work, new_order)

@@ -8,6 +8,7 @@ from command_service.application.ports import FirstCall, NewOrder, UnitOfWork
 from command_service.application.recording import Recorder
 from command_service.domain.commands import PlaceOrder
 from command_service.domain.decisions import decide
+from command_service.domain.decisions.place_order import number_of
 
 
 class PlaceOrderUseCase:
@@ -26,5 +27,5 @@ class PlaceOrderUseCase:
             unit.outbox.append(recorded.records)
             return recorded.response
 
-        new_order = NewOrder(command.order_id, command.source, command.order_number)
+        new_order = NewOrder(command.order_id, command.source, number_of(command))
         return await self._execution.run(call, work, new_order)

@@ -65,11 +65,11 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What an order that a command makes is known by; the number is None when the caller chose none."""
+    """What an order that a command makes is known by."""
 
     order_id: UUID
     source: str
-    order_number: str | None
+    order_number: str
 
 
 class CommandLog(Protocol):

@@ -35,8 +35,7 @@ class PostgresCommandLog:
         if new_order is None:
             claimed = await self._transaction.fetch(CLAIM, (*key, call.fingerprint))
         else:
-            number = new_order.order_number or ""  # which is no order's
-            identity = (new_order.order_id, new_order.source, number)
+            identity = (new_order.order_id, new_order.source, new_order.order_number)
             claimed = await self._transaction.fetch(CLAIM_FOR_NEW, (*key, call.fingerprint, *identity))
         if claimed is not None:
             now, source_epoch, *taken = claimed
@@ -57,5 +56,5 @@ class PostgresCommandLog:
 def _refuse_taken(order: NewOrder, id_taken: bool, number_taken: bool) -> None:
     if id_taken:
         raise order_id_taken(order.order_id)
-    if number_taken and order.order_number is not None:
+    if number_taken:
         raise order_number_taken(order.order_number, order.source)

@@ -94,15 +94,3 @@ async def test_a_rollback_that_drops_them_is_noticed(command_database: str, monk
     monkeypatch.setattr(CommandConnection, "end_transaction", CommandConnection.rollback)
     with pytest.raises(AssertionError, match="drop none"):
         await check_statements_stay_prepared(command_database)
-
-
-async def test_a_statement_that_failed_before_it_was_prepared_is_prepared_anew(command_database: str) -> None:
-    """The driver takes a statement for prepared once it has sent it; behind an error the server never saw it."""
-    async with opened_pool(command_database, size=1) as pool:
-        orders = Application(PostgresUnitsOfWork(pool), pool)
-        taken = place_order()
-        await orders.place(call(), taken)
-        for _ in range(20):  # whichever time it is that a statement is to be prepared, some try comes behind an error
-            with pytest.raises(RuleViolated):
-                await orders.place(call(), place_order(taken.order_id))
-            await orders.place(call(), place_order())

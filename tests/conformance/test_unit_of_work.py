@@ -22,6 +22,7 @@ from command_service.domain.decisions import decide
 from command_service.domain.errors import RuleViolated
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.money import Money
+from command_service.domain.order_number import order_number_of
 from command_service.storage import command_log
 from command_service.storage.command_log import CLAIM
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -165,9 +166,11 @@ async def check_a_duplicate_is_no_error_of_the_server(url: str) -> None:
 
     async with rough_way(url) as (way, through), application(through) as orders:
         way.heard = heard
-        first = place_order(order_number="N-1")
+        first, other = place_order(order_number="N-1"), uuid4()
         await orders.place(call(), first)
-        refused = [place_order(first.order_id), place_order(order_number="N-1"), place_order(first.order_id)]
+        await orders.place(call(), place_order(order_number=order_number_of(other)))
+        # The last one's number is made of its id, and is taken all the same.
+        refused = [place_order(first.order_id), place_order(order_number="N-1"), place_order(other)]
         for command in refused:
             with pytest.raises(RuleViolated):
                 await orders.place(call(), command)

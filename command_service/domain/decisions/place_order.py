@@ -25,7 +25,7 @@ def decide_place_order(state: Order | None, command: PlaceOrder, now: datetime) 
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
         order_id=command.order_id,
-        order_number=command.order_number or order_number_of(command.order_id),
+        order_number=number_of(command),
         source=command.source,
         customer=command.customer,
         shipping_address=command.shipping_address,
@@ -37,6 +37,11 @@ def decide_place_order(state: Order | None, command: PlaceOrder, now: datetime) 
     )
     check_total(evolve(None, event), command.expected_total)
     return (event,)
+
+
+def number_of(command: PlaceOrder) -> str:
+    """The number of the order to be: the one that the caller chose, or the one made of its id."""
+    return command.order_number or order_number_of(command.order_id)
 
 
 def order_id_taken(order_id: UUID) -> RuleViolated:
