@@ -89,11 +89,16 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             conversation.hang_up()
 
     async def check_idle(self) -> None:
-        """Replaces the idle connections that broke, before a command meets them."""
-        for _ in range(self.max_size):  # they come in turn
-            with contextlib.suppress(psycopg.Error):
-                async with self.conversation(CHECK_SECONDS) as conversation:
-                    await conversation.run([("SELECT", ())])
+        """Replaces the idle connections that broke, before a command meets them.
+
+        All at once: the database may fall silent meanwhile, and whoever waits here does not watch it.
+        """
+        await asyncio.gather(*(self._check_one() for _ in range(self.max_size)))
+
+    async def _check_one(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            async with self.conversation(CHECK_SECONDS) as conversation:
+                await conversation.run([("SELECT", ())])
 
     async def all_ended(self) -> None:
         """Returns when no conversation goes on without its caller."""

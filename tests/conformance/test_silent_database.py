@@ -15,6 +15,7 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.retry import repeat_async
 
 from command_service.application.errors import DependencyUnavailable, Overloaded
+from command_service.storage import connections
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -90,6 +91,20 @@ async def check_waiting_commands(database: str, patience: float = 120.0) -> None
 
 async def test_commands_over_broken_connections_go_on(command_database: str) -> None:
     await check_waiting_commands(command_database)
+
+
+async def test_idle_connections_are_looked_at_all_at_once(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they would keep the watch from watching, in a silence for seconds each."""
+    monkeypatch.setattr(connections, "CHECK_SECONDS", 300.0)
+    async with rough_way(command_database) as (way, url), opened_pool(url) as pool:
+        way.fall_silent()
+        checking = asyncio.create_task(pool.check_idle())
+        await eventually(lambda: pool.get_stats()["pool_available"] == 0, "all are being looked at")
+        way.speak_again()
+        await checking
+        await eventually(lambda: pool.get_stats()["pool_available"] == pool.max_size, "all are back")
 
 
 async def check_commands_that_wait_for_a_connection(database: str, *, asked: bool = True) -> None:
