@@ -53,7 +53,8 @@ class QuerySettings(ServiceSettings):
         description="Put before the names of all indices: keeps installations apart that share an Elasticsearch",
     )
     nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
-        description="NATS servers with the stream of events, separated by commas: nats://… or tls://…"
+        description="NATS servers with the stream of events, separated by commas: nats://… or tls://…;"
+        " one user:password@ is for all of them"
     )
     stream: str = Field("ORDERS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The stream of events")
     consumer: str = Field(

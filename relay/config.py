@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from relay.nats_files import UnfitFile, check_credentials, tls_context
-from relay.outbox_columns import OPTIONAL_ROLES, ROLES, ColumnNames
+from relay.outbox_columns import OPTIONAL_ROLES, REQUIRED_ROLES, ROLES, ColumnNames
 from relay.subject import TEMPLATE_FIELDS, SubjectTemplate
 from service_runtime.config import ListenAddress, ServiceSettings
 from service_runtime.nats_servers import nats_servers
@@ -18,6 +18,9 @@ from service_runtime.postgres_url import check_postgres_url
 
 DAY_SECONDS = 86_400
 REPLICAS = (1, 3, 5)
+#: NATS takes the name of a stream as one token of its API's subjects, and as that of a directory.
+_STREAM = r"^[^\s.*>/\\\x00-\x1f\x7f]{1,255}$"
+_LONGEST_NAME = 63
 
 
 class RelaySettings(ServiceSettings):
@@ -26,16 +29,22 @@ class RelaySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="RELAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(description="the database with the outbox, reached over TCP: postgresql://…")
-    nats_url: str = Field(description="NATS servers, separated by commas: nats://… or tls://…")
+    nats_url: str = Field(
+        description="NATS servers, separated by commas: nats://… or tls://…; one user:password@ is for all of them"
+    )
     nats_credentials_file: str = Field("", description="NATS credentials (.creds) file, if the server wants one")
     nats_ca_file: str = Field("", description="certificate authority of the NATS server")
     nats_certificate_file: str = Field("", description="client certificate for NATS")
     nats_key_file: str = Field("", description="key of the client certificate for NATS")
 
-    stream: str = Field("ORDERS", description="name of the JetStream stream; this relay is its only publisher")
+    stream: str = Field(
+        "ORDERS", pattern=_STREAM, description="name of the JetStream stream; this relay is its only publisher"
+    )
     create_stream: bool = Field(True, description="create the stream when it is missing")
-    stream_max_age_seconds: int = Field(7 * DAY_SECONDS, ge=60, description="how long a created stream keeps messages")
-    stream_max_bytes: int = Field(8 << 30, ge=1 << 20, description="how large a created stream may become")
+    stream_max_age_seconds: int = Field(
+        7 * DAY_SECONDS, ge=60, le=100 * 366 * DAY_SECONDS, description="how long a created stream keeps messages"
+    )
+    stream_max_bytes: int = Field(8 << 30, ge=1 << 20, le=1 << 60, description="how large a created stream may become")
     stream_replicas: int = Field(
         1, description="how many servers of a cluster keep a created stream: 1, 3 or 5; more survive the loss of some"
     )
@@ -79,7 +88,6 @@ class RelaySettings(ServiceSettings):
     )
     publication: str = Field(
         "",
-        max_length=63,
         description="publication for the log; empty: tandem_ and the table's name, beyond schema public with a digest",
     )
     publish: Literal["auto", "chain", "atomic"] = Field(
@@ -92,6 +100,23 @@ class RelaySettings(ServiceSettings):
     ack_timeout_seconds: float = Field(5.0, gt=0, le=60, description="an ack later than this is an unknown outcome")
     probes_listen: ListenAddress = Field("127.0.0.1:9052", description="/livez /readyz /metrics /lagz")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @field_validator("table", "source_table")
+    @classmethod
+    def _table_name(cls, value: str) -> str:
+        if not all(0 < len(part.encode()) <= _LONGEST_NAME for part in value.rsplit(".", 1)):
+            raise ValueError(f"must be name or schema.name, of up to {_LONGEST_NAME} bytes each")
+        return value
+
+    @field_validator("publication", *(f"column_{role}" for role in ROLES))
+    @classmethod
+    def _identifier(cls, value: str | None, info: ValidationInfo) -> str | None:
+        role = str(info.field_name).removeprefix("column_")
+        if not value and role in REQUIRED_ROLES:
+            raise ValueError("is empty, but the relay cannot do without that column")
+        if len((value or "").encode()) > _LONGEST_NAME:
+            raise ValueError(f"is longer than the {_LONGEST_NAME} bytes that Postgres keeps of a name")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -155,9 +180,9 @@ class RelaySettings(ServiceSettings):
     @field_validator("event_source")
     @classmethod
     def _source_fields(cls, value: str) -> str:
-        names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-        if not names <= {"source_epoch"} or not value.isascii() or not value.isprintable():
-            raise ValueError("may hold printable ASCII and the field {source_epoch} only")
+        fields = {tuple(field) for _, *field in string.Formatter().parse(value) if field[0] is not None}
+        if not value or not fields <= {("source_epoch", "", None)} or not value.isascii() or not value.isprintable():
+            raise ValueError("must hold printable ASCII, and no field but {source_epoch}")
         return value
 
     @property

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import nats.errors
@@ -39,9 +39,10 @@ FLUSH_TIMEOUT_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class NatsOptions:
-    """Where and how to connect. Files may be empty."""
+    """Where and how to connect. `login`: as of `nats_login`. Files may be empty."""
 
     servers: tuple[str, ...]
+    login: Mapping[str, str] = field(default_factory=dict)
     credentials_file: str = ""
     ca_file: str = ""
     certificate_file: str = ""
@@ -132,7 +133,7 @@ class NatsConnection(Client):
             if self._on_closed is not None:
                 self._on_closed(str(self.last_error or "connection to NATS closed"))
 
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = dict(options.login)
         if options.credentials_file:
             arguments["user_credentials"] = options.credentials_file
         try:

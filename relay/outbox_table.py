@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from relay.errors import Refused
-from relay.outbox_columns import REQUIRED_ROLES, ColumnNames
+from relay.outbox_columns import ColumnNames
 from relay.outbox_event import OutboxEvent
 from relay.snapshot import Snapshot
 
@@ -259,9 +259,6 @@ async def find_table(connection: psycopg.AsyncConnection[Any], name: TableName, 
             names[role], types[role] = column, there[column][0]
         elif role not in columns.optional:
             raise Refused(f"table {name} has no column {column!r}: {_remedy(role, name, column)}")
-    missing = [role for role in REQUIRED_ROLES if role not in names]
-    if missing:
-        raise Refused(f"RELAY_COLUMN_{missing[0].upper()} is empty, but the relay cannot do without that column")
     for role, allowed in _TYPES.items():
         if role in types and types[role] not in allowed:
             wanted = " or ".join(sorted(allowed))

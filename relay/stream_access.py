@@ -7,13 +7,14 @@ from relay.jetstream_sink import JetStreamSink, OnStored, WindowLimits
 from relay.nats_connection import NatsOptions
 from relay.publish_policy import PublishPolicy
 from relay.stream_setup import StreamPlan
-from service_runtime.nats_servers import nats_servers
+from service_runtime.nats_servers import nats_login, nats_servers
 
 
 def nats_options(settings: RelaySettings) -> NatsOptions:
     """How to reach NATS."""
     return NatsOptions(
         tuple(nats_servers(settings.nats_url)),
+        nats_login(settings.nats_url),
         settings.nats_credentials_file,
         settings.nats_ca_file,
         settings.nats_certificate_file,

@@ -1,9 +1,11 @@
-"""The servers that a setting such as `nats://a:4222,nats://b:4222` names, to check it and to connect."""
+"""The servers that a setting such as `nats://user:password@a:4222,nats://b:4222` names, to check it and to connect."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from service_runtime.host_names import is_host
 
@@ -16,7 +18,26 @@ def nats_servers(text: str) -> list[str]:
     schemes = {_scheme(one) for one in servers}
     if schemes & _PLAIN and schemes & _WEB:
         raise ValueError("must be all nats:// and tls://, or all ws:// and wss://, not both")
+    if len({tuple(login.items()) for login in map(_login, servers) if login}) > 1:
+        raise ValueError("must name the same user and password for all servers; naming them once is enough")
     return servers
+
+
+def nats_login(text: str) -> Mapping[str, Any]:
+    """Who comes, to whichever of the servers: `user` and `password`, or `token`, or nothing.
+
+    The library takes them from each URL as they stand there. So it sends `%40` for `@`, and nothing to a server whose
+    URL names nobody, or that it has heard of from another one.
+    """
+    return next(filter(None, map(_login, text.split(","))), {})
+
+
+def _login(server: str) -> Mapping[str, Any]:
+    parts = urlsplit(server.strip())
+    user = unquote(parts.username or "")
+    if parts.password is not None:
+        return {"user": user, "password": unquote(parts.password)}
+    return {"token": user} if user else {}
 
 
 def _scheme(server: str) -> str:

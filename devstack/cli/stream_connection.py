@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from devstack.cli.waiting_time import patience_seconds
-from service_runtime.nats_servers import nats_servers
+from service_runtime.nats_servers import nats_login, nats_servers
 
 NATS_ERRORS = (NatsError, OSError, TimeoutError)
 
@@ -32,6 +32,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
         async with asyncio.timeout(patience):
             await client.connect(
                 servers,
+                **nats_login(url),
                 name="tandem",
                 connect_timeout=round(patience) + 1,
                 allow_reconnect=False,

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from query_service.handlers.outage_log import OutageLog
-from service_runtime.nats_servers import nats_servers
+from service_runtime.nats_servers import nats_login, nats_servers
 
 _log = structlog.get_logger(__name__)
 #: What a publish or request may raise while NATS is away.
@@ -105,6 +105,7 @@ async def connect_nats(url: str, name: str) -> Connection:
     try:
         await client.connect(
             nats_servers(url),
+            **nats_login(url),
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count

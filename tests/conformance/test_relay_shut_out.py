@@ -13,7 +13,9 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from devstack.cli.stream_connection import ask_for_life
 from devstack.servers import NatsServer, PostgresServer
+from query_service.handlers.nats_connection import connect_nats
 from relay.errors import Refused, SessionClosed
 from relay.preflight import preflight
 from relay.stream_access import nats_options, stream_sink
@@ -123,6 +125,7 @@ accounts {
   shop { jetstream: enabled, users: [
     {user: least, password: p, permissions: {%s}}
     {user: free, password: p}
+    {user: "od/d@", password: "p:w,%%40"}
     {user: no_events, password: p, permissions: {publish: {deny: "shop.basket.>"}}}
     {user: no_barriers, password: p, permissions: {publish: {deny: "shop.barrier"}}}
     {user: no_state, password: p, permissions: {publish: {deny: "$JS.API.STREAM.INFO.*"}}}
@@ -176,6 +179,11 @@ async def test_who_lacks_a_right_in_nats_is_told_which(
             mutant.setattr(f"relay.nats_connection.{guard}", re.compile("(?!)"))
             with pytest.raises(SessionClosed):
                 await _begin(shop(server, user, postgres_database))
+    odd = f"{quote('od/d@', safe='')}:{quote('p:w,%40', safe='')}"
+    await _begin(shop(server, odd, postgres_database))
+    async with asyncio.timeout(60):
+        await (await connect_nats(shop(server, odd, "").nats_url, "test")).close()
+        await ask_for_life(shop(server, odd, "").nats_url)
     history = StreamHistory(nats_options(shop(server, "least:p", postgres_database).configured()), "SHOP")
     assert [len(chunk) async for chunk in history.headers()] == [1]
     refused = shop(server, "no_barriers:p", postgres_database).relay()

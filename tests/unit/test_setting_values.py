@@ -18,7 +18,7 @@ from command_service.config import CommandSettings
 from query_service.config import QuerySettings
 from relay.config import RelaySettings
 from service_runtime.config import ServiceSettings, host_and_port, load_settings
-from service_runtime.nats_servers import nats_servers
+from service_runtime.nats_servers import nats_login, nats_servers
 from service_runtime.process import StartupRefused
 
 DATABASE, NATS = "postgresql://u@h:5432/d", "nats://h:4222"
@@ -37,6 +37,8 @@ GOOD_NATS = [
     "nats://a:4222,nats://b:4222,tls://c",
     " nats://a:4222 , nats://b:4222 ",
     "nats://user:pass@a:4222,nats://10.0.0.1:4222",
+    "nats://us%40er:p%2Fa%2Css@a:4222,tls://us%40er:p%2Fa%2Css@b:4222",
+    "nats://token@a:4222",
     "nats://[::1]:4222",
     "nats://nats-0.nats.default.svc.cluster.local:4222/",
 ]
@@ -57,6 +59,9 @@ BAD_NATS = [
     "nats://a:4222;nats://b:4222",
     "nats://a:4222 nats://b:4222",
     "nats://a:4222,ws://b:80",
+    "nats://one:x@a:4222,nats://two:x@b:4222",
+    "nats://one:x@a:4222,nats://one:y@b:4222",
+    "nats://one:x@a:4222,nats://one@b:4222",
     "nats://[::1:4222",
     "nats://a:4222/path",
     "nats://a:4222?tls=1",
@@ -137,7 +142,26 @@ BAD_LISTEN = [
     "http://127.0.0.1:80",
     "a,b:80",
 ]
+LONG = "ü" * 32  # 64 bytes
 SETTINGS = [
+    (
+        "RELAY_STREAM",
+        ["", "A B", "a.b", "a*", ">", "a/b", "a\\b", "a\tb", "x" * 256],
+        ["ORDERS", "shop-1_x", "Aufträge"],
+    ),
+    ("RELAY_STREAM_REPLICAS", ["", "0", "2", "-1", "1_0", "three", "7"], ["1", "3", "5"]),
+    ("RELAY_STREAM_MAX_AGE_SECONDS", ["59", "99999999999", "soon"], ["60", "31622400"]),
+    ("RELAY_STREAM_MAX_BYTES", ["1", "99999999999999999999"], ["1048576", str(1 << 50)]),
+    ("RELAY_TABLE", ["", ".", "shop.", ".outbox", LONG], ["outbox", "shop.outbox", 'a"b', LONG[:31]]),
+    ("RELAY_SOURCE_TABLE", ["", f"{LONG}.x"], ["shop.source"]),
+    ("RELAY_COLUMN_POSITION", ["", LONG], ["id", "the position"]),
+    ("RELAY_COLUMN_HASH", [LONG], ["", "digest"]),
+    ("RELAY_PUBLICATION", [LONG], ["", "mine"]),
+    (
+        "RELAY_EVENT_SOURCE",
+        ["", "{", "{}", "{other}", "{source_epoch:%Y}", "{source_epoch!r}", "/müller", "a\tb"],
+        ["/shop", "/shop/{source_epoch}", "/{{x}}/{source_epoch}/{source_epoch}"],
+    ),
     *[(name, BAD_NATS, GOOD_NATS) for name in ("RELAY_NATS_URL", "QUERY_NATS_URL")],
     *[(name, BAD_POSTGRES, GOOD_POSTGRES) for name in ("RELAY_DATABASE_URL", "COMMAND_DATABASE_URL")],
     ("QUERY_ELASTICSEARCH_URL", BAD_ELASTICSEARCH, GOOD_ELASTICSEARCH),
@@ -172,6 +196,23 @@ def test_a_wrong_value_is_named_at_start(monkeypatch: pytest.MonkeyPatch, name: 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, _, good in SETTINGS for value in good])
 def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     given(monkeypatch, name, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "login"),
+    [
+        ("nats://a:4222", {}),
+        ("nats://@a:4222", {}),
+        ("nats://user:pass@a:4222,nats://b", {"user": "user", "password": "pass"}),
+        (" nats://b , nats://user:pass@a:4222", {"user": "user", "password": "pass"}),
+        ("nats://us%40er:p%2Fa%2Css%3A50%25@a,nats://b", {"user": "us@er", "password": "p/a,ss:50%"}),
+        ("tls://user:@a", {"user": "user", "password": ""}),
+        ("nats://to%20ken@a", {"token": "to ken"}),
+    ],
+)
+def test_who_comes_is_told_to_every_server(value: str, login: Mapping[str, str]) -> None:
+    assert nats_login(value) == login
+    assert nats_servers(value)
 
 
 def test_what_is_taken_can_be_used() -> None:
