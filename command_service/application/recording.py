@@ -48,7 +48,7 @@ class Recorder:
         *,
         respond: Respond | None = None,
     ) -> Recorded:
-        """Applies `events` to `state` and links them behind `head` (both None for a new order).
+        """Applies `events` to `state` and links them to `head` (both None for a new order).
 
         `respond` makes the response, by default that of an order command. Raises RuleViolated when what was chosen
         leaves too little room for what may happen later, and OrderTooLarge when a record could not be published.

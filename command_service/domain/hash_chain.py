@@ -47,7 +47,7 @@ def personal_digest(salt: bytes, personal: str) -> bytes:
 
 
 def chain_hash(previous: bytes, link: Link) -> bytes:
-    """The 32-byte hash of `link` behind `previous` (GENESIS for the first); raises ValueError when a part is not 32."""
+    """The 32-byte hash of `link` after `previous` (GENESIS for the first); raises ValueError when a part is not 32."""
     if len(previous) != len(GENESIS) or len(link.personal_digest) != len(GENESIS):
         raise ValueError("hashes and digests are 32 bytes")
     digest = hashlib.sha256(previous)

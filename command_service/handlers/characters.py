@@ -11,7 +11,7 @@ import re
 
 #: C0, DEL, C1 and the two line separators: they forge lines in logs and terminals and mean nothing in an order.
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-#: Embeddings, overrides and isolates: text behind them is shown in another order than it is stored.
+#: Embeddings, overrides and isolates: text after them is shown in another order than it is stored.
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
 #: White space other than the plain space, and signs that are drawn as nothing: the Braille pattern without dots, the
 #: place of an object, the Khitan filler, the musical head of no note.

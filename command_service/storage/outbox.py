@@ -1,4 +1,4 @@
-"""The journal within one transaction. Positions are drawn by the inserts, behind whatever locks the order."""
+"""The journal within one transaction. Positions are drawn by the inserts, after whatever locks the order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of an order → the order: one statement reads all of it, behind another that locks it."""
+"""The rows of an order → the order: one statement reads all of it, after another that locks it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _LISTS = {
 }
 # Times of record rise within an order even when the clock does not.
 _NOW = "greatest(clock_timestamp(), recorded_at + interval '1 microsecond')"
-#: Sent behind LOCK: a statement of its own sees what the transaction waited for.
+#: Sent after LOCK: a statement of its own sees what the transaction waited for.
 LOAD = f"SELECT {', '.join([*_OWN, *_LISTS.values(), _NOW])} FROM orders WHERE order_id = $1"  # noqa: S608
 _NAMES = (*_OWN, *_LISTS, "now")
 

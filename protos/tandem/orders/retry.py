@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from tandem.orders.errors import MessageTooLarge, OrderError, VersionMismatch, from_rpc_error
 
-#: Codes behind which the same request may do better. UNKNOWN and CANCELLED are what a connection that broke looks like.
+#: Codes after which the same request may do better. UNKNOWN and CANCELLED are what a connection that broke looks like.
 RETRIED = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExportOrdersRequest(_message.Message):
-    """Asks for all orders behind an id."""
+    """Asks for all orders after an id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,7 +94,7 @@ class ExportOrdersResponse(_message.Message):
     READ_TIME_FIELD_NUMBER: _builtins.int
     SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
     last_order_id: _builtins.str
-    """Resume behind this id."""
+    """Resume after this id."""
     source_epoch: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportedOrder]: ...
@@ -120,7 +120,7 @@ Global___ExportOrdersResponse: _TypeAlias = ExportOrdersResponse  # noqa: Y015
 
 @_typing.final
 class ExportEventsRequest(_message.Message):
-    """Asks for the journal behind a position."""
+    """Asks for the journal after a position."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -193,7 +193,7 @@ class ExportEventsResponse(_message.Message):
     READ_TIME_FIELD_NUMBER: _builtins.int
     SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
     last_position: _builtins.int
-    """Resume behind this position."""
+    """Resume after this position."""
     source_epoch: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEvent]: ...
