@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from devstack.servers.ports import HOST
 from devstack.stack_record import read_record
 from devstack.topology import DEFAULT_PORTS, Topology, port_of
+from service_runtime.host_names import is_host
 
 NOTHING_RUNS = "Nothing runs here; start it with `make up`, or name a running stack (TANDEM_POSTGRES_URL=… and others)."
 
@@ -25,6 +27,38 @@ ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
     "TANDEM_SERVE_PROBES_ADDRESS": ("serve_probes", "`query_service serve`'s probe port"),
     "TANDEM_PROJECT_PROBES_ADDRESS": ("project_probes", "`query_service project`'s probe port"),
 }
+
+
+def check_named_addresses() -> None:
+    """ValueError, a sentence with the variable and without secrets, when one names what nobody could reach."""
+    for variable, (field, _) in ADDRESS_VARIABLES.items():
+        if value := os.environ.get(variable, "").strip():
+            try:
+                _check(field, value)
+            except ValueError as wrong:
+                raise ValueError(f"{variable}: {wrong}") from None
+
+
+def _check(field: str, value: str) -> None:
+    # What reads them is loaded only where a variable is set: `tandem` starts for every command.
+    from service_runtime.config import check_address
+    from service_runtime.nats_servers import nats_servers
+    from service_runtime.postgres_url import check_postgres_url
+
+    match field:
+        case "postgres_url":
+            check_postgres_url(value)
+        case "nats_url":
+            nats_servers(value)
+        case "elasticsearch_url" | "nats_monitor_url":
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or parts.port == 0:
+                raise ValueError("must be a URL such as http://127.0.0.1:9200")
+        case "command" | "query":  # what gRPC takes, such as dns:///command:50051
+            if not value.isprintable() or " " in value:
+                raise ValueError("must be HOST:PORT, or another address that gRPC knows")
+        case _:
+            check_address(value)
 
 
 def named_addresses() -> dict[str, str]:

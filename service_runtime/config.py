@@ -26,7 +26,8 @@ class ServiceSettings(BaseSettings):
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
-def _address(value: str) -> str:
+def check_address(value: str) -> str:
+    """The value; ValueError unless it is `HOST:PORT`."""
     host, _, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     # An IPv6 address needs brackets, or its last part would be taken for the port.
@@ -37,7 +38,7 @@ def _address(value: str) -> str:
 
 
 #: `HOST:PORT`; port 0 lets the system choose.
-ListenAddress = Annotated[str, AfterValidator(_address)]
+ListenAddress = Annotated[str, AfterValidator(check_address)]
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -56,6 +56,7 @@ def _print_version(wanted: bool) -> None:
 
 @application.callback()
 def tandem(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
@@ -64,3 +65,10 @@ def tandem(
 
     Every command takes --json. Exit codes: 0 ok, 1 degraded or refused, 2 wrong usage, 3 down.
     """
+    from devstack.known_stack import check_named_addresses
+
+    if context.invoked_subcommand not in ("up", "down"):  # which are about the stack of this checkout
+        try:
+            check_named_addresses()
+        except ValueError as wrong:
+            raise typer.BadParameter(str(wrong)) from None

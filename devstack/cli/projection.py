@@ -114,13 +114,17 @@ def _settings(as_json: bool) -> QuerySettings:
     from devstack.known_stack import NOTHING_RUNS, known_stack
     from query_service.config import QuerySettings
     from service_runtime.config import load_settings
+    from service_runtime.process import StartupRefused
 
     if "QUERY_ELASTICSEARCH_URL" not in os.environ:
         stack = known_stack()
         if stack is None:
             fail(NOTHING_RUNS, ExitCode.DOWN, as_json=as_json)
         os.environ.update({n: v for n, v in stack.settings().items() if n.startswith("QUERY_")})
-    return load_settings(QuerySettings)
+    try:
+        return load_settings(QuerySettings)
+    except StartupRefused as refusal:
+        fail("; ".join(str(refusal).splitlines()), ExitCode.USAGE, as_json=as_json)
 
 
 def _print(action: str, entries: Sequence[Mapping[str, Any]]) -> None:

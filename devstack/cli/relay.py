@@ -48,8 +48,14 @@ def status(
 ) -> None:
     """Exit code 0 all well, 1 degraded, 3 no relay answers."""
     from devstack.relay_status import observe_relays
+    from service_runtime.config import check_address
 
     addresses = address or _local_addresses(as_json)
+    for one in addresses:
+        try:
+            check_address(one)
+        except ValueError as wrong:
+            fail(f"--address {one!r}: {wrong}", ExitCode.USAGE, as_json=as_json)
     if watch:
         seen = asyncio.run(_watch(addresses, as_json))
         raise typer.Exit(int(_EXIT_CODES[seen.state]))

@@ -1,0 +1,80 @@
+"""An address that nobody could reach is wrong usage, told by its variable or option in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devstack.cli.running import run
+from devstack.known_stack import ADDRESS_VARIABLES, check_named_addresses, default_topology
+from devstack.topology import Topology
+
+SECRET = "hush-hush"
+#: Part of a stack → addresses that are none.
+WRONG = {
+    "postgres_url": ("junk", f"postgresql://u:{SECRET}@h:port/d", "http://h:5432/d", "postgresql:///d", "host=h"),
+    "nats_url": ("junk", f"nats://u:{SECRET}@h:x", "http://h:4222", "nats://h:4222,", "nats://h 4222"),
+    "http": ("junk", f"http://u:{SECRET}@h:x", "ftp://h:9200", "http://", "http://a b:9200", "http://h:0"),
+    "grpc": ("a b:1", "h:1\x1b[31m"),
+    "probes": ("junk", "h:99999", "http://h:9051", "a b:1", "h:1\x1b[31m", "::1:9051"),
+}
+
+
+def kind(field: str) -> str:
+    """Which of these a part of a stack is."""
+    if field in ("elasticsearch_url", "nats_monitor_url"):
+        return "http"
+    return field if field in WRONG else "grpc" if field in ("command", "query") else "probes"
+
+
+@pytest.fixture(autouse=True)
+def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TANDEM_DIR", str(tmp_path))
+    for variable in (*ADDRESS_VARIABLES, "QUERY_ELASTICSEARCH_URL", "QUERY_NATS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def only_sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said, in its one line."""
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert SECRET not in line
+    return line
+
+
+@pytest.mark.parametrize("variable", ADDRESS_VARIABLES)
+def test_a_variable_is_told(variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for value in WRONG[kind(ADDRESS_VARIABLES[variable][0])]:
+        monkeypatch.setenv(variable, value)
+        assert run(["outbox", "tail", "--no-follow"]) == 2, value
+        assert variable in only_sentence(capsys), value
+        assert run(["status", "--json"]) == 2
+        assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_addresses_of_a_stack_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    here: Topology = default_topology()
+    for variable, (field, _) in ADDRESS_VARIABLES.items():
+        monkeypatch.setenv(variable, str(getattr(here, field)))
+    check_named_addresses()
+    monkeypatch.setenv("TANDEM_COMMAND_ADDRESS", "dns:///command.tandem.svc:50051")
+    monkeypatch.setenv("TANDEM_NATS_URL", " tls://u:p@a:4222 , nats://b ")
+    check_named_addresses()
+
+
+def test_the_relays_to_be_watched_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for value in ("", *WRONG["probes"]):
+        assert run(["relay", "status", "--address", value]) == 2, value
+        assert "--address" in only_sentence(capsys), value
+
+
+def test_settings_of_the_read_side_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUERY_ELASTICSEARCH_URL", "junk")
+    assert run(["projection", "parked", "list"]) == 2
+    said = only_sentence(capsys)
+    assert "QUERY_ELASTICSEARCH_URL: must be" in said
+    assert "QUERY_NATS_URL is not set" in said
