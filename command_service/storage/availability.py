@@ -17,8 +17,6 @@ from command_service.storage.conversation import Conversation
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-#: After so long without an answer it is the database that keeps commands waiting, not other commands.
-SILENT_SECONDS = 2.0
 #: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup.
 PATIENCE_SECONDS = 3.0
 
@@ -37,8 +35,10 @@ class DatabaseWatch:
 
     @property
     def answering(self) -> bool:
-        """Whether the database has answered lately; it says so sooner than `available` does."""
-        return time.monotonic() - self._last_answer < SILENT_SECONDS
+        """Whether the database has answered within the patience. If not, it is what keeps commands waiting: known as
+        soon as somebody asks, `available` only when the next look has failed.
+        """
+        return time.monotonic() - self._last_answer < PATIENCE_SECONDS
 
     def reason(self) -> str | None:
         """None while commands are taken, else why not."""
