@@ -14,13 +14,13 @@ import unicodedata
 from collections.abc import Iterable
 
 from query_service.projection.words.letters import JOINT, fold_letters
-from query_service.projection.words.scripts import HEBREW
+from query_service.projection.words.scripts import HEBREW, UNSEEN
 
 #: Longer words are cut; both sides of a search are cut alike.
 MAX_WORD_LENGTH = 64
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 #: The sign of an abbreviation in Hebrew, as typed.
-_GERSHAYIM = re.compile(f'(?<=[{HEBREW}])"+(?=[{HEBREW}])')
+_GERSHAYIM = re.compile(f'(?<=[{HEBREW}])[{UNSEEN}]*["\u201c\u201d]["\u201c\u201d{UNSEEN}]*(?=[{HEBREW}])')
 
 
 def fold(text: str) -> list[str]:
@@ -47,7 +47,7 @@ def parts_of(chain: str) -> list[str]:
 def _folded(text: str, table: bytes) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)  # so that a mark stands with its letter
-        if '"' in text:
+        if '"' in text or "\u201c" in text or "\u201d" in text:
             text = _GERSHAYIM.sub("", text)
         text = _NOT_ASCII.sub(_letters_of, text)
     return text.encode().translate(table).decode()

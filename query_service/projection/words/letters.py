@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from query_service.projection.words.scripts import ACCENTED, ACCENTS, ARABIC, IGNORED, NON_JOINER, UNSPACED
+from query_service.projection.words.scripts import ACCENTED, ACCENTS, ARABIC, NON_JOINER, UNSEEN, UNSPACED
 
 #: Stands between the parts of a word that may be written apart.
 JOINT = "'"
@@ -14,15 +14,15 @@ MOST_REMEMBERED = 20_000
 _LONGEST_REMEMBERED = 3
 
 _APOSTROPHES = (
-    "'`\u00b4\u02b9\u02bb-\u02bf\u02c8\u02ca\u02cb\u0374\u0384\u055a\u05f3\u07f4\u07f5\u1fbd\u1fbf\u1fef\u1ffd\u1ffe"
+    "'`\u00b4\u02b9\u02bb-\u02bf\u02c8\u02ca\u02cb\u02ee\u0374\u0384\u055a\u05f3\u07f4\u07f5\u1fbd\u1fbf\u1fef\u1ffd\u1ffe"
     "\u2018\u2019\u201b\u2032\u2035\u275b\u275c\ua78b\ua78c\uff07\uff40"
 )
 _DOTS = "\u00b7\u0387\u2027\u30fb\uff65"
 #: Most of what is written in these letters; folding leaves it as it is.
 PLAIN_RUN = re.compile("[\u4e00-\u9fff\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\uac00-\ud7a3]+")
 _JOINTS = re.compile(f"[{_APOSTROPHES}{_DOTS}]")
-#: Also tatweel, gershayim, and the marks of emphasis and question that Armenian writes inside words.
-_UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}\u0640\u05f4\u055b\u055c\u055e]")
+#: Also gershayim, and the marks of emphasis and question that Armenian writes inside words.
+_UNSEEN = re.compile(f"(?!{NON_JOINER})[{UNSEEN}\u05f4\u055b\u055c\u055e]")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 #: The marks behind a letter of the scripts that have accents, or behind no letter.
 _ACCENTED = re.compile(f"(?<![^ '0-9{ACCENTED}])[^\\w ']+")
@@ -97,10 +97,9 @@ class _FoldedLetters(dict[int, str]):
 
 
 def _fold_letter(letter: str) -> str:
-    category = unicodedata.category(letter)
     if letter == NON_JOINER or (letter.isascii() and (letter.isalnum() or letter == JOINT)):
         return letter
-    if category == "Cf" or _UNSEEN.match(letter):
+    if _UNSEEN.match(letter):
         return ""
     if _JOINTS.match(letter):
         return JOINT
@@ -111,7 +110,9 @@ def _fold_letter(letter: str) -> str:
         return str(digit)
     if variant := _NAME_OF_VARIANT.fullmatch(unicodedata.name(letter, "")):
         return variant[1].lower()
-    return letter if letter.isalnum() or category.startswith("M") or _UNSPACED.match(letter) else " "
+    return (
+        letter if letter.isalnum() or unicodedata.category(letter).startswith("M") or _UNSPACED.match(letter) else " "
+    )
 
 
 _FOLDED = _Folded()

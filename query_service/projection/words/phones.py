@@ -7,12 +7,14 @@ import unicodedata
 from collections.abc import Iterator
 
 from query_service.projection.words.folding import MAX_WORD_LENGTH
-from query_service.projection.words.scripts import IGNORED, NON_JOINER
+from query_service.projection.words.scripts import ARABIC, NON_JOINER, UNSEEN
 
 #: Calling codes of fewer than three digits (ITU-T E.164): in each zone, the second digits that end a code.
 _ONE_DIGIT = ("1", "7")
 _TWO_DIGITS = re.compile("2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
-_UNSEEN = re.compile(f"(?!{NON_JOINER})[{IGNORED}]")
+_UNSEEN = re.compile(f"(?!{NON_JOINER})[{UNSEEN}]")
+#: It means something between letters of Arabic only.
+_IDLE_NON_JOINER = re.compile(f"(?<![{ARABIC}{NON_JOINER}]){NON_JOINER}+|{NON_JOINER}+(?![{ARABIC}{NON_JOINER}])")
 _OTHER_DIGIT_OR_SIGN = re.compile(r"(?![0-9])\d|[\uff08\uff09\uff0b\uff0d-\uff0f]")
 _DIGITS = re.compile("[0-9]+")
 #: No calling code begins with 0: 000123 is an order's number.
@@ -33,7 +35,7 @@ def readable(text: str) -> str:
     """The text with ASCII's digits and signs, and without what is not seen."""
     if text.isascii():
         return text
-    return _OTHER_DIGIT_OR_SIGN.sub(_in_ascii, _UNSEEN.sub("", text))
+    return _OTHER_DIGIT_OR_SIGN.sub(_in_ascii, _IDLE_NON_JOINER.sub("", _UNSEEN.sub("", text)))
 
 
 def stored_numbers(phone: str) -> list[str]:

@@ -51,3 +51,8 @@ IGNORED = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+#: All other format characters (category Cf), among them signs of Arabic, Syriac and Kaithi before a number, which show.
+OTHER_FORMATS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+TATWEEL = "\u0640"
+#: What neither cuts nor joins.
+UNSEEN = IGNORED + OTHER_FORMATS + TATWEEL

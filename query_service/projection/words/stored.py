@@ -22,7 +22,7 @@ def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterabl
     for phone in filter(None, phones):
         words += stored_numbers(phone)
         if _LETTER.search(phone):
-            words += [word for word in _kept(chains(phone)) if not word.isdecimal()]
+            words += [word for word in _kept(code_chains([phone])) if not word.isdecimal()]
     words += _kept(chains(" ".join(texts)))
     return " ".join(dict.fromkeys(words))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.golden.word_cases.case import Case, apart, either_way
 
-APOSTROPHES = "❛❜'’‘‛`´ʼʻʹʾʿˈ′‵＇｀ꞌ՚"
+APOSTROPHES = "❛❜'’‘‛`´ʼʻˮʹʾʿˈ′‵＇｀ꞌ՚"
 
 CASES: tuple[Case, ...] = (
     *(Case(f"O{sign}Neil", "O'Neil", True, f"{sign!a} stored") for sign in APOSTROPHES),
@@ -21,7 +21,7 @@ CASES: tuple[Case, ...] = (
     *either_way("Hawaiian", "Hawaiʻi", "Hawai'i", "hawaii"),
     *either_way("Uzbek", "oʻzbek", "o'zbek", "ozbek"),
     *either_way("Hebrew geresh", "ג׳ירף", "ג'ירף", "גירף"),
-    *either_way("Hebrew gershayim", "צה״ל", 'צה"ל', "צהל"),
+    *either_way("Hebrew gershayim", "צה״ל", 'צה"ל', "צה”ל", "צה''ל", "צהל", 'צה\u200f"\u200fל'),
     *either_way("Breton", "c'hoar", "c’hoar", "choar"),
     *either_way("Levi's", "Levi's", "Levi’s", "Levis"),
     Case("Levi's", "levi", True, "the name"),

@@ -80,6 +80,7 @@ CASES: tuple[Case, ...] = (
     *_found("+49 30 123456 / +49 170 654321", _PHONE, "030 123456", "0170 654321", "+49 170 654321", "3456", "4321"),
     *_found("+49 (030) 123456", _PHONE, *_BERLIN, "123456"),
     *_found("+49 30 123456", _PHONE, "+49 (030) 123456", "+49 (0) 30 / 123456", "0049030123456"),
+    *_found("1-800-FLOWERS", _PHONE, "1800flowers", "1-800-FLOWERS", "1 800 flowers", "800 flowers", "flowers"),
     *_found("call after six", _PHONE, "after six"),
     Case("23456", "0000123456", False, "zeros before a number are no prefix"),
     Case("123456", "0000123456", False, "zeros before a number are no prefix"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.golden.word_cases.case import Case
+from tests.golden.word_cases.case import Case, Place
 
 #: Every kind of character that shows nothing of its own.
 UNSEEN = {
@@ -34,6 +34,7 @@ UNSEEN = {
     "ZERO WIDTH NO-BREAK SPACE": "\ufeff",
     "HALFWIDTH HANGUL FILLER": "\uffa0",
     "INTERLINEAR ANNOTATION ANCHOR": "\ufff9",
+    "INTERLINEAR ANNOTATION TERMINATOR": "\ufffb",
     "MUSICAL SYMBOL BEGIN BEAM": "\U0001d173",
     "TAG LATIN SMALL LETTER A": "\U000e0061",
     "VARIATION SELECTOR-17": "\U000e0100",
@@ -44,6 +45,12 @@ CASES: tuple[Case, ...] = (
     *(Case("teapot", f"tea{unseen}pot", True, f"{name} does not cut") for name, unseen in UNSEEN.items()),
     *(Case(f"tea {unseen} pot", "teapot", False, f"{name} does not join") for name, unseen in UNSEEN.items()),
     *(Case(f"{unseen}tea{unseen}", "tea", True, f"{name} around a word") for name, unseen in UNSEEN.items()),
+    *(
+        Case(stored, asked, True, f"{name} in a phone number", Place.PHONE)
+        for name, unseen in (UNSEEN | {"ARABIC TATWEEL": "\u0640"}).items()
+        for number in (f"+49 ({unseen}30) 1{unseen}23-{unseen}456{unseen}",)
+        for stored, asked in (("+49 (30) 123-456", number), (number, "030123456"), ("004930123456", number))
+    ),
     *(Case(f"café{unseen}s", "cafe\u0301s", True, f"{name} behind an accent") for name, unseen in UNSEEN.items()),
     Case("teapot", "\u202dtea\u202c", True, "copied from a page with marks of direction"),
     Case("tea\u200bpot", "pot", False, "no word begins there"),
