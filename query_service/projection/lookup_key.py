@@ -9,15 +9,23 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from query_service.projection.words.scripts import UNSEEN
+
 _PUNCTUATION = re.compile("[^0-9a-z]+")
+_UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def lookup_key(text: str) -> str:
     """The letters and digits of `text`, in lower case; "" when it has none."""
     if text.isascii():
         return _PUNCTUATION.sub("", text.lower())
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(_digit(character) for character in plain if character.isalnum())
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
+    return "".join(_digit(character) for character in plain if character.isalnum() or _is_vowel(character))
+
+
+def _is_vowel(character: str) -> bool:
+    """Whether it is a mark that tells words apart, as vowels of many scripts are; accents stand in their letters."""
+    return unicodedata.category(character) in ("Mn", "Mc")
 
 
 def _digit(character: str) -> str:
