@@ -16,16 +16,17 @@ _UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def lookup_key(text: str) -> str:
-    """The letters and digits of `text`, in lower case; "" when it has none."""
+    """The letters, with their marks, and digits of `text`, in lower case; "" when it has none."""
     if text.isascii():
         return _PUNCTUATION.sub("", text.lower())
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
-    return "".join(_digit(character) for character in plain if character.isalnum() or _is_vowel(character))
-
-
-def _is_vowel(character: str) -> bool:
-    """Whether it is a mark that tells words apart, as vowels of many scripts are; accents stand in their letters."""
-    return unicodedata.category(character) in ("Mn", "Mc")
+    key, in_word = "", False
+    for character in plain:
+        # A mark on a letter tells words apart, as vowels of many scripts do.
+        in_word = character.isalnum() or (in_word and unicodedata.category(character) in ("Mn", "Mc"))
+        if in_word:
+            key += _digit(character)
+    return key
 
 
 def _digit(character: str) -> str:
