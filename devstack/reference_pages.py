@@ -32,7 +32,7 @@ _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
 )
 _LOCAL: Mapping[str, str] = {
     "TANDEM_DIR": "Where the local stack keeps data and logs; `.tandem` of the project when not set.",
-    "TANDEM_PATIENCE_SECONDS": "How long `tandem` waits for somebody without a sign of life; 5.5 when not set.",
+    "TANDEM_PATIENCE_SECONDS": "How long `tandem` waits without a sign of life; 5.5, less after a slow start.",
     "TANDEM_CACHE_DIR": "Where downloads and unpacked servers are kept; `cache` below that when not set.",
 }
 

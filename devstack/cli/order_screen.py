@@ -42,6 +42,8 @@ def freshness(info: ReadInfo) -> str:
     told = [f"as of {time(info.as_of)}, {age}" if info.HasField("as_of") else "as of a time that is not known yet"]
     if info.stale:
         told.append("it may lack something that was asked for")
+    if info.not_final:
+        told.append("not final: a change of before the time asked for may still become known")
     if info.parked:
         told.append("a version could not be projected and is parked")
     return "; ".join(told)

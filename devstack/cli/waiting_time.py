@@ -1,13 +1,15 @@
-"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS, 5.5 when it is not set, which
-with the start of a command is below ten seconds."""
+"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS; when that is not set 5.5, or
+less after a slow start, so that the command ends within ten seconds."""
 
 from __future__ import annotations
 
 import os
+import time
+from functools import cache
 
-DEFAULT_SECONDS = 5.5
-
-
+DEFAULT_SECONDS, LEAST_SECONDS = 5.5, 2.0
+#: From the start of the process to the end of its first wait. The rest of the ten seconds is for its end.
+SECONDS_IN_ALL = 7.5
 #: The part of the patience in which nothing is asked; nearly every answer is there by then. The rest is for the sign.
 SILENT_PART = 0.45
 
@@ -22,4 +24,18 @@ def patience_seconds() -> float:
     try:
         return max(0.1, float(os.environ.get("TANDEM_PATIENCE_SECONDS", "")))
     except ValueError:
-        return DEFAULT_SECONDS
+        return default_patience(start_seconds())
+
+
+def default_patience(start: float) -> float:
+    """Seconds of patience in a process whose start took so many seconds."""
+    return min(DEFAULT_SECONDS, max(LEAST_SECONDS, SECONDS_IN_ALL - start))
+
+
+@cache
+def start_seconds() -> float:
+    """What the start of this process took until somebody is waited for the first time; up to a second more, because
+    the system tells in whole seconds when it was started itself."""
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
