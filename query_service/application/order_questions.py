@@ -11,6 +11,7 @@ dimensions, figures are those of the lines: `total` is net plus tax of the lines
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -232,6 +233,11 @@ class OrderFigures:
             return 0
         quotient, rest = divmod(self.total, self.orders)
         return quotient + (2 * rest > self.orders or (2 * rest == self.orders and quotient % 2))
+
+
+def nearest_rank(percentile: float, count: int) -> int:
+    """The rank, counted from 1, that is nearest to so many percent of `count`; half a rank counts up."""
+    return max(math.floor(percentile / 100 * count + 0.5), 1)
 
 
 def rank(figures: OrderFigures) -> tuple[int, tuple[str, ...], str]:

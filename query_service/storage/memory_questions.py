@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
     is_behind,
+    nearest_rank,
     position_of,
     rank,
 )
@@ -108,12 +108,6 @@ def customer(orders: Iterable[OrderDocument], customer_id: str, recent: int) -> 
         last_place_time=max(times, default=None),
         recent=theirs[:recent],
     )
-
-
-def nearest_rank(ascending: Sequence[int], percentile: float) -> int:
-    """The value whose rank, counted from 1, is nearest to so many percent of their number; half a rank counts up."""
-    rank_wanted = math.floor(percentile / 100 * len(ascending) + 0.5)
-    return ascending[max(rank_wanted, 1) - 1]
 
 
 def _has_text(order: OrderDocument, criteria: OrderCriteria) -> bool:
@@ -206,7 +200,7 @@ def _figures(facts: Iterable[_Fact], percentiles: tuple[float, ...]) -> list[Ord
                 tax_total=sum(fact.tax_total for fact in group),
                 freight=sum(fact.freight for fact in group),
                 total=sum(totals),
-                percentiles=tuple(nearest_rank(totals, percentile) for percentile in percentiles),
+                percentiles=tuple(totals[nearest_rank(percentile, len(totals)) - 1] for percentile in percentiles),
             )
         )
     return figures

@@ -24,6 +24,9 @@ from tests.conformance.read_store_suite import proves
 from tests.fixtures.order_events import an_order
 from tests.golden.order_questions import typed
 
+#: Three totals each; a histogram has room for what lies nearer together.
+FAR_APART = ((2**63 - 1, 1, 7), (0, 10**16, 1), (2**51, 0, 2**51 - 1), (-7, 10, -(2**63)), (2**62, 2**62, 2**62))
+
 
 async def _check_totals_in_units(store: ReadStore) -> None:
     """Smallest and largest first; amounts that their order in minor units would mix up."""
@@ -69,6 +72,17 @@ class OrderFindingSuite:
         for figures in (*found.groups, *found.totals):
             assert (figures.percentiles[0], figures.percentiles[2]) == (min(totals), max(totals))
             assert figures.percentiles[1] == pytest.approx(sorted(totals)[1], rel=0.01)
+
+    @proves(Capability.SUMMARIZE_PERCENTILES)
+    @pytest.mark.parametrize("totals", FAR_APART, ids=str)
+    async def test_totals_may_lie_as_far_apart_as_numbers_do(self, store: ReadStore, totals: tuple[int, ...]) -> None:
+        await applied(store, [large_event(total) for total in totals])
+        asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(0.0, 50.0, 50.0, 99.9, 100.0))
+        found = await store.summarize(asked)
+        least, middle, largest = sorted(totals)
+        for figures in (*found.groups, *found.totals):
+            assert figures.percentiles == (least, middle, middle, largest, largest)
+            assert figures.total == sum(totals)
 
     @proves(Capability.SUMMARIZE_PERCENTILES)
     @pytest.mark.parametrize("total", [1, 999_999, 123_456_789_012_345, 2**60 + 1])

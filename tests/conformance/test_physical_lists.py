@@ -21,6 +21,7 @@ from query_service.application.order_questions import (
 )
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.physical import figures, lists, page_parts
+from query_service.storage.physical.connection import StoreDefect
 from query_service.storage.physical.store import PhysicalStore
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
@@ -164,6 +165,16 @@ async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkey
     assert sum(group.total for group in (await store.summarize(asked)).groups) == totals
     monkeypatch.setattr(figures, "_EXACT_BELOW", 2**80)
     assert sum(group.total for group in (await store.summarize(asked)).groups) != totals
+
+
+async def test_a_histogram_of_all_totals_would_fail(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: a group's totals are put into one histogram however far apart they are."""
+    await applied(store, [large_event(total) for total in (1, 2**61)])
+    asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(50.0,))
+    assert (await store.summarize(asked)).groups[0].percentiles == (1,)
+    monkeypatch.setattr(figures, "_IN_HISTOGRAM_BELOW", 2**62)
+    with pytest.raises(StoreDefect):
+        await store.summarize(asked)
 
 
 async def test_a_percentile_without_its_ends_would_be_beyond_them(

@@ -1,7 +1,7 @@
 """Figures by group, from composite aggregations: every group is gone through, so sums and ranks are exact.
 
-Elasticsearch adds in floating point, which is exact below 2⁵³. Above, the sum is taken here, over the distinct values
-and how often each occurs.
+Elasticsearch adds in floating point, which is exact below 2⁵³, and its histogram takes no totals that lie too far
+apart. Beyond that, sums and percentiles are taken here, from the distinct values and how often each occurs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from query_service.application.order_questions import (
     OrderFigures,
     OrderSort,
     OrderSummaries,
+    nearest_rank,
     rank,
 )
 from query_service.storage.physical.connection import Connection
@@ -36,6 +37,8 @@ CURRENCIES_AT_ONCE = 1_000
 _EXACT_BELOW = 2**53
 #: Three digits: a percentile is within 0.1 % of a total that an order has.
 _PERCENTILE_DIGITS = 3
+#: A histogram takes no number below 0, and none so far apart from another one; it has what is within 0 and this.
+_IN_HISTOGRAM_BELOW = 2**51
 _SUMS = ("quantity", "net_total", "tax_total", "freight", "total")
 _LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": "tax_amount", "total": "total"}
 
@@ -85,13 +88,15 @@ class _Grouping:
             asked["orders"] = {"reverse_nested": {}}
         if self.percentiles:
             asked |= {name: {name: {"field": self.summed()["total"]}} for name in ("min", "max")}
-            asked["percentiles"] = {
-                "percentiles": {
-                    "field": self.summed()["total"],
-                    "percents": sorted(set(self.percentiles)),
-                    "hdr": {"number_of_significant_value_digits": _PERCENTILE_DIGITS},
-                    "keyed": False,
-                }
+            percentiles = {
+                "field": self.summed()["total"],
+                "percents": sorted(set(self.percentiles)),
+                "hdr": {"number_of_significant_value_digits": _PERCENTILE_DIGITS},
+                "keyed": False,
+            }
+            asked["histogram"] = {
+                "filter": {"range": {self.summed()["total"]: {"gte": 0, "lt": _IN_HISTOGRAM_BELOW}}},
+                "aggs": {"percentiles": {"percentiles": percentiles}},
             }
         return asked
 
@@ -112,15 +117,17 @@ class _Grouping:
         return (answer["counted"] if self.by_line else answer)["groups"]
 
     def figures(self, bucket: Any) -> OrderFigures:
-        """A bucket's figures."""
+        """A bucket's figures; without percentiles where the histogram has not all of its totals."""
         *keys, currency_code = (value or "" for value in bucket["key"].values())
         percentiles: tuple[int, ...] = ()
         if self.percentiles:
             least, largest = int(bucket["min"]["value"] or 0), int(bucket["max"]["value"] or 0)
-            found = {value["key"]: round(value["value"] or 0) for value in bucket["percentiles"]["values"]}
-            percentiles = tuple(
-                _of_all(percentile, found[percentile], least, largest) for percentile in self.percentiles
-            )
+            if least >= 0 and largest < _IN_HISTOGRAM_BELOW:
+                values = bucket["histogram"]["percentiles"]["values"]
+                found = {value["key"]: round(value["value"] or 0) for value in values}
+                percentiles = tuple(
+                    _of_all(percentile, found[percentile], least, largest) for percentile in self.percentiles
+                )
         return OrderFigures(
             tuple(keys),
             currency_code,
@@ -214,57 +221,64 @@ class FigureReader:
             found = None
 
     async def _exact(self, grouping: _Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
-        """The groups with what floating point may have rounded taken anew."""
+        """The groups with what floating point may have rounded, or the histogram does not have, taken anew."""
         exact = list(groups)
         for figure, field in grouping.summed().items():
-            rounded = tuple(group for group in exact if getattr(group, figure) >= _EXACT_BELOW)
-            if rounded:
-                added = await self._added(replace(grouping, percentiles=(), only=rounded), field)
+            inexact = tuple(group for group in exact if _is_inexact(group, figure, grouping.percentiles))
+            if inexact:
+                found = await self._values(replace(grouping, percentiles=(), only=inexact), field)
                 exact = [
-                    _with(group, figure, added, grouping.percentiles)
-                    if getattr(group, figure) >= _EXACT_BELOW
+                    _with(group, figure, found[group.keys, group.currency_code], grouping.percentiles)
+                    if _is_inexact(group, figure, grouping.percentiles)
                     else group
                     for group in exact
                 ]
         return exact
 
-    async def _added(self, grouping: _Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], _Added]:
-        added: defaultdict[tuple[tuple[str, ...], str], _Added] = defaultdict(_Added)
-        values: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
-        async for buckets in self._buckets(grouping, {"composite": {"size": grouping.size, **values}}):
+    async def _values(self, grouping: _Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], _Values]:
+        found: defaultdict[tuple[tuple[str, ...], str], _Values] = defaultdict(_Values)
+        asked: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
+        async for buckets in self._buckets(grouping, {"composite": {"size": grouping.size, **asked}}):
             for bucket in buckets:
                 *keys, currency_code, value = bucket["key"].values()
-                added[tuple(key or "" for key in keys), currency_code or ""].add(value, bucket["doc_count"])
-        return added
+                found[tuple(key or "" for key in keys), currency_code or ""].add(value, bucket["doc_count"])
+        return found
 
 
-@dataclass(slots=True)
-class _Added:
-    """The values of a group's orders, or lines, added up one by one. They come in ascending order."""
+class _Values:
+    """The distinct values of a group's orders, or lines, and how often each occurs. They come in ascending order."""
 
-    sum: int = 0
-    least: int | None = None
-    largest: int = 0
+    def __init__(self) -> None:
+        self._counts: list[tuple[int, int]] = []
 
     def add(self, value: int, count: int) -> None:
         """Takes in a value that occurs so many times."""
-        self.sum += value * count
-        self.least, self.largest = value if self.least is None else self.least, value
+        self._counts.append((value, count))
+
+    @property
+    def sum(self) -> int:
+        """All of them added up."""
+        return sum(value * count for value, count in self._counts)
+
+    def percentile(self, percentile: float) -> int:
+        """See OrderFigures; 0 when there are none."""
+        left = nearest_rank(percentile, sum(count for _, count in self._counts))
+        for value, count in self._counts:
+            left -= count
+            if left <= 0:
+                return value
+        return 0
 
 
-def _with(
-    group: OrderFigures,
-    figure: str,
-    added: Mapping[tuple[tuple[str, ...], str], _Added],
-    percentiles: tuple[float, ...],
-) -> OrderFigures:
-    values = added[group.keys, group.currency_code]
+def _is_inexact(group: OrderFigures, figure: str, percentiles: tuple[float, ...]) -> bool:
+    lacks_percentiles = figure == "total" and len(group.percentiles) < len(percentiles)
+    return lacks_percentiles or abs(getattr(group, figure)) >= _EXACT_BELOW
+
+
+def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[float, ...]) -> OrderFigures:
     changes: dict[str, Any] = {figure: values.sum}
-    if figure == "total":
-        changes["percentiles"] = tuple(
-            _of_all(percentile, found, values.least or 0, values.largest)
-            for percentile, found in zip(percentiles, group.percentiles, strict=True)
-        )
+    if figure == "total" and not group.percentiles:
+        changes["percentiles"] = tuple(map(values.percentile, percentiles))
     return replace(group, **changes)
 
 
