@@ -24,8 +24,11 @@ from tests.conformance.read_store_suite import proves
 from tests.fixtures.order_events import an_order
 from tests.golden.order_questions import typed
 
-#: Three totals each; a histogram has room for what lies nearer together.
-FAR_APART = ((2**63 - 1, 1, 7), (0, 10**16, 1), (2**51, 0, 2**51 - 1), (-7, 10, -(2**63)), (2**62, 2**62, 2**62))
+#: Three totals each, some of them as far apart as a histogram has room for.
+FAR_APART = (
+    *((2**63 - 1, 1, 7), (0, 10**16, 1), (2**51, 0, 2**51 - 1), (-7, 10, -(2**63)), (2**62, 2**62, 2**62)),
+    *((1, 7, 2**51 - 1), (2**51 - 1, 7, 1)),
+)
 
 
 async def _check_totals_in_units(store: ReadStore) -> None:
@@ -74,15 +77,19 @@ class OrderFindingSuite:
             assert figures.percentiles[1] == pytest.approx(sorted(totals)[1], rel=0.01)
 
     @proves(Capability.SUMMARIZE_PERCENTILES)
-    @pytest.mark.parametrize("totals", FAR_APART, ids=str)
-    async def test_totals_may_lie_as_far_apart_as_numbers_do(self, store: ReadStore, totals: tuple[int, ...]) -> None:
-        await applied(store, [large_event(total) for total in totals])
-        asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(0.0, 50.0, 50.0, 99.9, 100.0))
-        found = await store.summarize(asked)
-        least, middle, largest = sorted(totals)
-        for figures in (*found.groups, *found.totals):
-            assert figures.percentiles == (least, middle, middle, largest, largest)
-            assert figures.total == sum(totals)
+    async def test_totals_may_lie_as_far_apart_as_numbers_do(self, store: ReadStore) -> None:
+        groups = {str(number): totals for number, totals in enumerate(FAR_APART)}
+        await applied(store, [large_event(total, source) for source, totals in groups.items() for total in totals])
+        percentiles = (0.0, 50.0, 50.0, 99.9, 100.0)
+        found = await store.summarize(OrderSummaries(OrderCriteria(), (Dimension.SOURCE,), percentiles=percentiles))
+        everything = sorted(total for totals in FAR_APART for total in totals)
+        expected = {source: sorted(totals) for source, totals in groups.items()}
+        assert {figures.keys[0]: (figures.percentiles, figures.total) for figures in found.groups} == {
+            source: ((least, middle, middle, largest, largest), least + middle + largest)
+            for source, (least, middle, largest) in expected.items()
+        }
+        middle = everything[len(everything) // 2]
+        assert found.totals[0].percentiles == (everything[0], middle, middle, everything[-1], everything[-1])
 
     @proves(Capability.SUMMARIZE_PERCENTILES)
     @pytest.mark.parametrize("total", [1, 999_999, 123_456_789_012_345, 2**60 + 1])

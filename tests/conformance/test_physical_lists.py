@@ -21,7 +21,6 @@ from query_service.application.order_questions import (
 )
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.physical import figures, lists, page_parts
-from query_service.storage.physical.connection import StoreDefect
 from query_service.storage.physical.store import PhysicalStore
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
@@ -173,7 +172,7 @@ async def test_a_histogram_of_all_totals_would_fail(store: PhysicalStore, monkey
     asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(50.0,))
     assert (await store.summarize(asked)).groups[0].percentiles == (1,)
     monkeypatch.setattr(figures, "_IN_HISTOGRAM_BELOW", 2**62)
-    with pytest.raises(StoreDefect):
+    with pytest.raises(DependencyDown, match="histogram"):
         await store.summarize(asked)
 
 
