@@ -33,6 +33,7 @@ from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
 from relay.status import RelayStatus
 from relay.stream_position import Tail
+from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
 
@@ -109,6 +110,7 @@ class PublishLoop:
         self._parked = parked
         self._status = status
         self._observer = observer
+        self._outages = OutageLog("relay stopped publishing", "relay can publish again")
         self._sink_seen = False
         self._worked = False
 
@@ -244,6 +246,7 @@ class PublishLoop:
         self._status.term = term
         self._status.publish_epoch, self._status.source_epoch = publish_epoch, cursor.epoch
         self._status.state = states.PUBLISHING
+        self._outages.works()
         _log.info("publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200])
 
     async def _learn(
@@ -272,8 +275,7 @@ class PublishLoop:
 
     def _failed(self, state: str, kind: str, reason: str, cause: Exception) -> Ended:
         self._status.state = state
-        if self._status.last_error != reason:
-            _log.warning("relay stopped publishing", state=state, kind=kind, reason=reason)
+        self._outages.failed(reason, state=state, kind=kind)
         self._status.failed(reason)
         self._observer.fenced(reason) if kind == "fenced" else self._observer.error(kind, reason)
         return Ended(cause=cause)

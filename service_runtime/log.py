@@ -7,7 +7,9 @@ import sys
 
 import structlog
 
-_GRPC = "grpc._cython.cygrpc"
+_GRPC, _POOL = "grpc._cython.cygrpc", "psycopg.pool"
+#: What the pool says of each attempt to connect, and of connections that we closed: our own events tell it once.
+_OF_OUTAGES = ("error connecting in", "reconnection attempt in pool", "discarding closed connection")
 
 
 def concerns_us(record: logging.LogRecord) -> bool:
@@ -16,6 +18,11 @@ def concerns_us(record: logging.LogRecord) -> bool:
     gRPC logs that as an error with a stack trace.
     """
     return record.exc_info is None or type(record.exc_info[1]).__name__ != "ExecuteBatchError"
+
+
+def tells_more_than_an_outage(record: logging.LogRecord) -> bool:
+    """Whether a record of the connection pool's is about more than a database that is away."""
+    return not str(record.msg).startswith(_OF_OUTAGES)
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:
@@ -51,5 +58,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger(_GRPC).addFilter(concerns_us)
+    logging.getLogger(_POOL).addFilter(tells_more_than_an_outage)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

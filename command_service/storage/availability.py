@@ -7,14 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
-import structlog
 from psycopg import AsyncRawCursor
 
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME
 from command_service.storage.conversation import Conversation
+from service_runtime.outage_log import OutageLog
 
-_log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 #: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup.
@@ -31,6 +30,7 @@ class DatabaseWatch:
         self._database_url, self._on_change = database_url, on_change
         self._conversation: Conversation | None = None
         self._last_answer = time.monotonic()
+        self._outages = OutageLog("database unavailable", "database available")
         self.available = self._told = True
 
     @property
@@ -55,17 +55,20 @@ class DatabaseWatch:
 
     async def _look(self) -> None:
         try:
-            writable = await self._ask()
-        except (psycopg.Error, TimeoutError):
-            writable = False
+            writable, problem = await self._ask(), "it is read-only"
+        except (psycopg.Error, TimeoutError) as error:
+            writable, problem = False, str(error).partition("\n")[0] or f"no answer within {ANSWER_SECONDS:g} s"
             await self._drop()
         now = time.monotonic()
         if writable:
             self._last_answer = now
         available = writable or (self.available and now - self._last_answer < PATIENCE_SECONDS)
         self.available = available
+        if available:
+            self._outages.works()
+        else:
+            self._outages.failed(problem)
         if available != self._told:
-            _log.warning("database available" if available else "database unavailable")
             await self._on_change(available)
             self._told = available  # or else it is told again
 

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-from query_service.handlers.outage_log import OutageLog
 from service_runtime.nats_servers import nats_login, nats_servers
+from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
 #: What a publish or request may raise while NATS is away.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from query_service.handlers.outage_log import OutageLog
+from service_runtime.outage_log import OutageLog
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
 

@@ -12,8 +12,8 @@ from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.freshness import FreshnessView
 from query_service.application.parked_orders import ParkedOrders
 from query_service.application.read_store import OrderReader
-from query_service.handlers.outage_log import OutageLog
 from query_service.handlers.status import OutOfTime
+from service_runtime.outage_log import OutageLog
 
 #: Also how fresh `as_of` stays when no notice comes through.
 INTERVAL_SECONDS = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,11 +19,16 @@ from tandem.orders.client import channel_options
 from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
+from tests.fixtures.command_process import caller, serving
 from tests.fixtures.order_events import an_order, published
+from tests.fixtures.orders import place_order_request
 from tests.fixtures.query_client import Client
-from tests.fixtures.read_side import QueryProcess, ReadSide, eventually, shared_read_side
+from tests.fixtures.read_side import ReadSide, eventually, shared_read_side
+from tests.fixtures.relay_world import world
+from tests.relaying.relay_process import running
+from tests.relaying.world import World
 
-__all__ = ["shared_read_side"]
+__all__ = ["shared_read_side", "world"]
 #: All at once, and no more than there are connections to the store: when it is silent, all are over together.
 READS = 30
 REFUSED = "calls refused for want of the read store"
@@ -55,7 +61,8 @@ class Gate:
     async def running(self) -> AsyncIterator[Gate]:
         """Listens within the block."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"{self._target.scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        user, at, _ = self._target.netloc.rpartition("@")
+        self.url = self._target._replace(netloc=f"{user}{at}127.0.0.1:{server.sockets[0].getsockname()[1]}").geturl()
         try:
             yield self
         finally:
@@ -104,8 +111,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 class Reading:
     """What a process has logged since it was looked at last."""
 
-    def __init__(self, process: QueryProcess) -> None:
-        self._process, self._read = process, 0
+    def __init__(self, log: Callable[[], str]) -> None:
+        self._log, self._read = log, 0
 
     async def until(self, *events: str) -> list[dict[str, Any]]:
         """Waits until all these events are there, and gives the new lines."""
@@ -119,7 +126,7 @@ class Reading:
         return lines
 
     def _new(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._process.log.splitlines()[self._read :] if line.endswith("}")]
+        return [json.loads(line) for line in self._log().splitlines()[self._read :] if line.endswith("}")]
 
 
 def check(lines: list[dict[str, Any]], *once: str) -> None:
@@ -140,7 +147,7 @@ async def test_a_store_that_is_away_is_told_of_once_by_who_serves(
         ) as process,
         grpc.aio.insecure_channel(address, options=channel_options()) as channel,
     ):
-        client, log = Client(channel), Reading(process)
+        client, log = Client(channel), Reading(lambda: process.log)
 
         async def answered() -> str:
             try:
@@ -173,7 +180,7 @@ async def test_a_store_that_is_away_is_told_of_once_by_who_projects(
         Gate(elasticsearch_url).running() as gate,
         shared_read_side.process("project", elasticsearch_url=gate.url) as process,
     ):
-        log = Reading(process)
+        log = Reading(lambda: process.log)
         await log.until("projecting")
         for state in (GONE, BROKEN):
             gate.becomes(state)
@@ -200,7 +207,7 @@ async def test_a_broker_that_is_away_is_told_of_once(
         Gate(nats_url).running() as gate,
         shared_read_side.process(command, listen=address, nats_url=gate.url) as process,
     ):
-        log = Reading(process)
+        log = Reading(lambda: process.log)
         await eventually(gate.was_found, "a connection")
         gate.becomes(GONE)
         gone = await log.until("nats unavailable")
@@ -208,3 +215,40 @@ async def test_a_broker_that_is_away_is_told_of_once(
         gate.becomes(THROUGH)
         back = await log.until("nats available")
         check([*gone, *back], "nats unavailable", "nats available")
+
+
+async def test_a_database_that_is_away_is_told_of_once(command_database: str) -> None:
+    async with Gate(command_database).running() as gate, serving(gate.url) as process, caller(process) as commands:
+        log, chance = Reading(lambda: "\n".join(process.log)), random.Random(17)
+
+        async def placed() -> str:
+            try:
+                await commands.PlaceOrder(place_order_request(chance), timeout=60)
+            except grpc.aio.AioRpcError as error:
+                return from_rpc_error(error).reason
+            return "OK"
+
+        assert set(await asyncio.gather(*(placed() for _ in range(READS)))) == {"OK"}
+        await log.until("listening")
+        for state in (GONE, SILENT):
+            gate.becomes(state)
+            assert "OK" not in await asyncio.gather(*(placed() for _ in range(READS))), state
+            gone = await log.until("database unavailable")
+            await eventually(gate.was_found, "further attempts to connect")
+            gate.becomes(THROUGH)
+            back = await log.until("database available")
+            check([*gone, *back], "database unavailable", "database available")
+            assert all(line["reason"] for line in gone)
+
+
+async def test_each_outage_of_its_broker_is_told_by_the_relay(world: World) -> None:
+    async with Gate(world.nats_url).running() as gate, running(world.relay(nats_url=gate.url)) as relay:
+        log = Reading(lambda: relay.text)
+        await log.until("publishing")
+        for _ in range(2):
+            gate.becomes(GONE)
+            gone = await log.until("relay stopped publishing")
+            await eventually(gate.was_found, "further attempts to connect")
+            gate.becomes(THROUGH)
+            back = await log.until("publishing")
+            check([*gone, *back], "relay stopped publishing", "relay can publish again", "publishing")

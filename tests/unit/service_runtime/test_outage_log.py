@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from query_service.handlers import outage_log
-from query_service.handlers.outage_log import MOST_LINES_A_MINUTE, OutageLog
+from service_runtime import outage_log
+from service_runtime.outage_log import MOST_LINES_A_MINUTE, OutageLog
 
 
 def _told(steps: list[tuple[float, bool]]) -> list[tuple[float, str, int]]:
@@ -49,6 +49,23 @@ def test_an_outage_of_three_minutes_with_ten_thousand_failures_a_minute() -> Non
 )
 def test_each_change_is_told_once(steps: list[tuple[float, bool]], events: list[str]) -> None:
     assert [event for _, event, _ in _told(steps)] == events
+
+
+def test_another_kind_of_failure_is_told_at_once() -> None:
+    outages = OutageLog("away", "back", clock=lambda: 1.0)
+    with capture_logs() as logged:
+        for kind in ("lost", "lost", "refused", "refused", "lost"):
+            outages.failed("why", kind=kind)
+        outages.works()
+        outages.failed("why", kind="lost")
+    told = [(line["event"], line.get("kind"), line.get("failures")) for line in logged]
+    assert told == [
+        ("away", "lost", None),
+        ("away", "refused", 3),
+        ("away", "lost", 5),
+        ("back", None, 5),
+        ("away", "lost", None),
+    ]
 
 
 def _flapping() -> list[tuple[float, bool]]:

@@ -27,22 +27,25 @@ class OutageLog:
     def __init__(self, begins: str, ends: str, *, clock: Callable[[], float] = time.monotonic, **fields: str) -> None:
         self._begins, self._ends, self._fields, self._clock = begins, ends, fields, clock
         self._since: float | None = None
+        self._kind: dict[str, str] = {}
         self._told_at = 0.0
         self._lines: deque[float] = deque(maxlen=MOST_LINES_A_MINUTE)
         self._failures = 0
 
-    def failed(self, reason: str) -> None:
-        """Something could not be done for this reason."""
+    def failed(self, reason: str, **kind: str) -> None:
+        """Something could not be done for this reason; another `kind` of failure than before is told at once."""
         now = self._clock()
         self._failures += 1
         if self._since is None:
-            self._since = now
-            self._tell(_log.warning, self._begins, now, reason=reason)
-        elif now - self._told_at >= MINUTE:
+            self._since, self._kind = now, kind
+            self._tell(_log.warning, self._begins, now, **kind, reason=reason)
+        elif kind != self._kind or now - self._told_at >= MINUTE:
+            self._kind = kind
             self._tell(
                 _log.warning,
                 self._begins,
                 now,
+                **kind,
                 reason=reason,
                 failures=self._failures,
                 seconds=round(now - self._since),
