@@ -32,6 +32,8 @@ def kind(field: str) -> str:
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TANDEM_DIR", str(tmp_path))
+    # A command sets up the log of its process, and this is the process of other tests too.
+    monkeypatch.setattr("service_runtime.log.configure_logging", lambda *_: None)
     for variable in (*ADDRESS_VARIABLES, "QUERY_ELASTICSEARCH_URL", "QUERY_NATS_URL"):
         monkeypatch.delenv(variable, raising=False)
 
