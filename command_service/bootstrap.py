@@ -108,22 +108,22 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             setting="COMMAND_PROBES_LISTEN",
         )
         housekeeping = Housekeeping(pool, retention_hours=settings.replay_retention_hours, on_expired=metrics.expired)
-        try:
-            address = await server.start()
-            await server.set_serving(True)
-            probes_address = await probes.start()  # last: who is ready listens
-            leave_out_of_collections()
-            _log.info("listening", address=address, probes=probes_address)
-            side = {"availability": watch.run, "housekeeping": housekeeping.run}
-            metrics.watch_side_tasks(side)
-            async with side_tasks(side, metrics.failed):
+        side = {"availability": watch.run, "housekeeping": housekeeping.run}
+        metrics.watch_side_tasks(side)
+        async with side_tasks(side, metrics.failed):  # to the end: calls that still run may wait for a silent database
+            try:
+                address = await server.start()
+                await server.set_serving(watch.available)
+                probes_address = await probes.start()  # last: who is ready listens
+                leave_out_of_collections()
+                _log.info("listening", address=address, probes=probes_address)
                 await stop.wait()
-            _log.info("stopping")
-        finally:
-            imports.stop()
-            await server.stop()
-            await _ended(pool, settings.shutdown_grace_seconds)
-            await probes.stop()
+                _log.info("stopping")
+            finally:
+                imports.stop()
+                await server.stop()
+                await _ended(pool, settings.shutdown_grace_seconds)
+                await probes.stop()
     _log.info("stopped")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
 from tandem.orders.errors import DependencyUnavailable as Unavailable
-from tandem.orders.errors import from_rpc_error
+from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.retry import repeat_async
 
 from command_service.application.errors import DependencyUnavailable, Overloaded
@@ -49,6 +51,42 @@ async def test_waiting_commands_are_refused_once_the_silence_is_known(command_da
         assert process.events("incident") == []
         assert process.events("side task failed") == []
     assert await execute(command_database, "SELECT count(*) FROM orders") == [(6,)]
+
+
+async def test_a_process_that_stops_watches_to_its_end(command_database: str) -> None:
+    """Its last callers would otherwise wait as long as it gives them."""
+    settings = dict.fromkeys(("deadline_cap_seconds", "shutdown_grace_seconds"), "600")
+    async with (
+        rough_way(command_database) as (way, url),
+        serving(url, **settings) as process,
+        caller(process) as stub,
+    ):
+        await stub.PlaceOrder(place_order_request(random.Random(1)), timeout=60)
+        heard: list[bytes] = []
+        way.heard = heard.append
+        way.fall_silent()
+        calls = [asyncio.create_task(one) for one in map(end_of, [stub] * 3, range(2, 5))]
+        importing = asyncio.create_task(import_until_broken(process.address, import_requests(1, 3)))
+        await eventually(
+            # On a slow machine the silence may be known first.
+            lambda: b"".join(heard).count(b"BEGIN ISOLATION") >= 6 or bool(process.events("database unavailable")),
+            "all are at work",
+        )
+        process.signal(signal.SIGTERM)
+        assert {type(end) for end in await asyncio.gather(*calls)} == {Unavailable}
+        _, broken = await importing
+        assert broken is not None
+        assert from_rpc_error(broken).reason == "DEPENDENCY_UNAVAILABLE"
+        assert await process.ended() == 0
+
+
+async def end_of(stub: Any, seed: int) -> OrderError | None:
+    """What a caller without a deadline is told; None: that it was done."""
+    try:
+        await stub.PlaceOrder(place_order_request(random.Random(seed)))
+    except grpc.RpcError as error:
+        return from_rpc_error(error)
+    return None
 
 
 @asynccontextmanager
