@@ -30,7 +30,7 @@ from relay.checked_database import message_builder, read_cursor
 from relay.config import RelaySettings
 from relay.cursor import Cursor
 from relay.database import connect
-from relay.errors import Refused, SessionClosed
+from relay.errors import Refused, SessionClosed, words
 from relay.leadership import AdvisoryLock
 from relay.message import MessageBuilder, MessageLimits
 from relay.outbox_table import OutboxTable, TableName, find_table
@@ -285,6 +285,4 @@ class Adoption:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
                 yield connection
         except (psycopg.Error, OSError, TimeoutError) as error:
-            raise Unreachable(
-                f"the database cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
-            ) from None
+            raise Unreachable(f"the database cannot be reached: {words(error)}") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from relay.errors import LeadershipLost, Refused
+from relay.errors import LeadershipLost, Refused, words
 
 
 @contextlib.contextmanager
@@ -21,5 +21,5 @@ def database_lost() -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise Refused(f"the relay's role lacks a right: {str(error).strip()}") from None
     except (psycopg.Error, OSError, TimeoutError) as error:
-        reason = str(error).strip() or type(error).__name__
+        reason = words(error)
         raise LeadershipLost(f"the database session broke off: {reason}") from None

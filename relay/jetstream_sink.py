@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
-from relay.errors import Closing, DuplicateReported, Refused, SessionClosed
+from relay.errors import Closing, DuplicateReported, Refused, SessionClosed, words
 from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
 from relay.message import Message, MessageLimits
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
@@ -248,7 +248,7 @@ class JetStreamSession:
         try:
             stored = await self._api.message(str(self.stream.config["name"]), sequence)
         except (*NATS_ERRORS, StreamApiError) as error:
-            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {_text(error)}") from None
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {words(error)}") from None
         return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
 
     def _watch_deadline(self) -> None:
@@ -301,7 +301,7 @@ class JetStreamSink:
         try:
             connection = await NatsConnection.open(self._options, "tandem-relay", closed)
         except NATS_ERRORS as error:
-            raise SessionClosed(Closing.UNAVAILABLE, f"NATS cannot be reached: {_text(error)}") from None
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS cannot be reached: {words(error)}") from None
         try:
             try:
                 require_server(connection.server_version)
@@ -314,7 +314,7 @@ class JetStreamSink:
                 await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)
             except (*NATS_ERRORS, StreamApiError) as error:
-                raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {_text(error)}") from None
+                raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {words(error)}") from None
             yield session
         finally:
             for session in sessions:
@@ -326,7 +326,3 @@ class JetStreamSink:
         if difference is not None and difference != self._told:
             _log.warning(difference)
         self._told = difference
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -21,7 +21,7 @@ import psycopg
 from relay.adoption_record import AdoptionRecords
 from relay.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.database import configure, connect
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.nats_connection import NatsOptions
 from relay.outbox_columns import ColumnNames
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
@@ -165,7 +165,7 @@ class LagObserver:
                 try:
                     await self._observe()
                 except (psycopg.Error, Refused, OSError, TimeoutError) as error:
-                    self._on_error(str(error).strip() or type(error).__name__)
+                    self._on_error(words(error))
                     await asyncio.sleep(MEASURE_SECONDS)
         finally:
             if self._reading is not None:

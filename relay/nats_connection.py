@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.ack_run import AckRun
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
@@ -125,7 +125,7 @@ class NatsConnection(Client):
         problems: list[str] = []
 
         async def error(problem: Exception) -> None:
-            problems.append(str(problem) or type(problem).__name__)
+            problems.append(words(problem))
             del problems[:-1]
             _log.debug("nats connection", problem=problems[-1])
 
@@ -160,7 +160,7 @@ class NatsConnection(Client):
                 )
         except NATS_ERRORS as failure:
             await self.end()
-            reason = problems[-1] if problems else str(failure) or type(failure).__name__
+            reason = problems[-1] if problems else words(failure)
             if _SHUT_OUT.search(reason):
                 raise Refused(f"NATS does not let the relay in: {reason}; {_REMEDY}") from None
             raise ConnectionError(reason) from None
@@ -210,7 +210,7 @@ class NatsConnection(Client):
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await self.close()
         except NATS_ERRORS as error:
-            _log.debug("nats close", problem=str(error) or type(error).__name__)
+            _log.debug("nats close", problem=words(error))
 
     async def _process_err(self, err_msg: str) -> None:
         """Notes a missing right. The library hands the sentence over in small letters, its parser still has ours."""

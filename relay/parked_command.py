@@ -14,7 +14,7 @@ import psycopg
 
 from relay.config import RelaySettings
 from relay.database import connect
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.outbox_table import TableName
 from relay.request_table import ParkedAggregate, RequestTable
 
@@ -65,8 +65,7 @@ async def run_parked(
     except (Refused, psycopg.errors.InsufficientPrivilege) as refusal:
         return ParkedReport(REFUSED, error=str(refusal).strip())
     except (psycopg.Error, OSError, TimeoutError) as error:
-        why = " ".join(str(error).split()) or "it does not answer"
-        return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {why}")
+        return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {words(error)}")
     if answer is None:
         return ParkedReport(REFUSED, error=f"requested; no leader has carried it out within {question.wait:g} s")
     if "refused" in answer:

@@ -10,7 +10,7 @@ import psycopg
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.database import connect
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection
 from relay.slot_watch import missing_limit
@@ -51,7 +51,7 @@ async def _database(settings: RelaySettings) -> Preflight:
     except Refused as refusal:
         return Preflight(UNFIT, [str(refusal)])
     except (psycopg.Error, OSError, TimeoutError) as error:
-        reason = str(error).strip() or type(error).__name__
+        reason = words(error)
         return Preflight(DOWN, [f"the database cannot be reached: {reason}; check RELAY_DATABASE_URL"])
     return Preflight(FIT, warnings=[warning] if warning is not None else [])
 
@@ -70,7 +70,7 @@ async def _stream(settings: RelaySettings) -> Preflight:
     except Refused as refusal:
         return Preflight(UNFIT, [str(refusal)])
     except (*NATS_ERRORS, StreamApiError) as error:
-        return Preflight(DOWN, [f"NATS cannot be reached: {str(error) or type(error).__name__}; check RELAY_NATS_URL"])
+        return Preflight(DOWN, [f"NATS cannot be reached: {words(error)}; check RELAY_NATS_URL"])
     finally:
         if connection is not None:
             await connection.end()

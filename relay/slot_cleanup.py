@@ -8,7 +8,7 @@ import psycopg
 import structlog
 
 from relay.database import connect
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.replication_slot import drop_slots, slots_of
 from service_runtime.process import cancel
 
@@ -54,7 +54,7 @@ class SlotCleanup:
                     return
                 reason = "somebody reads them, or this role may not drop them"
             except (Refused, psycopg.Error, OSError, TimeoutError) as error:
-                reason = str(error).strip() or type(error).__name__
+                reason = words(error)
             if reason != told:
                 told = reason
                 _log.warning("slots of an earlier run cannot be dropped yet, and keep the log", slots=names, why=reason)

@@ -10,7 +10,7 @@ import structlog
 
 from relay.cursor import WalCheckpoint
 from relay.database import connect
-from relay.errors import LogUnavailable, Refused
+from relay.errors import LogUnavailable, Refused, words
 from relay.outbox_table import TableName
 from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot
@@ -63,7 +63,7 @@ class SlotMaker:
                 finally:
                     await connection.close()
             except (LogUnavailable, Refused, psycopg.Error, OSError, TimeoutError) as error:
-                reason = str(error).strip() or type(error).__name__
+                reason = words(error)
             self._on_problem(reason)
             if reason != told:
                 _log.warning("the log cannot be read, polling goes on", reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from relay.cursor import HEADER, Cursor, CursorError, PollCursor, parse
-from relay.errors import Refused
+from relay.errors import Refused, words
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream_position import long_cursor
@@ -33,7 +33,7 @@ class StreamEnd:
             await self._read(JetStreamApi(self._connection))
         except (Refused, StreamApiError, CursorError, *NATS_ERRORS) as error:
             await self.close()
-            return str(error) or type(error).__name__
+            return words(error)
         return None
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from nats.js.errors import APIError
 
 from relay.cursor import HEADER, CursorError, PassedOver, transaction_of
 from relay.delivered import Delivered
-from relay.errors import Closing, SessionClosed
+from relay.errors import Closing, SessionClosed, words
 from relay.id_set import IdSet
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
@@ -150,7 +150,7 @@ class StreamHistory:
         except (*NATS_ERRORS, StreamApiError, APIError) as error:
             if connection is not None and connection.denial is not None:
                 raise connection.denial from None
-            reason = f"the end of the stream cannot be read: {str(error) or type(error).__name__}"
+            reason = f"the end of the stream cannot be read: {words(error)}"
             raise SessionClosed(Closing.UNAVAILABLE, reason) from None
         finally:
             if connection is not None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -162,7 +163,8 @@ def down(as_json: Annotated[bool, typer.Option("--json", help="One JSON document
     if record is None:
         _say_stopped(None, "nothing runs here", as_json)
         return
-    os.kill(record.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has ended meanwhile
+        os.kill(record.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     while record.alive:
         if time.monotonic() > deadline:
