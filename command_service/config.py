@@ -28,11 +28,16 @@ class CommandSettings(ServiceSettings):
     listen: ListenAddress = Field("127.0.0.1:50051", description="Where gRPC is served")
     probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections to the database")
-    max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
-    max_connections: int = Field(4000, ge=1, description="Connections of callers; more are closed at once")
+    max_concurrent_rpcs: int = Field(
+        200, ge=1, le=1_000_000, description="Calls at once; more are refused with RESOURCE_EXHAUSTED"
+    )
+    max_connections: int = Field(
+        4000, ge=1, le=1_000_000, description="Connections of callers; more are closed at once"
+    )
     max_connection_age_seconds: float = Field(
         60.0,
         gt=0,
+        le=86_400,
         description="Age at which a connection gets no new calls, so that callers spread over new replicas; its running"
         " calls and imports then get COMMAND_SHUTDOWN_GRACE_SECONDS. gRPC varies it by a tenth",
     )
@@ -41,7 +46,7 @@ class CommandSettings(ServiceSettings):
         ge=1,
         description="Imports at once; more are refused. Together they use half of the pool",
     )
-    max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
+    max_message_bytes: int = Field(1_048_576, ge=1024, le=1 << 30, description="Largest request")
     max_event_bytes: int = Field(
         900_000,
         ge=100_000,

@@ -66,8 +66,10 @@ class QuerySettings(ServiceSettings):
         description=f"Where /livez, /readyz and /metrics are served; {SERVE_PROBES} for serve and {PROJECT_PROBES} for"
         " project when not set",
     )
-    max_concurrent_rpcs: int = Field(200, ge=1, description="Calls at once; more are refused with RESOURCE_EXHAUSTED")
-    max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest request")
+    max_concurrent_rpcs: int = Field(
+        200, ge=1, le=1_000_000, description="Calls at once; more are refused with RESOURCE_EXHAUSTED"
+    )
+    max_message_bytes: int = Field(1_048_576, ge=1024, le=1 << 30, description="Largest request")
     deadline_cap_seconds: float = Field(30.0, gt=0, description="Longest time any call may take")
     shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")

@@ -20,7 +20,7 @@ class ServiceSettings(BaseSettings):
     below `/run/secrets`, or below the directory that `TANDEM_SECRETS_DIR` names. The environment wins over a file.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,8 @@ def nats_servers(text: str) -> list[str]:
     schemes = {_scheme(one) for one in servers}
     if schemes & _PLAIN and schemes & _WEB:
         raise ValueError("must be all nats:// and tls://, or all ws:// and wss://, not both")
+    if schemes & _WEB and find_spec("aiohttp") is None:  # by which the library speaks WebSocket
+        raise ValueError("names a WebSocket, for which the package aiohttp is not installed; use nats:// or tls://")
     if len({tuple(login.items()) for login in map(_login, servers) if login}) > 1:
         raise ValueError("must name the same user and password for all servers; naming them once is enough")
     return servers

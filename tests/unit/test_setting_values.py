@@ -143,7 +143,24 @@ BAD_LISTEN = [
     "a,b:80",
 ]
 LONG = "ü" * 32  # 64 bytes
+#: What no clock, no memory and no gRPC could hold.
+BAD_NUMBERS = ["inf", "nan", "-1", "99999999999999999999", "many"]
 SETTINGS = [
+    *[
+        (name, BAD_NUMBERS, ["4096", "1000000"])
+        for name in ("COMMAND_MAX_MESSAGE_BYTES", "QUERY_MAX_MESSAGE_BYTES", "COMMAND_MAX_CONNECTIONS")
+    ],
+    *[
+        (name, [*BAD_NUMBERS[:3], "many"], ["0.5", "30"])
+        for name in (
+            "COMMAND_DEADLINE_CAP_SECONDS",
+            "COMMAND_SHUTDOWN_GRACE_SECONDS",
+            "COMMAND_MAX_CONNECTION_AGE_SECONDS",
+            "QUERY_DEADLINE_CAP_SECONDS",
+            "QUERY_SHUTDOWN_GRACE_SECONDS",
+            "RELAY_ACK_TIMEOUT_SECONDS",
+        )
+    ],
     (
         "RELAY_STREAM",
         ["", "A B", "a.b", "a*", ">", "a/b", "a\\b", "a\tb", "x" * 256],
@@ -213,6 +230,14 @@ def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, valu
 def test_who_comes_is_told_to_every_server(value: str, login: Mapping[str, str]) -> None:
     assert nats_login(value) == login
     assert nats_servers(value)
+
+
+def test_a_websocket_is_refused_where_nothing_speaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the relay's image."""
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    given(monkeypatch, "RELAY_NATS_URL", NATS)
+    with pytest.raises(StartupRefused, match=r"RELAY_NATS_URL: names a WebSocket, .* use nats:// or tls://"):
+        given(monkeypatch, "RELAY_NATS_URL", "wss://a:80")
 
 
 def test_what_is_taken_can_be_used() -> None:
