@@ -116,7 +116,8 @@ class PublishLoop:
 
     async def run(self, stop: asyncio.Event) -> Ended:
         """Leads whenever it can, until `stop` is set. Refused when database or stream are unfit from the start."""
-        backoff, ended = Backoff(), Ended()
+        # What is refused may show only after this relay leads, so leading does not begin those waits anew.
+        backoff, after_refusals, ended = Backoff(), Backoff(), Ended()
         while not stop.is_set():
             self._status.moved()
             try:
@@ -131,7 +132,7 @@ class PublishLoop:
                 if not self._worked and refusal.state == Refused.state:
                     raise
                 ended = self._failed(refusal.state, "refused", str(refusal), refusal)
-                await self._sleep(stop, backoff.seconds())
+                await self._sleep(stop, after_refusals.seconds())
             except SteppedDown as fenced:
                 ended = self._failed(states.RETRYING, "fenced", str(fenced), fenced)
                 await self._sleep(stop, STEP_DOWN_SECONDS)
