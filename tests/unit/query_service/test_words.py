@@ -66,6 +66,10 @@ MUTANTS: Mapping[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "phone numbers are words": ("numbers", _without(stored, "stored_numbers", folding.fold)),
     "numbers are asked for as typed": ("numbers", _without(asked, "numbers_in", lambda _: ())),
     "what was typed apart is apart": ("numbers", _without(asked, "MOST_TOGETHER", 1)),
+    "what is not seen cuts numbers": ("unseen", _without(phones, "_UNSEEN", NOTHING)),
+    "an idle non-joiner cuts numbers": ("unseen", _without(phones, "_IDLE_NON_JOINER", NOTHING)),
+    "gershayim cut": ("apostrophes", _without(folding, "_GERSHAYIM", NOTHING)),
+    "numbers have no letters": ("numbers", _without(stored, "_LETTER", NOTHING)),
     "calling codes have three digits": ("numbers", _without(phones, "_TWO_DIGITS", NOTHING)),
 }
 
