@@ -17,7 +17,7 @@ from query_service.projection.words.phones import numbers_in, readable
 
 #: Conditions; each holds the alternatives of which one must begin a word.
 AskedWords = tuple[tuple[str, ...], ...]
-#: Parts that may have been written together.
+#: Beginnings from which parts may have been written together: the first part and the latest ones.
 MOST_TOGETHER = 6
 _BETWEEN_PARTS = re.compile(r"(?<=\S)[-_/.\u2010-\u2015\u2212](?=\S)")
 _DIGIT = re.compile("[0-9]")
@@ -53,7 +53,9 @@ def _conditions(text: str) -> Iterator[tuple[str, ...]]:
     for part in _parts(text):
         if not part.linked:
             together = []
-        together = [*(word + part.word for word in together), part.word][-MOST_TOGETHER:]
+        together = [*(word + part.word for word in together), part.word]
+        if len(together) > MOST_TOGETHER:
+            del together[1]  # what begins with the first part may be the whole of a code
         yield tuple(word[:MAX_WORD_LENGTH] for word in reversed(together))
 
 

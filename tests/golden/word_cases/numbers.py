@@ -36,6 +36,8 @@ CASES: tuple[Case, ...] = (
     *_found("A-1-B-2-C-3-D-4", _ORDER_NUMBER, "a1b2c3d4", "A-1-B-2-C-3-D-4", "c-3"),
     *_found("ABC-123", _SKU, "ABC-123", "abc123", "abc 123", "ABC_123", "abc/123", "abc.123", "123", "abc", "abc-12"),
     *_found("ABC123", _SKU, "ABC-123", "abc123", "abc 123", "ABC_123", "A-B-C-123"),
+    *_found("A1B2C3D4E5", _SKU, "A-1-B-2-C-3-D-4-E-5", "a 1 b 2 c 3 d 4 e 5", "A1.B2.C3.D4.E5", "a-1-b-2-c-3-d"),
+    *_not_found("A1B2C3D4E5", _SKU, "A-1-B-2-C-3-D-4-F-5", "b-1-B-2-C-3-D-4-E-5"),
     *_found("ABC 123", _SKU, "ABC-123", "abc123", "abc 123"),
     *_not_found("ABC-123", _SKU, "abc124", "bc123", "abc 23", "abc-124", "abd-123"),
     *_found("WH-1000XM4/B", _SKU, "wh1000xm4", "WH 1000 XM4", "wh-1000xm4b", "1000 xm4", "1000xm4"),
