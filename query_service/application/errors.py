@@ -68,15 +68,16 @@ class PageTokenMalformed(QueryRefused):
 
 
 class SumTooLarge(QueryRefused):
-    """A sum that the contract's numbers cannot hold. `keys` are those of its group, () for the sum of all groups."""
+    """A sum that the contract's numbers cannot hold. `keys` are those of its group, "" for one that its orders do not
+    have; () for the sum of all groups."""
 
     def __init__(self, figure: str, keys: Sequence[str], currency_code: str) -> None:
-        group = f"of the group {', '.join(keys)}" if keys else "of all these orders"
+        self.figure, self.group, self.currency_code = figure, ", ".join(key or "none" for key in keys), currency_code
+        of_what = f"of the group {self.group}" if keys else "of all these orders"
         super().__init__(
-            f"the {figure} {group} in {currency_code} does not fit into 64 bits; ask for fewer orders, by a filter on"
+            f"the {figure} {of_what} in {currency_code} does not fit into 64 bits; ask for fewer orders, by a filter on"
             " their time for example"
         )
-        self.figure, self.group, self.currency_code = figure, ", ".join(keys), currency_code
 
 
 class DependencyDown(Exception):  # noqa: N818

@@ -33,6 +33,12 @@ def test_an_amount_may_be_as_large_as_money_can(figure: str, currency: str, most
     assert (refusal.value.figure, refusal.value.group, refusal.value.currency_code) == (figure, "DE, PLACED", currency)
 
 
+def test_the_group_of_orders_without_a_key_has_a_name_too() -> None:
+    with pytest.raises(SumTooLarge, match="the total of the group none, PLACED in JPY") as refusal:
+        summary_message(of("JPY", "", "PLACED", total=MOST + 1))
+    assert refusal.value.group == "none, PLACED"
+
+
 def test_pieces_are_counted_in_64_bits_too() -> None:
     assert summary_message(of("JPY", quantity=MOST)).quantity == MOST
     with pytest.raises(SumTooLarge, match="the quantity of all these orders"):
