@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from devstack.servers.errors import ServerError
 from devstack.servers.ports import HOST
 from devstack.stack_record import read_record
 from devstack.topology import DEFAULT_PORTS, Topology, port_of
@@ -30,7 +31,13 @@ ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
 
 
 def check_named_addresses() -> None:
-    """ValueError, a sentence with the variable and without secrets, when one names what nobody could reach."""
+    """ValueError, a sentence with the variable and without secrets, when one names what nobody could reach, or a port
+    that is none."""
+    for setting in DEFAULT_PORTS:
+        try:
+            port_of(setting)
+        except ServerError as wrong:
+            raise ValueError(str(wrong)) from None
     for variable, (field, _) in ADDRESS_VARIABLES.items():
         if value := os.environ.get(variable, "").strip():
             try:
@@ -70,7 +77,7 @@ def named_addresses() -> dict[str, str]:
 def default_topology() -> Topology:
     """Everything on loopback at the ports of `make up`, which are also those of the compose file."""
     at = {setting: f"{HOST}:{port_of(setting)}" for setting in DEFAULT_PORTS}
-    password = os.environ.get("TANDEM_POSTGRES_PASSWORD") or "tandem"
+    password = quote(os.environ.get("TANDEM_POSTGRES_PASSWORD") or "tandem", safe="")
     return Topology(
         postgres_url=f"postgresql://tandem:{password}@{at['TANDEM_POSTGRES_PORT']}/tandem",
         nats_url=f"nats://{at['TANDEM_NATS_PORT']}",

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from devstack.cli.running import run
 from devstack.known_stack import ADDRESS_VARIABLES, check_named_addresses, default_topology
-from devstack.topology import Topology
+from devstack.topology import DEFAULT_PORTS, Topology
 
 SECRET = "hush-hush"
 #: Part of a stack → addresses that are none.
@@ -34,7 +35,7 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TANDEM_DIR", str(tmp_path))
     # A command sets up the log of its process, and this is the process of other tests too.
     monkeypatch.setattr("service_runtime.log.configure_logging", lambda *_: None)
-    for variable in (*ADDRESS_VARIABLES, "QUERY_ELASTICSEARCH_URL", "QUERY_NATS_URL"):
+    for variable in (*ADDRESS_VARIABLES, *DEFAULT_PORTS, "QUERY_ELASTICSEARCH_URL", "QUERY_NATS_URL"):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -54,6 +55,21 @@ def test_a_variable_is_told(variable: str, monkeypatch: pytest.MonkeyPatch, caps
         assert variable in only_sentence(capsys), value
         assert run(["status", "--json"]) == 2
         assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+@pytest.mark.parametrize("setting", DEFAULT_PORTS)
+def test_a_port_that_is_none_is_told(
+    setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in ("junk", "65536", "-1", "²", "5_0", "1.5"):
+        monkeypatch.setenv(setting, value)
+        assert run(["orders", "get", "x"]) == 2, value
+        assert f"{setting} must be a port number" in only_sentence(capsys)
+
+
+def test_a_password_of_any_letters_is_one_in_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_POSTGRES_PASSWORD", "p@s/s:#50%")
+    assert conninfo_to_dict(default_topology().postgres_url)["password"] == "p@s/s:#50%"
 
 
 def test_addresses_of_a_stack_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
