@@ -19,10 +19,9 @@ OrderWord = Annotated[str, typer.Argument(metavar="ORDER", help="Id or number of
 async def order_id_of(stubs: Stubs, word: str, *, as_json: bool, token: str = "") -> str:
     """The id; a number is looked up on the read side. Ends the command when no order has it, or more than one."""
     try:
-        uuid.UUID(word)
+        return str(uuid.UUID(word))  # also where it was typed in another form, without hyphens for example
     except ValueError:
         return await _id_of_number(stubs, word, token, as_json)
-    return word
 
 
 async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) -> str:
