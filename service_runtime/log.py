@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from service_runtime.caller_gone import found_nobody
+
 _GRPC, _POOL = "grpc._cython.cygrpc", "psycopg.pool"
 #: What the pool says of each attempt to connect, and of connections that we closed: our own events tell it once.
 _OF_OUTAGES = ("error connecting in", "reconnection attempt in pool", "discarding closed connection")
@@ -17,7 +19,7 @@ def concerns_us(record: logging.LogRecord) -> bool:
 
     gRPC logs that as an error with a stack trace.
     """
-    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ExecuteBatchError"
+    return record.exc_info is None or not found_nobody(record.exc_info[1])
 
 
 def tells_more_than_an_outage(record: logging.LogRecord) -> bool:

@@ -17,6 +17,7 @@ from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import NotImplementedYet, status_of
 from command_service.metrics import CommandMetrics
 from service_runtime.call_limits import bounded
+from service_runtime.caller_gone import found_nobody
 from service_runtime.request_bytes import parser_of
 
 #: Request and context → the response's bytes: those stored are sent as they are.
@@ -86,6 +87,8 @@ def _answering(
             outcome = "OK"
             return response
         except Exception as error:
+            if found_nobody(error):  # a stream's caller left while its answer was on the way
+                raise
             status = rpc_status.to_status(status_of(error))
             outcome = status.code.name
             await context.abort_with_status(status)

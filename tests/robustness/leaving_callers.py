@@ -15,6 +15,7 @@ import grpc
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
+from command_service.storage.connections import APPLICATION_NAME
 from tests.fixtures.command_process import CommandProcess
 from tests.fixtures.imports import import_request
 from tests.fixtures.journal import journal_faults
@@ -52,6 +53,11 @@ POOL_SIZE = 6
 OPEN = {"DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"}
 #: The time that a call gives up on its own when its caller waits for it.
 PATIENCE_SECONDS = 200.0
+#: What the service's connections are at.
+SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    f" WHERE datname = current_database() AND application_name LIKE '{APPLICATION_NAME}%'"
+)
 Request = Any
 
 
@@ -211,7 +217,13 @@ async def process_faults(process: CommandProcess) -> list[str]:
 
 
 async def book_faults(url: str, callers: LeavingCallers) -> list[str]:
-    """Everything in which the write model and the journal differ from what callers were told."""
+    """Everything in which the write model and the journal differ from what callers were told.
+
+    The process has ended; the server may still be at what it was sent last.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await execute(url, SESSIONS) != [(0,)]:
+            await asyncio.sleep(0.01)
     stored = {str(order_id) for (order_id,) in await execute(url, "SELECT order_id FROM orders")}
     journal = {str(order_id) for (order_id,) in await execute(url, "SELECT DISTINCT aggregate_id FROM outbox")}
     faults = await journal_faults(url)
