@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -12,33 +11,33 @@ from psycopg import AsyncRawCursor
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME
 from command_service.storage.conversation import Conversation
+from service_runtime.countdown import Countdown
 from service_runtime.outage_log import OutageLog
 
 PERIOD_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-#: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup.
-PATIENCE_SECONDS = 3.0
+#: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup. Over just before the first
+#: question to a silent database has waited long enough: a period and an answer's time after the last answer.
+PATIENCE_SECONDS = 2.75
 
 #: Gets each change; called before any command sees it.
 ChangeListener = Callable[[bool], Awaitable[None]]
 
 
 class DatabaseWatch:
-    """`available` until the database was silent or read-only for some seconds, and again once it answers."""
+    """`available` until the database was silent or read-only for some seconds, and again once it answers.
+
+    `answering`: whether it took commands within the patience. If not, it is what keeps commands waiting; that is known
+    before the next look fails.
+    """
 
     def __init__(self, database_url: str, on_change: ChangeListener) -> None:
         self._database_url, self._on_change = database_url, on_change
         self._conversation: Conversation | None = None
-        self._last_answer = time.monotonic()
+        self._patience: Countdown | None = None
+        self.answering = True
         self._outages = OutageLog("database unavailable", "database available")
         self.available = self._told = True
-
-    @property
-    def answering(self) -> bool:
-        """Whether the database has answered within the patience. If not, it is what keeps commands waiting: known as
-        soon as somebody asks, `available` only when the next look has failed.
-        """
-        return time.monotonic() - self._last_answer < PATIENCE_SECONDS
 
     def reason(self) -> str | None:
         """None while commands are taken, else why not."""
@@ -46,11 +45,14 @@ class DatabaseWatch:
 
     async def run(self) -> None:
         """Watches until cancelled. Raises what nobody expected, and what `on_change` raises."""
+        self._be_patient()
         try:
             while True:
                 await self._look()
                 await asyncio.sleep(PERIOD_SECONDS)
         finally:
+            if self._patience is not None:
+                self._patience.cancel()
             await self._drop()
 
     async def _look(self) -> None:
@@ -59,10 +61,9 @@ class DatabaseWatch:
         except (psycopg.Error, TimeoutError) as error:
             writable, problem = False, str(error).partition("\n")[0] or f"no answer within {ANSWER_SECONDS:g} s"
             await self._drop()
-        now = time.monotonic()
         if writable:
-            self._last_answer = now
-        available = writable or (self.available and now - self._last_answer < PATIENCE_SECONDS)
+            self._be_patient()
+        available = writable or (self.available and self.answering)
         self.available = available
         if available:
             self._outages.works()
@@ -71,6 +72,15 @@ class DatabaseWatch:
         if available != self._told:
             await self._on_change(available)
             self._told = available  # or else it is told again
+
+    def _be_patient(self) -> None:
+        """It counts from now on."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience, self.answering = Countdown(PATIENCE_SECONDS, self._be_impatient), True
+
+    def _be_impatient(self) -> None:
+        self.answering = False
 
     async def _ask(self) -> bool:
         if self._conversation is None:

@@ -20,6 +20,7 @@ import structlog
 from psycopg import AsyncCursor
 
 from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
+from service_runtime.countdown import Countdown
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class Conversation:
 
     async def _within_time(self, answer: Awaitable[T]) -> T:
         # A server ends a statement that takes too long. A server, or a way to it, that has fallen silent ends nothing.
-        silence = asyncio.get_running_loop().call_later(self._answer_seconds, self.hang_up)
+        silence = Countdown(self._answer_seconds, self.hang_up)
         try:
             return await answer
         except BaseException:

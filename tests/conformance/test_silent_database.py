@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import random
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from tandem.orders.errors import DependencyUnavailable as Unavailable
 from tandem.orders.errors import OrderError, from_rpc_error
@@ -21,6 +23,7 @@ from command_service.storage import connections
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
+from service_runtime import countdown
 from tests.conformance.command_application import Application, call, opened_pool, place_order
 from tests.fixtures.command_process import caller, serving
 from tests.fixtures.imports import import_requests, import_until_broken
@@ -174,3 +177,28 @@ async def test_commands_that_wait_on_are_noticed(command_database: str, monkeypa
     monkeypatch.setattr(CommandPool, "hang_up", lambda _: None)
     with pytest.raises(TimeoutError):
         await check_waiting_commands(command_database, patience=2.0)
+
+
+async def talked_after_a_standstill(pool: CommandPool) -> bool:
+    """Whether a conversation goes on whose answer came while this process stood still for longer than it may take."""
+    async with pool.conversation(answer_seconds=0.2) as conversation:
+        answer = asyncio.create_task(conversation.run([("SELECT", ())]))
+        await asyncio.sleep(0)  # it is asked for
+        await asyncio.sleep(0)
+        time.sleep(0.4)  # noqa: ASYNC251 - nothing in this process gets to work
+        try:
+            await answer
+            await conversation.run([("SELECT", ())])
+        except psycopg.Error:
+            return False
+    return True
+
+
+async def test_a_busy_process_does_not_take_itself_for_a_silent_database(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened_pool(command_database) as pool:
+        assert await talked_after_a_standstill(pool)
+        # Mutant: a clock that runs on while nothing can be read.
+        monkeypatch.setattr(countdown, "STEPS", 1)
+        assert not await talked_after_a_standstill(pool)

@@ -1,0 +1,34 @@
+"""Patience with others, counted while this process itself gets to work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+#: A process that does not get to work for any length of time loses no more than one step of its patience.
+STEPS = 8
+
+
+class Countdown:
+    """Calls `on_end` once, after `seconds` in which the event loop ran; needs a running event loop.
+
+    What others have sent meanwhile is not read by a process that is stopped or has too much to do. A timer would ring
+    all the same, and blame the others.
+    """
+
+    def __init__(self, seconds: float, on_end: Callable[[], None]) -> None:
+        self._step, self._on_end = seconds / STEPS, on_end
+        self._left = STEPS
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self._step, self._count)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._timer = self._loop.call_later(self._step, self._count)
+        else:
+            self._on_end()
+
+    def cancel(self) -> None:
+        """Ends it; `on_end` is not called any more."""
+        self._timer.cancel()
