@@ -27,6 +27,7 @@ from query_service.wire.page_part import page_part
 from tests.conformance.listed_orders import all_pages, applied, large_event, searching, small_event
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.conformance.test_physical_read_store import elasticsearch, installation
+from tests.fixtures.elasticsearch import put_to_sleep
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import CRITERIA
 
@@ -44,7 +45,7 @@ async def store(installation: OpenStore) -> AsyncIterator[Any]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def asleep(store: PhysicalStore, elasticsearch: AsyncElasticsearch) -> PhysicalStore:
     """A store of which nothing becomes searchable by itself."""
-    await elasticsearch.indices.put_settings(index=store.names.orders, settings={"refresh_interval": "-1"})
+    await put_to_sleep(elasticsearch, store.names.orders)
     return store
 
 

@@ -19,6 +19,7 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
 from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
+from tests.fixtures.elasticsearch import put_to_sleep
 from tests.fixtures.order_events import an_order, published
 
 __all__ = ["order_id"]
@@ -57,7 +58,7 @@ class TestPhysicalStoreQuestions(OrderQuestionSuite):
 async def test_a_look_up_does_not_wait_for_a_refresh(
     store: PhysicalStore, elasticsearch: AsyncElasticsearch, order_id: str
 ) -> None:
-    await elasticsearch.indices.put_settings(index=store.names.orders, settings={"refresh_interval": "-1"})
+    await put_to_sleep(elasticsearch, store.names.orders)
     event = an_event(order_id, 1)
     await store.apply([event])
     assert (await store.orders([order_id]))[0].document == event.order

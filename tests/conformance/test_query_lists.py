@@ -21,6 +21,7 @@ from query_service.application.order_questions import Edition
 from query_service.application.searchable import AskedSearchability
 from tests.conformance.query_serving import Server, apply, names, options, own_server, serving
 from tests.fixtures.asking import once_caught_up
+from tests.fixtures.elasticsearch import put_to_sleep
 from tests.fixtures.order_events import PublishedEvent, an_order, published
 from tests.fixtures.read_side import ReadSide, empty_read_side, eventually, read_side
 
@@ -31,8 +32,7 @@ __all__ = ["empty_read_side", "own_server", "read_side"]
 async def asleep(read_side: ReadSide, elasticsearch_url: str) -> AsyncIterator[ReadSide]:
     """A read side of which nothing becomes searchable by itself."""
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
-        settings = {"refresh_interval": "-1"}
-        await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings=settings)
+        await put_to_sleep(client, f"{read_side.index_prefix}orders")
     async with read_side.projecting():  # a projector refreshes when it is asked
         yield read_side
 

@@ -21,6 +21,7 @@ from query_service.handlers.refresh_duty import REFRESHED
 from tests.conformance.projector_checks import blocked, http_get, listening_address
 from tests.conformance.query_serving import Server, apply, names, options, serving
 from tests.fixtures.asking import once_caught_up
+from tests.fixtures.elasticsearch import put_to_sleep
 from tests.fixtures.order_events import PublishedEvent, an_order, published
 from tests.fixtures.query_client import an_event
 from tests.fixtures.read_side import QueryProcess, ReadSide, empty_read_side, eventually, read_side
@@ -33,8 +34,7 @@ Ports = Callable[[], int]
 async def asleep(read_side: ReadSide, elasticsearch_url: str) -> ReadSide:
     """A read side of which nothing becomes searchable by itself."""
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
-        index = f"{read_side.index_prefix}orders"
-        await client.indices.put_settings(index=index, settings={"refresh_interval": "-1"})
+        await put_to_sleep(client, f"{read_side.index_prefix}orders")
     return read_side
 
 
@@ -165,7 +165,7 @@ async def test_without_projectors_lists_wait_for_the_index_itself(
         serving(read_side, unused_tcp_port) as server,
         AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client,
     ):
-        await client.indices.put_settings(index=f"{read_side.index_prefix}orders", settings={"refresh_interval": "-1"})
+        await put_to_sleep(client, f"{read_side.index_prefix}orders")
         await apply(read_side, event)
         request = contract.SearchOrdersRequest(read_options=options(names(event), 0.5))
         with pytest.raises(Exception) as refusal:
