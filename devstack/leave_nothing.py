@@ -58,7 +58,8 @@ class _Run:
             number = self._next_signal(ends)
             if number in _INTERRUPTS and ends is None:
                 ends = time.monotonic() + COMMAND_SECONDS
-                if number != signal.SIGINT:  # a terminal sends that one to the command as well
+                # A terminal sends a Ctrl-C to the command as well; and what we hear of last may have ended it first.
+                if number != signal.SIGINT and self.status is None:
                     os.kill(self._pid, signal.SIGINT)
 
     def until_alone(self) -> None:

@@ -76,13 +76,13 @@ def watched(directory: Path, *command: str, without: str = "", command_seconds: 
 )
 def test_nothing_is_left(signals: Signals, tmp_path: Path) -> None:
     outcome = interrupted(signals, watched(tmp_path), tmp_path)
-    assert outcome["left"] == []
+    assert outcome["left"] == [], outcome
     assert outcome["status"] != 0
 
 
 def test_what_is_left_at_a_good_end_is_ended_and_named(tmp_path: Path) -> None:
     outcome = interrupted([], watched(tmp_path), tmp_path, STUBBORN_ENDS="1")
-    assert outcome["left"] == []
+    assert outcome["left"] == [], outcome
     assert outcome["status"] == 7
     assert "killed what did not end by itself" in outcome["told"]
 
@@ -153,7 +153,7 @@ def make() -> list[str]:
 
 def test_ctrl_c_of_make_test_leaves_nothing(tmp_path: Path) -> None:
     outcome = interrupted([(None, INT, "group")], make(), tmp_path)
-    assert outcome["left"] == []
+    assert outcome["left"] == [], outcome
     assert (tmp_path / "mark").exists()
 
 
