@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 #: The most that the contract and the database hold.
 MOST = 2**63 - 1
+N = TypeVar("N", int, float)
 
 
 def whole(least: int = 0, most: int = MOST) -> Callable[[Any], int]:
     """What reads a whole number from `least` to `most`; ValueError says which are taken."""
-
-    def read(word: Any) -> int:
-        text = str(word)
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not least <= int(text) <= most:
-            raise ValueError(f"{text!r} is no whole number from {least} to {most}")
-        return int(text)
-
-    return read
+    return _reader("whole number", r"[+-]?[0-9]{1,19}", int, least, most)
 
 
 def number(least: float, most: float) -> Callable[[Any], float]:
     """The same for a number that may have decimals."""
+    return _reader("number", r"[+-]?[0-9]{1,19}(\.[0-9]{0,19})?", float, least, most)
 
-    def read(word: Any) -> float:
+
+def _reader(kind: str, digits: str, convert: Callable[[str], N], least: N, most: N) -> Callable[[Any], N]:
+    def read(word: Any) -> N:
         text = str(word)
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}(\.[0-9]{0,19})?", text) or not least <= float(text) <= most:
-            raise ValueError(f"{text!r} is no number from {least} to {most}")
-        return float(text)
+        if not re.fullmatch(digits, text) or not least <= convert(text) <= most:
+            raise ValueError(f"{text!r} is no {kind} from {least} to {most}")
+        return convert(text)
 
     return read
