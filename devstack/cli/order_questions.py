@@ -122,7 +122,7 @@ def summarize(
         max_groups=max_groups,
         read_options=ReadOptions(consistency_token=token),
     )
-    _ask("SummarizeOrders", request, print_summary, as_json)
+    _ask("SummarizeOrders", request, lambda answer: print_summary(answer, request.group_by), as_json)
 
 
 def customer(

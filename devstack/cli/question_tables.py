@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tandem.orders.v1.order_query_service_pb2 import (
     GetCustomerSummaryResponse,
+    OrderDimension,
     OrderSummary,
     Percentile,
     SearchOrdersResponse,
@@ -19,7 +19,11 @@ from devstack.cli.order_words import amount, day, name_words, order_state, time
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, say, say_whole, show
 
-_TIME_KEY = re.compile(r"\d{4}-")
+_IN_TIME = (
+    OrderDimension.ORDER_DIMENSION_DAY,
+    OrderDimension.ORDER_DIMENSION_WEEK,
+    OrderDimension.ORDER_DIMENSION_MONTH,
+)
 _ORDERS = (
     Column("order", named=False),
     Column("id", named=False),
@@ -58,13 +62,18 @@ def order_rows(orders: Iterable[Order]) -> Rows:
     )  # fmt: skip
 
 
-def print_summary(answer: SummarizeOrdersResponse) -> None:
-    """One row per group and currency, and the totals below. Days, weeks and months stand in their order."""
-    in_time = all(_TIME_KEY.match(summary.keys[0]) for summary in answer.groups if summary.keys)
-    groups = sorted(answer.groups, key=lambda summary: tuple(summary.keys)) if in_time else answer.groups
-    show(summary_rows([(" · ".join(map(_key, summary.keys)), summary) for summary in groups], answer.totals))
+def print_summary(answer: SummarizeOrdersResponse, group_by: Sequence[OrderDimension.ValueType]) -> None:
+    """One row per group and currency, and the totals below. Days, weeks and months stand in their order.
+
+    `group_by` is what was asked for: it says what the keys are.
+    """
+    groups: Iterable[OrderSummary] = answer.groups
+    if group_by[0] in _IN_TIME:
+        groups = sorted(groups, key=lambda summary: tuple(summary.keys))
+    show(summary_rows([(_name(summary, group_by), summary) for summary in groups], answer.totals))
     more = "; there are more groups (--max-groups)" if answer.truncated else ""
-    say(f"{len(answer.groups)} groups{more}; {freshness(answer.read_info)}")
+    ending = "" if len(answer.groups) == 1 else "s"
+    say(f"{len(answer.groups)} group{ending}{more}; {freshness(answer.read_info)}")
 
 
 def summary_rows(groups: Iterable[tuple[str, OrderSummary]], totals: Iterable[OrderSummary]) -> Rows:
@@ -107,9 +116,15 @@ def _customer(answer: GetCustomerSummaryResponse) -> Iterator[Picture]:
         yield order_rows(answer.recent_orders)
 
 
-def _key(key: str) -> str:
-    """A group's key as it is called here: states in words."""
-    return name_words(OrderState.DESCRIPTOR, key) if key in OrderState.keys() else key or "none"  # noqa: SIM118 - no dict
+def _name(summary: OrderSummary, group_by: Sequence[OrderDimension.ValueType]) -> str:
+    """What a group is called here: states in words."""
+    return " · ".join(map(_key, summary.keys, group_by))
+
+
+def _key(key: str, dimension: OrderDimension.ValueType) -> str:
+    if dimension == OrderDimension.ORDER_DIMENSION_STATE:
+        return name_words(OrderState.DESCRIPTOR, key)
+    return key or "none"
 
 
 def _figures(summary: OrderSummary) -> tuple[str, ...]:

@@ -186,6 +186,9 @@ async def test_a_company_is_imported_once(system: System, tmp_path: Path) -> Non
         code, out, err = await tandem(system, "orders", *arguments)
         assert code == 0, err
         assert "USD" in out
+    code, out, err = await tandem(system, "orders", "summarize", "--source", "northwind")
+    assert code == 0, err
+    assert {"placed", "shipped"} <= set(out.split()), out
 
 
 async def test_a_directory_that_is_no_company_is_named(system: System, tmp_path: Path) -> None:

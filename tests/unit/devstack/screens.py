@@ -82,7 +82,7 @@ def found() -> q.SearchOrdersResponse:
 
 def summed() -> q.OrderSummary:
     return q.OrderSummary(
-        keys=["ORDER_STATE_PLACED"], currency_code="EUR", orders=1_234, quantity=56_789, net_total=money(1_234_567),
+        keys=["PLACED"], currency_code="EUR", orders=1_234, quantity=56_789, net_total=money(1_234_567),
         tax_total=money(234_567, 890_000_000), freight=money(4_321), total=money(1_473_455, 890_000_000),
         average_total=money(1_194, 40_000_000), percentiles=[q.Percentile(percentile=99.9, total=money(9_999))],
     )  # fmt: skip

@@ -33,7 +33,10 @@ SCREENS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         (*ORDER, screens.PAYMENT_ID, screens.SHIPMENT_ID, "00340434161094015902", "164.89 EUR", "64.89 EUR"),
     ),
     "search": (lambda: print_orders(screens.found()), (*ORDER, "164.89 EUR", "2026-11-27", "placed")),
-    "summary": (lambda: print_summary(screens.summary()), FIGURES),
+    "summary": (
+        lambda: print_summary(screens.summary(), [q.OrderDimension.ORDER_DIMENSION_STATE]),
+        ("placed", "1 group;", *FIGURES),
+    ),
     "customer": (lambda: print_customer(screens.customer()), (*ORDER, *FIGURES, "ALFKI")),
     "status": (lambda: show(picture(STATUS)), ("127.0.0.1:50052", "query-serve", "degraded")),
 }

@@ -141,7 +141,8 @@ PRINTERS: dict[str, Callable[[str], Any]] = {
     "orders search": lambda text: print_orders(q.SearchOrdersResponse(orders=[order(text)], next_page_token=text)),
     "orders history": lambda text: print_history(history(text)),
     "orders summarize": lambda text: print_summary(
-        q.SummarizeOrdersResponse(groups=[summary(text)], totals=[summary(text)])
+        q.SummarizeOrdersResponse(groups=[summary(text)], totals=[summary(text)]),
+        [q.OrderDimension.ORDER_DIMENSION_PRODUCT, q.OrderDimension.ORDER_DIMENSION_CUSTOMER],
     ),
     "orders customer": lambda text: print_customer(
         q.GetCustomerSummaryResponse(
