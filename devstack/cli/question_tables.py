@@ -70,7 +70,8 @@ def print_summary(answer: SummarizeOrdersResponse, group_by: Sequence[OrderDimen
     groups: Iterable[OrderSummary] = answer.groups
     if group_by[0] in _IN_TIME:
         groups = sorted(groups, key=lambda summary: tuple(summary.keys))
-    show(summary_rows([(_name(summary, group_by), summary) for summary in groups], answer.totals))
+    named = [(" · ".join(map(_key, summary.keys, group_by)), summary) for summary in groups]
+    show(summary_rows(named, answer.totals))
     more = "; there are more groups (--max-groups)" if answer.truncated else ""
     ending = "" if len(answer.groups) == 1 else "s"
     say(f"{len(answer.groups)} group{ending}{more}; {freshness(answer.read_info)}")
@@ -116,15 +117,10 @@ def _customer(answer: GetCustomerSummaryResponse) -> Iterator[Picture]:
         yield order_rows(answer.recent_orders)
 
 
-def _name(summary: OrderSummary, group_by: Sequence[OrderDimension.ValueType]) -> str:
-    """What a group is called here: states in words."""
-    return " · ".join(map(_key, summary.keys, group_by))
-
-
 def _key(key: str, dimension: OrderDimension.ValueType) -> str:
-    if dimension == OrderDimension.ORDER_DIMENSION_STATE:
-        return name_words(OrderState.DESCRIPTOR, key)
-    return key or "none"
+    """A group's key as it is called here: states in words."""
+    is_state = dimension == OrderDimension.ORDER_DIMENSION_STATE
+    return (name_words(OrderState.DESCRIPTOR, key) if is_state else key) or "none"
 
 
 def _figures(summary: OrderSummary) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import itertools
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ from command_service.storage.command_connection import CommandConnection, OutOfS
 from command_service.storage.connections import APPLICATION_NAME, CommandPool
 from command_service.storage.conversation import Conversation
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
+from service_runtime.process import cancel
 from tests.conformance.command_application import Application, call, opened_pool, place_order
 from tests.fixtures.driver_steps import Blow, driver_steps
 from tests.fixtures.journal import journal_faults
@@ -222,9 +223,8 @@ async def swept_up() -> AsyncIterator[None]:
     others = asyncio.all_tasks()
     yield
     torn = asyncio.all_tasks() - others
-    for task in torn:
-        task.cancel()
-    await asyncio.gather(*torn, return_exceptions=True)
+    with suppress(Exception):
+        await cancel(*torn)
     del torn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "unraisablehook", lambda _: None)
