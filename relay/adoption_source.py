@@ -19,8 +19,8 @@ from relay.cursor import END, Cursor, PollCursor
 from relay.errors import Refused
 from relay.fetch_events import fetch_events
 from relay.outbox_table import OutboxTable, TableName
-from relay.ports import Batch, Checkpoint
 from relay.snapshot import Snapshot
+from relay.source import Batch, Checkpoint
 from relay.source_identity import SourceIdentity
 from relay.stream_comparison import StreamComparison
 from relay.stream_history import StreamHistory

@@ -12,13 +12,13 @@ from relay.adoption_record import AdoptionRecords
 from relay.barrier import BarrierBuilder
 from relay.bookkeeping import ensure_tables
 from relay.config import RelaySettings
-from relay.cursor import Cursor, CursorError, PollCursor, parse
+from relay.cursor import Cursor, read_cursor
 from relay.errors import LogUnavailable, Refused, SourceChanged
 from relay.message import MessageBuilder, MessageLimits
+from relay.message_builder import message_builder
 from relay.outbox_table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
 from relay.poll_source import PollSource
-from relay.ports import Source
 from relay.publication import default_publication
 from relay.replication_slot import slot_prefix
 from relay.rights import missing_to_read_log, publishing_needs, require_rights
@@ -27,12 +27,12 @@ from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
 from relay.slot_watch import missing_limit
 from relay.snapshot import Snapshot
+from relay.source import Source
 from relay.source_identity import SourceIdentity, require_same_source
 from relay.startup_checks import check_database
 from relay.status import RelayStatus
 from relay.stream_access import nats_options
 from relay.stream_history import StreamHistory
-from relay.subject import SubjectTemplate
 from relay.switching_source import SwitchingSource
 from relay.tuple_decoder import TupleLayout, find_layout
 from relay.wal_source import WalSource
@@ -166,31 +166,3 @@ class CheckedDatabase:
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """The builder of barriers."""
         return BarrierBuilder(self._settings.barrier_subject, publish_epoch=publish_epoch, term=term)
-
-
-def read_cursor(text: str | None, epoch: int) -> Cursor:
-    """The cursor that a text is; for none, that of a stream which has nothing of `epoch` yet."""
-    if text is None:
-        return PollCursor(epoch)
-    try:
-        return parse(text)
-    except CursorError as error:
-        raise Refused(f"the stream's last position cannot be resumed: {error}") from None
-
-
-def message_builder(
-    settings: RelaySettings, table: OutboxTable, source_epoch: int, publish_epoch: int, term: int, limits: MessageLimits
-) -> MessageBuilder:
-    """The builder of events from `table`, as the settings want them."""
-    return MessageBuilder(
-        SubjectTemplate(settings.subject_template),
-        event_source=settings.event_source,
-        source_epoch=source_epoch,
-        publish_epoch=publish_epoch,
-        term=term,
-        partitions=settings.partitions,
-        splices_personal=table.has_personal,
-        plain_roles=table.plain_roles,
-        json_roles=table.json_roles,
-        limits=limits,
-    )

@@ -30,7 +30,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from relay.pgoutput import lsn_text, parse_lsn
+from relay.errors import Refused
+from relay.lsn import lsn_text, parse_lsn
 from relay.snapshot import Snapshot
 
 HEADER = "Tandem-Cursor"
@@ -233,3 +234,13 @@ def _read_ids(text: str) -> tuple[int, ...]:
 
 def _ids_text(ids: tuple[int, ...]) -> str:
     return ",".join(map(str, ids))
+
+
+def read_cursor(text: str | None, epoch: int) -> Cursor:
+    """The cursor that a text is; for none, that of a stream which has nothing of `epoch` yet."""
+    if text is None:
+        return PollCursor(epoch)
+    try:
+        return parse(text)
+    except CursorError as error:
+        raise Refused(f"the stream's last position cannot be resumed: {error}") from None

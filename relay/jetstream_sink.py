@@ -29,8 +29,9 @@ from relay.publish_policy import (
     cut,
 )
 from relay.publish_window import Flight, PublishWindow
-from relay.stream_position import Tail, read_tail
+from relay.stream_position import read_tail
 from relay.stream_setup import StreamPlan, ensure_stream, other_replicas, require_server
+from relay.tail import Tail
 
 _log = structlog.get_logger(__name__)
 

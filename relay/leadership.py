@@ -29,7 +29,6 @@ import structlog
 from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
 from relay.database_loss import database_lost
 from relay.errors import LeadershipLost
-from relay.ports import LeaderSession
 
 _log = structlog.get_logger(__name__)
 
@@ -143,7 +142,7 @@ class AdvisoryLock:
         return False
 
 
-async def while_leading(leader: LeaderSession, work: Coroutine[Any, Any, Result]) -> Result:
+async def while_leading(leader: HeldLock, work: Coroutine[Any, Any, Result]) -> Result:
     """What `work` gives, which waits for others, perhaps longer than the database keeps a session that is silent.
 
     LeadershipLost when the session breaks off meanwhile.

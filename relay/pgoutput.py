@@ -101,19 +101,6 @@ def insert_head(relation: Relation) -> bytes:
     return _INSERT.pack(relation.oid, b"N", len(relation.columns))
 
 
-def lsn_text(lsn: int) -> str:
-    """A log position as Postgres prints it, `16/B374D848`."""
-    return "%X/%X" % (lsn >> 32, lsn & 0xFFFFFFFF)  # noqa: UP031 - half the time of an f-string
-
-
-def parse_lsn(text: str) -> int:
-    """Reads a log position; ValueError when it is none."""
-    high, slash, low = text.partition("/")
-    if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8 or not (high + low).isalnum():
-        raise ValueError(f"not a log position: {text[:40]!r}")
-    return int(high, 16) << 32 | int(low, 16)
-
-
 def _text(data: bytes, start: int) -> tuple[str, int]:
     """A text that ends with a zero byte, and the offset behind that."""
     end = data.index(0, start)

@@ -31,8 +31,8 @@ from relay.delivered import NOTHING, Delivered
 from relay.fetch_events import fetch_events
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
-from relay.ports import Batch, Checkpoint
 from relay.snapshot import Snapshot
+from relay.source import Batch, Checkpoint
 
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.25

@@ -24,15 +24,16 @@ from relay.barrier import BarrierBuilder
 from relay.cursor import Cursor
 from relay.database_loss import database_lost
 from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
-from relay.leadership import while_leading
+from relay.jetstream_sink import JetStreamSession, JetStreamSink
+from relay.leadership import HeldLock, while_leading
 from relay.message import MessageBuilder, MessageLimits
 from relay.parked_requests import ParkedRequests
 from relay.parking import ParkedAggregates
-from relay.ports import LeaderSession, Leadership, PublishSession, Sink, Source
 from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
+from relay.source import Source
 from relay.status import RelayStatus
-from relay.stream_position import Tail
+from relay.tail import Tail
 from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +41,13 @@ _log = structlog.get_logger(__name__)
 #: After stepping down for a higher term: leave the other one time, whoever it is.
 STEP_DOWN_SECONDS = 2.0
 _SLICE_SECONDS = 0.5
+
+
+class Leadership(Protocol):
+    """At most one holder at a time, given up within seconds when the holder stops moving."""
+
+    def lead(self, stop: asyncio.Event) -> contextlib.AbstractAsyncContextManager[HeldLock | None]:
+        """Waits for the lock, yields its session, releases it; None when `stop` was set first."""
 
 
 class Observer(Protocol):
@@ -96,7 +104,7 @@ class PublishLoop:
         self,
         *,
         leadership: Leadership,
-        sink: Sink,
+        sink: JetStreamSink,
         wiring: Wiring,
         state: RelayState,
         parked: ParkedAggregates,
@@ -153,7 +161,7 @@ class PublishLoop:
             async with self._sink.session():
                 self._sink_seen = True
 
-    async def _lead(self, leader: LeaderSession, stop: asyncio.Event) -> Ended:
+    async def _lead(self, leader: HeldLock, stop: asyncio.Event) -> Ended:
         """What belongs to one leadership: a source over its connection."""
         source = self._wiring.source(leader.connection)
         try:
@@ -161,7 +169,7 @@ class PublishLoop:
         finally:
             await source.close()
 
-    async def _sessions(self, leader: LeaderSession, source: Source, stop: asyncio.Event) -> Ended:
+    async def _sessions(self, leader: HeldLock, source: Source, stop: asyncio.Event) -> Ended:
         """Session after session, as long as the lock is ours."""
         backoff, exceptions, term, ended = Backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
@@ -194,8 +202,8 @@ class PublishLoop:
 
     async def _publish(
         self,
-        leader: LeaderSession,
-        session: PublishSession,
+        leader: HeldLock,
+        session: JetStreamSession,
         source: Source,
         term: int,
         exceptions: Exceptions,
@@ -251,7 +259,7 @@ class PublishLoop:
         _log.info("publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200])
 
     async def _learn(
-        self, leader: LeaderSession, session: PublishSession, cause: SessionClosed, exceptions: Exceptions
+        self, leader: HeldLock, session: JetStreamSession, cause: SessionClosed, exceptions: Exceptions
     ) -> None:
         """Takes from a closed session what the next one must know."""
         message = session.refused_message(cause)
@@ -281,7 +289,7 @@ class PublishLoop:
         self._observer.fenced(reason) if kind == "fenced" else self._observer.error(kind, reason)
         return Ended(cause=cause)
 
-    async def _wait(self, leader: LeaderSession, stop: asyncio.Event, seconds: float) -> None:
+    async def _wait(self, leader: HeldLock, stop: asyncio.Event, seconds: float) -> None:
         """Waits without losing the lock."""
         while seconds > 0 and not stop.is_set():
             await self._sleep(stop, min(seconds, _SLICE_SECONDS))

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
 from relay.cursor import LONGEST_BASE, Cursor, anchored, mark
 from relay.errors import Closing, SessionClosed, Unpublishable
+from relay.jetstream_sink import JetStreamSession
+from relay.leadership import HeldLock
 from relay.message import Message, MessageBuilder
 from relay.own_lag import OwnLag
 from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates
-from relay.ports import Batch, Checkpoint, LeaderSession, PublishSession, Source
 from relay.relay_state import RelayState, StateRow
+from relay.source import Batch, Checkpoint, Source
 from relay.status import RelayStatus
 
 READ_EVENTS = 1_000
@@ -49,8 +51,8 @@ class Publishing:
     def __init__(
         self,
         *,
-        session: PublishSession,
-        leader: LeaderSession,
+        session: JetStreamSession,
+        leader: HeldLock,
         source: Source,
         messages: MessageBuilder,
         barriers: BarrierBuilder,

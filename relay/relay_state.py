@@ -16,7 +16,7 @@ import psycopg
 
 from relay.bookkeeping import STATE_TABLE
 from relay.outbox_table import TableName
-from relay.stream_position import Tail
+from relay.tail import Tail
 
 
 @dataclass(frozen=True, slots=True)

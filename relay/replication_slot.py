@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from relay.errors import LogUnavailable
-from relay.pgoutput import lsn_text, parse_lsn
+from relay.lsn import lsn_text, parse_lsn
 from relay.replication_connection import APPLICATION_NAME
 
 #: How long an old relay's session is given to end after it was told to.

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from relay.cursor import WalCheckpoint
 from relay.errors import LogUnavailable
+from relay.lsn import parse_lsn
 from relay.outbox_table import TableName
-from relay.pgoutput import parse_lsn
 from relay.publication import ensure_publication
 from relay.replication_connection import ReplicationConnection
 from relay.replication_slot import new_slot_name

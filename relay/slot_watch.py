@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from relay.cursor import Cursor, WalCursor
-from relay.pgoutput import lsn_text
+from relay.lsn import lsn_text
 
 #: What `status` may be.
 SLOT_STATES = ("reserved", "extended", "unreserved", "lost")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -13,27 +12,12 @@ from relay.barrier import TERM_HEADER, TIME_HEADER
 from relay.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
 from relay.errors import Refused
 from relay.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
+from relay.tail import Tail
 
 _log = structlog.get_logger(__name__)
 
 #: How far back a message of ours is looked for when somebody else has written to the stream.
 FOREIGN_SEARCH = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The end of the stream. `cursor` is in its long form; None when no message carries one (an empty stream).
-
-    `created` tells the stream from another of the same name. `foreign` counts messages behind the last one of ours.
-    """
-
-    created: datetime
-    last_sequence: int
-    messages: int
-    term: int
-    cursor: str | None
-    as_of: int | None
-    foreign: int = 0
 
 
 async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:

@@ -21,10 +21,10 @@ from relay.cursor import Cursor, PollCursor, WalCheckpoint, WalCursor
 from relay.delivered import NOTHING, Delivered
 from relay.errors import Closing, LogUnavailable, SessionClosed
 from relay.poll_source import PollSource
-from relay.ports import Batch, Checkpoint
 from relay.slot_cleanup import SlotCleanup
 from relay.slot_maker import SlotMaker
 from relay.snapshot import Snapshot
+from relay.source import Batch, Checkpoint
 from relay.stream_history import StreamHistory
 from relay.wal_source import WalSource, new_cursor
 

@@ -27,6 +27,7 @@ import psycopg
 from relay.cursor import Cursor, WalCheckpoint, WalCursor
 from relay.errors import LogUnavailable
 from relay.id_set import IdSet
+from relay.lsn import lsn_text, parse_lsn
 from relay.outbox_event import OutboxEvent
 from relay.pgoutput import (
     BEGIN,
@@ -36,18 +37,16 @@ from relay.pgoutput import (
     MESSAGE,
     RELATION,
     ProtocolError,
-    lsn_text,
-    parse_lsn,
     read_begin,
     read_message,
     read_relation,
 )
-from relay.ports import Batch, Checkpoint
 from relay.publication import STATE, publication_state
 from relay.replication_connection import HEADER, ReplicationConnection
 from relay.replication_slot import take_slot
 from relay.slot_creation import check_log
 from relay.snapshot import Snapshot
+from relay.source import Batch, Checkpoint
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 from relay.tuple_program import Read
 

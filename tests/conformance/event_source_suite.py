@@ -18,7 +18,7 @@ import psycopg
 
 from relay.cursor import Cursor, PollCursor, mark, parse
 from relay.database import connect
-from relay.ports import Source
+from relay.source import Source
 from tests.fixtures.waiting import eventually
 from tests.relaying.chance import tell
 from tests.relaying.writers import Ledger

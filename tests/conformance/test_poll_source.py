@@ -16,8 +16,8 @@ from relay.outbox_columns import ColumnNames
 from relay.outbox_event import OutboxEvent
 from relay.outbox_table import OutboxTable, Query, TableName, find_table
 from relay.poll_source import PollSource
-from relay.ports import Batch, Checkpoint
 from relay.snapshot import Snapshot
+from relay.source import Batch, Checkpoint
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.fixtures.postgres import database
 from tests.relaying.chance import new_seed, tell

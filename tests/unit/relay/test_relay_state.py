@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from relay.relay_state import StateRow, resumption
-from relay.stream_position import Tail
+from relay.tail import Tail
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 CURSOR = "1;poll;;5:6:;end"

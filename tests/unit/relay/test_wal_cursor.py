@@ -16,7 +16,7 @@ from relay.cursor import (
     resolve,
     transaction_of,
 )
-from relay.pgoutput import lsn_text, parse_lsn
+from relay.lsn import lsn_text, parse_lsn
 from relay.snapshot import Snapshot
 from tests.unit.relay.test_snapshot import snapshots
 

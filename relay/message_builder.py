@@ -1,0 +1,26 @@
+"""The builder of messages, as the settings and the table want it."""
+
+from __future__ import annotations
+
+from relay.config import RelaySettings
+from relay.message import MessageBuilder, MessageLimits
+from relay.outbox_table import OutboxTable
+from relay.subject import SubjectTemplate
+
+
+def message_builder(
+    settings: RelaySettings, table: OutboxTable, source_epoch: int, publish_epoch: int, term: int, limits: MessageLimits
+) -> MessageBuilder:
+    """The builder of events from `table`, as the settings want them."""
+    return MessageBuilder(
+        SubjectTemplate(settings.subject_template),
+        event_source=settings.event_source,
+        source_epoch=source_epoch,
+        publish_epoch=publish_epoch,
+        term=term,
+        partitions=settings.partitions,
+        splices_personal=table.has_personal,
+        plain_roles=table.plain_roles,
+        json_roles=table.json_roles,
+        limits=limits,
+    )

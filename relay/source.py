@@ -1,0 +1,61 @@
+"""Where events come from: the port that the log, polling and an adoption implement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.cursor import Cursor
+from relay.outbox_event import OutboxEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A cursor with nothing half delivered. `as_of`: everything committed before that source time (µs since 1970, the
+    database's clock) is delivered at this cursor; None when the source cannot tell."""
+
+    cursor: Cursor
+    as_of: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events in delivery order. `marks[i]` behind `base` is the cursor that stands behind `events[i]`, `before` the one
+    that stands before the first.
+
+    `reached` is set when the batch ends on a checkpoint. `more` says that the next read will find rows at once.
+    """
+
+    base: str
+    before: str
+    events: Sequence[OutboxEvent]
+    marks: Sequence[str]
+    reached: Checkpoint | None
+    more: bool
+
+
+class Source(Protocol):
+    """Delivers committed events behind a cursor: none lost, none twice, those of an aggregate in their order."""
+
+    @property
+    def mode(self) -> str:
+        """How events are found now: wal or poll."""
+
+    async def resume(self, cursor: Cursor) -> None:
+        """Goes (back) to `cursor`; what was read behind it before is forgotten."""
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        """The next events, without waiting for any; bytes are exceeded by one event at most."""
+
+    def stored(self, cursor_text: str) -> None:
+        """Told that the stream holds everything up to this cursor, so that the source need not keep it."""
+
+    def idle_seconds(self) -> float:
+        """How long to wait before the next read, given what the last ones found."""
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called when there is something to read before `idle_seconds` are over."""
+
+    async def close(self) -> None:
+        """Gives up what the source holds in the database."""

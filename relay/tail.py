@@ -1,0 +1,22 @@
+"""The end of a stream, as a publishing session finds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of the stream. `cursor` is in its long form; None when no message carries one (an empty stream).
+
+    `created` tells the stream from another of the same name. `foreign` counts messages behind the last one of ours.
+    """
+
+    created: datetime
+    last_sequence: int
+    messages: int
+    term: int
+    cursor: str | None
+    as_of: int | None
+    foreign: int = 0
