@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from relay.errors import Closing
+from relay.events.errors import Closing
 
 #: The stream's last message is not the one we expected: somebody else has written.
 _FENCED = frozenset({10070, 10071})

@@ -14,7 +14,7 @@ from typing import TextIO
 from relay.adoption import PATIENCE_SECONDS, Adoption, NothingToAdopt, Unreachable
 from relay.adoption_record import AdoptionRecord
 from relay.config import RelaySettings
-from relay.errors import Refused
+from relay.events.errors import Refused
 from service_runtime.plain_text import json_text, visible
 
 DONE, REFUSED, DOWN = 0, 1, 3

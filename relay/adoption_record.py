@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.json import Json
 
 from relay.bookkeeping import STATE_TABLE, making
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.outbox_table import TableName
 
 TABLE = "relay_adoption"

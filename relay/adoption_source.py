@@ -15,12 +15,12 @@ import psycopg
 import structlog
 
 from relay.adoption_record import AdoptionRecords
-from relay.cursor import END, Cursor, PollCursor
-from relay.errors import Refused
+from relay.events.cursor import END, Cursor, PollCursor
+from relay.events.errors import Refused
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
 from relay.fetch_events import fetch_events
 from relay.outbox_table import OutboxTable, TableName
-from relay.snapshot import Snapshot
-from relay.source import Batch, Checkpoint
 from relay.source_identity import SourceIdentity
 from relay.stream_comparison import StreamComparison
 from relay.stream_history import StreamHistory

@@ -9,7 +9,7 @@ import structlog
 from relay import status as states
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.lag import LagObserver
 from relay.leadership import AdvisoryLock
 from relay.metrics import RelayMetrics

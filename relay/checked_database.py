@@ -9,12 +9,14 @@ import psycopg
 import structlog
 
 from relay.adoption_record import AdoptionRecords
-from relay.barrier import BarrierBuilder
 from relay.bookkeeping import ensure_tables
 from relay.config import RelaySettings
-from relay.cursor import Cursor, read_cursor
-from relay.errors import LogUnavailable, Refused, SourceChanged
-from relay.message import MessageBuilder, MessageLimits
+from relay.events.barrier import BarrierBuilder
+from relay.events.cursor import Cursor, read_cursor
+from relay.events.errors import LogUnavailable, Refused, SourceChanged
+from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.snapshot import Snapshot
+from relay.events.source import Source
 from relay.message_builder import message_builder
 from relay.outbox_table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
@@ -26,8 +28,6 @@ from relay.slot_cleanup import SlotCleanup
 from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
 from relay.slot_watch import missing_limit
-from relay.snapshot import Snapshot
-from relay.source import Source
 from relay.source_identity import SourceIdentity, require_same_source
 from relay.startup_checks import check_database
 from relay.status import RelayStatus

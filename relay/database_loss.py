@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from relay.errors import LeadershipLost, Refused, words
+from relay.events.errors import LeadershipLost, Refused, words
 
 
 @contextlib.contextmanager

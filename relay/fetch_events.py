@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import psycopg
 
-from relay.outbox_event import OutboxEvent
+from relay.events.event import OutboxEvent
 from relay.outbox_table import Query
 
 #: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.

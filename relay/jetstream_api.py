@@ -10,7 +10,7 @@ from typing import Any
 
 import nats.errors
 
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.nats_connection import NatsConnection
 
 #: How long each of several equal requests is waited for.

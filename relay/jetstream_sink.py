@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import structlog
 
 from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
-from relay.errors import Closing, DuplicateReported, Refused, SessionClosed, words
+from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed, words
+from relay.events.message import Message, MessageLimits
+from relay.events.tail import Tail
 from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
-from relay.message import Message, MessageLimits
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.publish_policy import (
     CHAIN_FLIGHT_BYTES,
@@ -31,7 +32,6 @@ from relay.publish_policy import (
 from relay.publish_window import Flight, PublishWindow
 from relay.stream_position import read_tail
 from relay.stream_setup import StreamPlan, ensure_stream, other_replicas, require_server
-from relay.tail import Tail
 
 _log = structlog.get_logger(__name__)
 

@@ -19,19 +19,19 @@ from typing import Any
 import psycopg
 
 from relay.adoption_record import AdoptionRecords
-from relay.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.database import configure, connect
-from relay.errors import Refused, words
+from relay.events.columns import ColumnNames
+from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
+from relay.events.errors import Refused, words
+from relay.events.snapshot import Snapshot
+from relay.events.utc_time import utc_text
 from relay.nats_connection import NatsOptions
-from relay.outbox_columns import ColumnNames
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.replication_slot import slot_prefix
 from relay.slot_watch import LogUse, log_use
-from relay.snapshot import Snapshot
 from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
 from relay.stream_end import StreamEnd
-from relay.utc_time import utc_text
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0

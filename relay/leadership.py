@@ -28,7 +28,7 @@ import structlog
 
 from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
 from relay.database_loss import database_lost
-from relay.errors import LeadershipLost
+from relay.events.errors import LeadershipLost
 
 _log = structlog.get_logger(__name__)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from relay.config import RelaySettings
-from relay.message import MessageBuilder, MessageLimits
+from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.subject import SubjectTemplate
 from relay.outbox_table import OutboxTable
-from relay.subject import SubjectTemplate
 
 
 def message_builder(

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.ack_run import AckRun
-from relay.errors import Refused, words
+from relay.events.errors import Refused, words
 from relay.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from relay.errors import Refused
-from relay.outbox_columns import ColumnNames
-from relay.outbox_event import OutboxEvent
-from relay.snapshot import Snapshot
+from relay.events.columns import ColumnNames
+from relay.events.errors import Refused
+from relay.events.event import OutboxEvent
+from relay.events.snapshot import Snapshot
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})

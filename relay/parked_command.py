@@ -14,7 +14,7 @@ import psycopg
 
 from relay.config import RelaySettings
 from relay.database import connect
-from relay.errors import Refused, words
+from relay.events.errors import Refused, words
 from relay.outbox_table import TableName
 from relay.request_table import ParkedAggregate, RequestTable
 

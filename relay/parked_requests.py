@@ -18,9 +18,9 @@ from typing import Any
 import psycopg
 
 from relay.bookkeeping import PARKED_TABLE
+from relay.events.event import OutboxEvent
+from relay.events.header_value import decode
 from relay.fetch_events import fetch_events
-from relay.header_value import decode
-from relay.outbox_event import OutboxEvent
 from relay.outbox_table import OutboxTable
 from relay.request_table import REQUEST_TABLE
 from relay.stream_history import StreamHistory

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from relay.bookkeeping import PARKED_TABLE
-from relay.outbox_event import OutboxEvent
+from relay.events.event import OutboxEvent
 from relay.outbox_table import TableName
 
 _log = structlog.get_logger(__name__)

@@ -25,14 +25,14 @@ from typing import Any
 
 import psycopg
 
-from relay.cursor import END, Cursor, PollCursor
 from relay.database import configure
-from relay.delivered import NOTHING, Delivered
+from relay.events.cursor import END, Cursor, PollCursor
+from relay.events.delivered import NOTHING, Delivered
+from relay.events.event import OutboxEvent
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
 from relay.fetch_events import fetch_events
-from relay.outbox_event import OutboxEvent
 from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
-from relay.snapshot import Snapshot
-from relay.source import Batch, Checkpoint
 
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.25

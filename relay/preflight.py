@@ -10,7 +10,7 @@ import psycopg
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.database import connect
-from relay.errors import Refused, words
+from relay.events.errors import Refused, words
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection
 from relay.slot_watch import missing_limit

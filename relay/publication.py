@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from relay.errors import LogUnavailable
+from relay.events.errors import LogUnavailable
 from relay.outbox_table import TableName
 
 _LONGEST_NAME = 63

@@ -20,20 +20,20 @@ import structlog
 
 from relay import status as states
 from relay.backoff import Backoff
-from relay.barrier import BarrierBuilder
-from relay.cursor import Cursor
 from relay.database_loss import database_lost
-from relay.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
+from relay.events.barrier import BarrierBuilder
+from relay.events.cursor import Cursor
+from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
+from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.source import Source
+from relay.events.tail import Tail
 from relay.jetstream_sink import JetStreamSession, JetStreamSink
 from relay.leadership import HeldLock, while_leading
-from relay.message import MessageBuilder, MessageLimits
 from relay.parked_requests import ParkedRequests
 from relay.parking import ParkedAggregates
 from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
-from relay.source import Source
 from relay.status import RelayStatus
-from relay.tail import Tail
 from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)

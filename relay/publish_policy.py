@@ -22,8 +22,8 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Literal
 
-from relay.errors import Refused
-from relay.message import Message
+from relay.events.errors import Refused
+from relay.events.message import Message
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 << 20

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.message import Message
+from relay.events.message import Message
 
 
 @dataclass(slots=True)

@@ -9,17 +9,17 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from relay.barrier import INTERVAL_SECONDS, BarrierBuilder
-from relay.cursor import LONGEST_BASE, Cursor, anchored, mark
-from relay.errors import Closing, SessionClosed, Unpublishable
+from relay.events.barrier import INTERVAL_SECONDS, BarrierBuilder
+from relay.events.cursor import LONGEST_BASE, Cursor, anchored, mark
+from relay.events.errors import Closing, SessionClosed, Unpublishable
+from relay.events.message import Message, MessageBuilder
+from relay.events.source import Batch, Checkpoint, Source
 from relay.jetstream_sink import JetStreamSession
 from relay.leadership import HeldLock
-from relay.message import Message, MessageBuilder
 from relay.own_lag import OwnLag
 from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates
 from relay.relay_state import RelayState, StateRow
-from relay.source import Batch, Checkpoint, Source
 from relay.status import RelayStatus
 
 READ_EVENTS = 1_000

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 
 from relay.bookkeeping import STATE_TABLE
+from relay.events.tail import Tail
 from relay.outbox_table import TableName
-from relay.tail import Tail
 
 
 @dataclass(frozen=True, slots=True)

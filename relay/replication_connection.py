@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import pq, sql
 
-from relay.errors import LogUnavailable
+from relay.events.errors import LogUnavailable
 from relay.pgoutput import ProtocolError
 
 APPLICATION_NAME = "tandem-relay wal"

@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg
 
-from relay.errors import LogUnavailable
-from relay.lsn import lsn_text, parse_lsn
+from relay.events.errors import LogUnavailable
+from relay.events.lsn import lsn_text, parse_lsn
 from relay.replication_connection import APPLICATION_NAME
 
 #: How long an old relay's session is given to end after it was told to.

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from relay.bookkeeping import PARKED_TABLE, STATE_TABLE, making
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.outbox_table import TableName
 
 REQUEST_TABLE = "relay_request"

@@ -13,7 +13,7 @@ import psycopg
 
 from relay.adoption_record import TABLE as ADOPTION_TABLE
 from relay.bookkeeping import CREATED, PARKED_TABLE, STATE_TABLE, creation
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.outbox_table import TableName
 from relay.publication import creation as publication_creation
 from relay.request_table import REQUEST_TABLE

@@ -10,7 +10,7 @@ import re
 
 import psycopg
 
-from relay.errors import Refused
+from relay.events.errors import Refused
 
 #: What a server (or libpq, or PgBouncer) says -> what lets the role in.
 _SHUT_OUT = (

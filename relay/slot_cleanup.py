@@ -8,7 +8,7 @@ import psycopg
 import structlog
 
 from relay.database import connect
-from relay.errors import Refused, words
+from relay.events.errors import Refused, words
 from relay.replication_slot import drop_slots, slots_of
 from service_runtime.process import cancel
 

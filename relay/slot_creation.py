@@ -7,14 +7,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from relay.cursor import WalCheckpoint
-from relay.errors import LogUnavailable
-from relay.lsn import parse_lsn
+from relay.events.cursor import WalCheckpoint
+from relay.events.errors import LogUnavailable
+from relay.events.lsn import parse_lsn
+from relay.events.snapshot import Snapshot
 from relay.outbox_table import TableName
 from relay.publication import ensure_publication
 from relay.replication_connection import ReplicationConnection
 from relay.replication_slot import new_slot_name
-from relay.snapshot import Snapshot
 
 
 async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:

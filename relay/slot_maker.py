@@ -8,9 +8,9 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from relay.cursor import WalCheckpoint
 from relay.database import connect
-from relay.errors import LogUnavailable, Refused, words
+from relay.events.cursor import WalCheckpoint
+from relay.events.errors import LogUnavailable, Refused, words
 from relay.outbox_table import TableName
 from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot

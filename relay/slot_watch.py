@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from relay.cursor import Cursor, WalCursor
-from relay.lsn import lsn_text
+from relay.events.cursor import Cursor, WalCursor
+from relay.events.lsn import lsn_text
 
 #: What `status` may be.
 SLOT_STATES = ("reserved", "extended", "unreserved", "lost")

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from relay.errors import Refused, SourceChanged, SourceIsStandby
+from relay.events.errors import Refused, SourceChanged, SourceIsStandby
 from relay.outbox_table import TableName
 
 #: Of the table `source`.

@@ -7,8 +7,8 @@ and until a later checkpoint says more, only what that snapshot does not see can
 
 from __future__ import annotations
 
-from relay.cursor import Cursor, PollCursor, WalCursor
-from relay.snapshot import Snapshot
+from relay.events.cursor import Cursor, PollCursor, WalCursor
+from relay.events.snapshot import Snapshot
 
 
 class StandbyCoverage:

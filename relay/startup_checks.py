@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from relay.database import connect
-from relay.errors import Refused
+from relay.events.errors import Refused
 
 OLDEST_POSTGRES = 15
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.events.utc_time import utc_text
 from relay.own_lag import OwnLag
-from relay.utc_time import utc_text
 
 STARTING = "STARTING"
 STANDBY = "STANDBY"

@@ -18,10 +18,10 @@ from typing import Any
 import psycopg
 
 from relay.adoption_record import MOST_LISTED, LostEvent
-from relay.barrier import TIME_HEADER
-from relay.cursor import HEADER, Cursor, PollCursor
-from relay.header_value import decode
-from relay.message import EPOCH_HEADER
+from relay.events.barrier import TIME_HEADER
+from relay.events.cursor import HEADER, Cursor, PollCursor
+from relay.events.header_value import decode
+from relay.events.message import EPOCH_HEADER
 from relay.outbox_table import OutboxTable, Query
 from relay.request_table import REQUEST_TABLE
 from relay.stream_history import POSITION_HEADER, StreamHistory

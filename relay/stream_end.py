@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from relay.cursor import HEADER, Cursor, CursorError, PollCursor, parse
-from relay.errors import Refused, words
+from relay.events.cursor import HEADER, Cursor, CursorError, PollCursor, parse
+from relay.events.errors import Refused, words
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream_position import long_cursor

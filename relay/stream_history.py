@@ -13,10 +13,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
 
-from relay.cursor import HEADER, CursorError, PassedOver, transaction_of
-from relay.delivered import Delivered
-from relay.errors import Closing, SessionClosed, words
-from relay.id_set import IdSet
+from relay.events.cursor import HEADER, CursorError, PassedOver, transaction_of
+from relay.events.delivered import Delivered
+from relay.events.errors import Closing, SessionClosed, words
+from relay.events.id_set import IdSet
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream_position import long_cursor

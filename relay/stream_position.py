@@ -8,11 +8,11 @@ from datetime import datetime
 
 import structlog
 
-from relay.barrier import TERM_HEADER, TIME_HEADER
-from relay.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
-from relay.errors import Refused
+from relay.events.barrier import TERM_HEADER, TIME_HEADER
+from relay.events.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
+from relay.events.errors import Refused
+from relay.events.tail import Tail
 from relay.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
-from relay.tail import Tail
 
 _log = structlog.get_logger(__name__)
 

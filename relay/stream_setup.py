@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.errors import Refused
+from relay.events.errors import Refused
+from relay.events.subject import SubjectTemplate, takes
 from relay.jetstream_api import NO_STREAM, JetStreamApi, StreamApiError, StreamInfo
-from relay.subject import SubjectTemplate, takes
 
 NANOSECONDS = 1_000_000_000
 DUPLICATE_WINDOW_SECONDS = 60

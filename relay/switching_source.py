@@ -17,14 +17,14 @@ from dataclasses import replace
 
 import structlog
 
-from relay.cursor import Cursor, PollCursor, WalCheckpoint, WalCursor
-from relay.delivered import NOTHING, Delivered
-from relay.errors import Closing, LogUnavailable, SessionClosed
+from relay.events.cursor import Cursor, PollCursor, WalCheckpoint, WalCursor
+from relay.events.delivered import NOTHING, Delivered
+from relay.events.errors import Closing, LogUnavailable, SessionClosed
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
 from relay.poll_source import PollSource
 from relay.slot_cleanup import SlotCleanup
 from relay.slot_maker import SlotMaker
-from relay.snapshot import Snapshot
-from relay.source import Batch, Checkpoint
 from relay.stream_history import StreamHistory
 from relay.wal_source import WalSource, new_cursor
 

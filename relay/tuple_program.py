@@ -26,7 +26,7 @@ from relay.column_values import (
     transaction_id,
     uuid,
 )
-from relay.outbox_event import OutboxEvent
+from relay.events.event import OutboxEvent
 from relay.pgoutput import BINARY, INSERT_HEAD, NULL
 
 Read = Callable[[bytes, int], OutboxEvent]

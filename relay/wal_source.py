@@ -24,11 +24,13 @@ from typing import Any
 
 import psycopg
 
-from relay.cursor import Cursor, WalCheckpoint, WalCursor
-from relay.errors import LogUnavailable
-from relay.id_set import IdSet
-from relay.lsn import lsn_text, parse_lsn
-from relay.outbox_event import OutboxEvent
+from relay.events.cursor import Cursor, WalCheckpoint, WalCursor
+from relay.events.errors import LogUnavailable
+from relay.events.event import OutboxEvent
+from relay.events.id_set import IdSet
+from relay.events.lsn import lsn_text, parse_lsn
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
 from relay.pgoutput import (
     BEGIN,
     COMMIT,
@@ -45,8 +47,6 @@ from relay.publication import STATE, publication_state
 from relay.replication_connection import HEADER, ReplicationConnection
 from relay.replication_slot import take_slot
 from relay.slot_creation import check_log
-from relay.snapshot import Snapshot
-from relay.source import Batch, Checkpoint
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 from relay.tuple_program import Read
 

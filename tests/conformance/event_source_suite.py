@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from relay.cursor import Cursor, PollCursor, mark, parse
 from relay.database import connect
-from relay.source import Source
+from relay.events.cursor import Cursor, PollCursor, mark, parse
+from relay.events.source import Source
 from tests.fixtures.waiting import eventually
 from tests.relaying.chance import tell
 from tests.relaying.writers import Ledger

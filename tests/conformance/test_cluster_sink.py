@@ -16,9 +16,9 @@ from nats.errors import Error
 from structlog.testing import capture_logs
 
 import relay.jetstream_sink
-from relay.errors import Closing, Refused, SessionClosed
+from relay.events.errors import Closing, Refused, SessionClosed
+from relay.events.message import Message
 from relay.jetstream_sink import JetStreamSink
-from relay.message import Message
 from relay.publish_policy import PublishPolicy, batch_frames, chain_frames
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.nats_cluster import SECONDS, NatsCluster

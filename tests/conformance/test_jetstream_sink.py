@@ -15,9 +15,9 @@ import pytest
 
 import relay.jetstream_sink
 from relay.ack import Nack, read_ack
-from relay.errors import Closing, DuplicateReported, Refused, SessionClosed
+from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed
+from relay.events.message import Message
 from relay.jetstream_sink import JetStreamSession
-from relay.message import Message
 from relay.publish_policy import chain_frames
 from relay.publish_window import PublishWindow
 from tests.conformance.event_source_suite import until_shown

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import relay.leadership
-from relay.errors import LeadershipLost, SessionClosed
+from relay.events.errors import LeadershipLost, SessionClosed
 from relay.leadership import AdvisoryLock, HeldLock, while_leading
 from tests.relaying.sinks import plan_for, sink_on
 

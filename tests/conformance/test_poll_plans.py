@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.cursor import PollCursor
-from relay.outbox_columns import ColumnNames
+from relay.events.columns import ColumnNames
+from relay.events.cursor import PollCursor
+from relay.events.snapshot import Snapshot
 from relay.outbox_table import OutboxTable, Query, TableName, find_table
 from relay.poll_source import PollSource
-from relay.snapshot import Snapshot
 from tests.relaying.chance import tell
 from tests.relaying.tables import OUTBOX, create
 

@@ -10,14 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.cursor import END, PollCursor
+from relay.events.columns import ColumnNames
+from relay.events.cursor import END, PollCursor
+from relay.events.event import OutboxEvent
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
 from relay.fetch_events import fetch_events
-from relay.outbox_columns import ColumnNames
-from relay.outbox_event import OutboxEvent
 from relay.outbox_table import OutboxTable, Query, TableName, find_table
 from relay.poll_source import PollSource
-from relay.snapshot import Snapshot
-from relay.source import Batch, Checkpoint
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.fixtures.postgres import database
 from tests.relaying.chance import new_seed, tell

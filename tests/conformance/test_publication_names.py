@@ -9,7 +9,7 @@ import pytest
 
 from relay import publication
 from relay.database import connect
-from relay.errors import LogUnavailable
+from relay.events.errors import LogUnavailable
 from relay.outbox_table import TableName
 from relay.publication import default_publication, ensure_publication, publication_name
 

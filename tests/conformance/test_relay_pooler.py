@@ -15,7 +15,7 @@ import pytest
 
 from devstack.servers.ports import HOST, free_port
 from relay.database import connect
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.startup_checks import check_database
 
 PROGRAM = os.environ.get("TANDEM_TEST_PGBOUNCER") or shutil.which("pgbouncer")

@@ -15,7 +15,7 @@ import pytest_asyncio
 from relay.adoption import AdoptingDatabase
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.leadership import AdvisoryLock
 from relay.status import RelayStatus
 from tests.fixtures.postgres import database

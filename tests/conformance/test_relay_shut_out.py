@@ -16,7 +16,7 @@ import pytest
 from devstack.cli.stream_connection import ask_for_life
 from devstack.servers import NatsServer, PostgresServer
 from query_service.handlers.nats_connection import connect_nats
-from relay.errors import Refused, SessionClosed
+from relay.events.errors import Refused, SessionClosed
 from relay.preflight import preflight
 from relay.stream_access import nats_options, stream_sink
 from relay.stream_history import StreamHistory

@@ -14,7 +14,7 @@ import pytest
 
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.preflight import Preflight, preflight
 from relay.startup_checks import check_database
 from service_runtime.config import load_settings

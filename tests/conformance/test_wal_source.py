@@ -12,18 +12,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.cursor import WalCursor
 from relay.database import connect
-from relay.errors import LogUnavailable
-from relay.outbox_columns import ColumnNames
-from relay.outbox_event import OutboxEvent
+from relay.events.columns import ColumnNames
+from relay.events.cursor import WalCursor
+from relay.events.errors import LogUnavailable
+from relay.events.event import OutboxEvent
+from relay.events.source import Batch
 from relay.outbox_table import TableName
 from relay.pgoutput import read_begin
 from relay.publication import publication_name
 from relay.replication_connection import HEADER
 from relay.replication_slot import drop_slots, slots_of, take_slot
 from relay.slot_creation import create_slot
-from relay.source import Batch
 from relay.tuple_decoder import find_layout
 from relay.wal_source import WalSource, new_cursor
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from relay.errors import Closing, SessionClosed
+from relay.events.errors import Closing, SessionClosed
+from relay.events.message import Message
 from relay.jetstream_sink import JetStreamSession, JetStreamSink, WindowLimits
-from relay.message import Message
 from relay.nats_connection import NatsOptions
 from relay.publish_policy import PublishPolicy
 from relay.publish_window import Flight

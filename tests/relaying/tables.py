@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from relay.outbox_columns import ColumnNames
+from relay.events.columns import ColumnNames
 
 #: The product's shape: partitioned, all columns, positions drawn without cache.
 OUTBOX = """

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from relay.barrier import TIME_HEADER
 from relay.config import RelaySettings
+from relay.events.barrier import TIME_HEADER
 from relay.leadership import lock_key
 from tests.relaying import streams
 from tests.relaying.judge import Verdict, judge

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.cursor import IN_BODY, anchor_of, parse
+from relay.events.cursor import IN_BODY, anchor_of, parse
 from tests.relaying import streams
 from tests.relaying.chance import new_seed, tell
 from tests.relaying.relay_process import running

@@ -309,7 +309,7 @@ async def test_mutant_blind_to_the_publication_loses_events(world: World) -> Non
 
 #: Mutant: a poll that takes over from the log passes over nothing.
 PASSES_OVER_NOTHING = """
-from relay.delivered import Delivered
+from relay.events.delivered import Delivered
 Delivered.holds = lambda self, event: False
 """
 #: Mutant: a poll that has gone beyond the new slot's beginning does not say so.

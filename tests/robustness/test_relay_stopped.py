@@ -47,7 +47,7 @@ LARGE_ROW = f"gen_random_uuid(), 1, ('\"' || repeat('x', {LARGE}) || '\"')::json
 STOPS_IN_A_RESULT = f"""
 import os, signal
 import relay.fetch_events as source
-from relay.outbox_event import OutboxEvent
+from relay.events.event import OutboxEvent
 class Stopping:
     @staticmethod
     def _make(row):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from relay.message import Message, MessageBuilder, MessageLimits
-from relay.outbox_event import OutboxEvent
-from relay.subject import SubjectTemplate
+from relay.events.event import OutboxEvent
+from relay.events.message import Message, MessageBuilder, MessageLimits
+from relay.events.subject import SubjectTemplate
 
 EVENT = OutboxEvent(
     position=42,

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.ack import Ack, Nack, read_ack
-from relay.errors import Closing
+from relay.events.errors import Closing
 
 
 def test_stored() -> None:

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
 from relay.ack_run import AckRun
-from relay.errors import Refused
+from relay.events.errors import Refused
 from relay.nats_connection import AckFirstParser
 
 INBOX = b"_INBOX.abc."

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.config import RelaySettings
-from relay.outbox_columns import OPTIONAL_ROLES, REQUIRED_ROLES
+from relay.events.columns import OPTIONAL_ROLES, REQUIRED_ROLES
 from service_runtime.config import load_settings, settings_table
 from service_runtime.process import StartupRefused
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import cursor
-from relay.cursor import END, CursorError, PollCursor, anchor_of, anchored, in_body, mark, parse, resolve
-from relay.snapshot import Snapshot
+from relay.events import cursor
+from relay.events.cursor import END, CursorError, PollCursor, anchor_of, anchored, in_body, mark, parse, resolve
+from relay.events.snapshot import Snapshot
 from tests.unit.relay.test_snapshot import snapshots
 
 positions = st.integers(0, 1 << 62)

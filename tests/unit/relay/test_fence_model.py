@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from relay.message import Message
+from relay.events.message import Message
 from relay.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
 from tests.unit.relay.events import message
 

@@ -3,11 +3,11 @@
 import pytest
 
 from query_service.projection.stream_event import text_of
-from relay import message
-from relay.header_value import decode
+from relay.events import message
+from relay.events.header_value import decode
+from relay.events.message import partition_of
+from relay.events.subject import SubjectTemplate
 from relay.jetstream_api import parse_headers
-from relay.message import partition_of
-from relay.subject import SubjectTemplate
 from tests.fixtures.header_values import CASES, conforming
 from tests.unit.relay.events import EVENT, builder
 

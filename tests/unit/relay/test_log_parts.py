@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.column_values import integer, time, uuid
-from relay.errors import LogUnavailable
-from relay.id_set import IdSet
+from relay.events.errors import LogUnavailable
+from relay.events.id_set import IdSet
+from relay.events.snapshot import Snapshot
 from relay.pgoutput import (
     Begin,
     LogicalMessage,
@@ -19,7 +20,6 @@ from relay.pgoutput import (
     read_message,
     read_relation,
 )
-from relay.snapshot import Snapshot
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 from tests.unit.relay.test_snapshot import snapshots
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from relay.barrier import BarrierBuilder
-from relay.errors import Unpublishable
+from relay.events.barrier import BarrierBuilder
+from relay.events.errors import Unpublishable
+from relay.events.message import MessageLimits, rfc3339
 from relay.jetstream_api import parse_headers
-from relay.message import MessageLimits, rfc3339
 from tests.unit.relay.events import EVENT, builder
 
 

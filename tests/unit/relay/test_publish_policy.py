@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import Refused
-from relay.message import Message
+from relay.events.errors import Refused
+from relay.events.message import Message
 from relay.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
 from tests.unit.relay.events import message
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.backoff import FIRST_SECONDS, LONGEST_SECONDS
-from relay.errors import LeadershipLost, Refused
+from relay.events.errors import LeadershipLost, Refused
 from relay.publish_loop import Ended, PublishLoop
 from relay.status import RelayStatus
 

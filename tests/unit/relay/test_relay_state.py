@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from relay.events.tail import Tail
 from relay.relay_state import StateRow, resumption
-from relay.tail import Tail
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 CURSOR = "1;poll;;5:6:;end"

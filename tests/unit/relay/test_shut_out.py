@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from relay.errors import words
+from relay.events.errors import words
 from relay.shut_out import refusal
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.snapshot import Snapshot
+from relay.events.snapshot import Snapshot
 
 
 @st.composite

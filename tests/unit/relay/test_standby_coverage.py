@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from relay.cursor import PollCursor, WalCheckpoint, WalCursor
-from relay.snapshot import Snapshot
+from relay.events.cursor import PollCursor, WalCheckpoint, WalCursor
+from relay.events.snapshot import Snapshot
 from relay.standby_coverage import StandbyCoverage
 
 CHECKPOINT = WalCheckpoint("slot", "publication", 1, Snapshot.parse("10:10:"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.errors import Unpublishable
-from relay.subject import SubjectTemplate, takes
+from relay.events.errors import Unpublishable
+from relay.events.subject import SubjectTemplate, takes
 
 
 def test_fills_and_caches() -> None:

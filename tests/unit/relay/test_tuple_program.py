@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.column_values import reader_of
-from relay.outbox_event import OutboxEvent
+from relay.events.event import OutboxEvent
 from relay.pgoutput import ProtocolError, Relation, insert_head
 from relay.tuple_decoder import TupleDecoder, TupleLayout
 from relay.tuple_program import Column, write_reader

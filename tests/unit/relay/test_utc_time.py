@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from relay.events.utc_time import utc_text
 from relay.status import RelayStatus
-from relay.utc_time import utc_text
 
 
 def test_a_time_in_utc() -> None:

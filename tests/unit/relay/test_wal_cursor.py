@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.cursor import (
+from relay.events.cursor import (
     CursorError,
     PassedOver,
     PollCursor,
@@ -16,8 +16,8 @@ from relay.cursor import (
     resolve,
     transaction_of,
 )
-from relay.lsn import lsn_text, parse_lsn
-from relay.snapshot import Snapshot
+from relay.events.lsn import lsn_text, parse_lsn
+from relay.events.snapshot import Snapshot
 from tests.unit.relay.test_snapshot import snapshots
 
 lsns = st.integers(0, (1 << 64) - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from relay.snapshot import Snapshot
+from relay.events.snapshot import Snapshot
 
 #: Small enough that a page is a machine word, which is quicker to change than a long number.
 _PAGE_BITS = 6

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from relay.id_set import IdSet
-from relay.outbox_event import OutboxEvent
-from relay.snapshot import Snapshot
+from relay.events.event import OutboxEvent
+from relay.events.id_set import IdSet
+from relay.events.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

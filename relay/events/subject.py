@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from relay.errors import Unpublishable
+from relay.events.errors import Unpublishable
 
 TEMPLATE_FIELDS = ("partition", "event_type", "aggregate_type")
 #: What a value may be made of: it may have several tokens, but no empty one, no wildcard, no blank, no control.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 
-from relay.cursor import HEADER, LONGEST_BASE, in_body, mark
-from relay.message import EPOCH_HEADER, Message, rfc3339
+from relay.events.cursor import HEADER, LONGEST_BASE, in_body, mark
+from relay.events.message import EPOCH_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
 TERM_HEADER = "Tandem-Term"

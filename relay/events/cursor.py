@@ -30,9 +30,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from relay.errors import Refused
-from relay.lsn import lsn_text, parse_lsn
-from relay.snapshot import Snapshot
+from relay.events.errors import Refused
+from relay.events.lsn import lsn_text, parse_lsn
+from relay.events.snapshot import Snapshot
 
 HEADER = "Tandem-Cursor"
 END = "end"

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from relay.errors import Unpublishable
-from relay.header_value import encode, needs_encoding
-from relay.outbox_event import OutboxEvent
-from relay.subject import SubjectTemplate
+from relay.events.errors import Unpublishable
+from relay.events.event import OutboxEvent
+from relay.events.header_value import encode, needs_encoding
+from relay.events.subject import SubjectTemplate
 
 #: JetStream stores headers of at most 64 KiB; the fence headers are added when the message is sent.
 MAX_HEADER_BYTES = 65_535

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.cursor import Cursor
-from relay.outbox_event import OutboxEvent
+from relay.events.cursor import Cursor
+from relay.events.event import OutboxEvent
 
 
 @dataclass(frozen=True, slots=True)
