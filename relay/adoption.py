@@ -22,25 +22,25 @@ from typing import Any
 import psycopg
 
 from relay.adoption_progress import AdoptionProgress
-from relay.adoption_record import AdoptionRecord, AdoptionRecords
 from relay.adoption_source import AdoptionSource
-from relay.bookkeeping import ensure_tables
 from relay.config import RelaySettings
-from relay.database import connect
 from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor, read_cursor
 from relay.events.errors import Refused, SessionClosed, words
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
-from relay.leadership import AdvisoryLock
-from relay.message_builder import message_builder
-from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.outbox.adoption_record import AdoptionRecord, AdoptionRecords
+from relay.outbox.bookkeeping import ensure_tables
+from relay.outbox.database import connect
+from relay.outbox.leadership import AdvisoryLock
+from relay.outbox.message_builder import message_builder
+from relay.outbox.rights import adopting_needs, missing_to_compare, require_rights
+from relay.outbox.source_identity import SourceIdentity, primary_cluster, recorded_source
+from relay.outbox.startup_checks import check_database
+from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parking import ParkedAggregates
 from relay.publish_loop import Ended, PublishLoop
 from relay.relay_state import RelayState, resumption
-from relay.rights import adopting_needs, missing_to_compare, require_rights
-from relay.source_identity import SourceIdentity, primary_cluster, recorded_source
-from relay.startup_checks import check_database
 from relay.status import RelayStatus
 from relay.stream_access import nats_options, stream_sink
 from relay.stream_history import StreamHistory

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from relay.adoption import PATIENCE_SECONDS, Adoption, NothingToAdopt, Unreachable
-from relay.adoption_record import AdoptionRecord
 from relay.config import RelaySettings
 from relay.events.errors import Refused
+from relay.outbox.adoption_record import AdoptionRecord
 from service_runtime.plain_text import json_text, visible
 
 DONE, REFUSED, DOWN = 0, 1, 3

@@ -14,14 +14,14 @@ from typing import Any
 import psycopg
 import structlog
 
-from relay.adoption_record import AdoptionRecords
 from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
-from relay.fetch_events import fetch_events
-from relay.outbox_table import OutboxTable, TableName
-from relay.source_identity import SourceIdentity
+from relay.outbox.adoption_record import AdoptionRecords
+from relay.outbox.fetch_events import fetch_events
+from relay.outbox.source_identity import SourceIdentity
+from relay.outbox.table import OutboxTable, TableName
 from relay.stream_comparison import StreamComparison
 from relay.stream_history import StreamHistory
 

@@ -11,9 +11,9 @@ from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused
 from relay.lag import LagObserver
-from relay.leadership import AdvisoryLock
 from relay.metrics import RelayMetrics
-from relay.outbox_table import TableName
+from relay.outbox.leadership import AdvisoryLock
+from relay.outbox.table import TableName
 from relay.parking import ParkedAggregates
 from relay.publish_loop import PublishLoop
 from relay.publish_window import Flight

@@ -8,8 +8,6 @@ from typing import Any
 import psycopg
 import structlog
 
-from relay.adoption_record import AdoptionRecords
-from relay.bookkeeping import ensure_tables
 from relay.config import RelaySettings
 from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor, read_cursor
@@ -17,19 +15,21 @@ from relay.events.errors import LogUnavailable, Refused, SourceChanged
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.snapshot import Snapshot
 from relay.events.source import Source
-from relay.message_builder import message_builder
-from relay.outbox_table import OutboxTable, TableName, find_table
+from relay.outbox.adoption_record import AdoptionRecords
+from relay.outbox.bookkeeping import ensure_tables
+from relay.outbox.message_builder import message_builder
+from relay.outbox.publication import default_publication
+from relay.outbox.rights import missing_to_read_log, publishing_needs, require_rights
+from relay.outbox.source_identity import SourceIdentity, require_same_source
+from relay.outbox.startup_checks import check_database
+from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
 from relay.poll_source import PollSource
-from relay.publication import default_publication
 from relay.replication_slot import slot_prefix
-from relay.rights import missing_to_read_log, publishing_needs, require_rights
 from relay.slot_cleanup import SlotCleanup
 from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
 from relay.slot_watch import missing_limit
-from relay.source_identity import SourceIdentity, require_same_source
-from relay.startup_checks import check_database
 from relay.status import RelayStatus
 from relay.stream_access import nats_options
 from relay.stream_history import StreamHistory

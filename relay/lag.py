@@ -18,15 +18,15 @@ from typing import Any
 
 import psycopg
 
-from relay.adoption_record import AdoptionRecords
-from relay.database import configure, connect
 from relay.events.columns import ColumnNames
 from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.events.errors import Refused, words
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
 from relay.nats_connection import NatsOptions
-from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
+from relay.outbox.adoption_record import AdoptionRecords
+from relay.outbox.database import configure, connect
+from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.replication_slot import slot_prefix
 from relay.slot_watch import LogUse, log_use
 from relay.standby_coverage import StandbyCoverage

@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 
 from relay.config import RelaySettings
-from relay.database import connect
 from relay.events.errors import Refused, words
-from relay.outbox_table import TableName
-from relay.request_table import ParkedAggregate, RequestTable
+from relay.outbox.database import connect
+from relay.outbox.request_table import ParkedAggregate, RequestTable
+from relay.outbox.table import TableName
 
 ACTIONS = ("list", "show", "retry", "discard")
 DONE, REFUSED, MISUSED, DOWN = 0, 1, 2, 3

@@ -17,12 +17,12 @@ from typing import Any
 
 import psycopg
 
-from relay.bookkeeping import PARKED_TABLE
 from relay.events.event import OutboxEvent
 from relay.events.header_value import decode
-from relay.fetch_events import fetch_events
-from relay.outbox_table import OutboxTable
-from relay.request_table import REQUEST_TABLE
+from relay.outbox.bookkeeping import PARKED_TABLE
+from relay.outbox.fetch_events import fetch_events
+from relay.outbox.request_table import REQUEST_TABLE
+from relay.outbox.table import OutboxTable
 from relay.stream_history import StreamHistory
 
 RETRY, DISCARD = "retry", "discard"

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import structlog
 
-from relay.bookkeeping import PARKED_TABLE
 from relay.events.event import OutboxEvent
-from relay.outbox_table import TableName
+from relay.outbox.bookkeeping import PARKED_TABLE
+from relay.outbox.table import TableName
 
 _log = structlog.get_logger(__name__)
 

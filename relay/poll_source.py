@@ -25,14 +25,14 @@ from typing import Any
 
 import psycopg
 
-from relay.database import configure
 from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.delivered import NOTHING, Delivered
 from relay.events.event import OutboxEvent
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
-from relay.fetch_events import fetch_events
-from relay.outbox_table import PLANNER_SETTINGS, OutboxTable, Query
+from relay.outbox.database import configure
+from relay.outbox.fetch_events import fetch_events
+from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query
 
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.25

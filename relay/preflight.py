@@ -9,10 +9,10 @@ import psycopg
 
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
-from relay.database import connect
 from relay.events.errors import Refused, words
 from relay.jetstream_api import JetStreamApi, StreamApiError
 from relay.nats_connection import NATS_ERRORS, NatsConnection
+from relay.outbox.database import connect
 from relay.slot_watch import missing_limit
 from relay.status import RelayStatus
 from relay.stream_access import nats_options, stream_plan

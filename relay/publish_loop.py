@@ -20,7 +20,6 @@ import structlog
 
 from relay import status as states
 from relay.backoff import Backoff
-from relay.database_loss import database_lost
 from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor
 from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
@@ -28,7 +27,8 @@ from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
 from relay.events.tail import Tail
 from relay.jetstream_sink import JetStreamSession, JetStreamSink
-from relay.leadership import HeldLock, while_leading
+from relay.outbox.database_loss import database_lost
+from relay.outbox.leadership import HeldLock, while_leading
 from relay.parked_requests import ParkedRequests
 from relay.parking import ParkedAggregates
 from relay.publishing import Exceptions, Publishing

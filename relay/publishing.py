@@ -15,7 +15,7 @@ from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
 from relay.events.source import Batch, Checkpoint, Source
 from relay.jetstream_sink import JetStreamSession
-from relay.leadership import HeldLock
+from relay.outbox.leadership import HeldLock
 from relay.own_lag import OwnLag
 from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from relay.bookkeeping import STATE_TABLE
 from relay.events.tail import Tail
-from relay.outbox_table import TableName
+from relay.outbox.bookkeeping import STATE_TABLE
+from relay.outbox.table import TableName
 
 
 @dataclass(frozen=True, slots=True)

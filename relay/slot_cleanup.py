@@ -7,8 +7,8 @@ import asyncio
 import psycopg
 import structlog
 
-from relay.database import connect
 from relay.events.errors import Refused, words
+from relay.outbox.database import connect
 from relay.replication_slot import drop_slots, slots_of
 from service_runtime.process import cancel
 

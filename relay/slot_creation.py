@@ -11,8 +11,8 @@ from relay.events.cursor import WalCheckpoint
 from relay.events.errors import LogUnavailable
 from relay.events.lsn import parse_lsn
 from relay.events.snapshot import Snapshot
-from relay.outbox_table import TableName
-from relay.publication import ensure_publication
+from relay.outbox.publication import ensure_publication
+from relay.outbox.table import TableName
 from relay.replication_connection import ReplicationConnection
 from relay.replication_slot import new_slot_name
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from relay.database import connect
 from relay.events.cursor import WalCheckpoint
 from relay.events.errors import LogUnavailable, Refused, words
-from relay.outbox_table import TableName
+from relay.outbox.database import connect
+from relay.outbox.table import TableName
 from relay.replication_slot import drop_slots, slots_of
 from relay.slot_creation import create_slot
 from service_runtime.process import cancel

@@ -17,13 +17,13 @@ from typing import Any
 
 import psycopg
 
-from relay.adoption_record import MOST_LISTED, LostEvent
 from relay.events.barrier import TIME_HEADER
 from relay.events.cursor import HEADER, Cursor, PollCursor
 from relay.events.header_value import decode
 from relay.events.message import EPOCH_HEADER
-from relay.outbox_table import OutboxTable, Query
-from relay.request_table import REQUEST_TABLE
+from relay.outbox.adoption_record import MOST_LISTED, LostEvent
+from relay.outbox.request_table import REQUEST_TABLE
+from relay.outbox.table import OutboxTable, Query
 from relay.stream_history import POSITION_HEADER, StreamHistory
 
 _STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "pg_temp.tandem_lost"

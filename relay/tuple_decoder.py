@@ -13,7 +13,7 @@ from relay.column_values import Convert, reader_of
 from relay.events.columns import ColumnNames
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
-from relay.outbox_table import TableName
+from relay.outbox.table import TableName
 from relay.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, insert_head
 from relay.tuple_program import Column, write_reader
 

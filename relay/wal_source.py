@@ -31,6 +31,7 @@ from relay.events.id_set import IdSet
 from relay.events.lsn import lsn_text, parse_lsn
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
+from relay.outbox.publication import STATE, publication_state
 from relay.pgoutput import (
     BEGIN,
     COMMIT,
@@ -43,7 +44,6 @@ from relay.pgoutput import (
     read_message,
     read_relation,
 )
-from relay.publication import STATE, publication_state
 from relay.replication_connection import HEADER, ReplicationConnection
 from relay.replication_slot import take_slot
 from relay.slot_creation import check_log

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from relay.database import connect
 from relay.events.cursor import Cursor, PollCursor, mark, parse
 from relay.events.source import Source
+from relay.outbox.database import connect
 from tests.fixtures.waiting import eventually
 from tests.relaying.chance import tell
 from tests.relaying.writers import Ledger

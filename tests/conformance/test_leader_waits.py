@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-import relay.leadership
+import relay.outbox.leadership
 from relay.events.errors import LeadershipLost, SessionClosed
-from relay.leadership import AdvisoryLock, HeldLock, while_leading
+from relay.outbox.leadership import AdvisoryLock, HeldLock, while_leading
 from tests.relaying.sinks import plan_for, sink_on
 
 
@@ -35,8 +35,8 @@ async def silent_nats() -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def leading(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldLock]:
     """A leader whose database ends a session after two seconds of silence, less than NATS is waited for."""
-    monkeypatch.setattr(relay.leadership, "SESSION_TIMEOUT_SECONDS", 2)
-    monkeypatch.setattr(relay.leadership, "TOUCH_SECONDS", 0.2)
+    monkeypatch.setattr(relay.outbox.leadership, "SESSION_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(relay.outbox.leadership, "TOUCH_SECONDS", 0.2)
 
     async def check(_: object) -> None:
         """Any database will do."""

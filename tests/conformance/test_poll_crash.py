@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
-from relay.database import connect
 from relay.events.cursor import PollCursor
+from relay.outbox.database import connect
 from relay.poll_source import PollSource
 from tests.conformance.event_source_suite import until_shown
 from tests.conformance.test_poll_source import outbox_table

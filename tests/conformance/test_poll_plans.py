@@ -12,7 +12,7 @@ import pytest
 from relay.events.columns import ColumnNames
 from relay.events.cursor import PollCursor
 from relay.events.snapshot import Snapshot
-from relay.outbox_table import OutboxTable, Query, TableName, find_table
+from relay.outbox.table import OutboxTable, Query, TableName, find_table
 from relay.poll_source import PollSource
 from tests.relaying.chance import tell
 from tests.relaying.tables import OUTBOX, create

@@ -7,11 +7,11 @@ import asyncio
 import psycopg
 import pytest
 
-from relay import publication
-from relay.database import connect
 from relay.events.errors import LogUnavailable
-from relay.outbox_table import TableName
-from relay.publication import default_publication, ensure_publication, publication_name
+from relay.outbox import publication
+from relay.outbox.database import connect
+from relay.outbox.publication import default_publication, ensure_publication, publication_name
+from relay.outbox.table import TableName
 
 TABLES = [
     ("public", "outbox"), ("a", "outbox"), ("b", "outbox"), ("a_b", "c"), ("a", "b_c"), ("public", "b_c"),

@@ -18,8 +18,8 @@ import pytest
 import pytest_asyncio
 
 from relay.adoption import epoch_to_adopt
-from relay.leadership import lock_key
-from relay.source_identity import SourceIdentity
+from relay.outbox.leadership import lock_key
+from relay.outbox.source_identity import SourceIdentity
 from tests.fixtures.postgres import database
 from tests.relaying import streams
 from tests.relaying.log_mode import KNOWN, in_mode, under_writers
@@ -123,7 +123,7 @@ async def test_a_relay_that_judged_restored_rows_by_their_transactions_would_be_
     """The mutant: no floor. Once the cluster comes to the restored ids, restored rows look new."""
     world = await restore(before, elsewhere, shift=SHIFT)
     assert (await adopt(world)).found["published"] == 0
-    mutant = "import relay.adoption_record as r\nasync def none(*a): return 0\nr.AdoptionRecords.floor = none"
+    mutant = "import relay.outbox.adoption_record as r\nasync def none(*a): return 0\nr.AdoptionRecords.floor = none"
     async with running(world.relay(prelude=mutant)) as relay:
         await in_mode(relay, "poll")
         await burn_transactions(world, SHIFT + 2_000)
@@ -151,7 +151,7 @@ STEPS = (
     ("relay.publishing", "Publishing.claim"),
     ("relay.adoption_source", "AdoptionSource._draw_line"),
     ("relay.stream_comparison", "StreamComparison.read_stream"),
-    ("relay.adoption_record", "AdoptionRecords.found"),
+    ("relay.outbox.adoption_record", "AdoptionRecords.found"),
     ("relay.publishing", "Publishing._send"),
     ("relay.publishing", "Publishing._carry"),
     ("relay.publishing", "Publishing._carry"),
@@ -215,7 +215,7 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
 #: Tells, when the process ends, how often it took the leader's lock without having lost it, as a slow machine may
 #: lose it. For the same reason acks are waited for, and nobody looks whether others were through.
 COUNTED = """
-import atexit, sys, relay.adoption, relay.publishing, relay.leadership as leadership, relay.publish_loop as loop
+import atexit, sys, relay.adoption, relay.publishing, relay.outbox.leadership as leadership, relay.publish_loop as loop
 relay.publishing.STOP_SECONDS, relay.adoption._LOOK_AGAIN_SECONDS = 100, 3_600
 taken, taking, failing = [], leadership.HeldLock.__init__, loop.PublishLoop._failed
 def counting(lock, *arguments):

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from devstack.servers.ports import HOST, free_port
-from relay.database import connect
 from relay.events.errors import Refused
-from relay.startup_checks import check_database
+from relay.outbox.database import connect
+from relay.outbox.startup_checks import check_database
 
 PROGRAM = os.environ.get("TANDEM_TEST_PGBOUNCER") or shutil.which("pgbouncer")
 pytestmark = pytest.mark.skipif(

@@ -16,7 +16,7 @@ from relay.adoption import AdoptingDatabase
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused
-from relay.leadership import AdvisoryLock
+from relay.outbox.leadership import AdvisoryLock
 from relay.status import RelayStatus
 from tests.fixtures.postgres import database
 from tests.relaying import streams

@@ -15,8 +15,8 @@ import pytest
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
 from relay.events.errors import Refused
+from relay.outbox.startup_checks import check_database
 from relay.preflight import Preflight, preflight
-from relay.startup_checks import check_database
 from service_runtime.config import load_settings
 from service_runtime.process import StartupRefused
 from tests.fixtures.private_servers import PrivatePostgres
@@ -227,7 +227,7 @@ async def test_a_postgres_that_is_too_old(postgres_database: str, monkeypatch: p
     """The oldest server at hand is new enough, so the least version is raised instead."""
     async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
         await check_database(connection, postgres_database)
-        monkeypatch.setattr("relay.startup_checks.OLDEST_POSTGRES", 99)
+        monkeypatch.setattr("relay.outbox.startup_checks.OLDEST_POSTGRES", 99)
         with pytest.raises(Refused, match="too old: run 99 or later"):
             await check_database(connection, postgres_database)
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from relay import parked_requests
-from relay.outbox_table import TableName, find_table
+from relay.outbox.table import TableName, find_table
 from relay.parked_requests import ParkedRequests, Request
 from relay.stream_access import nats_options
 from relay.stream_history import StreamHistory

@@ -12,15 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.database import connect
 from relay.events.columns import ColumnNames
 from relay.events.cursor import WalCursor
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
 from relay.events.source import Batch
-from relay.outbox_table import TableName
+from relay.outbox.database import connect
+from relay.outbox.publication import publication_name
+from relay.outbox.table import TableName
 from relay.pgoutput import read_begin
-from relay.publication import publication_name
 from relay.replication_connection import HEADER
 from relay.replication_slot import drop_slots, slots_of, take_slot
 from relay.slot_creation import create_slot

@@ -11,7 +11,7 @@ import psycopg
 
 from relay.config import RelaySettings
 from relay.events.barrier import TIME_HEADER
-from relay.leadership import lock_key
+from relay.outbox.leadership import lock_key
 from tests.relaying import streams
 from tests.relaying.judge import Verdict, judge
 from tests.relaying.relay_process import RelayProcess

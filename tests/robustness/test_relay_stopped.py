@@ -26,13 +26,13 @@ from tests.relaying.world import SMALL, World
 SECONDS = 120.0
 #: Mutant: the server is not told to end a session that stands still.
 NO_TIMEOUTS = """
-import relay.leadership
-relay.leadership.SESSION_TIMEOUT_SECONDS = None
+import relay.outbox.leadership
+relay.outbox.leadership.SESSION_TIMEOUT_SECONDS = None
 """
 #: Opens a transaction on the leader's session and stops there, when something is to be done anyway.
 STOPS_IN_A_TRANSACTION = """
 import os, signal
-from relay.leadership import HeldLock
+from relay.outbox.leadership import HeldLock
 real = HeldLock.touch
 async def touch(self):
     HeldLock.touch = real
@@ -46,7 +46,7 @@ LARGE_ROW = f"gen_random_uuid(), 1, ('\"' || repeat('x', {LARGE}) || '\"')::json
 #: Stops at the first row of a result that is much larger than what sockets hold.
 STOPS_IN_A_RESULT = f"""
 import os, signal
-import relay.fetch_events as source
+import relay.outbox.fetch_events as source
 from relay.events.event import OutboxEvent
 class Stopping:
     @staticmethod

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from relay.events.errors import words
-from relay.shut_out import refusal
+from relay.outbox.shut_out import refusal
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 AWAY = 'connection failed: connection to server at "10.0.0.2", port 5432 failed: Connection refused'

@@ -12,8 +12,8 @@ from nats.protocol.parser import Parser
 from relay import status
 from relay.backoff import LONGEST_SECONDS, Backoff
 from relay.lag import Lag
-from relay.leadership import lock_key
 from relay.metrics import CommitToAck
+from relay.outbox.leadership import lock_key
 from relay.slot_watch import LogUse
 from relay.status import RelayStatus
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from relay.shut_out import refusal
+from relay.outbox.shut_out import refusal
 
 #: A statement that has not answered by then is treated like a broken session.
 STATEMENT_TIMEOUT_SECONDS = 20.0

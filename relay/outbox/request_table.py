@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 
-from relay.bookkeeping import PARKED_TABLE, STATE_TABLE, making
 from relay.events.errors import Refused
-from relay.outbox_table import TableName
+from relay.outbox.bookkeeping import PARKED_TABLE, STATE_TABLE, making
+from relay.outbox.table import TableName
 
 REQUEST_TABLE = "relay_request"
 _COLUMNS = (

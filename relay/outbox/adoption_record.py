@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json
 
-from relay.bookkeeping import STATE_TABLE, making
 from relay.events.errors import Refused
-from relay.outbox_table import TableName
+from relay.outbox.bookkeeping import STATE_TABLE, making
+from relay.outbox.table import TableName
 
 TABLE = "relay_adoption"
 #: Lost events that are listed one by one; all are counted.

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 
-from relay.adoption_record import TABLE as ADOPTION_TABLE
-from relay.bookkeeping import CREATED, PARKED_TABLE, STATE_TABLE, creation
 from relay.events.errors import Refused
-from relay.outbox_table import TableName
-from relay.publication import creation as publication_creation
-from relay.request_table import REQUEST_TABLE
-from relay.source_identity import COLUMNS as SOURCE_COLUMNS
+from relay.outbox.adoption_record import TABLE as ADOPTION_TABLE
+from relay.outbox.bookkeeping import CREATED, PARKED_TABLE, STATE_TABLE, creation
+from relay.outbox.publication import creation as publication_creation
+from relay.outbox.request_table import REQUEST_TABLE
+from relay.outbox.source_identity import COLUMNS as SOURCE_COLUMNS
+from relay.outbox.table import TableName
 
 #: What every leader asks of the server itself. Whoever hardens a server may have taken it from PUBLIC.
 _FUNCTIONS = ("pg_control_system", "pg_current_wal_lsn", "pg_walfile_name")

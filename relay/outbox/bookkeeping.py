@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from relay.outbox_table import TableName
+from relay.outbox.table import TableName
 
 STATE_TABLE = "relay_state"
 PARKED_TABLE = "outbox_parked"

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from relay.events.errors import LogUnavailable
-from relay.outbox_table import TableName
+from relay.outbox.table import TableName
 
 _LONGEST_NAME = 63
 

@@ -26,9 +26,9 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
-from relay.database import STATEMENT_TIMEOUT_SECONDS, connect
-from relay.database_loss import database_lost
 from relay.events.errors import LeadershipLost
+from relay.outbox.database import STATEMENT_TIMEOUT_SECONDS, connect
+from relay.outbox.database_loss import database_lost
 
 _log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from relay.events.errors import Refused, SourceChanged, SourceIsStandby
-from relay.outbox_table import TableName
+from relay.outbox.table import TableName
 
 #: Of the table `source`.
 COLUMNS = ("epoch", "system_identifier", "timeline")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 
 from relay.events.event import OutboxEvent
-from relay.outbox_table import Query
+from relay.outbox.table import Query
 
 #: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.
 _FETCH_ROWS = 50

@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
-from relay.database import connect
 from relay.events.errors import Refused
+from relay.outbox.database import connect
 
 OLDEST_POSTGRES = 15
 

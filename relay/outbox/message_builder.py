@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.config import RelaySettings
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.subject import SubjectTemplate
-from relay.outbox_table import OutboxTable
+from relay.outbox.table import OutboxTable
 
 
 def message_builder(
