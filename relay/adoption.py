@@ -42,8 +42,8 @@ from relay.parking import ParkedAggregates
 from relay.publish_loop import Ended, PublishLoop
 from relay.relay_state import RelayState, resumption
 from relay.status import RelayStatus
-from relay.stream_access import nats_options, stream_sink
-from relay.stream_history import StreamHistory
+from relay.stream.access import nats_options, stream_sink
+from relay.stream.history import StreamHistory
 from service_runtime.process import cancel
 
 #: How long database and stream may be out of reach, or silent, before an adoption that has not begun gives up.

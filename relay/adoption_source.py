@@ -22,8 +22,8 @@ from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.source_identity import SourceIdentity
 from relay.outbox.table import OutboxTable, TableName
+from relay.stream.history import StreamHistory
 from relay.stream_comparison import StreamComparison
-from relay.stream_history import StreamHistory
 
 _log = structlog.get_logger(__name__)
 #: How long writers may be made to wait for the moment that divides restored rows from new ones.

@@ -16,10 +16,10 @@ from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.table import TableName
 from relay.parking import ParkedAggregates
 from relay.publish_loop import PublishLoop
-from relay.publish_window import Flight
 from relay.relay_state import RelayState
 from relay.status import RelayStatus
-from relay.stream_access import nats_options, stream_sink
+from relay.stream.access import nats_options, stream_sink
+from relay.stream.publish_window import Flight
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks

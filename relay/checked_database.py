@@ -31,8 +31,8 @@ from relay.slot_creation import check_log
 from relay.slot_maker import SlotMaker
 from relay.slot_watch import missing_limit
 from relay.status import RelayStatus
-from relay.stream_access import nats_options
-from relay.stream_history import StreamHistory
+from relay.stream.access import nats_options
+from relay.stream.history import StreamHistory
 from relay.switching_source import SwitchingSource
 from relay.tuple_decoder import TupleLayout, find_layout
 from relay.wal_source import WalSource

@@ -23,7 +23,6 @@ from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.events.errors import Refused, words
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
-from relay.nats_connection import NatsOptions
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
@@ -31,7 +30,8 @@ from relay.replication_slot import slot_prefix
 from relay.slot_watch import LogUse, log_use
 from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
-from relay.stream_end import StreamEnd
+from relay.stream.end import StreamEnd
+from relay.stream.nats_connection import NatsOptions
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0

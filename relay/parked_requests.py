@@ -23,7 +23,7 @@ from relay.outbox.bookkeeping import PARKED_TABLE
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.table import OutboxTable
-from relay.stream_history import StreamHistory
+from relay.stream.history import StreamHistory
 
 RETRY, DISCARD = "retry", "discard"
 #: The aggregate of a request; a foreign outbox may have events without type or id.

@@ -10,13 +10,13 @@ import psycopg
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused, words
-from relay.jetstream_api import JetStreamApi, StreamApiError
-from relay.nats_connection import NATS_ERRORS, NatsConnection
 from relay.outbox.database import connect
 from relay.slot_watch import missing_limit
 from relay.status import RelayStatus
-from relay.stream_access import nats_options, stream_plan
-from relay.stream_setup import other_replicas, require_server, require_stream
+from relay.stream.access import nats_options, stream_plan
+from relay.stream.jetstream_api import JetStreamApi, StreamApiError
+from relay.stream.nats_connection import NATS_ERRORS, NatsConnection
+from relay.stream.setup import other_replicas, require_server, require_stream
 
 FIT, UNFIT, DOWN = 0, 2, 3
 

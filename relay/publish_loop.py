@@ -26,7 +26,6 @@ from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refu
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
 from relay.events.tail import Tail
-from relay.jetstream_sink import JetStreamSession, JetStreamSink
 from relay.outbox.database_loss import database_lost
 from relay.outbox.leadership import HeldLock, while_leading
 from relay.parked_requests import ParkedRequests
@@ -34,6 +33,7 @@ from relay.parking import ParkedAggregates
 from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
 from relay.status import RelayStatus
+from relay.stream.sink import JetStreamSession, JetStreamSink
 from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)

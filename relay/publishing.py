@@ -14,13 +14,13 @@ from relay.events.cursor import LONGEST_BASE, Cursor, anchored, mark
 from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
 from relay.events.source import Batch, Checkpoint, Source
-from relay.jetstream_sink import JetStreamSession
 from relay.outbox.leadership import HeldLock
 from relay.own_lag import OwnLag
 from relay.parked_requests import RETRY, ParkedRequests, Request
 from relay.parking import ParkedAggregates
 from relay.relay_state import RelayState, StateRow
 from relay.status import RelayStatus
+from relay.stream.sink import JetStreamSession
 
 READ_EVENTS = 1_000
 READ_BYTES = 4 << 20

@@ -24,7 +24,7 @@ from relay.events.message import EPOCH_HEADER
 from relay.outbox.adoption_record import MOST_LISTED, LostEvent
 from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.table import OutboxTable, Query
-from relay.stream_history import POSITION_HEADER, StreamHistory
+from relay.stream.history import POSITION_HEADER, StreamHistory
 
 _STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "pg_temp.tandem_lost"
 

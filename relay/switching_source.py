@@ -25,7 +25,7 @@ from relay.events.source import Batch, Checkpoint
 from relay.poll_source import PollSource
 from relay.slot_cleanup import SlotCleanup
 from relay.slot_maker import SlotMaker
-from relay.stream_history import StreamHistory
+from relay.stream.history import StreamHistory
 from relay.wal_source import WalSource, new_cursor
 
 _log = structlog.get_logger(__name__)

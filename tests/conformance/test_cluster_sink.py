@@ -15,11 +15,11 @@ import pytest
 from nats.errors import Error
 from structlog.testing import capture_logs
 
-import relay.jetstream_sink
+import relay.stream.sink
 from relay.events.errors import Closing, Refused, SessionClosed
 from relay.events.message import Message
-from relay.jetstream_sink import JetStreamSink
-from relay.publish_policy import PublishPolicy, batch_frames, chain_frames
+from relay.stream.publish_policy import PublishPolicy, batch_frames, chain_frames
+from relay.stream.sink import JetStreamSink
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.nats_cluster import SECONDS, NatsCluster
 from tests.relaying import streams
@@ -129,12 +129,12 @@ async def test_mutants_without_a_fence_leave_a_gap_or_repeat(
 ) -> None:
     url = nats_cluster.url
     with monkeypatch.context() as patched:
-        patched.setattr(relay.jetstream_sink, "chain_frames", unlinked)
+        patched.setattr(relay.stream.sink, "chain_frames", unlinked)
         sink = await ready_sink(nats_cluster, "GAP", "gap", Chained())
         stored = await stranger_in_between(sink, url, "GAP", "gap")
         assert stored == [*numbered(range(2)), b"stranger", *numbered(range(3, 6))]
     with monkeypatch.context() as patched:
-        patched.setattr(relay.jetstream_sink, "batch_frames", unfenced)
+        patched.setattr(relay.stream.sink, "batch_frames", unfenced)
         names = (f"{number}" for number in itertools.count())
 
         async def attempt() -> list[bytes]:

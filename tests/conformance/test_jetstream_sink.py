@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-import relay.jetstream_sink
-from relay.ack import Nack, read_ack
+import relay.stream.sink
 from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed
 from relay.events.message import Message
-from relay.jetstream_sink import JetStreamSession
-from relay.publish_policy import chain_frames
-from relay.publish_window import PublishWindow
+from relay.stream.ack import Nack, read_ack
+from relay.stream.publish_policy import chain_frames
+from relay.stream.publish_window import PublishWindow
+from relay.stream.sink import JetStreamSession
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.private_servers import PrivateNats
 from tests.relaying import streams
@@ -84,7 +84,7 @@ async def test_mutant_without_expected_sequence_a_stale_session_gets_through(
             without(without(frame, b"Nats-Expected-Last-Sequence"), b"Nats-Expected-Last-Msg-Id") for frame in frames
         ]
 
-    monkeypatch.setattr(relay.jetstream_sink, "chain_frames", unfenced)
+    monkeypatch.setattr(relay.stream.sink, "chain_frames", unfenced)
     sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
     async with sink.session() as stale:
         async with sink.session() as leader:
@@ -137,7 +137,7 @@ async def test_mutant_sequences_alone_leave_a_gap(
     def unlinked(batch: Sequence[Message], last: int, _: bytes | None, inbox: bytes) -> list[bytes]:
         return [without(frame, b"Nats-Expected-Last-Msg-Id") for frame in chain_frames(batch, last, None, inbox)]
 
-    monkeypatch.setattr(relay.jetstream_sink, "chain_frames", unlinked)
+    monkeypatch.setattr(relay.stream.sink, "chain_frames", unlinked)
     sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
     stored = await stranger_in_between(sink, nats_url, stream_name, subject_prefix)
     assert stored == [*numbered(range(2)), b"stranger", *numbered(range(3, 6))]
@@ -308,7 +308,7 @@ async def test_good_acks_in_a_row_are_recognised_as_this_server_writes_them(
         parsed.append(body)
         return read_ack(body, headers)
 
-    monkeypatch.setattr(relay.jetstream_sink, "read_ack", reading)
+    monkeypatch.setattr(relay.stream.sink, "read_ack", reading)
     async with sink_on(nats_url, plan_for(stream_name, subject_prefix)).session() as session:
         await store(session, messages(subject_prefix, range(2_000)))
     assert len(parsed) < 200

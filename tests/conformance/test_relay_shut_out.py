@@ -18,8 +18,8 @@ from devstack.servers import NatsServer, PostgresServer
 from query_service.handlers.nats_connection import connect_nats
 from relay.events.errors import Refused, SessionClosed
 from relay.preflight import preflight
-from relay.stream_access import nats_options, stream_sink
-from relay.stream_history import StreamHistory
+from relay.stream.access import nats_options, stream_sink
+from relay.stream.history import StreamHistory
 from tests.fixtures.postgres import database
 from tests.fixtures.private_servers import PrivateNats, PrivatePostgres
 from tests.relaying import streams

@@ -9,8 +9,8 @@ import pytest_asyncio
 from relay import parked_requests
 from relay.outbox.table import TableName, find_table
 from relay.parked_requests import ParkedRequests, Request
-from relay.stream_access import nats_options
-from relay.stream_history import StreamHistory
+from relay.stream.access import nats_options
+from relay.stream.history import StreamHistory
 from tests.fixtures.header_values import CASES, conforming
 from tests.relaying.relay_process import running
 from tests.relaying.restores import SOURCE, adopt

@@ -10,11 +10,11 @@ import pytest
 
 from relay.events.errors import Closing, SessionClosed
 from relay.events.message import Message
-from relay.jetstream_sink import JetStreamSession, JetStreamSink, WindowLimits
-from relay.nats_connection import NatsOptions
-from relay.publish_policy import PublishPolicy
-from relay.publish_window import Flight
-from relay.stream_setup import StreamPlan
+from relay.stream.nats_connection import NatsOptions
+from relay.stream.publish_policy import PublishPolicy
+from relay.stream.publish_window import Flight
+from relay.stream.setup import StreamPlan
+from relay.stream.sink import JetStreamSession, JetStreamSink, WindowLimits
 from tests.relaying import streams
 
 

@@ -18,7 +18,7 @@ from query_service.application.read_store import StoreIdentity
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats
 from query_service.handlers.stream_consumer import ConsumerPlan, consumer_state, ensure_consumer
 from query_service.handlers.stream_pull import StreamPull
-from relay.jetstream_api import parse_headers
+from relay.stream.jetstream_api import parse_headers
 from tests.fixtures.nats_cluster import SECONDS, NatsCluster
 from tests.fixtures.postgres import database
 from tests.relaying.chance import new_seed, tell
@@ -35,7 +35,7 @@ SNAPSHOT_ROWS = 1_600
 SNAPSHOT_VALUES = """gen_random_uuid(), 1, ('{"x":"' || repeat('x', 5800) || '"}')::json"""
 #: The mutant: a chain with the id of each predecessor, also in a cluster.
 CHAINED = """
-from relay.publish_policy import PublishPolicy
+from relay.stream.publish_policy import PublishPolicy
 begin = PublishPolicy.begin
 PublishPolicy.begin = lambda self, *, clustered: begin(self, clustered=False)
 """

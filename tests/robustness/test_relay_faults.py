@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from relay.stream_position import FOREIGN_SEARCH
+from relay.stream.position import FOREIGN_SEARCH
 from tests.fixtures.private_servers import PrivateNats, PrivatePostgres
 from tests.relaying import streams
 from tests.relaying.chance import new_seed, tell
@@ -264,7 +264,7 @@ async def test_a_stream_emptied_by_age_is_not_filled_again(world: World) -> None
 
 
 FORGIVING = """
-import relay.stream_setup as setup
+import relay.stream.setup as setup
 setup._CHECKS = tuple(check for check in setup._CHECKS if "purged" not in check[0])
 """
 

@@ -23,7 +23,7 @@ from tests.relaying.writers import Writers
 
 #: Takes the expected sequence and the predecessor's id out of every publish.
 UNFENCED = """
-import relay.jetstream_sink as sink
+import relay.stream.sink as sink
 fenced = sink.chain_frames
 def unfenced(messages, last_sequence, last_id, inbox):
     frames = []

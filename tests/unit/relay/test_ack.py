@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.ack import Ack, Nack, read_ack
 from relay.events.errors import Closing
+from relay.stream.ack import Ack, Nack, read_ack
 
 
 def test_stored() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
-from relay.ack_run import AckRun
 from relay.events.errors import Refused
-from relay.nats_connection import AckFirstParser
+from relay.stream.ack_run import AckRun
+from relay.stream.nats_connection import AckFirstParser
 
 INBOX = b"_INBOX.abc."
 RUN = AckRun(INBOX, 7, "ORDERS")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from relay.events.message import Message
-from relay.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
+from relay.stream.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
 from tests.unit.relay.events import message
 
 EVENTS = 4

@@ -7,7 +7,7 @@ from relay.events import message
 from relay.events.header_value import decode
 from relay.events.message import partition_of
 from relay.events.subject import SubjectTemplate
-from relay.jetstream_api import parse_headers
+from relay.stream.jetstream_api import parse_headers
 from tests.fixtures.header_values import CASES, conforming
 from tests.unit.relay.events import EVENT, builder
 

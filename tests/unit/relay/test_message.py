@@ -7,7 +7,7 @@ import pytest
 from relay.events.barrier import BarrierBuilder
 from relay.events.errors import Unpublishable
 from relay.events.message import MessageLimits, rfc3339
-from relay.jetstream_api import parse_headers
+from relay.stream.jetstream_api import parse_headers
 from tests.unit.relay.events import EVENT, builder
 
 

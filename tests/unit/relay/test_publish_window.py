@@ -1,6 +1,6 @@
 """What is in flight, and what an ack may be for."""
 
-from relay.publish_window import PublishWindow
+from relay.stream.publish_window import PublishWindow
 from tests.unit.relay.events import message
 
 

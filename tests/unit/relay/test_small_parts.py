@@ -81,7 +81,7 @@ def test_commit_to_ack_counts_a_backlog_of_one_age_at_once() -> None:
 
 
 def test_the_seams_of_nats_py_that_we_reach_into() -> None:
-    """Where a release of the library changes these, `relay/nats_connection.py` has to follow."""
+    """Where a release of the library changes these, `relay/stream/nats_connection.py` has to follow."""
     assert list(inspect.signature(Client._process_msg).parameters) == [
         "self",
         "sid",

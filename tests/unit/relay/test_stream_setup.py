@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.events.errors import Refused
-from relay.stream_setup import StreamPlan, other_replicas, require_server, require_stream
+from relay.stream.setup import StreamPlan, other_replicas, require_server, require_stream
 
 PLAN = StreamPlan("ORDERS", "orders.v1.{partition}.{event_type}", "orders.v1.barrier", 604_800, 1 << 30, True)
 

@@ -21,9 +21,9 @@ import structlog
 from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from relay.ack_run import AckRun
 from relay.events.errors import Refused, words
 from relay.nats_files import UnfitFile, tls_context
+from relay.stream.ack_run import AckRun
 
 _log = structlog.get_logger(__name__)
 

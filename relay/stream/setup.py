@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.events.errors import Refused
 from relay.events.subject import SubjectTemplate, takes
-from relay.jetstream_api import NO_STREAM, JetStreamApi, StreamApiError, StreamInfo
+from relay.stream.jetstream_api import NO_STREAM, JetStreamApi, StreamApiError, StreamInfo
 
 NANOSECONDS = 1_000_000_000
 DUPLICATE_WINDOW_SECONDS = 60

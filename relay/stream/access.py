@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from relay.config import RelaySettings
-from relay.jetstream_sink import JetStreamSink, OnStored, WindowLimits
-from relay.nats_connection import NatsOptions
-from relay.publish_policy import PublishPolicy
-from relay.stream_setup import StreamPlan
+from relay.stream.nats_connection import NatsOptions
+from relay.stream.publish_policy import PublishPolicy
+from relay.stream.setup import StreamPlan
+from relay.stream.sink import JetStreamSink, OnStored, WindowLimits
 from service_runtime.nats_servers import nats_login, nats_servers
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import nats.errors
 
 from relay.events.errors import Refused
-from relay.nats_connection import NatsConnection
+from relay.stream.nats_connection import NatsConnection
 
 #: How long each of several equal requests is waited for.
 ASK_SECONDS = (0.25, 0.5, 1.0, 2.0)

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
 from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed, words
 from relay.events.message import Message, MessageLimits
 from relay.events.tail import Tail
-from relay.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
-from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.publish_policy import (
+from relay.stream.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
+from relay.stream.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
+from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.stream.position import read_tail
+from relay.stream.publish_policy import (
     CHAIN_FLIGHT_BYTES,
     MAX_BATCH_BYTES,
     PublishPolicy,
@@ -29,9 +30,8 @@ from relay.publish_policy import (
     chain_frames,
     cut,
 )
-from relay.publish_window import Flight, PublishWindow
-from relay.stream_position import read_tail
-from relay.stream_setup import StreamPlan, ensure_stream, other_replicas, require_server
+from relay.stream.publish_window import Flight, PublishWindow
+from relay.stream.setup import StreamPlan, ensure_stream, other_replicas, require_server
 
 _log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from relay.events.cursor import HEADER, CursorError, PassedOver, transaction_of
 from relay.events.delivered import Delivered
 from relay.events.errors import Closing, SessionClosed, words
 from relay.events.id_set import IdSet
-from relay.jetstream_api import JetStreamApi, StreamApiError
-from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.stream_position import long_cursor
+from relay.stream.jetstream_api import JetStreamApi, StreamApiError
+from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.stream.position import long_cursor
 
 POSITION_HEADER = "Tandem-Position"
 _FETCH = 1_000

@@ -12,7 +12,7 @@ from relay.events.barrier import TERM_HEADER, TIME_HEADER
 from relay.events.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
 from relay.events.errors import Refused
 from relay.events.tail import Tail
-from relay.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
+from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
 
 _log = structlog.get_logger(__name__)
 

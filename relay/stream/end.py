@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 from relay.events.cursor import HEADER, Cursor, CursorError, PollCursor, parse
 from relay.events.errors import Refused, words
-from relay.jetstream_api import JetStreamApi, StreamApiError
-from relay.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.stream_position import long_cursor
+from relay.stream.jetstream_api import JetStreamApi, StreamApiError
+from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
+from relay.stream.position import long_cursor
 
 
 class StreamEnd:
