@@ -25,17 +25,17 @@ from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
 from relay.poll_source import PollSource
-from relay.replication_slot import slot_prefix
-from relay.slot_cleanup import SlotCleanup
-from relay.slot_creation import check_log
-from relay.slot_maker import SlotMaker
-from relay.slot_watch import missing_limit
 from relay.status import RelayStatus
 from relay.stream.access import nats_options
 from relay.stream.history import StreamHistory
 from relay.switching_source import SwitchingSource
-from relay.tuple_decoder import TupleLayout, find_layout
-from relay.wal_source import WalSource
+from relay.wal.slot import slot_prefix
+from relay.wal.slot_cleanup import SlotCleanup
+from relay.wal.slot_creation import check_log
+from relay.wal.slot_maker import SlotMaker
+from relay.wal.slot_watch import missing_limit
+from relay.wal.source import WalSource
+from relay.wal.tuple_decoder import TupleLayout, find_layout
 
 _log = structlog.get_logger(__name__)
 

@@ -26,12 +26,12 @@ from relay.events.utc_time import utc_text
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
-from relay.replication_slot import slot_prefix
-from relay.slot_watch import LogUse, log_use
 from relay.standby_coverage import StandbyCoverage
 from relay.status import RelayStatus
 from relay.stream.end import StreamEnd
 from relay.stream.nats_connection import NatsOptions
+from relay.wal.slot import slot_prefix
+from relay.wal.slot_watch import LogUse, log_use
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0

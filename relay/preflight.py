@@ -11,12 +11,12 @@ from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused, words
 from relay.outbox.database import connect
-from relay.slot_watch import missing_limit
 from relay.status import RelayStatus
 from relay.stream.access import nats_options, stream_plan
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection
 from relay.stream.setup import other_replicas, require_server, require_stream
+from relay.wal.slot_watch import missing_limit
 
 FIT, UNFIT, DOWN = 0, 2, 3
 

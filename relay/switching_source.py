@@ -23,10 +23,10 @@ from relay.events.errors import Closing, LogUnavailable, SessionClosed
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
 from relay.poll_source import PollSource
-from relay.slot_cleanup import SlotCleanup
-from relay.slot_maker import SlotMaker
 from relay.stream.history import StreamHistory
-from relay.wal_source import WalSource, new_cursor
+from relay.wal.slot_cleanup import SlotCleanup
+from relay.wal.slot_maker import SlotMaker
+from relay.wal.source import WalSource, new_cursor
 
 _log = structlog.get_logger(__name__)
 

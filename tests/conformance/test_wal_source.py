@@ -20,12 +20,12 @@ from relay.events.source import Batch
 from relay.outbox.database import connect
 from relay.outbox.publication import publication_name
 from relay.outbox.table import TableName
-from relay.pgoutput import read_begin
-from relay.replication_connection import HEADER
-from relay.replication_slot import drop_slots, slots_of, take_slot
-from relay.slot_creation import create_slot
-from relay.tuple_decoder import find_layout
-from relay.wal_source import WalSource, new_cursor
+from relay.wal.pgoutput import read_begin
+from relay.wal.replication_connection import HEADER
+from relay.wal.slot import drop_slots, slots_of, take_slot
+from relay.wal.slot_creation import create_slot
+from relay.wal.source import WalSource, new_cursor
+from relay.wal.tuple_decoder import find_layout
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.conformance.test_poll_source import two_phase_commit_possible
 from tests.fixtures.postgres import database
@@ -220,7 +220,7 @@ async def test_mutant_confirming_what_is_not_stored_loses_events_where_nobody_lo
     async def trusting(connection: psycopg.AsyncConnection[Any], name: str, checkpoint_lsn: int) -> None:
         await take_slot(connection, name, 1 << 63)
 
-    monkeypatch.setattr("relay.wal_source.take_slot", trusting)
+    monkeypatch.setattr("relay.wal.source.take_slot", trusting)
     await until_shown(lambda: attempted(postgres_url, ConfirmsWhatItRead), lambda verdict: verdict.lost > 0)
 
 

@@ -204,9 +204,9 @@ async def test_a_slot_in_use(world: World, mode: str) -> None:
 
 #: Mutant: what cannot be dropped at once is left.
 TRIES_ONCE = """
-import relay.slot_cleanup
-relay.slot_cleanup.FIRST_RETRY_SECONDS = 1e6
-relay.slot_cleanup.LONGEST_RETRY_SECONDS = 1e6
+import relay.wal.slot_cleanup
+relay.wal.slot_cleanup.FIRST_RETRY_SECONDS = 1e6
+relay.wal.slot_cleanup.LONGEST_RETRY_SECONDS = 1e6
 """
 
 
@@ -280,12 +280,12 @@ async def test_a_publication_changed_and_changed_back(world: World, change: str)
 
 #: Mutant: the state of the publication is taken for unchanged.
 BLIND_TO_THE_PUBLICATION = """
-import relay.wal_source as w, relay.publication as p
+import relay.wal.source as w, relay.publication as p
 w._EMIT = w._EMIT.replace(p.STATE, "'unchanged'")
 async def unchanged(connection, name):
     return "unchanged"
 w.publication_state = unchanged
-import relay.slot_creation as s
+import relay.wal.slot_creation as s
 real = s.ensure_publication
 async def ensured(*arguments):
     await real(*arguments)

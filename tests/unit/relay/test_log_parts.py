@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.column_values import integer, time, uuid
 from relay.events.errors import LogUnavailable
 from relay.events.id_set import IdSet
 from relay.events.snapshot import Snapshot
-from relay.pgoutput import (
+from relay.wal.column_values import integer, time, uuid
+from relay.wal.pgoutput import (
     Begin,
     LogicalMessage,
     ProtocolError,
@@ -20,7 +20,7 @@ from relay.pgoutput import (
     read_message,
     read_relation,
 )
-from relay.tuple_decoder import TupleDecoder, TupleLayout
+from relay.wal.tuple_decoder import TupleDecoder, TupleLayout
 from tests.unit.relay.test_snapshot import snapshots
 
 id_lists = st.lists(st.integers(0, 5_000) | st.integers(0, 1 << 62))

@@ -14,8 +14,8 @@ from relay.backoff import LONGEST_SECONDS, Backoff
 from relay.lag import Lag
 from relay.metrics import CommitToAck
 from relay.outbox.leadership import lock_key
-from relay.slot_watch import LogUse
 from relay.status import RelayStatus
+from relay.wal.slot_watch import LogUse
 
 
 def test_backoff_doubles_to_a_limit_for_ever_and_begins_anew() -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.column_values import reader_of
 from relay.events.event import OutboxEvent
-from relay.pgoutput import ProtocolError, Relation, insert_head
-from relay.tuple_decoder import TupleDecoder, TupleLayout
-from relay.tuple_program import Column, write_reader
+from relay.wal.column_values import reader_of
+from relay.wal.pgoutput import ProtocolError, Relation, insert_head
+from relay.wal.tuple_decoder import TupleDecoder, TupleLayout
+from relay.wal.tuple_program import Column, write_reader
 
 INT8, INT2, UUID, TEXT, BYTEA, JSON, TIME, XID8, DOMAIN = 20, 21, 2950, 25, 17, 114, 1184, 5069, 70_001
 #: Column → (type oid, type name, role) of a table like ours, with two columns that nobody wants.

@@ -16,7 +16,7 @@ import psycopg
 
 from relay.events.errors import LogUnavailable
 from relay.events.lsn import lsn_text, parse_lsn
-from relay.replication_connection import APPLICATION_NAME
+from relay.wal.replication_connection import APPLICATION_NAME
 
 #: How long an old relay's session is given to end after it was told to.
 _TAKEOVER_MILLISECONDS = 3_000

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any
 
-from relay.pgoutput import ProtocolError
+from relay.wal.pgoutput import ProtocolError
 
 Convert = Callable[[bytes], Any]
 

@@ -32,7 +32,7 @@ from relay.events.lsn import lsn_text, parse_lsn
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
 from relay.outbox.publication import STATE, publication_state
-from relay.pgoutput import (
+from relay.wal.pgoutput import (
     BEGIN,
     COMMIT,
     IGNORED,
@@ -44,11 +44,11 @@ from relay.pgoutput import (
     read_message,
     read_relation,
 )
-from relay.replication_connection import HEADER, ReplicationConnection
-from relay.replication_slot import take_slot
-from relay.slot_creation import check_log
-from relay.tuple_decoder import TupleDecoder, TupleLayout
-from relay.tuple_program import Read
+from relay.wal.replication_connection import HEADER, ReplicationConnection
+from relay.wal.slot import take_slot
+from relay.wal.slot_creation import check_log
+from relay.wal.tuple_decoder import TupleDecoder, TupleLayout
+from relay.wal.tuple_program import Read
 
 CHECKPOINT_SECONDS = 0.5
 #: The longest wait for an arrival; what arrives ends it.

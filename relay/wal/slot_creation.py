@@ -13,8 +13,8 @@ from relay.events.lsn import parse_lsn
 from relay.events.snapshot import Snapshot
 from relay.outbox.publication import ensure_publication
 from relay.outbox.table import TableName
-from relay.replication_connection import ReplicationConnection
-from relay.replication_slot import new_slot_name
+from relay.wal.replication_connection import ReplicationConnection
+from relay.wal.slot import new_slot_name
 
 
 async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:

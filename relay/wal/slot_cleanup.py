@@ -9,7 +9,7 @@ import structlog
 
 from relay.events.errors import Refused, words
 from relay.outbox.database import connect
-from relay.replication_slot import drop_slots, slots_of
+from relay.wal.slot import drop_slots, slots_of
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)

@@ -12,8 +12,8 @@ from relay.events.cursor import WalCheckpoint
 from relay.events.errors import LogUnavailable, Refused, words
 from relay.outbox.database import connect
 from relay.outbox.table import TableName
-from relay.replication_slot import drop_slots, slots_of
-from relay.slot_creation import create_slot
+from relay.wal.slot import drop_slots, slots_of
+from relay.wal.slot_creation import create_slot
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)

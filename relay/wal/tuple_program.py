@@ -14,7 +14,8 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - named as the exception it is
 from typing import Any
 
-from relay.column_values import (
+from relay.events.event import OutboxEvent
+from relay.wal.column_values import (
     EPOCH,
     INFINITE,
     Convert,
@@ -26,8 +27,7 @@ from relay.column_values import (
     transaction_id,
     uuid,
 )
-from relay.events.event import OutboxEvent
-from relay.pgoutput import BINARY, INSERT_HEAD, NULL
+from relay.wal.pgoutput import BINARY, INSERT_HEAD, NULL
 
 Read = Callable[[bytes, int], OutboxEvent]
 

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import pq, sql
 
 from relay.events.errors import LogUnavailable
-from relay.pgoutput import ProtocolError
+from relay.wal.pgoutput import ProtocolError
 
 APPLICATION_NAME = "tandem-relay wal"
 FEEDBACK_SECONDS = 1.0

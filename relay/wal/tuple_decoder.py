@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 
-from relay.column_values import Convert, reader_of
 from relay.events.columns import ColumnNames
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
 from relay.outbox.table import TableName
-from relay.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, insert_head
-from relay.tuple_program import Column, write_reader
+from relay.wal.column_values import Convert, reader_of
+from relay.wal.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, insert_head
+from relay.wal.tuple_program import Column, write_reader
 
 _length_at = Struct(">I").unpack_from
 
