@@ -24,11 +24,11 @@ from relay.outbox.source_identity import SourceIdentity, require_same_source
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parked_requests import ParkedRequests
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
+from relay.sources.switching import SwitchingSource
 from relay.status import RelayStatus
 from relay.stream.access import nats_options
 from relay.stream.history import StreamHistory
-from relay.switching_source import SwitchingSource
 from relay.wal.slot import slot_prefix
 from relay.wal.slot_cleanup import SlotCleanup
 from relay.wal.slot_creation import check_log

@@ -6,7 +6,7 @@ import psycopg
 
 from relay.events.cursor import PollCursor
 from relay.outbox.database import connect
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
 from tests.conformance.event_source_suite import until_shown
 from tests.conformance.test_poll_source import outbox_table
 from tests.fixtures.private_servers import PrivatePostgres

@@ -13,7 +13,7 @@ from relay.events.columns import ColumnNames
 from relay.events.cursor import PollCursor
 from relay.events.snapshot import Snapshot
 from relay.outbox.table import OutboxTable, Query, TableName, find_table
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
 from tests.relaying.chance import tell
 from tests.relaying.tables import OUTBOX, create
 

@@ -17,7 +17,7 @@ from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.table import OutboxTable, Query, TableName, find_table
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.fixtures.postgres import database
 from tests.relaying.chance import new_seed, tell

@@ -218,7 +218,7 @@ async def test_mutant_that_tries_once_leaves_the_slot(world: World) -> None:
 #: Dies when a slot is made and the log is about to be read.
 DIE_AT_HAND_OVER = """
 import os, signal
-from relay.switching_source import SwitchingSource
+from relay.sources.switching import SwitchingSource
 async def die(self, made):
     os.kill(os.getpid(), signal.SIGKILL)
 SwitchingSource._hand_over = die
@@ -226,7 +226,7 @@ SwitchingSource._hand_over = die
 #: Dies after the log has been opened and before a message with its cursor is sent.
 DIE_AFTER_HAND_OVER = """
 import os, signal
-from relay.switching_source import SwitchingSource
+from relay.sources.switching import SwitchingSource
 real = SwitchingSource._hand_over
 async def die(self, made):
     if await real(self, made) is not None:
@@ -314,7 +314,7 @@ Delivered.holds = lambda self, event: False
 """
 #: Mutant: a poll that has gone beyond the new slot's beginning does not say so.
 LISTS_NOTHING_BETWEEN = """
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
 async def nothing(self, seen, upto, limit):
     return []
 PollSource.transactions_between = nothing

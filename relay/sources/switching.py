@@ -22,7 +22,7 @@ from relay.events.delivered import NOTHING, Delivered
 from relay.events.errors import Closing, LogUnavailable, SessionClosed
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
-from relay.poll_source import PollSource
+from relay.sources.poll import PollSource
 from relay.stream.history import StreamHistory
 from relay.wal.slot_cleanup import SlotCleanup
 from relay.wal.slot_maker import SlotMaker
