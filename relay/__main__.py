@@ -11,10 +11,10 @@ import asyncio
 import re
 import sys
 
-from relay import parked_command
 from relay.adoption_command import adopt
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
+from relay.parking import command as parked_command
 from relay.preflight import preflight
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging

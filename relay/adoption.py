@@ -38,7 +38,7 @@ from relay.outbox.rights import adopting_needs, missing_to_compare, require_righ
 from relay.outbox.source_identity import SourceIdentity, primary_cluster, recorded_source
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
-from relay.parking import ParkedAggregates
+from relay.parking.parked_aggregates import ParkedAggregates
 from relay.publish_loop import Ended, PublishLoop
 from relay.relay_state import RelayState, resumption
 from relay.status import RelayStatus

@@ -14,7 +14,7 @@ from relay.lag import LagObserver
 from relay.metrics import RelayMetrics
 from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.table import TableName
-from relay.parking import ParkedAggregates
+from relay.parking.parked_aggregates import ParkedAggregates
 from relay.publish_loop import PublishLoop
 from relay.relay_state import RelayState
 from relay.status import RelayStatus

@@ -23,7 +23,7 @@ from relay.outbox.rights import missing_to_read_log, publishing_needs, require_r
 from relay.outbox.source_identity import SourceIdentity, require_same_source
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
-from relay.parked_requests import ParkedRequests
+from relay.parking.requests import ParkedRequests
 from relay.sources.poll import PollSource
 from relay.sources.switching import SwitchingSource
 from relay.status import RelayStatus

@@ -28,8 +28,8 @@ from relay.events.source import Source
 from relay.events.tail import Tail
 from relay.outbox.database_loss import database_lost
 from relay.outbox.leadership import HeldLock, while_leading
-from relay.parked_requests import ParkedRequests
-from relay.parking import ParkedAggregates
+from relay.parking.parked_aggregates import ParkedAggregates
+from relay.parking.requests import ParkedRequests
 from relay.publishing import Exceptions, Publishing
 from relay.relay_state import RelayState, StateRow, resumption
 from relay.status import RelayStatus

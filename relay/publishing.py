@@ -16,8 +16,8 @@ from relay.events.message import Message, MessageBuilder
 from relay.events.source import Batch, Checkpoint, Source
 from relay.outbox.leadership import HeldLock
 from relay.own_lag import OwnLag
-from relay.parked_requests import RETRY, ParkedRequests, Request
-from relay.parking import ParkedAggregates
+from relay.parking.parked_aggregates import ParkedAggregates
+from relay.parking.requests import RETRY, ParkedRequests, Request
 from relay.relay_state import RelayState, StateRow
 from relay.status import RelayStatus
 from relay.stream.sink import JetStreamSession

@@ -15,7 +15,7 @@ from devstack.cli.terminal import say, say_json, show
 from devstack.cli.waiting_time import sign_seconds
 
 if TYPE_CHECKING:
-    from relay.parked_command import ParkedQuestion, ParkedReport
+    from relay.parking.command import ParkedQuestion, ParkedReport
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 AggregateId = Annotated[str, typer.Argument(metavar="AGGREGATE", help="Id, as `list` shows it.")]
@@ -40,7 +40,7 @@ def _parked() -> None:
 @application.command("list")
 def list_parked(of_environment: OfEnvironment = False, as_json: AsJson = False) -> None:
     """Lists what is held back, the longest parked first."""
-    from relay.parked_command import ParkedQuestion
+    from relay.parking.command import ParkedQuestion
 
     report = _report(ParkedQuestion("list", wait=0), of_environment, as_json)
     found = report.document["parked"]
@@ -74,7 +74,7 @@ def show_parked(
     as_json: AsJson = False,
 ) -> None:
     """Shows the parked events of an aggregate."""
-    from relay.parked_command import ParkedQuestion
+    from relay.parking.command import ParkedQuestion
 
     question = ParkedQuestion("show", aggregate_id, type_, wait=0)
     _say(_report(question, of_environment, as_json), as_json)
@@ -89,7 +89,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Publishes what is parked, once its cause is put right."""
-    from relay.parked_command import ParkedQuestion
+    from relay.parking.command import ParkedQuestion
 
     question = ParkedQuestion("retry", aggregate_id, type_, wait=wait)
     _say(_report(question, of_environment, as_json), as_json)
@@ -116,7 +116,7 @@ def discard(
 
     They stay in the outbox and are never published.
     """
-    from relay.parked_command import ParkedQuestion
+    from relay.parking.command import ParkedQuestion
 
     question = ParkedQuestion("discard", aggregate_id, type_, position, wait)
     _say(_report(question, of_environment, as_json), as_json)
@@ -124,7 +124,7 @@ def discard(
 
 def _report(question: ParkedQuestion, of_environment: bool, as_json: bool) -> ParkedReport:
     """What the relay's own command says; an error of it ends this one."""
-    from relay.parked_command import run_parked
+    from relay.parking.command import run_parked
 
     settings = relay_settings(of_environment, as_json=as_json)
     report = asyncio.run(run_parked(settings, question, patience_seconds=sign_seconds()))
@@ -134,7 +134,7 @@ def _report(question: ParkedQuestion, of_environment: bool, as_json: bool) -> Pa
 
 
 def _say(report: ParkedReport, as_json: bool) -> None:
-    from relay.parked_command import lines
+    from relay.parking.command import lines
 
     if as_json:
         say_json(report.document)

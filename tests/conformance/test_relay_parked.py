@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from relay.__main__ import main
-from relay.parked_command import ParkedQuestion, ParkedReport, run_parked
+from relay.parking.command import ParkedQuestion, ParkedReport, run_parked
 from tests.relaying.log_mode import KNOWN, in_mode
 from tests.relaying.relay_process import RelayProcess, running
 from tests.relaying.restores import SOURCE, adopt
@@ -200,14 +200,14 @@ async def test_what_is_discarded_is_never_published(
 
 #: Killed when the events are in the stream and still parked.
 DIES = """
-import os, signal, relay.parked_requests as module
+import os, signal, relay.parking.requests as module
 async def dying(self, positions):
     os.kill(os.getpid(), signal.SIGKILL)
 module.ParkedRequests.published = dying
 """
 #: The mutant: a retry that was begun does not ask the stream what it has already.
 FORGETS = """
-import relay.parked_requests as module
+import relay.parking.requests as module
 async def begin(self, request, stored_sequence):
     pass
 module.ParkedRequests.begin = begin

@@ -6,9 +6,9 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from relay import parked_requests
 from relay.outbox.table import TableName, find_table
-from relay.parked_requests import ParkedRequests, Request
+from relay.parking import requests as parked_requests
+from relay.parking.requests import ParkedRequests, Request
 from relay.stream.access import nats_options
 from relay.stream.history import StreamHistory
 from tests.fixtures.header_values import CASES, conforming
