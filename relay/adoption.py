@@ -39,9 +39,9 @@ from relay.outbox.source_identity import SourceIdentity, primary_cluster, record
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parking.parked_aggregates import ParkedAggregates
-from relay.publish_loop import Ended, PublishLoop
-from relay.relay_state import RelayState, resumption
-from relay.status import RelayStatus
+from relay.publishing.loop import Ended, PublishLoop
+from relay.publishing.state import RelayState, resumption
+from relay.publishing.status import RelayStatus
 from relay.stream.access import nats_options, stream_sink
 from relay.stream.history import StreamHistory
 from service_runtime.process import cancel

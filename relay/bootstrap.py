@@ -6,7 +6,6 @@ import asyncio
 
 import structlog
 
-from relay import status as states
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused
@@ -15,9 +14,10 @@ from relay.metrics import RelayMetrics
 from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.table import TableName
 from relay.parking.parked_aggregates import ParkedAggregates
-from relay.publish_loop import PublishLoop
-from relay.relay_state import RelayState
-from relay.status import RelayStatus
+from relay.publishing import status as states
+from relay.publishing.loop import PublishLoop
+from relay.publishing.state import RelayState
+from relay.publishing.status import RelayStatus
 from relay.stream.access import nats_options, stream_sink
 from relay.stream.publish_window import Flight
 from service_runtime.probes import ProbeServer

@@ -24,9 +24,9 @@ from relay.outbox.source_identity import SourceIdentity, require_same_source
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import OutboxTable, TableName, find_table
 from relay.parking.requests import ParkedRequests
+from relay.publishing.status import RelayStatus
 from relay.sources.poll import PollSource
 from relay.sources.switching import SwitchingSource
-from relay.status import RelayStatus
 from relay.stream.access import nats_options
 from relay.stream.history import StreamHistory
 from relay.wal.slot import slot_prefix

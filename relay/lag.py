@@ -26,8 +26,8 @@ from relay.events.utc_time import utc_text
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
+from relay.publishing.status import RelayStatus
 from relay.standby_coverage import StandbyCoverage
-from relay.status import RelayStatus
 from relay.stream.end import StreamEnd
 from relay.stream.nats_connection import NatsOptions
 from relay.wal.slot import slot_prefix

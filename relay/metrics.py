@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from relay.lag import Lag, LagObserver
-from relay.status import STATES, RelayStatus
+from relay.publishing.status import STATES, RelayStatus
 from relay.wal.slot_watch import SLOT_STATES
 
 BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

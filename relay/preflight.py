@@ -11,7 +11,7 @@ from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused, words
 from relay.outbox.database import connect
-from relay.status import RelayStatus
+from relay.publishing.status import RelayStatus
 from relay.stream.access import nats_options, stream_plan
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection

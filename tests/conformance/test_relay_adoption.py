@@ -148,13 +148,13 @@ async def logged(relay: RelayProcess, text: str) -> None:
 
 #: Where an adoption is killed, in the order in which it comes there.
 STEPS = (
-    ("relay.publishing", "Publishing.claim"),
+    ("relay.publishing.session", "Publishing.claim"),
     ("relay.adoption_source", "AdoptionSource._draw_line"),
     ("relay.stream_comparison", "StreamComparison.read_stream"),
     ("relay.outbox.adoption_record", "AdoptionRecords.found"),
-    ("relay.publishing", "Publishing._send"),
-    ("relay.publishing", "Publishing._carry"),
-    ("relay.publishing", "Publishing._carry"),
+    ("relay.publishing.session", "Publishing._send"),
+    ("relay.publishing.session", "Publishing._carry"),
+    ("relay.publishing.session", "Publishing._carry"),
 )
 
 

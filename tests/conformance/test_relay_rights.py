@@ -17,7 +17,7 @@ from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused
 from relay.outbox.leadership import AdvisoryLock
-from relay.status import RelayStatus
+from relay.publishing.status import RelayStatus
 from tests.fixtures.postgres import database
 from tests.relaying import streams
 from tests.relaying.readme import least_role

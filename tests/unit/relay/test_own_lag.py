@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.own_lag import OwnLag
+from relay.publishing.own_lag import OwnLag
 
 NOW = 1_700_000_000_000_000
 SECOND = 1_000_000

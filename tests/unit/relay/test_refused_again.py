@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from relay.backoff import FIRST_SECONDS, LONGEST_SECONDS
 from relay.events.errors import LeadershipLost, Refused
-from relay.publish_loop import Ended, PublishLoop
-from relay.status import RelayStatus
+from relay.publishing.backoff import FIRST_SECONDS, LONGEST_SECONDS
+from relay.publishing.loop import Ended, PublishLoop
+from relay.publishing.status import RelayStatus
 
 
 class Leading:

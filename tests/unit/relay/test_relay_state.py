@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from relay.events.tail import Tail
-from relay.relay_state import StateRow, resumption
+from relay.publishing.state import StateRow, resumption
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 CURSOR = "1;poll;;5:6:;end"

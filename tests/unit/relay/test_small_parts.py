@@ -9,12 +9,12 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
-from relay import status
-from relay.backoff import LONGEST_SECONDS, Backoff
 from relay.lag import Lag
 from relay.metrics import CommitToAck
 from relay.outbox.leadership import lock_key
-from relay.status import RelayStatus
+from relay.publishing import status
+from relay.publishing.backoff import LONGEST_SECONDS, Backoff
+from relay.publishing.status import RelayStatus
 from relay.wal.slot_watch import LogUse
 
 

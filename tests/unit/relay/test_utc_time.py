@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from relay.events.utc_time import utc_text
-from relay.status import RelayStatus
+from relay.publishing.status import RelayStatus
 
 
 def test_a_time_in_utc() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events.utc_time import utc_text
-from relay.own_lag import OwnLag
+from relay.publishing.own_lag import OwnLag
 
 STARTING = "STARTING"
 STANDBY = "STANDBY"

@@ -18,8 +18,6 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
-from relay import status as states
-from relay.backoff import Backoff
 from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor
 from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
@@ -30,9 +28,11 @@ from relay.outbox.database_loss import database_lost
 from relay.outbox.leadership import HeldLock, while_leading
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.parking.requests import ParkedRequests
-from relay.publishing import Exceptions, Publishing
-from relay.relay_state import RelayState, StateRow, resumption
-from relay.status import RelayStatus
+from relay.publishing import status as states
+from relay.publishing.backoff import Backoff
+from relay.publishing.session import Exceptions, Publishing
+from relay.publishing.state import RelayState, StateRow, resumption
+from relay.publishing.status import RelayStatus
 from relay.stream.sink import JetStreamSession, JetStreamSink
 from service_runtime.outage_log import OutageLog
 

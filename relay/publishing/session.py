@@ -15,11 +15,11 @@ from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
 from relay.events.source import Batch, Checkpoint, Source
 from relay.outbox.leadership import HeldLock
-from relay.own_lag import OwnLag
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.parking.requests import RETRY, ParkedRequests, Request
-from relay.relay_state import RelayState, StateRow
-from relay.status import RelayStatus
+from relay.publishing.own_lag import OwnLag
+from relay.publishing.state import RelayState, StateRow
+from relay.publishing.status import RelayStatus
 from relay.stream.sink import JetStreamSession
 
 READ_EVENTS = 1_000
