@@ -9,7 +9,7 @@ import structlog
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused
-from relay.lag import LagObserver
+from relay.lag.observer import LagObserver
 from relay.metrics import RelayMetrics
 from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.table import TableName

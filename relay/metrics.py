@@ -11,7 +11,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from relay.lag import Lag, LagObserver
+from relay.lag.observer import Lag, LagObserver
 from relay.publishing.status import STATES, RelayStatus
 from relay.wal.slot_watch import SLOT_STATES
 

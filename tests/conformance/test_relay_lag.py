@@ -13,7 +13,7 @@ import pytest
 from relay.events.columns import ColumnNames
 from relay.events.cursor import PollCursor
 from relay.events.snapshot import Snapshot
-from relay.lag import uncovered
+from relay.lag.observer import uncovered
 from relay.outbox.table import TableName, find_table
 from tests.fixtures.private_servers import PrivateNats
 from tests.relaying.log_mode import in_mode

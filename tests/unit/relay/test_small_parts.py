@@ -9,7 +9,7 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
-from relay.lag import Lag
+from relay.lag.observer import Lag
 from relay.metrics import CommitToAck
 from relay.outbox.leadership import lock_key
 from relay.publishing import status

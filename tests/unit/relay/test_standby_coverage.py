@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from relay.events.cursor import PollCursor, WalCheckpoint, WalCursor
 from relay.events.snapshot import Snapshot
-from relay.standby_coverage import StandbyCoverage
+from relay.lag.standby_coverage import StandbyCoverage
 
 CHECKPOINT = WalCheckpoint("slot", "publication", 1, Snapshot.parse("10:10:"))
 END = WalCursor(1, CHECKPOINT, 5, 1, 12, behind=3)

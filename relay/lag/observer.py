@@ -23,11 +23,11 @@ from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.events.errors import Refused, words
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
+from relay.lag.standby_coverage import StandbyCoverage
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.publishing.status import RelayStatus
-from relay.standby_coverage import StandbyCoverage
 from relay.stream.end import StreamEnd
 from relay.stream.nats_connection import NatsOptions
 from relay.wal.slot import slot_prefix
