@@ -2,7 +2,17 @@
 
 Generic: configuration names the table, its columns and the subject template; nothing here knows what the events mean.
 
-    Source (switching_source: wal_source | poll_source) -> publish_loop -> Sink (jetstream_sink)
+    sources (wal, polling the outbox) ─> publishing ─> stream
+
+Rooms, each with its protocol in its `__init__`; imports go from top to bottom only:
+
+    adoption, lag         commands and measurements over all that follows
+    publishing            the loop of the one leader, and its sessions
+    parking               events that can never be published
+    sources               polling, the log, or the one that works now
+    wal, stream           the write-ahead log; JetStream
+    outbox                Postgres: the table, the lock, the relay's own tables
+    events                values without I/O: event, cursor, message
 
 The relay's position lives in the stream: every message carries the cursor that stands behind it, so an event and the
 position after it are stored by one write. Whoever leads next reads one message, the last one, and goes on behind it.

@@ -11,7 +11,7 @@ import asyncio
 import re
 import sys
 
-from relay.adoption_command import adopt
+from relay.adoption.command import adopt
 from relay.bootstrap import Relay
 from relay.config import RelaySettings
 from relay.parking import command as parked_command

@@ -74,7 +74,7 @@ def adopt(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Exit code 0 adopted or nothing to adopt, 1 refused, 3 database or stream out of reach."""
-    from relay.adoption_command import adopt as run_adoption
+    from relay.adoption.command import adopt as run_adoption
     from service_runtime.log import configure_logging
 
     settings = relay_settings(of_environment, as_json=as_json)

@@ -11,7 +11,7 @@ So a leader speaks on its session at least once a second, and it publishes only 
 for the lock four times a second instead of waiting in it, since a waiting statement would hold back vacuum.
 
 The lock alone does not fence: a leader that was stopped wakes up with messages in its buffers. What it sends is refused
-by the stream, because each session of a newer term begins with a barrier of its own (see `publish_policy`).
+by the stream, because each session of a newer term begins with a barrier of its own (see `stream.publish_policy`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An event is recorded before the cursor passes it, so that nothing is passed over in silence. Its aggregate's later
 events follow it, as an order must not have gaps; every other aggregate goes on. Retry and discard are requests to the
-leader (`parked_requests`).
+leader (`parking.requests`).
 """
 
 from __future__ import annotations

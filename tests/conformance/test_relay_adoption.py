@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from relay.adoption import epoch_to_adopt
+from relay.adoption.adoption import epoch_to_adopt
 from relay.outbox.leadership import lock_key
 from relay.outbox.source_identity import SourceIdentity
 from tests.fixtures.postgres import database
@@ -149,8 +149,8 @@ async def logged(relay: RelayProcess, text: str) -> None:
 #: Where an adoption is killed, in the order in which it comes there.
 STEPS = (
     ("relay.publishing.session", "Publishing.claim"),
-    ("relay.adoption_source", "AdoptionSource._draw_line"),
-    ("relay.stream_comparison", "StreamComparison.read_stream"),
+    ("relay.adoption.source", "AdoptionSource._draw_line"),
+    ("relay.adoption.comparison", "StreamComparison.read_stream"),
     ("relay.outbox.adoption_record", "AdoptionRecords.found"),
     ("relay.publishing.session", "Publishing._send"),
     ("relay.publishing.session", "Publishing._carry"),
@@ -182,7 +182,7 @@ async def test_killed_at_any_step_it_can_be_run_again(
     assert KNOWN not in relay.text
 
 
-NO_LOCK = "import relay.adoption_source as a\na.LOCK_MODE = 'ACCESS SHARE'"
+NO_LOCK = "import relay.adoption.source as a\na.LOCK_MODE = 'ACCESS SHARE'"
 
 
 @pytest.mark.parametrize("mutant", ["", pytest.param(NO_LOCK, marks=pytest.mark.long)], ids=["", "mutant"])
@@ -215,8 +215,9 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
 #: Tells, when the process ends, how often it took the leader's lock without having lost it, as a slow machine may
 #: lose it. For the same reason acks are waited for, and nobody looks whether others were through.
 COUNTED = """
-import atexit, sys, relay.adoption, relay.publishing, relay.outbox.leadership as leadership, relay.publish_loop as loop
-relay.publishing.STOP_SECONDS, relay.adoption._LOOK_AGAIN_SECONDS = 100, 3_600
+import atexit, sys, relay.adoption.adoption as adoption, relay.publishing.session as session
+import relay.outbox.leadership as leadership, relay.publishing.loop as loop
+session.STOP_SECONDS, adoption._LOOK_AGAIN_SECONDS = 100, 3_600
 taken, taking, failing = [], leadership.HeldLock.__init__, loop.PublishLoop._failed
 def counting(lock, *arguments):
     taken.append(1)
@@ -230,7 +231,7 @@ atexit.register(lambda: print(f"leaderships: {len(taken)}", file=sys.stderr))
 """
 #: Ctrl-C as soon as the last row is read, before the last message is acknowledged.
 INTERRUPTED = """
-import os, signal, relay.adoption as interrupted
+import os, signal, relay.adoption.adoption as interrupted
 read_to_the_end = interrupted.Adoption._read_to_the_end
 def interrupting(adoption, end):
     read_to_the_end(adoption, end)
@@ -238,7 +239,7 @@ def interrupting(adoption, end):
 interrupted.Adoption._read_to_the_end = interrupting
 """
 BY_THE_DISPLAY = """
-import relay.adoption as mutant
+import relay.adoption.adoption as mutant
 mutant.Adoption._is_through = lambda adoption, ended: adoption._loop._status.cursor == adoption._end.text
 """
 
@@ -254,7 +255,7 @@ async def test_an_adoption_leads_once_and_is_done_when_its_end_is_stored(before:
             assert adopted.document["adopted"] == (ends if mutant else True), adopted
 
 
-BLIND = "import relay.adoption as a\na._LOOK_AGAIN_SECONDS = 3_600"
+BLIND = "import relay.adoption.adoption as a\na._LOOK_AGAIN_SECONDS = 3_600"
 
 
 @pytest.mark.parametrize("mutant", ["", pytest.param(BLIND, marks=pytest.mark.long)], ids=["", "mutant"])

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from relay.adoption import AdoptingDatabase
+from relay.adoption.adoption import AdoptingDatabase
 from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused

@@ -181,7 +181,7 @@ async def test_who_lacks_a_right_in_nats_is_told_which(
             await _begin(shop(server, user, postgres_database))
     for guard, user in (("_SHUT_OUT", "least:wrong"), ("_DENIED", "no_state:p")):
         with monkeypatch.context() as mutant:
-            mutant.setattr(f"relay.nats_connection.{guard}", re.compile("(?!)"))
+            mutant.setattr(f"relay.stream.nats_connection.{guard}", re.compile("(?!)"))
             with pytest.raises(SessionClosed):
                 await _begin(shop(server, user, postgres_database))
     odd = f"{quote('od/d@', safe='')}:{quote('p:w,%40', safe='')}"

@@ -25,7 +25,7 @@ CREATE TABLE outbox (
 CREATE INDEX ON outbox (transaction_id);
 """
 #: The mutant takes header values for the texts.
-UNDECODED = "import relay.stream_comparison as c\nc.decode = lambda value: value"
+UNDECODED = "import relay.adoption.comparison as c\nc.decode = lambda value: value"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from relay import adoption_command
-from relay.adoption_command import DONE, DOWN, told
+from relay.adoption import command as adoption_command
+from relay.adoption.command import DONE, DOWN, told
 from relay.outbox.adoption_record import AdoptionRecord, LostEvent
 
 EVIL = "\x1b]0;x\x07\x9b2J\n\u202e"

@@ -9,7 +9,7 @@
   leader's lock, in a fenced session of a higher term, parked aggregates held back.
 - *Name*: what the stream has and the source lost stays in the stream; it is counted and listed in `relay_adoption`.
 
-Killed at any moment, it can be run again; relays stay stopped until it is through. How that is: `adoption_source`.
+Killed at any moment, it can be run again; relays stay stopped until it is through. How that is: `adoption.source`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 import psycopg
 
-from relay.adoption_progress import AdoptionProgress
-from relay.adoption_source import AdoptionSource
+from relay.adoption.progress import AdoptionProgress
+from relay.adoption.source import AdoptionSource
 from relay.config import RelaySettings
 from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor, read_cursor
@@ -77,7 +77,7 @@ def epoch_to_adopt(
 
 
 class AdoptingDatabase:
-    """Makes the parts of the publishing loop for an adoption (`relay.publish_loop.Wiring`)."""
+    """Makes the parts of the publishing loop for an adoption (`relay.publishing.loop.Wiring`)."""
 
     def __init__(
         self,

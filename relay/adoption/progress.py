@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class AdoptionProgress:
-    """Observes the loop (`relay.publish_loop.Observer`) and the waiting for its lock.
+    """Observes the loop (`relay.publishing.loop.Observer`) and the waiting for its lock.
 
     `obstacle`: what it waits for, in a sentence; None while it goes on. `unreachable`: the same, when it is a database
     or a stream that does not answer. `waiting_for_lock`: whether another one leads.

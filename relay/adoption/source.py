@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from relay.adoption.comparison import StreamComparison
 from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
@@ -23,7 +24,6 @@ from relay.outbox.fetch_events import fetch_events
 from relay.outbox.source_identity import SourceIdentity
 from relay.outbox.table import OutboxTable, TableName
 from relay.stream.history import StreamHistory
-from relay.stream_comparison import StreamComparison
 
 _log = structlog.get_logger(__name__)
 #: How long writers may be made to wait for the moment that divides restored rows from new ones.
