@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 
 from relay.events.columns import OPTIONAL_ROLES, REQUIRED_ROLES, ROLES, ColumnNames
 from relay.events.subject import TEMPLATE_FIELDS, SubjectTemplate
-from relay.nats_files import UnfitFile, check_credentials, tls_context
 from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.nats_files import UnfitFile, check_credentials, tls_context
 from service_runtime.nats_servers import nats_servers
 from service_runtime.postgres_url import check_postgres_url
 

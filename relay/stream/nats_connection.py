@@ -22,8 +22,8 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.events.errors import Refused, words
-from relay.nats_files import UnfitFile, tls_context
 from relay.stream.ack_run import AckRun
+from service_runtime.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
 

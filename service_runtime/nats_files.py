@@ -1,4 +1,4 @@
-"""The files by which the relay shows NATS who it is, and knows NATS: read in the same way when settings are checked."""
+"""The files by which a process shows NATS who it is, and knows NATS: read in the same way when settings are checked."""
 
 from __future__ import annotations
 
