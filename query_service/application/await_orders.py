@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from query_service.application.await_versions import Consistency, Look, lacking
-from query_service.application.errors import Parked
-from query_service.application.read_store import StoredOrder
+from query_service.application.ports.errors import Parked
+from query_service.application.ports.read_store import StoredOrder
 
 
 def look_at_orders(stored: Sequence[StoredOrder], wanted: Consistency) -> Look[Sequence[StoredOrder]]:

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from query_service.application.errors import Behind, TokenOfOtherSource
 from query_service.application.freshness import AnswerInfo, FreshnessView
 from query_service.application.notice_board import NoticeBoard
-from query_service.application.read_store import StoredOrder
+from query_service.application.ports.errors import Behind, TokenOfOtherSource
+from query_service.application.ports.read_store import StoredOrder
 
 Found = TypeVar("Found")
 #: Seconds after which a waiting reader looks again without a notice.

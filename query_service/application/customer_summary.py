@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from query_service.application.await_versions import Answer, Consistency
-from query_service.application.errors import CustomerUnknown
 from query_service.application.list_gate import ListGate
-from query_service.application.order_questions import CustomerFigures
 from query_service.application.parked_orders import ParkedOrders
-from query_service.application.read_store import OrderReader
+from query_service.application.ports.errors import CustomerUnknown
+from query_service.application.ports.order_questions import CustomerFigures
+from query_service.application.ports.read_store import OrderReader
 from query_service.projection.order_document import CustomerDocument
 
 RECENT_ORDERS = 10

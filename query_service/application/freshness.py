@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from query_service.application.read_store import Freshness
+from query_service.application.ports.read_store import Freshness
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
-from query_service.application.errors import OrderUnknown, Parked, VersionUnknown
-from query_service.application.read_store import OrderReader, StoredOrder
+from query_service.application.ports.errors import OrderUnknown, Parked, VersionUnknown
+from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import order_after
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from query_service.application.await_orders import look_at_orders
 from query_service.application.await_versions import Consistency, Look, VersionWaiter, lacking
-from query_service.application.errors import Behind
 from query_service.application.freshness import AnswerInfo, FreshnessView
-from query_service.application.read_store import OrderReader, StoredOrder
+from query_service.application.ports.errors import Behind
+from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.application.searchable import Searchability
 
 #: When lists are known to be this much less fresh than look-ups (microseconds), a refresh is asked for; and waited for.

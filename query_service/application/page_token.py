@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from query_service.application.errors import PageTokenMalformed
-from query_service.application.order_questions import OrderCriteria, OrderSort
+from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 
 _PREFIX = "p1."
 _CHECKSUM_BYTES = 4

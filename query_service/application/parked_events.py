@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from query_service.application.errors import DependencyDown, QueryRefused
+from query_service.application.ports.errors import DependencyDown, QueryRefused
+from query_service.application.ports.read_store import Applied, Deferred, ParkedEvent, ProjectionWriter, Refused
 from query_service.application.project_events import Announcer
-from query_service.application.read_store import Applied, Deferred, ParkedEvent, ProjectionWriter, Refused
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event

@@ -10,8 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from query_service.application.errors import DependencyDown
-from query_service.application.read_store import Applied, Deferred, Outcome, ParkedEvent, ProjectionWriter, Refused
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.read_store import (
+    Applied,
+    Deferred,
+    Outcome,
+    ParkedEvent,
+    ProjectionWriter,
+    Refused,
+)
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import (

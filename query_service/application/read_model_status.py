@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from query_service.application.freshness import FreshnessView
-from query_service.application.read_store import Freshness, OrderReader
+from query_service.application.ports.read_store import Freshness, OrderReader
 from query_service.application.recent_lags import RecentLags, StageLag
 
 

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from query_service.application.await_versions import Answer, Consistency
-from query_service.application.errors import PageTokenMalformed
 from query_service.application.list_gate import ListGate
-from query_service.application.order_questions import (
+from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
+from query_service.application.parked_orders import ParkedOrders
+from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.order_questions import (
     SORT_KEYS,
     Dimension,
     FoundOrder,
@@ -28,9 +30,7 @@ from query_service.application.order_questions import (
     is_behind,
     position_of,
 )
-from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
-from query_service.application.parked_orders import ParkedOrders
-from query_service.application.read_store import OrderReader
+from query_service.application.ports.read_store import OrderReader
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.project import order_after
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from query_service.application.coalesced_refresh import CoalescedRefresh
 from query_service.application.freshness import FreshnessView
-from query_service.application.order_questions import Edition
-from query_service.application.read_store import Freshness
+from query_service.application.ports.order_questions import Edition
+from query_service.application.ports.read_store import Freshness
 
 #: Pauses between looks at the search while nobody refreshes, in seconds: the first, and the longest after doubling.
 FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 0.5

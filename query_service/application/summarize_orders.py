@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from query_service.application.await_versions import Answer, Consistency
 from query_service.application.list_gate import ListGate
-from query_service.application.order_questions import CANCELLED_STATES, FoundFigures, OrderSummaries
-from query_service.application.read_store import OrderReader
+from query_service.application.ports.order_questions import CANCELLED_STATES, FoundFigures, OrderSummaries
+from query_service.application.ports.read_store import OrderReader
 
 
 class SummarizeOrders:

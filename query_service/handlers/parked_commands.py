@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any
 
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.parked_events import (
     NothingParked,
     ParkedEntry,
@@ -16,6 +15,7 @@ from query_service.application.parked_events import (
     RetryOutcome,
     StillNeeded,
 )
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.projection.proto_json import moment
 
 ACTIONS = ("list", "show", "retry", "discard")

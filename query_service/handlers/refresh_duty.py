@@ -18,9 +18,9 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from query_service.application.coalesced_refresh import CoalescedRefresh
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.freshness import FreshnessView
-from query_service.application.read_store import Freshness
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.read_store import Freshness
 from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns
 from query_service.application.stage_lags import StageLags
 from query_service.handlers.nats_connection import NATS_ERRORS

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 from tandem.orders.errors import FieldViolation
 
-from query_service.application.errors import Behind, DependencyDown, ReadStoreNotReady
+from query_service.application.ports.errors import Behind, DependencyDown, ReadStoreNotReady
 from query_service.handlers.request_rules import InvalidRequest
 from query_service.handlers.status import NotImplementedYet, status_of
 from service_runtime.call_limits import bounded

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
-from query_service.application.read_store import Freshness, StoreIdentity
+from query_service.application.ports.read_store import Freshness, StoreIdentity
 from service_runtime.process import StartupRefused
 
 #: The consumer's metadata names the read model it feeds, so that it is never taken to have fed another.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from query_service.application.read_store import ReadStore
+from query_service.application.ports.read_store import ReadStore
 from query_service.config import QuerySettings
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import TypeVar
 
-from query_service.application.errors import PageTokenMalformed
-from query_service.application.order_questions import (
+from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.order_questions import (
     NOT_LISTED,
     CustomerFigures,
     Edition,
@@ -18,7 +18,7 @@ from query_service.application.order_questions import (
     OrderSearch,
     OrderSummaries,
 )
-from query_service.application.read_store import (
+from query_service.application.ports.read_store import (
     YES,
     Applied,
     Capability,

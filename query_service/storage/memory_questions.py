@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     CANCELLED_STATES,
     DIMENSION_FIELDS,
     FACET_LIMIT,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.errors import SumTooLarge
-from query_service.application.order_questions import OrderFigures
+from query_service.application.ports.errors import SumTooLarge
+from query_service.application.ports.order_questions import OrderFigures
 from query_service.projection.currency import exponent_of
 from query_service.wire.order_message import money_message
 

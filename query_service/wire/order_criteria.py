@@ -11,7 +11,7 @@ from google.type.money_pb2 import Money
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.application.order_questions import Dimension, OrderCriteria, OrderSort
+from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.projection.currency import minor_units
 from query_service.projection.lookup_key import lookup_key
 from query_service.projection.words.asked import asked_words

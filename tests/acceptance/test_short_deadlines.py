@@ -17,7 +17,7 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
-from query_service.application.errors import OrderUnknown
+from query_service.application.ports.errors import OrderUnknown
 from query_service.handlers.order_queries import SERVICE
 from query_service.handlers.service_methods import service_methods
 from query_service.handlers.status import OutOfTime, status_of

@@ -11,9 +11,9 @@ from query_service.application.await_versions import Consistency, VersionWaiter
 from query_service.application.freshness import FreshnessView
 from query_service.application.list_gate import ListGate
 from query_service.application.notice_board import NoticeBoard
-from query_service.application.order_questions import OrderCriteria, OrderSort
 from query_service.application.parked_orders import ParkedOrders
-from query_service.application.read_store import Applied, ReadStore
+from query_service.application.ports.order_questions import OrderCriteria, OrderSort
+from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.application.search_orders import SearchOrders
 from query_service.application.searchable import AskedSearchability
 from query_service.projection.project import ProjectedEvent, project

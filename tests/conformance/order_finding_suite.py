@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     Dimension,
     OrderCriteria,
     OrderSearch,
@@ -17,7 +17,7 @@ from query_service.application.order_questions import (
     OrderSummaries,
     SortKey,
 )
-from query_service.application.read_store import Capability, ReadStore
+from query_service.application.ports.read_store import Capability, ReadStore
 from query_service.projection.project import ProjectedEvent
 from tests.conformance.listed_orders import all_pages, applied, large_event, nothing, searching, small_event
 from tests.conformance.read_store_suite import proves

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 
-from query_service.application.errors import PageTokenMalformed
-from query_service.application.order_questions import (
+from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.order_questions import (
     SORT_KEYS,
     Dimension,
     OrderCriteria,
@@ -23,7 +23,7 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.application.read_store import Capability, ReadStore
+from query_service.application.ports.read_store import Capability, ReadStore
 from query_service.projection.project import ProjectedEvent
 from query_service.wire.page_part import page_part
 from tests.conformance.listed_orders import all_pages, applied, searching, small_event

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 
-from query_service.application.errors import CapabilityMissing
-from query_service.application.read_store import (
+from query_service.application.ports.errors import CapabilityMissing
+from query_service.application.ports.read_store import (
     Applied,
     Capability,
     EntryAtTime,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from query_service.application.order_questions import OrderCriteria, OrderSearch
+from query_service.application.ports.order_questions import OrderCriteria, OrderSearch
 from query_service.projection.words.asked import asked_words
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical import criteria

@@ -15,7 +15,7 @@ from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
 from tandem.orders.v1.order_query_service_pb2 import SearchOrdersResponse
 
 from devstack.importers.northwind import SOURCE, read_northwind
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     Dimension,
     FoundFigures,
     OrderCriteria,
@@ -23,7 +23,7 @@ from query_service.application.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.application.read_store import Applied, ReadStore
+from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.projection.words.asked import asked_words

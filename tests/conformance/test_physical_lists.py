@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from elasticsearch import AsyncElasticsearch
 
-from query_service.application.errors import DependencyDown, PageTokenMalformed, ReadStoreNotReady
 from query_service.application.list_gate import ListGate
-from query_service.application.order_questions import (
+from query_service.application.ports.errors import DependencyDown, PageTokenMalformed, ReadStoreNotReady
+from query_service.application.ports.order_questions import (
     Dimension,
     OrderCriteria,
     OrderSearch,

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from elasticsearch import AsyncElasticsearch
 
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.read_store import Applied, Deferred, Refused
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.read_store import Applied, Deferred, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event

@@ -7,7 +7,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from query_service.application.read_store import Freshness
+from query_service.application.ports.read_store import Freshness
 from tests.conformance.projector_checks import (
     claimed_as_of,
     floor_reaches,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from query_service.application.errors import ReadStoreNotReady
-from query_service.application.read_store import Applied
+from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.read_store import Applied
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.physical import look_ups

@@ -15,7 +15,7 @@ from typing import Any
 
 from tandem.orders.v1.order_query_service_pb2 import OrderFilter
 
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     CANCELLED_STATES,
     CustomerFigures,
     Dimension,

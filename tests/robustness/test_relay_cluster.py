@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from query_service.application.read_store import StoreIdentity
+from query_service.application.ports.read_store import StoreIdentity
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats
 from query_service.handlers.stream_consumer import ConsumerPlan, consumer_state, ensure_consumer
 from query_service.handlers.stream_pull import StreamPull

@@ -16,7 +16,7 @@ import orjson
 from elastic_transport import JsonSerializer, NdjsonSerializer, SerializationError, TransportError
 from elasticsearch import AsyncElasticsearch, UnsupportedProductError
 
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 
 DEPENDENCY = "elasticsearch"
 #: Answers that a later attempt may change: overload, blocks, no shard, not allowed (yet), broken inside.

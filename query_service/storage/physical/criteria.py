@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from query_service.application.order_questions import OrderCriteria
+from query_service.application.ports.order_questions import OrderCriteria
 
 Query = dict[str, Any]
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     CANCELLED_STATES,
     DIMENSION_FIELDS,
     CustomerFigures,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from query_service.application.errors import DependencyDown, PageTokenMalformed
-from query_service.application.order_questions import (
+from query_service.application.ports.errors import DependencyDown, PageTokenMalformed
+from query_service.application.ports.order_questions import (
     DIMENSION_FIELDS,
     FACET_LIMIT,
     NOT_LISTED,

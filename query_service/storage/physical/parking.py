@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from query_service.application.errors import DependencyDown
-from query_service.application.read_store import ParkedEvent
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.read_store import ParkedEvent
 from query_service.projection.errors import Unprojectable
 from query_service.storage.physical.connection import DEPENDENCY, Connection
 from query_service.storage.physical.lists import search

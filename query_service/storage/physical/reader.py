@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from query_service.application.entry_search import version_in_force
-from query_service.application.read_store import EntryAtTime, Freshness, StoredOrder
+from query_service.application.ports.read_store import EntryAtTime, Freshness, StoredOrder
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
 from query_service.storage.physical.connection import Connection

@@ -10,8 +10,8 @@ import time
 import uuid
 from typing import Any
 
-from query_service.application.errors import ReadStoreNotReady
-from query_service.application.read_store import StoreIdentity
+from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.read_store import StoreIdentity
 from query_service.storage.physical import mappings
 from query_service.storage.physical.connection import Connection, describe, not_ready
 from query_service.storage.physical.names import FIRST_GENERATION, IndexNames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from query_service.application.order_questions import (
+from query_service.application.ports.order_questions import (
     CustomerFigures,
     Edition,
     FoundFigures,
@@ -13,7 +13,7 @@ from query_service.application.order_questions import (
     OrderSearch,
     OrderSummaries,
 )
-from query_service.application.read_store import (
+from query_service.application.ports.read_store import (
     YES,
     Capability,
     EntryAtTime,

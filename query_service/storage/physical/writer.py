@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from query_service.application.read_store import Applied, Deferred, Outcome, Refused
+from query_service.application.ports.read_store import Applied, Deferred, Outcome, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage.physical.connection import PASSING, Connection, StoreDefect, describe, not_ready

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from query_service.application.await_versions import Consistency, Look, VersionWaiter
-from query_service.application.errors import Behind, TokenOfOtherSource
 from query_service.application.freshness import FreshnessView
 from query_service.application.notice_board import NoticeBoard
-from query_service.application.read_store import Freshness
+from query_service.application.ports.errors import Behind, TokenOfOtherSource
+from query_service.application.ports.read_store import Freshness
 
 ORDER = str(uuid.uuid4())
 

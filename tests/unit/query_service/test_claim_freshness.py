@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query_service.application.claim_freshness import BarrierLedger, Coverage
+from query_service.application.ports.read_store import Freshness
 from query_service.application.project_events import ReachedBarrier
-from query_service.application.read_store import Freshness
 from query_service.projection.stream_event import Barrier
 
 CREATED = 1000

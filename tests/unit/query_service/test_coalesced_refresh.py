@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from query_service.application.coalesced_refresh import CoalescedRefresh
-from query_service.application.errors import DependencyDown
+from query_service.application.ports.errors import DependencyDown
 
 
 class Index:

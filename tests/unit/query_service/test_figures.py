@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from query_service.application.errors import SumTooLarge
-from query_service.application.order_questions import OrderFigures, rank
+from query_service.application.ports.errors import SumTooLarge
+from query_service.application.ports.order_questions import OrderFigures, rank
 from query_service.wire import figures
 from query_service.wire.figures import summary_message
 

@@ -10,13 +10,13 @@ import pytest
 
 from query_service.application.await_versions import Consistency, VersionWaiter
 from query_service.application.customer_summary import GetCustomerSummary
-from query_service.application.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
 from query_service.application.freshness import FreshnessView
 from query_service.application.list_gate import ListGate
 from query_service.application.notice_board import NoticeBoard
-from query_service.application.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.parked_orders import ParkedOrders
-from query_service.application.read_store import Freshness, ParkedEvent
+from query_service.application.ports.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
+from query_service.application.ports.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
+from query_service.application.ports.read_store import Freshness, ParkedEvent
 from query_service.application.search_orders import SearchOrders
 from query_service.application.summarize_orders import SummarizeOrders
 from query_service.projection.errors import Unprojectable

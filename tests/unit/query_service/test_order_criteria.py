@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.application.order_questions import Dimension, OrderCriteria, OrderSort
+from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.handlers.list_rules import MAX_ALTERNATIVES, MAX_PERCENTILES
 from query_service.handlers.request_rules import InvalidRequest, validate
 from query_service.projection.order_document import OrderDocument

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from query_service.application.errors import DependencyDown
 from query_service.application.parked_events import (
     NothingParked,
     ParkedEvents,
@@ -14,7 +13,8 @@ from query_service.application.parked_events import (
     StillNeeded,
     StreamMessage,
 )
-from query_service.application.read_store import Deferred, Outcome, ParkedEvent, Refused
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent, Refused
 from query_service.handlers.parked_commands import run_parked
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project

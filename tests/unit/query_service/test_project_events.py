@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from query_service.application.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent
 from query_service.application.project_events import Delivery, EventProjector
-from query_service.application.read_store import Deferred, Outcome, ParkedEvent
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore

@@ -13,7 +13,7 @@ from tandem.orders.consistency_token import MAX_VERSIONS, ConsistencyToken, Malf
 from tandem.orders.errors import EXCEPTIONS, FieldViolation, from_status
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application import errors
+from query_service.application.ports import errors
 from query_service.handlers import status
 from query_service.handlers.answering import consistency
 from query_service.handlers.order_lists import OrderLists

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.application.read_store import Applied
+from query_service.application.ports.read_store import Applied
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_body, read_event
