@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.await_orders import look_at_orders
-from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter
+from query_service.application.freshness.await_orders import look_at_orders
+from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter
 from query_service.application.ports.errors import Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument

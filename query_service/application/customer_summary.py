@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from query_service.application.await_versions import Answer, Consistency
-from query_service.application.list_gate import ListGate
-from query_service.application.parked_orders import ParkedOrders
+from query_service.application.freshness.await_versions import Answer, Consistency
+from query_service.application.freshness.list_gate import ListGate
+from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.errors import CustomerUnknown
 from query_service.application.ports.order_questions import CustomerFigures
 from query_service.application.ports.read_store import OrderReader

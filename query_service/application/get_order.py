@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
 from query_service.application.ports.errors import OrderUnknown, Parked, VersionUnknown
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from query_service.application.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
 from query_service.application.page_token import history_fingerprint, place_value, read_page_token, write_page_token
 from query_service.application.ports.errors import OrderUnknown, PageTokenMalformed, Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder

@@ -13,10 +13,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from query_service.application.await_versions import Answer, Consistency
-from query_service.application.list_gate import ListGate
+from query_service.application.freshness.await_versions import Answer, Consistency
+from query_service.application.freshness.list_gate import ListGate
+from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
-from query_service.application.parked_orders import ParkedOrders
 from query_service.application.ports.errors import PageTokenMalformed
 from query_service.application.ports.order_questions import (
     SORT_KEYS,

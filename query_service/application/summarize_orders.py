@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from query_service.application.await_versions import Answer, Consistency
-from query_service.application.list_gate import ListGate
+from query_service.application.freshness.await_versions import Answer, Consistency
+from query_service.application.freshness.list_gate import ListGate
 from query_service.application.ports.order_questions import CANCELLED_STATES, FoundFigures, OrderSummaries
 from query_service.application.ports.read_store import OrderReader
 

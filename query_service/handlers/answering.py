@@ -9,7 +9,7 @@ from typing import TypeVar
 from tandem.orders.consistency_token import decode
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.await_versions import Consistency
+from query_service.application.freshness.await_versions import Consistency
 
 Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0

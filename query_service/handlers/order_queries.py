@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.await_versions import Answer, Consistency
 from query_service.application.batch_get_orders import BatchGetOrders
+from query_service.application.freshness.await_versions import Answer, Consistency
 from query_service.application.get_order import GetOrder
 from query_service.application.order_history import GetOrderHistory
 from query_service.handlers.answering import DEFAULT_PAGE_SIZE, consistency, that_fit

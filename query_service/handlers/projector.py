@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
-from query_service.application.freshness import FreshnessView
+from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.project_events import EventProjector

@@ -17,8 +17,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from query_service.application.coalesced_refresh import CoalescedRefresh
-from query_service.application.freshness import FreshnessView
+from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
+from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness
 from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns

@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-from query_service.application.await_versions import Consistency, VersionWaiter
-from query_service.application.freshness import FreshnessView
-from query_service.application.list_gate import ListGate
-from query_service.application.notice_board import NoticeBoard
-from query_service.application.parked_orders import ParkedOrders
+from query_service.application.freshness.await_versions import Consistency, VersionWaiter
+from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.list_gate import ListGate
+from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.parked_orders import ParkedOrders
+from query_service.application.freshness.searchable import AskedSearchability
 from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.application.search_orders import SearchOrders
-from query_service.application.searchable import AskedSearchability
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from tests.fixtures.order_events import START, an_order, money, published, timestamp

@@ -11,7 +11,7 @@ from typing import Any
 
 from query_service.__main__ import main
 from query_service.application import claim_freshness, project_events
-from query_service.application.coalesced_refresh import CoalescedRefresh
+from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.project_events import EventProjector
 from query_service.application.refresh_turns import RefreshTurns
 

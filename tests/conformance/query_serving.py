@@ -22,7 +22,7 @@ from tandem.orders.partition import partition_of
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
-from query_service.application.notice_board import Wake
+from query_service.application.freshness.notice_board import Wake
 from query_service.application.ports.read_store import Freshness, ParkedEvent
 from query_service.bootstrap import serve
 from query_service.handlers.order_queries import SERVICE

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from elasticsearch import AsyncElasticsearch
 
-from query_service.application.list_gate import ListGate
+from query_service.application.freshness.list_gate import ListGate
 from query_service.application.ports.errors import DependencyDown, PageTokenMalformed, ReadStoreNotReady
 from query_service.application.ports.order_questions import (
     Dimension,

@@ -18,7 +18,7 @@ from tandem.orders.errors import (
     VersionNotFound,
 )
 
-from query_service.application import await_versions
+from query_service.application.freshness import await_versions
 from tests.conformance.query_serving import (
     UNKNOWN,
     Server,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from query_service.application.coalesced_refresh import CoalescedRefresh
+from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.ports.errors import DependencyDown
 
 

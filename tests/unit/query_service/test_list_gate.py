@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from query_service.application.await_versions import Consistency, VersionWaiter
 from query_service.application.customer_summary import GetCustomerSummary
-from query_service.application.freshness import FreshnessView
-from query_service.application.list_gate import ListGate
-from query_service.application.notice_board import NoticeBoard
-from query_service.application.parked_orders import ParkedOrders
+from query_service.application.freshness.await_versions import Consistency, VersionWaiter
+from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.list_gate import ListGate
+from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
 from query_service.application.ports.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.ports.read_store import Freshness, ParkedEvent

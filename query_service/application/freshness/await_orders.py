@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from query_service.application.await_versions import Consistency, Look, lacking
+from query_service.application.freshness.await_versions import Consistency, Look, lacking
 from query_service.application.ports.errors import Parked
 from query_service.application.ports.read_store import StoredOrder
 

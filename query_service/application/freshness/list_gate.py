@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.await_orders import look_at_orders
-from query_service.application.await_versions import Consistency, Look, VersionWaiter, lacking
-from query_service.application.freshness import AnswerInfo, FreshnessView
+from query_service.application.freshness.await_orders import look_at_orders
+from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.freshness import AnswerInfo, FreshnessView
+from query_service.application.freshness.searchable import Searchability
 from query_service.application.ports.errors import Behind
 from query_service.application.ports.read_store import OrderReader, StoredOrder
-from query_service.application.searchable import Searchability
 
 #: When lists are known to be this much less fresh than look-ups (microseconds), a refresh is asked for; and waited for.
 ASKED_FOR, WAITED_FOR = 1_000_000, 5_000_000
