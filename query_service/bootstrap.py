@@ -10,16 +10,12 @@ from typing import Any
 
 import structlog
 
-from query_service.application.batch_get_orders import BatchGetOrders
-from query_service.application.customer_summary import GetCustomerSummary
 from query_service.application.freshness.await_versions import VersionWaiter
 from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
-from query_service.application.get_order import GetOrder
-from query_service.application.order_history import GetOrderHistory
 from query_service.application.parked_events import ParkedEvents
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import (
@@ -27,10 +23,14 @@ from query_service.application.ports.read_store import (
     ProjectionWriter,
     ReadStore,
 )
-from query_service.application.read_model_status import GetReadModelStatus
+from query_service.application.questions.batch_get_orders import BatchGetOrders
+from query_service.application.questions.customer_summary import GetCustomerSummary
+from query_service.application.questions.get_order import GetOrder
+from query_service.application.questions.order_history import GetOrderHistory
+from query_service.application.questions.read_model_status import GetReadModelStatus
+from query_service.application.questions.search_orders import SearchOrders
+from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.application.recent_lags import RecentLags
-from query_service.application.search_orders import SearchOrders
-from query_service.application.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import Customer
 
-from query_service.application.customer_summary import GetCustomerSummary
 from query_service.application.ports.order_questions import OrderSummaries
-from query_service.application.search_orders import SearchOrders
-from query_service.application.summarize_orders import SummarizeOrders
+from query_service.application.questions.customer_summary import GetCustomerSummary
+from query_service.application.questions.search_orders import SearchOrders
+from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.handlers.answering import (
     DEFAULT_GROUPS,
     DEFAULT_PAGE_SIZE,

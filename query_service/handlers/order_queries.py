@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.batch_get_orders import BatchGetOrders
 from query_service.application.freshness.await_versions import Answer, Consistency
-from query_service.application.get_order import GetOrder
-from query_service.application.order_history import GetOrderHistory
+from query_service.application.questions.batch_get_orders import BatchGetOrders
+from query_service.application.questions.get_order import GetOrder
+from query_service.application.questions.order_history import GetOrderHistory
 from query_service.handlers.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
 from query_service.handlers.request_rules import InvalidRequest, validate
 from query_service.handlers.service_methods import Question

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.read_model_status import GetReadModelStatus
+from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.handlers.nats_connection import NATS_ERRORS
 from query_service.handlers.request_rules import validate
 from query_service.handlers.service_methods import Question

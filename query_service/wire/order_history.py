@@ -8,7 +8,7 @@ from google.protobuf.json_format import ParseDict
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_events_pb2 import OrderEvent
 
-from query_service.application.order_history import HistoryStep
+from query_service.application.questions.order_history import HistoryStep
 from query_service.projection.order_document import EventDocument
 from query_service.projection.upcast import upcast
 from query_service.wire.order_changes import changes_between

@@ -15,7 +15,7 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
 from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 from query_service.application.ports.read_store import Applied, ReadStore
-from query_service.application.search_orders import SearchOrders
+from query_service.application.questions.search_orders import SearchOrders
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from tests.fixtures.order_events import START, an_order, money, published, timestamp

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from query_service.application.customer_summary import GetCustomerSummary
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
 from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.list_gate import ListGate
@@ -17,8 +16,9 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
 from query_service.application.ports.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.ports.read_store import Freshness, ParkedEvent
-from query_service.application.search_orders import SearchOrders
-from query_service.application.summarize_orders import SummarizeOrders
+from query_service.application.questions.customer_summary import GetCustomerSummary
+from query_service.application.questions.search_orders import SearchOrders
+from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event

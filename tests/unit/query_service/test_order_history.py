@@ -7,13 +7,13 @@ import uuid
 
 import pytest
 
-from query_service.application.batch_get_orders import BatchGetOrders
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
 from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.notice_board import NoticeBoard
-from query_service.application.order_history import GetOrderHistory, HistoryPage
-from query_service.application.page_token import history_fingerprint, write_page_token
 from query_service.application.ports.errors import Behind, OrderUnknown, PageTokenMalformed, Parked
+from query_service.application.questions.batch_get_orders import BatchGetOrders
+from query_service.application.questions.order_history import GetOrderHistory, HistoryPage
+from query_service.application.questions.page_token import history_fingerprint, write_page_token
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.application.page_token import (
+from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.order_questions import OrderCriteria, OrderSort
+from query_service.application.questions.page_token import (
     history_fingerprint,
     list_fingerprint,
     place_value,
     read_page_token,
     write_page_token,
 )
-from query_service.application.ports.errors import PageTokenMalformed
-from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 
 CRITERIA = OrderCriteria(words=(("konig",),), states=("PAID", "PLACED"), min_total=100, currency_code="EUR")
 FINGERPRINT = list_fingerprint(CRITERIA, OrderSort.TOTAL_DESC)

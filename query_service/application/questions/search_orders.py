@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from query_service.application.freshness.await_versions import Answer, Consistency
 from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.parked_orders import ParkedOrders
-from query_service.application.page_token import list_fingerprint, place_value, read_page_token, write_page_token
 from query_service.application.ports.errors import PageTokenMalformed
 from query_service.application.ports.order_questions import (
     SORT_KEYS,
@@ -31,6 +30,12 @@ from query_service.application.ports.order_questions import (
     position_of,
 )
 from query_service.application.ports.read_store import OrderReader
+from query_service.application.questions.page_token import (
+    list_fingerprint,
+    place_value,
+    read_page_token,
+    write_page_token,
+)
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.project import order_after
 

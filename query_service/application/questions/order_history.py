@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
-from query_service.application.page_token import history_fingerprint, place_value, read_page_token, write_page_token
 from query_service.application.ports.errors import OrderUnknown, PageTokenMalformed, Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder
+from query_service.application.questions.page_token import (
+    history_fingerprint,
+    place_value,
+    read_page_token,
+    write_page_token,
+)
 from query_service.projection.external_version import MAX_VERSION
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import order_after
