@@ -16,13 +16,13 @@ from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
-from query_service.application.parked_events import ParkedEvents
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import (
     OrderReader,
     ProjectionWriter,
     ReadStore,
 )
+from query_service.application.projecting.parked_events import ParkedEvents
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.customer_summary import GetCustomerSummary
 from query_service.application.questions.get_order import GetOrder

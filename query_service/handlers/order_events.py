@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from query_service.application.claim_freshness import BarrierLedger, Coverage
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
-from query_service.application.project_events import EventProjector, ReachedBarrier
+from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage
+from query_service.application.projecting.project_events import EventProjector, ReachedBarrier
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection
 from query_service.handlers.notices import NoticeSender
 from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any
 
-from query_service.application.parked_events import (
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.projecting.parked_events import (
     NothingParked,
     ParkedEntry,
     ParkedEvents,
@@ -15,7 +16,6 @@ from query_service.application.parked_events import (
     RetryOutcome,
     StillNeeded,
 )
-from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.projection.proto_json import moment
 
 ACTIONS = ("list", "show", "retry", "discard")

@@ -7,8 +7,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from query_service.application.parked_events import StreamMessage
 from query_service.application.ports.errors import DependencyDown
+from query_service.application.projecting.parked_events import StreamMessage
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
 from query_service.handlers.stream_pull import place_of
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.application.claim_freshness import BarrierLedger, Coverage
 from query_service.application.ports.read_store import Freshness
-from query_service.application.project_events import ReachedBarrier
+from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage
+from query_service.application.projecting.project_events import ReachedBarrier
 from query_service.projection.stream_event import Barrier
 
 CREATED = 1000

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from query_service.application.parked_events import (
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent, Refused
+from query_service.application.projecting.parked_events import (
     NothingParked,
     ParkedEvents,
     RetryOutcome,
     StillNeeded,
     StreamMessage,
 )
-from query_service.application.ports.errors import DependencyDown
-from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent, Refused
 from query_service.handlers.parked_commands import run_parked
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project

@@ -8,7 +8,7 @@ import pytest
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent
-from query_service.application.project_events import Delivery, EventProjector
+from query_service.application.projecting.project_events import Delivery, EventProjector
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore

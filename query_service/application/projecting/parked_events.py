@@ -9,7 +9,7 @@ from typing import Protocol
 
 from query_service.application.ports.errors import DependencyDown, QueryRefused
 from query_service.application.ports.read_store import Applied, Deferred, ParkedEvent, ProjectionWriter, Refused
-from query_service.application.project_events import Announcer
+from query_service.application.projecting.project_events import Announcer
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event

@@ -8,7 +8,7 @@ so once the floor has reached a barrier, all before it is in.
 from __future__ import annotations
 
 from query_service.application.ports.read_store import Freshness
-from query_service.application.project_events import ReachedBarrier
+from query_service.application.projecting.project_events import ReachedBarrier
 
 
 class BarrierLedger:
