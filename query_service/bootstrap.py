@@ -16,6 +16,7 @@ from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
+from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import (
     OrderReader,
@@ -30,7 +31,6 @@ from query_service.application.questions.order_history import GetOrderHistory
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
-from query_service.application.recent_lags import RecentLags
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects

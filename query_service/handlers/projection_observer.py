@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from query_service.application.lags.stage_lags import StageLags
 from query_service.application.projecting.project_events import Delivery
-from query_service.application.stage_lags import StageLags
 from query_service.metrics import ProjectMetrics
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import orjson
 
 from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.lags.stage_lags import BOUNDS, StageLags
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.projecting.project_events import EventProjector
-from query_service.application.stage_lags import BOUNDS, StageLags
 from query_service.config import QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.lags.recent_lags import RecentLags, StageLag
 from query_service.application.ports.read_store import Freshness, OrderReader
-from query_service.application.recent_lags import RecentLags, StageLag
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from query_service.application.stage_lags import BOUNDS, STAGES, quantile
+from query_service.application.lags.stage_lags import BOUNDS, STAGES, quantile
 
 WINDOW_SECONDS = 60.0
 
