@@ -12,7 +12,7 @@ import sys
 
 from query_service.bootstrap import await_schema, migrate, parked, project, serve
 from query_service.config import QuerySettings
-from query_service.handlers.parked_commands import ACTIONS
+from query_service.parked_commands import ACTIONS
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process

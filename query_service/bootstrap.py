@@ -38,17 +38,17 @@ from query_service.handlers.notices import NoticeListener, NoticeSender
 from query_service.handlers.order_lists import OrderLists
 from query_service.handlers.order_queries import SERVICE, OrderQueries
 from query_service.handlers.pacer import BackoffPacer
-from query_service.handlers.parked_commands import ParkedReport, run_parked
 from query_service.handlers.projector import Projector
 from query_service.handlers.read_model_queries import ReadModelQueries, StreamBacklog
 from query_service.handlers.refresh_requests import RefreshRequests
 from query_service.handlers.service_methods import Question, service_methods
 from query_service.handlers.status import Overloaded, status_of
-from query_service.handlers.store_watch import StoreWatch
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics
+from query_service.parked_commands import ParkedReport, run_parked
 from query_service.storage import open_read_store
+from query_service.store_watch import StoreWatch
 from service_runtime.call_limits import ConcurrencyLimit
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer

@@ -17,7 +17,7 @@ from devstack.cli.waiting_time import patience_seconds
 
 if TYPE_CHECKING:
     from query_service.config import QuerySettings
-    from query_service.handlers.parked_commands import ParkedReport
+    from query_service.parked_commands import ParkedReport
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 parked = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

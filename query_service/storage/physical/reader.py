@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from query_service.application.entry_search import version_in_force
 from query_service.application.ports.read_store import EntryAtTime, Freshness, StoredOrder
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
 from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.entry_search import version_in_force
 from query_service.storage.physical.look_ups import LookUps, complete, multi_get
 from query_service.storage.physical.names import IndexNames
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_service.application.entry_search import version_in_force
+from query_service.storage.physical.entry_search import version_in_force
 
 
 @given(

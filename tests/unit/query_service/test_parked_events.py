@@ -15,7 +15,7 @@ from query_service.application.projecting.parked_events import (
     StillNeeded,
     StreamMessage,
 )
-from query_service.handlers.parked_commands import run_parked
+from query_service.parked_commands import run_parked
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
