@@ -15,7 +15,7 @@ from command_service.domain.rules import ALL_RULES, Rule
 from command_service.handlers import status as command_status
 from command_service.storage.tables.rule_constraints import HELD_BY
 from devstack.markdown_table import table
-from query_service.handlers import status as query_status
+from query_service.handlers.grpc import status as query_status
 
 #: Reasons that a service sends without an entry in its table: they answer what no table foresees.
 _UNFORESEEN = {"INTERNAL"}

@@ -32,17 +32,17 @@ from query_service.application.questions.read_model_status import GetReadModelSt
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
+from query_service.handlers.grpc.order_lists import OrderLists
+from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
+from query_service.handlers.grpc.read_model_queries import ReadModelQueries, StreamBacklog
+from query_service.handlers.grpc.service_methods import Question, service_methods
+from query_service.handlers.grpc.status import Overloaded, status_of
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
 from query_service.handlers.notice_subjects import NoticeSubjects
 from query_service.handlers.notices import NoticeListener, NoticeSender
-from query_service.handlers.order_lists import OrderLists
-from query_service.handlers.order_queries import SERVICE, OrderQueries
 from query_service.handlers.pacer import BackoffPacer
 from query_service.handlers.projector import Projector
-from query_service.handlers.read_model_queries import ReadModelQueries, StreamBacklog
 from query_service.handlers.refresh_requests import RefreshRequests
-from query_service.handlers.service_methods import Question, service_methods
-from query_service.handlers.status import Overloaded, status_of
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics

@@ -12,7 +12,7 @@ from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import OrderReader
-from query_service.handlers.status import OutOfTime
+from query_service.handlers.grpc.status import OutOfTime
 from service_runtime.outage_log import OutageLog
 
 #: Also how fresh `as_of` stays when no notice comes through.

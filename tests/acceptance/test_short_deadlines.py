@@ -18,9 +18,9 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from query_service.application.ports.errors import OrderUnknown
-from query_service.handlers.order_queries import SERVICE
-from query_service.handlers.service_methods import service_methods
-from query_service.handlers.status import OutOfTime, status_of
+from query_service.handlers.grpc.order_queries import SERVICE
+from query_service.handlers.grpc.service_methods import service_methods
+from query_service.handlers.grpc.status import OutOfTime, status_of
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.log import concerns_us
 from tests.fixtures.no_store import NoStore

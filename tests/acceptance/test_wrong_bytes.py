@@ -22,8 +22,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from tandem.orders.errors import from_rpc_error
 
-from query_service.handlers import service_methods
-from query_service.handlers.order_queries import SERVICE
+from query_service.handlers.grpc import service_methods
+from query_service.handlers.grpc.order_queries import SERVICE
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
 from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE

@@ -25,7 +25,7 @@ from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 from query_service.application.freshness.notice_board import Wake
 from query_service.application.ports.read_store import Freshness, ParkedEvent
 from query_service.bootstrap import serve
-from query_service.handlers.order_queries import SERVICE
+from query_service.handlers.grpc.order_queries import SERVICE
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event

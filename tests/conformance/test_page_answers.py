@@ -7,9 +7,9 @@ import pytest
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.handlers import order_lists
-from query_service.handlers.answering import that_fit
-from query_service.handlers.order_lists import OrderLists
+from query_service.handlers.grpc import order_lists
+from query_service.handlers.grpc.answering import that_fit
+from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore

@@ -23,8 +23,8 @@ from tandem.orders.errors import (
 )
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.handlers import service_methods
-from query_service.handlers.order_queries import SERVICE
+from query_service.handlers.grpc import service_methods
+from query_service.handlers.grpc.order_queries import SERVICE
 from tests.conformance.query_serving import (
     UNKNOWN,
     Server,

@@ -26,7 +26,7 @@ from tandem.orders.errors import (
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 from command_service.handlers import request_validation as command_validation
-from query_service.handlers import request_rules as query_rules
+from query_service.handlers.grpc import request_rules as query_rules
 
 REASONS = [value for value in ErrorReason.values() if value]
 

@@ -11,8 +11,8 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
-from query_service.handlers.list_rules import MAX_ALTERNATIVES, MAX_PERCENTILES
-from query_service.handlers.request_rules import InvalidRequest, validate
+from query_service.handlers.grpc.list_rules import MAX_ALTERNATIVES, MAX_PERCENTILES
+from query_service.handlers.grpc.request_rules import InvalidRequest, validate
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event

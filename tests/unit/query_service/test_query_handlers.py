@@ -14,12 +14,12 @@ from tandem.orders.errors import EXCEPTIONS, FieldViolation, from_status
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports import errors
-from query_service.handlers import status
-from query_service.handlers.answering import consistency
-from query_service.handlers.order_lists import OrderLists
-from query_service.handlers.order_queries import SERVICE, OrderQueries
-from query_service.handlers.read_model_queries import ReadModelQueries
-from query_service.handlers.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, InvalidRequest, validate
+from query_service.handlers.grpc import status
+from query_service.handlers.grpc.answering import consistency
+from query_service.handlers.grpc.order_lists import OrderLists
+from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
+from query_service.handlers.grpc.read_model_queries import ReadModelQueries
+from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, InvalidRequest, validate
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.storage.physical import mappings

@@ -13,9 +13,9 @@ from query_service.application.freshness.await_versions import Answer, Consisten
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
-from query_service.handlers.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
-from query_service.handlers.request_rules import InvalidRequest, validate
-from query_service.handlers.service_methods import Question
+from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
+from query_service.handlers.grpc.request_rules import InvalidRequest, validate
+from query_service.handlers.grpc.service_methods import Question
 from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_history import history_message
 from query_service.wire.order_message import order_message

@@ -18,7 +18,7 @@ from tandem.orders.v1 import error_reason_pb2 as reasons
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 from query_service.application.ports import errors
-from query_service.handlers.request_rules import InvalidRequest
+from query_service.handlers.grpc.request_rules import InvalidRequest
 
 _log = structlog.get_logger(__name__)
 Code = grpc.StatusCode

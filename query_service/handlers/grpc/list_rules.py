@@ -9,7 +9,7 @@ from typing import Any
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.handlers.rules import ANY, Relation, Rule, absent_or, is_time, is_uuid
+from query_service.handlers.grpc.rules import ANY, Relation, Rule, absent_or, is_time, is_uuid
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
 

@@ -12,14 +12,14 @@ from query_service.application.ports.order_questions import OrderSummaries
 from query_service.application.questions.customer_summary import GetCustomerSummary
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
-from query_service.handlers.answering import (
+from query_service.handlers.grpc.answering import (
     DEFAULT_GROUPS,
     DEFAULT_PAGE_SIZE,
     consistency,
     that_fit,
 )
-from query_service.handlers.request_rules import validate
-from query_service.handlers.service_methods import Question
+from query_service.handlers.grpc.request_rules import validate
+from query_service.handlers.grpc.service_methods import Question
 from query_service.wire.figures import summary_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
 from query_service.wire.order_message import order_message, time_message

@@ -13,8 +13,8 @@ from grpc_status import rpc_status
 from tandem.orders.errors import FieldViolation
 
 from query_service.application.ports.errors import Behind, DependencyDown, ReadStoreNotReady
-from query_service.handlers.request_rules import InvalidRequest
-from query_service.handlers.status import NotImplementedYet, status_of
+from query_service.handlers.grpc.request_rules import InvalidRequest
+from query_service.handlers.grpc.status import NotImplementedYet, status_of
 from service_runtime.call_limits import bounded
 from service_runtime.request_bytes import parser_of
 

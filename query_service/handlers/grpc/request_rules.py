@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.handlers.list_rules import (
+from query_service.handlers.grpc.list_rules import (
     CUSTOMER_ID,
     FILTER,
     MAX_DIMENSIONS,
@@ -25,7 +25,7 @@ from query_service.handlers.list_rules import (
     SORT,
     dimensions,
 )
-from query_service.handlers.rules import ANY, NANOS, Relation, Rule, absent_or, is_time, is_uuid
+from query_service.handlers.grpc.rules import ANY, NANOS, Relation, Rule, absent_or, is_time, is_uuid
 
 MAX_WAIT_SECONDS = 5
 #: 64 orders take less than half of it.
