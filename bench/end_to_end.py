@@ -23,7 +23,7 @@ from bench.servers import running_read_servers
 from bench.settings import BenchSettings
 from bench.stage_floors import stage_floors
 from bench.whole_stack import Caller, WholeStack, running_stack
-from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS
+from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
 
 READABLE, SEARCHABLE = "command → readable", "command → searchable"
 FLOORS, WAITING = "floors of the stages", "100 callers wait for lists"

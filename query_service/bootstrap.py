@@ -38,11 +38,11 @@ from query_service.handlers.grpc.read_model_queries import ReadModelQueries, Str
 from query_service.handlers.grpc.service_methods import Question, service_methods
 from query_service.handlers.grpc.status import Overloaded, status_of
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
-from query_service.handlers.notice_subjects import NoticeSubjects
-from query_service.handlers.notices import NoticeListener, NoticeSender
+from query_service.handlers.notices.notices import NoticeListener, NoticeSender
+from query_service.handlers.notices.refresh_requests import RefreshRequests
+from query_service.handlers.notices.subjects import NoticeSubjects
 from query_service.handlers.pacer import BackoffPacer
 from query_service.handlers.projector import Projector
-from query_service.handlers.refresh_requests import RefreshRequests
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream_messages import StreamLookUp
 from query_service.metrics import ProjectMetrics, ServeMetrics

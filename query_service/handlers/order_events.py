@@ -14,7 +14,7 @@ from query_service.application.ports.read_store import Freshness, ProjectionWrit
 from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage
 from query_service.application.projecting.project_events import EventProjector, ReachedBarrier
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection
-from query_service.handlers.notices import NoticeSender
+from query_service.handlers.notices.notices import NoticeSender
 from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
 from query_service.handlers.stream_pull import StreamDelivery, StreamPull
 from query_service.handlers.working_together import work_together

@@ -15,12 +15,12 @@ from query_service.application.ports.read_store import Freshness, ProjectionWrit
 from query_service.application.projecting.project_events import EventProjector
 from query_service.config import QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, problem_of
-from query_service.handlers.notice_subjects import NoticeSubjects
-from query_service.handlers.notices import NoticeSender
+from query_service.handlers.notices.notices import NoticeSender
+from query_service.handlers.notices.refresh_duty import RefreshDuty
+from query_service.handlers.notices.subjects import NoticeSubjects
 from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
 from query_service.handlers.pacer import BackoffPacer
 from query_service.handlers.projection_observer import MeteredProjection
-from query_service.handlers.refresh_duty import RefreshDuty
 from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer
 from query_service.handlers.working_together import work_together
 from query_service.metrics import ProjectMetrics

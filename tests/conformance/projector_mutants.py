@@ -13,7 +13,7 @@ from query_service.__main__ import main
 from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.projecting import claim_freshness, project_events
 from query_service.application.projecting.project_events import EventProjector
-from query_service.application.refresh_turns import RefreshTurns
+from query_service.handlers.notices.refresh_turns import RefreshTurns
 
 _apply_first = EventProjector._round
 

@@ -16,8 +16,8 @@ from nats.aio.msg import Msg
 from tandem.orders.errors import ReadModelBehind, from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS
-from query_service.handlers.refresh_duty import REFRESHED
+from query_service.handlers.notices.refresh_duty import REFRESHED
+from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
 from tests.conformance.projector_checks import blocked, http_get, listening_address
 from tests.conformance.query_serving import Server, apply, names, options, serving
 from tests.fixtures.asking import once_caught_up

@@ -1,6 +1,6 @@
 """One projector refreshes for all; nobody is needed for that to go on."""
 
-from query_service.application.refresh_turns import RefreshTurns
+from query_service.handlers.notices.refresh_turns import RefreshTurns
 
 
 class Clock:

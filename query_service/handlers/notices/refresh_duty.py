@@ -22,10 +22,10 @@ from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.lags.stage_lags import StageLags
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness
-from query_service.application.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns
 from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.notice_subjects import NoticeSubjects
-from query_service.handlers.notices import freshness_fields, freshness_of
+from query_service.handlers.notices.notices import freshness_fields, freshness_of
+from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS, RefreshTurns
+from query_service.handlers.notices.subjects import NoticeSubjects
 
 _log = structlog.get_logger(__name__)
 GROUP = "projectors"

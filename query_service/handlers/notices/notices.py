@@ -22,7 +22,7 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.read_store import Freshness
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
-from query_service.handlers.notice_subjects import NoticeSubjects
+from query_service.handlers.notices.subjects import NoticeSubjects
 from query_service.projection.proto_json import microseconds, moment
 
 _log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
 from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.notice_subjects import NoticeSubjects
-from query_service.handlers.refresh_duty import REFRESHED
+from query_service.handlers.notices.refresh_duty import REFRESHED
+from query_service.handlers.notices.subjects import NoticeSubjects
 
 #: How long projectors may take to answer.
 ANSWER_SECONDS = 0.3
