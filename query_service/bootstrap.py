@@ -41,10 +41,10 @@ from query_service.handlers.nats_connection import NATS_ERRORS, Connection, conn
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
 from query_service.handlers.notices.subjects import NoticeSubjects
-from query_service.handlers.pacer import BackoffPacer
-from query_service.handlers.projector import Projector
-from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer, ensure_consumer
-from query_service.handlers.stream_messages import StreamLookUp
+from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer, ensure_consumer
+from query_service.handlers.stream.messages import StreamLookUp
+from query_service.handlers.stream.pacer import BackoffPacer
+from query_service.handlers.stream.projector import Projector
 from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.parked_commands import ParkedReport, run_parked
 from query_service.storage import open_read_store

@@ -16,8 +16,8 @@ import pytest
 
 from query_service.application.ports.read_store import StoreIdentity
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats
-from query_service.handlers.stream_consumer import ConsumerPlan, consumer_state, ensure_consumer
-from query_service.handlers.stream_pull import StreamPull
+from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state, ensure_consumer
+from query_service.handlers.stream.pull import StreamPull
 from relay.stream.jetstream_api import parse_headers
 from tests.fixtures.nats_cluster import SECONDS, NatsCluster
 from tests.fixtures.postgres import database

@@ -13,7 +13,7 @@ from query_service.application.questions.read_model_status import GetReadModelSt
 from query_service.handlers.grpc.request_rules import validate
 from query_service.handlers.grpc.service_methods import Question
 from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.stream_consumer import ConsumerPlan, consumer_state
+from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state
 from query_service.wire.order_message import time_message
 from query_service.wire.read_info import duration_message
 

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.lags.stage_lags import BOUNDS, StageHistogram, StageLags, quantile
-from query_service.handlers.projection_observer import trace_id_of
+from query_service.handlers.stream.projection_observer import trace_id_of
 from query_service.metrics import ProjectMetrics
 
 SECOND = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from query_service.handlers.working_together import work_together
+from query_service.handlers.stream.working_together import work_together
 from service_runtime import process
 from service_runtime.process import cancel
 from service_runtime.side_tasks import side_tasks

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection, header_fields, problem_of
-from query_service.handlers.stream_consumer import ConsumerPlan, missing_consumer, silent_consumer
-from query_service.handlers.working_together import work_together
+from query_service.handlers.stream.consumer import ConsumerPlan, missing_consumer, silent_consumer
+from query_service.handlers.stream.working_together import work_together
 
 _log = structlog.get_logger(__name__)
 PULL_SECONDS = 2.0

@@ -18,11 +18,11 @@ from query_service.handlers.nats_connection import NATS_ERRORS, Connection, prob
 from query_service.handlers.notices.notices import NoticeSender
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.notices.subjects import NoticeSubjects
-from query_service.handlers.order_events import BulkLimits, OrderEventConsumer
-from query_service.handlers.pacer import BackoffPacer
-from query_service.handlers.projection_observer import MeteredProjection
-from query_service.handlers.stream_consumer import ConsumerPlan, check_consumer
-from query_service.handlers.working_together import work_together
+from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer
+from query_service.handlers.stream.order_events import BulkLimits, OrderEventConsumer
+from query_service.handlers.stream.pacer import BackoffPacer
+from query_service.handlers.stream.projection_observer import MeteredProjection
+from query_service.handlers.stream.working_together import work_together
 from query_service.metrics import ProjectMetrics
 
 #: How often serving processes are told of lags.

@@ -15,9 +15,9 @@ from query_service.application.projecting.claim_freshness import BarrierLedger, 
 from query_service.application.projecting.project_events import EventProjector, ReachedBarrier
 from query_service.handlers.nats_connection import NATS_ERRORS, Connection
 from query_service.handlers.notices.notices import NoticeSender
-from query_service.handlers.stream_consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
-from query_service.handlers.stream_pull import StreamDelivery, StreamPull
-from query_service.handlers.working_together import work_together
+from query_service.handlers.stream.consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
+from query_service.handlers.stream.pull import StreamDelivery, StreamPull
+from query_service.handlers.stream.working_together import work_together
 
 _log = structlog.get_logger(__name__)
 #: How often the ack floor is asked for while barriers wait for it, and how often the stream is looked at otherwise.

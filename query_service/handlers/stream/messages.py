@@ -10,7 +10,7 @@ from nats.js.errors import NotFoundError
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.projecting.parked_events import StreamMessage
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
-from query_service.handlers.stream_pull import place_of
+from query_service.handlers.stream.pull import place_of
 
 FETCH_SECONDS = 2.0
 
