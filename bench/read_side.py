@@ -12,7 +12,7 @@ from bench.command_servers import Serving
 from bench.servers import ReadServers
 from devstack.servers.ports import HOST, free_port
 from devstack.service_process import ServiceProcess, run_once
-from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.names import IndexNames
 
 REQUEST_SECONDS = 60.0
@@ -64,13 +64,13 @@ class ReadModel:
         async with self._process("serve", "serve", {"QUERY_LISTEN": address}) as (pid, _):
             yield Serving(address, pid)
 
-    async def drop(self, connection: Connection) -> None:
+    async def drop(self, connection: ElasticsearchConnection) -> None:
         """Deletes its indices."""
         _, found = await connection.request("GET", f"/{self.name}-*/_alias")
         for index in found:
             await connection.request("DELETE", f"/{index}")
 
-    async def counts(self, connection: Connection) -> tuple[int, int]:
+    async def counts(self, connection: ElasticsearchConnection) -> tuple[int, int]:
         """How many orders and events can be found."""
         counted = []
         for alias in (self.names.orders, self.names.entries):
@@ -97,9 +97,9 @@ class ReadModel:
 
 
 @contextlib.asynccontextmanager
-async def elasticsearch(url: str) -> AsyncIterator[Connection]:
+async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
     """The services' own client."""
-    connection = Connection(url, request_timeout=REQUEST_SECONDS, connections=100)
+    connection = ElasticsearchConnection(url, request_timeout=REQUEST_SECONDS, connections=100)
     try:
         yield connection
     finally:

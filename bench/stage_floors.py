@@ -25,7 +25,7 @@ from bench.read_side import ReadModel, elasticsearch
 from bench.rounds import Figures
 from bench.servers import ReadServers
 from bench.whole_stack import Caller
-from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.connection import ElasticsearchConnection
 
 GOES = 60
 #: As large as the answer with one order.
@@ -38,7 +38,13 @@ class StageFloors:
     """The stages, ready to go."""
 
     def __init__(
-        self, sampled: SampledStream, caller: Caller, empty: Any, client: Client, connection: Connection, prefix: str
+        self,
+        sampled: SampledStream,
+        caller: Caller,
+        empty: Any,
+        client: Client,
+        connection: ElasticsearchConnection,
+        prefix: str,
     ) -> None:
         self._message, self._caller, self._empty = sampled.events[0], caller, empty
         self._client, self._connection, self._prefix = client, connection, prefix

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 
 from query_service.application.freshness.await_versions import VersionWaiter
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import (
@@ -37,7 +37,7 @@ from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries, StreamBacklog
 from query_service.handlers.grpc.service_methods import Question, service_methods
 from query_service.handlers.grpc.status import Overloaded, status_of
-from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats, problem_of
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
 from query_service.handlers.notices.subjects import NoticeSubjects
@@ -309,7 +309,7 @@ def _watch_serving(metrics: ServeMetrics, view: FreshnessView, watch: StoreWatch
 
 
 @contextlib.asynccontextmanager
-async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[Connection]:
+async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[NatsConnection]:
     async with asyncio.timeout(within):
         client = await connect_nats(settings.nats_url.get_secret_value(), name)
     try:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.parked_orders import ParkedOrders
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import OrderReader
 from query_service.handlers.grpc.status import OutOfTime

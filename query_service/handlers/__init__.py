@@ -1,1 +1,1 @@
-"""The service's edges: gRPC calls in, messages of the stream in, notices in and out."""
+"""The service's edges: gRPC calls in (`grpc`), the stream's messages in (`stream`), notices in and out (`notices`)."""

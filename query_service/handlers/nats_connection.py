@@ -51,7 +51,7 @@ def header_fields(block: bytes | None) -> dict[str, str]:
     return fields
 
 
-class Connection(Client):
+class NatsConnection(Client):
     """The library's client, with the two short ways."""
 
     def __init__(self) -> None:
@@ -85,9 +85,9 @@ class Connection(Client):
             receiver(reply.decode(), headers, data)
 
 
-async def connect_nats(url: str, name: str) -> Connection:
+async def connect_nats(url: str, name: str) -> NatsConnection:
     """Connects to one of the servers that `url` names, separated by commas, however long that takes."""
-    client, outages = Connection(), OutageLog("nats unavailable", "nats available")
+    client, outages = NatsConnection(), OutageLog("nats unavailable", "nats available")
 
     async def on_error(error: Exception) -> None:
         if client.is_connected:

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.application.questions.search_orders import SearchOrders

@@ -1,10 +1,10 @@
 """Pulled messages come past the library, as a whole; every other message comes by it."""
 
-from query_service.handlers.nats_connection import Connection, header_fields
+from query_service.handlers.nats_connection import NatsConnection, header_fields
 
 
 async def test_what_is_pulled_goes_past_the_library_and_nothing_else_does(nats_url: str) -> None:
-    client, got = Connection(), list[tuple[str, bytes | None, bytes]]()
+    client, got = NatsConnection(), list[tuple[str, bytes | None, bytes]]()
     await client.connect(nats_url)
     try:
         await client.receive("pulled", lambda *message: got.append(message))

@@ -15,9 +15,9 @@ from tandem.orders.errors import DependencyUnavailable, from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.freshness.await_versions import Consistency
-from query_service.application.freshness.freshness import AnswerInfo
 from query_service.application.freshness.list_gate import Admission, ListGate
 from query_service.application.freshness.searchable import AskedSearchability
+from query_service.application.freshness.view import AnswerInfo
 from query_service.application.ports.order_questions import Edition
 from tests.conformance.query_serving import Server, apply, names, options, own_server, serving
 from tests.fixtures.asking import once_caught_up

@@ -15,14 +15,14 @@ from query_service.application.ports.read_store import Applied
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.physical import look_ups
-from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.look_ups import LookUps
 from query_service.storage.physical.reader import DocumentReader
 from query_service.storage.physical.store import PhysicalStore
 from tests.fixtures.order_events import an_order, published
 
 
-class GatedConnection(Connection):
+class GatedConnection(ElasticsearchConnection):
     """A real connection. Answered requests are counted, and while `open` is clear the answers are kept back."""
 
     def __init__(self, url: str) -> None:
@@ -106,7 +106,7 @@ async def test_a_look_up_sees_what_was_written_while_an_earlier_one_was_under_wa
 class Joining(LookUps):
     """Mutant: who wants what is being asked for already waits for that answer."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ElasticsearchConnection) -> None:
         super().__init__(connection)
         self._asked: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
 

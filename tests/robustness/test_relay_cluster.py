@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from query_service.application.ports.read_store import StoreIdentity
-from query_service.handlers.nats_connection import NATS_ERRORS, Connection, connect_nats
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats
 from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state, ensure_consumer
 from query_service.handlers.stream.pull import StreamPull
 from relay.stream.jetstream_api import parse_headers
@@ -58,7 +58,7 @@ class Reader:
                     await delivery.ack()
 
 
-async def ack_floor(client: Connection, plan: ConsumerPlan) -> int:
+async def ack_floor(client: NatsConnection, plan: ConsumerPlan) -> int:
     """Up to where everything is acknowledged, as far as is known; patient while the consumer has no leader."""
     with contextlib.suppress(*NATS_ERRORS):
         state = await consumer_state(client, plan)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from query_service.application.freshness.freshness import AnswerInfo, FreshnessView
 from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.view import AnswerInfo, FreshnessView
 from query_service.application.ports.errors import Behind, TokenOfOtherSource
 from query_service.application.ports.read_store import StoredOrder
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from query_service.application.freshness.await_orders import look_at_orders
 from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter, lacking
-from query_service.application.freshness.freshness import AnswerInfo, FreshnessView
 from query_service.application.freshness.searchable import Searchability
+from query_service.application.freshness.view import AnswerInfo, FreshnessView
 from query_service.application.ports.errors import Behind
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 

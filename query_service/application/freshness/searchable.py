@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
-from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.order_questions import Edition
 from query_service.application.ports.read_store import Freshness
 

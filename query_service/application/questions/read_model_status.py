@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags, StageLag
 from query_service.application.ports.read_store import Freshness, OrderReader
 

@@ -16,9 +16,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tandem.orders.partition import partition_of
 
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.read_store import Freshness
 from query_service.handlers.nats_connection import NATS_ERRORS, problem_of

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
-from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.stage_lags import StageLags
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness

@@ -13,7 +13,7 @@ from query_service.application.ports.errors import DependencyDown, ReadStoreNotR
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage
 from query_service.application.projecting.project_events import EventProjector, ReachedBarrier
-from query_service.handlers.nats_connection import NATS_ERRORS, Connection
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeSender
 from query_service.handlers.stream.consumer import ConsumerPlan, ConsumerState, consumer_state, foreign_consumer
 from query_service.handlers.stream.pull import StreamDelivery, StreamPull
@@ -42,7 +42,7 @@ class OrderEventConsumer:
 
     def __init__(
         self,
-        client: Connection,
+        client: NatsConnection,
         plan: ConsumerPlan,
         projector: EventProjector,
         store: ProjectionWriter,

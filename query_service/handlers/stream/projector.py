@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import orjson
 
-from query_service.application.freshness.freshness import FreshnessView
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.stage_lags import BOUNDS, StageLags
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.projecting.project_events import EventProjector
 from query_service.config import QuerySettings
-from query_service.handlers.nats_connection import NATS_ERRORS, Connection, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, problem_of
 from query_service.handlers.notices.notices import NoticeSender
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.notices.subjects import NoticeSubjects
@@ -64,7 +64,7 @@ class Projector:
                 self._pacer.resume()
                 return known
 
-    async def checked(self, client: Connection, identity: StoreIdentity) -> None:
+    async def checked(self, client: NatsConnection, identity: StoreIdentity) -> None:
         """Returns once stream and consumer are there as they must be. Raises StartupRefused when they are not."""
         while True:
             try:
@@ -75,7 +75,7 @@ class Projector:
                 self._pacer.resume()
                 return
 
-    async def run(self, client: Connection, identity: StoreIdentity, known: Freshness | None) -> None:
+    async def run(self, client: NatsConnection, identity: StoreIdentity, known: Freshness | None) -> None:
         """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
         subjects = NoticeSubjects(self._plan.stream, self._plan.name)
         notices = NoticeSender(client, subjects)
@@ -100,7 +100,7 @@ class Projector:
             await notices.lags(self._lags.news())
 
     def _order_events(
-        self, client: Connection, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None
+        self, client: NatsConnection, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None
     ) -> OrderEventConsumer:
         settings, metrics = self._settings, self._metrics
         observer = MeteredProjection(metrics, self._lags, self._now)

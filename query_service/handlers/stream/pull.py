@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from query_service.handlers.nats_connection import NATS_ERRORS, Connection, header_fields, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, header_fields, problem_of
 from query_service.handlers.stream.consumer import ConsumerPlan, missing_consumer, silent_consumer
 from query_service.handlers.stream.working_together import work_together
 
@@ -65,7 +65,7 @@ class StreamDelivery:
 class StreamPull:
     """The messages of one projector. `capacity`: most messages held at once."""
 
-    def __init__(self, client: Connection, plan: ConsumerPlan, *, capacity: int) -> None:
+    def __init__(self, client: NatsConnection, plan: ConsumerPlan, *, capacity: int) -> None:
         self._client, self._plan, self._capacity = client, plan, capacity
         self._held: set[str] = set()
         self._ready: deque[StreamDelivery] = deque()

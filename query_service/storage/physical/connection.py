@@ -49,7 +49,7 @@ class _Lines(NdjsonSerializer):
         return data if isinstance(data, bytes) else super().dumps(data)
 
 
-class Connection:
+class ElasticsearchConnection:
     """One client with its pool. `request_timeout` in seconds bounds each request."""
 
     def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:

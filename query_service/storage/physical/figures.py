@@ -25,7 +25,7 @@ from query_service.application.ports.order_questions import (
     nearest_rank,
     rank,
 )
-from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.criteria import Query, query
 from query_service.storage.physical.lists import search, sorting
 from query_service.storage.physical.names import IndexNames
@@ -140,7 +140,7 @@ class _Grouping:
 class FigureReader:
     """What OrderQuestions asks of figures."""
 
-    def __init__(self, connection: Connection, names: IndexNames) -> None:
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
 
     async def summarize(self, asked: OrderSummaries) -> FoundFigures:

@@ -20,7 +20,7 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.external_version import version_parts
-from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.criteria import query, scored
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
@@ -34,7 +34,7 @@ _PARKED_AT_ONCE = 500
 class OrderLists:
     """What OrderQuestions asks, figures excepted."""
 
-    def __init__(self, connection: Connection, names: IndexNames, reader: DocumentReader) -> None:
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames, reader: DocumentReader) -> None:
         self._connection, self._names, self._reader = connection, names, reader
 
     async def search(self, asked: OrderSearch) -> FoundOrders:
@@ -183,7 +183,7 @@ def _position(sort_values: list[Any], asked: OrderSearch) -> Position:
     return Position(keys[0] * FINEST_PARTS + keys[1] if SORT_KEYS[asked.sort].is_total else keys[0], order_id, exact)
 
 
-async def search(connection: Connection, index: str, body: dict[str, Any]) -> Any:
+async def search(connection: ElasticsearchConnection, index: str, body: dict[str, Any]) -> Any:
     """The answer to a search over the whole index; a part that cannot answer is a failure.
 
     Copies of an index show writes at different times. One process asks one copy as long as that answers, so that what

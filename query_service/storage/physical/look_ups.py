@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from query_service.storage.physical.connection import Connection, failure
+from query_service.storage.physical.connection import ElasticsearchConnection, failure
 
 #: So long a request holds back the next, in seconds: many come together meanwhile, and a slow one stops nobody.
 PATIENCE_SECONDS = 0.01
@@ -27,7 +27,7 @@ Documents = list[dict[str, Any]]
 class LookUps:
     """What concurrent callers share, over one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ElasticsearchConnection) -> None:
         self._connection = connection
         self._waiting: deque[tuple[Wanted, asyncio.Future[Documents]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -87,7 +87,7 @@ class LookUps:
         return together
 
 
-async def multi_get(connection: Connection, wanted: Wanted) -> Documents:
+async def multi_get(connection: ElasticsearchConnection, wanted: Wanted) -> Documents:
     """One `_mget`: the answers in order, also those that say why a document could not be looked up."""
     _, answer = await connection.request("POST", "/_mget", body={"docs": wanted})
     documents: Documents = answer["docs"]

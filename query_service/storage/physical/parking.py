@@ -13,7 +13,7 @@ from urllib.parse import quote
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import ParkedEvent
 from query_service.projection.errors import Unprojectable
-from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.lists import search
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
@@ -25,7 +25,7 @@ Events = list[dict[str, Any]]
 class ParkingLot:
     """Read, change, write back guarded by sequence number: parking is rare, and several projectors may meet there."""
 
-    def __init__(self, connection: Connection, names: IndexNames) -> None:
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
 
     async def park(self, event: ParkedEvent) -> None:

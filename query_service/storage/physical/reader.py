@@ -8,7 +8,7 @@ from typing import Any
 from query_service.application.ports.read_store import EntryAtTime, Freshness, StoredOrder
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
-from query_service.storage.physical.connection import Connection
+from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.entry_search import version_in_force
 from query_service.storage.physical.look_ups import LookUps, complete, multi_get
 from query_service.storage.physical.names import IndexNames
@@ -19,7 +19,7 @@ AS_OF = "as_of"
 class DocumentReader:
     """What OrderReader asks, in `_mget` requests that concurrent callers share."""
 
-    def __init__(self, connection: Connection, names: IndexNames) -> None:
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._look_ups, self._names = connection, LookUps(connection), names
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
@@ -79,6 +79,6 @@ class DocumentReader:
         return await self._look_ups.documents(wanted)
 
 
-async def get_documents(connection: Connection, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def get_documents(connection: ElasticsearchConnection, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The answers of one `_mget`, in order; a document that could not be looked up is a failure, not an absence."""
     return complete(await multi_get(connection, wanted))

@@ -13,7 +13,7 @@ from typing import Any
 from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.read_store import StoreIdentity
 from query_service.storage.physical import mappings
-from query_service.storage.physical.connection import Connection, describe, not_ready
+from query_service.storage.physical.connection import ElasticsearchConnection, describe, not_ready
 from query_service.storage.physical.names import FIRST_GENERATION, IndexNames
 
 IDENTITY = "identity"
@@ -23,7 +23,7 @@ LEAST_VERSION = (9, 0)
 class IndexSetup:
     """The set-up of one installation."""
 
-    def __init__(self, connection: Connection, names: IndexNames) -> None:
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
         self._mappings = {
             names.orders: mappings.ORDERS,

@@ -26,7 +26,7 @@ from query_service.application.ports.read_store import (
 )
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import ProjectedEvent
-from query_service.storage.physical.connection import DEPENDENCY, Connection
+from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.figures import FigureReader
 from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
@@ -44,7 +44,7 @@ class PhysicalStore:
 
     def __init__(self, url: str, *, index_prefix: str = "", request_timeout: float = 5.0) -> None:
         self.names = IndexNames(index_prefix)
-        self._connection = Connection(url, request_timeout=request_timeout)
+        self._connection = ElasticsearchConnection(url, request_timeout=request_timeout)
         self._setup = IndexSetup(self._connection, self.names)
         self._reader = DocumentReader(self._connection, self.names)
         self._lists = OrderLists(self._connection, self.names, self._reader)

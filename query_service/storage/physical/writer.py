@@ -16,7 +16,7 @@ import orjson
 from query_service.application.ports.read_store import Applied, Deferred, Outcome, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
-from query_service.storage.physical.connection import PASSING, Connection, StoreDefect, describe, not_ready
+from query_service.storage.physical.connection import PASSING, ElasticsearchConnection, StoreDefect, describe, not_ready
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
@@ -64,7 +64,9 @@ class _Write:
 class BulkWriter:
     """What ProjectionWriter.apply does. `shard_timeout` in seconds bounds the server's wait for a missing shard."""
 
-    def __init__(self, connection: Connection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5) -> None:
+    def __init__(
+        self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5
+    ) -> None:
         self._connection, self._names, self._setup = connection, names, setup
         self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
 

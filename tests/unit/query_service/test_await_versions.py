@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Behind, TokenOfOtherSource
 from query_service.application.ports.read_store import Freshness
 

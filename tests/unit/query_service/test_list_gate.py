@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import pytest
 
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
 from query_service.application.ports.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.ports.read_store import Freshness, ParkedEvent

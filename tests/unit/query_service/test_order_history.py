@@ -8,8 +8,8 @@ import uuid
 import pytest
 
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Behind, OrderUnknown, PageTokenMalformed, Parked
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.order_history import GetOrderHistory, HistoryPage

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from query_service.application.freshness.freshness import FreshnessView
 from query_service.application.freshness.searchable import AskedSearchability
+from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.order_questions import NOT_LISTED, Edition
 from query_service.application.ports.read_store import Freshness
