@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -30,9 +31,12 @@ application.add_typer(tails.outbox, name="outbox")
 application.add_typer(tails.events, name="events")
 
 
+@cache
 def command_line() -> Any:
-    """The whole as the parser takes it. Arguments are told by their placeholder alone: that they are text goes without
-    saying."""
+    """The whole as the parser takes it, built once.
+
+    Arguments are told by their placeholder alone: that they are text goes without saying.
+    """
     whole = typer.main.get_command(application)
     waiting = [whole]
     while waiting:

@@ -1,13 +1,10 @@
-"""Addresses, URLs and files in settings: what `check-config` praises, the code that uses it can use."""
+"""Addresses and URLs in settings: what `check-config` praises, the code that uses it can use."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from elasticsearch import AsyncElasticsearch
@@ -256,77 +253,3 @@ def test_what_is_taken_can_be_used() -> None:
         host, port = host_and_port(value)
         assert host
         assert 0 <= port <= 65535
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """A certificate with its key, another key, one that is encrypted, and what is none of these."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    directory = tmp_path_factory.mktemp("files")
-    names = ("certificate", "key", "other", "locked", "text", "missing")
-    made = {name: str(directory / name) for name in names}
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-    for name in ("key", "other"):
-        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", made[name])
-    openssl("ec", "-in", made["other"], "-aes256", "-passout", "pass:x", "-out", made["locked"])
-    openssl("req", "-x509", "-new", "-key", made["key"], "-subj", "/CN=x", "-days", "1", "-out", made["certificate"])
-    Path(made["text"]).write_text("no certificate\n")
-    return made
-
-
-@pytest.mark.parametrize(
-    "chosen",
-    [
-        {"CA_FILE": "missing"},
-        {"CA_FILE": "text"},
-        {"CERTIFICATE_FILE": "missing"},
-        {"CERTIFICATE_FILE": "text", "KEY_FILE": "key"},
-        {"CERTIFICATE_FILE": "certificate"},
-        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "other"},
-        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "locked"},
-        {"CERTIFICATE_FILE": "certificate", "KEY_FILE": "missing"},
-        {"KEY_FILE": "key"},
-        {"CREDENTIALS_FILE": "missing"},
-        {"CREDENTIALS_FILE": "text"},
-        {"CREDENTIALS_FILE": "key"},
-    ],
-    ids=lambda chosen: " ".join(f"{name}={file}" for name, file in chosen.items()),
-)
-def test_a_file_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], chosen: Mapping[str, str]
-) -> None:
-    for name, file in chosen.items():
-        monkeypatch.setenv(f"RELAY_NATS_{name}", files[file])
-    with pytest.raises(StartupRefused, match="RELAY_NATS_" + next(iter(chosen))):
-        given(monkeypatch, "RELAY_NATS_URL", NATS)
-
-
-def test_files_that_can_be_used_are_taken(
-    monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], tmp_path: Path
-) -> None:
-    credentials = tmp_path / "user.creds"
-    credentials.write_text(
-        "-----BEGIN NATS USER JWT-----\neyJ0.eyJq.c2ln\n------END NATS USER JWT------\n\n"
-        "-----BEGIN USER NKEY SEED-----\nSUAEL6GG2L2HIF7DUGZJGMRUFKXELGGYFMHF76UO2AYBG3K4YLWR3FKC2Q\n"
-        "------END USER NKEY SEED------\n"
-    )
-    for name, file in (("CA_FILE", "certificate"), ("CERTIFICATE_FILE", "certificate"), ("KEY_FILE", "key")):
-        monkeypatch.setenv(f"RELAY_NATS_{name}", files[file])
-    monkeypatch.setenv("RELAY_NATS_CREDENTIALS_FILE", str(credentials))
-    given(monkeypatch, "RELAY_NATS_URL", NATS)
-
-
-def test_check_config_says_so() -> None:
-    checked = subprocess.run(
-        [sys.executable, "-m", "query_service", "check-config"],
-        env={**SERVICES["QUERY"][1], "QUERY_NATS_URL": "nats://a:4222,nats://b:x"}, cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert checked.returncode == 2
-    assert checked.stderr.splitlines() == [
-        "QUERY_NATS_URL: must be nats://host:port or tls://host:port, several separated by commas"
-    ]

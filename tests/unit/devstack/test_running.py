@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +17,6 @@ from devstack.cli.status import exit_code
 from devstack.cli.up import _Up
 from devstack.system_status import ProcessStatus, SystemStatus
 
-TANDEM = Path(sys.executable).parent / "tandem"
 ID = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"
 #: Command line → what the sentence must say.
 WRONG = {
@@ -155,20 +150,3 @@ def test_a_state_has_one_name_and_a_silent_part_is_three() -> None:
         assert exit_code(seen) == code
         assert all("facts" not in process for process in document_of(seen)["processes"])
     assert "ready" not in str(document_of(SystemStatus((up,))))
-
-
-@pytest.mark.parametrize("arguments", [("status", "--json"), ("--version",)], ids=" ".join)
-def test_nobody_reads_the_output(arguments: tuple[str, ...]) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    ended = subprocess.run([TANDEM, *arguments], stdout=writer, stderr=subprocess.PIPE, check=False)
-    os.close(writer)
-    assert (ended.returncode, ended.stderr) == (0, b"")
-
-
-def test_nobody_reads_the_complaint() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    ended = subprocess.run([TANDEM, "orders", "get"], stderr=writer, check=False)
-    os.close(writer)
-    assert ended.returncode == 2

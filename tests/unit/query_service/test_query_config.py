@@ -1,9 +1,6 @@
 """The query service's settings: defaults, and one sentence for each wrong or missing one."""
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -65,30 +62,3 @@ def test_the_consumer_has_room_for_every_projector(
     monkeypatch.setenv("QUERY_BULK_CONCURRENCY", concurrency)
     monkeypatch.setenv("QUERY_MAX_PROJECTORS", "3")
     assert load_settings(QuerySettings).max_ack_pending == room
-
-
-@pytest.mark.parametrize(
-    ("environment", "code", "said"),
-    [
-        ({}, 0, "settings of query_service are right"),
-        ({"QUERY_LISTEN": "nowhere"}, 2, "QUERY_LISTEN: must be HOST:PORT"),
-    ],
-)
-def test_check_config_touches_nothing_and_says_it(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], code: int, said: str
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    done = subprocess.run(
-        [sys.executable, "-m", "query_service", "check-config"], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
-
-
-def test_nobody_else_could_read_a_projected_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUERY_READ_STORE", "memory")
-    done = subprocess.run(
-        [sys.executable, "-m", "query_service", "project"], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 2
-    assert json.loads(done.stderr)["reason"].startswith("QUERY_READ_STORE=memory is projected by `serve` itself")
