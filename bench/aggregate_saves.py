@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf.json_format import MessageToDict
 
 from bench.command_calls import orders
-from bench.floors import run_program
+from bench.program import run_program
 from bench.progress import tell
 from bench.rounds import Figures, NotMeasured
 from bench.servers import Servers

@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg import AsyncRawCursor
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
 
-from bench.floors import run_program
+from bench.program import run_program
 from bench.rounds import Figures, NotMeasured
 from bench.servers import programs
 from command_service.application.change_order import ChangeOrderUseCase

@@ -9,14 +9,10 @@ import asyncio
 import os
 import re
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backlog import Backlog, drop_slot
+from bench.program import run_program
 from bench.rounds import Figures, NotMeasured
 from bench.servers import programs
 from bench.settings import BenchSettings
@@ -27,49 +23,6 @@ from devstack.servers.ports import HOST
 MESSAGE_BYTES = 600
 _RATE = re.compile(r"stats: ([\d,]+) msgs/sec")
 _SLOT = "bench_floor"
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A program that has ended."""
-
-    status: int
-    output: str
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def last_line(self) -> str:
-        """The last line that it wrote."""
-        return (self.output.strip().splitlines() or [f"exit status {self.status}"])[-1]
-
-
-def run_program(
-    command: Sequence[str | Path], within: float, environment: dict[str, str] | None = None, folder: Path | None = None
-) -> Ran:
-    """Runs it to its end in a session of its own; NotMeasured when it takes longer than `within` seconds."""
-    started, before = time.monotonic(), os.times()
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, **(environment or {})},
-        cwd=folder,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=within)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise NotMeasured(f"{Path(command[0]).name} was not done within {within:.0f} s") from None
-        raise
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Ran(process.returncode, output, time.monotonic() - started, cpu)
 
 
 def find_nats_cli(settings: BenchSettings) -> Path:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from bench.relay_steady import quantile
+from bench.quantile import quantile
 from bench.rounds import Figures, NotMeasured
 
 #: For so long after the last arrival the work may go on, in seconds.

@@ -12,7 +12,7 @@ import json
 import shlex
 from typing import Any
 
-from bench.floors import Ran, run_program
+from bench.program import Ran, run_program
 from bench.progress import tell
 from bench.rounds import Figures, NotMeasured
 from bench.servers import Servers

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.floors import run_program
 from bench.order_messages import Ids, Template
 from bench.process_usage import cpu_seconds
+from bench.program import run_program
 from bench.read_side import ReadModel, elasticsearch
 from bench.rounds import Figures, NotMeasured
 

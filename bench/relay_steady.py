@@ -11,8 +11,9 @@ import re
 import time
 from pathlib import Path
 
-from bench.floors import run_program
 from bench.outbox_rows import EVENTS_PER_TRANSACTION
+from bench.program import run_program
+from bench.quantile import quantile
 from bench.relay_run import running_relay
 from bench.rounds import Figures, NotMeasured
 from bench.servers import programs, sql
@@ -58,11 +59,6 @@ async def steady(
         "peak_mib": peak,
         "events": sent,
     }
-
-
-def quantile(ascending: list[float], fraction: float) -> float:
-    """The value that `fraction` of them do not exceed."""
-    return ascending[min(int(len(ascending) * fraction), len(ascending) - 1)]
 
 
 async def _load(directory: Path, postgres: PostgresServer, database: str, rate: int, duration: int) -> int:

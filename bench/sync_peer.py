@@ -13,7 +13,7 @@ import shlex
 import shutil
 from collections.abc import AsyncIterator
 
-from bench.floors import Ran, run_program
+from bench.program import Ran, run_program
 from bench.progress import tell
 from bench.rounds import Figures, NotMeasured
 from bench.servers import ReadServers
