@@ -57,11 +57,11 @@ bench-commands: $(INSTALLED) ## what a command costs beside an empty call and it
 
 .PHONY: bench-projection
 bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
-	@$(BIN)/python -m bench.projection
+	@$(BIN)/python -m bench.reads.projection
 
 .PHONY: bench-queries
 bench-queries: $(INSTALLED) ## what a question costs beside an empty call and Elasticsearch alone; see bench/README.md
-	@$(BIN)/python -m bench.queries
+	@$(BIN)/python -m bench.reads.queries
 
 .PHONY: bench-end-to-end
 bench-end-to-end: $(INSTALLED) ## from a command to the question that shows it, beside the stages alone; see bench/README.md

@@ -17,7 +17,7 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
-from bench.process_usage import peak_memory_mib
+from bench.harness.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, serving
 from tests.fixtures.http2_frames import END_HEADERS, HEADERS, call_headers, connection, frame

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from bench.process_usage import peak_memory_mib
+from bench.harness.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, caller
 from tests.fixtures.http2_frames import (

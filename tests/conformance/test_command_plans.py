@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from bench.command_plans import partitions_touched
-from bench.command_statements import Statement, recording_pool
+from bench.commands.plans import partitions_touched
+from bench.commands.statements import Statement, recording_pool
 from command_service.domain import commands
 from command_service.domain.errors import RuleViolated
 from command_service.domain.parties import Address

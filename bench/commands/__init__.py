@@ -1,0 +1,1 @@
+"""What a command costs beside an empty call and beside its statements alone."""

@@ -1,0 +1,113 @@
+"""Callers over gRPC: so many at once, each with one call under way; or all calls in one burst."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import statistics
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.type.money_pb2 import Money
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
+
+from bench.harness.rounds import Figures, NotMeasured
+from devstack.sample_orders import SampleShop
+
+PLACE = "/tandem.orders.v1.OrderCommandService/PlaceOrder"
+PAY = "/tandem.orders.v1.OrderCommandService/RecordPayment"
+#: Callers share connections as those of a few processes would.
+CALLERS_A_CHANNEL = 100
+CALL_SECONDS = 60.0
+
+
+def orders(count: int) -> list[PlaceOrderRequest]:
+    """Sample orders with ids that no run before had."""
+    made = []
+    for request in SampleShop(count, seed=random.randrange(2**31)).requests():
+        request.request_id, request.order_id = str(uuid.uuid4()), str(uuid.uuid4())
+        request.order_number = ""
+        made.append(request)
+    return made
+
+
+def payments(placed: Sequence[PlaceOrderRequest]) -> list[bytes]:
+    """A payment of one unit for each of these orders."""
+    made = []
+    for order in placed:
+        amount = Money(currency_code=order.lines[0].unit_price.currency_code, units=1)
+        request = RecordPaymentRequest(
+            request_id=str(uuid.uuid4()), order_id=order.order_id, amount=amount, method="card"
+        )
+        made.append(request.SerializeToString())
+    return made
+
+
+def texts(requests: Sequence[PlaceOrderRequest]) -> list[bytes]:
+    """As they are sent."""
+    return [request.SerializeToString() for request in requests]
+
+
+@contextlib.asynccontextmanager
+async def channels(address: str, callers: int) -> AsyncIterator[list[Any]]:
+    """Channels with connections of their own."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                grpc.aio.insecure_channel(
+                    address, options=[("grpc.use_local_subchannel_pool", 1), ("tandem.channel", number)]
+                )
+            )
+            for number in range(-(-callers // CALLERS_A_CHANNEL))
+        ]
+
+
+async def closed_loop(
+    address: str, method: str, requests: Sequence[bytes], callers: int
+) -> tuple[Figures, list[bytes]]:
+    """Every request once, `callers` at a time: time per call in µs (elapsed / calls), latencies in ms; the answers."""
+    left, answers, times = iter(requests), list[bytes](), list[float]()
+
+    async def caller(call: Any) -> None:
+        for request in left:
+            started = time.perf_counter()
+            answers.append(await call(request, timeout=CALL_SECONDS))
+            times.append(time.perf_counter() - started)
+
+    async with channels(address, callers) as opened:
+        calls = [channel.unary_unary(method) for channel in opened]
+        try:
+            await asyncio.gather(*(call(requests[0], timeout=CALL_SECONDS) for call in calls))  # connected; a replay
+            started = time.perf_counter()
+            await asyncio.gather(*(caller(calls[number % len(calls)]) for number in range(callers)))
+        except grpc.aio.AioRpcError as error:
+            raise NotMeasured(f"{method.rpartition('/')[2]}: {error.code().name} {error.details()}") from None
+        elapsed = time.perf_counter() - started
+    ranked = sorted(times)
+    figures = {
+        "us_per_call": 1e6 * elapsed / len(requests),
+        "p50_ms": 1e3 * statistics.median(ranked),
+        "p99_ms": 1e3 * ranked[int(0.99 * (len(ranked) - 1))],
+    }
+    return figures, answers
+
+
+async def burst(address: str, requests: Sequence[bytes], ended: dict[str, list[float]]) -> None:
+    """All requests at once; `ended` gets the seconds until each answer, by status code."""
+
+    async def one(call: Any, request: bytes) -> None:
+        started, code = time.perf_counter(), "OK"
+        try:
+            await call(request, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            code = error.code().name
+        ended.setdefault(code, []).append(time.perf_counter() - started)
+
+    async with channels(address, len(requests)) as opened:
+        await asyncio.gather(*(channel.channel_ready() for channel in opened))
+        calls = [channel.unary_unary(PLACE) for channel in opened]
+        await asyncio.gather(*(one(calls[n % len(calls)], request) for n, request in enumerate(requests)))

@@ -1,0 +1,60 @@
+"""Servers of calls: the command service as it is deployed, and bare ones beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.servers.ports import HOST, free_port
+from devstack.service_process import ServiceProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server's address and process id."""
+
+    address: str
+    pid: int
+
+
+@contextlib.asynccontextmanager
+async def command_service(directory: Path, database_url: str, **settings: str) -> AsyncIterator[Serving]:
+    """A serving process with default settings but for `settings` (`COMMAND_…` in lower case)."""
+    directory.mkdir(exist_ok=True)
+    address, probes = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
+    service = ServiceProcess(
+        "command",
+        ["command_service", "serve"],
+        settings={
+            "COMMAND_DATABASE_URL": database_url,
+            "COMMAND_LISTEN": address,
+            "COMMAND_PROBES_LISTEN": probes,
+            **{f"COMMAND_{name.upper()}": value for name, value in settings.items()},
+        },
+        probes=probes,
+        directory=directory,
+    )
+    await service.start()
+    try:
+        assert service.pid is not None
+        yield Serving(address, service.pid)
+    finally:
+        await service.stop()
+
+
+@contextlib.asynccontextmanager
+async def bare_server(kind: str, answer_bytes: int) -> AsyncIterator[Serving]:
+    """An `empty` or a `refusing` server."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.commands.bare_server", kind, str(answer_bytes)), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        yield Serving((await process.stdout.readline()).decode().strip(), process.pid)
+    finally:
+        process.kill()
+        await process.wait()

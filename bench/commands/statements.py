@@ -1,0 +1,221 @@
+"""The statements of commands without the service: recorded from it, then sent by psycopg alone and by pgbench."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncRawCursor
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
+
+from bench.harness.program import run_program
+from bench.harness.rounds import Figures, NotMeasured
+from bench.harness.servers import programs
+from command_service.application.change_order import ChangeOrderUseCase
+from command_service.application.command_call import CommandCall
+from command_service.application.execution import Execution
+from command_service.application.place_order import PlaceOrderUseCase
+from command_service.application.recording import Recorder
+from command_service.bootstrap import RandomIds
+from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
+from command_service.storage.connections import CommandPool, command_pool
+from command_service.storage.stored_orders import LOAD
+from command_service.storage.transaction import BEGIN, COMMIT, Transaction
+from command_service.storage.unit_of_work import PostgresUnitsOfWork
+from command_service.wire import commands
+from command_service.wire.representation import ContractRepresentation
+
+Statement = tuple[str, Any]
+#: A command's statements, round trip by round trip.
+Trips = list[list[Statement]]
+#: Sends commands to the database at a URL, so many at once.
+SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
+#: What ends a round trip.
+_ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
+POOL_SIZE = 16
+_ORDER_NUMBER = re.compile("[0-9A-Z]{5}(-[0-9A-Z]{5}){2}")
+_CHANCE = ":r::bigint"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Statements of as many orders placed, and of a payment on each."""
+
+    places: list[Trips]
+    payments: list[Trips]
+
+
+@contextlib.asynccontextmanager
+async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Statement]]]:
+    """A pool of one connection, and all that is sent over it."""
+    sent: list[Statement] = []
+
+    class Recording(AsyncRawCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            sent.append((query, params))
+            return await super().execute(query, params, **options)
+
+    async with command_pool(url, size=1, max_waiting=1, statement_seconds=30.0) as pool:
+        await pool.wait()
+        async with pool.connection() as connection:
+            connection.cursor_factory = Recording
+        yield pool, sent
+
+
+async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
+    """Carries the commands out in `url`, one after the other, and writes down what is sent."""
+    async with recording_pool(url) as (pool, sent):
+        execution = Execution(PostgresUnitsOfWork(pool))
+        recorder = Recorder(ContractRepresentation(900_000), RandomIds(), 900_000)
+        place, change = PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder)
+
+        def call(request: Any) -> CommandCall:
+            deadline = time.monotonic() + 20.0
+            return CommandCall("anonymous", UUID(request.request_id), commands.fingerprint(request), deadline=deadline)
+
+        places, payments = [], []
+        for request in requests:
+            asked = call(request)
+            await place.handle(asked, commands.place_order(request, asked.derived_id))
+            places.append(_trips(sent))
+        for text in pay:
+            payment = RecordPaymentRequest.FromString(text)
+            asked = call(payment)
+            await change.handle(asked, commands.order_change(payment, asked.derived_id))
+            payments.append(_trips(sent))
+    return Recorded(places, payments)
+
+
+def _trips(sent: list[Statement]) -> Trips:
+    trips: Trips = [[]]
+    for statement in sent:
+        trips[-1].append(statement)
+        if statement[0] in _ENDS:
+            trips.append([])
+    sent.clear()
+    return [trip for trip in trips if trip]
+
+
+async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
+    """The same statements in the same round trips over the same pool, by `callers` tasks; time per command in µs."""
+
+    async def send(pool: CommandPool, trips: Trips) -> None:
+        connection = await pool.getconn()
+        for trip in trips:
+            async with connection.pipeline():
+                cursors = [await connection.execute(query, params or None) for query, params in trip]
+            if trip[-1][0] != COMMIT:
+                await cursors[-1].fetchone()
+        await pool.putconn(connection)
+
+    return await _timed(url, work, callers, send)
+
+
+async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figures:
+    """The same, sent in the way that the service sends them: what is left of the driver's share."""
+
+    async def send(pool: CommandPool, trips: Trips) -> None:
+        async with pool.conversation() as conversation:
+            transaction = Transaction(conversation)
+            for trip in trips:
+                *queued, (query, params) = [statement for statement in trip if statement[0] != BEGIN]
+                for each, values in queued:
+                    transaction.queue(each, values or ())
+                await (transaction.commit() if query == COMMIT else transaction.fetch(query, params))
+
+    return await _timed(url, work, callers, send)
+
+
+async def _timed(
+    url: str, work: Sequence[Trips], callers: int, send: Callable[[CommandPool, Trips], Awaitable[None]]
+) -> Figures:
+    left = iter(work)
+    async with command_pool(url, size=POOL_SIZE, max_waiting=callers, statement_seconds=30.0) as pool:
+        await pool.wait()
+
+        async def caller() -> None:
+            for trips in left:
+                await send(pool, trips)
+
+        started, worked = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        elapsed, worked = time.perf_counter() - started, time.process_time() - worked
+        return {"us_per_call": 1e6 * elapsed / len(work), "client_cpu_us": 1e6 * worked / len(work)}
+
+
+async def by_pgbench(url: str, example: Trips, callers: int, seconds: int, directory: Path) -> Figures:
+    """The same SQL by pgbench, prepared and in pipelines, values written into it; only ids differ from run to run."""
+    script = directory / "place_order.sql"
+    script.write_text(_script(example), encoding="utf-8")
+    ran = await asyncio.to_thread(
+        run_program,
+        [
+            programs() / "pgbench", "-n", "-M", "prepared", "-c", str(callers), "-T", str(seconds), "-f", script, url,
+        ],
+        seconds + 60.0,
+    )  # fmt: skip
+    found = re.search(r"tps = ([\d.]+)", ran.output)
+    if ran.status != 0 or found is None:
+        raise NotMeasured(f"pgbench: {ran.last_line}")
+    return {"us_per_call": 1e6 / float(found[1])}
+
+
+def _script(example: Trips) -> str:
+    ids = _ids(example)
+    lines = [r"\set r random(1, 100000000000000)"]
+    for trip in example:
+        lines.append(r"\startpipeline")
+        for query, params in trip:
+            values = [_literal(value, ids) for value in params or ()]
+            text = re.sub(r"\$(\d+)", lambda place, known=values: known[int(place[1]) - 1], query)  # type: ignore[misc]
+            lines.append(f"{text};")
+        lines.append(r"\endpipeline")
+    return "\n".join(lines) + "\n"
+
+
+def _ids(example: Trips) -> dict[Any, str]:
+    """What is unique → an expression for it in terms of a random number."""
+    found: dict[Any, str] = {}
+    for trip in example:
+        for _, params in trip:
+            for value in params or ():
+                if isinstance(value, UUID) and value not in found:
+                    prefix = f"{len(found):08x}"
+                    found[value] = f"('{prefix}-0000-4000-8000-' || lpad(to_hex({_CHANCE}), 12, '0'))::uuid"
+    return found
+
+
+def _literal(value: Any, ids: dict[Any, str]) -> str:
+    match value:
+        case UUID():
+            return ids[value]
+        case bool() | int():
+            return str(value)
+        case bytes():
+            return f"'\\x{value.hex()}'::bytea"
+        case datetime():
+            return f"{_text(value.isoformat())}::timestamptz"
+        case str():
+            return f"('B' || {_CHANCE})" if _ORDER_NUMBER.fullmatch(value) else _text(value)
+        case [UUID(), *_]:
+            return f"array_fill({ids[value[0]]}, ARRAY[{len(value)}])"
+        case []:
+            return "'{}'"
+        case list():
+            return f"ARRAY[{', '.join(_literal(each, ids) for each in value)}]"
+    raise TypeError(f"no literal for {value!r}")
+
+
+def _text(value: str) -> str:
+    """A string literal without a colon, which pgbench would take for a variable of its own."""
+    for character, written in (("\\", "\\\\"), ("'", "\\'"), (":", "\\x3a"), ("\n", "\\n")):
+        value = value.replace(character, written)
+    return f"E'{value}'"

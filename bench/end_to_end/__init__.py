@@ -1,0 +1,1 @@
+"""From a command to the question that shows it, beside what the stages cost alone."""

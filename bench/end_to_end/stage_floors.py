@@ -1,0 +1,149 @@
+"""What each stage of an order's way costs alone: one at a time, by the cheapest client there is, on the same servers.
+
+A stage's floor is the median of so many single goes while nothing else is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+
+from bench.commands.calls import channels
+from bench.commands.rows import make_write_model
+from bench.commands.servers import bare_server, command_service
+from bench.end_to_end.whole_stack import Caller
+from bench.harness.rounds import Figures
+from bench.harness.servers import ReadServers
+from bench.reads.order_messages import Ids, SampledStream, Template
+from bench.reads.questions import GET
+from bench.reads.read_side import ReadModel, elasticsearch
+from query_service.storage.physical.connection import ElasticsearchConnection
+
+GOES = 60
+#: As large as the answer with one order.
+ANSWER_BYTES = 700
+STREAM, SUBJECT = "BENCH_FLOORS", "floors.event"
+Go = Callable[[], Awaitable[Any]]
+
+
+class StageFloors:
+    """The stages, ready to go."""
+
+    def __init__(
+        self,
+        sampled: SampledStream,
+        caller: Caller,
+        empty: Any,
+        client: Client,
+        connection: ElasticsearchConnection,
+        prefix: str,
+    ) -> None:
+        self._message, self._caller, self._empty = sampled.events[0], caller, empty
+        self._client, self._connection, self._prefix = client, connection, prefix
+        self._operations = [
+            Template(one.text.replace(b'"@', f'"{prefix}'.encode()), one.ids) for one in sampled.operations()
+        ]
+        self._written, self._inbox = 0, ""
+        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def prepare(self) -> None:
+        """Makes stream and consumer, and takes one order along the way."""
+        inbox = self._inbox = self._client.new_inbox()
+        await self._client.subscribe(inbox, cb=self._arrived.put)
+        subjects = {"name": STREAM, "subjects": [SUBJECT], "storage": "file"}
+        consumer = {"durable_name": "floor", "ack_policy": "explicit", "max_ack_pending": -1}
+        for api, body in (
+            (f"STREAM.CREATE.{STREAM}", subjects),
+            (f"CONSUMER.DURABLE.CREATE.{STREAM}.floor", {"stream_name": STREAM, "config": consumer}),
+        ):
+            answer = await self._client.request(f"$JS.API.{api}", json.dumps(body).encode(), timeout=10)
+            if "error" in json.loads(answer.data):
+                raise RuntimeError(f"the stream of floors cannot be made: {answer.data.decode()}")
+        await self.measure(5)
+
+    async def measure(self, goes: int = GOES) -> Figures:
+        """The median of each stage in ms, and of what they sum up to."""
+        stages: dict[str, Go] = {
+            "place": self._caller.placed,
+            "publish": self._publish,
+            "deliver": self._deliver,
+            "bulk": self._bulk,
+            "call": self._call,
+            "get": self._get,
+            "refresh": self._refresh,
+            "search": self._search,
+        }
+        times: dict[str, list[float]] = {stage: [] for stage in stages}
+        for _ in range(goes):
+            for stage, go in stages.items():
+                started = time.perf_counter()
+                await go()
+                times[stage].append(1e3 * (time.perf_counter() - started))
+        floors = {f"{stage}_ms": statistics.median(found) for stage, found in times.items()}
+        readable = sum(floors[f"{stage}_ms"] for stage in ("place", "publish", "deliver", "bulk", "call", "get"))
+        searchable = readable + floors["refresh_ms"] + floors["search_ms"]
+        return {**floors, "readable_ms": readable, "searchable_ms": searchable}
+
+    async def _publish(self) -> None:
+        headers = dict(self._message.headers)
+        await self._client.request(SUBJECT, self._message.body, timeout=10, headers=headers)
+
+    async def _deliver(self) -> None:
+        """A message that waits, from asking for it to having it."""
+        asked = json.dumps({"batch": 1, "expires": 1_000_000_000}).encode()
+        await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.floor", asked, reply=self._inbox)
+        message = await self._arrived.get()
+        await self._client.publish(message.reply, b"+ACK")
+
+    async def _bulk(self) -> None:
+        """Both documents of one event."""
+        self._written += 1
+        lines = self._operations[self._written % len(self._operations)].with_ids(Ids.of(self._written))
+        await self._connection.request("POST", "/_bulk", params={"require_alias": "true"}, lines=lines)
+
+    async def _call(self) -> None:
+        await self._empty(b"")
+
+    async def _get(self) -> None:
+        await self._connection.request("GET", f"/{self._prefix}orders/_doc/{Ids.of(self._written).order_id}")
+
+    async def _refresh(self) -> None:
+        await self._connection.request("POST", f"/{self._prefix}orders/_refresh")
+
+    async def _search(self) -> None:
+        query = {"bool": {"filter": [{"terms": {"order_id": [Ids.of(self._written).order_id]}}]}}
+        order = [{"place_time": {"order": "desc"}}, {"order_id": {"order": "asc"}}]
+        body = {"query": query, "sort": order, "size": 51, "track_total_hits": True}
+        await self._connection.request("POST", f"/{self._prefix}orders/_search", body=body)
+
+
+@contextlib.asynccontextmanager
+async def stage_floors(servers: ReadServers, sampled: SampledStream) -> AsyncIterator[StageFloors]:
+    """A command service without a relay, a stream without a projector, indices without readers."""
+    url = await make_write_model(servers, "bench_floors", 0)
+    model = ReadModel(servers, "floors")
+    async with (
+        command_service(servers.directory / "floors-command", url) as commands,
+        bare_server("empty", ANSWER_BYTES) as empty,
+        elasticsearch(servers.elasticsearch.url) as connection,
+        channels(commands.address, 1) as command,
+        channels(empty.address, 1) as bare,
+    ):
+        client = await nats.connect(servers.nats.url)
+        try:
+            await model.migrate()
+            floors = StageFloors(
+                sampled, Caller(command, command), bare[0].unary_unary(GET), client, connection, f"{model.name}-"
+            )
+            await floors.prepare()
+            yield floors
+        finally:
+            await client.close()

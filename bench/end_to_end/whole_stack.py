@@ -1,0 +1,111 @@
+"""The whole stack as it is deployed, and one caller's way through it: a command, and the question that shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import grpc
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, PlaceOrderResponse
+
+from bench.commands.calls import CALL_SECONDS, PLACE, channels, orders
+from bench.commands.rows import make_write_model
+from bench.commands.servers import Serving, command_service
+from bench.harness.rounds import NotMeasured
+from bench.harness.servers import ReadServers
+from bench.reads.questions import GET, SEARCH
+from bench.reads.read_side import ReadModel
+from bench.relay.run import running_relay
+
+#: Orders made at once; making them is no part of what is measured.
+_READY = 500
+#: At most so many at once, over connections as those of a few processes.
+CALLERS = 800
+
+
+class Caller:
+    """Places orders and reads them back with the token."""
+
+    def __init__(self, commands: Sequence[Any], queries: Sequence[Any]) -> None:
+        self._place = itertools.cycle([channel.unary_unary(PLACE) for channel in commands])
+        self._get = itertools.cycle([channel.unary_unary(GET) for channel in queries])
+        self._search = itertools.cycle([channel.unary_unary(SEARCH) for channel in queries])
+        self._ready: list[PlaceOrderRequest] = []
+
+    def make_ready(self, count: int) -> None:
+        """Makes orders that are placed later."""
+        self._ready += orders(max(0, count - len(self._ready)))
+
+    async def placed(self) -> PlaceOrderResponse:
+        """Places an order."""
+        if not self._ready:
+            self.make_ready(_READY)
+        request = self._ready.pop()
+        # A customer of its own, so that the list that is asked for has this order only.
+        request.customer.customer_id = f"E{request.order_id[:18]}"
+        answer = await self._call(self._place, request.SerializeToString())
+        return PlaceOrderResponse.FromString(answer)
+
+    async def readable(self) -> None:
+        """Returns when an order is placed and read back."""
+        placed = await self.placed()
+        asked = contract.GetOrderRequest(
+            order_id=placed.order.order_id,
+            read_options=contract.ReadOptions(consistency_token=placed.consistency_token),
+        )
+        found = contract.GetOrderResponse.FromString(await self._call(self._get, asked.SerializeToString()))
+        if found.order.version < placed.version or found.read_info.stale:
+            raise NotMeasured(f"order {placed.order.order_id} was not read as it was written")
+
+    async def searchable(self) -> None:
+        """Returns when an order is placed and found."""
+        placed = await self.placed()
+        asked = contract.SearchOrdersRequest(
+            read_options=contract.ReadOptions(consistency_token=placed.consistency_token)
+        )
+        asked.filter.customer_ids.append(placed.order.customer.customer_id)
+        found = contract.SearchOrdersResponse.FromString(await self._call(self._search, asked.SerializeToString()))
+        if [order.order_id for order in found.orders] != [placed.order.order_id] or found.read_info.stale:
+            raise NotMeasured(f"order {placed.order.order_id} was not found as it was written")
+
+    @staticmethod
+    async def _call(methods: Iterator[Any], request: bytes) -> bytes:
+        try:
+            answer: bytes = await next(methods)(request, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise NotMeasured(f"{error.code().name} {error.details()}") from None
+        return answer
+
+
+class WholeStack:
+    """What runs: `commands`, `queries`, and a projector whose metrics are at `projector.address`."""
+
+    def __init__(self, model: ReadModel, commands: Serving, queries: Serving, projector: Serving) -> None:
+        self.model, self.commands, self.queries, self.projector = model, commands, queries, projector
+
+    @contextlib.asynccontextmanager
+    async def caller(self) -> AsyncIterator[Caller]:
+        """One with connections to both sides, which stands for many at once."""
+        async with (
+            channels(self.commands.address, CALLERS) as commands,
+            channels(self.queries.address, CALLERS) as queries,
+        ):
+            yield Caller(commands, queries)
+
+
+@contextlib.asynccontextmanager
+async def running_stack(servers: ReadServers) -> AsyncIterator[WholeStack]:
+    """Command service, relay, projector and query service over an empty write model."""
+    url = await make_write_model(servers, "bench_stack", 0)
+    model = ReadModel(servers, "stack")
+    async with (
+        command_service(servers.directory / "stack-command", url) as commands,
+        running_relay(servers.directory / "stack-relay", url, servers.nats.url, "auto") as relay,
+    ):
+        await relay.wait_until_publishing("wal")
+        await model.migrate()
+        async with model.projecting() as projector, model.serving() as queries:
+            yield WholeStack(model, commands, queries, projector)

@@ -1,0 +1,1 @@
+"""What every bench stands on: interleaved rounds, the servers, claims with their limits, and the report at the end."""

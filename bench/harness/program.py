@@ -1,0 +1,56 @@
+"""Runs another program to its end, and says what it took."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.harness.rounds import NotMeasured
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A program that has ended."""
+
+    status: int
+    output: str
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def last_line(self) -> str:
+        """The last line that it wrote."""
+        return (self.output.strip().splitlines() or [f"exit status {self.status}"])[-1]
+
+
+def run_program(
+    command: Sequence[str | Path], within: float, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> Ran:
+    """Runs it to its end in a session of its own; NotMeasured when it takes longer than `within` seconds."""
+    started, before = time.monotonic(), os.times()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **(environment or {})},
+        cwd=folder,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=within)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise NotMeasured(f"{Path(command[0]).name} was not done within {within:.0f} s") from None
+        raise
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Ran(process.returncode, output, time.monotonic() - started, cpu)

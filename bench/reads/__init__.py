@@ -1,0 +1,1 @@
+"""How fast events become documents, and what a question costs beside Elasticsearch alone."""

@@ -1,0 +1,38 @@
+"""Callers of Elasticsearch by the services' own client: so many at once, each with one request under way."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+
+from bench.harness.rounds import Figures
+from bench.reads.read_side import elasticsearch
+from bench.reads.request_recorder import Recorded
+
+
+async def direct_loop(url: str, requests: Sequence[Recorded], callers: int) -> Figures:
+    """Every request once, `callers` at a time; figures as those of `closed_loop`. Answers are parsed."""
+    left, times = iter(requests), list[float]()
+    async with elasticsearch(url) as connection:
+
+        async def send(request: Recorded) -> None:
+            await connection.request(request.method, request.path, params=request.params, body=request.body)
+
+        async def caller() -> None:
+            for request in left:
+                started = time.perf_counter()
+                await send(request)
+                times.append(time.perf_counter() - started)
+
+        await asyncio.gather(*(send(requests[0]) for _ in range(callers)))  # connected
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        elapsed = time.perf_counter() - started
+    ranked = sorted(times)
+    return {
+        "us_per_call": 1e6 * elapsed / len(requests),
+        "p50_ms": 1e3 * statistics.median(ranked),
+        "p99_ms": 1e3 * ranked[int(0.99 * (len(ranked) - 1))],
+    }

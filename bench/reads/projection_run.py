@@ -1,0 +1,56 @@
+"""One run of the projector, as a process as it is deployed: a full stream, empty indices, and the time until all is in.
+
+Rate = events acknowledged between the first look that finds some and the end, by the time between; start-up is not in
+it. A run counts only when exactly the orders of the stream are found afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bench.harness.process_usage import cpu_seconds, peak_memory_mib
+from bench.harness.rounds import Figures, NotMeasured
+from bench.harness.stream import Stream
+from bench.reads.read_side import ReadModel, elasticsearch
+
+LOOK_SECONDS = 0.05
+#: Without a new document for so long, a run has failed.
+STALL_SECONDS = 60.0
+
+
+async def projected(model: ReadModel, orders: int) -> Figures:
+    """Projects the whole stream into new indices, which are dropped afterwards."""
+    await model.migrate()
+    pid = model.servers.elasticsearch.pid or 0
+    async with Stream(model.servers.nats.url) as nats, elasticsearch(model.servers.elasticsearch.url) as connection:
+        all_messages = await nats.unprojected(model.name)
+        started = time.monotonic()
+        async with model.projecting() as projector:
+            first = left = await nats.unprojected(model.name)
+            begun, cpu, server_cpu = time.monotonic(), cpu_seconds(projector.pid), cpu_seconds(pid)
+            moved = begun
+            while left:
+                await asyncio.sleep(LOOK_SECONDS)
+                now = await nats.unprojected(model.name)
+                if now < left:
+                    left, moved = now, time.monotonic()
+                elif time.monotonic() > moved + STALL_SECONDS:
+                    raise NotMeasured(f"{left} of {all_messages} messages were not projected")
+                if first == all_messages:  # nothing was in yet
+                    first, begun = now, time.monotonic()
+                    cpu, server_cpu = cpu_seconds(projector.pid), cpu_seconds(pid)
+            seconds = time.monotonic() - begun
+            spent, server_spent = cpu_seconds(projector.pid) - cpu, cpu_seconds(pid) - server_cpu
+            peak = peak_memory_mib(projector.pid)
+        found = await model.counts(connection)
+        await model.drop(connection)
+    if found != (orders, orders):
+        raise NotMeasured(f"{found} documents of {orders} orders")
+    return {
+        "rate": first / seconds,
+        "cpu_us_per_event": 1e6 * spent / first,
+        "elasticsearch_cpu_us_per_event": 1e6 * server_spent / first,
+        "peak_mib": peak,
+        "first_event_s": begun - started,
+    }

@@ -1,0 +1,69 @@
+"""Questions as callers ask them, over the orders that `order_messages` makes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from tandem.orders.v1 import order_query_service_pb2 as contract
+from tandem.orders.v1 import order_types_pb2 as types
+
+from bench.reads.order_messages import Ids, SampledStream, documents_of
+
+GET, SEARCH, SUMMARIZE = (
+    f"/tandem.orders.v1.OrderQueryService/{method}" for method in ("GetOrder", "SearchOrders", "SummarizeOrders")
+)
+#: Orders on a page of a list.
+PAGE_SIZE = 20
+_DIMENSIONS = (
+    contract.ORDER_DIMENSION_DAY,
+    contract.ORDER_DIMENSION_COUNTRY,
+    contract.ORDER_DIMENSION_PRODUCT,
+    contract.ORDER_DIMENSION_STATE,
+)
+
+
+class Questions:
+    """Questions about so many orders; the same seed gives the same ones."""
+
+    def __init__(self, sampled: SampledStream, orders: int, seed: int = 1) -> None:
+        self._orders = orders
+        self._documents = [documents_of(message)[0] for message in sampled.events]
+        self._random = random.Random(seed)
+
+    def asked(self, method: str, count: int) -> list[bytes]:
+        """As they are sent."""
+        makes = {GET: self._get, SEARCH: self._search, SUMMARIZE: self._summarize}
+        make: Callable[[int], bytes] = makes[method]
+        return [make(number) for number in range(count)]
+
+    def order_ids(self, count: int) -> Sequence[str]:
+        """Ids of orders, any of them."""
+        return [Ids.of(self._random.randrange(self._orders)).order_id for _ in range(count)]
+
+    def _get(self, _: int) -> bytes:
+        return contract.GetOrderRequest(order_id=self.order_ids(1)[0]).SerializeToString()
+
+    def _search(self, number: int) -> bytes:
+        """In turn a customer's orders, orders by words begun, and those of a country that wait for payment."""
+        document = self._random.choice(self._documents)
+        asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE)
+        match number % 3:
+            case 0:
+                asked.filter.customer_ids.append(document["customer_id"])
+            case 1:
+                product = self._random.choice(document["lines"])["product_name"]
+                asked.filter.text = " ".join(word[:4] for word in (product, document["region_code"]))
+                asked.sort = contract.ORDER_SORT_UPDATE_TIME_DESC
+            case _:
+                asked.filter.region_codes.append(document["region_code"])
+                asked.filter.payment_states.append(types.PAYMENT_STATE_UNPAID)
+                asked.facets.append(contract.ORDER_DIMENSION_STATE)
+        return asked.SerializeToString()
+
+    def _summarize(self, number: int) -> bytes:
+        """Figures of all orders of a country, by one dimension in turn."""
+        document = self._random.choice(self._documents)
+        asked = contract.SummarizeOrdersRequest(group_by=[_DIMENSIONS[number % len(_DIMENSIONS)]])
+        asked.filter.region_codes.append(document["region_code"])
+        return asked.SerializeToString()

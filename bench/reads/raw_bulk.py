@@ -1,0 +1,99 @@
+"""`python -m bench.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: what Elasticsearch takes from anyone.
+
+The same operations as a projector's, written by as many threads as it has requests in flight. Nothing is read, decided
+or encoded: ready texts get other ids. One JSON object says how long it took, from the first request to the last answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import itertools
+import json
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.harness.process_usage import cpu_seconds
+from bench.harness.program import run_program
+from bench.harness.rounds import Figures, NotMeasured
+from bench.reads.order_messages import Ids, Template
+from bench.reads.read_side import ReadModel, elasticsearch
+
+#: As many events in a request as a projector takes at once.
+EVENTS_PER_REQUEST = 500
+
+
+async def raw_bulk(model: ReadModel, templates: list[Template], orders: int, workers: int) -> Figures:
+    """One run into indices set up like a read model's, which must be new; they are dropped afterwards."""
+    await model.migrate()
+    file = model.directory / "templates"
+    file.write_bytes(pickle.dumps(templates))
+    pid = model.servers.elasticsearch.pid or 0
+    before = cpu_seconds(pid)
+    arguments = [model.servers.elasticsearch.url, f"{model.name}-", str(orders), str(workers), str(file)]
+    ran = await asyncio.to_thread(run_program, [sys.executable, "-m", "bench.reads.raw_bulk", *arguments], 600.0)
+    server_cpu = cpu_seconds(pid) - before
+    if ran.status != 0:
+        raise NotMeasured(f"raw _bulk: {ran.last_line}")
+    said = json.loads(ran.last_line)
+    async with elasticsearch(model.servers.elasticsearch.url) as connection:
+        found = await model.counts(connection)
+        await model.drop(connection)
+    if found != (orders, orders):
+        raise NotMeasured(f"raw _bulk: {found} documents of {orders} orders")
+    return {
+        "rate": orders / said["seconds"],
+        "cpu_us_per_event": 1e6 * said["cpu"] / orders,
+        "elasticsearch_cpu_us_per_event": 1e6 * server_cpu / orders,
+        "bytes_per_event": said["bytes"] / orders,
+    }
+
+
+def _bodies(templates: list[Template], orders: int) -> Iterator[bytes]:
+    endless = itertools.cycle(templates)
+    for first in range(0, orders, EVENTS_PER_REQUEST):
+        numbers = range(first, min(first + EVENTS_PER_REQUEST, orders))
+        yield b"".join(next(endless).with_ids(Ids.of(number)) for number in numbers)
+
+
+def main(url: str, prefix: str, orders: int, workers: int, file: Path) -> None:
+    """Writes all of them."""
+    templates = [
+        Template(one.text.replace(b'"@', f'"{prefix}'.encode()), one.ids) for one in pickle.loads(file.read_bytes())
+    ]
+    bodies, lock = _bodies(templates, orders), threading.Lock()
+    sent, failures = [0], list[str]()
+
+    def worker() -> None:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        while not failures:
+            with lock:
+                body = next(bodies, None)
+                if body is None:
+                    return
+                sent[0] += len(body)
+            connection.request(
+                "POST", "/_bulk?require_alias=true&filter_path=errors", body, {"Content-Type": "application/x-ndjson"}
+            )
+            if b'"errors":false' not in (answer := connection.getresponse().read()):
+                failures.append(answer[:300].decode())
+
+    started = time.perf_counter()
+    threads = [threading.Thread(target=worker) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - started
+    if failures:
+        sys.exit(failures[0])
+    print(json.dumps({"seconds": seconds, "cpu": time.process_time(), "bytes": sent[0]}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))

@@ -1,0 +1,114 @@
+"""The read side's processes as they are deployed, over indices of their own: set up, projecting, serving."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.commands.servers import Serving
+from bench.harness import stream
+from bench.harness.servers import ReadServers
+from devstack.servers.ports import HOST, free_port
+from devstack.service_process import ServiceProcess, run_once
+from query_service.storage.physical.connection import ElasticsearchConnection
+from query_service.storage.physical.names import IndexNames
+
+REQUEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """Indices with a prefix of their own, fed by a consumer of the bench's stream that is named like them."""
+
+    servers: ReadServers
+    name: str
+    elasticsearch_url: str = ""
+
+    @property
+    def names(self) -> IndexNames:
+        """What its indices are called."""
+        return IndexNames(f"{self.name}-")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that its processes share."""
+        return {
+            "QUERY_ELASTICSEARCH_URL": self.elasticsearch_url or self.servers.elasticsearch.url,
+            "QUERY_NATS_URL": self.servers.nats.url,
+            "QUERY_STREAM": stream.NAME,
+            "QUERY_CONSUMER": self.name,
+            "QUERY_INDEX_PREFIX": f"{self.name}-",
+        }
+
+    @property
+    def directory(self) -> Path:
+        """Where its processes write their logs."""
+        return self.servers.directory / self.name
+
+    async def migrate(self) -> None:
+        """Makes its indices and its consumer; the stream must be there."""
+        await run_once(f"migrate-{self.name}", ["query_service", "migrate"], self.settings, self.directory)
+
+    @contextlib.asynccontextmanager
+    async def projecting(self, number: int = 1) -> AsyncIterator[Serving]:
+        """A projector; its address is that of its metrics."""
+        async with self._process(f"project-{number}", "project", {}) as (pid, probes):
+            yield Serving(probes, pid)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Serving]:
+        """A process that answers questions."""
+        address = f"{HOST}:{free_port()}"
+        async with self._process("serve", "serve", {"QUERY_LISTEN": address}) as (pid, _):
+            yield Serving(address, pid)
+
+    async def drop(self, connection: ElasticsearchConnection) -> None:
+        """Deletes its indices."""
+        _, found = await connection.request("GET", f"/{self.name}-*/_alias")
+        for index in found:
+            await connection.request("DELETE", f"/{index}")
+
+    async def counts(self, connection: ElasticsearchConnection) -> tuple[int, int]:
+        """How many orders and events can be found."""
+        counted = []
+        for alias in (self.names.orders, self.names.entries):
+            await connection.request("POST", f"/{alias}/_refresh")
+            counted.append(int((await connection.request("GET", f"/{alias}/_count"))[1]["count"]))
+        return counted[0], counted[1]
+
+    @contextlib.asynccontextmanager
+    async def _process(self, name: str, command: str, settings: dict[str, str]) -> AsyncIterator[tuple[int, str]]:
+        probes = f"{HOST}:{free_port()}"
+        service = ServiceProcess(
+            name,
+            ["query_service", command],
+            settings={**self.settings, "QUERY_PROBES_LISTEN": probes, **settings},
+            probes=probes,
+            directory=self.directory,
+        )
+        await service.start()
+        try:
+            assert service.pid is not None
+            yield service.pid, probes
+        finally:
+            await service.stop()
+
+
+@contextlib.asynccontextmanager
+async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
+    """The services' own client."""
+    connection = ElasticsearchConnection(url, request_timeout=REQUEST_SECONDS, connections=100)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def numbered(prefix: str) -> Iterator[str]:
+    """Names that were not used before."""
+    number = 0
+    while True:
+        number += 1
+        yield f"{prefix}{number}"

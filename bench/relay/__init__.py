@@ -1,0 +1,1 @@
+"""How fast the relay is, beside a peer and beside what the path allows anyone."""

@@ -1,0 +1,130 @@
+"""`make bench-relay`: how fast the relay is, beside a peer and the floors, and whether the limits hold.
+
+Prints one JSON object per claim and exits with 1 when one of them is false. FULL=1 measures what has no limit too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from functools import partial
+
+from bench.harness.claim import Claim, at_least, at_most, compare
+from bench.harness.progress import tell
+from bench.harness.report import report
+from bench.harness.rounds import Results, Run, interleave
+from bench.harness.servers import Servers, running_servers
+from bench.harness.settings import BenchSettings
+from bench.relay.backlog import Backlog, make_backlog
+from bench.relay.drain import drain
+from bench.relay.floors import nats_bench, recvlogical
+from bench.relay.order_samples import order_events
+from bench.relay.outbox_rows import make_database, small_samples
+from bench.relay.peers import Peers
+from bench.relay.steady import steady
+
+PEER = "debezium-tuned"
+LAZY, ALWAYS = "wal 400 B", "wal 400 B, sync always"
+FLOOR = "nats bench async with ids"
+
+
+async def main() -> int:
+    """Measures and judges; the exit status."""
+    settings = BenchSettings.load()
+    tell(f"{settings.events} events, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    async with running_servers() as servers:
+        peers = Peers(settings, servers)
+        await peers.install()
+        await peers.seed()
+        drains = await interleave(await _drains(settings, servers, peers), settings.rounds, "drain")
+        steadies = await interleave(await _steadies(settings, servers, peers), settings.rounds, "steady")
+    claims = [*_drain_claims(drains), *_steady_claims(steadies)]
+    return report({"drain": drains, "steady": steadies}, claims)
+
+
+async def _drains(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
+    """Contenders of the drain by name, in the order in which a round runs them."""
+
+    def ours(backlog: Backlog, mode: str, nats_url: str) -> Run:
+        return partial(drain, servers.directory / f"drain-{mode}", nats_url, backlog, mode)
+
+    async def backlog(name: str, mode: str, *, real: bool) -> Backlog:
+        samples = await order_events(servers) if real else small_samples()
+        return await make_backlog(servers, await make_database(servers, name, samples), settings.events, mode)
+
+    small = await backlog("bench_small", "wal", real=False)
+    contenders: dict[str, Run] = {
+        FLOOR: partial(nats_bench, settings, servers.nats, "async"),
+        "nats bench atomic with ids": partial(nats_bench, settings, servers.nats, "atomic"),
+        "pg_recvlogical": partial(recvlogical, servers.postgres, small),
+        LAZY: ours(small, "wal", servers.nats.url),
+        PEER: partial(peers.drain, PEER),
+        ALWAYS: ours(small, "wal", servers.nats_always.url),
+    }
+    if settings.full:
+        large = await backlog("bench_after_image", "wal", real=True)
+        contenders["poll 400 B"] = ours(small, "poll", servers.nats.url)
+        contenders["poll 400 B, sync always"] = ours(small, "poll", servers.nats_always.url)
+        for mode in ("wal", "poll"):
+            contenders[f"{mode} after-image"] = ours(large, mode, servers.nats.url)
+            contenders[f"{mode} after-image, sync always"] = ours(large, mode, servers.nats_always.url)
+    return contenders
+
+
+async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
+    """Contenders of the steady load."""
+    await make_database(servers, "bench_steady", small_samples())
+
+    def ours(mode: str, nats_url: str) -> Run:
+        directory = servers.directory / f"steady-{mode}"
+        return partial(steady, directory, servers.postgres, "bench_steady", nats_url, mode, settings)
+
+    contenders: dict[str, Run] = {
+        LAZY: ours("wal", servers.nats.url),
+        PEER: partial(peers.steady, PEER),
+    }
+    if settings.full:
+        contenders[ALWAYS] = ours("wal", servers.nats_always.url)
+        contenders["poll 400 B"] = ours("poll", servers.nats.url)
+    return contenders
+
+
+def _drain_claims(results: Results) -> list[Claim]:
+    rate, cpu = partial(results.median, figure="rate"), partial(results.median, figure="cpu_us_per_event")
+    return [
+        compare(
+            "drain, wal 400 B: events/s against Debezium Server tuned",
+            "events/s", rate(LAZY), rate(PEER), at_least(3), results.why_not(LAZY, PEER),
+        ),
+        compare(
+            "drain, wal 400 B: events/s against nats bench async with message ids",
+            "events/s", rate(LAZY), rate(FLOOR), at_least(0.5), results.why_not(LAZY, FLOOR),
+        ),
+        compare(
+            "drain, wal 400 B: CPU per event against Debezium Server tuned",
+            "us", cpu(LAZY), cpu(PEER), at_most(0.15), results.why_not(LAZY, PEER),
+        ),
+        compare(
+            "drain, wal 400 B: events/s with sync_interval always against lazy",
+            "events/s", rate(ALWAYS), rate(LAZY), at_least(0.5), results.why_not(ALWAYS, LAZY),
+        ),
+    ]  # fmt: skip
+
+
+def _steady_claims(results: Results) -> list[Claim]:
+    return [
+        compare(
+            f"steady, wal 400 B: {quantile} of commit to stored against Debezium Server tuned",
+            "ms",
+            results.median(LAZY, f"{quantile}_ms"),
+            results.median(PEER, f"{quantile}_ms"),
+            limit,
+            results.why_not(LAZY, PEER),
+        )
+        for quantile, limit in (("p50", at_most(0.25)), ("p99", at_most(0.5)))
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,76 @@
+"""What the path allows anyone: the broker's own publishing bench, and Postgres's own reader of the log.
+
+`nats` (natscli) is looked for in the peers' directory and on PATH.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from pathlib import Path
+
+from bench.harness.program import run_program
+from bench.harness.rounds import Figures, NotMeasured
+from bench.harness.servers import programs
+from bench.harness.settings import BenchSettings
+from bench.relay.backlog import Backlog, drop_slot
+from devstack.servers import NatsServer, PostgresServer
+from devstack.servers.ports import HOST
+
+#: As large as what the slimmest peer stores for a payload of 400 bytes.
+MESSAGE_BYTES = 600
+_RATE = re.compile(r"stats: ([\d,]+) msgs/sec")
+_SLOT = "bench_floor"
+
+
+def find_nats_cli(settings: BenchSettings) -> Path:
+    """The `nats` program; NotMeasured says where it was looked for."""
+    own = settings.peers_directory / "gobin" / "nats"
+    found = own if own.exists() else shutil.which("nats")
+    if not found:
+        raise NotMeasured(f"no program nats (natscli) in {own.parent} nor on PATH")
+    return Path(found)
+
+
+async def nats_bench(settings: BenchSettings, server: NatsServer, kind: str) -> Figures:
+    """`nats bench js pub <kind>` with message ids, batches of 500."""
+    cli: list[str | Path] = [find_nats_cli(settings), "-s", server.url]
+    await asyncio.to_thread(run_program, [*cli, "stream", "rm", "-f", "BENCH_FLOOR"], 30.0)
+    ran = await asyncio.to_thread(
+        run_program,
+        [
+            *cli, "bench", "js", "pub", kind, "bench.floor", "--no-progress", "--size", str(MESSAGE_BYTES),
+            "--msgs", str(settings.events), "--create", "--stream", "BENCH_FLOOR", "--storage", "file",
+            "--batch", "500", "--dedup",
+        ],
+        120.0,
+    )  # fmt: skip
+    await asyncio.to_thread(run_program, [*cli, "stream", "rm", "-f", "BENCH_FLOOR"], 30.0)
+    found = _RATE.search(ran.output)
+    if found is None:
+        raise NotMeasured(f"nats bench: {ran.last_line}")
+    rate = float(found[1].replace(",", ""))
+    return {"rate": rate, "cpu_us_per_event": 1e6 * ran.cpu_seconds / settings.events}
+
+
+async def recvlogical(postgres: PostgresServer, backlog: Backlog) -> Figures:
+    """`pg_recvlogical` of the same rows into nothing, its start-up and its wait for the end included."""
+    await backlog.copy_slot(_SLOT)
+    try:
+        ran = await asyncio.to_thread(
+            run_program,
+            [
+                programs() / "pg_recvlogical", "-h", HOST, "-p", str(postgres.port), "-U", "postgres",
+                "-d", backlog.url.rpartition("/")[2], "-S", _SLOT, "--start", "-f", os.devnull, "-n",
+                "-o", "proto_version=1", "-o", "binary=true", "-o", f"publication_names={backlog.publication}",
+                "--endpos", backlog.end,
+            ],
+            120.0,
+        )  # fmt: skip
+    finally:
+        await drop_slot(backlog.url, _SLOT)
+    if ran.status != 0:
+        raise NotMeasured(f"pg_recvlogical: {ran.last_line}")
+    return {"rate": backlog.events / ran.seconds, "cpu_us_per_event": 1e6 * ran.cpu_seconds / backlog.events}

@@ -1,0 +1,97 @@
+"""Our relay as a process of its own, as it is deployed: settings in the environment, nothing switched off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.harness import stream
+from bench.harness.process_usage import cpu_seconds, peak_memory_mib
+from bench.harness.rounds import NotMeasured
+from devstack.servers.child import Child
+from devstack.servers.http_probe import get_json
+from devstack.servers.ports import HOST, free_port
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRun:
+    """A running relay."""
+
+    child: Child
+    probes_port: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Used so far."""
+        return cpu_seconds(self.child.pid)
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """Most it has had."""
+        return peak_memory_mib(self.child.pid)
+
+    def require_alive(self) -> None:
+        """NotMeasured with the end of its log when it has ended."""
+        if self.child.exit_status is not None:
+            raise NotMeasured(f"the relay ended: {self.child.log_tail(5)}")
+
+    async def page(self) -> dict[str, Any]:
+        """Its lag page; empty while nobody answers."""
+        return await get_json(self.probes_port, "/lagz") or {}
+
+    async def wait_until_publishing(self, mode: str) -> None:
+        """Returns when it publishes, with a cursor of `mode`."""
+        deadline = asyncio.get_running_loop().time() + READY_SECONDS
+        while True:
+            self.require_alive()
+            page = await self.page()
+            if page.get("state") == "PUBLISHING" and f";{mode};" in str(page.get("cursor")):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise NotMeasured(f"the relay does not publish in mode {mode}: {page}")
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """SIGTERM, and its end."""
+        await self.child.stop(signal.SIGTERM, STOP_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def running_relay(
+    directory: Path, database_url: str, nats_url: str, mode: str, **settings: str
+) -> AsyncIterator[RelayRun]:
+    """Starts it; it is stopped at the end. `settings` are further RELAY_ variables, in lower case."""
+    directory.mkdir(exist_ok=True)
+    port = free_port()
+    environment = {
+        "RELAY_DATABASE_URL": database_url,
+        "RELAY_NATS_URL": nats_url,
+        "RELAY_STREAM": stream.NAME,
+        "RELAY_SUBJECT_TEMPLATE": stream.TEMPLATE,
+        "RELAY_BARRIER_SUBJECT": stream.BARRIER,
+        "RELAY_MODE": mode,
+        "RELAY_PROBES_LISTEN": f"{HOST}:{port}",
+        **{f"RELAY_{name.upper()}": value for name, value in settings.items()},
+    }
+    child = await Child.spawn(
+        [sys.executable, "-m", "relay"],
+        directory=directory,
+        log=directory / "relay.log",
+        account=None,
+        environment=environment,
+        death_signal=signal.SIGTERM,
+    )
+    run = RelayRun(child, port)
+    try:
+        yield run
+    finally:
+        await run.stop()

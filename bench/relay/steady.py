@@ -1,0 +1,80 @@
+"""Latency of our relay under a steady load: from the insert's own clock to the time the stream took the event.
+
+The load is Poisson: transactions of two events from four connections. The latency includes the commit's own flush to
+disk, as it does for the peers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+
+from bench.harness.program import run_program
+from bench.harness.quantile import quantile
+from bench.harness.rounds import Figures, NotMeasured
+from bench.harness.servers import programs, sql
+from bench.harness.settings import BenchSettings
+from bench.harness.stream import Stream
+from bench.relay.outbox_rows import EVENTS_PER_TRANSACTION
+from bench.relay.run import running_relay
+from devstack.servers import PostgresServer
+from devstack.servers.ports import HOST
+
+WARM_UP_SECONDS = 8
+ARRIVE_SECONDS = 30.0
+_PROCESSED = re.compile(r"transactions actually processed: (\d+)")
+
+
+async def steady(
+    directory: Path, postgres: PostgresServer, database: str, nats_url: str, mode: str, settings: BenchSettings
+) -> Figures:
+    """One run on an empty table and a new stream."""
+    url = postgres.database_url(database)
+    async with Stream(nats_url) as nats:
+        await nats.drop()
+        await sql(url, "TRUNCATE outbox, bench_orders")
+        await sql(url, "DELETE FROM relay_state")
+        await sql(url, "CHECKPOINT")
+        async with running_relay(directory, url, nats_url, mode) as relay:
+            await relay.wait_until_publishing(mode)
+            warm = await _load(directory, postgres, database, settings.rate, WARM_UP_SECONDS)
+            since, cpu = time.time(), relay.cpu_seconds
+            sent = await _load(directory, postgres, database, settings.rate, settings.steady_seconds)
+            spent = relay.cpu_seconds - cpu
+            if not await nats.wait_for_events(warm + sent, ARRIVE_SECONDS):
+                raise NotMeasured(f"{await nats.events()} of {warm + sent} events stored")
+            peak = relay.peak_memory_mib
+        latencies = await nats.latencies(since)
+        await nats.drop()
+    if len(latencies) != sent:
+        raise NotMeasured(f"{len(latencies)} events stored, {sent} were sent")
+    return {
+        "p50_ms": 1e3 * quantile(latencies, 0.5),
+        "p95_ms": 1e3 * quantile(latencies, 0.95),
+        "p99_ms": 1e3 * quantile(latencies, 0.99),
+        "max_ms": 1e3 * latencies[-1],
+        "cpu_percent": 100 * spent / settings.steady_seconds,
+        "peak_mib": peak,
+        "events": sent,
+    }
+
+
+async def _load(directory: Path, postgres: PostgresServer, database: str, rate: int, duration: int) -> int:
+    """Writes for `duration` seconds; how many events."""
+    script = directory / "transaction.sql"
+    directory.mkdir(exist_ok=True)
+    script.write_text("\\set a random(1, 1000000)\nCALL bench_transaction(:a);\n")
+    ran = await asyncio.to_thread(
+        run_program,
+        [
+            programs() / "pgbench", "-h", HOST, "-p", str(postgres.port), "-U", "postgres", "-n", "-f", script,
+            "-c", "4", "-j", "1", "-R", str(rate // EVENTS_PER_TRANSACTION), "-T", str(duration), database,
+        ],
+        within=duration + 30.0,
+    )  # fmt: skip
+    found = _PROCESSED.search(ran.output)
+    if found is None:
+        raise NotMeasured(f"pgbench: {ran.last_line}")
+    return EVENTS_PER_TRANSACTION * int(found[1])
