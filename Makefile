@@ -8,8 +8,10 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# The generator of stubs has an environment of its own: it is older than what the services run with.
+# The generator of stubs has an environment of its own: it is older than what the services run with. The type checkers
+# have one too: they are large, and only tests need them.
 GENERATE_VENV := $(VENV)/generate
+CHECKERS_VENV := $(VENV)/checkers
 # `make test TESTS=unit` runs one rung of the ladder, `make test TESTS="unit contract"` several.
 TESTS ?=
 PYTEST_ARGS ?=
@@ -40,7 +42,7 @@ up: ## the whole stack, proved with one order; Ctrl-C stops it
 	  TANDEM_INSTALL_MS=$$(( ($$(date +%s%N) - started) / 1000000 )) exec $(BIN)/tandem up
 
 .PHONY: test
-test: $(GENERATE_VENV)/.installed ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
+test: $(GENERATE_VENV)/.installed $(CHECKERS_VENV)/.installed ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
 	@$(LEAVE_NOTHING) $(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: test-long
@@ -82,9 +84,9 @@ format: $(INSTALLED) ## let ruff fix what it can
 typecheck: $(INSTALLED) ## mypy --strict on source and tests
 	@$(BIN)/mypy
 
-$(GENERATE_VENV)/.installed: $(INSTALLED) requirements-generate.lock
-	@$(BIN)/uv venv -q --clear $(GENERATE_VENV)
-	@$(BIN)/uv pip sync -q --compile-bytecode --python $(GENERATE_VENV)/bin/python --require-hashes requirements-generate.lock
+$(VENV)/%/.installed: requirements-%.lock $(INSTALLED)
+	@$(BIN)/uv venv -q --clear $(@D)
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 
 .PHONY: generate
@@ -101,7 +103,7 @@ verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos giv
 .PHONY: lock
 lock: $(INSTALLED) ## resolve all dependencies anew (names and hashes only)
 	@$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
-	@$(COMPILE) --group generate -o requirements-generate.lock
+	@for group in generate checkers; do $(COMPILE) --group $$group -o requirements-$$group.lock || exit 1; done
 	@for extra in command relay query dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit 1; done
 
 .PHONY: clean

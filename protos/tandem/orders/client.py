@@ -70,6 +70,7 @@ class CarriesToken(Protocol):
     @property
     def consistency_token(self) -> str:
         """The token of the change."""
+        ...
 
 
 class Session:
@@ -80,7 +81,7 @@ class Session:
     """
 
     def __init__(self) -> None:
-        self.token = ""
+        self.token: str = ""
         self._changing = threading.Lock()  # answers may come in several threads
 
     def wrote(self, response: CarriesToken) -> None:

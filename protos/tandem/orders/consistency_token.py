@@ -42,7 +42,7 @@ class ConsistencyToken:
     """What must be in an answer. `versions` maps order ids (UUID text) to the least version of each."""
 
     source_epoch: int
-    versions: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def encode(token: ConsistencyToken) -> str:
@@ -101,7 +101,7 @@ def latest(*texts: str) -> str:
     Left out are tokens of an incarnation of the source database older than the newest among them, texts that are no
     tokens, and beyond 64 orders those merged first.
     """
-    tokens = []
+    tokens: list[ConsistencyToken] = []
     for text in filter(None, texts):
         with contextlib.suppress(MalformedToken):
             tokens.append(decode(text))

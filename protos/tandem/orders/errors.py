@@ -6,19 +6,22 @@ On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorIn
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from google.rpc.status_pb2 import Status
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 ERROR_DOMAIN = "orders.tandem"
 _PREFIX = "ERROR_REASON_"
+#: The trailing metadata in which gRPC carries a `google.rpc.Status`.
+_STATUS_KEY = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class OrderError(Exception):
         self.code = code
         self.message = message
         self.reason = reason
-        self.metadata = dict(metadata or {})
-        self.violations = tuple(violations)
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.violations: tuple[FieldViolation, ...] = tuple(violations)
         self.retry_delay = retry_delay
 
     def __str__(self) -> str:
@@ -215,33 +218,29 @@ def error_status(
     metadata: Mapping[str, str] | None = None,
     violations: Sequence[FieldViolation] = (),
     retry_delay: timedelta | None = None,
-) -> status_pb2.Status:
+) -> Status:
     """Builds the refusal a service sends: ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo as they apply."""
-    status = status_pb2.Status(code=code.value[0], message=message)
+    status = Status(code=code.value[0], message=message)
     text = reason_text(reason)
-    info = error_details_pb2.ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
+    info = ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
     status.details.add().Pack(info)
     if violations:
-        bad_request = error_details_pb2.BadRequest(
+        bad_request = BadRequest(
             field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+                BadRequest.FieldViolation(field=violation.field, description=violation.description)
                 for violation in violations
             ]
         )
         status.details.add().Pack(bad_request)
     if metadata and "rule" in metadata:
-        failure = error_details_pb2.PreconditionFailure(
-            violations=[
-                error_details_pb2.PreconditionFailure.Violation(
-                    type=text, subject=metadata["rule"], description=message
-                )
-            ]
+        failure = PreconditionFailure(
+            violations=[PreconditionFailure.Violation(type=text, subject=metadata["rule"], description=message)]
         )
         status.details.add().Pack(failure)
     if retry_delay is not None:
         delay = Duration()
         delay.FromTimedelta(retry_delay)
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        status.details.add().Pack(RetryInfo(retry_delay=delay))
     return status
 
 
@@ -268,13 +267,21 @@ def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
     return _without_reason(error.code(), error.details() or "") if status is None else from_status(status)
 
 
-def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    try:
-        # The asyncio flavour of from_call refuses an AioRpcError; the synchronous one reads both.
-        status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]
-        return status
-    except (ValueError, DecodeError):
-        return None  # details that somebody on the way changed; code and message still count
+def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> Status | None:
+    """Reads the status in the metadata; None when there is none, or none that agrees with the call's own.
+
+    What somebody on the way has changed is passed over; code and message of the call still count.
+    """
+    # Pairs, on either kind of channel. The types of gRPC know that of `grpc.aio` only.
+    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    for key, value in metadata:
+        if key == _STATUS_KEY and isinstance(value, bytes):
+            with contextlib.suppress(DecodeError):
+                status = Status.FromString(value)
+                if (status.code, status.message) == (error.code().value[0], error.details()):
+                    return status
+            return None
+    return None
 
 
 def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
@@ -283,13 +290,14 @@ def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
     return WITHOUT_REASON.get(code, OrderError)(code, message)
 
 
-def from_status(status: status_pb2.Status) -> OrderError:
+def from_status(status: Status) -> OrderError:
     """Turns a rich status, also one inside a stream's item, into the exception of its reason.
 
     Details that cannot be read are passed over.
     """
-    info, violations, delay = error_details_pb2.ErrorInfo(), [], None
-    bad_request, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    info, delay = ErrorInfo(), None
+    violations: list[FieldViolation] = []
+    bad_request, retry = BadRequest(), RetryInfo()
     for detail in status.details:
         with contextlib.suppress(DecodeError, OverflowError, ValueError):
             if detail.Unpack(bad_request):

@@ -11,20 +11,32 @@ import contextlib
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 from tandem.orders.errors import from_rpc_error
 from tandem.orders.import_state import IMPORT_POLICY, WINDOW, ImportedItem, Outage, Sending, Unanswered
 from tandem.orders.retry import RetryPolicy
-from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
+
+
+class ResultStream(Protocol):
+    """One stream's results."""
+
+    def __next__(self) -> ImportOrdersResponse:
+        """Waits for the next result; raises StopIteration at the stream's end."""
+        ...
+
+    def cancel(self) -> object:
+        """Ends the stream."""
 
 
 class ImportCall(Protocol):
     """`ImportOrders` of a stub on a `grpc` channel."""
 
-    def __call__(self, requests: Iterator[ImportOrdersRequest], /) -> Any:
-        """Opens one stream; an iterator of results."""
+    def __call__(self, requests: Iterator[ImportOrdersRequest], /) -> ResultStream:
+        """Opens one stream."""
+        ...
 
 
 class OrderImport(Iterator[ImportedItem]):
@@ -167,7 +179,7 @@ def _of_one_stream(
         stream.cancel()
 
 
-def _watch(stream: Any, items: _Items, sending: Sending, over: threading.Event, policy: RetryPolicy) -> None:
+def _watch(stream: ResultStream, items: _Items, sending: Sending, over: threading.Event, policy: RetryPolicy) -> None:
     """Cancels a stream that owes a result for too long."""
     while not over.wait(policy.try_timeout / 4):
         with items.changed:

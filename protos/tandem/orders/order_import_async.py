@@ -5,22 +5,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 from tandem.orders.errors import from_rpc_error
 from tandem.orders.import_state import IMPORT_POLICY, WINDOW, ImportedItem, Outage, Sending, Unanswered
 from tandem.orders.retry import RetryPolicy
-from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
+from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
 
 Requests = Iterable[ImportOrdersRequest] | AsyncIterable[ImportOrdersRequest]
+
+
+class AsyncImportStream(Protocol):
+    """One stream, which is written to and read from."""
+
+    async def write(self, request: ImportOrdersRequest, /) -> None:
+        """Sends one request."""
+
+    async def done_writing(self) -> None:
+        """Says that no more requests come."""
+
+    async def read(self) -> object:
+        """Waits for the next result; `grpc.aio.EOF` at the stream's end."""
+
+    def cancel(self) -> object:
+        """Ends the stream."""
 
 
 class AsyncImportCall(Protocol):
     """`ImportOrders` of a stub on a `grpc.aio` channel."""
 
-    def __call__(self) -> Any:
-        """Opens one stream, which is written to and read from."""
+    def __call__(self) -> AsyncImportStream:
+        """Opens one stream."""
+        ...
 
 
 class AsyncOrderImport(AsyncIterator[ImportedItem]):
@@ -72,7 +89,7 @@ class _Items:
             self.unanswered.end(fault)
             self.changed.notify_all()
 
-    async def send(self, stream: Any, sending: Sending) -> None:
+    async def send(self, stream: AsyncImportStream, sending: Sending) -> None:
         """What one stream sends. A stream that breaks meanwhile says so to who reads it."""
         clock = asyncio.get_running_loop().time
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -127,7 +144,7 @@ async def _of_one_stream(
         while True:
             sending.reading(clock())
             result = await _read(stream, sending)
-            if result is grpc.aio.EOF:
+            if result is None:
                 return
             async with items.changed:
                 item = sending.answered(result, clock())
@@ -140,14 +157,16 @@ async def _of_one_stream(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read(stream: Any, sending: Sending) -> Any:
+async def _read(stream: AsyncImportStream, sending: Sending) -> ImportOrdersResponse | None:
+    """The next result; None at the stream's end."""
     try:
-        return await stream.read()
+        result = await stream.read()
     except asyncio.CancelledError:
         # Only a cancelled task is to be ended; the stream may have been cancelled by its watch.
         if sending.timed_out and not _is_cancelled():
-            return grpc.aio.EOF
+            return None
         raise
+    return result if isinstance(result, ImportOrdersResponse) else None
 
 
 def _is_cancelled() -> bool:
@@ -155,7 +174,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _watch(stream: Any, sending: Sending, policy: RetryPolicy) -> None:
+async def _watch(stream: AsyncImportStream, sending: Sending, policy: RetryPolicy) -> None:
     """Cancels a stream that owes a result for too long."""
     clock = asyncio.get_running_loop().time
     while True:

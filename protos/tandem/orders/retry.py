@@ -39,6 +39,7 @@ class Call(Protocol[Request_contra, Response_co]):
 
     def __call__(self, request: Request_contra, /, *, timeout: float | None = None) -> Response_co:
         """Sends one request; `timeout` in seconds."""
+        ...
 
 
 class AsyncCall(Protocol[Request_contra, Response_co]):
@@ -46,6 +47,7 @@ class AsyncCall(Protocol[Request_contra, Response_co]):
 
     def __call__(self, request: Request_contra, /, *, timeout: float | None = None) -> Awaitable[Response_co]:
         """Sends one request; `timeout` in seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
