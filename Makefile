@@ -92,12 +92,12 @@ $(VENV)/%/.installed: requirements-%.lock $(INSTALLED)
 .PHONY: generate
 generate: $(GENERATE_VENV)/.installed ## stubs from protos, reference pages from the code
 	@$(BIN)/python protos/generate.py --write
-	@$(BIN)/python -m devstack.reference_pages --write
+	@$(BIN)/python -m docs.generator.pages --write
 
 .PHONY: verify
 verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos give; the contract lints and breaks nothing
 	@$(BIN)/python protos/generate.py --verify
-	@$(BIN)/python -m devstack.reference_pages --verify
+	@$(BIN)/python -m docs.generator.pages --verify
 	@$(BIN)/python -m deploy.validate
 
 .PHONY: lock

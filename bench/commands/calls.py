@@ -16,7 +16,7 @@ from google.type.money_pb2 import Money
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
 
 from bench.harness.rounds import Figures, NotMeasured
-from devstack.sample_orders import SampleShop
+from devstack.importers.sample_orders import SampleShop
 
 PLACE = "/tandem.orders.v1.OrderCommandService/PlaceOrder"
 PAY = "/tandem.orders.v1.OrderCommandService/RecordPayment"

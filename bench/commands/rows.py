@@ -10,7 +10,7 @@ from bench.commands.calls import orders
 from bench.commands.statements import record
 from bench.harness.progress import tell
 from bench.harness.servers import WithPostgres
-from devstack.service_process import run_once
+from devstack.stack.service_process import run_once
 
 CHUNK = 250_000
 #: Ids of multiplied rows: the number in the last twelve digits, a letter for the kind in front.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.servers.ports import HOST, free_port
-from devstack.service_process import ServiceProcess
+from devstack.stack.service_process import ServiceProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from bench.commands.servers import Serving
 from bench.harness import stream
 from bench.harness.servers import ReadServers
 from devstack.servers.ports import HOST, free_port
-from devstack.service_process import ServiceProcess, run_once
+from devstack.stack.service_process import ServiceProcess, run_once
 from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.names import IndexNames
 

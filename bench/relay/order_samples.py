@@ -9,9 +9,9 @@ import psycopg
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
 from bench.harness.servers import Servers
-from devstack.sample_orders import SampleShop
+from devstack.importers.sample_orders import SampleShop
 from devstack.servers.ports import HOST, free_port
-from devstack.service_process import ServiceProcess, run_once
+from devstack.stack.service_process import ServiceProcess, run_once
 
 ORDERS = 500
 

@@ -10,7 +10,7 @@ import psycopg
 from bench.harness.progress import tell
 from bench.harness.servers import Servers
 from bench.relay.order_samples import Sample
-from devstack.service_process import run_once
+from devstack.stack.service_process import run_once
 
 EVENTS_PER_TRANSACTION = 2
 #: Two payloads of 400 bytes; `@` becomes the order's id.

@@ -69,7 +69,7 @@ def tandem(
 
     Every command takes --json. Exit codes: 0 ok, 1 degraded or refused, 2 wrong usage, 3 down.
     """
-    from devstack.known_stack import check_named_addresses
+    from devstack.stack.known_stack import check_named_addresses
 
     if context.invoked_subcommand not in ("up", "down"):  # which are about the stack of this checkout
         try:

@@ -18,7 +18,7 @@ from devstack.cli.waiting_time import sign_seconds
 
 if TYPE_CHECKING:
     from devstack.cli.terminal import Picture
-    from devstack.relay_status import RelaysStatus
+    from devstack.stack.relay_status import RelaysStatus
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 application.add_typer(parked.application, name="parked")
@@ -47,7 +47,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Exit code 0 all well, 1 degraded, 3 no relay answers."""
-    from devstack.relay_status import observe_relays
+    from devstack.stack.relay_status import observe_relays
     from service_runtime.config import check_address
 
     addresses = address or _local_addresses(as_json)
@@ -83,7 +83,7 @@ def adopt(
 
 
 def _local_addresses(as_json: bool) -> list[str]:
-    from devstack.known_stack import NOTHING_RUNS, known_stack
+    from devstack.stack.known_stack import NOTHING_RUNS, known_stack
 
     stack = known_stack()
     if stack is None:
@@ -94,7 +94,7 @@ def _local_addresses(as_json: bool) -> list[str]:
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
     """Looks every second until a signal comes; what was seen last."""
     from devstack.cli.watching import watch_as_lines, watch_on_screen
-    from devstack.relay_status import RelaysStatus, observe_relays
+    from devstack.stack.relay_status import RelaysStatus, observe_relays
 
     look = partial(observe_relays, addresses)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 from devstack.cli.status_screen import COLOURS
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, together
-from devstack.relay_status import RelayPage, RelaysStatus
+from devstack.stack.relay_status import RelayPage, RelaysStatus
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 UNKNOWN = "–"

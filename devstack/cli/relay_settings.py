@@ -25,8 +25,8 @@ def relay_settings(of_environment: bool, *, as_json: bool) -> RelaySettings:
 
     A stack that runs here wins over RELAY_… variables, which may be left from other work, unless `of_environment`.
     """
-    from devstack.known_stack import known_stack
-    from devstack.stack_record import read_record
+    from devstack.stack.known_stack import known_stack
+    from devstack.stack.record import read_record
     from relay.config import RelaySettings
     from service_runtime.config import load_settings
     from service_runtime.process import StartupRefused

@@ -98,7 +98,7 @@ async def _place_all(placed: Placed, as_json: bool) -> None:
 async def _callers(stubs: Stubs, placed: Placed, hear: Callable[[], None], as_json: bool) -> None:
     """Places all orders, so many at a time; raises what the first caller that was refused met."""
     from devstack.cli.progress import progress_bar
-    from devstack.sample_orders import SampleShop
+    from devstack.importers.sample_orders import SampleShop
 
     requests = SampleShop(placed.orders, placed.seed).requests()
     with progress_bar("sample orders", placed.orders, shown=not as_json) as advance:

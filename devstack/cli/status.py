@@ -15,8 +15,8 @@ from devstack.cli.output import fail
 from devstack.cli.terminal import say_json, show
 
 if TYPE_CHECKING:
-    from devstack.system_status import SystemStatus
-    from devstack.topology import Topology
+    from devstack.stack.system_status import SystemStatus
+    from devstack.stack.topology import Topology
 
 
 def status(
@@ -31,8 +31,8 @@ def status(
     Exit code 0 all up, 1 something is not ready, 3 something does not answer; with --watch as it was at the end.
     """
     from devstack.cli.status_screen import picture
-    from devstack.known_stack import NOTHING_RUNS, known_stack
-    from devstack.system_status import observe
+    from devstack.stack.known_stack import NOTHING_RUNS, known_stack
+    from devstack.stack.system_status import observe
 
     stack = known_stack()
     if stack is None:
@@ -59,7 +59,7 @@ def exit_code(seen: SystemStatus) -> ExitCode:
 async def _watch(stack: Topology, every: float, as_json: bool, picture: Any) -> SystemStatus:
     """Looks until a signal comes; what was seen last."""
     from devstack.cli.watching import watch_as_lines, watch_on_screen
-    from devstack.system_status import observe
+    from devstack.stack.system_status import observe
 
     look = partial(observe, stack)
     if as_json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devstack.cli.tables import Column, Rows
 from devstack.cli.terminal import Picture, plain, together
-from devstack.system_status import ReadModelStatus, SystemStatus
+from devstack.stack.system_status import ReadModelStatus, SystemStatus
 
 COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 _PROCESSES = (

@@ -12,7 +12,7 @@ from tandem.orders.client import channel_options
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
-from devstack.known_stack import default_topology, known_stack
+from devstack.stack.known_stack import default_topology, known_stack
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub

@@ -17,7 +17,7 @@ from devstack.cli.numbers import whole
 from devstack.cli.output import fail
 
 if TYPE_CHECKING:
-    from devstack.topology import Topology
+    from devstack.stack.topology import Topology
 
 outbox = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 events = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -59,7 +59,7 @@ def events_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False
 
 
 def _run(tail: Callable[[Topology, asyncio.Event], Awaitable[None]], as_json: bool) -> None:
-    from devstack.known_stack import NOTHING_RUNS, known_stack
+    from devstack.stack.known_stack import NOTHING_RUNS, known_stack
 
     stack = known_stack()
     if stack is None:

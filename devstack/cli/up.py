@@ -18,8 +18,8 @@ from devstack.cli.output import fail
 from devstack.cli.terminal import replace_line, say, say_json, say_json_line, say_whole
 
 if TYPE_CHECKING:
-    from devstack.local_stack import LocalStack
     from devstack.servers import Progress
+    from devstack.stack.local_stack import LocalStack
 
 STATUS_EVERY_SECONDS = 2.0
 STOP_WITHIN_SECONDS = 60.0
@@ -30,7 +30,7 @@ def up(
     once: Annotated[bool, typer.Option("--once", help="Stop again after the proof.")] = False,
 ) -> None:
     """Starts the local stack in this terminal."""
-    from devstack.stack_record import read_record
+    from devstack.stack.record import read_record
 
     if (record := read_record()) is not None:
         fail(
@@ -51,10 +51,10 @@ class _Up:
 
     async def run(self) -> int:
         """Exit code of the command."""
-        from devstack.local_stack import LocalStack
-        from devstack.self_check import SelfCheckFailed, self_check
         from devstack.servers import AlreadyRunning, ServerError
-        from devstack.stack_record import StackRecord, remove_own_record, state_directory
+        from devstack.stack.local_stack import LocalStack
+        from devstack.stack.record import StackRecord, remove_own_record, state_directory
+        from devstack.stack.self_check import SelfCheckFailed, self_check
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -104,7 +104,7 @@ class _Up:
         return False
 
     async def _stay(self, stack: LocalStack) -> None:
-        from devstack.system_status import observe
+        from devstack.stack.system_status import observe
 
         while not self._stop.is_set():
             if self._terminal:
@@ -157,7 +157,7 @@ class _Up:
 
 def down(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """Asks the running stack to stop and waits until it has; nothing to stop is well too."""
-    from devstack.stack_record import read_record
+    from devstack.stack.record import read_record
 
     record = read_record()
     if record is None:

@@ -1,1 +1,1 @@
-"""Orders from elsewhere, as requests of the contract's `ImportOrders`."""
+"""Orders to fill a stack with: made up, or from a file, as requests of the contract's `ImportOrders`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from devstack.sample_orders import SampleShop
+from devstack.importers.sample_orders import SampleShop
 from tests.fixtures.northwind import write_company
 from tests.fixtures.system import System
 

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 
 from devstack.cli.running import run
-from devstack.known_stack import ADDRESS_VARIABLES
+from devstack.stack.known_stack import ADDRESS_VARIABLES
 from tests.fixtures.northwind import write_company
 
 TANDEM = Path(sys.executable).parent / "tandem"

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from devstack.servers.ports import free_port
-from devstack.topology import DEFAULT_PORTS
+from devstack.stack.topology import DEFAULT_PORTS
 from tests.fixtures.waiting import eventually
 
 TANDEM = Path(sys.executable).parent / "tandem"

@@ -12,7 +12,7 @@ import re
 import urllib.request
 import uuid
 
-from devstack.reference_pages import DIRECTORY, metrics
+from docs.generator.pages import DIRECTORY, metrics
 from tests.fixtures.orders import place_order_request
 from tests.fixtures.read_side import eventually
 from tests.fixtures.system import System

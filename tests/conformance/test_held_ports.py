@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from devstack.servers import PortBusy
 from devstack.servers.ports import HOST, require_free
-from devstack.topology import DEFAULT_PORTS, require_free_services
+from devstack.stack.topology import DEFAULT_PORTS, require_free_services
 from service_runtime import free_address
 from service_runtime.free_address import until_free
 from service_runtime.grpc_server import GrpcLimits, GrpcServer

@@ -6,7 +6,7 @@ import pytest
 from tandem.orders.errors import EXCEPTIONS
 
 from command_service.domain.rules import ALL_RULES
-from devstack.reference_pages import DIRECTORY, PAGES
+from docs.generator.pages import DIRECTORY, PAGES
 
 
 @pytest.mark.parametrize("name", PAGES)

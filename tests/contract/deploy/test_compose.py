@@ -10,7 +10,7 @@ import pytest
 
 from deploy.compose_file import faults, read, schema_faults, store_addresses
 from deploy.validate import PROJECT
-from devstack.topology import DEFAULT_PORTS
+from devstack.stack.topology import DEFAULT_PORTS
 
 Services = dict[str, Any]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack.known_stack import ADDRESS_VARIABLES, default_topology, known_stack
-from devstack.stack_record import StackRecord
-from devstack.topology import DEFAULT_PORTS, Topology
+from devstack.stack.known_stack import ADDRESS_VARIABLES, default_topology, known_stack
+from devstack.stack.record import StackRecord
+from devstack.stack.topology import DEFAULT_PORTS, Topology
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from devstack.cli.relay_screen import readable, screen
-from devstack.relay_status import RelayPage, RelaysStatus
+from devstack.stack.relay_status import RelayPage, RelaysStatus
 
 LEADER: dict[str, Any] = {
     "mode": "wal", "mode_reason": None, "state": "PUBLISHING", "leader": True, "term": 7, "source_epoch": 2,

@@ -15,7 +15,7 @@ from devstack.cli.running import run
 from devstack.cli.status import document as document_of
 from devstack.cli.status import exit_code
 from devstack.cli.up import _Up
-from devstack.system_status import ProcessStatus, SystemStatus
+from devstack.stack.system_status import ProcessStatus, SystemStatus
 
 ID = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"
 #: Command line → what the sentence must say.

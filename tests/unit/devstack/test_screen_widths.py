@@ -15,7 +15,7 @@ from devstack.cli.question_tables import print_customer, print_orders, print_sum
 from devstack.cli.status_screen import picture
 from devstack.cli.tables import Column, Rows
 from devstack.cli.terminal import show
-from devstack.system_status import ProcessStatus, SystemStatus
+from devstack.stack.system_status import ProcessStatus, SystemStatus
 from tests.unit.devstack import screens
 
 ORDER = (screens.ORDER_ID, screens.ORDER_NUMBER)

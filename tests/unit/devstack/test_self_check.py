@@ -13,7 +13,7 @@ from tandem.orders.errors import error_status
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 from tandem.orders.v1.order_query_service_pb2 import GetOrderResponse
 
-from devstack import self_check
+from devstack.stack import self_check
 
 ORDER = "6d0cbd4a-9d0f-4e0b-8d5e-2b1f6f5f9f11"
 

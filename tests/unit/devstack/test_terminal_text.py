@@ -27,8 +27,8 @@ from devstack.cli.question_tables import print_customer, print_orders, print_sum
 from devstack.cli.relay_screen import screen
 from devstack.cli.status_screen import picture
 from devstack.cli.tails import _printer
-from devstack.relay_status import RelayPage, RelaysStatus
-from devstack.system_status import ProcessStatus, SystemStatus
+from devstack.stack.relay_status import RelayPage, RelaysStatus
+from devstack.stack.system_status import ProcessStatus, SystemStatus
 from service_runtime import plain_text
 from service_runtime.plain_text import json_text, visible
 

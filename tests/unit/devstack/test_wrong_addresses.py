@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from devstack.cli.running import run
-from devstack.known_stack import ADDRESS_VARIABLES, check_named_addresses, default_topology
-from devstack.topology import DEFAULT_PORTS, Topology
+from devstack.stack.known_stack import ADDRESS_VARIABLES, check_named_addresses, default_topology
+from devstack.stack.topology import DEFAULT_PORTS, Topology
 
 SECRET = "hush-hush"
 #: Part of a stack → addresses that are none.

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from command_service.config import CommandSettings
-from devstack.known_stack import ADDRESS_VARIABLES
-from devstack.markdown_table import table
-from devstack.reference_refusals import errors, rules
-from devstack.topology import DEFAULT_PORTS
+from devstack.stack.known_stack import ADDRESS_VARIABLES
+from devstack.stack.topology import DEFAULT_PORTS
+from docs.generator.markdown_table import table
+from docs.generator.refusals import errors, rules
 from query_service.config import QuerySettings
 from relay.config import RelaySettings
 from service_runtime.config import ServiceSettings, settings_table
 
-DIRECTORY = Path(__file__).resolve().parents[1] / "docs" / "reference"
+DIRECTORY = Path(__file__).resolve().parents[1] / "reference"
 _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
     ("Command service", "`python -m command_service serve | migrate | await-schema | check-config`", CommandSettings),
     ("Relay", "`python -m relay run | adopt [--json] [--force] | check-config`", RelaySettings),

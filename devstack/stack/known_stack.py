@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 
 from devstack.servers.errors import ServerError
 from devstack.servers.ports import HOST
-from devstack.stack_record import read_record
-from devstack.topology import DEFAULT_PORTS, Topology, port_of
+from devstack.stack.record import read_record
+from devstack.stack.topology import DEFAULT_PORTS, Topology, port_of
 from service_runtime.host_names import is_host
 
 NOTHING_RUNS = "Nothing runs here; start it with `make up`, or name a running stack (TANDEM_POSTGRES_URL=… and others)."

@@ -25,7 +25,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
-from devstack.topology import Topology
+from devstack.stack.topology import Topology
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub

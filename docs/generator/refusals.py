@@ -14,7 +14,7 @@ from tandem.orders.v1 import error_reason_pb2
 from command_service.domain.rules import ALL_RULES, Rule
 from command_service.handlers import status as command_status
 from command_service.storage.tables.rule_constraints import HELD_BY
-from devstack.markdown_table import table
+from docs.generator.markdown_table import table
 from query_service.handlers.grpc import status as query_status
 
 #: Reasons that a service sends without an entry in its table: they answer what no table foresees.
@@ -72,7 +72,7 @@ def _constraints(rule: Rule) -> str:
 
 def _meanings() -> Mapping[str, str]:
     """Reason → its comment in the contract, which begins with the code."""
-    source = Path(__file__).resolve().parents[1] / "protos" / error_reason_pb2.DESCRIPTOR.name
+    source = Path(__file__).resolve().parents[2] / "protos" / error_reason_pb2.DESCRIPTOR.name
     found = re.findall(r"^\s*// (.+)\n\s*ERROR_REASON_(\w+) = [1-9]", source.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: comment for comment, name in found}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from devstack.topology import Topology
+from devstack.stack.topology import Topology
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def state_directory() -> Path:

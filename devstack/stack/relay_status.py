@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.system_status import document, fetch
+from devstack.stack.system_status import document, fetch
 
 #: States in which a relay does what it should.
 _WELL = frozenset({"PUBLISHING", "STANDBY"})

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack.servers import Listener, LocalServers
-from devstack.service_process import ServiceProcess, run_once
-from devstack.topology import Topology, require_free_services, server_ports, service_address
+from devstack.stack.service_process import ServiceProcess, run_once
+from devstack.stack.topology import Topology, require_free_services, server_ports, service_address
 
 
 class LocalStack:

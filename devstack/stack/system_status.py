@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
-from devstack.topology import Topology
+from devstack.stack.topology import Topology
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
