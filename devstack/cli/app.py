@@ -8,7 +8,11 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
-from devstack.cli import imports, orders, projection, relay, sample, status, tails, up
+from devstack.cli.orders import commands as orders
+from devstack.cli.orders import imports, sample
+from devstack.cli.relay import commands as relay
+from devstack.cli.stack import status, up
+from devstack.cli.stream import projection, tails
 
 application = typer.Typer(
     name="tandem",

@@ -120,7 +120,7 @@ def test_a_command_without_patience_would_be_noticed(
     async def unasked() -> None: ...
 
     monkeypatch.setattr("devstack.cli.patience.sign_of", lambda *_: unasked)
-    monkeypatch.setattr("devstack.cli.order_reading.CALL_SECONDS", 2.0)
+    monkeypatch.setattr("devstack.cli.orders.reading.CALL_SECONDS", 2.0)
     assert run(["orders", "get", ORDER]) == 3
     assert "in time" in capsys.readouterr().err
 

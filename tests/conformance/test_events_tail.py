@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 from nats.js import JetStreamContext
 
-from devstack.cli import events_tail
-from devstack.cli.events_tail import sequence_of_last, tail_events
-from devstack.cli.tails import NobodyAnswers
+from devstack.cli.stream import events_tail
+from devstack.cli.stream.events_tail import sequence_of_last, tail_events
+from devstack.cli.stream.tails import NobodyAnswers
 
 
 @dataclass

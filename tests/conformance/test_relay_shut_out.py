@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from devstack.cli.stream_connection import ask_for_life
+from devstack.cli.stream.connection import ask_for_life
 from devstack.servers import NatsServer, PostgresServer
 from query_service.handlers.nats_connection import connect_nats
 from relay.events.errors import Refused, SessionClosed

@@ -10,8 +10,8 @@ from google.protobuf.json_format import ParseDict
 from tandem.orders.v1 import order_query_service_pb2 as q
 from tandem.orders.v1 import order_types_pb2 as t
 
-from devstack.cli import choices
 from devstack.cli.answer_json import answer_document
+from devstack.cli.orders import choices
 from tests.unit.devstack.screens import customer, found, partly_paid_and_shipped, read_info
 
 

@@ -8,8 +8,8 @@ from tandem.orders.v1 import order_query_service_pb2 as q
 from tandem.orders.v1 import order_types_pb2 as t
 from tandem.orders.v1.order_events_pb2 import OrderEvent, OrderImported
 
-from devstack.cli.change_words import change_words
-from devstack.cli.history_screen import print_history
+from devstack.cli.order_screens.change_words import change_words
+from devstack.cli.order_screens.history_screen import print_history
 from query_service.wire.order_changes import changes_between
 from tests.unit.devstack.screens import PAYMENT_ID, at, money, partly_paid_and_shipped
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tandem.orders.v1.order_query_service_pb2 import ReadInfo
 
-from devstack.cli.order_screen import freshness
+from devstack.cli.order_screens.order_screen import freshness
 
 FLAGS = [field.name for field in ReadInfo.DESCRIPTOR.fields if field.type == field.TYPE_BOOL]
 PLAIN = freshness(ReadInfo())

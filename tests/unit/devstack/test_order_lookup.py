@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devstack.cli.order_lookup import order_id_of
+from devstack.cli.orders.lookup import order_id_of
 
 ORDER = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"
 NOBODY: Any = None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devstack.cli.relay_screen import readable, screen
+from devstack.cli.relay.screen import readable, screen
 from devstack.stack.relay_status import RelayPage, RelaysStatus
 
 LEADER: dict[str, Any] = {

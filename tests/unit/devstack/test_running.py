@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from devstack.cli import choices
 from devstack.cli.app import command_line
+from devstack.cli.orders import choices
 from devstack.cli.running import run
-from devstack.cli.status import document as document_of
-from devstack.cli.status import exit_code
-from devstack.cli.up import _Up
+from devstack.cli.stack.status import document as document_of
+from devstack.cli.stack.status import exit_code
+from devstack.cli.stack.up import _Up
 from devstack.stack.system_status import ProcessStatus, SystemStatus
 
 ID = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"

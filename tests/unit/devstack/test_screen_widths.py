@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from tandem.orders.v1 import order_query_service_pb2 as q
 
 from devstack.cli import tables
-from devstack.cli.order_screen import print_order
-from devstack.cli.question_tables import print_customer, print_orders, print_summary
-from devstack.cli.status_screen import picture
+from devstack.cli.order_screens.order_screen import print_order
+from devstack.cli.order_screens.question_tables import print_customer, print_orders, print_summary
+from devstack.cli.stack.status_screen import picture
 from devstack.cli.tables import Column, Rows
 from devstack.cli.terminal import show
 from devstack.stack.system_status import ProcessStatus, SystemStatus

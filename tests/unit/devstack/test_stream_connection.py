@@ -2,7 +2,7 @@
 
 import pytest
 
-from devstack.cli.stream_connection import NATS_ERRORS, connected
+from devstack.cli.stream.connection import NATS_ERRORS, connected
 
 
 @pytest.mark.parametrize("url", ["", "x", "http://a", "nats://a:4222,b"])

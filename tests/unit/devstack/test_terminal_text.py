@@ -19,14 +19,14 @@ from tandem.orders.v1.order_events_pb2 import OrderEvent
 
 from devstack.cli import terminal
 from devstack.cli.exit_codes import ExitCode
-from devstack.cli.history_screen import print_history
-from devstack.cli.order_screen import print_order, print_several
+from devstack.cli.order_screens.history_screen import print_history
+from devstack.cli.order_screens.order_screen import print_order, print_several
+from devstack.cli.order_screens.question_tables import print_customer, print_orders, print_summary
 from devstack.cli.output import fail
 from devstack.cli.progress import progress_bar
-from devstack.cli.question_tables import print_customer, print_orders, print_summary
-from devstack.cli.relay_screen import screen
-from devstack.cli.status_screen import picture
-from devstack.cli.tails import _printer
+from devstack.cli.relay.screen import screen
+from devstack.cli.stack.status_screen import picture
+from devstack.cli.stream.tails import _printer
 from devstack.stack.relay_status import RelayPage, RelaysStatus
 from devstack.stack.system_status import ProcessStatus, SystemStatus
 from service_runtime import plain_text

@@ -9,8 +9,8 @@ from google.type.money_pb2 import Money
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devstack.cli.order_words import amount
-from devstack.cli.words import WrongWord, basis_points, line_quantity, money, new_line, whole_number
+from devstack.cli.order_screens.order_words import amount
+from devstack.cli.orders.words import WrongWord, basis_points, line_quantity, money, new_line, whole_number
 
 
 def test_a_line_in_full() -> None:

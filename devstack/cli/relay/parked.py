@@ -10,7 +10,7 @@ import typer
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import number, whole
 from devstack.cli.output import fail
-from devstack.cli.relay_settings import OfEnvironment, relay_settings
+from devstack.cli.relay.settings import OfEnvironment, relay_settings
 from devstack.cli.terminal import say, say_json, show
 from devstack.cli.waiting_time import sign_seconds
 

@@ -18,7 +18,7 @@ from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1.order_query_service_pb2 import FieldChange
 from tandem.orders.v1.order_types_pb2 import Customer, LineQuantity, Order, OrderLine, Payment, Refund, Return, Shipment
 
-from devstack.cli.order_words import address, amount, name_words, percent, pieces, time
+from devstack.cli.order_screens.order_words import address, amount, name_words, percent, pieces, time
 
 _NONE = "–"
 _ONE_OF = {

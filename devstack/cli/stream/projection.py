@@ -76,7 +76,7 @@ def discard(
 
 
 def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> None:
-    from devstack.cli.stream_connection import NATS_ERRORS, ask_for_life
+    from devstack.cli.stream.connection import NATS_ERRORS, ask_for_life
     from query_service.bootstrap import parked as run
     from service_runtime.log import configure_logging
     from service_runtime.process import StartupRefused

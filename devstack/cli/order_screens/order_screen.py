@@ -9,8 +9,8 @@ from google.type.money_pb2 import Money
 from tandem.orders.v1.order_query_service_pb2 import BatchGetOrdersResponse, ReadInfo
 from tandem.orders.v1.order_types_pb2 import FulfillmentState, Order, OrderLine, PaymentState
 
-from devstack.cli.order_money import open_amount
-from devstack.cli.order_words import address, amount, enum_words, order_state, percent, pieces, time
+from devstack.cli.order_screens.order_money import open_amount
+from devstack.cli.order_screens.order_words import address, amount, enum_words, order_state, percent, pieces, time
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, say, say_whole, show
 

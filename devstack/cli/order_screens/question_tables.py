@@ -14,8 +14,8 @@ from tandem.orders.v1.order_query_service_pb2 import (
 )
 from tandem.orders.v1.order_types_pb2 import Order, OrderState
 
-from devstack.cli.order_screen import freshness
-from devstack.cli.order_words import amount, day, name_words, order_state, time
+from devstack.cli.order_screens.order_screen import freshness
+from devstack.cli.order_screens.order_words import amount, day, name_words, order_state, time
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, say, say_whole, show
 

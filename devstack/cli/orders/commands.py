@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from devstack.cli import order_changes, order_movements, order_questions, order_reading, order_terms
+from devstack.cli.orders import changes as order_changes
+from devstack.cli.orders import movements as order_movements
+from devstack.cli.orders import questions as order_questions
+from devstack.cli.orders import reading as order_reading
+from devstack.cli.orders import terms as order_terms
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 for _command in (

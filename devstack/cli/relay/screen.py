@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from devstack.cli.status_screen import COLOURS
+from devstack.cli.stack.status_screen import COLOURS
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, together
 from devstack.stack.relay_status import RelayPage, RelaysStatus

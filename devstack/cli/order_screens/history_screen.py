@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from tandem.orders.v1.order_query_service_pb2 import GetOrderHistoryResponse, HistoryEntry
 
-from devstack.cli.change_words import change_words
-from devstack.cli.order_screen import freshness
-from devstack.cli.order_words import time
+from devstack.cli.order_screens.change_words import change_words
+from devstack.cli.order_screens.order_screen import freshness
+from devstack.cli.order_screens.order_words import time
 from devstack.cli.tables import indented
 from devstack.cli.terminal import Picture, plain, say, say_whole, show
 

@@ -12,8 +12,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from devstack.cli.stream_connection import NATS_ERRORS, connected
-from devstack.cli.tails import NobodyAnswers
+from devstack.cli.stream.connection import NATS_ERRORS, connected
+from devstack.cli.stream.tails import NobodyAnswers
 from devstack.cli.waiting_time import patience_seconds
 from relay.config import RelaySettings
 

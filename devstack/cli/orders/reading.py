@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devstack.cli.calls import CALL_SECONDS, AsJson, Token, answered, print_order_of, show_answer, with_stubs
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import number, whole
-from devstack.cli.order_lookup import OrderWord, order_id_of
+from devstack.cli.orders.calls import CALL_SECONDS, AsJson, Token, answered, print_order_of, show_answer, with_stubs
+from devstack.cli.orders.lookup import OrderWord, order_id_of
 from devstack.cli.output import fail
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def history(
     """Tells what happened to an order: what, when, by whom, why."""
     from tandem.orders.v1.order_query_service_pb2 import GetOrderHistoryRequest
 
-    from devstack.cli.history_screen import print_history
+    from devstack.cli.order_screens.history_screen import print_history
 
     request = GetOrderHistoryRequest(page_size=page_size, page_token=page_token, read_options=_options(token, max_wait))
 
@@ -90,7 +90,7 @@ def _get_one(word: str, options: Any, version: int, read_time: str, as_json: boo
 def _get_several(words: Sequence[str], options: Any, as_json: bool) -> None:
     from tandem.orders.v1.order_query_service_pb2 import BatchGetOrdersRequest
 
-    from devstack.cli.order_screen import print_several
+    from devstack.cli.order_screens.order_screen import print_several
 
     async def asked(stubs: Stubs) -> Any:
         token = options.consistency_token

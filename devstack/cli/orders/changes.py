@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devstack.cli.calls import (
+from devstack.cli.orders.calls import (
     CALL_SECONDS,
     AsJson,
     ExpectedVersion,
@@ -18,8 +18,8 @@ from devstack.cli.calls import (
     show_answer,
     with_stubs,
 )
-from devstack.cli.order_lookup import OrderWord, order_id_of
-from devstack.cli.order_request import in_form, request_id_or_new
+from devstack.cli.orders.lookup import OrderWord, order_id_of
+from devstack.cli.orders.request import in_form, request_id_or_new
 
 if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
@@ -72,7 +72,7 @@ def release(
 
 def line_quantities(words: list[str] | None, *, as_json: bool) -> list[Any]:
     """What `--item` names; ends the command when a word has the wrong form."""
-    from devstack.cli.words import line_quantity
+    from devstack.cli.orders.words import line_quantity
 
     return [in_form(line_quantity, word, as_json=as_json) for word in words or []]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devstack.cli.calls import (
+from devstack.cli.orders.calls import (
     CALL_SECONDS,
     AsJson,
     ExpectedVersion,
@@ -17,9 +17,9 @@ from devstack.cli.calls import (
     show_answer,
     with_stubs,
 )
-from devstack.cli.order_changes import change
-from devstack.cli.order_lookup import OrderWord
-from devstack.cli.order_request import (
+from devstack.cli.orders.changes import change
+from devstack.cli.orders.lookup import OrderWord
+from devstack.cli.orders.request import (
     City,
     Country,
     Currency,

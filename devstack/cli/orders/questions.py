@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devstack.cli.calls import CALL_SECONDS, AsJson, Token, answered, show_answer, with_stubs
-from devstack.cli.choices import DIMENSIONS, SORTS, chosen, listed
 from devstack.cli.numbers import number, whole
-from devstack.cli.order_filter import (
+from devstack.cli.orders.calls import CALL_SECONDS, AsJson, Token, answered, show_answer, with_stubs
+from devstack.cli.orders.choices import DIMENSIONS, SORTS, chosen, listed
+from devstack.cli.orders.filter import (
     Country,
     Customer,
     FulfillmentStates,
@@ -51,7 +51,7 @@ def search(
     """Finds orders by words and filters."""
     from tandem.orders.v1.order_query_service_pb2 import OrderSort, ReadOptions, SearchOrdersRequest
 
-    from devstack.cli.question_tables import print_orders
+    from devstack.cli.order_screens.question_tables import print_orders
 
     request = SearchOrdersRequest(
         filter=order_filter(
@@ -112,7 +112,7 @@ def summarize(
     """Counts and sums orders by group, per currency."""
     from tandem.orders.v1.order_query_service_pb2 import OrderDimension, ReadOptions, SummarizeOrdersRequest
 
-    from devstack.cli.question_tables import print_summary
+    from devstack.cli.order_screens.question_tables import print_summary
 
     request = SummarizeOrdersRequest(
         filter=order_filter(words, text, state, payment, fulfillment, customer, country, source, as_json=as_json),
@@ -133,7 +133,7 @@ def customer(
     """Sums up a customer: figures and latest orders."""
     from tandem.orders.v1.order_query_service_pb2 import GetCustomerSummaryRequest, ReadOptions
 
-    from devstack.cli.question_tables import print_customer
+    from devstack.cli.order_screens.question_tables import print_customer
 
     request = GetCustomerSummaryRequest(customer_id=customer_id, read_options=ReadOptions(consistency_token=token))
     _ask("GetCustomerSummary", request, print_customer, as_json)

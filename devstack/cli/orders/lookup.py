@@ -27,7 +27,7 @@ async def order_id_of(stubs: Stubs, word: str, *, as_json: bool, token: str = ""
 async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) -> str:
     from tandem.orders.v1.order_query_service_pb2 import OrderFilter, ReadOptions, SearchOrdersRequest
 
-    from devstack.cli.calls import CALL_SECONDS, answered
+    from devstack.cli.orders.calls import CALL_SECONDS, answered
 
     request = SearchOrdersRequest(
         filter=OrderFilter(order_numbers=[number]), page_size=10, read_options=ReadOptions(consistency_token=token)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devstack.cli.calls import AsJson, cancel_by_signals, refused
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.orders.calls import AsJson, cancel_by_signals, refused
 from devstack.cli.output import fail
 from devstack.cli.terminal import say, say_json
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devstack.cli.calls import CALL_SECONDS, AsJson, cancel_by_signals, refused
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import MOST, whole
+from devstack.cli.orders.calls import CALL_SECONDS, AsJson, cancel_by_signals, refused
 from devstack.cli.output import fail
 from devstack.cli.terminal import complain, say, say_json
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devstack.cli import parked
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
-from devstack.cli.relay_settings import OfEnvironment, relay_settings
+from devstack.cli.relay import parked
+from devstack.cli.relay.settings import OfEnvironment, relay_settings
 from devstack.cli.terminal import say_json, show
 from devstack.cli.waiting_time import sign_seconds
 
@@ -93,7 +93,7 @@ def _local_addresses(as_json: bool) -> list[str]:
 
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
     """Looks every second until a signal comes; what was seen last."""
-    from devstack.cli.watching import watch_as_lines, watch_on_screen
+    from devstack.cli.stack.watching import watch_as_lines, watch_on_screen
     from devstack.stack.relay_status import RelaysStatus, observe_relays
 
     look = partial(observe_relays, addresses)
@@ -103,6 +103,6 @@ async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
 
 
 def _screen(seen: RelaysStatus) -> Picture:
-    from devstack.cli.relay_screen import screen
+    from devstack.cli.relay.screen import screen
 
     return screen(seen)

@@ -39,7 +39,7 @@ Lines = Annotated[
 
 def in_form(make: Any, *words: Any, as_json: bool) -> Any:
     """What `make` reads from words; ends the command with what is wrong with them."""
-    from devstack.cli.words import WrongWord
+    from devstack.cli.orders.words import WrongWord
 
     try:
         return make(*words)
@@ -54,14 +54,14 @@ def request_id_or_new(request_id: str) -> str:
 
 def amount_if_given(text: str, currency: str, option: str, *, as_json: bool) -> Any:
     """Money, or None where nothing was typed."""
-    from devstack.cli.words import money
+    from devstack.cli.orders.words import money
 
     return in_form(money, text, currency, option, as_json=as_json) if text else None
 
 
 def new_lines(words: Sequence[str], currency: str, *, as_json: bool) -> list[Any]:
     """The lines of an order to be."""
-    from devstack.cli.words import new_line
+    from devstack.cli.orders.words import new_line
 
     return [in_form(new_line, word, currency, as_json=as_json) for word in words]
 

@@ -30,7 +30,7 @@ def status(
 
     Exit code 0 all up, 1 something is not ready, 3 something does not answer; with --watch as it was at the end.
     """
-    from devstack.cli.status_screen import picture
+    from devstack.cli.stack.status_screen import picture
     from devstack.stack.known_stack import NOTHING_RUNS, known_stack
     from devstack.stack.system_status import observe
 
@@ -58,7 +58,7 @@ def exit_code(seen: SystemStatus) -> ExitCode:
 
 async def _watch(stack: Topology, every: float, as_json: bool, picture: Any) -> SystemStatus:
     """Looks until a signal comes; what was seen last."""
-    from devstack.cli.watching import watch_as_lines, watch_on_screen
+    from devstack.cli.stack.watching import watch_as_lines, watch_on_screen
     from devstack.stack.system_status import observe
 
     look = partial(observe, stack)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from devstack.cli.choices import FULFILLMENT_STATES, PAYMENT_STATES, STATES, chosen, listed
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.orders.choices import FULFILLMENT_STATES, PAYMENT_STATES, STATES, chosen, listed
 from devstack.cli.output import fail
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from devstack.cli.calls import AsJson, ExpectedVersion, Reason, RequestId
-from devstack.cli.order_changes import Items, change, line_quantities
-from devstack.cli.order_lookup import OrderWord
-from devstack.cli.order_request import Currency, in_form
+from devstack.cli.orders.calls import AsJson, ExpectedVersion, Reason, RequestId
+from devstack.cli.orders.changes import Items, change, line_quantities
+from devstack.cli.orders.lookup import OrderWord
+from devstack.cli.orders.request import Currency, in_form
 
 _MADE = "Unique within the order; made by the service when not given."
 Reference = Annotated[str, typer.Option(metavar="TEXT", help="The payment provider's reference.", show_default=False)]
@@ -28,7 +28,7 @@ def pay(
     as_json: AsJson = False,
 ) -> None:
     """Records money that arrived."""
-    from devstack.cli.words import money
+    from devstack.cli.orders.words import money
 
     value = in_form(money, amount, currency, "AMOUNT", as_json=as_json)
     details = {"amount": value, "method": method, "reference": reference, "payment_id": payment_id}
@@ -95,7 +95,7 @@ def refund(
     as_json: AsJson = False,
 ) -> None:
     """Records money that was paid back."""
-    from devstack.cli.words import money
+    from devstack.cli.orders.words import money
 
     value = in_form(money, amount, currency, "AMOUNT", as_json=as_json)
     details = {"amount": value, "reference": reference, "refund_id": refund_id}

@@ -43,7 +43,7 @@ def _events() -> None:
 @outbox.command("tail")
 def outbox_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False) -> None:
     """Prints events as the write side records them."""
-    from devstack.cli.outbox_tail import tail_outbox
+    from devstack.cli.stream.outbox_tail import tail_outbox
 
     _run(
         lambda stack, stop: tail_outbox(stack.postgres_url, stop, _printer(as_json), last=last, follow=follow), as_json
@@ -53,7 +53,7 @@ def outbox_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False
 @events.command("tail")
 def events_tail(last: Last = 10, follow: Follow = True, as_json: AsLines = False) -> None:
     """Prints events as the stream publishes them."""
-    from devstack.cli.events_tail import tail_events
+    from devstack.cli.stream.events_tail import tail_events
 
     _run(lambda stack, stop: tail_events(stack.nats_url, stop, _printer(as_json), last=last, follow=follow), as_json)
 

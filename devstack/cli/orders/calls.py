@@ -122,6 +122,6 @@ def show_answer(answer: Any, print_table: Callable[[Any], None], *, as_json: boo
 
 def print_order_of(answer: Any) -> None:
     """Prints the order in a command's or a query's answer as a table."""
-    from devstack.cli.order_screen import print_order
+    from devstack.cli.order_screens.order_screen import print_order
 
     print_order(answer)

@@ -1,0 +1,1 @@
+"""`tandem relay …`: how the relay is doing, and what it has parked."""
