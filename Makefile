@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 4
 # Ends, when the tests end or are interrupted, every process that they have started.
 LEAVE_NOTHING := $(BIN)/python -m devstack.leave_nothing
-LOCKS := requirements-bootstrap.lock requirements-dev.lock
+LOCKS := requirements/bootstrap.lock requirements/dev.lock
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-package tandem-protos --custom-compile-command "make lock"
 
 .PHONY: help
@@ -28,8 +28,8 @@ help: ## this list
 
 $(INSTALLED): pyproject.toml protos/pyproject.toml $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --require-hashes -r requirements-bootstrap.lock
-	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements-bootstrap.lock requirements-dev.lock
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/bootstrap.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements/bootstrap.lock requirements/dev.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e protos -e .
 	@touch $@
 
@@ -84,7 +84,7 @@ format: $(INSTALLED) ## let ruff fix what it can
 typecheck: $(INSTALLED) ## mypy --strict on source and tests
 	@$(BIN)/mypy
 
-$(VENV)/%/.installed: requirements-%.lock $(INSTALLED)
+$(VENV)/%/.installed: requirements/%.lock $(INSTALLED)
 	@$(BIN)/uv venv -q --clear $(@D)
 	@$(BIN)/uv pip sync -q --compile-bytecode --python $(@D)/bin/python --require-hashes $<
 	@touch $@
@@ -102,9 +102,9 @@ verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos giv
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve all dependencies anew (names and hashes only)
-	@$(COMPILE) --group bootstrap -o requirements-bootstrap.lock
-	@for group in generate checkers; do $(COMPILE) --group $$group -o requirements-$$group.lock || exit 1; done
-	@for extra in command relay query dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit 1; done
+	@$(COMPILE) --group bootstrap -o requirements/bootstrap.lock
+	@for group in generate checkers; do $(COMPILE) --group $$group -o requirements/$$group.lock || exit 1; done
+	@for extra in command relay query dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.lock || exit 1; done
 
 .PHONY: clean
 clean: ## drop the local stack's data and every cache; the environment stays

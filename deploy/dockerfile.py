@@ -90,7 +90,7 @@ def _base_faults(stages: list[Stage]) -> Iterator[str]:
 
 
 def _source_faults(stages: list[Stage], package: str, extra: str, packages: frozenset[str]) -> Iterator[str]:
-    lock = f"requirements-{extra}.lock"
+    lock = f"requirements/{extra}.lock"
     for copy in (copy for stage in stages for copy in stage.of("COPY", "ADD")):
         sources = [word for word in shlex.split(copy.value) if not word.startswith("--")][:-1]
         for source in sources:
@@ -98,7 +98,7 @@ def _source_faults(stages: list[Stage], package: str, extra: str, packages: froz
                 yield f"COPY {copy.value}: name what is needed, not everything"
             if source in packages - {package}:
                 yield f"COPY {copy.value}: {package} must not contain {source}"
-            if source.startswith("requirements-") and source not in {lock, "requirements-bootstrap.lock"}:
+            if source.startswith("requirements/") and source not in {lock, "requirements/bootstrap.lock"}:
                 yield f"COPY {copy.value}: {package} installs from {lock} only"
     for step in (part for stage in stages for run in stage.of("RUN") for part in run.value.split("&&")):
         if re.search(r"pip (install|wheel)\b", step) and "--no-index" not in step and "--require-hashes" not in step:

@@ -45,7 +45,7 @@ async def test_the_python_example_runs_with_the_contract_alone(system: System, t
     # From a copy: a build leaves traces that do not belong into the tree.
     contract = tmp_path / "protos"
     shutil.copytree(PROJECT / "protos", contract)
-    constraints = PROJECT / "requirements-command.lock"
+    constraints = PROJECT / "requirements/command.lock"
     await run(UV, "pip", "install", "-q", "--python", python, "-c", constraints, contract)
     installed = await run(UV, "pip", "freeze", "--python", python)
     assert {line.partition("==")[0].partition(" @")[0] for line in installed.split("\n") if line} == {

@@ -63,7 +63,7 @@ def installed(directory: Path, extra: str) -> Caller:
     shutil.copytree(PROJECT / "protos", source)
     uv = Path(sys.executable).parent / "uv"
     python = environment / "bin" / "python"
-    locked = ("-c", PROJECT / "requirements-dev.lock")
+    locked = ("-c", PROJECT / "requirements" / "dev.lock")
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, environment], check=True)
     subprocess.run([uv, "pip", "install", "-q", "--python", python, f"{source}{extra}", *locked], check=True)
     shutil.copytree(CALLERS, project)

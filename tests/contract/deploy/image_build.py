@@ -72,7 +72,7 @@ def build_context(project: Path, target: Path) -> Path:
     """Copies to `target` what a builder would be sent of the project."""
     rules = [line for line in (project / ".dockerignore").read_text().split("\n") if line and not line.startswith("#")]
     for entry in project.iterdir():
-        if ignored(entry.name, rules):
+        if ignored(entry.name, rules) and not any(rule.startswith(f"!{entry.name}/") for rule in rules):
             continue
         for path in entry.rglob("*") if entry.is_dir() else [entry]:
             name = path.relative_to(project).as_posix()

@@ -107,7 +107,7 @@ def test_an_image_names_the_setting_that_is_wrong(image: BuiltImage) -> None:
 def test_the_build_refuses_a_lock_with_a_hole(context: Path, tools: Path, tmp_path: Path) -> None:
     broken = tmp_path / "context"
     shutil.copytree(context, broken)
-    lock = broken / "requirements-relay.lock"
+    lock = broken / "requirements/relay.lock"
     without = re.sub(r"(?m)^structlog==.*\n(?: .*\n)+", "", lock.read_text())
     assert without != lock.read_text()
     lock.write_text(without)
@@ -118,7 +118,7 @@ def test_the_build_refuses_a_lock_with_a_hole(context: Path, tools: Path, tmp_pa
 def test_the_build_refuses_a_file_that_is_not_the_locked_one(context: Path, tools: Path, tmp_path: Path) -> None:
     broken = tmp_path / "context"
     shutil.copytree(context, broken)
-    lock = broken / "requirements-relay.lock"
+    lock = broken / "requirements/relay.lock"
     lock.write_text(
         re.sub(r"(?m)^(structlog==.*\n)(?: .*--hash.*\n)+", rf"\1    --hash=sha256:{'0' * 64}\n", lock.read_text())
     )
@@ -127,7 +127,7 @@ def test_the_build_refuses_a_file_that_is_not_the_locked_one(context: Path, tool
 
 
 def test_the_context_is_what_the_images_need_and_nothing_else(context: Path) -> None:
-    top = {path.name for path in context.iterdir()}
+    files = {path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file()}
     copied = {
         word
         for package in SERVICES
@@ -135,7 +135,8 @@ def test_the_context_is_what_the_images_need_and_nothing_else(context: Path) -> 
         if line.startswith("COPY ") and "--from" not in line
         for word in line.split()[1:-1]
     }
-    assert top == copied
+    assert {file for file in files if not any(file == name or file.startswith(f"{name}/") for name in copied)} == set()
+    assert all((context / name).exists() for name in copied)
     assert not [path for path in context.rglob("*") if path.name in {"__pycache__", "Dockerfile", ".env"}]
 
 
@@ -180,7 +181,7 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
         (replaced("USER 10001:10001\n", ""), "USER"),
         (replaced("COPY command_service command_service", "COPY . ."), "not everything"),
         (replaced("COPY command_service command_service", "COPY query_service query_service"), "must not contain"),
-        (replaced("requirements-command.lock", "requirements-dev.lock"), "installs from"),
+        (replaced("requirements/command.lock", "requirements/dev.lock"), "installs from"),
         (replaced("wheel -q --require-hashes", "wheel -q"), "--require-hashes"),
         (replaced('ENTRYPOINT ["python", "-m", "command_service"]', "ENTRYPOINT python -m command_service"), "shell"),
         (replaced('CMD ["serve"]', "CMD serve"), "CMD"),
