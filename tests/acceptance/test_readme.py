@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import shutil
 import sys
 import time
+from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +58,28 @@ async def test_the_python_example_runs_with_the_contract_alone(system: System, t
     assert len([line for line in block("example").splitlines() if line.strip()]) <= 33
     out = await run(python, script, system.command_address, system.query_address)
     assert out.strip().endswith("s")
+
+
+async def test_the_life_of_the_demo_order_runs_as_typed(system: System) -> None:
+    """Every line in turn, with what the order's number finds a moment later: searches show it after a refresh."""
+    environment = {
+        **os.environ,
+        "TANDEM_COMMAND_ADDRESS": system.command_address,
+        "TANDEM_QUERY_ADDRESS": system.query_address,
+        "TANDEM_PATIENCE_SECONDS": "60",
+    }
+    lines = [line for line in block("demo").splitlines() if "--watch" not in line]
+    assert [line.split()[2] for line in lines] == ["place", "pay", "ship", "history"]
+    for line in lines:
+        code, error = None, ""
+        while code is None or "can be found by its number after a moment" in error:
+            process = await asyncio.create_subprocess_exec(
+                *shlex.split(line), env=environment, cwd=PROJECT, stdout=PIPE, stderr=PIPE
+            )
+            out, err = await process.communicate()
+            code, error = process.returncode, err.decode()
+        assert code == 0, f"{line}: {error}"
+    assert "shipped" in out.decode()
 
 
 async def test_the_shell_lines_list_and_call(system: System) -> None:
