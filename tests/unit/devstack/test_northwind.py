@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from devstack.importers.northwind import FILES, BadSource, read_northwind
 
-GIVEN = os.environ.get("NORTHWIND_DIR")
 SMALL = {
     "customers.csv": """\
 customerID,companyName,contactName,contactTitle,address,city,region,postalCode,country,phone,fax
@@ -88,15 +86,3 @@ def test_a_damaged_row_is_named(small: Path, name: str, old: str, new: str, name
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(BadSource, match=named):
         read_northwind(small)
-
-
-@pytest.mark.skipif(not GIVEN, reason="NORTHWIND_DIR is not set")
-def test_the_whole_company() -> None:
-    assert GIVEN
-    orders = read_northwind(Path(GIVEN))
-    freight = sum(order.freight.units * 100 + order.freight.nanos // 10_000_000 for order in orders)
-    totals = sum(order.expected_total.units * 100 + order.expected_total.nanos // 10_000_000 for order in orders)
-    assert (len(orders), sum(len(order.lines) for order in orders)) == (830, 2_155)
-    assert (totals - freight, freight) == (126_579_302, 6_494_269)
-    assert sum(bool(order.shipments) for order in orders) == 809
-    assert len({order.shipping_address.region_code for order in orders}) == 21
