@@ -29,9 +29,9 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 
 from devstack.servers.ports import HOST, free_port
 from tests.fixtures.command_process import CommandProcess, serving
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import execute, migrated_database
+from tests.support.commands.orders import place_order_request
 
 Place = Callable[[str, Session, PlaceOrderRequest], PlaceOrderResponse]
 

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 
 from devstack.importers.sample_orders import SampleShop
-from tests.fixtures.northwind import write_company
 from tests.fixtures.system import System
+from tests.support.northwind import write_company
 
 TANDEM = Path(sys.executable).parent / "tandem"
 

@@ -20,7 +20,7 @@ import pytest
 
 from devstack.cli.running import run
 from devstack.stack.known_stack import ADDRESS_VARIABLES
-from tests.fixtures.northwind import write_company
+from tests.support.northwind import write_company
 
 TANDEM = Path(sys.executable).parent / "tandem"
 ORDER = "b11dd591-84f8-4c1e-9d3a-0f6f5a1c2e77"

@@ -9,9 +9,9 @@ import pytest
 from tandem.orders.errors import SumTooLarge
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from tests.fixtures.order_events import money, published
-from tests.fixtures.query_client import SEARCH, Client, an_event, client, token_of, whose
-from tests.fixtures.read_side import ReadSide, shared_read_side
+from tests.support.queries.order_events import money, published
+from tests.support.queries.query_client import SEARCH, Client, an_event, client, token_of, whose
+from tests.support.queries.read_side import ReadSide, shared_read_side
 
 __all__ = ["client", "shared_read_side"]
 

@@ -27,11 +27,11 @@ from tandem.orders.v1 import order_export_service_pb2 as export
 
 from command_service.storage.tables import metadata
 from tests.fixtures.command_process import CommandProcess, serving
-from tests.fixtures.journal import journal_faults
-from tests.fixtures.orders import money, place_order_request
-from tests.fixtures.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 from tests.fixtures.write_model import execute, table_digests
-from tests.relaying.chance import new_seed, tell
+from tests.support.chance import new_seed, tell
+from tests.support.commands.journal import journal_faults
+from tests.support.commands.orders import money, place_order_request
+from tests.support.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 
 SERVICES = (
     contract.DESCRIPTOR.services_by_name["OrderCommandService"],

@@ -8,10 +8,10 @@ from google.type.money_pb2 import Money
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, RecordPaymentRequest
 
 from tests.fixtures.command_process import caller, serving
-from tests.fixtures.imports import import_all, import_requests, refusal_of
-from tests.fixtures.journal import journal_faults
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import migrated_database
+from tests.support.commands.imports import import_all, import_requests, refusal_of
+from tests.support.commands.journal import journal_faults
 
 
 async def test_orders_of_the_past_are_in_currencies_and_countries_of_the_past(migrated_template: Templates) -> None:

@@ -28,13 +28,13 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 from command_service.handlers.order_imports import WINDOW
 from command_service.storage.schema import migrate
 from tests.fixtures.command_process import CommandProcess, caller, serving
-from tests.fixtures.imports import import_all, import_request, import_requests, import_until_broken, refusal_of
-from tests.fixtures.journal import journal_faults
-from tests.fixtures.orders import money
 from tests.fixtures.postgres import Templates
 from tests.fixtures.private_servers import PrivatePostgres
 from tests.fixtures.write_model import execute, migrated_database, table_digests
-from tests.fixtures.wrong_requests import NOT_UUIDS, Cases, address, amounts, identifiers, numbers, put, texts
+from tests.support.commands.imports import import_all, import_request, import_requests, import_until_broken, refusal_of
+from tests.support.commands.journal import journal_faults
+from tests.support.commands.orders import money
+from tests.support.commands.wrong_requests import NOT_UUIDS, Cases, address, amounts, identifiers, numbers, put, texts
 
 ORDERS = "SELECT count(*) FROM orders"
 # Sessions of commands; housekeeping may wait beside them.

@@ -18,8 +18,8 @@ from tandem.orders.v1.order_query_service_pb2 import (
 )
 from tandem.orders.v1.order_types_pb2 import Customer, LineQuantity, Order
 
-from tests.fixtures.asking import once_caught_up
 from tests.fixtures.system import System
+from tests.support.queries.asking import once_caught_up
 
 LINES, SHIPMENTS, PAYMENTS = 500, 9, 5
 CUSTOMER = f"largest-{uuid.uuid4()}"

@@ -17,7 +17,7 @@ import pytest
 
 from devstack.servers.ports import free_port
 from devstack.stack.topology import DEFAULT_PORTS
-from tests.fixtures.waiting import eventually
+from tests.support.waiting import eventually
 
 TANDEM = Path(sys.executable).parent / "tandem"
 START_WITHIN_SECONDS = 400

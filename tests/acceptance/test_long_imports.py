@@ -13,11 +13,11 @@ from tandem.orders.retry import RetryPolicy
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
 
 from devstack.servers.ports import HOST, free_port
-from tests.fixtures.breaking_imports import Import, Outcome, run, run_async
 from tests.fixtures.command_process import CommandProcess
-from tests.fixtures.imports import import_request
-from tests.fixtures.journal import journal_faults
 from tests.fixtures.write_model import execute
+from tests.support.commands.breaking_imports import Import, Outcome, run, run_async
+from tests.support.commands.imports import import_request
+from tests.support.commands.journal import journal_faults
 
 BOTH = pytest.mark.parametrize("how", [run, run_async])
 PATIENT = RetryPolicy(give_up_after=240.0, try_timeout=60.0, longest_pause=0.2)

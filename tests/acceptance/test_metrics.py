@@ -13,9 +13,9 @@ import urllib.request
 import uuid
 
 from docs.generator.pages import DIRECTORY, metrics
-from tests.fixtures.orders import place_order_request
-from tests.fixtures.read_side import eventually
 from tests.fixtures.system import System
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.read_side import eventually
 
 PAGE = DIRECTORY / "metrics.md"
 TITLES = {

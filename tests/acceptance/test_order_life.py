@@ -21,11 +21,11 @@ from tandem.orders.v1 import order_types_pb2 as types
 from tandem.orders.v1.order_types_pb2 import LineQuantity, Order
 
 from tests.fixtures.command_process import CommandProcess, caller, serving
-from tests.fixtures.journal import journal_faults
-from tests.fixtures.orders import money, place_order_request
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import migrated_database, table_digests
-from tests.fixtures.wrong_requests import (
+from tests.support.commands.journal import journal_faults
+from tests.support.commands.orders import money, place_order_request
+from tests.support.commands.wrong_requests import (
     MAX_INT32,
     MAX_INT64,
     MIN_INT32,

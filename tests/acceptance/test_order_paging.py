@@ -14,9 +14,9 @@ from tandem.orders.consistency_token import ConsistencyToken, encode
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from tests.fixtures.order_events import START, money, published, timestamp
-from tests.fixtures.query_client import SEARCH, Client, client, whose
-from tests.fixtures.read_side import ReadSide, shared_read_side
+from tests.support.queries.order_events import START, money, published, timestamp
+from tests.support.queries.query_client import SEARCH, Client, client, whose
+from tests.support.queries.read_side import ReadSide, shared_read_side
 
 __all__ = ["client", "shared_read_side"]
 

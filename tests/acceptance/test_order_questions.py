@@ -24,9 +24,9 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.bootstrap import migrate
-from tests.fixtures.order_events import START, an_order, money, published
-from tests.fixtures.query_client import SEARCH, Client, an_event, client, token_of, whose
-from tests.fixtures.read_side import ReadSide, eventually, read_side_on, shared_read_side
+from tests.support.queries.order_events import START, an_order, money, published
+from tests.support.queries.query_client import SEARCH, Client, an_event, client, token_of, whose
+from tests.support.queries.read_side import ReadSide, eventually, read_side_on, shared_read_side
 
 __all__ = ["client", "shared_read_side"]
 

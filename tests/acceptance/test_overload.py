@@ -20,10 +20,10 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 from bench.harness.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, serving
-from tests.fixtures.http2_frames import END_HEADERS, HEADERS, call_headers, connection, frame
-from tests.fixtures.orders import place_order_request
-from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute
+from tests.support.commands.orders import place_order_request
+from tests.support.faults.http2_frames import END_HEADERS, HEADERS, call_headers, connection, frame
+from tests.support.waiting import eventually
 
 CALLERS, LIMIT, CHANNELS = 2_000, 200, 20
 #: The service without a call takes some 90 MiB; a burst of calls may take so much more, whatever their number.

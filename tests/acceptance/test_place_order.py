@@ -15,11 +15,11 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import ORDER_STATE_PLACED
 
-from tests.conformance.test_command_twins import COMMITTING, held_commits, until
 from tests.fixtures.command_process import CommandProcess, caller, serving
-from tests.fixtures.orders import place_order_request
-from tests.fixtures.waiting import eventually
 from tests.fixtures.write_model import execute, table_digests
+from tests.integration.test_command_twins import COMMITTING, held_commits, until
+from tests.support.commands.orders import place_order_request
+from tests.support.waiting import eventually
 
 REPLAYED = ("tandem-replayed", "true")
 ONE_ORDER = [(1, 1, 1)]

@@ -21,9 +21,9 @@ from command_service.storage.connections import ACQUIRE_SECONDS
 from command_service.storage.schema import migrate
 from devstack.servers.ports import free_port
 from tests.fixtures.command_process import CommandProcess, caller, serving
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.private_servers import PrivatePostgres
 from tests.fixtures.write_model import execute
+from tests.support.commands.orders import place_order_request
 
 COMMANDS = "tandem.orders.v1.OrderCommandService"
 

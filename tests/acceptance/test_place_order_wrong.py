@@ -16,10 +16,10 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import Customer
 
 from tests.fixtures.command_process import CommandProcess, caller, serving
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import migrated_database, table_digests
-from tests.fixtures.wrong_requests import (
+from tests.support.commands.orders import place_order_request
+from tests.support.commands.wrong_requests import (
     MAX_INT32,
     MAX_INT64,
     MIN_INT32,

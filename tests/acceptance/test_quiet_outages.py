@@ -20,13 +20,13 @@ from tandem.orders.errors import from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from tests.fixtures.command_process import caller, serving
-from tests.fixtures.order_events import an_order, published
-from tests.fixtures.orders import place_order_request
-from tests.fixtures.query_client import Client
-from tests.fixtures.read_side import ReadSide, eventually, shared_read_side
 from tests.fixtures.relay_world import world
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.order_events import an_order, published
+from tests.support.queries.query_client import Client
+from tests.support.queries.read_side import ReadSide, eventually, shared_read_side
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
 
 __all__ = ["shared_read_side", "world"]
 #: All at once, and no more than there are connections to the store: when it is silent, all are over together.

@@ -30,9 +30,9 @@ from tandem.orders.v1.order_query_service_pb2 import (
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from tests.acceptance.test_metrics import scrape
-from tests.fixtures.asking import once_caught_up
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.asking import once_caught_up
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub

@@ -14,8 +14,8 @@ from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
 
-from tests.conformance.command_application import application, call, place_order
 from tests.fixtures.system import System
+from tests.support.commands.command_application import application, call, place_order
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()

@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.relaying import streams
-from tests.relaying.log_mode import in_mode
-from tests.relaying.readme import README, block, least_role
-from tests.relaying.relay_process import RelayProcess, running
+from tests.support.relay import streams
+from tests.support.relay.log_mode import in_mode
+from tests.support.relay.readme import README, block, least_role
+from tests.support.relay.relay_process import RelayProcess, running
 
 PROJECT = Path(__file__).parents[2]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from tests.relaying.log_mode import in_mode
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import World
+from tests.support.relay.log_mode import in_mode
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import World
 
 TANDEM = Path(sys.executable).parent / "tandem"
 SECONDS = 60.0

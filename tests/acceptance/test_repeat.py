@@ -14,8 +14,8 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 
 from devstack.servers.ports import HOST, free_port
 from tests.fixtures.command_process import CommandProcess
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.write_model import execute
+from tests.support.commands.orders import place_order_request
 
 
 def placed(address: str, request: PlaceOrderRequest, tries: list[str]) -> PlaceOrderResponse:

@@ -23,9 +23,9 @@ from query_service.handlers.grpc.service_methods import service_methods
 from query_service.handlers.grpc.status import OutOfTime, status_of
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.log import concerns_us
-from tests.fixtures.no_store import NoStore
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.no_store import NoStore
 
 #: Seconds; around the time that a call takes, and around what the read side keeps of it for its refusal.
 DEADLINES = (0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.045, 0.05, 0.055, 0.06, 0.08)

@@ -16,7 +16,8 @@ import pytest
 from bench.harness.process_usage import peak_memory_mib
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, caller
-from tests.fixtures.http2_frames import (
+from tests.support.commands.orders import place_order_request
+from tests.support.faults.http2_frames import (
     ACK,
     END_HEADERS,
     HEADERS,
@@ -27,8 +28,7 @@ from tests.fixtures.http2_frames import (
     connection,
     frame,
 )
-from tests.fixtures.orders import place_order_request
-from tests.fixtures.waiting import eventually
+from tests.support.waiting import eventually
 
 REFUSAL = "come back later"
 #: What 16,000 calls that were taken back may take: those that gRPC keeps until they are looked at.

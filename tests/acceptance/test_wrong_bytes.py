@@ -27,10 +27,10 @@ from query_service.handlers.grpc.order_queries import SERVICE
 from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
 from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE
-from tests.fixtures.no_store import NoStore
-from tests.fixtures.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 from tests.fixtures.system import System
-from tests.relaying.chance import new_seed, tell
+from tests.support.chance import new_seed, tell
+from tests.support.queries.no_store import NoStore
+from tests.support.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 
 #: No message of any type.
 NO_MESSAGE = {

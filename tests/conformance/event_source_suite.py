@@ -19,9 +19,9 @@ import psycopg
 from relay.events.cursor import Cursor, PollCursor, mark, parse
 from relay.events.source import Source
 from relay.outbox.database import connect
-from tests.fixtures.waiting import eventually
-from tests.relaying.chance import tell
-from tests.relaying.writers import Ledger
+from tests.support.chance import tell
+from tests.support.relay.writers import Ledger
+from tests.support.waiting import eventually
 
 OpenSource = Callable[[psycopg.AsyncConnection[Any]], Source]
 #: Where a first life begins.

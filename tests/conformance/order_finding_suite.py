@@ -19,10 +19,10 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.application.ports.read_store import Capability, ReadStore
 from query_service.projection.project import ProjectedEvent
-from tests.conformance.listed_orders import all_pages, applied, large_event, nothing, searching, small_event
 from tests.conformance.read_store_suite import proves
-from tests.fixtures.order_events import an_order
 from tests.golden.order_questions import typed
+from tests.support.queries.listed_orders import all_pages, applied, large_event, nothing, searching, small_event
+from tests.support.queries.order_events import an_order
 
 #: Three totals each, some of them as far apart as a histogram has room for.
 FAR_APART = (

@@ -26,11 +26,11 @@ from query_service.application.ports.order_questions import (
 from query_service.application.ports.read_store import Capability, ReadStore
 from query_service.projection.project import ProjectedEvent
 from query_service.wire.page_part import page_part
-from tests.conformance.listed_orders import all_pages, applied, searching, small_event
 from tests.conformance.order_finding_suite import OrderFindingSuite
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event, proves
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import ANSWERS, as_text, exact_answers, percentile_answers, text_answers
+from tests.support.queries.listed_orders import all_pages, applied, searching, small_event
 
 FEW_ORDERS, MANY_ORDERS = 1_000, 5_000
 #: While a list is read a tenth of the orders arrive and as many change.

@@ -31,7 +31,7 @@ from query_service.application.ports.read_store import (
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
-from tests.fixtures.order_events import START, an_order, published
+from tests.support.queries.order_events import START, an_order, published
 
 Test = Callable[..., Awaitable[None]]
 #: Opens the same installation once more, as another process would.

@@ -24,12 +24,12 @@ from query_service.storage.physical import figures, lists, page_parts
 from query_service.storage.physical.store import PhysicalStore
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
-from tests.conformance.listed_orders import all_pages, applied, large_event, searching, small_event
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.conformance.test_physical_read_store import elasticsearch, installation
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import CRITERIA
+from tests.support.queries.listed_orders import all_pages, applied, large_event, searching, small_event
 
 __all__ = ["elasticsearch", "installation"]
 ALL = OrderSearch(OrderCriteria())

@@ -20,7 +20,7 @@ from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
 from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
 from tests.fixtures.elasticsearch import put_to_sleep
-from tests.fixtures.order_events import an_order, published
+from tests.support.queries.order_events import an_order, published
 
 __all__ = ["order_id"]
 

@@ -10,7 +10,7 @@ from relay.sources.poll import PollSource
 from tests.conformance.event_source_suite import until_shown
 from tests.conformance.test_poll_source import outbox_table
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.relaying.tables import OUTBOX, create
+from tests.support.relay.tables import OUTBOX, create
 
 #: Nobody writes to the log's file but whoever must.
 NOBODY_FLUSHES = {"wal_writer_delay": "10s", "bgwriter_delay": "10s", "autovacuum": "off"}

@@ -20,10 +20,10 @@ from relay.outbox.table import OutboxTable, Query, TableName, find_table
 from relay.sources.poll import PollSource
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.fixtures.postgres import database
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.judge import Verdict, judge
-from tests.relaying.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
-from tests.relaying.writers import Ledger, Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay.judge import Verdict, judge
+from tests.support.relay.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
+from tests.support.relay.writers import Ledger, Writers
 
 
 async def outbox_table(url: str, name: str = "outbox", columns: ColumnNames | None = None) -> OutboxTable:

@@ -30,10 +30,10 @@ from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_wi
 from tests.conformance.test_poll_source import two_phase_commit_possible
 from tests.fixtures.postgres import database
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.judge import Verdict, judge
-from tests.relaying.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
-from tests.relaying.writers import Ledger, Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay.judge import Verdict, judge
+from tests.support.relay.tables import FOREIGN, FOREIGN_TABLE, INSERT_FOREIGN, OUTBOX, create, foreign_columns
+from tests.support.relay.writers import Ledger, Writers
 
 INSERT = "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT gen_random_uuid(), 1 FROM generate_series(1, %s)"
 

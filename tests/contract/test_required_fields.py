@@ -14,7 +14,7 @@ from command_service.handlers import request_rules as command_rules
 from command_service.handlers import request_validation as command_validation
 from command_service.handlers.field_checks import Check, text
 from query_service.handlers.grpc import request_rules as query_rules
-from tests.fixtures.complete_requests import complete
+from tests.support.commands.complete_requests import complete
 
 #: Messages that are not ours, so that nothing in them can be marked, and what is demanded of them nonetheless.
 FOREIGN = {"google.type.PostalAddress": {"region_code"}}

@@ -15,7 +15,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from query_service.projection.currency import exponent_of, units_and_nanos
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
-from tests.fixtures.order_events import published
+from tests.support.queries.order_events import published
 
 ORDERS = 300
 #: Customer, name, country and street.

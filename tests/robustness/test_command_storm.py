@@ -8,11 +8,11 @@ import random
 import pytest
 
 from command_service.storage.schema import migrate
-from tests.fixtures.commit_cutter import cutter
-from tests.fixtures.journal import journal_faults
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.relaying.chance import new_seed, tell
-from tests.robustness.command_storm import Storm, book_faults
+from tests.support.chance import new_seed, tell
+from tests.support.commands.commit_cutter import cutter
+from tests.support.commands.journal import journal_faults
+from tests.support.robustness.command_storm import Storm, book_faults
 
 
 async def storm(private_postgres: PrivatePostgres, strikes: dict[str, int]) -> None:

@@ -12,11 +12,11 @@ from tandem.orders.v1.order_query_service_pb2 import OrderDimension, OrderFilter
 
 from devstack.importers.northwind import SOURCE, read_northwind
 from devstack.importers.run import ImportResult, import_orders, until_searchable
-from tests.fixtures.northwind import write_company
 from tests.fixtures.system import System
-from tests.fixtures.waiting import eventually
-from tests.robustness.order_by_order import differing_orders, write_model
-from tests.robustness.validate import caught_up
+from tests.support.northwind import write_company
+from tests.support.robustness.order_by_order import differing_orders, write_model
+from tests.support.robustness.validate import caught_up
+from tests.support.waiting import eventually
 
 PROCESSES = ("command", "relay", "query-project", "query-serve")
 GIVEN = os.environ.get("NORTHWIND_DIR")

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.fixtures.system import System
-from tests.fixtures.waiting import eventually
-from tests.robustness.ledger import Ledger
-from tests.robustness.traffic import Traffic, held_transaction, install_adversary
-from tests.robustness.validate import Findings, published_events, unapplied_events, validate, written_events
+from tests.support.robustness.ledger import Ledger
+from tests.support.robustness.traffic import Traffic, held_transaction, install_adversary
+from tests.support.robustness.validate import Findings, published_events, unapplied_events, validate, written_events
+from tests.support.waiting import eventually
 
 PROCESSES = ("command", "relay", "query-project", "query-serve")
 

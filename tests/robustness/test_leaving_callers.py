@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.fixtures.rough_way import rough_way
-from tests.relaying.chance import new_seed, tell
-from tests.robustness.leaving_callers import LeavingCallers, book_faults, process_faults, rough_service
+from tests.support.chance import new_seed, tell
+from tests.support.faults.rough_way import rough_way
+from tests.support.robustness.leaving_callers import LeavingCallers, book_faults, process_faults, rough_service
 
 #: Mutant: the driver is interrupted, and its connection goes back without proof of its state.
 WITHOUT_PROOF = """

@@ -23,14 +23,14 @@ from tandem.orders.v1.order_types_pb2 import Order
 
 from devstack.servers import ElasticsearchServer, NatsServer
 from query_service.bootstrap import migrate
-from tests.conformance.projector_checks import events_of, floor_reaches, is_complete
-from tests.fixtures.order_events import START
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.private_servers import PrivateElasticsearch, PrivateNats
-from tests.fixtures.read_side import eventually, read_side_on
 from tests.fixtures.system import System, running_system
-from tests.robustness.ledger import Ledger
-from tests.robustness.validate import Findings, validate
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.order_events import START
+from tests.support.queries.projector_checks import events_of, floor_reaches, is_complete
+from tests.support.queries.read_side import eventually, read_side_on
+from tests.support.robustness.ledger import Ledger
+from tests.support.robustness.validate import Findings, validate
 
 COMMANDS_PER_SECOND = 50
 #: As many commands at once: a loaded machine cannot answer so many a second, and would refuse them in the end.

@@ -21,12 +21,12 @@ from query_service.handlers.stream.pull import StreamPull
 from relay.stream.jetstream_api import parse_headers
 from tests.fixtures.nats_cluster import SECONDS, NatsCluster
 from tests.fixtures.postgres import database
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.judge import judge
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
 from tests.robustness.test_relay_frozen import stop_and_wake
+from tests.support.chance import new_seed, tell
+from tests.support.relay.judge import judge
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 STREAM = "ORDERS"
 #: Together more than the 8 MiB at which a leader puts a snapshot in the place of its log. It compresses what is larger

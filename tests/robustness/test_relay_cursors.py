@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from relay.events.cursor import IN_BODY, anchor_of, parse
-from tests.relaying import streams
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay import streams
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 OPEN_TRANSACTIONS = 120
 

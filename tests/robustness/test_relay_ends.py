@@ -13,11 +13,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import KNOWN, in_mode, more_committed
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay.log_mode import KNOWN, in_mode, more_committed
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 SECONDS = 120.0
 

@@ -10,12 +10,12 @@ import pytest
 
 from relay.stream.position import FOREIGN_SEARCH
 from tests.fixtures.private_servers import PrivateNats, PrivatePostgres
-from tests.relaying import streams
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import KNOWN, in_mode, more_committed
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay import streams
+from tests.support.relay.log_mode import KNOWN, in_mode, more_committed
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 SECONDS = 120.0
 

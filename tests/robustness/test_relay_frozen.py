@@ -13,13 +13,13 @@ import pytest
 from devstack.servers import NatsServer
 from tests.fixtures.postgres import database
 from tests.fixtures.private_servers import PrivateNats
-from tests.relaying import streams
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.judge import Verdict
-from tests.relaying.log_mode import KNOWN, in_mode
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay import streams
+from tests.support.relay.judge import Verdict
+from tests.support.relay.log_mode import KNOWN, in_mode
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 #: Takes the expected sequence and the predecessor's id out of every publish.
 UNFENCED = """

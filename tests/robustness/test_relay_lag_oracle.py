@@ -9,12 +9,12 @@ from statistics import quantiles
 import pytest
 
 from tests.fixtures.private_servers import PrivateNats
-from tests.fixtures.waiting import eventually
-from tests.relaying.chance import tell
-from tests.relaying.lag_oracle import LagOracle, Sample, sampled
-from tests.relaying.log_mode import in_mode
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import World
+from tests.support.chance import tell
+from tests.support.relay.lag_oracle import LagOracle, Sample, sampled
+from tests.support.relay.log_mode import in_mode
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import World
+from tests.support.waiting import eventually
 
 LEADER_SECONDS = 0.1
 STANDBY_SECONDS = 1.2

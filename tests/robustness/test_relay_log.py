@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.relaying import streams
-from tests.relaying.chance import new_seed
-from tests.relaying.log_mode import (
+from tests.support.chance import new_seed
+from tests.support.relay import streams
+from tests.support.relay.log_mode import (
     KNOWN,
     LOG_SECONDS,
     admin,
@@ -28,8 +28,8 @@ from tests.relaying.log_mode import (
     slots,
     under_writers,
 )
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
 
 
 @pytest.mark.timeout(1800)

@@ -14,10 +14,10 @@ import pytest
 from psycopg import sql
 
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.relaying.chance import tell
-from tests.relaying.log_mode import admin, drop_slot, dropped, in_mode, judged, slots, under_writers
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import World
+from tests.support.chance import tell
+from tests.support.relay.log_mode import admin, drop_slot, dropped, in_mode, judged, slots, under_writers
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import World
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 

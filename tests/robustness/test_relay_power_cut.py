@@ -13,12 +13,12 @@ import pytest
 from devstack.servers import NatsServer
 from tests.fixtures.cuttable_disk import CuttableDisk
 from tests.fixtures.private_servers import PrivateNats
-from tests.relaying import streams
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import in_mode, more_committed
-from tests.relaying.relay_process import running
-from tests.relaying.world import World
-from tests.relaying.writers import Writers
+from tests.support.chance import new_seed, tell
+from tests.support.relay import streams
+from tests.support.relay.log_mode import in_mode, more_committed
+from tests.support.relay.relay_process import running
+from tests.support.relay.world import World
+from tests.support.relay.writers import Writers
 
 EVENTS_BETWEEN = 200
 SECONDS = 120.0

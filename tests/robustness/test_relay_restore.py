@@ -14,10 +14,10 @@ import pytest
 from devstack.servers import PostgresServer
 from tests.fixtures.postgres import database
 from tests.fixtures.private_servers import PrivatePostgres
-from tests.relaying.chance import new_seed, tell
-from tests.relaying.log_mode import KNOWN, in_mode, under_writers
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.restores import (
+from tests.support.chance import new_seed, tell
+from tests.support.relay.log_mode import KNOWN, in_mode, under_writers
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.restores import (
     SOURCE,
     adopt,
     adopting,
@@ -26,8 +26,8 @@ from tests.relaying.restores import (
     insert_versions,
     restore,
 )
-from tests.relaying.tables import OUTBOX
-from tests.relaying.world import World
+from tests.support.relay.tables import OUTBOX
+from tests.support.relay.world import World
 
 CAUGHT_UP_SECONDS = 120.0
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.postgres import database
-from tests.relaying.chance import tell
-from tests.relaying.log_mode import admin
-from tests.relaying.relay_process import RelayProcess, running
-from tests.relaying.world import SMALL, World
+from tests.support.chance import tell
+from tests.support.relay.log_mode import admin
+from tests.support.relay.relay_process import RelayProcess, running
+from tests.support.relay.world import SMALL, World
 
 #: Long enough for any machine; what is waited for takes five seconds.
 SECONDS = 120.0

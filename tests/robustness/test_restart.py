@@ -9,10 +9,10 @@ import pytest
 
 from tests.fixtures.private_servers import PrivateElasticsearch, PrivateNats
 from tests.fixtures.system import running_system
-from tests.fixtures.waiting import eventually
-from tests.robustness.ledger import Ledger
-from tests.robustness.traffic import Traffic
-from tests.robustness.validate import Findings, validate
+from tests.support.robustness.ledger import Ledger
+from tests.support.robustness.traffic import Traffic
+from tests.support.robustness.validate import Findings, validate
+from tests.support.waiting import eventually
 
 
 @pytest.mark.timeout(900)

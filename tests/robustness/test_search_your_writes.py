@@ -21,10 +21,10 @@ from tandem.orders.v1.order_query_service_pb2 import (
 )
 
 from tests.acceptance.test_metrics import scrape
-from tests.fixtures.asking import once_caught_up
-from tests.fixtures.delaying_proxy import DelayingProxy
-from tests.fixtures.orders import place_order_request
 from tests.fixtures.system import System, running_system
+from tests.support.commands.orders import place_order_request
+from tests.support.faults.delaying_proxy import DelayingProxy
+from tests.support.queries.asking import once_caught_up
 
 CALLERS = 8
 LONGEST_DELAY_SECONDS = 0.12

@@ -13,7 +13,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.projection.words.stored import search_text
-from tests.fixtures.order_events import published
+from tests.support.queries.order_events import published
 
 
 class Place(StrEnum):

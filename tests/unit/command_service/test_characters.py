@@ -16,8 +16,8 @@ from command_service.handlers.characters import forging, hidden, shows_something
 from command_service.handlers.field_checks import text
 from command_service.handlers.request_rules import REQUEST_RULES
 from command_service.handlers.request_validation import InvalidRequest, validate
-from tests.fixtures.complete_requests import complete
-from tests.fixtures.wrong_requests import put
+from tests.support.commands.complete_requests import complete
+from tests.support.commands.wrong_requests import put
 
 #: What machines compare, by request, and whether it must be given.
 IDENTIFIERS: list[tuple[Any, str, bool]] = [

@@ -30,8 +30,7 @@ from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.wire.event_room import room_needed
 from command_service.wire.representation import ContractRepresentation
-from tests.fixtures.order_model import ARRIVED, BACK, CANCELLED, OPEN, UNDER_WAY, ModelOrder
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     RELEASE,
@@ -45,6 +44,7 @@ from tests.unit.command_service.orders import (
     ship,
     take_back,
 )
+from tests.support.commands.order_model import ARRIVED, BACK, CANCELLED, OPEN, UNDER_WAY, ModelOrder
 
 CURRENCIES = st.sampled_from(["EUR"] * 15 + ["USD"])
 AMOUNTS = st.one_of(st.integers(-1, 3), st.integers(0, 5_000))

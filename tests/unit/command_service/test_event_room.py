@@ -31,7 +31,7 @@ from command_service.domain.parties import Address, Customer
 from command_service.wire import representation as wire
 from command_service.wire.event_room import Omitted, omitted_from, room_needed
 from command_service.wire.representation import ContractRepresentation
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     ORDER_ID,

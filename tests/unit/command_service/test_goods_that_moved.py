@@ -14,7 +14,7 @@ from command_service.domain.movements import LineQuantity, Return, Shipment
 from command_service.domain.order import Order
 from command_service.domain.rules import CLOCK_TOLERANCE
 from command_service.domain.states import FulfillmentState, OrderState
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     RELEASE,
@@ -29,7 +29,7 @@ from tests.unit.command_service.orders import (
     ship,
     take_back,
 )
-from tests.unit.command_service.refusals import Refused
+from tests.support.commands.refusals import Refused
 
 EARLIER, LATER = NOW - timedelta(days=1), NOW + timedelta(days=1)
 AHEAD = NOW + CLOCK_TOLERANCE + timedelta(microseconds=1)

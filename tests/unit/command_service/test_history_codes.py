@@ -13,8 +13,8 @@ from command_service.domain.money import Money
 from command_service.handlers import field_checks
 from command_service.handlers.request_validation import InvalidRequest, validate
 from command_service.wire.order_messages import order_message
-from tests.fixtures.complete_requests import complete
-from tests.unit.command_service.orders import after, new_line, pay, placed
+from tests.support.commands.complete_requests import complete
+from tests.support.commands.domain_orders import after, new_line, pay, placed
 
 #: Decimal places of currencies that are gone, as ISO 4217 had them.
 _GONE = {

@@ -16,8 +16,18 @@ from command_service.domain.money import MAX_AMOUNT, Money
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.rules import CLOCK_TOLERANCE
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
-from tests.unit.command_service.orders import NOW, RELEASE, after, euros, full_order, new_line, pay, place_order, placed
-from tests.unit.command_service.refusals import Refused
+from tests.support.commands.domain_orders import (
+    NOW,
+    RELEASE,
+    after,
+    euros,
+    full_order,
+    new_line,
+    pay,
+    place_order,
+    placed,
+)
+from tests.support.commands.refusals import Refused
 
 PLACED = datetime(1996, 7, 4, tzinfo=UTC)
 SHIPPED, ARRIVED = PLACED + timedelta(days=12), PLACED + timedelta(days=15)

@@ -14,7 +14,7 @@ from google.type.latlng_pb2 import LatLng
 from tandem.orders.v1 import order_events_pb2 as events
 
 from command_service.wire.json_text import json_text
-from tests.fixtures.random_messages import random_message
+from tests.support.random_messages import random_message
 
 
 def library_text(message: Any) -> str:

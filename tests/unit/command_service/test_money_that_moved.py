@@ -16,7 +16,7 @@ from command_service.domain.movements import Payment, Refund
 from command_service.domain.order import Order
 from command_service.domain.rules import CLOCK_TOLERANCE
 from command_service.domain.states import OrderState, PaymentState
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     after,
@@ -31,7 +31,7 @@ from tests.unit.command_service.orders import (
     ship,
     take_back,
 )
-from tests.unit.command_service.refusals import Refused
+from tests.support.commands.refusals import Refused
 
 TOTAL = placed().total
 EARLIER = NOW - timedelta(days=2)

@@ -20,7 +20,7 @@ from command_service.domain.money import MAX_AMOUNT, Money
 from command_service.domain.movements import LineQuantity
 from command_service.domain.parties import Address
 from command_service.domain.states import OrderState, PaymentState
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     ORDER_ID,
@@ -38,7 +38,7 @@ from tests.unit.command_service.orders import (
     revise,
     ship,
 )
-from tests.unit.command_service.refusals import Refused
+from tests.support.commands.refusals import Refused
 
 CANCELLED = after(placed(), cancel())
 SHIPPED = after(paid(), ship())

@@ -14,7 +14,7 @@ from command_service.domain.money import MAX_AMOUNT, Money
 from command_service.domain.parties import Address
 from command_service.domain.rules import Rule
 from command_service.domain.states import OrderState, PaymentState
-from tests.unit.command_service.orders import NOW, ORDER_ID, euros, full_order, new_line, place_order, placed
+from tests.support.commands.domain_orders import NOW, ORDER_ID, euros, full_order, new_line, place_order, placed
 
 
 def test_the_order_it_makes() -> None:

@@ -14,8 +14,8 @@ from tandem.orders.v1.order_types_pb2 import LineQuantity
 from command_service.handlers.field_checks import Check
 from command_service.handlers.request_rules import REQUEST_RULES
 from command_service.handlers.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest, validate
-from tests.fixtures.imports import import_request
-from tests.fixtures.orders import place_order_request
+from tests.support.commands.imports import import_request
+from tests.support.commands.orders import place_order_request
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
 REQUESTS: dict[str, Descriptor] = {method.input_type.full_name: method.input_type for method in SERVICE.methods}

@@ -15,6 +15,8 @@ import pytest
 from command_service.domain import decisions
 from command_service.domain.decisions import decide
 from command_service.domain.errors import Refusal
+from tests.support.commands.domain_orders import HOLD, NOW, place_order, placed
+from tests.support.commands.refusals import Refused
 from tests.unit.command_service import (
     test_goods_that_moved,
     test_import_order,
@@ -22,8 +24,6 @@ from tests.unit.command_service import (
     test_order_changes,
     test_place_order,
 )
-from tests.unit.command_service.orders import HOLD, NOW, place_order, placed
-from tests.unit.command_service.refusals import Refused
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from command_service.domain.evolve import evolve
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
 from command_service.domain.states import OrderState
-from tests.unit.command_service.orders import (
+from tests.support.commands.domain_orders import (
     HOLD,
     NOW,
     RELEASE,

@@ -26,9 +26,9 @@ from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import FULFILLMENT_STATES, ORDER_STATES, PAYMENT_STATES, order_message
 from command_service.wire.personal_data import split
 from command_service.wire.representation import ContractRepresentation
-from tests.fixtures.orders import place_order_request
-from tests.unit.command_service import orders
-from tests.unit.command_service.orders import NOW, full_order
+from tests.support.commands import domain_orders as orders
+from tests.support.commands.domain_orders import NOW, full_order
+from tests.support.commands.orders import place_order_request
 
 CALL = CommandCall("shop", UUID(int=7), b"", "why", "00-" + "a" * 32 + "-" + "b" * 16 + "-01")
 CONTEXT = EventContext("shop", UUID(int=7), "why")

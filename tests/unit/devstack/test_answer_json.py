@@ -12,7 +12,7 @@ from tandem.orders.v1 import order_types_pb2 as t
 
 from devstack.cli.answer_json import answer_document
 from devstack.cli.orders import choices
-from tests.unit.devstack.screens import customer, found, partly_paid_and_shipped, read_info
+from tests.support.screens import customer, found, partly_paid_and_shipped, read_info
 
 
 def test_an_order_as_a_document() -> None:

@@ -11,7 +11,7 @@ from tandem.orders.v1.order_events_pb2 import OrderEvent, OrderImported
 from devstack.cli.order_screens.change_words import change_words
 from devstack.cli.order_screens.history_screen import print_history
 from query_service.wire.order_changes import changes_between
-from tests.unit.devstack.screens import PAYMENT_ID, at, money, partly_paid_and_shipped
+from tests.support.screens import PAYMENT_ID, at, money, partly_paid_and_shipped
 
 #: (field, old, new) → words.
 CHANGES = [

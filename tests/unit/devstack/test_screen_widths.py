@@ -16,7 +16,7 @@ from devstack.cli.stack.status_screen import picture
 from devstack.cli.tables import Column, Rows
 from devstack.cli.terminal import show
 from devstack.stack.system_status import ProcessStatus, SystemStatus
-from tests.unit.devstack import screens
+from tests.support import screens
 
 ORDER = (screens.ORDER_ID, screens.ORDER_NUMBER)
 FIGURES = ("1,234", "56,789", "1,234,567.00 EUR", "234,567.89 EUR", "1,473,455.89 EUR", "1,194.04 EUR", "9,999.00 EUR")

@@ -17,7 +17,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from tandem.orders.v1.order_query_service_pb2 import FieldChange
 
 from query_service.wire.order_changes import changes_between
-from tests.fixtures.order_events import an_order, money
+from tests.support.queries.order_events import an_order, money
 
 WHOLE = {"google.type.Money", "google.protobuf.Timestamp"}
 IDS = {"lines": "line_number", "items": "line_number", "payments": "payment_id", "shipments": "shipment_id"}

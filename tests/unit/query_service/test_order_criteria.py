@@ -18,7 +18,7 @@ from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory_questions import matches
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
-from tests.fixtures.order_events import an_order, published
+from tests.support.queries.order_events import an_order, published
 
 OTHER = "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b"
 

@@ -17,7 +17,7 @@ from query_service.application.questions.page_token import history_fingerprint, 
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
-from tests.fixtures.order_events import an_order, published
+from tests.support.queries.order_events import an_order, published
 from tests.unit.query_service.test_list_gate import parked
 
 ORDER = str(uuid.uuid4())

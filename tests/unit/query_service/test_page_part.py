@@ -9,8 +9,8 @@ from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.wire.page_part import EDITION, page_part
-from tests.fixtures.order_events import START, an_order, money, published, timestamp
 from tests.golden.order_book import order_book
+from tests.support.queries.order_events import START, an_order, money, published, timestamp
 
 #: Edition → what it makes of the golden orders and of one that has everything.
 DIGESTS = {1: "b0d2d989f7f280ffb5e9fdcbac2f6c4d5ebd0d272e20c265ab8477b2fad2b560"}

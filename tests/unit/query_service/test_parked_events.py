@@ -20,7 +20,7 @@ from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
-from tests.fixtures.order_events import PublishedEvent, an_order, published
+from tests.support.queries.order_events import PublishedEvent, an_order, published
 
 
 class Store(MemoryStore):

@@ -12,7 +12,7 @@ from query_service.application.projecting.project_events import Delivery, EventP
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore
-from tests.fixtures.order_events import START, PublishedEvent, an_order, barrier_headers, published
+from tests.support.queries.order_events import START, PublishedEvent, an_order, barrier_headers, published
 
 
 class FailingStore(MemoryStore):

@@ -18,7 +18,7 @@ from query_service.projection.stream_event import read_event
 from query_service.projection.words.asked import asked_words, begins_words
 from query_service.storage.memory import MemoryStore
 from query_service.wire.order_message import order_message
-from tests.fixtures.order_events import PublishedEvent, an_order, published, redacted
+from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
 
 ORDER_IDS = [str(uuid.UUID(int=number)) for number in range(1, 4)]
 

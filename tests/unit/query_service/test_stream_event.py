@@ -13,7 +13,7 @@ from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_body, read_event
 from query_service.storage.memory import MemoryStore
-from tests.fixtures.order_events import START, an_order, barrier_headers, published
+from tests.support.queries.order_events import START, an_order, barrier_headers, published
 
 #: Names that look like the seams of the body among them.
 NAMES = st.text() | st.sampled_from(["payload", "personal", "salt"])

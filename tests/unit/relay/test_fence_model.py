@@ -15,7 +15,7 @@ import pytest
 
 from relay.events.message import Message
 from relay.stream.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
-from tests.unit.relay.events import message
+from tests.support.relay.events import message
 
 EVENTS = 4
 BATCH = 2

@@ -8,8 +8,8 @@ from relay.events.header_value import decode
 from relay.events.message import partition_of
 from relay.events.subject import SubjectTemplate
 from relay.stream.jetstream_api import parse_headers
-from tests.fixtures.header_values import CASES, conforming
-from tests.unit.relay.events import EVENT, builder
+from tests.support.header_values import CASES, conforming
+from tests.support.relay.events import EVENT, builder
 
 ATTRIBUTES = ("ce-id", "ce-subject", "ce-partitionkey", "ce-type", "Tandem-Aggregate-Type")
 

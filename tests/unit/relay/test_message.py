@@ -8,7 +8,7 @@ from relay.events.barrier import BarrierBuilder
 from relay.events.errors import Unpublishable
 from relay.events.message import MessageLimits, rfc3339
 from relay.stream.jetstream_api import parse_headers
-from tests.unit.relay.events import EVENT, builder
+from tests.support.relay.events import EVENT, builder
 
 
 def headers_of(raw: bytes) -> dict[str, str]:

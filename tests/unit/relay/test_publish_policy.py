@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from relay.events.errors import Refused
 from relay.events.message import Message
 from relay.stream.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
-from tests.unit.relay.events import message
+from tests.support.relay.events import message
 
 
 def lines(frame: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
 """What is in flight, and what an ack may be for."""
 
 from relay.stream.publish_window import PublishWindow
-from tests.unit.relay.events import message
+from tests.support.relay.events import message
 
 
 def test_acks_of_a_chain_come_one_by_one() -> None:
