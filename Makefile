@@ -42,7 +42,7 @@ up: ## the whole stack, proved with one order; Ctrl-C stops it
 	  TANDEM_INSTALL_MS=$$(( ($$(date +%s%N) - started) / 1000000 )) exec $(BIN)/tandem up
 
 .PHONY: test
-test: $(GENERATE_VENV)/.installed $(CHECKERS_VENV)/.installed ## correctness, on real servers (TESTS=unit|conformance|contract|migration|acceptance|robustness)
+test: $(GENERATE_VENV)/.installed $(CHECKERS_VENV)/.installed ## correctness, on real servers (TESTS=unit|integration|conformance|contract|migration|acceptance|robustness)
 	@$(LEAVE_NOTHING) $(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
 .PHONY: test-long

@@ -17,7 +17,7 @@ from tandem.orders.v1.order_types_pb2 import ORDER_STATE_PLACED
 
 from tests.fixtures.command_process import CommandProcess, caller, serving
 from tests.fixtures.write_model import execute, table_digests
-from tests.integration.test_command_twins import COMMITTING, held_commits, until
+from tests.integration.command_service.test_command_twins import COMMITTING, held_commits, until
 from tests.support.commands.orders import place_order_request
 from tests.support.waiting import eventually
 

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.servers.place import PROJECT
 
-TEST = "tests/integration/test_servers_smoke.py::test_nats_keeps_a_stream_on_file_and_refuses_a_wrong_sequence"
+TEST = "tests/integration/devstack/test_servers_smoke.py::test_nats_keeps_a_stream_on_file_and_refuses_a_wrong_sequence"
 NOWHERE = "nats://127.0.0.1:1"
 
 

@@ -23,7 +23,7 @@ from tests.support.relay.restores import SOURCE, adopt
 from tests.support.relay.tables import OUTBOX
 from tests.support.relay.world import World
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 #: The relay's image has this command; `tandem` needs a checkout.
 IN_THE_IMAGE = (sys.executable, "-m", "relay", "parked")
 TANDEM = (Path(sys.executable).parent / "tandem", "relay", "parked")

@@ -20,7 +20,7 @@ from command_service.storage.transaction import BEGIN, COMMIT
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.fixtures.postgres import Templates
 from tests.fixtures.write_model import execute, migrated_database
-from tests.integration.test_order_changes import a_life
+from tests.integration.command_service.test_order_changes import a_life
 from tests.support.commands.command_application import Application, call, opened_pool, place_order
 
 #: Rows of a partition.
