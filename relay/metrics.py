@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
@@ -20,15 +20,16 @@ BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5
 
 class CommitToAck(Collector):
     """Histogram of the time from `recorded_at` to the stream's ack. Counts events by the flight: cheaper than one
-    observation each, and just as exact."""
+    observation each, and just as exact. `clock` gives seconds since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._counts = [0] * (len(BUCKETS_SECONDS) + 1)
         self._sum = 0.0
 
     def observe(self, recorded_at: Sequence[int], clock_offset: float) -> None:
         """Counts events recorded at those times (µs since 1970, database clock; at least one) and stored just now."""
-        now = time.time() + clock_offset
+        now = self._clock() + clock_offset
         first, last = (bisect_left(BUCKETS_SECONDS, now - one / 1e6) for one in (max(recorded_at), min(recorded_at)))
         if first == last > 0:
             # A backlog: what is stored at once is of one age, as far as the buckets tell.

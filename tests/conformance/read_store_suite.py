@@ -39,8 +39,11 @@ OpenStore = Callable[[], ReadStore]
 TESTED: set[Capability] = set()
 
 
-def proves(capability: Capability) -> Callable[[Test], Test]:
-    """Marks what a test proves. Where a store declares that it cannot, the test must fail, and the reason be given."""
+def proves(capability: Capability, lack: type[Exception] = CapabilityMissing) -> Callable[[Test], Test]:
+    """Marks what a test proves. Where a store declares that it cannot, it must give the reason and refuse.
+
+    `lack` is how the test fails there when no call can be refused for it.
+    """
     TESTED.add(capability)
 
     def decorate(test: Test) -> Test:
@@ -52,7 +55,7 @@ def proves(capability: Capability) -> Callable[[Test], Test]:
                 await test(self, **fixtures)
                 return
             assert support.reason, f"{store.name} does not say why it lacks {capability}"
-            with pytest.raises((CapabilityMissing, AssertionError)):
+            with pytest.raises(lack):
                 await test(self, **fixtures)
 
         return run
@@ -314,7 +317,7 @@ class ReadStoreSuite:
             await store.record_freshness(Freshness(as_of, 1, generation, 7, as_of // 100))
             assert await store.freshness() == Freshness(kept, 1, generation, 7, kept // 100)
 
-    @proves(Capability.SURVIVE_RESTART)
+    @proves(Capability.SURVIVE_RESTART, lack=AssertionError)
     async def test_everything_is_there_after_a_restart(
         self, store: ReadStore, installation: OpenStore, order_id: str
     ) -> None:
