@@ -11,6 +11,7 @@ from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Behind, TokenOfOtherSource
 from query_service.application.ports.read_store import Freshness
+from tests.support.virtual_time import in_virtual_time
 
 ORDER = str(uuid.uuid4())
 
@@ -55,6 +56,7 @@ class World:
         return answer.found, answer.info.stale
 
 
+@in_virtual_time
 async def test_what_is_there_is_answered_at_once() -> None:
     world = World()
     world.version = 3
@@ -63,6 +65,7 @@ async def test_what_is_there_is_answered_at_once() -> None:
     assert len(world.board) == 0
 
 
+@in_virtual_time
 async def test_a_change_between_look_and_wait_is_not_missed() -> None:
     world = World()
 
@@ -76,6 +79,7 @@ async def test_a_change_between_look_and_wait_is_not_missed() -> None:
     assert (world.looks, world.waits.outcomes) == (2, ["applied"])
 
 
+@in_virtual_time
 async def test_a_notice_of_another_order_wakes_nobody() -> None:
     world = World()
     asking = asyncio.create_task(world.ask(1, max_wait=0.2))
@@ -86,6 +90,7 @@ async def test_a_notice_of_another_order_wakes_nobody() -> None:
     assert world.looks == 2  # the first, and the last when the time was up
 
 
+@in_virtual_time
 async def test_a_notice_too_early_only_makes_it_look() -> None:
     world = World()
     world.version = 1
@@ -97,6 +102,7 @@ async def test_a_notice_too_early_only_makes_it_look() -> None:
     assert world.looks == 3
 
 
+@in_virtual_time
 async def test_without_notices_it_looks_by_itself() -> None:
     world = World(recheck=0.05)
     asking = asyncio.create_task(world.ask(1))
@@ -108,6 +114,7 @@ async def test_without_notices_it_looks_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("version", "stale"), [(0, False), (0, True), (1, False)])
+@in_virtual_time
 async def test_too_late_is_said_with_both_versions(version: int, stale: bool) -> None:
     world = World()
     world.version = version
@@ -117,6 +124,7 @@ async def test_too_late_is_said_with_both_versions(version: int, stale: bool) ->
     assert world.waits.outcomes == ["behind"]
 
 
+@in_virtual_time
 async def test_stale_when_allowed() -> None:
     world = World()
     world.version = 1
@@ -124,12 +132,14 @@ async def test_stale_when_allowed() -> None:
     assert world.waits.outcomes == ["stale"]
 
 
+@in_virtual_time
 async def test_no_wait_at_all_still_looks_once() -> None:
     world = World()
     world.version = 2
     assert await world.ask(2, max_wait=0) == (2, False)
 
 
+@in_virtual_time
 async def test_a_parked_version_ends_the_wait_for_those_who_take_stale() -> None:
     world = World()
     world.version, world.parked = 1, {2}
@@ -141,6 +151,7 @@ def following(epoch: int, as_of: int = 1) -> Freshness:
     return Freshness(as_of, epoch, "g1", 1, 1)
 
 
+@in_virtual_time
 async def test_a_token_of_an_earlier_source_is_refused_without_looking() -> None:
     world = World()
     world.view.observe(following(2))
@@ -149,6 +160,7 @@ async def test_a_token_of_an_earlier_source_is_refused_without_looking() -> None
     assert world.looks == 0
 
 
+@in_virtual_time
 async def test_an_order_of_a_later_source_refuses_the_token_too() -> None:
     world = World()
     world.version, world.epoch = 1, 2
@@ -156,6 +168,7 @@ async def test_an_order_of_a_later_source_refuses_the_token_too() -> None:
         await world.ask(1, epoch=1)
 
 
+@in_virtual_time
 async def test_a_token_of_a_later_source_waits_for_it() -> None:
     world = World(recheck=0.02)
     world.view.observe(following(1))
@@ -168,6 +181,7 @@ async def test_a_token_of_a_later_source_waits_for_it() -> None:
     assert await asking == (1, False)
 
 
+@in_virtual_time
 async def test_what_an_answer_says_of_itself_was_known_before_the_look() -> None:
     world = World()
     world.version = 1

@@ -7,25 +7,23 @@ import pytest
 
 from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.ports.errors import DependencyDown
+from tests.support.virtual_time import in_virtual_time
 
 
 class Index:
     """What is applied, and what of it is searchable: a refresh shows what was there when it began."""
 
-    def __init__(
-        self, *, seconds: float = 0.02, least_pause: float = 0.05, clock: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, *, seconds: float = 0.02, least_pause: float = 0.05) -> None:
         self.applied = self.searchable = 0
         self.begun: list[float] = []
         self.running = self.most_running = 0
         self.seconds = seconds
         self.failure: Exception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.clock = clock or self.loop.time
+        self.clock = asyncio.get_running_loop().time
         self.refresh = CoalescedRefresh(self._refresh, self.clock, least_pause=least_pause)
 
     async def _refresh(self) -> bool:
-        self.begun.append(self.refresh._begun_at)
+        self.begun.append(self.clock())
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         seen = self.applied
@@ -43,11 +41,13 @@ class Index:
         return self.searchable >= mine
 
 
+@in_virtual_time
 async def test_what_was_applied_before_is_searchable_after() -> None:
     index = Index()
     assert await index.write_and_find()
 
 
+@in_virtual_time
 async def test_a_refresh_that_runs_already_does_not_count() -> None:
     index = Index()
     first = asyncio.create_task(index.write_and_find())
@@ -58,7 +58,7 @@ async def test_a_refresh_that_runs_already_does_not_count() -> None:
     assert len(index.begun) == 2
 
 
-async def test_the_check_notices_a_refresh_that_is_joined_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_a_refresh_is_joined_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutant: whoever comes while a refresh runs takes that one."""
     following: Callable[[CoalescedRefresh], asyncio.Task[bool]] = CoalescedRefresh.following
 
@@ -67,12 +67,13 @@ async def test_the_check_notices_a_refresh_that_is_joined_too_late(monkeypatch: 
 
     monkeypatch.setattr(CoalescedRefresh, "following", joining)
     with pytest.raises(AssertionError):
-        await test_a_refresh_that_runs_already_does_not_count()
+        test_a_refresh_that_runs_already_does_not_count()
 
 
+@in_virtual_time
 async def test_a_hundred_callers_share_and_wait_their_turn() -> None:
     index = Index()
-    started = index.loop.time()
+    started = index.clock()
 
     async def caller(number: int) -> bool:
         found = True
@@ -82,13 +83,14 @@ async def test_a_hundred_callers_share_and_wait_their_turn() -> None:
         return found
 
     assert all(await asyncio.gather(*(caller(number) for number in range(100))))
-    took = index.loop.time() - started
+    took = index.clock() - started
     assert index.most_running == 1
     assert len(index.begun) <= took / 0.05 + 2
     pauses = [after - before for before, after in zip(index.begun, index.begun[1:], strict=False)]
     assert min(pauses) >= 0.049
 
 
+@in_virtual_time
 async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     index = Index()
     index.applied = 1
@@ -100,6 +102,7 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     assert len(index.begun) == 1
 
 
+@in_virtual_time
 async def test_a_failure_reaches_those_who_wait_and_is_forgotten() -> None:
     index = Index()
     index.failure = DependencyDown("elasticsearch", "away")
@@ -110,18 +113,34 @@ async def test_a_failure_reaches_those_who_wait_and_is_forgotten() -> None:
     assert await index.write_and_find()
 
 
+@in_virtual_time
 async def test_the_refreshes_of_others_are_kept_at_a_distance() -> None:
-    now = 100.0
-    index = Index(least_pause=0.05, clock=lambda: now)
+    index = Index(seconds=0.0, least_pause=5.0)
     assert await index.write_and_find()
     index.refresh.begun_elsewhere()
     waiting = asyncio.create_task(index.write_and_find())
-    await asyncio.sleep(0.06)
-    now = 100.03
+    await asyncio.sleep(3)
     index.refresh.begun_elsewhere()  # while ours waits for its turn
-    now = 100.06
-    await asyncio.sleep(0.12)
-    assert len(index.begun) == 1
-    now = 100.09
+    await asyncio.sleep(4)
+    assert index.begun == [0.0]
     assert await waiting
-    assert index.begun == [100.0, 100.09]
+    assert index.begun == [0.0, 8.0]
+
+
+def test_mutant_only_our_own_refreshes_are_kept_at_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CoalescedRefresh, "begun_elsewhere", lambda self: None)
+    with pytest.raises(AssertionError):
+        test_the_refreshes_of_others_are_kept_at_a_distance()
+
+
+def test_mutant_the_pause_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever began while ours waited is not seen."""
+    decided: list[float] = []
+
+    def pause(self: CoalescedRefresh) -> float:
+        decided.append(self._begun_at + self._least_pause - self._clock())
+        return 0.0 if len(decided) > 2 and decided[-2] > 0 else decided[-1]
+
+    monkeypatch.setattr(CoalescedRefresh, "_pause", pause)
+    with pytest.raises(AssertionError):
+        test_the_refreshes_of_others_are_kept_at_a_distance()

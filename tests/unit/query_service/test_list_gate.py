@@ -24,6 +24,7 @@ from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import an_order, published
+from tests.support.virtual_time import in_virtual_time
 
 SECOND = 1_000_000
 
@@ -99,6 +100,7 @@ def parked(order_id: str, version: int) -> ParkedEvent:
     return ParkedEvent(order_id, version, "e", "ORDER_PAID", "S", 1, 1, 1, Unprojectable.UNMAPPABLE, "x")
 
 
+@in_virtual_time
 async def test_a_list_waits_for_every_order_of_its_token() -> None:
     world, (one, two) = World(), ids(2)
     asking = asyncio.create_task(world.found(Consistency(1, {one: 1, two: 2}, max_wait=60)))
@@ -112,6 +114,7 @@ async def test_a_list_waits_for_every_order_of_its_token() -> None:
     assert world.refreshes.waited == 1
 
 
+@in_virtual_time
 async def test_the_order_that_lacks_is_named() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one), event(two))
@@ -120,6 +123,7 @@ async def test_the_order_that_lacks_is_named() -> None:
     assert (refusal.value.order_id, refusal.value.needed_version, refusal.value.current_version) == (two, 3, 1)
 
 
+@in_virtual_time
 async def test_a_stale_list_says_so() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one))
@@ -127,6 +131,7 @@ async def test_a_stale_list_says_so() -> None:
     assert await world.found(wanted) == (1, True, False)
 
 
+@in_virtual_time
 async def test_a_parked_version_is_told_at_once() -> None:
     world, [one] = World(), ids(1)
     await world.apply(event(one))
@@ -137,6 +142,7 @@ async def test_a_parked_version_is_told_at_once() -> None:
         assert await world.found(Consistency(1, {one: 2}, max_wait=5, stale_allowed=True)) == (1, True, True)
 
 
+@in_virtual_time
 async def test_a_list_says_that_an_order_on_it_is_parked() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one), event(two))
@@ -149,6 +155,7 @@ async def test_a_list_says_that_an_order_on_it_is_parked() -> None:
     assert await world.found(Consistency()) == (2, False, True)
 
 
+@in_virtual_time
 async def test_a_token_of_another_source_is_refused() -> None:
     world, [one] = World(), ids(1)
     await world.apply(event(one, epoch=2))
@@ -158,12 +165,14 @@ async def test_a_token_of_another_source_is_refused() -> None:
             await world.found(wanted)
 
 
+@in_virtual_time
 async def test_an_empty_token_waits_for_nothing() -> None:
     world = World()
     assert await world.found(Consistency(1, {})) == (0, False, False)
     assert world.refreshes.waited == 0
 
 
+@in_virtual_time
 async def test_every_question_over_many_orders_honours_the_token() -> None:
     world, [one] = World(), ids(1)
     wanted = Consistency(1, {one: 1}, max_wait=0.02)
@@ -175,12 +184,14 @@ async def test_every_question_over_many_orders_honours_the_token() -> None:
         await world.customer("KOENE", wanted)
 
 
+@in_virtual_time
 async def test_a_list_without_token_asks_for_no_refresh_while_it_is_fresh() -> None:
     world = World()
     await world.found(Consistency())
     assert (world.refreshes.asked, world.refreshes.waited) == (0, 0)
 
 
+@in_virtual_time
 async def test_a_list_never_claims_to_be_fresher_than_the_last_refresh() -> None:
     world = World()
 
@@ -200,6 +211,7 @@ async def test_a_list_never_claims_to_be_fresher_than_the_last_refresh() -> None
     assert (world.refreshes.asked, world.refreshes.waited) == (1, 2)
 
 
+@in_virtual_time
 async def test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice() -> None:
     world, [one] = World(), ids(1)
     await world.apply(event(one))
@@ -210,6 +222,7 @@ async def test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice() -
     assert world.refreshes.waited == 2
 
 
+@in_virtual_time
 async def test_cancelled_orders_are_counted_only_when_asked_for() -> None:
     world = World()
     for number, state in enumerate(("PLACED", "CANCELLED", "REFUNDED")):
@@ -227,6 +240,7 @@ async def test_cancelled_orders_are_counted_only_when_asked_for() -> None:
     assert [await counted("CANCELLED"), await counted("PLACED", "REFUNDED"), await counted("PLACED")] == [1, 2, 1]
 
 
+@in_virtual_time
 async def test_a_customer_is_unknown_only_when_the_answer_lacks_nothing() -> None:
     world, [one] = World(), ids(1)
     with pytest.raises(CustomerUnknown):
@@ -239,6 +253,7 @@ async def test_a_customer_is_unknown_only_when_the_answer_lacks_nothing() -> Non
     assert (summary.found.figures.orders, len(summary.found.figures.recent)) == (1, 1)
 
 
+@in_virtual_time
 async def test_what_is_applied_and_not_searchable_counts_as_behind() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one, 3), event(two))
@@ -251,6 +266,7 @@ async def test_what_is_applied_and_not_searchable_counts_as_behind() -> None:
         await world.customer("NOBODY", Consistency(1, {one: 3}, stale_allowed=True))
 
 
+@in_virtual_time
 async def test_old_writes_are_looked_for_before_a_refresh_is_asked_for() -> None:
     world, [one] = World(), ids(1)
     await world.apply(event(one))
@@ -262,6 +278,7 @@ async def test_old_writes_are_looked_for_before_a_refresh_is_asked_for() -> None
     assert world.refreshes.settled == [False, True]
 
 
+@in_virtual_time
 async def test_lists_go_on_without_anybody_who_refreshes() -> None:
     world, [one] = World(), ids(1)
     await world.apply(event(one))
@@ -277,6 +294,7 @@ async def test_lists_go_on_without_anybody_who_refreshes() -> None:
     assert (page.info.as_of, world.refreshes.waited) == (10 * SECOND, waited)
 
 
+@in_virtual_time
 async def test_a_mark_that_was_never_reached_is_before_everything() -> None:
     world, [one] = World(), ids(1)
     world.refreshes.answering = False

@@ -18,6 +18,7 @@ from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import an_order, published
+from tests.support.virtual_time import in_virtual_time
 from tests.unit.query_service.test_list_gate import parked
 
 ORDER = str(uuid.uuid4())
@@ -68,6 +69,7 @@ def steps(page: HistoryPage) -> list[tuple[int | None, int]]:
         (1, [[(None, 1)], [(1, 2)], [(2, 3)], [(3, 4)], [(4, 5)]]),
     ],
 )
+@in_virtual_time
 async def test_every_step_is_on_one_page_with_the_one_before(
     size: int, pages: list[list[tuple[int | None, int]]]
 ) -> None:
@@ -76,6 +78,7 @@ async def test_every_step_is_on_one_page_with_the_one_before(
     assert await world.pages(size) == pages
 
 
+@in_virtual_time
 async def test_a_page_that_is_cut_goes_on_where_it_was_cut() -> None:
     world = World()
     await world.apply(1, 2, 3, 4)
@@ -85,6 +88,7 @@ async def test_a_page_that_is_cut_goes_on_where_it_was_cut() -> None:
     assert rest.token_after(3) == ""
 
 
+@in_virtual_time
 async def test_a_version_that_is_not_in_yet_is_waited_for() -> None:
     world = World()
     await world.apply(1, 3)
@@ -99,6 +103,7 @@ async def test_a_version_that_is_not_in_yet_is_waited_for() -> None:
     assert steps((await asking).found) == [(None, 1), (1, 2), (2, 3)]
 
 
+@in_virtual_time
 async def test_a_parked_version_is_missing_and_told() -> None:
     world = World()
     await world.apply(1, 4)
@@ -110,6 +115,7 @@ async def test_a_parked_version_is_missing_and_told() -> None:
     assert await world.pages(1) == [[(None, 1)], [], [], [(1, 4)]]
 
 
+@in_virtual_time
 async def test_a_token_is_honoured() -> None:
     world = World()
     await world.apply(1)
@@ -121,6 +127,7 @@ async def test_a_token_is_honoured() -> None:
     assert steps((await asking).found) == [(None, 1), (1, 2)]
 
 
+@in_virtual_time
 async def test_who_is_unknown() -> None:
     world = World()
     with pytest.raises(OrderUnknown):
@@ -131,6 +138,7 @@ async def test_who_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("place", [{"v": 0}, {"v": -1}, {"v": 2**50}, {"v": "2"}, {"w": 2}])
+@in_virtual_time
 async def test_a_place_that_no_history_has_is_refused(place: dict[str, int | str]) -> None:
     world = World()
     await world.apply(1)
@@ -141,6 +149,7 @@ async def test_a_place_that_no_history_has_is_refused(place: dict[str, int | str
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 
+@in_virtual_time
 async def test_a_batch_comes_in_the_order_asked_with_what_is_missing() -> None:
     world = World()
     one, two, unknown = (str(uuid.uuid4()) for _ in range(3))
@@ -151,6 +160,7 @@ async def test_a_batch_comes_in_the_order_asked_with_what_is_missing() -> None:
     assert found.missing == [unknown]
 
 
+@in_virtual_time
 async def test_a_batch_waits_for_its_own_orders_only() -> None:
     world = World()
     one, other = str(uuid.uuid4()), str(uuid.uuid4())
@@ -164,6 +174,7 @@ async def test_a_batch_waits_for_its_own_orders_only() -> None:
     assert (stale.found.orders[0]["version"], stale.info.stale) == (1, True)
 
 
+@in_virtual_time
 async def test_an_order_of_which_all_is_parked_is_not_missing() -> None:
     world = World()
     one, broken = str(uuid.uuid4()), str(uuid.uuid4())

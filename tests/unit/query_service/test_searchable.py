@@ -10,6 +10,7 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.order_questions import NOT_LISTED, Edition
 from query_service.application.ports.read_store import Freshness
+from tests.support.virtual_time import in_virtual_time
 
 ONE, TWO = "one", "two"
 
@@ -51,6 +52,7 @@ class World:
         return [self.shown.get(order_id, NOT_LISTED) for order_id in order_ids]
 
 
+@in_virtual_time
 async def test_what_is_asked_for_is_searchable_then() -> None:
     world = World()
     world.applied = {ONE: (1, 2)}
@@ -58,6 +60,7 @@ async def test_what_is_asked_for_is_searchable_then() -> None:
     assert (world.shown, world.asked, world.looked, world.outcomes) == ({ONE: (1, 2)}, 1, 0, ["refreshed"])
 
 
+@in_virtual_time
 async def test_a_hundred_callers_ask_twice() -> None:
     world = World()
     world.free.clear()
@@ -73,6 +76,7 @@ async def test_a_hundred_callers_ask_twice() -> None:
     assert world.shown == world.applied
 
 
+@in_virtual_time
 async def test_without_an_answer_the_search_tells() -> None:
     world = World()
     world.away = True
@@ -86,6 +90,7 @@ async def test_without_an_answer_the_search_tells() -> None:
     assert (world.asked, world.outcomes) == (1, ["verified"])
 
 
+@in_virtual_time
 async def test_what_stays_missing_is_named_when_the_time_is_over() -> None:
     world = World()
     world.away = True
@@ -94,6 +99,7 @@ async def test_what_stays_missing_is_named_when_the_time_is_over() -> None:
     assert world.outcomes == ["behind"]
 
 
+@in_virtual_time
 async def test_whoever_does_not_want_to_wait_gets_one_look() -> None:
     world = World()
     world.shown = {ONE: (1, 1)}
@@ -102,6 +108,7 @@ async def test_whoever_does_not_want_to_wait_gets_one_look() -> None:
     assert (world.asked, world.looked) == (0, 2)
 
 
+@in_virtual_time
 async def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked() -> None:
     world = World()
     world.free.clear()
@@ -110,12 +117,14 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked(
     world.free.set()
 
 
+@in_virtual_time
 async def test_the_same_version_of_an_earlier_source_does_not_count() -> None:
     world = World()
     world.shown = {ONE: (1, 7)}
     assert await world.lists.missing({ONE: (2, 3)}, 0) == {ONE: 7}
 
 
+@in_virtual_time
 async def test_what_is_old_enough_is_looked_for_first() -> None:
     world = World()
     world.shown = {ONE: (1, 1)}
@@ -126,6 +135,7 @@ async def test_what_is_old_enough_is_looked_for_first() -> None:
     assert world.asked == 1
 
 
+@in_virtual_time
 async def test_a_search_that_fails_is_no_absence() -> None:
     world = World()
     world.away, world.failure = True, DependencyDown("elasticsearch", "away")
@@ -133,6 +143,7 @@ async def test_a_search_that_fails_is_no_absence() -> None:
         await world.lists.missing({ONE: (1, 1)}, 5)
 
 
+@in_virtual_time
 async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_for() -> None:
     world = World()
     world.view.observe(Freshness(10, 1, "g1", 1, 1))
@@ -151,6 +162,7 @@ async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_f
     assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
 
 
+@in_virtual_time
 async def test_after_silence_lists_do_not_wait_for_a_while() -> None:
     world = World()
     assert world.lists.answering

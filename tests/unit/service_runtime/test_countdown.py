@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from service_runtime import countdown
 from service_runtime.countdown import Countdown
+from tests.support.virtual_time import VirtualTimeLoop, in_virtual_time
 
 
-async def ended_after_a_stop() -> bool:
-    """Whether it has ended when the process goes on after having stood still for longer than the countdown."""
-    ended: list[bool] = []
-    counting = Countdown(0.04, lambda: ended.append(True))
-    time.sleep(0.06)  # noqa: ASYNC251 - nothing in this process gets to work
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    counting.cancel()
-    return bool(ended)
+@in_virtual_time
+async def test_time_at_a_standstill_is_not_counted() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    ended: list[float] = []
+    Countdown(4.0, lambda: ended.append(loop.time()))
+    await asyncio.sleep(1)
+    loop.stand_still(60)
+    await asyncio.sleep(2.4)
+    assert not ended
+    await asyncio.sleep(1)
+    assert ended == [pytest.approx(64.0, abs=4.0 / countdown.STEPS)]
 
 
-async def test_time_at_a_standstill_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not await ended_after_a_stop()
-    # Mutant: one timer for all of it.
+def test_mutant_one_timer_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(countdown, "STEPS", 1)
-    assert await ended_after_a_stop()
+    with pytest.raises(AssertionError):
+        test_time_at_a_standstill_is_not_counted()
 
 
+@in_virtual_time
 async def test_it_ends_once_and_not_when_cancelled() -> None:
-    ended: list[str] = []
-    over = asyncio.Event()
-    Countdown(0.02, lambda: ended.append("cancelled")).cancel()
-    begun = time.monotonic()
-    Countdown(0.02, lambda: ended.append("first"))
-    Countdown(0.2, over.set)
-    await over.wait()
-    assert ended == ["first"]
-    assert time.monotonic() - begun >= 0.2
+    loop = asyncio.get_running_loop()
+    ended: list[float] = []
+    Countdown(1, lambda: ended.append(loop.time())).cancel()
+    Countdown(2, lambda: ended.append(loop.time()))
+    await asyncio.sleep(20)
+    assert ended == [pytest.approx(2.0)]
