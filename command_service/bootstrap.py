@@ -29,8 +29,8 @@ from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database, schema_problem
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
-from service_runtime.call_limits import ConcurrencyLimit
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.call_limits import ConcurrencyLimit
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks

@@ -49,8 +49,8 @@ from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.parked_commands import ParkedReport, run_parked
 from query_service.storage import open_read_store
 from query_service.store_watch import StoreWatch
-from service_runtime.call_limits import ConcurrencyLimit
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.call_limits import ConcurrencyLimit
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, cancel, first_of, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks

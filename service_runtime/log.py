@@ -7,19 +7,9 @@ import sys
 
 import structlog
 
-from service_runtime.caller_gone import found_nobody
-
-_GRPC, _POOL = "grpc._cython.cygrpc", "psycopg.pool"
+_POOL = "psycopg.pool"
 #: What the pool says of each attempt to connect, and of connections that we closed: our own events tell it once.
 _OF_OUTAGES = ("error connecting in", "reconnection attempt in pool", "discarding closed connection")
-
-
-def concerns_us(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC's is more than an answer that found its caller gone, as answers to short deadlines do.
-
-    gRPC logs that as an error with a stack trace.
-    """
-    return record.exc_info is None or not found_nobody(record.exc_info[1])
 
 
 def tells_more_than_an_outage(record: logging.LogRecord) -> bool:
@@ -59,7 +49,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger(_GRPC).addFilter(concerns_us)
     logging.getLogger(_POOL).addFilter(tells_more_than_an_outage)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

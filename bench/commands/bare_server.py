@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 
 
 class Anything(grpc.GenericRpcHandler):

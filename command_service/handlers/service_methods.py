@@ -16,9 +16,9 @@ from command_service.handlers.caller import Context
 from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import NotImplementedYet, status_of
 from command_service.metrics import CommandMetrics
-from service_runtime.call_limits import bounded
-from service_runtime.caller_gone import found_nobody
-from service_runtime.request_bytes import parser_of
+from service_runtime.edge.call_limits import bounded
+from service_runtime.edge.caller_gone import found_nobody
+from service_runtime.edge.request_bytes import parser_of
 
 #: Request and context → the response's bytes: those stored are sent as they are.
 Behaviour = Callable[[Any, Context], Awaitable[bytes]]

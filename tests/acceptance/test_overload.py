@@ -18,7 +18,7 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
 from bench.harness.process_usage import peak_memory_mib
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, serving
 from tests.fixtures.write_model import execute
 from tests.support.commands.orders import place_order_request

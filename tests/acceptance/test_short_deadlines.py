@@ -21,8 +21,8 @@ from query_service.application.ports.errors import OrderUnknown
 from query_service.handlers.grpc.order_queries import SERVICE
 from query_service.handlers.grpc.service_methods import service_methods
 from query_service.handlers.grpc.status import OutOfTime, status_of
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
-from service_runtime.log import concerns_us
+from service_runtime.edge.caller_gone import concerns_us
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.system import System
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.no_store import NoStore

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from bench.harness.process_usage import peak_memory_mib
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.fixtures.command_process import CommandProcess, caller
 from tests.support.commands.orders import place_order_request
 from tests.support.faults.http2_frames import (

@@ -24,7 +24,7 @@ from tandem.orders.errors import from_rpc_error
 
 from query_service.handlers.grpc import service_methods
 from query_service.handlers.grpc.order_queries import SERVICE
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
 from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE
 from tests.fixtures.system import System

@@ -15,8 +15,8 @@ from tandem.orders.errors import FieldViolation
 from query_service.application.ports.errors import Behind, DependencyDown, ReadStoreNotReady
 from query_service.handlers.grpc.request_rules import InvalidRequest
 from query_service.handlers.grpc.status import NotImplementedYet, status_of
-from service_runtime.call_limits import bounded
-from service_runtime.request_bytes import parser_of
+from service_runtime.edge.call_limits import bounded
+from service_runtime.edge.request_bytes import parser_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 #: A message, or one that is encoded already.

@@ -15,8 +15,8 @@ from devstack.servers import PortBusy
 from devstack.servers.ports import HOST, require_free
 from devstack.stack.topology import DEFAULT_PORTS, require_free_services
 from service_runtime import free_address
+from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.free_address import until_free
-from service_runtime.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused
 from tests.support.waiting import eventually
@@ -100,7 +100,7 @@ async def test_mutant_that_does_not_wait_is_noticed(
     async def at_once(host: str, port: int, patience: float = 0) -> bool:
         return await until_free(host, port, 0)
 
-    for module in ("service_runtime.grpc_server", "service_runtime.probes", "devstack.servers.ports"):
+    for module in ("service_runtime.edge.grpc_server", "service_runtime.probes", "devstack.servers.ports"):
         monkeypatch.setattr(f"{module}.until_free", at_once)
     with pytest.raises((StartupRefused, PortBusy)):
         await starts_once_it_is_gone(start, monkeypatch)

@@ -7,18 +7,18 @@ that a request sent too slowly ends).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from service_runtime.call_limits import ConcurrencyLimit, LimitedMethods
 from service_runtime.config import host_and_port
+from service_runtime.edge.call_limits import ConcurrencyLimit, LimitedMethods
+from service_runtime.edge.caller_gone import log_what_concerns_us
+from service_runtime.edge.standard_services import add_standard_services
 from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
-from service_runtime.standard_services import add_standard_services
 
 #: Calls that gRPC itself admits, as a multiple of those that may run.
 NET = 50
@@ -86,6 +86,7 @@ class GrpcServer:
             # net are calls whose requests do not arrive, and refusals that cannot be sent as fast as calls come in.
             maximum_concurrent_rpcs=NET * limits.max_concurrent_rpcs,
         )
+        log_what_concerns_us()
         self._listen, self._limits, self._setting = listen, limits, setting
         self._concurrency = concurrency
         self._services = tuple(services)
@@ -124,8 +125,3 @@ class GrpcServer:
         """Tells balancers first, then lets running calls finish within the grace."""
         await self._health.enter_graceful_shutdown()
         await self.server.stop(self._limits.shutdown_grace_seconds)
-
-    async def serve_until(self, stop: asyncio.Event) -> None:
-        """Serves until `stop` is set, then stops gracefully."""
-        await stop.wait()
-        await self.stop()
