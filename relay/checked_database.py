@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import psycopg
 import structlog
 
 from relay.config import RelaySettings
@@ -17,6 +15,7 @@ from relay.events.snapshot import Snapshot
 from relay.events.source import Source
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.bookkeeping import ensure_tables
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.message_builder import message_builder
 from relay.outbox.publication import default_publication
 from relay.outbox.rights import missing_to_read_log, publishing_needs, require_rights
@@ -55,7 +54,7 @@ class CheckedDatabase:
         self._warned: str | None = None
         self._source: SwitchingSource | None = None
 
-    async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def check(self, connection: DatabaseConnection) -> None:
         """Refused when this database must not be relayed from. Makes the tables that the relay keeps there."""
         table, identity = await self.inspect(connection)
         if self._layout is not None:
@@ -66,7 +65,7 @@ class CheckedDatabase:
         self._status.adoption = adoption.as_dict() if adoption is not None else None
         self._found = table, identity
 
-    async def inspect(self, connection: psycopg.AsyncConnection[Any]) -> tuple[OutboxTable, SourceIdentity]:
+    async def inspect(self, connection: DatabaseConnection) -> tuple[OutboxTable, SourceIdentity]:
         """The outbox and whose events it holds; Refused as by `check`. Changes nothing."""
         settings = self._settings
         name = TableName.parse(settings.table)
@@ -85,7 +84,7 @@ class CheckedDatabase:
         self._layout = await self._log_layout(connection, name)
         return table, identity
 
-    async def _log_layout(self, connection: psycopg.AsyncConnection[Any], name: TableName) -> TupleLayout | None:
+    async def _log_layout(self, connection: DatabaseConnection, name: TableName) -> TupleLayout | None:
         """How the table's rows stand in the log; None when they are not to be read from there."""
         if self._settings.mode == "poll":
             return None
@@ -100,7 +99,7 @@ class CheckedDatabase:
             return None
         return layout
 
-    async def _warn(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _warn(self, connection: DatabaseConnection) -> None:
         """Of what is no reason to refuse, once."""
         warning = await missing_limit(connection)
         if warning is not None and warning != self._warned:
@@ -122,7 +121,7 @@ class CheckedDatabase:
             )
         return cursor
 
-    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+    def source(self, connection: DatabaseConnection) -> Source:
         """The source of the configured mode."""
         assert self._found is not None
         (table, identity), settings = self._found, self._settings
@@ -141,7 +140,7 @@ class CheckedDatabase:
         )
         return self._source
 
-    def requests(self, connection: psycopg.AsyncConnection[Any]) -> ParkedRequests:
+    def requests(self, connection: DatabaseConnection) -> ParkedRequests:
         """Requests about parked aggregates."""
         assert self._found is not None
         stream = self._settings.stream

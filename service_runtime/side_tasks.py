@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from service_runtime.backoff import Backoff
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ async def side_tasks(
 
 async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:
     """Runs `work` and starts it again whenever it ends, until cancelled; each fault is told with the task's name."""
-    pause = FIRST_PAUSE_SECONDS
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, spread=0)
     while True:
         started = time.monotonic()
         try:
@@ -45,12 +46,12 @@ async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: C
         except Exception as fault:
             error, stack = type(fault).__name__, _stack(fault)
         if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
+            backoff.reset()
+        pause = backoff.seconds()
         on_fault(name)
         # Never the message: a driver's may quote a row, and with it somebody's address.
         _log.error("side task failed", task=name, error=error, again_in_seconds=pause, stack=stack)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _cancelled() -> bool:

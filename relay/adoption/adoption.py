@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import psycopg
 
@@ -31,7 +30,7 @@ from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
 from relay.outbox.adoption_record import AdoptionRecord, AdoptionRecords
 from relay.outbox.bookkeeping import ensure_tables
-from relay.outbox.database import connect
+from relay.outbox.database import DatabaseConnection, connect
 from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.message_builder import message_builder
 from relay.outbox.rights import adopting_needs, missing_to_compare, require_rights
@@ -97,7 +96,7 @@ class AdoptingDatabase:
         self._found: tuple[OutboxTable, SourceIdentity, tuple[str, int]] | None = None
         self._becomes: SourceIdentity | None = None
 
-    async def check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def check(self, connection: DatabaseConnection) -> None:
         """Refused when this database must not be relayed from, whoever it is."""
         await check_database(connection, self._settings.database_url)
         needs = adopting_needs(self._name, self._source_table)
@@ -125,7 +124,7 @@ class AdoptingDatabase:
         self._becomes = SourceIdentity(epoch, *cluster)
         return cursor
 
-    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+    def source(self, connection: DatabaseConnection) -> Source:
         """The rows that the stream lacks, for a leader."""
         assert self._found is not None
         self._on_lead()
@@ -139,7 +138,7 @@ class AdoptingDatabase:
             on_end=self._on_end,
         )
 
-    def requests(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def requests(self, connection: DatabaseConnection) -> None:
         """They wait for a relay."""
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
@@ -279,7 +278,7 @@ class Adoption:
             return await self._database.records.latest(connection)
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _connected(self) -> AsyncIterator[DatabaseConnection]:
         """A session beside the leader's. Unreachable when there is none to be had, or it breaks off."""
         try:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
-
 from relay.events.barrier import TIME_HEADER
 from relay.events.cursor import HEADER, Cursor, PollCursor
 from relay.events.header_value import decode
 from relay.events.message import EPOCH_HEADER
 from relay.outbox.adoption_record import MOST_LISTED, LostEvent
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.table import OutboxTable, Query
 from relay.stream.history import POSITION_HEADER, StreamHistory
@@ -52,9 +51,7 @@ class Lost:
 class StreamComparison:
     """Works in temporary tables of the leader's session, which it never leaves silent for long."""
 
-    def __init__(
-        self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], history: StreamHistory, epoch: int
-    ) -> None:
+    def __init__(self, table: OutboxTable, connection: DatabaseConnection, history: StreamHistory, epoch: int) -> None:
         self._table = table
         self._connection = connection
         self._history = history

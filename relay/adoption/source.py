@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import structlog
@@ -20,6 +19,7 @@ from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
 from relay.outbox.adoption_record import AdoptionRecords
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.source_identity import SourceIdentity
 from relay.outbox.table import OutboxTable, TableName
@@ -53,7 +53,7 @@ class AdoptionSource:
         self,
         *,
         table: OutboxTable,
-        connection: psycopg.AsyncConnection[Any],
+        connection: DatabaseConnection,
         source_table: TableName,
         records: AdoptionRecords,
         history: StreamHistory,

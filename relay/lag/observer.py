@@ -25,7 +25,7 @@ from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
 from relay.lag.standby_coverage import StandbyCoverage
 from relay.outbox.adoption_record import AdoptionRecords
-from relay.outbox.database import configure, connect
+from relay.outbox.database import DatabaseConnection, configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
 from relay.publishing.status import RelayStatus
 from relay.stream.end import StreamEnd
@@ -81,7 +81,7 @@ class Lag:
 
 
 async def uncovered(
-    connection: psycopg.AsyncConnection[Any],
+    connection: DatabaseConnection,
     table: OutboxTable,
     cursor: Cursor,
     limit: int,
@@ -112,13 +112,13 @@ async def uncovered(
     return min(sum(count for count, _ in counts), limit), min(oldest) if oldest else None
 
 
-async def _snapshot(connection: psycopg.AsyncConnection[Any]) -> Snapshot:
+async def _snapshot(connection: DatabaseConnection) -> Snapshot:
     row = await (await connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
     assert row is not None
     return Snapshot.parse(row[0])
 
 
-async def _count(connection: psycopg.AsyncConnection[Any], query: Query) -> tuple[int, int | None]:
+async def _count(connection: DatabaseConnection, query: Query) -> tuple[int, int | None]:
     row = await (await connection.execute(query.text, query.parameters)).fetchone()
     assert row is not None
     return row[0], row[1]
@@ -255,7 +255,7 @@ class LagObserver:
             return lag.backlog == 0 or self._measured_in_session
         return not own.tells(lag.database_time(time.time()))
 
-    async def _measure(self, connection: psycopg.AsyncConnection[Any], table: OutboxTable) -> None:
+    async def _measure(self, connection: DatabaseConnection, table: OutboxTable) -> None:
         own = self._status.own_lag
         in_session = own is not None and not own.over
         before = time.time()

@@ -12,6 +12,7 @@ from psycopg.types.json import Json
 
 from relay.events.errors import Refused
 from relay.outbox.bookkeeping import STATE_TABLE, making
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 TABLE = "relay_adoption"
@@ -60,7 +61,7 @@ class AdoptionRecords:
         self._state = outbox.beside(STATE_TABLE)
         self._stream = stream
 
-    async def latest(self, connection: psycopg.AsyncConnection[Any]) -> AdoptionRecord | None:
+    async def latest(self, connection: DatabaseConnection) -> AdoptionRecord | None:
         """The last adoption, if there ever was one."""
         if not await self._exists(connection):
             return None
@@ -77,7 +78,7 @@ class AdoptionRecords:
         listed = [LostEvent(**one) for one in lost]
         return AdoptionRecord(epoch, floor, adopted_at, published, events, aggregates, listed)
 
-    async def floor(self, connection: psycopg.AsyncConnection[Any], source_epoch: int) -> int:
+    async def floor(self, connection: DatabaseConnection, source_epoch: int) -> int:
         """The floor that holds in an epoch: that of the last adoption up to it, 0 where there was none."""
         if not await self._exists(connection):
             return 0
@@ -89,12 +90,12 @@ class AdoptionRecords:
         row = await rows.fetchone()
         return int(row[0]) if row is not None else 0
 
-    async def _exists(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+    async def _exists(self, connection: DatabaseConnection) -> bool:
         rows = await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self._name.plain])
         row = await rows.fetchone()
         return row is not None and bool(row[0])
 
-    async def prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def prepare(self, connection: DatabaseConnection) -> None:
         """Makes the table where it is missing, readable for whoever may read the relay's state."""
         try:
             async with making(connection, self._name):
@@ -111,7 +112,7 @@ class AdoptionRecords:
                 f"table {self._name} cannot be made: adopt as the owner of the outbox (RELAY_DATABASE_URL)"
             ) from None
 
-    async def begin(self, connection: psycopg.AsyncConnection[Any], source_epoch: int, floor: int) -> None:
+    async def begin(self, connection: DatabaseConnection, source_epoch: int, floor: int) -> None:
         """Notes the floor, in the transaction that raises the epoch."""
         await connection.execute(
             f"""INSERT INTO {self._name.quoted} AS record VALUES (%s, %s, %s, now(), 0, 0, 0, '[]')
@@ -121,7 +122,7 @@ class AdoptionRecords:
 
     async def found(
         self,
-        connection: psycopg.AsyncConnection[Any],
+        connection: DatabaseConnection,
         source_epoch: int,
         *,
         published: int,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import psycopg
 
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 STATE_TABLE = "relay_state"
@@ -31,7 +31,7 @@ def creation(table: TableName) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.plain} ({CREATED[table.name]})"
 
 
-async def ensure_tables(connection: psycopg.AsyncConnection[Any], outbox: TableName) -> None:
+async def ensure_tables(connection: DatabaseConnection, outbox: TableName) -> None:
     """Creates what is missing in the outbox's schema; that the role may, `rights` has checked."""
     for table in CREATED:
         name = outbox.beside(table)
@@ -45,7 +45,7 @@ async def ensure_tables(connection: psycopg.AsyncConnection[Any], outbox: TableN
 
 
 @contextlib.asynccontextmanager
-async def making(connection: psycopg.AsyncConnection[Any], table: TableName) -> AsyncIterator[None]:
+async def making(connection: DatabaseConnection, table: TableName) -> AsyncIterator[None]:
     """A transaction in which nobody else makes that table or grants rights on it; two at once would fail."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.quoted])

@@ -10,6 +10,9 @@ from psycopg import sql
 
 from relay.outbox.shut_out import refusal
 
+#: One session; rows come as tuples.
+DatabaseConnection = psycopg.AsyncConnection[Any]
+
 #: A statement that has not answered by then is treated like a broken session.
 STATEMENT_TIMEOUT_SECONDS = 20.0
 _GONE_MILLISECONDS = 5_000
@@ -17,9 +20,7 @@ _GONE_MILLISECONDS = 5_000
 _NEVER_BY_ITSELF = 1_000_000_000
 
 
-async def connect(
-    url: str, application_name: str, *, session_timeout: int | None = None
-) -> psycopg.AsyncConnection[Any]:
+async def connect(url: str, application_name: str, *, session_timeout: int | None = None) -> DatabaseConnection:
     """Opens a session; psycopg.Error when that fails, Refused when the server does not let the role in.
 
     With `session_timeout` (seconds) the server ends it when we are silent, in or out of a transaction, or do not read.
@@ -51,7 +52,7 @@ async def connect(
     return connection
 
 
-async def configure(connection: psycopg.AsyncConnection[Any], settings: Mapping[str, str]) -> None:
+async def configure(connection: DatabaseConnection, settings: Mapping[str, str]) -> None:
     """Sets the session's settings, in one statement."""
     calls = sql.SQL(", ").join(
         sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
-import psycopg
-
 from relay.events.event import OutboxEvent
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import Query
 
 #: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.
@@ -17,9 +16,7 @@ _FETCH_ROWS = 50
 ROW_OVERHEAD_BYTES = 1_024
 
 
-async def fetch_events(
-    connection: psycopg.AsyncConnection[Any], query: Query, max_bytes: int
-) -> tuple[list[OutboxEvent], bool]:
+async def fetch_events(connection: DatabaseConnection, query: Query, max_bytes: int) -> tuple[list[OutboxEvent], bool]:
     """The rows, cut off once they exceed `max_bytes`; False beside them when they were cut."""
     events: list[OutboxEvent] = []
     size = 0

@@ -27,7 +27,7 @@ import psycopg
 import structlog
 
 from relay.events.errors import LeadershipLost
-from relay.outbox.database import STATEMENT_TIMEOUT_SECONDS, connect
+from relay.outbox.database import STATEMENT_TIMEOUT_SECONDS, DatabaseConnection, connect
 from relay.outbox.database_loss import database_lost
 
 _log = structlog.get_logger(__name__)
@@ -38,13 +38,13 @@ TOUCH_SECONDS = 1.0
 Result = TypeVar("Result")
 
 #: Looks at a new session before it may ask for the lock; Refused when this database must not be relayed from.
-SessionCheck = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
+SessionCheck = Callable[[DatabaseConnection], Awaitable[None]]
 
 
 class HeldLock:
     """The leader's session while it holds the lock."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], key: tuple[int, int]) -> None:
+    def __init__(self, connection: DatabaseConnection, key: tuple[int, int]) -> None:
         self.connection = connection
         self._key = key
         self._spoke = time.monotonic()
@@ -127,7 +127,7 @@ class AdvisoryLock:
         finally:
             await connection.close()
 
-    async def _wait(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> bool:
+    async def _wait(self, connection: DatabaseConnection, stop: asyncio.Event) -> bool:
         """Whether we hold the lock; False when `stop` was set first."""
         while not stop.is_set():
             self._on_wait()

@@ -7,12 +7,12 @@ every change of it, so each checkpoint tells in which state it was made.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from relay.events.errors import LogUnavailable
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 _LONGEST_NAME = 63
@@ -38,7 +38,7 @@ def publication_name(schema: str, table: str) -> str:
     return f"{name.encode()[: _LONGEST_NAME - len(digest) - 1].decode(errors='ignore')}_{digest}"
 
 
-async def default_publication(connection: psycopg.AsyncConnection[Any], table: TableName) -> str:
+async def default_publication(connection: DatabaseConnection, table: TableName) -> str:
     """The name for the table that `table` means in this session."""
     rows = await connection.execute(
         "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -57,7 +57,7 @@ def creation(name: str, table: TableName) -> str:
     )
 
 
-async def ensure_publication(connection: psycopg.AsyncConnection[Any], name: str, table: TableName) -> str:
+async def ensure_publication(connection: DatabaseConnection, name: str, table: TableName) -> str:
     """The publication's state. Creates it when it is missing; LogUnavailable when it cannot be, or would not do."""
     if not await _exists(connection, name):
         statement = creation(name, table)
@@ -104,14 +104,14 @@ async def ensure_publication(connection: psycopg.AsyncConnection[Any], name: str
     return str(state)
 
 
-async def publication_state(connection: psycopg.AsyncConnection[Any], name: str) -> str:
+async def publication_state(connection: DatabaseConnection, name: str) -> str:
     """The publication's state; `none` when it is missing."""
     row = await (await connection.execute(f"SELECT {STATE}", {"publication": name})).fetchone()
     assert row is not None
     return str(row[0])
 
 
-async def _exists(connection: psycopg.AsyncConnection[Any], name: str) -> bool:
+async def _exists(connection: DatabaseConnection, name: str) -> bool:
     row = await (
         await connection.execute("SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)", [name])
     ).fetchone()

@@ -13,6 +13,7 @@ import psycopg
 
 from relay.events.errors import Refused
 from relay.outbox.bookkeeping import PARKED_TABLE, STATE_TABLE, making
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 REQUEST_TABLE = "relay_request"
@@ -60,7 +61,7 @@ class ParkedRow:
 class RequestTable:
     """Requests for one outbox and stream, over a connection of the operator's."""
 
-    def __init__(self, outbox: TableName, stream: str, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, outbox: TableName, stream: str, connection: DatabaseConnection) -> None:
         self._requests = outbox.beside(REQUEST_TABLE)
         self._parked = outbox.beside(PARKED_TABLE)
         self._state = outbox.beside(STATE_TABLE)

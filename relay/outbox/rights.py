@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from relay.events.errors import Refused
 from relay.outbox.adoption_record import TABLE as ADOPTION_TABLE
 from relay.outbox.bookkeeping import CREATED, PARKED_TABLE, STATE_TABLE, creation
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.publication import creation as publication_creation
 from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.source_identity import COLUMNS as SOURCE_COLUMNS
@@ -64,9 +63,7 @@ def adopting_needs(outbox: TableName, source: TableName) -> list[Need]:
     return [*publishing_needs(outbox, source), Need(outbox, _LOCKING, any_of=True), Need(source, ("UPDATE",))]
 
 
-async def require_rights(
-    connection: psycopg.AsyncConnection[Any], needs: Sequence[Need], others: Sequence[Missing] = ()
-) -> None:
+async def require_rights(connection: DatabaseConnection, needs: Sequence[Need], others: Sequence[Missing] = ()) -> None:
     """Refused when the session's role lacks one of the rights; the sentence names all, `others` among them."""
     role = await _role(connection)
     missing = await _functions(connection, role)
@@ -78,9 +75,7 @@ async def require_rights(
         raise Refused(f"role {role} lacks {', '.join(rights)}; let its owner run: {'; '.join(remedies)}")
 
 
-async def missing_to_read_log(
-    connection: psycopg.AsyncConnection[Any], outbox: TableName, publication: str
-) -> list[Missing]:
+async def missing_to_read_log(connection: DatabaseConnection, outbox: TableName, publication: str) -> list[Missing]:
     """What the session's role lacks to read the log: to replicate, and to make the publication if there is none."""
     role, table = await _role(connection), await _find(connection, outbox)
     may_replicate, may_publish = await _row(
@@ -100,7 +95,7 @@ async def missing_to_read_log(
     return missing
 
 
-async def missing_to_compare(connection: psycopg.AsyncConnection[Any]) -> list[Missing]:
+async def missing_to_compare(connection: DatabaseConnection) -> list[Missing]:
     """What the session's role lacks to compare outbox and stream within the database."""
     may_make, database = await _row(
         connection,
@@ -121,7 +116,7 @@ class _Table:
     usable: bool
 
 
-async def _find(connection: psycopg.AsyncConnection[Any], name: TableName) -> _Table | None:
+async def _find(connection: DatabaseConnection, name: TableName) -> _Table | None:
     """The table that `name` means, or would mean if the role might use its schema: `to_regclass` passes over such, or
     gives an error."""
     rows = await connection.execute(
@@ -141,7 +136,7 @@ async def _find(connection: psycopg.AsyncConnection[Any], name: TableName) -> _T
     return _Table(*row) if row is not None else None
 
 
-async def _missing(connection: psycopg.AsyncConnection[Any], need: Need, role: str) -> list[Missing]:
+async def _missing(connection: DatabaseConnection, need: Need, role: str) -> list[Missing]:
     if need.where is not None and await _find(connection, need.where) is None:
         return []
     table = await _find(connection, need.table)
@@ -173,7 +168,7 @@ async def _missing(connection: psycopg.AsyncConnection[Any], need: Need, role: s
     return missing
 
 
-async def _missing_to_create(connection: psycopg.AsyncConnection[Any], need: Need, role: str) -> list[Missing]:
+async def _missing_to_create(connection: DatabaseConnection, need: Need, role: str) -> list[Missing]:
     """The table is not there. Those that the relay makes itself need the right to."""
     if need.table.name not in CREATED:
         return []
@@ -190,7 +185,7 @@ async def _missing_to_create(connection: psycopg.AsyncConnection[Any], need: Nee
     return [Missing(right, f"{creation(need.table)}; {grant}")]
 
 
-async def _functions(connection: psycopg.AsyncConnection[Any], role: str) -> list[Missing]:
+async def _functions(connection: DatabaseConnection, role: str) -> list[Missing]:
     rows = await connection.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = ANY(%s)"
         " AND pronamespace = 'pg_catalog'::regnamespace AND NOT has_function_privilege(oid, 'EXECUTE') ORDER BY 1",
@@ -202,11 +197,11 @@ async def _functions(connection: psycopg.AsyncConnection[Any], role: str) -> lis
     ]
 
 
-async def _role(connection: psycopg.AsyncConnection[Any]) -> str:
+async def _role(connection: DatabaseConnection) -> str:
     return str((await _row(connection, "SELECT quote_ident(current_user)"))[0])
 
 
-async def _row(connection: psycopg.AsyncConnection[Any], statement: str, parameters: Any = None) -> tuple[Any, ...]:
+async def _row(connection: DatabaseConnection, statement: str, parameters: Any = None) -> tuple[Any, ...]:
     row = await (await connection.execute(statement, parameters)).fetchone()
     assert row is not None
     return tuple(row)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from relay.events.errors import Refused, SourceChanged, SourceIsStandby
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 #: Of the table `source`.
@@ -32,7 +31,7 @@ class SourceIdentity:
         return self.system_identifier, self.timeline
 
 
-async def require_same_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity:
+async def require_same_source(connection: DatabaseConnection, source_table: TableName) -> SourceIdentity:
     """The identity of this primary; SourceIsStandby, or SourceChanged when it is not the one on record."""
     cluster = await primary_cluster(connection)
     recorded = await recorded_source(connection, source_table)
@@ -47,7 +46,7 @@ async def require_same_source(connection: psycopg.AsyncConnection[Any], source_t
     return recorded
 
 
-async def primary_cluster(connection: psycopg.AsyncConnection[Any]) -> tuple[str, int]:
+async def primary_cluster(connection: DatabaseConnection) -> tuple[str, int]:
     """System identifier and timeline of the database we speak to; SourceIsStandby when it is no primary."""
     if (await _row(connection, "SELECT pg_is_in_recovery()"))[0]:
         raise SourceIsStandby(
@@ -63,7 +62,7 @@ async def primary_cluster(connection: psycopg.AsyncConnection[Any]) -> tuple[str
     return system_identifier, timeline
 
 
-async def recorded_source(connection: psycopg.AsyncConnection[Any], source_table: TableName) -> SourceIdentity | None:
+async def recorded_source(connection: DatabaseConnection, source_table: TableName) -> SourceIdentity | None:
     """The source that the database says its events are of; None when it keeps no such table."""
     if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", source_table.plain))[0]:
         return None
@@ -76,7 +75,7 @@ async def recorded_source(connection: psycopg.AsyncConnection[Any], source_table
     return SourceIdentity(*rows[0])
 
 
-async def _row(connection: psycopg.AsyncConnection[Any], statement: str, *parameters: object) -> tuple[Any, ...]:
+async def _row(connection: DatabaseConnection, statement: str, *parameters: object) -> tuple[Any, ...]:
     row = await (await connection.execute(statement, parameters or None)).fetchone()
     assert row is not None
     return tuple(row)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
-
 from relay.events.errors import Refused
-from relay.outbox.database import connect
+from relay.outbox.database import DatabaseConnection, connect
 
 OLDEST_POSTGRES = 15
 
 
-async def check_database(connection: psycopg.AsyncConnection[Any], url: str) -> None:
+async def check_database(connection: DatabaseConnection, url: str) -> None:
     """Refused when the server is too old or not durable, or when a pooler stands between us and our session."""
     version = connection.info.server_version
     if version < OLDEST_POSTGRES * 10_000:
@@ -39,7 +35,7 @@ async def check_database(connection: psycopg.AsyncConnection[Any], url: str) -> 
         await _check_pooler(connection, url)
 
 
-async def _check_settings_of_roles(connection: psycopg.AsyncConnection[Any]) -> None:
+async def _check_settings_of_roles(connection: DatabaseConnection) -> None:
     """A role or database may have a setting of its own, which our session does not show."""
     rows = await connection.execute(
         "SELECT coalesce('role ' || quote_ident(rolname), 'all roles')"
@@ -59,7 +55,7 @@ async def _check_settings_of_roles(connection: psycopg.AsyncConnection[Any]) -> 
         )
 
 
-async def _check_pooler(connection: psycopg.AsyncConnection[Any], url: str) -> None:
+async def _check_pooler(connection: DatabaseConnection, url: str) -> None:
     """The process we speak to is not the one that greeted us: a pooler. One that lends a backend for a transaction only
     would give our lock to strangers. It shows when a second session, which keeps a transaction open, takes our backend.
     """
@@ -79,7 +75,7 @@ async def _check_pooler(connection: psycopg.AsyncConnection[Any], url: str) -> N
         await other.close()
 
 
-async def _backend(connection: psycopg.AsyncConnection[Any]) -> int:
+async def _backend(connection: DatabaseConnection) -> int:
     row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
     assert row is not None
     return int(row[0])

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from relay.events.columns import ColumnNames
 from relay.events.errors import Refused
 from relay.events.event import OutboxEvent
 from relay.events.snapshot import Snapshot
+from relay.outbox.database import DatabaseConnection
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
@@ -214,7 +214,7 @@ class OutboxTable:
             WHERE {column} > %(after)s::bigint ORDER BY {column} LIMIT %(limit)s::bigint"""
         return Query(text, {"after": after, "limit": limit, **(parameters or {})})
 
-    async def require_sequence_behind(self, connection: psycopg.AsyncConnection[Any], position: int) -> None:
+    async def require_sequence_behind(self, connection: DatabaseConnection, position: int) -> None:
         """Refused when the sequence would draw positions again that rows have already, as after a partial restore."""
         row = await (
             await connection.execute(
@@ -240,7 +240,7 @@ class OutboxTable:
         return {"from_id": str(seen.xmax), "to_id": str(upto.xmax), "upto": upto.text, "ended": ended}
 
 
-async def find_table(connection: psycopg.AsyncConnection[Any], name: TableName, columns: ColumnNames) -> OutboxTable:
+async def find_table(connection: DatabaseConnection, name: TableName, columns: ColumnNames) -> OutboxTable:
     """Looks the table up and checks what reading it depends on; Refused names what is missing and how to add it."""
     found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.plain])).fetchone()
     if found is None or found[0] is None:
@@ -269,7 +269,7 @@ async def find_table(connection: psycopg.AsyncConnection[Any], name: TableName, 
 
 
 async def _require_indexes(
-    connection: psycopg.AsyncConnection[Any],
+    connection: DatabaseConnection,
     table_oid: int,
     name: TableName,
     names: Mapping[str, str],
@@ -289,7 +289,7 @@ async def _require_indexes(
 
 
 async def _require_uncached_sequence(
-    connection: psycopg.AsyncConnection[Any], table_oid: int, name: TableName, attribute: int
+    connection: DatabaseConnection, table_oid: int, name: TableName, attribute: int
 ) -> None:
     rows = await connection.execute(
         """SELECT s.seqrelid::regclass::text, s.seqcache FROM pg_sequence s JOIN pg_depend d

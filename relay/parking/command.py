@@ -18,7 +18,6 @@ from relay.outbox.database import connect
 from relay.outbox.request_table import ParkedAggregate, RequestTable
 from relay.outbox.table import TableName
 
-ACTIONS = ("list", "show", "retry", "discard")
 DONE, REFUSED, MISUSED, DOWN = 0, 1, 2, 3
 #: How long a leader is waited for where nobody says otherwise.
 WAIT_SECONDS = 30.0

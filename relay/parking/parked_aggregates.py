@@ -7,13 +7,11 @@ leader (`parking.requests`).
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
 import structlog
 
 from relay.events.event import OutboxEvent
 from relay.outbox.bookkeeping import PARKED_TABLE
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +27,7 @@ class ParkedAggregates:
     def __len__(self) -> int:
         return len(self._aggregates)
 
-    async def load(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def load(self, connection: DatabaseConnection) -> None:
         """Reads which aggregates are held back now."""
         cursor = await connection.execute(f"SELECT DISTINCT aggregate_type, aggregate_id FROM {self._table}")  # noqa: S608
         self._aggregates = {(kind, aggregate) for kind, aggregate in await cursor.fetchall()}
@@ -38,7 +36,7 @@ class ParkedAggregates:
         """Whether the event must follow an earlier one of its aggregate."""
         return (event.aggregate_type, event.aggregate_id) in self._aggregates
 
-    async def park(self, connection: psycopg.AsyncConnection[Any], event: OutboxEvent, reason: str) -> None:
+    async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> None:
         """Records the event; once this returns the cursor may pass it. A second time is no error."""
         await connection.execute(
             f"""INSERT INTO {self._table} (position, aggregate_type, aggregate_id, aggregate_version, reason, parked_at)

@@ -13,19 +13,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
 
 from relay.events.event import OutboxEvent
 from relay.events.header_value import decode
 from relay.outbox.bookkeeping import PARKED_TABLE
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.table import OutboxTable
 from relay.stream.history import StreamHistory
 
-RETRY, DISCARD = "retry", "discard"
+RETRY = "retry"
 #: The aggregate of a request; a foreign outbox may have events without type or id.
 _MINE = "coalesce(aggregate_type, '') = %(kind)s AND coalesce(aggregate_id, '') = %(aggregate)s"
 
@@ -45,9 +43,7 @@ class Request:
 class ParkedRequests:
     """The requests of one stream, over the leader's session."""
 
-    def __init__(
-        self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], history: StreamHistory, stream: str
-    ) -> None:
+    def __init__(self, table: OutboxTable, connection: DatabaseConnection, history: StreamHistory, stream: str) -> None:
         self._table = table
         self._connection = connection
         self._history = history

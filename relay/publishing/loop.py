@@ -13,9 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import psycopg
 import structlog
 
 from relay.events.barrier import BarrierBuilder
@@ -24,20 +23,23 @@ from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refu
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
 from relay.events.tail import Tail
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.database_loss import database_lost
 from relay.outbox.leadership import HeldLock, while_leading
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.parking.requests import ParkedRequests
 from relay.publishing import status as states
-from relay.publishing.backoff import Backoff
 from relay.publishing.session import Exceptions, Publishing
 from relay.publishing.state import RelayState, StateRow, resumption
 from relay.publishing.status import RelayStatus
 from relay.stream.sink import JetStreamSession, JetStreamSink
+from service_runtime.backoff import Backoff
 from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
 
+#: Pauses after errors; each session and each leadership begins with the first one.
+FIRST_SECONDS, LONGEST_SECONDS = 0.05, 5.0
 #: After stepping down for a higher term: leave the other one time, whoever it is.
 STEP_DOWN_SECONDS = 2.0
 _SLICE_SECONDS = 0.5
@@ -69,13 +71,13 @@ class Observer(Protocol):
 class Wiring(Protocol):
     """Makes the parts that depend on who leads, and with which epochs and term."""
 
-    def source(self, connection: psycopg.AsyncConnection[Any]) -> Source:
+    def source(self, connection: DatabaseConnection) -> Source:
         """A source over the leader's connection."""
 
     def cursor(self, text: str | None) -> Cursor:
         """Where to go on, given the stream's last cursor; Refused when that is impossible."""
 
-    def requests(self, connection: psycopg.AsyncConnection[Any]) -> ParkedRequests | None:
+    def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
         """Requests about parked aggregates, if they are to be carried out."""
 
     def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
@@ -125,7 +127,7 @@ class PublishLoop:
     async def run(self, stop: asyncio.Event) -> Ended:
         """Leads whenever it can, until `stop` is set. Refused when database or stream are unfit from the start."""
         # What is refused may show only after this relay leads, so leading does not begin those waits anew.
-        backoff, after_refusals, ended = Backoff(), Backoff(), Ended()
+        backoff, after_refusals, ended = _backoff(), _backoff(), Ended()
         while not stop.is_set():
             self._status.moved()
             try:
@@ -171,7 +173,7 @@ class PublishLoop:
 
     async def _sessions(self, leader: HeldLock, source: Source, stop: asyncio.Event) -> Ended:
         """Session after session, as long as the lock is ours."""
-        backoff, exceptions, term, ended = Backoff(), Exceptions(), 0, Ended()
+        backoff, exceptions, term, ended = _backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
             self._status.moved()
             cause: SessionClosed
@@ -301,3 +303,7 @@ class PublishLoop:
     async def _sleep(stop: asyncio.Event, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_SECONDS, LONGEST_SECONDS)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import psycopg
 
 from relay.events.tail import Tail
 from relay.outbox.bookkeeping import STATE_TABLE
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 
@@ -59,7 +57,7 @@ class RelayState:
         self._table = outbox.beside(STATE_TABLE).quoted
         self._stream = stream
 
-    async def load(self, connection: psycopg.AsyncConnection[Any]) -> StateRow | None:
+    async def load(self, connection: DatabaseConnection) -> StateRow | None:
         """The row, if there is one."""
         cursor = await connection.execute(
             f"SELECT stream_created_at, publish_epoch, last_sequence, cursor FROM {self._table} WHERE stream = %s",  # noqa: S608
@@ -68,7 +66,7 @@ class RelayState:
         row = await cursor.fetchone()
         return StateRow(*row) if row is not None else None
 
-    async def save(self, connection: psycopg.AsyncConnection[Any], row: StateRow) -> None:
+    async def save(self, connection: DatabaseConnection, row: StateRow) -> None:
         """Writes the row."""
         await connection.execute(
             f"""INSERT INTO {self._table} AS state

@@ -21,16 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
-
-import psycopg
 
 from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.delivered import NOTHING, Delivered
 from relay.events.event import OutboxEvent
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
-from relay.outbox.database import configure
+from relay.outbox.database import DatabaseConnection, configure
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query
 
@@ -46,7 +43,7 @@ class PollSource:
 
     mode = "poll"
 
-    def __init__(self, table: OutboxTable, connection: psycopg.AsyncConnection[Any], epoch: int) -> None:
+    def __init__(self, table: OutboxTable, connection: DatabaseConnection, epoch: int) -> None:
         self._table = table
         self._connection = connection
         self._cursor = PollCursor(epoch)

@@ -12,12 +12,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import Any
 
 import psycopg
 from psycopg import pq, sql
 
 from relay.events.errors import LogUnavailable
+from relay.outbox.database import DatabaseConnection
 from relay.wal.pgoutput import ProtocolError
 
 APPLICATION_NAME = "tandem-relay wal"
@@ -35,7 +35,7 @@ _MISSING_PUBLICATION = "skipped loading publication"
 class ReplicationConnection:
     """One session. Each of its errors is psycopg's, or LogUnavailable; after one it is of no further use."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._confirmed = 0
@@ -71,11 +71,6 @@ class ReplicationConnection:
             await self.close()
             raise
         return self
-
-    @property
-    def backend_pid(self) -> int:
-        """The server's process."""
-        return self._connection.info.backend_pid
 
     @property
     def server_version(self) -> int:

@@ -10,12 +10,12 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from relay.events.errors import LogUnavailable
 from relay.events.lsn import lsn_text, parse_lsn
+from relay.outbox.database import DatabaseConnection
 from relay.wal.replication_connection import APPLICATION_NAME
 
 #: How long an old relay's session is given to end after it was told to.
@@ -42,7 +42,7 @@ class SlotState:
     problem: str | None
 
 
-async def slot_state(connection: psycopg.AsyncConnection[Any], name: str) -> SlotState | None:
+async def slot_state(connection: DatabaseConnection, name: str) -> SlotState | None:
     """The state of a slot; None when there is none of that name in this database."""
     invalidation = "invalidation_reason" if connection.info.server_version >= 170_000 else "NULL"
     row = await (
@@ -66,7 +66,7 @@ async def slot_state(connection: psycopg.AsyncConnection[Any], name: str) -> Slo
     return SlotState(parse_lsn(confirmed) if confirmed else 0, active_pid, problem)
 
 
-async def take_slot(connection: psycopg.AsyncConnection[Any], name: str, checkpoint_lsn: int) -> None:
+async def take_slot(connection: DatabaseConnection, name: str, checkpoint_lsn: int) -> None:
     """Makes sure that the slot can be read from the checkpoint on, nobody else reading it. LogUnavailable says why not.
 
     A session of an older relay that still holds it is ended: whoever holds the leader's lock may read the slot.
@@ -88,7 +88,7 @@ async def take_slot(connection: psycopg.AsyncConnection[Any], name: str, checkpo
             raise LogUnavailable(f"slot {name} is in use by process {state.active_pid if state else '?'}")
 
 
-async def slots_of(connection: psycopg.AsyncConnection[Any], prefix: str) -> list[str]:
+async def slots_of(connection: DatabaseConnection, prefix: str) -> list[str]:
     """The names of this database's slots that begin with `prefix`."""
     rows = await connection.execute(
         "SELECT slot_name FROM pg_replication_slots"
@@ -98,7 +98,7 @@ async def slots_of(connection: psycopg.AsyncConnection[Any], prefix: str) -> lis
     return [name for (name,) in await rows.fetchall()]
 
 
-async def drop_slots(connection: psycopg.AsyncConnection[Any], names: Iterable[str]) -> list[str]:
+async def drop_slots(connection: DatabaseConnection, names: Iterable[str]) -> list[str]:
     """Drops slots; those that stay, because somebody else reads them or our role may not."""
     left: list[str] = []
     for name in names:
@@ -114,7 +114,7 @@ async def drop_slots(connection: psycopg.AsyncConnection[Any], names: Iterable[s
     return left
 
 
-async def _end_older_relay(connection: psycopg.AsyncConnection[Any], pid: int) -> None:
+async def _end_older_relay(connection: DatabaseConnection, pid: int) -> None:
     try:
         await connection.execute(
             "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = %s AND application_name = %s",

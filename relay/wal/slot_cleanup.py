@@ -10,6 +10,7 @@ import structlog
 from relay.events.errors import Refused, words
 from relay.outbox.database import connect
 from relay.wal.slot import drop_slots, slots_of
+from service_runtime.backoff import Backoff
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ class SlotCleanup:
     async def _drop_all(self, keep: str | None) -> None:
         # Listed once: a leader that wakes up late must not touch the slot that its successor has made since.
         names: list[str] | None = None
-        delay, told = FIRST_RETRY_SECONDS, ""
+        backoff, told = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS), ""
         while True:
             try:
                 connection = await connect(self._url, "tandem-relay slot")
@@ -58,5 +59,4 @@ class SlotCleanup:
             if reason != told:
                 told = reason
                 _log.warning("slots of an earlier run cannot be dropped yet, and keep the log", slots=names, why=reason)
-            await asyncio.sleep(delay)
-            delay = min(LONGEST_RETRY_SECONDS, delay * 2)
+            await asyncio.sleep(backoff.seconds())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 from psycopg import sql
 
@@ -11,13 +9,14 @@ from relay.events.cursor import WalCheckpoint
 from relay.events.errors import LogUnavailable
 from relay.events.lsn import parse_lsn
 from relay.events.snapshot import Snapshot
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.publication import ensure_publication
 from relay.outbox.table import TableName
 from relay.wal.replication_connection import ReplicationConnection
 from relay.wal.slot import new_slot_name
 
 
-async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:
+async def check_log(connection: DatabaseConnection) -> None:
     """LogUnavailable when the server's settings forbid to read the log, or to rely on it."""
     row = await (
         await connection.execute(
@@ -41,7 +40,7 @@ async def check_log(connection: psycopg.AsyncConnection[Any]) -> None:
         await _check_standbys(connection, synchronized)
 
 
-async def _check_standbys(connection: psycopg.AsyncConnection[Any], synchronized: str | None) -> None:
+async def _check_standbys(connection: DatabaseConnection, synchronized: str | None) -> None:
     """The log is ahead of synchronous standbys. What is read from it must be what a promoted one will have too."""
     if synchronized is None:
         raise LogUnavailable(
@@ -67,7 +66,7 @@ async def _check_standbys(connection: psycopg.AsyncConnection[Any], synchronized
 
 
 async def create_slot(
-    connection: psycopg.AsyncConnection[Any], url: str, prefix: str, publication: str, table: TableName
+    connection: DatabaseConnection, url: str, prefix: str, publication: str, table: TableName
 ) -> WalCheckpoint:
     """Makes a slot of a new name; LogUnavailable says why there can be none.
 

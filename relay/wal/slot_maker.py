@@ -14,6 +14,7 @@ from relay.outbox.database import connect
 from relay.outbox.table import TableName
 from relay.wal.slot import drop_slots, slots_of
 from relay.wal.slot_creation import create_slot
+from service_runtime.backoff import Backoff
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class SlotMaker:
             await cancel(task)
 
     async def _make_until_made(self) -> WalCheckpoint:
-        delay, told = FIRST_RETRY_SECONDS, ""
+        backoff, told = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS), ""
         while True:
             try:
                 connection = await connect(self._url, "tandem-relay slot")
@@ -68,5 +69,4 @@ class SlotMaker:
             if reason != told:
                 _log.warning("the log cannot be read, polling goes on", reason=reason)
                 told = reason
-            await asyncio.sleep(delay)
-            delay = min(LONGEST_RETRY_SECONDS, delay * 2)
+            await asyncio.sleep(backoff.seconds())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import psycopg
-
 from relay.events.cursor import Cursor, WalCursor
 from relay.events.lsn import lsn_text
+from relay.outbox.database import DatabaseConnection
 
 #: What `status` may be.
 SLOT_STATES = ("reserved", "extended", "unreserved", "lost")
@@ -40,7 +39,7 @@ class LogUse:
     behind_bytes: int | None
 
 
-async def missing_limit(connection: psycopg.AsyncConnection[Any]) -> str | None:
+async def missing_limit(connection: DatabaseConnection) -> str | None:
     """A warning where the server keeps log for slots without end; None where it has a limit."""
     rows = await connection.execute("SELECT current_setting('max_slot_wal_keep_size') = '-1'")
     row = await rows.fetchone()
@@ -53,7 +52,7 @@ async def missing_limit(connection: psycopg.AsyncConnection[Any]) -> str | None:
     )
 
 
-async def log_use(connection: psycopg.AsyncConnection[Any], prefix: str, cursor: Cursor) -> LogUse:
+async def log_use(connection: DatabaseConnection, prefix: str, cursor: Cursor) -> LogUse:
     """Asks the server, in one statement; `prefix` is that of our slots' names."""
     reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None
     rows = await connection.execute(

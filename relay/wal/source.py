@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 
@@ -31,6 +30,7 @@ from relay.events.id_set import IdSet
 from relay.events.lsn import lsn_text, parse_lsn
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.publication import STATE, publication_state
 from relay.wal.pgoutput import (
     BEGIN,
@@ -74,9 +74,7 @@ class WalSource:
 
     mode = "wal"
 
-    def __init__(
-        self, layout: TupleLayout, connection: psycopg.AsyncConnection[Any], url: str, publication: str
-    ) -> None:
+    def __init__(self, layout: TupleLayout, connection: DatabaseConnection, url: str, publication: str) -> None:
         self._layout = layout
         self._connection = connection
         self._url = url

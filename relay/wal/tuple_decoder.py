@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-import psycopg
-
 from relay.events.columns import ColumnNames
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
+from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 from relay.wal.column_values import Convert, reader_of
 from relay.wal.pgoutput import BINARY, INSERT_HEAD, NULL, ProtocolError, Relation, insert_head
@@ -29,7 +28,7 @@ class TupleLayout:
     readers: Mapping[str, tuple[int, Convert]]
 
 
-async def find_layout(connection: psycopg.AsyncConnection[Any], name: TableName, columns: ColumnNames) -> TupleLayout:
+async def find_layout(connection: DatabaseConnection, name: TableName, columns: ColumnNames) -> TupleLayout:
     """Looks up the types of the table's columns; LogUnavailable when one of them cannot be read from the log."""
     rows = await connection.execute(
         """WITH RECURSIVE base AS (

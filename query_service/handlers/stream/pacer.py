@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
+from service_runtime.backoff import Backoff
 from service_runtime.outage_log import OutageLog
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
@@ -14,20 +14,18 @@ class BackoffPacer:
     """Shared by the steps that depend on the same thing. `reason` is None while all goes well."""
 
     def __init__(self, subject: str, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
-        self._first, self._longest = first, longest
+        self._backoff = Backoff(first, longest)
         self._log = OutageLog("paused", "resumed", subject=subject)
-        self._attempts = 0
         self.reason: str | None = None
 
     async def pause(self, reason: str) -> None:
         """Waits."""
         self._log.failed(reason)
         self.reason = reason
-        seconds = min(self._longest, self._first * 2 ** min(self._attempts, 16))
-        self._attempts += 1
-        await asyncio.sleep(seconds * random.uniform(0.75, 1.0))  # noqa: S311 - spreads attempts, guards nothing
+        await asyncio.sleep(self._backoff.seconds())
 
     def resume(self) -> None:
         """All goes well again."""
         self._log.works()
-        self.reason, self._attempts = None, 0
+        self.reason = None
+        self._backoff.reset()

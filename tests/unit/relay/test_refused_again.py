@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from relay.events.errors import LeadershipLost, Refused
-from relay.publishing.backoff import FIRST_SECONDS, LONGEST_SECONDS
-from relay.publishing.loop import Ended, PublishLoop
+from relay.publishing.loop import FIRST_SECONDS, LONGEST_SECONDS, Ended, PublishLoop
 from relay.publishing.status import RelayStatus
 
 

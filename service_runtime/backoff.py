@@ -1,0 +1,25 @@
+"""Pauses between attempts: longer each time up to a limit, and different for everybody who waits."""
+
+from __future__ import annotations
+
+import random
+
+
+class Backoff:
+    """Delays from `first` to `longest` seconds, doubling, each shortened at random by up to the share `spread`."""
+
+    def __init__(
+        self, first: float, longest: float, *, spread: float = 0.5, chance: random.Random | None = None
+    ) -> None:
+        self._first, self._longest, self._spread = first, longest, spread
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, no secret
+        self._next = first
+
+    def seconds(self) -> float:
+        """Returns the next delay; the one after it is twice as long."""
+        delay, self._next = self._next, min(self._longest, self._next * 2)
+        return delay * self._chance.uniform(1 - self._spread, 1)
+
+    def reset(self) -> None:
+        """Starts again with the first delay, because something worked."""
+        self._next = self._first
