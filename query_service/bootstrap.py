@@ -34,13 +34,15 @@ from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
-from query_service.handlers.grpc.read_model_queries import ReadModelQueries, StreamBacklog
+from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.service_methods import Question, service_methods
 from query_service.handlers.grpc.status import Overloaded, status_of
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats, problem_of
+from query_service.handlers.notices.listening import Listening
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
 from query_service.handlers.notices.subjects import NoticeSubjects
+from query_service.handlers.stream.backlog import StreamBacklog
 from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream.messages import StreamLookUp
 from query_service.handlers.stream.pacer import BackoffPacer
@@ -60,8 +62,6 @@ _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
 #: How long `migrate` waits for NATS.
 CONNECT_SECONDS = 10.0
-#: How often a serving process looks whether its connection for notices was closed for good.
-LISTEN_SECONDS = 1.0
 
 
 def now() -> int:
@@ -78,19 +78,21 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     watch = StoreWatch(reader, view, parked, server.set_serving)
     _watch_serving(metrics, view, watch, board)
     plan = await _serving_plan(settings, store)
-    backlog = StreamBacklog(plan)
-    subjects = NoticeSubjects(plan.stream, plan.name)
-    refreshes, listed = RefreshRequests(subjects, metrics), FreshnessView()
+    subjects, listed = NoticeSubjects(plan.stream, plan.name), FreshnessView()
+    listening = Listening(
+        lambda: _nats(settings, "tandem query serve"), NoticeListener(board, view, listed, parked, lags, subjects)
+    )
+    backlog = StreamBacklog(plan, listening.connected)
+    refreshes = RefreshRequests(subjects, listening.connected, metrics)
     waiter = VersionWaiter(board, view, time.monotonic, metrics)
     searchable = AskedSearchability(refreshes.ask, reader.listed, view, listed, time.monotonic, metrics)
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
     server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, watch))
-    listener = NoticeListener(board, view, listed, parked, lags, subjects)
     side: dict[str, Callable[[], Awaitable[None]]] = {
         "store watch": watch.run,
-        "notices": lambda: _listen(settings, listener, backlog, refreshes),
+        "notices": listening.run,
     }
     if settings.read_store == "memory":
         side["projection"] = lambda: _project_here(settings, store, plan)
@@ -222,21 +224,6 @@ async def _project_here(settings: QuerySettings, store: ReadStore, plan: Consume
         await ensure_consumer(client, plan, identity, None)
         projector = Projector(settings, plan, store, BackoffPacer("projection"), ProjectMetrics(), now)
         await projector.run(client, identity, None)
-
-
-async def _listen(
-    settings: QuerySettings, listener: NoticeListener, backlog: StreamBacklog, refreshes: RefreshRequests
-) -> None:
-    """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
-    while True:
-        with contextlib.suppress(*NATS_ERRORS):
-            async with _nats(settings, "tandem query serve") as client:
-                await listener.listen(client)
-                # Behind it: once the stream's backlog is told, notices are heard too.
-                backlog.client = refreshes.client = client
-                while not client.is_closed:  # noqa: ASYNC110 - the library has no event for it
-                    await asyncio.sleep(LISTEN_SECONDS)
-        await asyncio.sleep(LISTEN_SECONDS)
 
 
 async def _serving_plan(settings: QuerySettings, store: ReadStore) -> ConsumerPlan:

@@ -175,8 +175,11 @@ class OrderSearch:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """An order in a list: what is sent of it, and where it stands. `changed`: it was written after the mark of the
-    question."""
+    """An order in a list, and where it stands in it.
+
+    `page_part`: the order as it is sent within a `SearchOrdersResponse`. A store makes it by `wire.page_part` when the
+    order is written, so that a page describes and encodes nothing. `changed`: it was written after the question's mark.
+    """
 
     order_id: str
     version: int

@@ -1,24 +1,18 @@
-"""Questions about the read model itself, and what the stream says of it."""
+"""Questions about the read model itself."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nats.aio.client import Client
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.handlers.grpc.request_rules import validate
 from query_service.handlers.grpc.service_methods import Question
-from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state
 from query_service.wire.order_message import time_message
 from query_service.wire.read_info import duration_message
 
-#: How long the stream may take to answer.
-STREAM_SECONDS = 1.0
 _UNKNOWN = -1
 
 
@@ -61,22 +55,3 @@ class ReadModelQueries:
             response.as_of.CopyFrom(as_of)
             response.staleness.CopyFrom(duration_message(max(0, self.now() - status.freshness.as_of)))
         return response
-
-
-class StreamBacklog:
-    """How many events the stream has that are not applied yet. Asks over the connection that is there, if any."""
-
-    def __init__(self, plan: ConsumerPlan) -> None:
-        self._plan = plan
-        self.client: Client | None = None
-
-    async def pending(self) -> int | None:
-        """The number; None when the stream cannot be asked."""
-        if self.client is None or not self.client.is_connected:
-            return None
-        try:
-            async with asyncio.timeout(STREAM_SECONDS):
-                state = await consumer_state(self.client, self._plan)
-        except NATS_ERRORS:
-            return None
-        return None if state is None else state.pending

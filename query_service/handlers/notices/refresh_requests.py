@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
-from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
-from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.refresh_duty import REFRESHED
 from query_service.handlers.notices.subjects import NoticeSubjects
 
@@ -23,23 +24,19 @@ class RequestObserver(Protocol):
 
 
 class RefreshRequests:
-    """Asks over the connection that is there, if any."""
+    """Asks over the connection that `connected` gives, if any."""
 
-    def __init__(self, subjects: NoticeSubjects, observer: RequestObserver) -> None:
-        self._subject, self._observer = subjects.refresh, observer
-        self.client: Client | None = None
+    def __init__(
+        self, subjects: NoticeSubjects, connected: Callable[[], NatsConnection | None], observer: RequestObserver
+    ) -> None:
+        self._subject, self._connected, self._observer = subjects.refresh, connected, observer
 
     async def ask(self) -> bool:
         """Whether a refresh that began after the call is done."""
-        outcome = await self._outcome()
+        outcome = "unanswered"
+        if (connection := self._connected()) is not None:
+            with contextlib.suppress(NoRespondersError, *NATS_ERRORS):
+                answer = await connection.request(self._subject, b"", timeout=ANSWER_SECONDS)
+                outcome = "refreshed" if answer.data == REFRESHED else "refused"
         self._observer.refresh_asked(outcome)
         return outcome == "refreshed"
-
-    async def _outcome(self) -> str:
-        if self.client is None or not self.client.is_connected:
-            return "unanswered"
-        try:
-            answer = await self.client.request(self._subject, b"", timeout=ANSWER_SECONDS)
-        except (NoRespondersError, *NATS_ERRORS):
-            return "unanswered"
-        return "refreshed" if answer.data == REFRESHED else "refused"

@@ -1,0 +1,39 @@
+"""A serving process's connection to NATS: kept for ever, listened on, and lent to those who ask over it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
+from query_service.handlers.notices.notices import NoticeListener
+
+#: How often it looks whether the connection was closed for good.
+LOOK_SECONDS = 1.0
+#: Opens a connection that is closed with the block.
+Connect = Callable[[], contextlib.AbstractAsyncContextManager[NatsConnection]]
+
+
+class Listening:
+    """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
+
+    def __init__(self, connect: Connect, listener: NoticeListener) -> None:
+        self._connect, self._listener = connect, listener
+        self._connection: NatsConnection | None = None
+
+    def connected(self) -> NatsConnection | None:
+        """The connection while it is one; None while NATS is away. Whoever gets it hears notices too."""
+        connection = self._connection
+        return connection if connection is not None and connection.is_connected else None
+
+    async def run(self) -> None:
+        """Listens until cancelled."""
+        while True:
+            with contextlib.suppress(*NATS_ERRORS):
+                async with self._connect() as connection:
+                    await self._listener.listen(connection)
+                    self._connection = connection
+                    while not connection.is_closed:  # noqa: ASYNC110 - the library has no event for it
+                        await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,31 @@
+"""How many events the stream holds that are not applied yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
+from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state
+
+#: How long the stream may take to answer.
+ANSWER_SECONDS = 1.0
+
+
+class StreamBacklog:
+    """Asks the consumer over the connection that `connected` gives, if any."""
+
+    def __init__(self, plan: ConsumerPlan, connected: Callable[[], NatsConnection | None]) -> None:
+        self._plan, self._connected = plan, connected
+
+    async def pending(self) -> int | None:
+        """The number; None when the stream cannot be asked."""
+        connection = self._connected()
+        if connection is None:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                state = await consumer_state(connection, self._plan)
+        except NATS_ERRORS:
+            return None
+        return None if state is None else state.pending
