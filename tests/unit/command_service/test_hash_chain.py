@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, microseconds, personal_digest
+from tests.support.source_mutants import Mutant, noticed
 
 DIGEST = personal_digest(bytes(range(16)), '{"customerEmail":"ann@example.org"}')
 LINK = Link(
@@ -76,11 +77,15 @@ def test_every_part_counts() -> None:
     assert chain_hash(bytes(31) + b"\x01", LINK) != chain_hash(GENESIS, LINK)
 
 
-@given(st.text(), st.text(), st.text())
-def test_text_cannot_move_from_one_field_to_the_next(one: str, two: str, moved: str) -> None:
+def check_text_cannot_move(one: str, two: str, moved: str) -> None:
     link = replace(LINK, headers=one + moved, payload=two)
     other = replace(LINK, headers=one, payload=moved + two)
     assert (chain_hash(GENESIS, link) == chain_hash(GENESIS, other)) == (link == other)
+
+
+@given(st.text(), st.text(), st.text())
+def test_text_cannot_move_from_one_field_to_the_next(one: str, two: str, moved: str) -> None:
+    check_text_cannot_move(one, two, moved)
 
 
 def test_personal_data_enters_by_its_digest_only() -> None:
@@ -91,6 +96,41 @@ def test_personal_data_enters_by_its_digest_only() -> None:
         chain_hash(b"", LINK)
 
 
+def check_times_are_exact(moment: datetime) -> None:
+    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds(moment)) == moment
+
+
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_times_are_exact_to_the_microsecond(moment: datetime) -> None:
-    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds(moment)) == moment
+    check_times_are_exact(moment)
+
+
+#: What the chain would not cover → the mutant. The golden hashes are left out: they would notice anything.
+UNCOVERED = {
+    "the event before": Mutant(chain_hash, "hashlib.sha256(previous)", "hashlib.sha256()"),
+    "the personal data": Mutant(chain_hash, "digest.update(link.personal_digest)", "pass"),
+    "the lengths": Mutant(chain_hash, "digest.update(len(data).to_bytes(4))", "pass"),
+    "the microseconds": Mutant(microseconds, "// _MICROSECOND", "// _MICROSECOND // 1_000_000 * 1_000_000"),
+    **{name: Mutant(chain_hash, f"str(link.{name})", '""') for name in ("event_id", "aggregate_id")},
+    "aggregate_version": Mutant(chain_hash, "str(link.aggregate_version)", '"1"'),
+    **{
+        name: Mutant(chain_hash, f"link.{name},", '"",')
+        for name in ("aggregate_type", "event_type", "headers", "payload")
+    },
+    **{name: Mutant(chain_hash, f"str(microseconds(link.{name}))", '""') for name in ("occurred_at", "recorded_at")},
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("part", UNCOVERED)
+def test_a_part_that_is_left_out_is_noticed(part: str) -> None:
+    with noticed(UNCOVERED[part]):
+        test_every_part_counts()
+        check_text_cannot_move("one", "two", "moved")
+        check_times_are_exact(LINK.recorded_at)
+
+
+@pytest.mark.mutant
+def test_a_salt_that_is_left_out_is_noticed() -> None:
+    with noticed(Mutant(personal_digest, "salt + personal.encode()", "personal.encode()")):
+        test_personal_data_enters_by_its_digest_only()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +13,14 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 from grpc_status import rpc_status
+from tandem.orders import retry
 from tandem.orders.client import COMMANDS, channel_options, service_config
 from tandem.orders.errors import OrderError, Overloaded, RuleViolated, VersionMismatch, error_status
-from tandem.orders.retry import RETRIED, RetryPolicy, repeat, repeat_async, worth_repeating
+from tandem.orders.retry import RETRIED, RetryPolicy, Tries, repeat, repeat_async, worth_repeating
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, HoldOrderResponse
+
+from tests.support.source_mutants import Mutant, noticed
 
 BUSY = error_status(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -119,6 +122,7 @@ def test_the_same_request_goes_again_until_it_is_answered(
 def test_a_request_id_that_is_missing_is_made_once(how: Send, pauses: list[float]) -> None:
     server, request = Server([grpc.StatusCode.UNAVAILABLE] * 2), HoldOrderRequest()
     how(server, request, QUICK)
+    assert request.request_id
     assert server.ids == [str(uuid.UUID(request.request_id))] * 3
 
 
@@ -140,7 +144,7 @@ def test_a_refusal_comes_as_the_exception_of_its_reason(how: Send) -> None:
 
 @BOTH
 def test_nobody_comes_back_sooner_than_the_server_asked(how: Send, pauses: list[float]) -> None:
-    how(Server([BUSY] * 3), HoldOrderRequest(), RetryPolicy(longest_pause=0.5))
+    how(Server([BUSY] * 3), HoldOrderRequest(), RetryPolicy(first_pause=0.5, longest_pause=0.5))
     assert all(1.0 <= pause <= 1.5 for pause in pauses)
     assert len(set(pauses)) == 3, "callers refused together must not come back together"
 
@@ -174,3 +178,68 @@ def test_the_service_config_retries_and_balances_and_sets_no_deadline() -> None:
     assert "healthCheckConfig" not in config
     assert f'"healthCheckConfig": {{"serviceName": "{COMMANDS}"}}' in service_config(COMMANDS)
     assert dict(channel_options(COMMANDS))["grpc.service_config"] == service_config(COMMANDS)
+
+
+def check_unavailable_is_tried_again(how: Send, pauses: list[float]) -> None:
+    test_the_same_request_goes_again_until_it_is_answered(how, grpc.StatusCode.UNAVAILABLE, pauses)
+
+
+def check_an_internal_error_is_an_answer(how: Send, pauses: list[float]) -> None:
+    test_an_answer_is_an_answer(how, grpc.StatusCode.INTERNAL, pauses)
+
+
+def check_versions(_: Send, __: list[float]) -> None:
+    test_another_version_is_not_asked_for_again()
+
+
+#: What callers would do → the mutant, and the test that must notice it.
+MISTAKES: dict[str, tuple[Sequence[Mutant], Callable[[Send, list[float]], None]]] = {
+    "send without an id": (
+        [Mutant(retry._identify, "if not request.request_id:", "if False:")],
+        test_a_request_id_that_is_missing_is_made_once,
+    ),
+    "send an id of its own each time": (
+        [
+            Mutant(repeat, "return call(", "request.request_id = str(uuid.uuid4()); return call("),
+            Mutant(repeat_async, "return await call(", "request.request_id = str(uuid.uuid4()); return await call("),
+        ],
+        check_unavailable_is_tried_again,
+    ),
+    "give up at once": (
+        [Mutant(worth_repeating, "error.code in RETRIED", "False")],
+        check_unavailable_is_tried_again,
+    ),
+    "take no answer for one": (
+        [Mutant(worth_repeating, "error.code in RETRIED", "True")],
+        check_an_internal_error_is_an_answer,
+    ),
+    "insist on a version": (
+        [Mutant(worth_repeating, "(VersionMismatch, MessageTooLarge)", "MessageTooLarge")],
+        check_versions,
+    ),
+    "come back at will": (
+        [Mutant(RetryPolicy.pause, "return asked +", "return")],
+        test_nobody_comes_back_sooner_than_the_server_asked,
+    ),
+    "come back all together": (
+        [Mutant(Tries.pause_after, "random.random()", "1.0")],
+        test_nobody_comes_back_sooner_than_the_server_asked,
+    ),
+    "never give up": (
+        [Mutant(Tries.__init__, "policy.give_up_after", "20 * policy.give_up_after")],
+        test_it_gives_up_before_the_time_is_over,
+    ),
+    "wait for one answer for ever": (
+        [Mutant(Tries.timeout, "min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))", "3600.0")],
+        test_it_gives_up_before_the_time_is_over,
+    ),
+}
+
+
+@pytest.mark.mutant
+@BOTH
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_caller_that_goes_wrong_is_noticed(how: Send, mistake: str, pauses: list[float]) -> None:
+    mutants, check = MISTAKES[mistake]
+    with noticed(*mutants, or_raises=(OrderError,)):
+        check(how, pauses)

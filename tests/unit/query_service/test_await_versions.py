@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter
-from query_service.application.freshness.notice_board import NoticeBoard
+from query_service.application.freshness.notice_board import NoticeBoard, Wake
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Behind, TokenOfOtherSource
 from query_service.application.ports.read_store import Freshness
+from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
 ORDER = str(uuid.uuid4())
@@ -56,6 +57,11 @@ class World:
         return answer.found, answer.info.stale
 
 
+def waited() -> float:
+    """Seconds that have passed in this test; waits alone take time."""
+    return asyncio.get_running_loop().time()
+
+
 @in_virtual_time
 async def test_what_is_there_is_answered_at_once() -> None:
     world = World()
@@ -74,8 +80,8 @@ async def test_a_change_between_look_and_wait_is_not_missed() -> None:
             await world.apply(1)  # after the store was read, before the wait begins
 
     world.on_look = change
-    async with asyncio.timeout(5):
-        assert await world.ask(1) == (1, False)
+    assert await world.ask(1) == (1, False)
+    assert waited() == 0
     assert (world.looks, world.waits.outcomes) == (2, ["applied"])
 
 
@@ -128,7 +134,8 @@ async def test_too_late_is_said_with_both_versions(version: int, stale: bool) ->
 async def test_stale_when_allowed() -> None:
     world = World()
     world.version = 1
-    assert await world.ask(2, max_wait=0.05, stale=True) == (1, True)
+    assert await world.ask(2, max_wait=3.0, stale=True) == (1, True)
+    assert waited() == pytest.approx(3.0)
     assert world.waits.outcomes == ["stale"]
 
 
@@ -143,8 +150,8 @@ async def test_no_wait_at_all_still_looks_once() -> None:
 async def test_a_parked_version_ends_the_wait_for_those_who_take_stale() -> None:
     world = World()
     world.version, world.parked = 1, {2}
-    async with asyncio.timeout(1):
-        assert await world.ask(2, max_wait=5, stale=True) == (1, True)
+    assert await world.ask(2, max_wait=5, stale=True) == (1, True)
+    assert waited() == 0
 
 
 def following(epoch: int, as_of: int = 1) -> Freshness:
@@ -157,7 +164,7 @@ async def test_a_token_of_an_earlier_source_is_refused_without_looking() -> None
     world.view.observe(following(2))
     with pytest.raises(TokenOfOtherSource):
         await world.ask(1, epoch=1, stale=True)
-    assert world.looks == 0
+    assert (world.looks, waited()) == (0, 0)
 
 
 @in_virtual_time
@@ -166,6 +173,7 @@ async def test_an_order_of_a_later_source_refuses_the_token_too() -> None:
     world.version, world.epoch = 1, 2
     with pytest.raises(TokenOfOtherSource):
         await world.ask(1, epoch=1)
+    assert waited() == 0
 
 
 @in_virtual_time
@@ -208,3 +216,76 @@ def test_freshness_never_goes_back() -> None:
         assert view.info().as_of == shown
     view.observe(None)
     assert view.info().as_of == 7
+
+
+def check_too_late_is_refused() -> None:
+    test_too_late_is_said_with_both_versions(1, False)
+
+
+#: What goes wrong → the mutant, and the test that must notice it.
+MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
+    "what was told since the look is forgotten": (
+        Mutant(Wake.wait, "async with asyncio.timeout", "self._event.clear()\n        async with asyncio.timeout"),
+        test_a_change_between_look_and_wait_is_not_missed,
+    ),
+    "a notice wakes nobody": (
+        Mutant(NoticeBoard.announce, "wake.ring()", "pass"),
+        test_a_notice_too_early_only_makes_it_look,
+    ),
+    "a notice wakes everybody": (
+        Mutant(NoticeBoard.announce, "self._waiting.get(order_id, ())", "set().union(*self._waiting.values())"),
+        test_a_notice_of_another_order_wakes_nobody,
+    ),
+    "readers rely on notices": (
+        Mutant(VersionWaiter.answer, "min(left, self._recheck)", "left"),
+        test_without_notices_it_looks_by_itself,
+    ),
+    "nobody waits": (
+        Mutant(VersionWaiter.answer, "if left <= 0 or", "if True or"),
+        test_a_notice_too_early_only_makes_it_look,
+    ),
+    "a parked version is waited for": (
+        Mutant(VersionWaiter.answer, "left <= 0 or (seen is not None and seen.hopeless)", "left <= 0"),
+        test_a_parked_version_ends_the_wait_for_those_who_take_stale,
+    ),
+    "what is old is answered unasked": (
+        Mutant(VersionWaiter._late, "and wanted.stale_allowed", ""),
+        check_too_late_is_refused,
+    ),
+    "what is old is not said to be": (
+        Mutant(VersionWaiter._late, "stale=True", "stale=False"),
+        test_stale_when_allowed,
+    ),
+    "a token of an earlier source is waited for": (
+        Mutant(VersionWaiter._look, "if 0 < wanted.source_epoch < followed:", "if False:"),
+        test_a_token_of_an_earlier_source_is_refused_without_looking,
+    ),
+    "versions of a later source count": (
+        Mutant(VersionWaiter._look, "seen.source_epoch if seen is not None else 0", "0"),
+        test_an_order_of_a_later_source_refuses_the_token_too,
+    ),
+    "a source to come is not waited for": (
+        Mutant(VersionWaiter._look, "if 0 < followed < wanted.source_epoch:", "if False:"),
+        test_a_token_of_a_later_source_waits_for_it,
+    ),
+    "an answer is as fresh as what came after it": (
+        Mutant(
+            VersionWaiter.answer,
+            "Answer(seen.found, _noting(info,",
+            "Answer(seen.found, _noting(self._freshness.info(),",
+        ),
+        test_what_an_answer_says_of_itself_was_known_before_the_look,
+    ),
+    "freshness goes back": (
+        Mutant(FreshnessView.observe, "freshness.as_of >= self._latest.as_of", "True"),
+        test_freshness_never_goes_back,
+    ),
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_waiter_that_goes_wrong_is_noticed(mutant: str) -> None:
+    at_work, check = MUTANTS[mutant]
+    with noticed(at_work, or_raises=(Behind, TokenOfOtherSource)):
+        check()

@@ -1,18 +1,20 @@
 """What is acknowledged, when, and what is parked: the projector's decisions around a store that fails on purpose."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent
+from query_service.application.projecting import project_events
 from query_service.application.projecting.project_events import Delivery, EventProjector
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import START, PublishedEvent, an_order, barrier_headers, published
+from tests.support.source_mutants import Mutant, noticed
 
 
 class FailingStore(MemoryStore):
@@ -204,3 +206,62 @@ async def test_a_broken_barrier_is_parked(world: World) -> None:
     headers = {**barrier_headers(START), "Tandem-Barrier-Time": "soon"}
     assert await world.projector.project([Message(1, headers, b"", world.journal)]) == []
     assert world.parked_reasons == [Unprojectable.MALFORMED]
+
+
+_ROUND, _PARK = EventProjector._round, EventProjector._park
+_APPLY = "outcomes = await self._store.apply("
+#: What goes wrong → the mutant, and the test that must notice it.
+MUTANTS: dict[str, tuple[Mutant, Callable[[World], Awaitable[None]]]] = {
+    "acknowledged before it is applied": (
+        Mutant(_ROUND, _APPLY, f"[await task.delivery.ack() for task in tasks]; {_APPLY}"),
+        test_applied_then_told_then_acknowledged,
+    ),
+    "told before it is applied": (
+        Mutant(_ROUND, _APPLY, f"await self._announcer.applied([('', 1)]); {_APPLY}"),
+        test_applied_then_told_then_acknowledged,
+    ),
+    "never told": (
+        Mutant(_ROUND, "for task in done])", "for task in done]) if False else None"),
+        test_applied_then_told_then_acknowledged,
+    ),
+    "given up when the store is away": (
+        Mutant(_ROUND, "return tasks", "return []"),
+        test_while_the_store_is_away_the_same_events_are_tried_again,
+    ),
+    "what was put off counts as applied": (
+        Mutant(project_events._settled, "deferred.append(task)", "done.append(task)"),
+        test_what_is_in_is_acknowledged_and_only_the_rest_is_tried_again,
+    ),
+    "all is tried again for one": (
+        Mutant(_ROUND, "return deferred", "return deferred and tasks"),
+        test_what_is_in_is_acknowledged_and_only_the_rest_is_tried_again,
+    ),
+    "tried again without a pause": (
+        Mutant(_ROUND, "if deferred:", "if False:"),
+        test_what_is_in_is_acknowledged_and_only_the_rest_is_tried_again,
+    ),
+    "acknowledged before it is parked": (
+        Mutant(_PARK, "self._now())", "self._now()); await one.delivery.ack()"),
+        test_what_cannot_be_read_is_parked_before_it_is_acknowledged,
+    ),
+    "parked and not told": (
+        Mutant(_PARK, "if parked.order_id is not None:", "if False:"),
+        test_what_cannot_be_read_is_parked_before_it_is_acknowledged,
+    ),
+    "what the store refuses is dropped": (
+        Mutant(_ROUND, "await self._park(refused)", "pass"),
+        test_what_the_store_refuses_is_parked,
+    ),
+    "parking is tried once": (
+        Mutant(_PARK, "await self._pacer.pause(str(down))", "break"),
+        test_parking_waits_for_the_store_too,
+    ),
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+async def test_a_projector_that_goes_wrong_is_noticed(mutant: str) -> None:
+    at_work, check = MUTANTS[mutant]
+    with noticed(at_work):
+        await check(World())
