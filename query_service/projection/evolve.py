@@ -18,6 +18,7 @@ from query_service.projection.order_document import (
     LineQuantityDocument,
     OmittedDocument,
     OrderDocument,
+    Origin,
     PaymentDocument,
     RefundDocument,
     ReturnDocument,
@@ -60,9 +61,7 @@ def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]
     return joined
 
 
-def evolve(
-    order: Object, *, source_epoch: int, revision: int, event_id: str, recorded_at: int, event_hash: str
-) -> OrderDocument:
+def evolve(order: Object, origin: Origin) -> OrderDocument:
     """The document of an order given whole (ProtoJSON `Order`); raises ProjectionError naming the wrong field."""
     currency = text(order, "currencyCode")
     money = money_in(currency)
@@ -72,20 +71,18 @@ def evolve(
     at_home = order.get("shippingAddress") == order.get("billingAddress")
     shipping = billing if at_home else _address(message(order, "shippingAddress"))
     place_time = timestamp(order, "placeTime")
-    state = enum(order, "state", "ORDER_STATE_")
     payments = [_payment(payment, money) for payment in messages(order, "payments")]
     shipments = [_shipment(shipment) for shipment in messages(order, "shipments")]
     refunds = [_refund(refund, money) for refund in messages(order, "refunds")]
     order_id, order_number = identifier(text(order, "orderId"), "order.orderId"), text(order, "orderNumber")
     references = _distinct(paid["reference"] for paid in (*payments, *refunds))
     tracking_numbers = _distinct(shipment["tracking_number"] for shipment in shipments)
-    total = money(order, "total")
-    total_units, total_parts = (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
+    total_units, total_parts = _sortable(total := money(order, "total"), currency)
     keys = SaleKeys(
         currency_code=currency,
-        state=state,
-        customer_id="" if customer is None else customer["customer_id"],
-        region_code="" if shipping is None else shipping["region_code"],
+        state=enum(order, "state", "ORDER_STATE_"),
+        customer_id=customer["customer_id"] if customer else "",
+        region_code=shipping["region_code"] if shipping else "",
         source=text(order, "source"),
         **calendar(place_time),
     )
@@ -93,16 +90,13 @@ def evolve(
         order_id=order_id,
         order_number=order_number,
         version=integer(order, "version"),
-        state=state,
         payment_state=enum(order, "paymentState", "PAYMENT_STATE_"),
         fulfillment_state=enum(order, "fulfillmentState", "FULFILLMENT_STATE_"),
         on_hold=flag(order, "onHold"),
-        source=keys["source"],
         customer=customer,
         billing_address=billing,
         shipping_address=shipping,
         lines=lines,
-        currency_code=currency,
         freight=money(order, "freight"),
         net_total=money(order, "netTotal"),
         tax_total=money(order, "taxTotal"),
@@ -117,34 +111,35 @@ def evolve(
         place_time=place_time,
         update_time=timestamp(order, "updateTime"),
         redacted=flag(order, "redacted"),
-        customer_id=keys["customer_id"],
-        region_code=keys["region_code"],
         skus=list(dict.fromkeys(line["sku"] for line in lines)),
         payment_references=references,
         tracking_numbers=tracking_numbers,
         lookup_keys=_distinct(map(lookup_key, (order_number, order_id, *references, *tracking_numbers))),
-        place_day=keys["place_day"],
-        place_week=keys["place_week"],
-        place_month=keys["place_month"],
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
         total_units=total_units,
         total_parts=total_parts,
         sales=[sale(line, keys) for line in lines],
         search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
-        source_epoch=source_epoch,
-        revision=revision,
-        event_id=event_id,
-        recorded_at=recorded_at,
-        hash=event_hash,
+        **keys,
+        **origin,  # type: ignore[typeddict-item]  # `omitted` may be missing: it comes below
     )
     if (omitted := message(order, "omitted")) is not None:
-        document["omitted"] = OmittedDocument(
-            payments=integer(omitted, "payments"),
-            shipments=integer(omitted, "shipments"),
-            returns=integer(omitted, "returns"),
-            refunds=integer(omitted, "refunds"),
-        )
+        document["omitted"] = _omitted(omitted)
     return document
+
+
+def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
+    """A total as lists of several currencies sort it: whole units, and the finest parts of one."""
+    return (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
+
+
+def _omitted(omitted: Object) -> OmittedDocument:
+    return OmittedDocument(
+        payments=integer(omitted, "payments"),
+        shipments=integer(omitted, "shipments"),
+        returns=integer(omitted, "returns"),
+        refunds=integer(omitted, "refunds"),
+    )
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

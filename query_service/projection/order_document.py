@@ -125,7 +125,17 @@ class SaleDocument(TypedDict):
     place_month: str
 
 
-class OrderDocument(TypedDict):
+class Origin(TypedDict):
+    """The event that a document was made from. `recorded_at` in microseconds since 1970."""
+
+    source_epoch: int
+    revision: int
+    event_id: str
+    recorded_at: int
+    hash: str
+
+
+class OrderDocument(Origin):
     """A document of `orders`: one order after its latest applied event. Its id is `order_id`."""
 
     order_id: str
@@ -157,8 +167,7 @@ class OrderDocument(TypedDict):
     redacted: bool
     # There only when something is left out.
     omitted: NotRequired[OmittedDocument]
-    # What the contract's order does not have, for looking things up and for telling where the document comes from.
-    # A key that an order does not have is "".
+    # What the contract's order does not have, for looking things up. A key that an order does not have is "".
     customer_id: str
     region_code: str
     skus: list[str]
@@ -175,11 +184,6 @@ class OrderDocument(TypedDict):
     total_parts: int
     sales: list[SaleDocument]
     search_text: str
-    source_epoch: int
-    revision: int
-    event_id: str
-    recorded_at: int
-    hash: str
 
 
 class EventDocument(TypedDict):

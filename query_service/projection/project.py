@@ -9,7 +9,7 @@ from typing import Any
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.evolve import evolve, with_personal_data
 from query_service.projection.external_version import external_version
-from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.order_document import EventDocument, OrderDocument, Origin
 from query_service.projection.proto_json import message, text
 from query_service.projection.stream_event import StreamEvent, parse_object
 from query_service.projection.upcast import upcast
@@ -82,14 +82,14 @@ def _order_after(entry: EventDocument, payload: dict[str, Any], personal: Mappin
     after_image = message(upcast(payload, entry["schema_version"]), "order")
     if after_image is None:
         raise ProjectionError(Unprojectable.MALFORMED, "order: the event carries no order")
-    document = evolve(
-        with_personal_data(after_image, personal),
+    origin = Origin(
         source_epoch=entry["source_epoch"],
         revision=entry["revision"],
         event_id=entry["event_id"],
         recorded_at=entry["recorded_at"],
-        event_hash=entry["hash"],
+        hash=entry["hash"],
     )
+    document = evolve(with_personal_data(after_image, personal), origin)
     if (document["order_id"], document["version"]) != (entry["order_id"], entry["version"]):
         raise ProjectionError(
             Unprojectable.CONTRADICTORY,

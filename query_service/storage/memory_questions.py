@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,25 +34,34 @@ from query_service.wire.page_part import page_part
 
 def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
     """Whether an order is meant."""
+    one_of = (
+        (order["order_number"], criteria.order_numbers),
+        (order["order_id"], criteria.order_ids),
+        (order["state"], criteria.states),
+        (order["payment_state"], criteria.payment_states),
+        (order["fulfillment_state"], criteria.fulfillment_states),
+        (order["customer_id"], criteria.customer_ids),
+        (order["source"], criteria.sources),
+        (order["region_code"], criteria.region_codes),
+    )
+    any_of = (
+        (order["payment_references"], criteria.payment_references),
+        (order["tracking_numbers"], criteria.tracking_numbers),
+        (order["skus"], criteria.skus),
+    )
+    within = (
+        (order["total"], criteria.min_total, criteria.max_total),
+        (order["place_time"], criteria.placed_from, criteria.placed_until),
+        (order["update_time"], criteria.updated_from, criteria.updated_until),
+    )
     return (
         _has_text(order, criteria)
-        and _one_of(order["order_number"], criteria.order_numbers)
-        and _one_of(order["order_id"], criteria.order_ids)
-        and _any_of(order["payment_references"], criteria.payment_references)
-        and _any_of(order["tracking_numbers"], criteria.tracking_numbers)
-        and _one_of(order["state"], criteria.states)
         and order["state"] not in criteria.excluded_states
-        and _one_of(order["payment_state"], criteria.payment_states)
-        and _one_of(order["fulfillment_state"], criteria.fulfillment_states)
         and criteria.on_hold in (None, order["on_hold"])
-        and _one_of(order["customer_id"], criteria.customer_ids)
-        and _one_of(order["source"], criteria.sources)
-        and _any_of(order["skus"], criteria.skus)
-        and _one_of(order["region_code"], criteria.region_codes)
         and criteria.currency_code in ("", order["currency_code"])
-        and _within(order["total"], criteria.min_total, criteria.max_total)
-        and _within(order["place_time"], criteria.placed_from, criteria.placed_until)
-        and _within(order["update_time"], criteria.updated_from, criteria.updated_until)
+        and all(itertools.starmap(_one_of, one_of))
+        and all(itertools.starmap(_any_of, any_of))
+        and all(itertools.starmap(_within, within))
     )
 
 

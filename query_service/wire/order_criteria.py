@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
@@ -16,6 +16,7 @@ from query_service.projection.currency import minor_units
 from query_service.projection.lookup_key import lookup_key
 from query_service.projection.words.asked import asked_words
 
+Value = TypeVar("Value")
 _LARGEST = 2**63 - 1
 
 
@@ -32,18 +33,18 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
         states=_names(asked.states, types.OrderState, "ORDER_STATE_"),
         payment_states=_names(asked.payment_states, types.PaymentState, "PAYMENT_STATE_"),
         fulfillment_states=_names(asked.fulfillment_states, types.FulfillmentState, "FULFILLMENT_STATE_"),
-        on_hold=asked.on_hold if asked.HasField("on_hold") else None,
+        on_hold=_given(asked, "on_hold", bool),
         customer_ids=tuple(asked.customer_ids),
         sources=tuple(asked.sources),
         skus=tuple(asked.skus),
         region_codes=tuple(asked.region_codes),
         currency_code=currency,
-        min_total=_amount(asked.min_total) if asked.HasField("min_total") else None,
-        max_total=_amount(asked.max_total) if asked.HasField("max_total") else None,
-        placed_from=_time(asked.placed_from_time) if asked.HasField("placed_from_time") else None,
-        placed_until=_time(asked.placed_until_time) if asked.HasField("placed_until_time") else None,
-        updated_from=_time(asked.updated_from_time) if asked.HasField("updated_from_time") else None,
-        updated_until=_time(asked.updated_until_time) if asked.HasField("updated_until_time") else None,
+        min_total=_given(asked, "min_total", _amount),
+        max_total=_given(asked, "max_total", _amount),
+        placed_from=_given(asked, "placed_from_time", _time),
+        placed_until=_given(asked, "placed_until_time", _time),
+        updated_from=_given(asked, "updated_from_time", _time),
+        updated_until=_given(asked, "updated_until_time", _time),
     )
 
 
@@ -62,6 +63,11 @@ def dimensions_of(dimensions: Iterable[contract.OrderDimension.ValueType]) -> tu
 def dimension_value(dimension: Dimension) -> contract.OrderDimension.ValueType:
     """The contract's value of a dimension."""
     return contract.OrderDimension.Value(f"ORDER_DIMENSION_{dimension}")
+
+
+def _given(asked: contract.OrderFilter, field: str, read: Callable[[Any], Value]) -> Value | None:
+    """What a field that may be absent says."""
+    return read(getattr(asked, field)) if asked.HasField(field) else None  # type: ignore[arg-type]
 
 
 def _names(values: Iterable[int], enum: Any, prefix: str) -> tuple[str, ...]:

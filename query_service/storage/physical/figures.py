@@ -119,22 +119,21 @@ class _Grouping:
     def figures(self, bucket: Any) -> OrderFigures:
         """A bucket's figures; without percentiles where the histogram has not all of its totals."""
         *keys, currency_code = (value or "" for value in bucket["key"].values())
-        percentiles: tuple[int, ...] = ()
-        if self.percentiles:
-            least, largest = int(bucket["min"]["value"] or 0), int(bucket["max"]["value"] or 0)
-            if least >= 0 and largest < _IN_HISTOGRAM_BELOW:
-                values = bucket["histogram"]["percentiles"]["values"]
-                found = {value["key"]: round(value["value"] or 0) for value in values}
-                percentiles = tuple(
-                    _of_all(percentile, found[percentile], least, largest) for percentile in self.percentiles
-                )
         return OrderFigures(
             tuple(keys),
             currency_code,
             orders=bucket["orders"]["doc_count"] if self.by_line else bucket["doc_count"],
-            percentiles=percentiles,
+            percentiles=self._percentiles(bucket) if self.percentiles else (),
             **{figure: int(bucket[figure]["value"]) for figure in self.summed()},
         )
+
+    def _percentiles(self, bucket: Any) -> tuple[int, ...]:
+        least, largest = int(bucket["min"]["value"] or 0), int(bucket["max"]["value"] or 0)
+        if least < 0 or largest >= _IN_HISTOGRAM_BELOW:
+            return ()
+        values = bucket["histogram"]["percentiles"]["values"]
+        found = {value["key"]: round(value["value"] or 0) for value in values}
+        return tuple(_of_all(percentile, found[percentile], least, largest) for percentile in self.percentiles)
 
 
 class FigureReader:
