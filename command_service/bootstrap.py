@@ -42,16 +42,9 @@ _log = structlog.get_logger(__name__)
 SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
 
 
-class RandomIds:
-    """Ids and salts of the running service."""
-
-    def event_id(self) -> UUID:
-        """A UUID of version 7: rises with time."""
-        return UUID(bytes=uuid_utils.uuid7().bytes)
-
-    def salt(self) -> bytes:
-        """16 unpredictable bytes."""
-        return os.urandom(16)
+def random_identity() -> tuple[UUID, bytes]:
+    """A new event's id, a UUID of version 7, which rises with time, and its salt of 16 unpredictable bytes."""
+    return UUID(bytes=uuid_utils.uuid7().bytes), os.urandom(16)
 
 
 async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -82,10 +75,9 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
         )
         execution = Execution(units)
-        representation = ContractRepresentation(settings.max_event_bytes)
-        recorder = Recorder(representation, RandomIds(), settings.max_event_bytes)
+        recorder = Recorder(ContractRepresentation(settings.max_event_bytes), random_identity)
         imports = OrderImports(
-            ImportOrderUseCase(execution, recorder, representation),
+            ImportOrderUseCase(execution, recorder),
             metrics,
             streams=settings.max_import_streams,
             at_once=max(1, settings.pool_size // 2),

@@ -24,7 +24,7 @@ from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
-from command_service.bootstrap import RandomIds
+from command_service.bootstrap import random_identity
 from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
 from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.stored_orders import LOAD
@@ -74,7 +74,7 @@ async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[
     """Carries the commands out in `url`, one after the other, and writes down what is sent."""
     async with recording_pool(url) as (pool, sent):
         execution = Execution(PostgresUnitsOfWork(pool))
-        recorder = Recorder(ContractRepresentation(900_000), RandomIds(), 900_000)
+        recorder = Recorder(ContractRepresentation(900_000), random_identity)
         place, change = PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder)
 
         def call(request: Any) -> CommandCall:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
 from command_service.application.ports import FirstCall, UnitOfWork
@@ -31,10 +29,9 @@ class ChangeOrderUseCase:
             order = stored.order
             if call.expected_version not in (None, order.version):
                 raise VersionMismatch(order.order_id, call.expected_version or 0, order.version)
-            events = decide(order, command, stored.now)
-            recorded = self._recorder.record(call, replace(claimed, now=stored.now), order, stored.head, events)
-            unit.orders.update(order, recorded.order, recorded.records[-1])
-            unit.outbox.append(recorded.records)
+            recorded = self._recorder.record(call, claimed, stored, decide(order, command, stored.now))
+            unit.orders.update(order, recorded.after, recorded.event)
+            unit.outbox.append(recorded.event)
             return recorded.response
 
         return await self._execution.run(call, work)

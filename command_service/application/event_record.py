@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
+
+from command_service.domain.hash_chain import Link
 
 AGGREGATE_TYPE = "order"
 
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One outbox row but for position and transaction id, which the database draws.
+    """One outbox row but for partition, position and transaction id. Its texts are stored and published as they are.
 
-    `payload`, `personal` and `headers` are JSON texts, stored and published exactly as they stand here.
+    `hash` covers `link`, and through it the digest of `salt` and `personal`.
     """
 
-    event_id: UUID
-    aggregate_id: UUID
-    aggregate_version: int
-    event_type: str
-    payload: str
+    link: Link
     personal: str
     salt: bytes
-    personal_digest: bytes
-    headers: str
     hash: bytes
-    occurred_at: datetime
-    recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest link of an order's chain: what the next event continues."""
-
-    version: int
-    hash: bytes
-    recorded_at: datetime

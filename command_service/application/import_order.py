@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
-from command_service.application.ports import FirstCall, NewOrder, Representation, UnitOfWork
+from command_service.application.ports import FirstCall, NewOrder, UnitOfWork
 from command_service.application.recording import Recorder
 from command_service.domain.commands import ImportOrder
-from command_service.domain.decisions import decide
-from command_service.domain.decisions.place_order import number_of
+from command_service.domain.decisions import decide_new
 
 
 class ImportOrderUseCase:
     """Takes over orders, each in a transaction of its own; the result's bytes are those of an import's item."""
 
-    def __init__(self, execution: Execution, recorder: Recorder, representation: Representation) -> None:
-        self._execution, self._recorder, self._representation = execution, recorder, representation
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution, self._recorder = execution, recorder
 
     async def handle(self, call: CommandCall, command: ImportOrder) -> CommandResult:
         """Raises RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit of work from its work."""
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
-            events = decide(None, command, claimed.now)
-            recorded = self._recorder.record(
-                call, claimed, None, None, events, respond=self._representation.import_result
-            )
-            unit.orders.add(recorded.order, recorded.records[-1])
-            unit.outbox.append(recorded.records)
+            decision = decide_new(command, claimed.now)
+            recorded = self._recorder.record(call, claimed, None, decision)
+            unit.orders.add(recorded.after, recorded.event)
+            unit.outbox.append(recorded.event)
             return recorded.response
 
-        new_order = NewOrder(command.order.order_id, command.order.source, number_of(command.order))
+        new_order = NewOrder(command.order.order_id, command.order.source, command.order.number)
         return await self._execution.run(call, work, new_order)

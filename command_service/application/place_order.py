@@ -7,8 +7,7 @@ from command_service.application.execution import Execution
 from command_service.application.ports import FirstCall, NewOrder, UnitOfWork
 from command_service.application.recording import Recorder
 from command_service.domain.commands import PlaceOrder
-from command_service.domain.decisions import decide
-from command_service.domain.decisions.place_order import number_of
+from command_service.domain.decisions import decide_new
 
 
 class PlaceOrderUseCase:
@@ -21,11 +20,11 @@ class PlaceOrderUseCase:
         """Raises RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit of work from its work."""
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
-            events = decide(None, command, claimed.now)
-            recorded = self._recorder.record(call, claimed, None, None, events)
-            unit.orders.add(recorded.order, recorded.records[-1])
-            unit.outbox.append(recorded.records)
+            decision = decide_new(command, claimed.now)
+            recorded = self._recorder.record(call, claimed, None, decision)
+            unit.orders.add(recorded.after, recorded.event)
+            unit.outbox.append(recorded.event)
             return recorded.response
 
-        new_order = NewOrder(command.order_id, command.source, number_of(command))
+        new_order = NewOrder(command.order_id, command.source, command.number)
         return await self._execution.run(call, work, new_order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,8 @@ from typing import Protocol
 from uuid import UUID
 
 from command_service.application.command_call import CommandCall
-from command_service.application.event_record import EventRecord, Head
+from command_service.application.event_record import EventRecord
+from command_service.domain.decision import Decision
 from command_service.domain.events import Event
 from command_service.domain.order import Order
 
@@ -35,31 +35,29 @@ class EarlierCall:
 
 
 @dataclass(frozen=True, slots=True)
-class EventContext:
-    """What stands around an event, the same for all events of one command."""
-
-    actor: str
-    request_id: UUID
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
-    """An event's two JSON texts."""
+class Description:
+    """An event's three JSON texts as the journal keeps them, and the serialized response to its command."""
 
     payload: str
     personal: str
+    headers: str
+    response: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the event."""
+        return sum(len(text.encode()) for text in (self.payload, self.personal, self.headers))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order that is locked until the transaction ends, and the newest link of its chain.
+    """An order that is locked until the transaction ends, and the hash of its newest event.
 
     `now` is the database's clock, read after the lock was got, and later than the record of every earlier event.
     """
 
     order: Order
-    head: Head
+    head_hash: bytes
     now: datetime
 
 
@@ -105,8 +103,8 @@ class Orders(Protocol):
 class Outbox(Protocol):
     """The journal, and what the relay publishes from."""
 
-    def append(self, records: Sequence[EventRecord]) -> None:
-        """Events in the order of their versions; written by the commit."""
+    def append(self, record: EventRecord) -> None:
+        """An event; written by the commit."""
 
 
 class UnitOfWork(Protocol):
@@ -144,33 +142,12 @@ class UnitsOfWork(Protocol):
 
 
 class Representation(Protocol):
-    """How orders and events look to callers and consumers."""
+    """How orders and events look to callers and consumers; wire implements it, which knows the contract."""
 
-    def event(self, event_id: UUID, event: Event, order: Order, context: EventContext) -> EncodedEvent:
-        """The stored form of an event with the order after it, which lists as many movements as there is room for."""
+    def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
+        """The event of `decision` as it is stored, and the response to `call`; both list as many of the order's
+        movements as an event has room for.
 
-    def room_needed(self, order: Order, *, every_movement: bool) -> int:
-        """Bytes that an event of the order can take, whatever is recorded later; with the movements that the order has
-        when `every_movement` is set, else with the newest of each kind.
+        Raises RuleViolated when what the caller chose leaves too little room for what may happen later, and
+        OrderTooLarge when the event could not be published.
         """
-
-    def headers(self, call: CommandCall, source_epoch: int) -> str:
-        """The JSON text of what travels beside an event."""
-
-    def response(self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int) -> bytes:
-        """The serialized answer to the command whose events these are."""
-
-    def import_result(
-        self, order: Order, events: Sequence[tuple[UUID, Event]], context: EventContext, epoch: int
-    ) -> bytes:
-        """The serialized result of an imported order."""
-
-
-class Ids(Protocol):
-    """Where new ids and salts come from."""
-
-    def event_id(self) -> UUID:
-        """A UUID of version 7."""
-
-    def salt(self) -> bytes:
-        """16 unpredictable bytes."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Shipment
+from command_service.domain.order_number import order_number_of
 from command_service.domain.parties import Address, Customer
 
 
@@ -36,6 +37,11 @@ class PlaceOrder:
     expected_total: Money | None = None
     source: str = ""
     order_number: str | None = None
+
+    @property
+    def number(self) -> str:
+        """The number of the order to be: the one that the caller chose, or the one made of its id."""
+        return self.order_number or order_number_of(self.order_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,9 @@ class ReleaseOrder:
     order_id: UUID
 
 
-#: Commands that change an order; the others make one.
+#: Commands that make an order.
+NewOrder = PlaceOrder | ImportOrder
+#: Commands that change one.
 OrderChange = (
     ReviseOrder
     | ChangeShippingAddress
@@ -167,4 +175,4 @@ OrderChange = (
     | HoldOrder
     | ReleaseOrder
 )
-Command = PlaceOrder | ImportOrder | OrderChange
+Command = NewOrder | OrderChange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from command_service.domain.rules import Rule
+from command_service.domain.rules import ORDER_ID_TAKEN, ORDER_NUMBER_TAKEN, Rule
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
@@ -40,3 +40,18 @@ class OrderNotFound(Refusal):
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"there is no order {order_id}", {"order_id": str(order_id)})
+
+
+def order_id_taken(order_id: UUID) -> RuleViolated:
+    """The refusal of an order id that names another order."""
+    details = {"order_id": str(order_id)}
+    return RuleViolated(ORDER_ID_TAKEN, f"There already is an order {order_id}.", details)
+
+
+def order_number_taken(order_number: str, source: str) -> RuleViolated:
+    """The refusal of an order number that names another order of the source."""
+    return RuleViolated(
+        ORDER_NUMBER_TAKEN,
+        f"There already is an order numbered {order_number} of the source {source!r}.",
+        {"order_number": order_number, "source": source},
+    )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from command_service.domain.events import (
-    Event,
     LaterEvent,
     OrderCancelled,
     OrderCreated,
@@ -27,12 +26,8 @@ from command_service.domain.movements import LineQuantity
 from command_service.domain.order import Order
 
 
-def evolve(state: Order | None, event: Event) -> Order:
-    """The order after `event`, one version on; `state` is None before the first event."""
-    if isinstance(event, OrderCreated | OrderImported):
-        assert state is None, "an order is made once"
-        return _created(event) if isinstance(event, OrderCreated) else _imported(event)
-    assert state is not None, "nothing happens to an order before it is made"
+def evolve(state: Order, event: LaterEvent) -> Order:
+    """The order after `event`, one version on."""
     return replace(
         state,
         version=state.version + 1,
@@ -41,7 +36,8 @@ def evolve(state: Order | None, event: Event) -> Order:
     )
 
 
-def _created(event: OrderCreated) -> Order:
+def created(event: OrderCreated) -> Order:
+    """The order that was accepted."""
     return Order(
         order_id=event.order_id,
         order_number=event.order_number,
@@ -58,8 +54,9 @@ def _created(event: OrderCreated) -> Order:
     )
 
 
-def _imported(event: OrderImported) -> Order:
-    order = _created(event.accepted)
+def imported(event: OrderImported) -> Order:
+    """The order that was taken over, with what moved before."""
+    order = created(event.accepted)
     lines = order.lines
     times = [order.placed_at, *(payment.paid_at for payment in event.payments)]
     for shipment in event.shipments:
@@ -99,10 +96,8 @@ def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
             return {"lines": lines, "returns": (*state.returns, event.returned)}
         case OrderRefunded():
             return {"refunds": (*state.refunds, event.refund)}
-        case OrderHeld():
-            return {"on_hold": True}
-        case OrderReleased():
-            return {"on_hold": False}
+        case OrderHeld() | OrderReleased():
+            return {"on_hold": isinstance(event, OrderHeld)}
 
 
 def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Order:
     on_hold: bool = field(default=False)
     redacted: bool = field(default=False)
 
+    @property
+    def moved(self) -> bool:
+        """Whether any money or goods have moved."""
+        return bool(self.payments or self.shipments or self.returns or self.refunds)
+
     @cached_property
     def quantities(self) -> Quantities:
         """Pieces over all lines."""

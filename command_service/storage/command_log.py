@@ -5,7 +5,7 @@ from __future__ import annotations
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict
 from command_service.application.ports import EarlierCall, FirstCall, NewOrder
-from command_service.domain.decisions.place_order import order_id_taken, order_number_taken
+from command_service.domain.errors import order_id_taken, order_number_taken
 from command_service.storage.transaction import Transaction
 
 # A twin's insert waits on the key until this transaction ends, then finds its row or takes the key itself.

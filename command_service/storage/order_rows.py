@@ -1,20 +1,23 @@
-"""An order → the rows of its tables."""
+"""An order and its event → the rows of their tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
 from tandem.orders.partition import partition_of
 
 from command_service.application.event_record import EventRecord
+from command_service.domain.hash_chain import Link
 from command_service.domain.line import OrderLine
 from command_service.domain.order import Order
 from command_service.domain.parties import Address
 from command_service.storage.tables.orders import ADDRESS_LISTS, ADDRESS_TEXTS
 
 Row = Mapping[str, Any]
+_LINK = tuple(field.name for field in fields(Link))
 
 
 def order_row(order: Order, head: EventRecord) -> Row:
@@ -46,9 +49,20 @@ def order_row(order: Order, head: EventRecord) -> Row:
         "refund_due": order.amounts.refund_due,
         "placed_at": order.placed_at,
         "updated_at": order.updated_at,
-        "head_event_id": head.event_id,
+        "head_event_id": head.link.event_id,
         "head_hash": head.hash,
-        "recorded_at": head.recorded_at,
+        "recorded_at": head.link.recorded_at,
+    }
+
+
+def event_row(record: EventRecord) -> Row:
+    """The row of `outbox`."""
+    return {
+        **{name: getattr(record.link, name) for name in _LINK},
+        "partition": partition_of(record.link.aggregate_id),
+        "personal": record.personal,
+        "salt": record.salt,
+        "hash": record.hash,
     }
 
 

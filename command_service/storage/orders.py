@@ -6,8 +6,7 @@ from uuid import UUID
 
 from command_service.application.event_record import EventRecord
 from command_service.application.ports import StoredOrder
-from command_service.domain.decisions.place_order import order_id_taken, order_number_taken
-from command_service.domain.errors import RuleViolated
+from command_service.domain.errors import RuleViolated, order_id_taken, order_number_taken
 from command_service.domain.order import Order
 from command_service.storage.movement_rows import new_movements, newly_delivered
 from command_service.storage.order_rows import line_rows, order_row

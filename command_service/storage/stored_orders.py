@@ -7,7 +7,6 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from command_service.application.event_record import Head
 from command_service.application.ports import StoredOrder
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -64,8 +63,7 @@ _NAMES = (*_OWN, *_LISTS, "now")
 def stored_order(row: Row) -> StoredOrder:
     """What LOAD answered."""
     values = dict(zip(_NAMES, row, strict=True))
-    head = Head(values["version"], values["head_hash"], values["recorded_at"])
-    return StoredOrder(_order(values), head, values["now"])
+    return StoredOrder(_order(values), values["head_hash"], values["now"])
 
 
 def _order(values: Mapping[str, Any]) -> Order:

@@ -1,14 +1,16 @@
-"""The domain's events → the contract's `OrderEvent`. One case per event."""
+"""The domain's events → the contract's `OrderEvent`. One function per event that has something to say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
-from google.type.money_pb2 import Money as MoneyMessage
+from google.protobuf.message import Message
 from tandem.orders.v1 import order_events_pb2 as contract
-from tandem.orders.v1 import order_types_pb2
 
+from command_service.application.command_call import CommandCall
+from command_service.domain.decision import Decision
 from command_service.domain.events import (
     Event,
     OrderCancelled,
@@ -36,92 +38,95 @@ from command_service.wire.order_messages import (
 from command_service.wire.values import money_message, timestamp_message
 
 
-def event_message(
-    event_id: UUID,
-    event: Event,
-    *,
-    order_id: UUID,
-    version: int,
-    currency: str,
-    order: order_types_pb2.Order | None,
-    actor: str,
-    request_id: UUID,
-    reason: str,
-) -> contract.OrderEvent:
-    """The event, with the order after it when given."""
-    message = contract.OrderEvent(
+def event_message(event_id: UUID, decision: Decision[Event], call: CommandCall) -> contract.OrderEvent:
+    """The event without the order after it."""
+    event, order = decision.event, decision.order
+    field, change = CHANGES[type(event)]
+    changes: dict[str, Any] = {field: change(event, order.currency)}
+    return contract.OrderEvent(
         event_id=str(event_id),
-        order_id=str(order_id),
-        order_version=version,
+        order_id=str(order.order_id),
+        order_version=order.version,
         event_type=event.event_type,
         occur_time=timestamp_message(event.occurred_at),
-        order=order,
-        reason=reason,
-        actor=actor,
-        request_id=str(request_id),
+        reason=call.reason,
+        actor=call.principal,
+        request_id=str(call.request_id),
+        **changes,
     )
-    _set_change(message, event, currency)
-    return message
 
 
-def _set_change(message: contract.OrderEvent, event: Event, currency: str) -> None:
-    def money(minor_units: int) -> MoneyMessage:
-        return money_message(currency, minor_units)
-
-    match event:
-        case OrderCreated():
-            message.order_created.SetInParent()
-        case OrderImported():
-            message.order_imported.CopyFrom(
-                contract.OrderImported(payments=len(event.payments), shipments=len(event.shipments))
-            )
-        case OrderRevised():
-            message.order_revised.CopyFrom(_revised(event, currency, money))
-        case OrderShippingAddressChanged():
-            # The address itself is personal and goes another way.
-            region_code = event.previous_shipping_address.region_code
-            message.order_shipping_address_changed.CopyFrom(
-                contract.OrderShippingAddressChanged(previous_region_code=region_code)
-            )
-        case OrderPaid():
-            message.order_paid.payment.CopyFrom(payment_message(event.payment, currency))
-            message.order_paid.previous_state = ORDER_STATES[event.previous_state]
-        case OrderShipped():
-            message.order_shipped.shipment.CopyFrom(shipment_message(event.shipment))
-            message.order_shipped.previous_state = ORDER_STATES[event.previous_state]
-        case OrderDelivered():
-            message.order_delivered.CopyFrom(
-                contract.OrderDelivered(
-                    shipment_id=event.shipment_id,
-                    deliver_time=timestamp_message(event.occurred_at),
-                    previous_state=ORDER_STATES[event.previous_state],
-                )
-            )
-        case OrderCancelled():
-            message.order_cancelled.CopyFrom(
-                contract.OrderCancelled(
-                    items=line_quantities(event.items),
-                    previous_total=money(event.previous_total),
-                    previous_state=ORDER_STATES[event.previous_state],
-                )
-            )
-        case OrderReturned():
-            message.order_returned.returned.CopyFrom(return_message(event.returned))
-            message.order_returned.previous_state = ORDER_STATES[event.previous_state]
-        case OrderRefunded():
-            message.order_refunded.refund.CopyFrom(refund_message(event.refund, currency))
-            message.order_refunded.previous_state = ORDER_STATES[event.previous_state]
-        case OrderHeld():
-            message.order_held.SetInParent()
-        case OrderReleased():
-            message.order_released.SetInParent()
+def _imported(event: OrderImported, _: str) -> contract.OrderImported:
+    return contract.OrderImported(payments=len(event.payments), shipments=len(event.shipments))
 
 
-def _revised(event: OrderRevised, currency: str, money: Callable[[int], MoneyMessage]) -> contract.OrderRevised:
+def _revised(event: OrderRevised, currency: str) -> contract.OrderRevised:
     # The order in the event has those that stayed. Told twice, they would keep large orders from being revised.
     stayed = set(event.lines)
     return contract.OrderRevised(
         previous_lines=[line_message(line, currency) for line in event.previous_lines if line not in stayed],
-        previous_freight=money(event.previous_freight),
-        previous_total=money(event.previous_total),
+        previous_freight=money_message(currency, event.previous_freight),
+        previous_total=money_message(currency, event.previous_total),
     )
+
+
+def _redirected(event: OrderShippingAddressChanged, _: str) -> contract.OrderShippingAddressChanged:
+    # The address itself is personal and goes another way.
+    return contract.OrderShippingAddressChanged(previous_region_code=event.previous_shipping_address.region_code)
+
+
+def _paid(event: OrderPaid, currency: str) -> contract.OrderPaid:
+    return contract.OrderPaid(
+        payment=payment_message(event.payment, currency), previous_state=ORDER_STATES[event.previous_state]
+    )
+
+
+def _shipped(event: OrderShipped, _: str) -> contract.OrderShipped:
+    return contract.OrderShipped(
+        shipment=shipment_message(event.shipment), previous_state=ORDER_STATES[event.previous_state]
+    )
+
+
+def _delivered(event: OrderDelivered, _: str) -> contract.OrderDelivered:
+    return contract.OrderDelivered(
+        shipment_id=event.shipment_id,
+        deliver_time=timestamp_message(event.occurred_at),
+        previous_state=ORDER_STATES[event.previous_state],
+    )
+
+
+def _cancelled(event: OrderCancelled, currency: str) -> contract.OrderCancelled:
+    return contract.OrderCancelled(
+        items=line_quantities(event.items),
+        previous_total=money_message(currency, event.previous_total),
+        previous_state=ORDER_STATES[event.previous_state],
+    )
+
+
+def _returned(event: OrderReturned, _: str) -> contract.OrderReturned:
+    return contract.OrderReturned(
+        returned=return_message(event.returned), previous_state=ORDER_STATES[event.previous_state]
+    )
+
+
+def _refunded(event: OrderRefunded, currency: str) -> contract.OrderRefunded:
+    return contract.OrderRefunded(
+        refund=refund_message(event.refund, currency), previous_state=ORDER_STATES[event.previous_state]
+    )
+
+
+#: Event → the field of `OrderEvent.change` that it sets, and (event, the order's currency) → that field's message.
+CHANGES: Mapping[type[Event], tuple[str, Callable[[Any, str], Message]]] = {
+    OrderCreated: ("order_created", lambda *_: contract.OrderCreated()),
+    OrderImported: ("order_imported", _imported),
+    OrderRevised: ("order_revised", _revised),
+    OrderShippingAddressChanged: ("order_shipping_address_changed", _redirected),
+    OrderPaid: ("order_paid", _paid),
+    OrderShipped: ("order_shipped", _shipped),
+    OrderDelivered: ("order_delivered", _delivered),
+    OrderCancelled: ("order_cancelled", _cancelled),
+    OrderReturned: ("order_returned", _returned),
+    OrderRefunded: ("order_refunded", _refunded),
+    OrderHeld: ("order_held", lambda *_: contract.OrderHeld()),
+    OrderReleased: ("order_released", lambda *_: contract.OrderReleased()),
+}

@@ -19,7 +19,16 @@ from google.type.money_pb2 import Money
 from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1 import order_events_pb2, order_types_pb2
 
-from command_service.domain.events import Event, OrderRevised, OrderShippingAddressChanged
+from command_service.application.errors import OrderTooLarge
+from command_service.domain.decision import Decision
+from command_service.domain.decisions.order_size import order_too_large
+from command_service.domain.events import (
+    Event,
+    OrderCreated,
+    OrderImported,
+    OrderRevised,
+    OrderShippingAddressChanged,
+)
 from command_service.domain.line import OrderLine
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -49,6 +58,11 @@ class Omitted:
     def all_of(cls, order: Order) -> Omitted:
         """Every movement of the order."""
         return cls(len(order.payments), len(order.shipments), len(order.returns), len(order.refunds))
+
+
+NOTHING = Omitted()
+#: Events of which callers choose how large they are. All others tell what happened, and that must be recordable.
+CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged)
 
 
 def _size(message: Message) -> int:
@@ -133,6 +147,19 @@ _LARGEST_SHIPMENT = _SHIPMENT_BYTES + _CHARACTER * (_ID + 2 * _CARRIER)
 _LARGEST_RETURN = _RETURN_BYTES + _CHARACTER * _ID
 
 
+def check_room(decision: Decision[Event], size: int, limit: int) -> None:
+    """Raises RuleViolated when what was chosen leaves too little room for what may happen later, and OrderTooLarge when
+    an event of `size` could not be published."""
+    if isinstance(decision.event, CHOSEN):
+        # No other event has an import's movements, so that one must list them all.
+        every_movement = isinstance(decision.event, OrderImported)
+        needed = max(size, room_needed(decision.order, every_movement=every_movement))
+        if needed > limit:
+            raise order_too_large(needed, limit)
+    elif size > limit:
+        raise OrderTooLarge(size, limit)
+
+
 def room_needed(order: Order, *, every_movement: bool) -> int:
     """Bytes that some later event of the order can take when it lists the newest movement of each kind at its largest,
     and with `every_movement` all that the order has besides.
@@ -159,8 +186,6 @@ def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
 
     `bare` is what the order takes now without movements; where it is not given, what it can come to take is counted.
     """
-    if not (order.payments or order.shipments or order.returns or order.refunds):
-        return Omitted()
     room = limit - (_without_movements(order) if bare is None else bare + _beside(order))
     sizes = _movement_sizes(order, room)
     totals = [sum(each) for each in sizes]

@@ -26,7 +26,8 @@ _KNOWN: dict[str, Callable[[Any], dict[str, Any]]] = {}
 def json_text(message: Message) -> str:
     """ProtoJSON with camelCase names, unset fields left out, no white space, non-ASCII text as it is."""
     kind: Any = message.DESCRIPTOR
-    return _encode(_writer_of_fields(kind)(message))
+    write = _KNOWN.get(kind.full_name) or _writer_of_fields(kind)
+    return _encode(write(message))
 
 
 def _writer_of_fields(descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 
-from google.type.money_pb2 import Money as MoneyMessage
 from tandem.orders.v1 import order_types_pb2 as contract
 
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
-from command_service.wire.event_room import Omitted
+from command_service.wire.event_room import NOTHING, Omitted
 from command_service.wire.values import address_message, customer_message, money_message, timestamp_message
 
 ORDER_STATES = {state: contract.OrderState.Value(f"ORDER_STATE_{state}") for state in OrderState}
@@ -22,16 +22,9 @@ FULFILLMENT_STATES = {
 }
 
 
-_NOTHING = Omitted()
-
-
-def order_message(order: Order, omitted: Omitted = _NOTHING) -> contract.Order:
+def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
     """The whole order, personal data included, but for the oldest movements that are left out."""
-
-    def money(minor_units: int) -> MoneyMessage:
-        return money_message(order.currency, minor_units)
-
-    amounts = order.amounts
+    amounts, money = order.amounts, partial(money_message, order.currency)
     return contract.Order(
         order_id=str(order.order_id),
         order_number=order.order_number,
@@ -60,7 +53,7 @@ def order_message(order: Order, omitted: Omitted = _NOTHING) -> contract.Order:
         place_time=timestamp_message(order.placed_at),
         update_time=timestamp_message(order.updated_at),
         redacted=order.redacted,
-        omitted=None if omitted == _NOTHING else contract.OmittedMovements(**asdict(omitted)),
+        omitted=None if omitted == NOTHING else contract.OmittedMovements(**asdict(omitted)),
     )
 
 

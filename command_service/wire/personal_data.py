@@ -10,19 +10,16 @@ from tandem.orders.v1 import order_types_pb2
 from tandem.orders.v1.order_events_pb2 import OrderPersonalData
 
 
-def split(order: order_types_pb2.Order) -> tuple[order_types_pb2.Order, OrderPersonalData]:
-    """The order without personal data (a copy), and the personal data."""
-    impersonal = order_types_pb2.Order()
-    impersonal.CopyFrom(order)
-    impersonal.ClearField("customer")
-    impersonal.customer.customer_id = order.customer.customer_id
-    for field in ("billing_address", "shipping_address"):
-        impersonal.ClearField(field)
-        getattr(impersonal, field).CopyFrom(PostalAddress(region_code=getattr(order, field).region_code))
-    return impersonal, OrderPersonalData(
+def take_out(order: order_types_pb2.Order) -> OrderPersonalData:
+    """Takes the personal data out of the order's message and returns it."""
+    personal = OrderPersonalData(
         customer_display_name=order.customer.display_name,
         customer_email=order.customer.email,
         customer_phone=order.customer.phone,
         billing_address=order.billing_address,
         shipping_address=order.shipping_address,
     )
+    order.customer.CopyFrom(order_types_pb2.Customer(customer_id=order.customer.customer_id))
+    for address in (order.billing_address, order.shipping_address):
+        address.CopyFrom(PostalAddress(region_code=address.region_code))
+    return personal

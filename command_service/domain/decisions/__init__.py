@@ -1,17 +1,18 @@
-"""State, command and time → events, or a refusal. One module per command; `decide` is the way in."""
+"""State, command and time → a decision or a refusal. One module per command; `decide` and `decide_new` call them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from command_service.domain.commands import (
     CancelOrder,
     ChangeShippingAddress,
-    Command,
     HoldOrder,
     ImportOrder,
+    NewOrder,
     OrderChange,
-    PlaceOrder,
     RecordDelivery,
     RecordPayment,
     RefundOrder,
@@ -20,6 +21,7 @@ from command_service.domain.commands import (
     ReviseOrder,
     ShipOrder,
 )
+from command_service.domain.decision import Decision
 from command_service.domain.decisions.cancel_order import decide_cancel_order
 from command_service.domain.decisions.change_shipping_address import decide_change_shipping_address
 from command_service.domain.decisions.hold_order import decide_hold_order
@@ -32,47 +34,36 @@ from command_service.domain.decisions.release_order import decide_release_order
 from command_service.domain.decisions.return_items import decide_return_items
 from command_service.domain.decisions.revise_order import decide_revise_order
 from command_service.domain.decisions.ship_order import decide_ship_order
-from command_service.domain.errors import OrderNotFound
-from command_service.domain.events import Event
+from command_service.domain.events import FirstEvent, LaterEvent
 from command_service.domain.order import Order
 
-__all__ = ["decide"]
+__all__ = ["decide", "decide_new"]
+
+#: Command that changes an order → its decision.
+CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[LaterEvent]]] = {
+    ReviseOrder: decide_revise_order,
+    ChangeShippingAddress: decide_change_shipping_address,
+    RecordPayment: decide_record_payment,
+    ShipOrder: decide_ship_order,
+    RecordDelivery: decide_record_delivery,
+    CancelOrder: decide_cancel_order,
+    ReturnItems: decide_return_items,
+    RefundOrder: decide_refund_order,
+    HoldOrder: decide_hold_order,
+    ReleaseOrder: decide_release_order,
+}
 
 
-def decide(state: Order | None, command: Command, now: datetime) -> tuple[Event, ...]:
-    """What `command` makes happen to the order at `now`; `state` is None for an order that does not exist.
+def decide_new(command: NewOrder, now: datetime) -> Decision[FirstEvent]:
+    """The order that `command` makes at `now`. Raises RuleViolated when the order would break a rule.
 
-    At least one event; raises Refusal when the state does not allow the command, OrderNotFound when there is no order
-    to change.
+    Whether its id or number is taken, storage tells: no decision sees another order.
     """
-    if isinstance(command, PlaceOrder):
-        return decide_place_order(state, command, now)
     if isinstance(command, ImportOrder):
-        return decide_import_order(state, command, now)
-    if state is None:
-        raise OrderNotFound(command.order_id)
-    return _decide_change(state, command, now)
+        return decide_import_order(command, now)
+    return decide_place_order(command, now)
 
 
-def _decide_change(state: Order, command: OrderChange, now: datetime) -> tuple[Event, ...]:
-    match command:
-        case ReviseOrder():
-            return decide_revise_order(state, command, now)
-        case ChangeShippingAddress():
-            return decide_change_shipping_address(state, command, now)
-        case RecordPayment():
-            return decide_record_payment(state, command, now)
-        case ShipOrder():
-            return decide_ship_order(state, command, now)
-        case RecordDelivery():
-            return decide_record_delivery(state, command, now)
-        case CancelOrder():
-            return decide_cancel_order(state, command, now)
-        case ReturnItems():
-            return decide_return_items(state, command, now)
-        case RefundOrder():
-            return decide_refund_order(state, command, now)
-        case HoldOrder():
-            return decide_hold_order(state, now)
-        case ReleaseOrder():
-            return decide_release_order(state, now)
+def decide(state: Order, command: OrderChange, now: datetime) -> Decision[LaterEvent]:
+    """What `command` makes happen to the order at `now`. Raises RuleViolated when the state does not allow it."""
+    return CHANGES[type(command)](state, command, now)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import CancelOrder
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.cancelled import check_not_cancelled
 from command_service.domain.decisions.pieces import all_pieces, named_pieces, open_pieces
 from command_service.domain.errors import RuleViolated
@@ -13,7 +14,7 @@ from command_service.domain.events import OrderCancelled
 from command_service.domain.order import Order
 
 
-def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> tuple[OrderCancelled]:
+def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> Decision[OrderCancelled]:
     """ORDER_CANCELLED, unless nothing is left to give up. What was paid for the pieces is then due back."""
     check_not_cancelled(state)
     if state.quantities.open == 0:
@@ -25,4 +26,4 @@ def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> tu
         previous_state=state.state,
         occurred_at=now,
     )
-    return (event,)
+    return decided(state, event)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import ChangeShippingAddress
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.cancelled import check_not_cancelled
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderShippingAddressChanged
@@ -14,7 +15,7 @@ from command_service.domain.order import Order
 
 def decide_change_shipping_address(
     state: Order, command: ChangeShippingAddress, now: datetime
-) -> tuple[OrderShippingAddressChanged]:
+) -> Decision[OrderShippingAddressChanged]:
     """ORDER_SHIPPING_ADDRESS_CHANGED, unless the order is cancelled or something left already."""
     check_not_cancelled(state)
     if state.quantities.shipped > 0:
@@ -24,4 +25,4 @@ def decide_change_shipping_address(
         previous_shipping_address=state.shipping_address,
         occurred_at=now,
     )
-    return (event,)
+    return decided(state, event)

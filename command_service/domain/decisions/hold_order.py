@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from command_service.domain import rules
+from command_service.domain.commands import HoldOrder
+from command_service.domain.decision import Decision, decided
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderHeld
 from command_service.domain.order import Order
 
 
-def decide_hold_order(state: Order, now: datetime) -> tuple[OrderHeld]:
+def decide_hold_order(state: Order, _: HoldOrder, now: datetime) -> Decision[OrderHeld]:
     """ORDER_HELD, unless nothing is left to ship or the order is held already."""
     if state.quantities.open == 0:
         raise RuleViolated(rules.HOLD_OPEN_ONLY, f"This one is {state.state}.", {"state": state.state})
     if state.on_hold:
         raise RuleViolated(rules.HOLD_ONCE, "This one is held.")
-    return (OrderHeld(occurred_at=now),)
+    return decided(state, OrderHeld(occurred_at=now))

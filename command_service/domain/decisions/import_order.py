@@ -7,28 +7,29 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import ImportedPayment, ImportOrder
+from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import check_size, movement
 from command_service.domain.decisions.business_time import business_time, whole_second
 from command_service.domain.decisions.movement_ids import check_new
 from command_service.domain.decisions.pieces import named_pieces
 from command_service.domain.decisions.place_order import decide_place_order
 from command_service.domain.events import OrderCreated, OrderImported
+from command_service.domain.evolve import imported
 from command_service.domain.line import OrderLine
 from command_service.domain.money import Money
 from command_service.domain.movements import Payment, Shipment
-from command_service.domain.order import Order
 
 
-def decide_import_order(state: Order | None, command: ImportOrder, now: datetime) -> tuple[OrderImported]:
+def decide_import_order(command: ImportOrder, now: datetime) -> Decision[OrderImported]:
     """ORDER_IMPORTED, unless the order breaks a rule on placing one, or what moved does not fit it."""
-    (accepted,) = decide_place_order(state, command.order, business_time(command.placed_at, now, "the order"))
+    accepted = decide_place_order(command.order, business_time(command.placed_at, now, "the order")).event
     event = OrderImported(
         accepted=accepted,
         payments=_payments(command.payments, accepted, now),
         shipments=_shipments(command.shipments, accepted.lines, now),
         on_hold=command.on_hold,
     )
-    return (event,)
+    return Decision(event, imported(event))
 
 
 def _payments(payments: tuple[ImportedPayment, ...], accepted: OrderCreated, now: datetime) -> tuple[Payment, ...]:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID
 
 from command_service.domain import rules
 from command_service.domain.commands import NewLine, PlaceOrder
+from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import charge, check_total
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCreated
-from command_service.domain.evolve import evolve
+from command_service.domain.evolve import created
 from command_service.domain.line import OrderLine
 from command_service.domain.money import BASIS_POINTS
-from command_service.domain.order import Order
-from command_service.domain.order_number import order_number_of
 
 
-def decide_place_order(state: Order | None, command: PlaceOrder, now: datetime) -> tuple[OrderCreated]:
+def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCreated]:
     """ORDER_CREATED, or the first rule that forbids it."""
-    if state is not None:
-        raise order_id_taken(command.order_id)
     lines = new_lines(command.lines)
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
         order_id=command.order_id,
-        order_number=number_of(command),
+        order_number=command.number,
         source=command.source,
         customer=command.customer,
         shipping_address=command.shipping_address,
@@ -35,28 +31,9 @@ def decide_place_order(state: Order | None, command: PlaceOrder, now: datetime) 
         freight=charge(command.freight, currency, "the freight"),
         occurred_at=now,
     )
-    check_total(evolve(None, event), command.expected_total)
-    return (event,)
-
-
-def number_of(command: PlaceOrder) -> str:
-    """The number of the order to be: the one that the caller chose, or the one made of its id."""
-    return command.order_number or order_number_of(command.order_id)
-
-
-def order_id_taken(order_id: UUID) -> RuleViolated:
-    """The refusal of an order id that names another order."""
-    details = {"order_id": str(order_id)}
-    return RuleViolated(rules.ORDER_ID_TAKEN, f"There already is an order {order_id}.", details)
-
-
-def order_number_taken(order_number: str, source: str) -> RuleViolated:
-    """The refusal of an order number that names another order of the source."""
-    return RuleViolated(
-        rules.ORDER_NUMBER_TAKEN,
-        f"There already is an order numbered {order_number} of the source {source!r}.",
-        {"order_number": order_number, "source": source},
-    )
+    order = created(event)
+    check_total(order, command.expected_total)
+    return Decision(event, order)
 
 
 def new_lines(lines: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:

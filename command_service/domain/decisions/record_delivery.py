@@ -6,13 +6,14 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import RecordDelivery
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.business_time import business_time
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderDelivered
 from command_service.domain.order import Order
 
 
-def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime) -> tuple[OrderDelivered]:
+def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime) -> Decision[OrderDelivered]:
     """ORDER_DELIVERED, unless there is no such shipment or it arrived before."""
     where = {"shipment_id": command.shipment_id}
     shipment = next((each for each in state.shipments if each.shipment_id == command.shipment_id), None)
@@ -21,4 +22,4 @@ def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime)
     if shipment.delivered_at is not None:
         raise RuleViolated(rules.DELIVERED_ONCE, f"Shipment {command.shipment_id!r} did already.", where)
     delivered_at = business_time(command.delivered_at, now, "the delivery", after=shipment.shipped_at)
-    return (OrderDelivered(shipment.shipment_id, previous_state=state.state, occurred_at=delivered_at),)
+    return decided(state, OrderDelivered(shipment.shipment_id, previous_state=state.state, occurred_at=delivered_at))

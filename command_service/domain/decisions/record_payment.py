@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from command_service.domain.commands import RecordPayment
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.amounts import check_size, movement
 from command_service.domain.decisions.business_time import business_time, whole_second
 from command_service.domain.decisions.movement_ids import check_new
@@ -14,7 +15,7 @@ from command_service.domain.movements import Payment
 from command_service.domain.order import Order
 
 
-def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -> tuple[OrderPaid]:
+def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -> Decision[OrderPaid]:
     """ORDER_PAID, whatever the order's state, unless the payment itself is wrong."""
     check_new("payment_id", command.payment_id, (payment.payment_id for payment in state.payments))
     amount = movement(command.amount, state.currency, "the payment")
@@ -26,4 +27,4 @@ def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -
         reference=command.reference,
         paid_at=business_time(command.paid_at, now, "the payment", after=whole_second(state.placed_at)),
     )
-    return (OrderPaid(payment, previous_state=state.state),)
+    return decided(state, OrderPaid(payment, previous_state=state.state))

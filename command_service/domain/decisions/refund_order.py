@@ -6,6 +6,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import RefundOrder
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.amounts import movement
 from command_service.domain.decisions.business_time import business_time
 from command_service.domain.decisions.movement_ids import check_new
@@ -16,7 +17,7 @@ from command_service.domain.movements import Refund
 from command_service.domain.order import Order
 
 
-def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> tuple[OrderRefunded]:
+def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> Decision[OrderRefunded]:
     """ORDER_REFUNDED, unless it is more than what is due."""
     check_new("refund_id", command.refund_id, (refund.refund_id for refund in state.refunds))
     amount = movement(command.amount, state.currency, "the refund")
@@ -33,4 +34,4 @@ def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> tu
         reference=command.reference,
         refunded_at=business_time(command.refunded_at, now, "the refund"),
     )
-    return (OrderRefunded(refund, previous_state=state.state),)
+    return decided(state, OrderRefunded(refund, previous_state=state.state))

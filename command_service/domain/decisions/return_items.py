@@ -6,6 +6,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import ReturnItems
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.business_time import business_time
 from command_service.domain.decisions.movement_ids import check_new
 from command_service.domain.decisions.pieces import named_pieces, returnable_pieces
@@ -15,7 +16,7 @@ from command_service.domain.movements import Return
 from command_service.domain.order import Order
 
 
-def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> tuple[OrderReturned]:
+def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> Decision[OrderReturned]:
     """ORDER_RETURNED, unless not so many pieces were delivered. What was paid for them is then due back."""
     if not command.items or state.quantities.delivered == state.quantities.returned:
         raise RuleViolated(rules.RETURN_DELIVERED_ONLY, f"This order is {state.state}.", {"state": state.state})
@@ -23,4 +24,4 @@ def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> tu
     items = named_pieces(state.lines, command.items, returnable_pieces, rules.RETURN_DELIVERED_ONLY)
     first_arrival = min(shipment.delivered_at for shipment in state.shipments if shipment.delivered_at is not None)
     returned_at = business_time(command.returned_at, now, "the return", after=first_arrival)
-    return (OrderReturned(Return(command.return_id, items, returned_at), previous_state=state.state),)
+    return decided(state, OrderReturned(Return(command.return_id, items, returned_at), previous_state=state.state))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import ReviseOrder
+from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import charge, check_currency, check_total
 from command_service.domain.decisions.cancelled import check_not_cancelled
 from command_service.domain.decisions.place_order import new_lines
@@ -20,7 +21,7 @@ from command_service.domain.order import Order
 from command_service.domain.states import OrderState
 
 
-def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> tuple[OrderRevised]:
+def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> Decision[OrderRevised]:
     """ORDER_REVISED, unless the order is cancelled, paid or shipped from, or would cost less than what was captured."""
     check_not_cancelled(state)
     if state.quantities.shipped > 0:
@@ -46,7 +47,7 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> tu
         raise RuleViolated(
             rules.REVISE_NOT_BELOW_PAID, f"It would cost {total}, {paid} were paid.", {"paid": paid, "total": total}
         )
-    return (event,)
+    return Decision(event, revised)
 
 
 def _numbered(old: tuple[OrderLine, ...], new: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from command_service.domain import rules
 from command_service.domain.commands import ShipOrder
+from command_service.domain.decision import Decision, decided
 from command_service.domain.decisions.business_time import business_time
 from command_service.domain.decisions.cancelled import check_not_cancelled
 from command_service.domain.decisions.movement_ids import check_new
@@ -17,7 +18,7 @@ from command_service.domain.order import Order
 from command_service.domain.states import OrderState
 
 
-def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> tuple[OrderShipped]:
+def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> Decision[OrderShipped]:
     """ORDER_SHIPPED, unless the order is cancelled, shipped, on hold or not paid, or has not so many pieces left."""
     check_not_cancelled(state)
     if state.quantities.open == 0:
@@ -35,4 +36,4 @@ def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> tuple[
         tracking_number=command.tracking_number,
         shipped_at=business_time(command.shipped_at, now, "the shipment"),
     )
-    return (OrderShipped(shipment, previous_state=state.state),)
+    return decided(state, OrderShipped(shipment, previous_state=state.state))

@@ -20,9 +20,8 @@ from command_service.handlers import order_commands, order_imports
 from command_service.handlers.order_imports import WINDOW, OrderImports
 from command_service.handlers.service_methods import service_methods
 from command_service.metrics import CommandMetrics
-from command_service.wire.representation import ContractRepresentation
 from tests.fixtures.write_model import execute
-from tests.support.commands.command_application import MAX_EVENT_BYTES, application
+from tests.support.commands.command_application import application
 from tests.support.commands.imports import import_all, import_requests
 
 Check = Callable[[str], Awaitable[None]]
@@ -33,7 +32,7 @@ async def served(url: str) -> AsyncIterator[tuple[Any, OrderImports]]:
     """The import handler behind a real gRPC server and over a real database, in this process."""
     async with application(url) as orders:
         metrics = CommandMetrics()
-        use_case = ImportOrderUseCase(orders.execution, orders.recorder, ContractRepresentation(MAX_EVENT_BYTES))
+        use_case = ImportOrderUseCase(orders.execution, orders.recorder)
         imports = OrderImports(use_case, metrics, streams=1, at_once=3)
         server = grpc.aio.server()
         behaviours = {"ImportOrders": imports.import_orders}

@@ -22,6 +22,7 @@ from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import Address
+from command_service.domain.states import OrderState
 from command_service.wire.order_messages import order_message
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, place_order
@@ -106,6 +107,48 @@ async def test_each_command_repeated_gets_its_first_answer(command_database: str
             # Also when the order has moved on, so that the expected version is no longer its version.
             assert (await orders.change(replace(asked, expected_version=1), command)).response == first.response
         assert await table_digests(command_database) == before
+
+
+def lives(order_id: UUID) -> Iterator[tuple[OrderState, Sequence[OrderChange]]]:
+    """For each state, what leads an order there."""
+    paid = commands.RecordPayment(order_id, "P", Money("EUR", 100_00), "card")
+    shipped, delivered = commands.ShipOrder(order_id, "S"), commands.RecordDelivery(order_id, "S")
+    returned = commands.ReturnItems(order_id, "R", (LineQuantity(1, 3), LineQuantity(2, 1)))
+    cancelled = commands.CancelOrder(order_id)
+    yield OrderState.PLACED, ()
+    yield OrderState.PAID, (paid,)
+    yield OrderState.SHIPPED, (paid, shipped)
+    yield OrderState.DELIVERED, (paid, shipped, delivered)
+    yield OrderState.RETURNED, (paid, shipped, delivered, returned)
+    yield OrderState.CANCELLED, (cancelled,)
+    yield OrderState.REFUNDED, (paid, cancelled, commands.RefundOrder(order_id, "F", Money("EUR", 100_00)))
+
+
+async def test_an_order_is_made_once_whatever_has_become_of_it(command_database: str) -> None:
+    assert [state for state, _ in lives(uuid4())] == list(OrderState)
+    async with application(command_database) as orders:
+        for state in OrderState:
+            placing = place_order()
+            await orders.place(call(), placing)
+            for command in dict(lives(placing.order_id))[state]:
+                await orders.change(call(), command)
+            assert (await orders.stored(placing.order_id)).state == state
+            before = await table_digests(command_database)
+            for again in (orders.place(call(), placing), orders.import_(call(), ImportOrder(placing, TIME))):
+                with pytest.raises(RuleViolated) as refused:
+                    await again
+                assert refused.value.rule == rules.ORDER_ID_TAKEN
+                assert refused.value.details == {"order_id": str(placing.order_id)}
+            assert await table_digests(command_database) == before
+
+
+async def test_there_must_be_an_order_to_change(command_database: str) -> None:
+    async with application(command_database) as orders:
+        unknown = uuid4()
+        for command in a_life(unknown):
+            with pytest.raises(OrderNotFound) as refused:
+                await orders.change(call(), command)
+            assert refused.value.details == {"order_id": str(unknown)}
 
 
 async def test_refusals_write_nothing(command_database: str) -> None:

@@ -18,7 +18,7 @@ from command_service.application.errors import Conflict, ConnectionBroken, Reque
 from command_service.application.ports import FirstCall, UnitOfWork
 from command_service.domain import rules
 from command_service.domain.commands import PlaceOrder
-from command_service.domain.decisions import decide
+from command_service.domain.decisions import decide_new
 from command_service.domain.errors import RuleViolated
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.money import Money
@@ -269,9 +269,9 @@ async def test_work_without_a_commit_never_happened(command_database: str) -> No
         async with orders.units.begin() as unit:
             claimed = await unit.command_log.claim(asked)
             assert isinstance(claimed, FirstCall)
-            recorded = orders.recorder.record(asked, claimed, None, None, decide(None, command, claimed.now))
-            unit.orders.add(recorded.order, recorded.records[-1])
-            unit.outbox.append(recorded.records)
+            recorded = orders.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
+            unit.orders.add(recorded.after, recorded.event)
+            unit.outbox.append(recorded.event)
         assert await table_digests(command_database) == before
 
 

@@ -14,9 +14,9 @@ from command_service.application.import_order import ImportOrderUseCase
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.ports import FirstCall, UnitOfWork, UnitsOfWork
 from command_service.application.recording import Recorder
-from command_service.bootstrap import RandomIds
+from command_service.bootstrap import random_identity
 from command_service.domain.commands import ImportOrder, NewLine, OrderChange, PlaceOrder
-from command_service.domain.decisions import decide
+from command_service.domain.decisions import decide_new
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
@@ -60,11 +60,10 @@ class Application:
 
     def __post_init__(self) -> None:
         self.execution = Execution(self.units)
-        representation = ContractRepresentation(self.max_event_bytes)
-        self.recorder = Recorder(representation, RandomIds(), self.max_event_bytes)
+        self.recorder = Recorder(ContractRepresentation(self.max_event_bytes), random_identity)
         self._place_order = PlaceOrderUseCase(self.execution, self.recorder)
         self._change_order = ChangeOrderUseCase(self.execution, self.recorder)
-        self._import_order = ImportOrderUseCase(self.execution, self.recorder, representation)
+        self._import_order = ImportOrderUseCase(self.execution, self.recorder)
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """PlaceOrder as the service does it."""
@@ -89,9 +88,9 @@ class Application:
         """PlaceOrder that passes `gate` after everything is queued and before the commit."""
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
-            recorded = self.recorder.record(asked, claimed, None, None, decide(None, command, claimed.now))
-            unit.orders.add(recorded.order, recorded.records[-1])
-            unit.outbox.append(recorded.records)
+            recorded = self.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
+            unit.orders.add(recorded.after, recorded.event)
+            unit.outbox.append(recorded.event)
             await gate(unit)
             return recorded.response
 

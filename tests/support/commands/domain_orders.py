@@ -12,6 +12,7 @@ from command_service.domain.commands import (
     ChangeShippingAddress,
     Command,
     HoldOrder,
+    ImportOrder,
     NewLine,
     PlaceOrder,
     RecordDelivery,
@@ -22,8 +23,9 @@ from command_service.domain.commands import (
     ReviseOrder,
     ShipOrder,
 )
-from command_service.domain.decisions import decide
-from command_service.domain.evolve import evolve
+from command_service.domain.decision import Decision
+from command_service.domain.decisions import decide, decide_new
+from command_service.domain.events import Event
 from command_service.domain.line import OrderLine
 from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -54,16 +56,23 @@ def place_order(**changes: Any) -> PlaceOrder:
     return replace(command, **changes)
 
 
+def decision(state: Order | None, command: Command, now: datetime = NOW) -> Decision[Event]:
+    """What the service decides: there is no order, and the command makes one, or it changes the one there is."""
+    if isinstance(command, PlaceOrder | ImportOrder):
+        assert state is None
+        return decide_new(command, now)
+    assert state is not None
+    return decide(state, command, now)
+
+
 def placed(**changes: Any) -> Order:
-    (event,) = decide(None, place_order(**changes), NOW)
-    return evolve(None, event)
+    return decide_new(place_order(**changes), NOW).order
 
 
 def after(state: Order | None, *commands: Command, now: datetime = NOW) -> Order:
     """The order after these commands, each of which must be allowed."""
     for command in commands:
-        for event in decide(state, command, now):
-            state = evolve(state, event)
+        state = decision(state, command, now).order
     assert state is not None
     return state
 

@@ -9,11 +9,10 @@ from datetime import datetime
 import pytest
 
 from command_service.domain.commands import Command
-from command_service.domain.decisions import decide
 from command_service.domain.errors import RuleViolated
 from command_service.domain.order import Order
 from command_service.domain.rules import Rule
-from tests.support.commands.domain_orders import NOW
+from tests.support.commands.domain_orders import NOW, decision
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Refused:
     def check(self) -> None:
         """Fails unless exactly this rule refuses it."""
         with pytest.raises(RuleViolated) as refused:
-            decide(self.state, self.command, self.now)
+            decision(self.state, self.command, self.now)
         assert refused.value.rule == self.rule
         assert refused.value.message.startswith(f"{self.rule.sentence} ")
         assert (self.details or {}).items() <= refused.value.details.items()

@@ -20,11 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from command_service.application.ports import EventContext
+from command_service.application.command_call import CommandCall
 from command_service.domain.commands import HoldOrder, NewLine, OrderChange, ReleaseOrder
-from command_service.domain.decisions import decide
+from command_service.domain.decision import Decision
+from command_service.domain.decisions import decide, decide_new
 from command_service.domain.errors import RuleViolated
-from command_service.domain.events import Event
+from command_service.domain.events import LaterEvent
 from command_service.domain.evolve import evolve
 from command_service.domain.money import Money
 from command_service.domain.order import Order
@@ -61,36 +62,37 @@ EURO_LINES = LINES.filter(lambda line: line.unit_price.currency == "EUR")
 #: Ids from a small stock, so that some are taken; most are new, which the empty one stands for.
 IDS = st.sampled_from(["", "", "", "a", "b"])
 ITEMS = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), max_size=3)
-CONTEXT = EventContext("shop", UUID(int=7), "")
+CALL = CommandCall("shop", UUID(int=7), b"")
 
 
 class Orders(RuleBasedStateMachine):
     """One order, as the command service has it and as the model has it."""
 
+    first: Order
     order: Order
     model: ModelOrder
 
     @initialize(lines=st.lists(EURO_LINES, min_size=1, max_size=3), freight=st.integers(0, 500))
     def place(self, lines: list[NewLine], freight: int) -> None:
         command = place_order(lines=tuple(lines), freight=Money("EUR", freight))
-        self.events: list[Event] = [*decide(None, command, NOW)]
-        self.order = evolve(None, self.events[0])
+        placed = decide_new(command, NOW)
+        self.first = self.order = placed.order
+        self.events: list[LaterEvent] = []
         self.model = ModelOrder.placed(command)
 
     def ask(self, command: OrderChange) -> None:
         """Both must agree whether it may be done, and do it."""
-        now = NOW + timedelta(minutes=len(self.events))
-        decided: tuple[Event, ...] = ()
+        now = NOW + timedelta(minutes=self.order.version)
+        decision: Decision[LaterEvent] | None = None
         with contextlib.suppress(RuleViolated):
-            decided = decide(self.order, command, now)
-        assert bool(decided) == self.model.allows(command)
-        if decided:
+            decision = decide(self.order, command, now)
+        assert (decision is not None) == self.model.allows(command)
+        if decision is not None:
             self.model.do(command)
-        for event in decided:
-            self.order = evolve(self.order, event)
-            self.events.append(event)
-            encoded = ContractRepresentation(900_000).event(UUID(int=1), event, self.order, CONTEXT)
-            assert len(encoded.payload + encoded.personal) < room_needed(self.order, every_movement=True)
+            self.order = decision.order
+            self.events.append(decision.event)
+            described = ContractRepresentation(900_000).describe(CALL, UUID(int=1), decision, 3)
+            assert len(described.payload + described.personal) < room_needed(self.order, every_movement=True)
 
     def name(self, chosen: str) -> str:
         """An id for a movement: the chosen one, or one that is new."""
@@ -197,11 +199,11 @@ class Orders(RuleBasedStateMachine):
 
     @invariant()
     def versions_have_no_gap(self) -> None:
-        assert self.order.version == self.model.version == len(self.events)
+        assert self.order.version == self.model.version == 1 + len(self.events)
 
     def teardown(self) -> None:
         """In the end the events alone tell all."""
-        told: Order | None = None
+        told = self.first
         for event in self.events:
             told = evolve(told, event)
         assert told == self.order

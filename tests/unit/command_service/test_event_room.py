@@ -10,24 +10,24 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 from tandem.orders.v1.order_types_pb2 import OmittedMovements
 from tandem.orders.v1.order_types_pb2 import Order as OrderMessage
 
-from command_service.application import recording
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import OrderTooLarge
-from command_service.application.event_record import EventRecord, Head
-from command_service.application.ports import FirstCall
+from command_service.application.event_record import EventRecord
+from command_service.application.ports import FirstCall, StoredOrder
 from command_service.application.recording import Recorder
 from command_service.domain import rules
 from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
-from command_service.domain.decisions import decide
 from command_service.domain.errors import RuleViolated
-from command_service.domain.events import OrderPaid, OrderShipped
+from command_service.domain.events import OrderImported, OrderPaid, OrderShipped
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
+from command_service.wire import event_room
 from command_service.wire import representation as wire
 from command_service.wire.event_room import Omitted, omitted_from, room_needed
 from command_service.wire.representation import ContractRepresentation
@@ -38,6 +38,7 @@ from tests.support.commands.domain_orders import (
     RELEASE,
     after,
     cancel,
+    decision,
     deliver,
     euros,
     move_to,
@@ -60,14 +61,9 @@ CHARACTERS = ("🍵", "語", '"', "x")
 FEW, MANY = 3, 8
 
 
-class FixedIds:
-    """Ids of events that need not be told apart."""
-
-    def event_id(self) -> UUID:
-        return UUID("018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b")
-
-    def salt(self) -> bytes:
-        return b"s" * 16
+def fixed_identity() -> tuple[UUID, bytes]:
+    """For events that need not be told apart."""
+    return UUID("018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"), b"s" * 16
 
 
 class Life:
@@ -75,10 +71,14 @@ class Life:
 
     def __init__(self, character: str, limit: int = LIMIT) -> None:
         self.character, self.limit = character, limit
-        self.recorder = Recorder(ContractRepresentation(limit), FixedIds(), limit)
-        self.order: Order | None = None
-        self.head: Head | None = None
+        self.recorder = Recorder(ContractRepresentation(limit), fixed_identity)
+        self.stored: StoredOrder | None = None
         self.message = OrderMessage()
+
+    @property
+    def order(self) -> Order | None:
+        """The order as it is now."""
+        return None if self.stored is None else self.stored.order
 
     def text(self, length: int, end: str = "") -> str:
         return self.character * (length - len(end)) + end
@@ -86,15 +86,18 @@ class Life:
     def command(self, command: Command, *, reason: bool = True) -> EventRecord:
         """Decides, records and applies; raises what refuses it."""
         call = CommandCall("p" * 2_000, uuid4(), b"", self.text(500) if reason else "", "00-" + "a" * 51)
-        events = decide(self.order, command, NOW)
-        recorded = self.recorder.record(call, FirstCall(NOW, 2**50), self.order, self.head, events)
-        (record,) = recorded.records
-        size = len((record.payload + record.personal + record.headers).encode())
+        made = decision(self.order, command)
+        recorded = self.recorder.record(call, FirstCall(NOW, 2**50), self.stored, made)
+        record = recorded.event
+        size = len((record.link.payload + record.personal + record.link.headers).encode())
         assert size <= self.limit
-        self.order, self.head = recorded.order, Head(recorded.order.version, record.hash, record.recorded_at)
-        response = PlaceOrderResponse.FromString(recorded.response)
-        self.message = response.order
-        self.check(json.loads(record.payload)["order"], response.order)
+        self.stored = StoredOrder(recorded.after, record.hash, NOW)
+        published = json.loads(record.link.payload)["order"]
+        if isinstance(made.event, OrderImported):  # it is answered without the order
+            self.message = ParseDict(published, OrderMessage())
+        else:
+            self.message = PlaceOrderResponse.FromString(recorded.response).order
+        self.check(published, self.message)
         return record
 
     def check(self, published: dict[str, Any], answered: OrderMessage) -> None:
@@ -241,7 +244,7 @@ def test_a_revision_that_does_not_fit_is_refused_and_a_smaller_one_is_not() -> N
     lines = life.asked(rules.MAX_LINES, 1).lines
     dearer = replace(lines[0], unit_price=euros(900_000))
     record = life.command(revise(dearer, *lines[1:]))
-    (previous,) = json.loads(record.payload)["orderRevised"]["previousLines"]
+    (previous,) = json.loads(record.link.payload)["orderRevised"]["previousLines"]
     assert previous["unitPrice"]["units"] == "8000"
     line = new_line(product_name=life.text(200), unit_price=euros(10**9))
     with pytest.raises(RuleViolated) as refused:
@@ -280,13 +283,13 @@ def test_old_values_take_the_place_of_old_movements() -> None:
 def test_an_order_accepted_under_a_higher_limit_names_the_setting() -> None:
     life = Life("🍵", SMALL)
     life.place_the_largest(1)
-    life.recorder = Recorder(ContractRepresentation(SMALL // 2), FixedIds(), SMALL // 2)
+    life.recorder = Recorder(ContractRepresentation(SMALL // 2), fixed_identity)
     with pytest.raises(OrderTooLarge, match="COMMAND_MAX_EVENT_BYTES"):
         life.command(pay(euros(1)))
 
 
 def test_without_room_kept_something_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "room_needed", lambda order, *, every_movement: 0)
+    monkeypatch.setattr(event_room, "room_needed", lambda order, *, every_movement: 0)
     life = Life("🍵", SMALL)
     life.place_the_largest(10)
     with pytest.raises(OrderTooLarge):
@@ -302,7 +305,7 @@ def test_without_leaving_out_the_oldest_money_cannot_be_recorded(monkeypatch: py
 
 
 def test_only_what_callers_choose_is_ever_refused_for_its_size() -> None:
-    assert not {OrderPaid, OrderShipped} & set(recording.CHOSEN)
+    assert not {OrderPaid, OrderShipped} & set(event_room.CHOSEN)
     assert list(OmittedMovements.DESCRIPTOR.fields_by_name) == list(Omitted.__dataclass_fields__)
     order = placed()
     assert room_needed(order, every_movement=True) == room_needed(order, every_movement=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from command_service.domain import rules
-from command_service.domain.decisions import decide
+from command_service.domain.decisions import decide_new
 from command_service.domain.errors import RuleViolated
 from command_service.domain.money import MAX_AMOUNT, Money
 from command_service.domain.parties import Address
@@ -72,17 +72,9 @@ REFUSED: dict[str, tuple[Rule, dict[str, Any]]] = {
 @pytest.mark.parametrize(("rule", "changes"), REFUSED.values(), ids=REFUSED)
 def test_every_rule_refuses(rule: Rule, changes: dict[str, Any]) -> None:
     with pytest.raises(RuleViolated) as refused:
-        decide(None, replace(place_order(), **changes), NOW)
+        decide_new(replace(place_order(), **changes), NOW)
     assert refused.value.rule == rule
     assert rule.sentence in refused.value.message
-
-
-@pytest.mark.parametrize("state", [placed(), full_order()], ids=["new", "old"])
-def test_an_order_is_placed_once(state: Any) -> None:
-    with pytest.raises(RuleViolated) as refused:
-        decide(state, place_order(), NOW)
-    assert refused.value.rule == rules.ORDER_ID_TAKEN
-    assert refused.value.details == {"order_id": str(ORDER_ID)}
 
 
 def test_every_rule_of_place_order_is_tried() -> None:

@@ -13,9 +13,8 @@ from types import CodeType, FunctionType, ModuleType
 import pytest
 
 from command_service.domain import decisions
-from command_service.domain.decisions import decide
 from command_service.domain.errors import Refusal
-from tests.support.commands.domain_orders import HOLD, NOW, place_order, placed
+from tests.support.commands.domain_orders import HOLD, decision, place_order, placed
 from tests.support.commands.refusals import Refused
 from tests.unit.command_service import (
     test_goods_that_moved,
@@ -74,7 +73,7 @@ def unnoticed() -> bool:
     """Whether all tests of refusals still pass."""
     for refused in refusals():
         try:
-            decide(refused.state, refused.command, refused.now)
+            decision(refused.state, refused.command, refused.now)
         except Refusal as refusal:
             if getattr(refusal, "rule", None) != refused.rule:
                 return False
@@ -100,4 +99,4 @@ def test_a_rule_switched_off_is_noticed(monkeypatch: pytest.MonkeyPatch, guard: 
     monkeypatch.setattr(function, "__code__", without(guard))
     assert not unnoticed()
     monkeypatch.undo()
-    assert decide(placed(), HOLD, NOW)
+    assert decision(placed(), HOLD).order.on_hold

@@ -26,7 +26,7 @@ ABOUT_CHANGES = {
     *(rules.ADDRESS_UNTIL_SHIPPED, rules.REVISE_UNPAID_ONLY, rules.REVISE_UNSHIPPED_ONLY, rules.REVISE_NOT_BELOW_PAID),
     *(rules.HOLD_OPEN_ONLY, rules.HOLD_ONCE, rules.RELEASE_HELD_ONLY),
 }
-ONLY_THE_DATABASE_SEES = {rules.ORDER_NUMBER_TAKEN}
+ONLY_THE_DATABASE_SEES = {rules.ORDER_ID_TAKEN, rules.ORDER_NUMBER_TAKEN}
 #: Tried in test_event_room: it is about the event's text, which the decisions do not see.
 ONLY_THE_JOURNAL_SEES = {rules.ORDER_SIZE}
 
