@@ -13,7 +13,7 @@ from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.handlers.caller import Context, deadline_of, principal_of, traceparent_of
 from command_service.handlers.order_imports import OrderImports
-from command_service.handlers.request_validation import validate
+from command_service.handlers.request_rules import validate
 from command_service.handlers.service_methods import Behaviour, StreamBehaviour
 from command_service.metrics import CommandMetrics
 from command_service.wire import commands

@@ -21,7 +21,7 @@ from command_service.application.errors import Conflict, DependencyUnavailable, 
 from command_service.application.import_order import ImportOrderUseCase
 from command_service.handlers.caller import Context, principal_of, traceparent_of
 from command_service.handlers.import_turns import ImportTurns
-from command_service.handlers.request_validation import validate
+from command_service.handlers.request_rules import validate
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
 from command_service.wire import commands

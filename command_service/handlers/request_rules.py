@@ -12,7 +12,9 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.domain.money import BASIS_POINTS
 from command_service.domain.rules import MAX_LINES, MAX_QUANTITY
-from command_service.handlers.field_checks import (
+from command_service.handlers.order_checks import money, region_code
+from command_service.handlers.order_relations import ONE_CURRENCY, SHIPPED_ITEMS
+from service_runtime.edge.field_checks import (
     ANY,
     OPTIONAL,
     REQUIRED,
@@ -22,14 +24,12 @@ from command_service.handlers.field_checks import (
     identifier,
     integer,
     language_code,
-    money,
-    region_code,
     text,
     timestamp,
     uuid,
 )
+from service_runtime.edge.request_validation import Relation, Rules, Validator
 
-Rules = Mapping[str, Check]
 _MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
 _MAX_MOVEMENTS = 1_000
 _REASON = text(500)
@@ -198,3 +198,10 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "reason": _REASON,
     },
 }
+#: Request type → what its fields must be to each other.
+RELATIONS: Mapping[str, tuple[Relation, ...]] = {
+    contract.PlaceOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
+    contract.ReviseOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
+    contract.ImportOrdersRequest.DESCRIPTOR.full_name: (SHIPPED_ITEMS, ONE_CURRENCY),
+}
+validate = Validator(REQUEST_RULES, RELATIONS)

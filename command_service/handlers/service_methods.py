@@ -9,16 +9,15 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_status import rpc_status
-from tandem.orders.errors import FieldViolation
 
 from command_service.application.errors import TimedOut
 from command_service.handlers.caller import Context
-from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import NotImplementedYet, status_of
 from command_service.metrics import CommandMetrics
 from service_runtime.edge.call_limits import bounded
 from service_runtime.edge.caller_gone import found_nobody
 from service_runtime.edge.request_bytes import parser_of
+from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 #: Request and context → the response's bytes: those stored are sent as they are.
 Behaviour = Callable[[Any, Context], Awaitable[bytes]]
@@ -71,7 +70,7 @@ _KINDS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]
 def _answering(
     method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics, deadline_cap: float
 ) -> Callable[[Any, Context], Awaitable[bytes | None]]:
-    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([FieldViolation("", sentence)]))
+    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([Violation("", sentence)]))
     is_stream = method.client_streaming or method.server_streaming
 
     async def answering(request: Any, context: Context) -> bytes | None:

@@ -11,13 +11,13 @@ from uuid import uuid4
 import grpc
 import structlog
 from google.rpc import status_pb2
-from tandem.orders.errors import error_status
+from tandem.orders.errors import FieldViolation, error_status
 from tandem.orders.v1 import error_reason_pb2 as reasons
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 from command_service.application import errors as application
 from command_service.domain import errors as domain
-from command_service.handlers.request_validation import InvalidRequest
+from service_runtime.edge.request_validation import InvalidRequest
 
 _log = structlog.get_logger(__name__)
 
@@ -72,9 +72,9 @@ def status_of(error: Exception) -> status_pb2.Status:
     return error_status(
         answer.code,
         answer.reason,
-        getattr(error, "message", ""),
+        str(getattr(error, "message", error)),
         metadata=_metadata(error),
-        violations=error.violations if isinstance(error, InvalidRequest) else (),
+        violations=_violations(error),
         retry_delay=answer.retry,
     )
 
@@ -96,6 +96,11 @@ def _metadata(error: Exception) -> dict[str, str]:
             return {"size": str(error.size), "limit": str(error.limit)}
         case _:
             return {}
+
+
+def _violations(error: Exception) -> list[FieldViolation]:
+    named = error.violations if isinstance(error, InvalidRequest) else ()
+    return [FieldViolation(each.field, each.description) for each in named]
 
 
 def _incident(error: Exception) -> status_pb2.Status:

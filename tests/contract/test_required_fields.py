@@ -11,9 +11,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tandem.orders.v1 import order_command_service_pb2, order_query_service_pb2
 
 from command_service.handlers import request_rules as command_rules
-from command_service.handlers import request_validation as command_validation
-from command_service.handlers.field_checks import Check, text
 from query_service.handlers.grpc import request_rules as query_rules
+from service_runtime.edge.field_checks import Check, text
+from service_runtime.edge.request_validation import InvalidRequest, Validator
 from tests.support.commands.complete_requests import complete
 
 #: Messages that are not ours, so that nothing in them can be marked, and what is demanded of them nonetheless.
@@ -26,7 +26,7 @@ REQUEST_TYPES: dict[str, Descriptor] = {
 }
 Validate = Callable[[Any], None]
 REQUESTS: list[tuple[str, Validate]] = [
-    *((name, command_validation.validate) for name in command_rules.REQUEST_RULES),
+    *((name, command_rules.validate) for name in command_rules.REQUEST_RULES),
     *((name, query_rules.validate) for name in query_rules.REQUEST_RULES),
 ]
 
@@ -63,7 +63,7 @@ def disagreements(name: str, validate: Validate) -> list[str]:
         named: set[str] = set()
         try:
             validate(request)
-        except (command_validation.InvalidRequest, query_rules.InvalidRequest) as refusal:
+        except InvalidRequest as refusal:
             named = {violation.field for violation in refusal.violations}
         if (path in named) != is_marked(field):
             wrong.append(path)
@@ -77,9 +77,7 @@ def test_what_is_marked_is_demanded_and_nothing_else(name: str, validate: Valida
 
 
 @pytest.mark.parametrize(("field", "check"), [("method", text(40)), ("reference", text(200, required=True))])
-def test_a_rule_that_says_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch, field: str, check: Check) -> None:
+def test_a_rule_that_says_otherwise_is_noticed(field: str, check: Check) -> None:
     name = order_command_service_pb2.RecordPaymentRequest.DESCRIPTOR.full_name
     rules: Any = {**command_rules.REQUEST_RULES, name: {**command_rules.REQUEST_RULES[name], field: check}}
-    monkeypatch.setattr(command_validation, "REQUEST_RULES", rules)
-    monkeypatch.setattr(command_validation, "_TREES", {})
-    assert disagreements(name, command_validation.validate) == [field]
+    assert disagreements(name, Validator(rules, {})) == [field]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from query_service.handlers.grpc.rules import ANY, Relation, Rule, absent_or, is_time, is_uuid
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
+from service_runtime.edge.field_checks import ANY, Check, is_time, is_uuid, must
+from service_runtime.edge.request_validation import Problem, Relation, Rules
 
 MAX_PAGE_SIZE, MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 200, 1000, 3, 20
 MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_REFERENCE_LENGTH, MAX_ALTERNATIVES = 200, 64, 200, 200
@@ -34,10 +35,10 @@ def _is_key(value: str) -> bool:
     return 1 <= len(value) <= MAX_KEY_LENGTH
 
 
-def _keys(what: str, longest: int = MAX_KEY_LENGTH) -> Rule:
-    return Rule(
-        f"must be up to {MAX_ALTERNATIVES} {what} of 1 to {longest} characters",
-        absent_or(_each(lambda value: 1 <= len(value) <= longest)),
+def _keys(what: str, longest: int = MAX_KEY_LENGTH) -> Check:
+    return must(
+        f"be up to {MAX_ALTERNATIVES} {what} of 1 to {longest} characters",
+        _each(lambda value: 1 <= len(value) <= longest),
     )
 
 
@@ -46,8 +47,8 @@ def _known(enum: Any) -> Callable[[int], bool]:
     return lambda value: value in known
 
 
-def _states(enum: Any, what: str) -> Rule:
-    return Rule(f"must be known {what}, not UNSPECIFIED", absent_or(_each(_known(enum))))
+def _states(enum: Any, what: str) -> Check:
+    return must(f"be known {what}, not UNSPECIFIED", _each(_known(enum)))
 
 
 def _is_amount(money: Any) -> bool:
@@ -60,34 +61,32 @@ def _is_amount(money: Any) -> bool:
     return True
 
 
-_AMOUNT = Rule(
-    "must be an amount with an ISO 4217 currency, no finer than its minor unit, units and nanos of one sign",
-    absent_or(_is_amount),
+_AMOUNT = must(
+    "be an amount with an ISO 4217 currency, no finer than its minor unit, units and nanos of one sign",
+    _is_amount,
 )
-_TIME = Rule("must be a time within the years 1 to 9999", absent_or(is_time))
-PAGE_SIZE = Rule(f"must be 1 to {MAX_PAGE_SIZE}, or 0 for 50", lambda value: 0 <= value <= MAX_PAGE_SIZE)
+_TIME = must("be a time within the years 1 to 9999", is_time)
+PAGE_SIZE = must(f"be 1 to {MAX_PAGE_SIZE}, or 0 for 50", lambda value: 0 <= value <= MAX_PAGE_SIZE)
 PAGE_TOKEN = ANY  # what it holds is checked when it is read, and refused under its own reason
-CUSTOMER_ID = Rule(f"must be 1 to {MAX_KEY_LENGTH} characters", _is_key)
-SORT = Rule("must be a known sort", lambda value: value in contract.OrderSort.values())
-MAX_GROUPS_RULE = Rule(f"must be 1 to {MAX_GROUPS}, or 0 for 100", lambda value: 0 <= value <= MAX_GROUPS)
-PERCENTILES = Rule(
-    f"must be up to {MAX_PERCENTILES} numbers within 0 and 100", _each(lambda value: 0 <= value <= 100, MAX_PERCENTILES)
+CUSTOMER_ID = must(f"be 1 to {MAX_KEY_LENGTH} characters", _is_key)
+SORT = must("be a known sort", lambda value: value in contract.OrderSort.values())
+MAX_GROUPS_RULE = must(f"be 1 to {MAX_GROUPS}, or 0 for 100", lambda value: 0 <= value <= MAX_GROUPS)
+PERCENTILES = must(
+    f"be up to {MAX_PERCENTILES} numbers within 0 and 100", _each(lambda value: 0 <= value <= 100, MAX_PERCENTILES)
 )
 
 
-def dimensions(least: int, most: int) -> Rule:
+def dimensions(least: int, most: int) -> Check:
     """The rule for a list of dimensions."""
     known = _known(contract.OrderDimension)
-    return Rule(
-        f"must be {least} to {most} known dimensions, each once",
+    return must(
+        f"be {least} to {most} known dimensions, each once",
         lambda values: least <= len(values) <= most and len(set(values)) == len(values) and all(map(known, values)),
     )
 
 
-FILTER: Mapping[str, Rule] = {
-    "filter.text": Rule(
-        f"must be at most {MAX_TEXT_LENGTH} characters with a letter or digit among them", absent_or(_is_text)
-    ),
+FILTER: Rules = {
+    "filter.text": must(f"be at most {MAX_TEXT_LENGTH} characters with a letter or digit among them", _is_text),
     "filter.states": _states(types.OrderState, "order states"),
     "filter.payment_states": _states(types.PaymentState, "payment states"),
     "filter.fulfillment_states": _states(types.FulfillmentState, "fulfillment states"),
@@ -95,12 +94,12 @@ FILTER: Mapping[str, Rule] = {
     "filter.customer_ids": _keys("customer ids"),
     "filter.sources": _keys("sources"),
     "filter.skus": _keys("SKUs"),
-    "filter.region_codes": Rule(
-        f"must be up to {MAX_ALTERNATIVES} ISO 3166 codes such as DE",
-        absent_or(_each(lambda value: _REGION.fullmatch(value) is not None)),
+    "filter.region_codes": must(
+        f"be up to {MAX_ALTERNATIVES} ISO 3166 codes such as DE",
+        _each(lambda value: _REGION.fullmatch(value) is not None),
     ),
-    "filter.currency_code": Rule(
-        "must be an ISO 4217 code such as EUR", absent_or(lambda value: not value or bool(_CURRENCY.fullmatch(value)))
+    "filter.currency_code": must(
+        "be an ISO 4217 code such as EUR", lambda value: not value or bool(_CURRENCY.fullmatch(value))
     ),
     "filter.min_total": _AMOUNT,
     "filter.max_total": _AMOUNT,
@@ -109,20 +108,20 @@ FILTER: Mapping[str, Rule] = {
     "filter.updated_from_time": _TIME,
     "filter.updated_until_time": _TIME,
     "filter.order_numbers": _keys("order numbers"),
-    "filter.order_ids": Rule(f"must be up to {MAX_ALTERNATIVES} UUIDs", absent_or(_each(is_uuid))),
+    "filter.order_ids": must(f"be up to {MAX_ALTERNATIVES} UUIDs", _each(is_uuid)),
     "filter.payment_references": _keys("references", MAX_REFERENCE_LENGTH),
     "filter.tracking_numbers": _keys("tracking numbers", MAX_REFERENCE_LENGTH),
 }
 
 
-def _one_currency(request: Any) -> bool:
+def _two_currencies(request: Any) -> Iterator[Problem]:
     asked = request.filter
     named = {asked.currency_code, asked.min_total.currency_code, asked.max_total.currency_code}
-    return len(named - {""}) <= 1
+    if len(named - {""}) > 1:
+        yield (
+            "filter.currency_code",
+            "must be the currency of min_total and max_total: totals of two currencies are not compared",
+        )
 
 
-ONE_CURRENCY = Relation(
-    "filter.currency_code",
-    "must be the currency of min_total and max_total: totals of two currencies are not compared",
-    _one_currency,
-)
+ONE_CURRENCY = Relation(_two_currencies)

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tandem.orders.errors import FieldViolation
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.freshness.await_versions import Answer, Consistency
@@ -14,12 +13,13 @@ from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
 from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
-from query_service.handlers.grpc.request_rules import InvalidRequest, validate
+from query_service.handlers.grpc.request_rules import validate
 from query_service.handlers.grpc.service_methods import Question
 from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_history import history_message
 from query_service.wire.order_message import order_message
 from query_service.wire.read_info import microseconds_of, read_info
+from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
@@ -72,7 +72,7 @@ class OrderQueries:
         orders = that_fit(map(order_message, answer.found.orders))
         if len(orders) < len(answer.found.orders):
             few = f"must be fewer: only the first {len(orders)} of these orders fit into one answer"
-            raise InvalidRequest([FieldViolation("order_ids", few)])
+            raise InvalidRequest([Violation("order_ids", few)])
         return contract.BatchGetOrdersResponse(
             orders=orders, missing_order_ids=answer.found.missing, read_info=read_info(answer.info, self.now())
         )

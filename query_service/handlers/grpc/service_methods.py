@@ -10,13 +10,12 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from grpc_status import rpc_status
-from tandem.orders.errors import FieldViolation
 
 from query_service.application.ports.errors import Behind, DependencyDown, ReadStoreNotReady
-from query_service.handlers.grpc.request_rules import InvalidRequest
 from query_service.handlers.grpc.status import NotImplementedYet, status_of
 from service_runtime.edge.call_limits import bounded
 from service_runtime.edge.request_bytes import parser_of
+from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 #: A message, or one that is encoded already.
@@ -67,7 +66,7 @@ def _handler(
     deadline_cap: float,
     store: StoreVoice,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([FieldViolation("", sentence)]))
+    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([Violation("", sentence)]))
 
     async def answering(request: bytes, context: Context) -> Response:
         started, outcome = time.perf_counter(), "ABANDONED"

@@ -13,12 +13,12 @@ import grpc
 import structlog
 from google.rpc import status_pb2
 from tandem.orders.consistency_token import MalformedToken
-from tandem.orders.errors import error_status
+from tandem.orders.errors import FieldViolation, error_status
 from tandem.orders.v1 import error_reason_pb2 as reasons
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 from query_service.application.ports import errors
-from query_service.handlers.grpc.request_rules import InvalidRequest
+from service_runtime.edge.request_validation import InvalidRequest
 
 _log = structlog.get_logger(__name__)
 Code = grpc.StatusCode
@@ -133,9 +133,14 @@ def status_of(error: Exception) -> status_pb2.Status:
         answer.reason,
         answer.text(error),
         metadata=answer.metadata(error),
-        violations=error.violations if isinstance(error, InvalidRequest) else (),
+        violations=_violations(error),
         retry_delay=answer.retry,
     )
+
+
+def _violations(error: Exception) -> list[FieldViolation]:
+    named = error.violations if isinstance(error, InvalidRequest) else ()
+    return [FieldViolation(each.field, each.description) for each in named]
 
 
 def _incident(error: Exception) -> status_pb2.Status:

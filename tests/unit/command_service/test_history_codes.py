@@ -10,9 +10,10 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from command_service.domain.countries import COUNTRIES, WITHDRAWN_COUNTRIES
 from command_service.domain.currencies import EXPONENTS, WITHDRAWN_CURRENCIES
 from command_service.domain.money import Money
-from command_service.handlers import field_checks
-from command_service.handlers.request_validation import InvalidRequest, validate
+from command_service.handlers import order_checks
+from command_service.handlers.request_rules import validate
 from command_service.wire.order_messages import order_message
+from service_runtime.edge.request_validation import InvalidRequest
 from tests.support.commands.complete_requests import complete
 from tests.support.commands.domain_orders import after, new_line, pay, placed
 
@@ -69,7 +70,7 @@ def test_a_currency_that_is_gone_is_imported_and_not_ordered_in(code: str) -> No
 
 def test_an_order_outlives_its_currency(monkeypatch: pytest.MonkeyPatch) -> None:
     order = placed(lines=(new_line(unit_price=Money("BGN", 10_00), quantity=1),), freight=None)
-    monkeypatch.setattr(field_checks, "WITHDRAWN_CURRENCIES", WITHDRAWN_CURRENCIES | {"BGN"})
+    monkeypatch.setattr(order_checks, "WITHDRAWN_CURRENCIES", WITHDRAWN_CURRENCIES | {"BGN"})
     assert "freight.currency_code" in wrong(in_currency(complete(contract.PlaceOrderRequest.DESCRIPTOR), "BGN"))
     assert wrong(in_currency(complete(contract.RecordPaymentRequest.DESCRIPTOR), "BGN")) == set()
     assert order_message(after(order, pay(Money("BGN", 1_50)))).paid_total.nanos == 500_000_000

@@ -11,9 +11,9 @@ from google.protobuf.descriptor import Descriptor
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import LineQuantity
 
-from command_service.handlers.field_checks import Check
-from command_service.handlers.request_rules import REQUEST_RULES
-from command_service.handlers.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest, validate
+from command_service.handlers.request_rules import REQUEST_RULES, validate
+from service_runtime.edge.field_checks import Check
+from service_runtime.edge.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest
 from tests.support.commands.imports import import_request
 from tests.support.commands.orders import place_order_request
 

@@ -16,12 +16,12 @@ from tandem.orders.errors import FieldViolation, from_status
 from command_service.application import errors as application
 from command_service.domain import errors as domain
 from command_service.domain import rules
-from command_service.handlers.request_validation import InvalidRequest
 from command_service.handlers.status import ANSWERS, NotImplementedYet, status_of
+from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 ORDER_ID = UUID(int=5)
 EXAMPLES: list[Exception] = [
-    InvalidRequest([FieldViolation("lines[0].sku", "is required")]),
+    InvalidRequest([Violation("lines[0].sku", "is required")]),
     NotImplementedYet("ShipOrder"),
     domain.RuleViolated(rules.ORDER_ID_TAKEN, "There already is one.", {"order_id": str(ORDER_ID)}),
     domain.VersionMismatch(ORDER_ID, 2, 3),

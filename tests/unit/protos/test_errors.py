@@ -25,8 +25,8 @@ from tandem.orders.errors import (
 )
 from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
-from command_service.handlers import request_validation as command_validation
-from query_service.handlers.grpc import request_rules as query_rules
+from service_runtime.edge.request_validation import InvalidRequest as RefusedRequest
+from service_runtime.edge.request_validation import Violation
 
 REASONS = [value for value in ErrorReason.values() if value]
 
@@ -102,11 +102,10 @@ def test_the_text_of_a_refusal_names_each_field_once(message: str, violations: l
     assert str(InvalidRequest(grpc.StatusCode.INVALID_ARGUMENT, message, violations=violations)) == text
 
 
-@pytest.mark.parametrize("validator", [command_validation.InvalidRequest, query_rules.InvalidRequest])
 @pytest.mark.parametrize("violations", [[SKU], [SKU, REQUEST_ID], [WHOLE]])
-def test_what_the_services_say_is_said_once(validator: Any, violations: list[FieldViolation]) -> None:
-    refusal = validator(violations)
-    text = str(InvalidRequest(grpc.StatusCode.INVALID_ARGUMENT, str(refusal), violations=refusal.violations))
+def test_what_the_services_say_is_said_once(violations: list[FieldViolation]) -> None:
+    refusal = RefusedRequest([Violation(each.field, each.description) for each in violations])
+    text = str(InvalidRequest(grpc.StatusCode.INVALID_ARGUMENT, str(refusal), violations=violations))
     assert [text.count(each.description) for each in violations] == [1] * len(violations)
 
 

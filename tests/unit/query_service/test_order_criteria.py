@@ -12,12 +12,13 @@ from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.handlers.grpc.list_rules import MAX_ALTERNATIVES, MAX_PERCENTILES
-from query_service.handlers.grpc.request_rules import InvalidRequest, validate
+from query_service.handlers.grpc.request_rules import validate
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory_questions import matches
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
+from service_runtime.edge.request_validation import InvalidRequest
 from tests.support.queries.order_events import an_order, published
 
 OTHER = "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b"

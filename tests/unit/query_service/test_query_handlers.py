@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders.consistency_token import MAX_VERSIONS, ConsistencyToken, MalformedToken, encode
-from tandem.orders.errors import EXCEPTIONS, FieldViolation, from_status
+from tandem.orders.errors import EXCEPTIONS, from_status
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports import errors
@@ -19,11 +19,12 @@ from query_service.handlers.grpc.answering import consistency
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
-from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, InvalidRequest, validate
+from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, validate
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.storage.physical import mappings
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
+from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 UUID = "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
 WELL_KNOWN = {"google.protobuf.Timestamp", "google.protobuf.Duration", "google.type.Money"}
@@ -68,10 +69,10 @@ def test_a_message_without_content_is_as_good_as_none() -> None:
             if field.message_type is not None and field.message_type.full_name not in WELL_KNOWN:
                 getattr(request, field.name).SetInParent()
                 assert _wrong(request) == needed
-                for path, rule in REQUEST_RULES[full_name].items():
+                for path, check in REQUEST_RULES[full_name].items():
                     inner = path.removeprefix(f"{field.name}.")
                     if inner != path and not getattr(request, field.name).DESCRIPTOR.fields_by_name[inner].has_presence:
-                        assert rule.holds(getattr(getattr(request, field.name), inner)), path
+                        assert not list(check.problems(getattr(getattr(request, field.name), inner))), path
 
 
 def _wrong(request: Any) -> list[str]:
@@ -143,7 +144,7 @@ def test_the_longest_token_is_within_the_bound() -> None:
 # -- answers to errors -------------------------------------------------------------------------------------------------
 
 EXAMPLES: dict[type[Exception], Exception] = {
-    InvalidRequest: InvalidRequest([FieldViolation("order_id", "must be a UUID")]),
+    InvalidRequest: InvalidRequest([Violation("order_id", "must be a UUID")]),
     MalformedToken: MalformedToken("damaged"),
     status.NotImplementedYet: status.NotImplementedYet("WatchOrders"),
     status.Overloaded: status.Overloaded(),

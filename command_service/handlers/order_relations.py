@@ -1,0 +1,37 @@
+"""What fields of a request must be to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from service_runtime.edge.request_validation import Problem, Relation, When
+
+#: Items of all shipments of one imported order; the event of an order with more could not be published anyway.
+MAX_SHIPPED_ITEMS = 10_000
+
+
+def _too_many_items(request: Any) -> Iterator[Problem]:
+    items = sum(len(shipment.items) for shipment in request.shipments)
+    if items > MAX_SHIPPED_ITEMS:
+        yield "shipments", f"have {items} items in all, at most {MAX_SHIPPED_ITEMS} are allowed"
+
+
+def _other_currencies(request: Any) -> Iterator[Problem]:
+    amounts = [(f"{path}.currency_code", money.currency_code) for path, money in _amounts(request)]
+    for path, currency in amounts[1:]:
+        if currency != amounts[0][1]:
+            yield path, f"is {currency}, but {amounts[0][0]} is {amounts[0][1]}: an order has one currency"
+
+
+def _amounts(request: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f"lines[{index}].unit_price", line.unit_price) for index, line in enumerate(request.lines))
+    yield from ((name, getattr(request, name)) for name in ("freight", "expected_total") if request.HasField(name))
+    if "payments" in request.DESCRIPTOR.fields_by_name:
+        yield from ((f"payments[{index}].amount", payment.amount) for index, payment in enumerate(request.payments))
+
+
+#: Looked at first: each shipment and each item may be right, and all together too much work.
+SHIPPED_ITEMS = Relation(_too_many_items, When.BEFORE)
+#: All amounts of an order are in the currency of its first line.
+ONE_CURRENCY = Relation(_other_currencies, When.AFTER)
