@@ -22,6 +22,7 @@ from relay.outbox.leadership import lock_key
 from relay.outbox.source_identity import SourceIdentity
 from tests.fixtures.postgres import database
 from tests.support.relay import streams
+from tests.support.relay.adoption_preludes import BY_THE_DISPLAY, COUNTED, INTERRUPTED
 from tests.support.relay.log_mode import KNOWN, in_mode, under_writers
 from tests.support.relay.relay_process import RelayProcess, running
 from tests.support.relay.restores import (
@@ -219,38 +220,6 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_waited_for(
         await world.drained(relay)
         await relay.stop()
     assert (await books(world)).missing == bool(mutant)
-
-
-#: Tells, when the process ends, how often it took the leader's lock without having lost it, as a slow machine may
-#: lose it. For the same reason acks are waited for, and nobody looks whether others were through.
-COUNTED = """
-import atexit, sys, relay.adoption.adoption as adoption, relay.publishing.session as session
-import relay.outbox.leadership as leadership, relay.publishing.loop as loop
-session.STOP_SECONDS, adoption._LOOK_AGAIN_SECONDS = 100, 3_600
-taken, taking, failing = [], leadership.HeldLock.__init__, loop.PublishLoop._failed
-def counting(lock, *arguments):
-    taken.append(1)
-    taking(lock, *arguments)
-def losing(loop_of, state, kind, reason, cause):
-    if isinstance(cause, loop.LeadershipLost) and taken:
-        taken.pop()
-    return failing(loop_of, state, kind, reason, cause)
-leadership.HeldLock.__init__, loop.PublishLoop._failed = counting, losing
-atexit.register(lambda: print(f"leaderships: {len(taken)}", file=sys.stderr))
-"""
-#: Ctrl-C as soon as the last row is read, before the last message is acknowledged.
-INTERRUPTED = """
-import os, signal, relay.adoption.adoption as interrupted
-read_to_the_end = interrupted.Adoption._read_to_the_end
-def interrupting(adoption, end):
-    read_to_the_end(adoption, end)
-    os.kill(os.getpid(), signal.SIGINT)
-interrupted.Adoption._read_to_the_end = interrupting
-"""
-BY_THE_DISPLAY = """
-import relay.adoption.adoption as mutant
-mutant.Adoption._is_through = lambda adoption, ended: adoption._loop._status.cursor == adoption._end.text
-"""
 
 
 @pytest.mark.parametrize("mutant", ["", BY_THE_DISPLAY], ids=["", "mutant"])
