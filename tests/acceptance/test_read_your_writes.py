@@ -21,6 +21,7 @@ from tandem.orders.session_calls import AsyncSessionCalls, SessionCalls
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, PlaceOrderResponse
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 from tandem.orders.v1.order_query_service_pb2 import (
+    GetOrderHistoryRequest,
     GetOrderRequest,
     GetOrderResponse,
     OrderFilter,
@@ -31,8 +32,10 @@ from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from tests.acceptance.test_metrics import scrape
 from tests.fixtures.system import System
+from tests.fixtures.write_model import execute
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.asking import once_caught_up
+from tests.support.relay import streams
 
 if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
     from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub
@@ -188,3 +191,28 @@ def _hold_and_read(system: System, session: Session, order_id: str) -> GetOrderR
         assert held.version == 2
         questions = OrderQueryServiceStub(grpc.intercept_channel(queries, carrying))
         return questions.GetOrder(GetOrderRequest(order_id=order_id), timeout=60)
+
+
+async def test_an_event_has_the_same_hash_wherever_it_is_kept(system: System) -> None:
+    """So whoever changes one of the three, or two, is found out by the rest."""
+    placed = await system.commands.PlaceOrder(place_order_request(random.Random(43)), timeout=60)
+    order_id = placed.order.order_id
+    held = await system.commands.HoldOrder(
+        HoldOrderRequest(request_id=str(uuid.uuid4()), order_id=order_id), timeout=60
+    )
+    options = ReadOptions(consistency_token=held.consistency_token, max_wait=WAIT)
+    history = await once_caught_up(
+        system.queries.GetOrderHistory, GetOrderHistoryRequest(order_id=order_id, read_options=options)
+    )
+    in_index = [entry.hash.hex() for entry in history.entries]
+    in_stream = [
+        message.headers["Tandem-Hash"]
+        for message in await streams.read_all(system.nats_url, system.stream)
+        if message.headers.get("ce-subject") == order_id
+    ]
+    in_database = await execute(
+        system.postgres_url,
+        f"SELECT encode(hash, 'hex') FROM outbox WHERE aggregate_id = '{order_id}' ORDER BY aggregate_version",
+    )
+    assert len(set(in_index)) == 2
+    assert in_index == in_stream == [value for (value,) in in_database]
