@@ -12,7 +12,7 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 
-from deploy import compose_file, dockerfile
+from deploy import compose_file, images
 from deploy.cluster import Cluster, title
 from deploy.kustomize import Manifest, render
 from deploy.outside_secrets import OUTSIDE_SECRETS
@@ -23,8 +23,6 @@ PROJECT = Path(__file__).parents[1]
 OVERLAYS = PROJECT / "deploy" / "k8s" / "overlays"
 #: The oldest Kubernetes we support and the newest we know.
 KUBERNETES_VERSIONS = ("1.33", "1.37")
-#: Package -> the extra its image installs.
-IMAGES = {"command_service": "command", "relay": "relay", "query_service": "query"}
 
 
 def schema_faults(manifests: list[Manifest], version: str) -> Iterator[str]:
@@ -53,9 +51,8 @@ def faults() -> dict[str, list[str]]:
             title_of = f"deploy/k8s/overlays/{overlay}: {len(rendered.manifests)} manifests, Kubernetes {version}"
             found[title_of] = list(schema_faults(rendered.manifests, version))
         found[f"deploy/k8s/overlays/{overlay}: {len(POLICIES)} policies"] = policy_faults(rendered)
-    for package, extra in IMAGES.items():
-        text = (PROJECT / package / "Dockerfile").read_text(encoding="utf-8")
-        found[f"{package}/Dockerfile"] = list(dockerfile.faults(text, package, extra, frozenset(IMAGES)))
+    for package in images.IMAGES:
+        found[f"{package}/Dockerfile"] = list(images.faults((PROJECT / package / "Dockerfile").read_text(), package))
     compose: dict[str, Any] = compose_file.read(PROJECT / "docker-compose.yml", {})
     found["docker-compose.yml"] = [*compose_file.schema_faults(compose), *compose_file.faults(compose)]
     return found

@@ -2,9 +2,10 @@
 
 import re
 
+from deploy.images import IMAGES
 from deploy.outside_secrets import OUTSIDE_SECRETS
 from deploy.policies import network
-from deploy.validate import IMAGES, KUBERNETES_VERSIONS, PROJECT, cluster
+from deploy.validate import KUBERNETES_VERSIONS, PROJECT, cluster
 
 PAGE = (PROJECT / "docs" / "operations" / "deploy.md").read_text()
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from deploy.cluster import Cluster
+from deploy.images import IMAGES
 from deploy.outside_secrets import OUTSIDE_SECRETS
 from deploy.policies import lifecycle, pod_security, references
-from deploy.validate import IMAGES, KUBERNETES_VERSIONS, PROJECT, cluster, schema_faults
+from deploy.validate import KUBERNETES_VERSIONS, PROJECT, cluster, schema_faults
 from relay.__main__ import parser
 from relay.config import RelaySettings
 
