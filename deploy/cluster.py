@@ -1,4 +1,4 @@
-"""Rendered manifests seen as what will run: pods, their containers, and who selects whom."""
+"""Show rendered manifests as what will run: pods, their containers, and who selects whom."""
 
 from __future__ import annotations
 
@@ -7,102 +7,55 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from deploy.kustomize import Manifest
+from deploy.manifests import Manifest
 
-#: Our images; everything else is a store of the local overlay.
+#: Image -> the package that it runs. Every other image is a store of the local overlay.
 OUR_IMAGES = {"tandem-command": "command_service", "tandem-query": "query_service", "tandem-relay": "relay"}
 NAME_LABEL = "app.kubernetes.io/name"
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 
 
-@dataclass(frozen=True)
 class Container:
-    """One container of a pod. `role` is `main`, `init`, or `sidecar` (an init container that keeps running)."""
+    """One container of a pod.
 
-    spec: Mapping[str, Any]
-    role: str
+    `role` is `main`, `init`, or `sidecar` (an init container that keeps running). `place` is how a fault names it.
+    `image` is a name without registry, and a tag. `package` is which of ours it runs, None for a store. `ports` are
+    those with a name; `environment` are the variables given as plain values.
+    """
 
-    @property
-    def name(self) -> str:
-        """Its name in the pod."""
-        return str(self.spec["name"])
-
-    @property
-    def image(self) -> tuple[str, str]:
-        """Name without registry, and tag."""
-        name, _, tag = str(self.spec["image"]).rpartition("/")[2].partition(":")
-        return name, tag
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """Named ports."""
-        return {port["name"]: port["containerPort"] for port in self.spec.get("ports", [])}
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables given as plain values."""
-        return {entry["name"]: str(entry.get("value", "")) for entry in self.spec.get("env", [])}
+    def __init__(self, pod: Pod, spec: Mapping[str, Any], role: str) -> None:
+        self.pod, self.spec, self.role = pod, spec, role
+        self.name: str = spec["name"]
+        self.place = f"{pod.name} {self.name}"
+        self.image = image_parts(spec["image"])
+        self.package = OUR_IMAGES.get(self.image[0])
+        self.ports: dict[str, int] = {port["name"]: port["containerPort"] for port in spec.get("ports", [])}
+        self.environment = {entry["name"]: str(entry.get("value", "")) for entry in spec.get("env", [])}
 
 
-@dataclass(frozen=True)
 class Pod:
-    """The pods of one workload."""
+    """The pods of one workload.
 
-    owner: Manifest
+    `owner` is the workload's manifest, `name` its `Kind/name`. `labels` are what selectors see, `app` is the name
+    among them. `spec` is the pod's own; `containers` come in the order in which they start, and `ports` and `secrets`
+    (names of mounted Secrets) are those of all. `ours` says whether it runs one of our images.
+    """
 
-    @property
-    def name(self) -> str:
-        """`Kind/name` of the workload."""
-        return f"{self.owner['kind']}/{self.owner['metadata']['name']}"
-
-    @property
-    def namespace(self) -> str:
-        """Where it runs."""
-        return str(self.owner["metadata"]["namespace"])
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """What selectors see."""
-        labels: Mapping[str, str] = self.owner["spec"]["template"]["metadata"].get("labels", {})
-        return labels
-
-    @property
-    def app(self) -> str:
-        """Its name as an application."""
-        return self.labels.get(NAME_LABEL, "")
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """The pod's own specification."""
-        spec: Mapping[str, Any] = self.owner["spec"]["template"]["spec"]
-        return spec
-
-    @property
-    def ours(self) -> bool:
-        """Whether it runs one of our images."""
-        return any(container.image[0] in OUR_IMAGES for container in self.containers)
-
-    @property
-    def containers(self) -> list[Container]:
-        """All containers in the order in which they start."""
+    def __init__(self, owner: Manifest) -> None:
+        self.owner, self.name = owner, title(owner)
+        self.kind: str = owner["kind"]
+        self.namespace: str = owner["metadata"]["namespace"]
+        self.labels: Mapping[str, str] = owner["spec"]["template"]["metadata"].get("labels", {})
+        self.app = self.labels.get(NAME_LABEL, "")
+        self.spec: Mapping[str, Any] = owner["spec"]["template"]["spec"]
         first = [
-            Container(spec, "sidecar" if spec.get("restartPolicy") == "Always" else "init")
+            Container(self, spec, "sidecar" if spec.get("restartPolicy") == "Always" else "init")
             for spec in self.spec.get("initContainers", [])
         ]
-        return first + [Container(spec, "main") for spec in self.spec["containers"]]
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """Named ports of all containers."""
-        return {name: port for container in self.containers for name, port in container.ports.items()}
-
-
-def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a selector takes these labels; the empty selector takes all. Only `matchLabels` is used here."""
-    if selector.keys() - {"matchLabels"}:
-        raise ValueError(f"only matchLabels can be judged: {selector}")
-    wanted: Mapping[str, str] = selector.get("matchLabels", {})
-    return all(labels.get(name) == value for name, value in wanted.items())
+        self.containers = first + [Container(self, spec, "main") for spec in self.spec["containers"]]
+        self.ports = {name: port for container in self.containers for name, port in container.ports.items()}
+        self.secrets = {name for volume in self.spec.get("volumes", []) for name in mounted_secrets(volume)}
+        self.ours = any(container.package for container in self.containers)
 
 
 @dataclass(frozen=True)
@@ -112,20 +65,48 @@ class Cluster:
     manifests: list[Manifest]
     outside_secrets: Mapping[str, frozenset[str]]
 
-    def of(self, kind: str) -> Iterator[Manifest]:
-        """The manifests of one kind."""
-        return (manifest for manifest in self.manifests if manifest["kind"] == kind)
+    def of(self, kind: str, namespace: str | None = None) -> Iterator[Manifest]:
+        """List the manifests of one kind, in one namespace or in all."""
+        for manifest in self.manifests:
+            if manifest["kind"] == kind and namespace in (None, manifest["metadata"].get("namespace")):
+                yield manifest
 
     @cached_property
     def pods(self) -> list[Pod]:
         """The pods of all workloads."""
         return [Pod(manifest) for manifest in self.manifests if manifest["kind"] in WORKLOADS]
 
+    @property
+    def containers(self) -> list[Container]:
+        """The containers of all pods."""
+        return [container for pod in self.pods for container in pod.containers]
+
     def selected(self, selector: Mapping[str, Any], namespace: str) -> list[Pod]:
-        """The pods that a selector takes in a namespace."""
+        """List the pods that a selector takes in a namespace."""
         return [pod for pod in self.pods if pod.namespace == namespace and matches(selector, pod.labels)]
 
 
+def image_parts(image: str) -> tuple[str, str]:
+    """Split an image into its name without registry, and its tag."""
+    name, _, tag = image.rpartition("/")[2].partition(":")
+    return name, tag
+
+
+def mounted_secrets(volume: Mapping[str, Any]) -> dict[str, list[Mapping[str, str]]]:
+    """Map each Secret that a volume shows as files to its `items` (key, path); no items stand for all keys."""
+    parts = volume.get("projected", {}).get("sources", [volume])
+    secrets = [part["secret"] for part in parts if "secret" in part]
+    return {secret.get("secretName") or secret["name"]: secret.get("items", []) for secret in secrets}
+
+
+def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Say whether a selector takes these labels; the empty selector takes all. Only `matchLabels` is used here."""
+    if selector.keys() - {"matchLabels"}:
+        raise ValueError(f"only matchLabels can be judged: {selector}")
+    wanted: Mapping[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
+
+
 def title(manifest: Manifest) -> str:
-    """`Kind/name`."""
+    """Name a manifest as `Kind/name`."""
     return f"{manifest['kind']}/{manifest['metadata']['name']}"

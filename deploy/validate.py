@@ -1,6 +1,6 @@
-"""Checks everything that is shipped: `python -m deploy.validate`. Exit code 1 and one sentence per fault when it fails.
+"""Check everything that is shipped: `python -m deploy.validate`. Exit code 1 and one sentence a fault when it fails.
 
-Offline: the schemas of Kubernetes and of compose files come from installed packages. `make verify` runs it.
+Offline: the schemas and the tools come with installed packages. `make verify` runs it.
 """
 
 from __future__ import annotations
@@ -8,25 +8,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
+from ruamel.yaml.constructor import DuplicateKeyError
 
 from deploy import compose_file, images
-from deploy.cluster import Cluster, title
-from deploy.kustomize import Manifest, render
+from deploy.cluster import Cluster, image_parts, title
+from deploy.manifests import Manifest, load, render
 from deploy.outside_secrets import OUTSIDE_SECRETS
 from deploy.policies import POLICIES
 from deploy.policies import faults as policy_faults
 
 PROJECT = Path(__file__).parents[1]
-OVERLAYS = PROJECT / "deploy" / "k8s" / "overlays"
+K8S = PROJECT / "deploy" / "k8s"
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 #: The oldest Kubernetes we support and the newest we know.
 KUBERNETES_VERSIONS = ("1.33", "1.37")
 
 
+def cluster(overlay: str) -> Cluster:
+    """Show what an overlay would apply, and the Jobs that operators create beside it, with names of their release.
+
+    The local overlay brings its secrets, the others get them from outside.
+    """
+    jobs = [job for path in sorted((K8S / "jobs").iterdir()) for job in load(path.read_text(encoding="utf-8"))]
+    for job in jobs:
+        _, tag = image_parts(job["spec"]["template"]["spec"]["containers"][0]["image"])
+        job["metadata"] |= {"namespace": "tandem", "name": job["metadata"]["generateName"] + tag.replace(".", "-")}
+    return Cluster([*render(K8S / "overlays" / overlay), *jobs], {} if overlay == "local" else OUTSIDE_SECRETS)
+
+
 def schema_faults(manifests: list[Manifest], version: str) -> Iterator[str]:
-    """What the API server of a Kubernetes version would refuse or drop: unknown fields, missing fields, wrong types."""
+    """Name what a Kubernetes version would refuse or drop: unknown fields, missing fields, wrong types."""
     for manifest in manifests:
         try:
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -37,34 +50,36 @@ def schema_faults(manifests: list[Manifest], version: str) -> Iterator[str]:
             yield f"{title(manifest)}: {error.message}"
 
 
-def cluster(overlay: str) -> Cluster:
-    """What an overlay would apply. The local one brings its secrets, the others get them from outside."""
-    return Cluster(render(OVERLAYS / overlay), {} if overlay == "local" else OUTSIDE_SECRETS)
+def key_faults(directory: Path) -> Iterator[str]:
+    """Name each file with a key that stands twice: of patches, Kustomize silently takes the last value."""
+    for path in sorted(directory.rglob("*.yaml")):
+        try:
+            load(path.read_text(encoding="utf-8"))
+        except DuplicateKeyError as error:
+            yield f"{path.relative_to(directory)}: {error.problem}, {error.problem_mark}"
 
 
 def faults() -> dict[str, list[str]]:
-    """What was checked -> its faults."""
-    found: dict[str, list[str]] = {}
-    for overlay in sorted(path.name for path in OVERLAYS.iterdir()):
-        rendered = cluster(overlay)
+    """Check all: what was checked -> its faults."""
+    found = {"deploy/k8s: each key once": list(key_faults(K8S))}
+    for overlay in OVERLAYS:
+        rendered, place = cluster(overlay), f"deploy/k8s/overlays/{overlay}"
         for version in KUBERNETES_VERSIONS:
-            title_of = f"deploy/k8s/overlays/{overlay}: {len(rendered.manifests)} manifests, Kubernetes {version}"
-            found[title_of] = list(schema_faults(rendered.manifests, version))
-        found[f"deploy/k8s/overlays/{overlay}: {len(POLICIES)} policies"] = policy_faults(rendered)
+            what = f"{place}: {len(rendered.manifests)} manifests, Kubernetes {version}"
+            found[what] = list(schema_faults(rendered.manifests, version))
+        found[f"{place}: {len(POLICIES)} policies"] = policy_faults(rendered)
     for package in images.IMAGES:
         found[f"{package}/Dockerfile"] = list(images.faults((PROJECT / package / "Dockerfile").read_text(), package))
-    compose: dict[str, Any] = compose_file.read(PROJECT / "docker-compose.yml", {})
-    found["docker-compose.yml"] = [*compose_file.schema_faults(compose), *compose_file.faults(compose)]
+    compose = compose_file.read((PROJECT / "docker-compose.yml").read_text(), {})
+    found["docker-compose.yml"] = list(compose_file.schema_faults(compose)) or list(compose_file.faults(compose))
     return found
 
 
 def main() -> int:
-    """Prints what was checked and what is wrong; returns the exit code."""
+    """Print what was checked and what is wrong; return the exit code."""
     found = faults()
     for what, wrong in found.items():
-        sys.stdout.write(f"{'ok  ' if not wrong else 'FAIL'} {what}\n")
-        for fault in wrong:
-            sys.stdout.write(f"     {fault}\n")
+        sys.stdout.write("".join([f"{'FAIL' if wrong else 'ok  '} {what}\n", *(f"     {fault}\n" for fault in wrong)]))
     return 1 if any(found.values()) else 0
 
 

@@ -1,4 +1,4 @@
-"""The split of reads and writes is kept by the network: a query pod has no way to Postgres."""
+"""The network keeps reads and writes apart: a query pod has no way to Postgres."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deploy.cluster import NAME_LABEL, Cluster, Pod, matches, title
+from deploy.manifests import Manifest
 
 DNS = "names"
 ANYTHING = "anything"
@@ -13,6 +14,7 @@ ANYTHING = "anything"
 REACHES: Mapping[str, frozenset[str]] = {
     "command": frozenset({DNS, "postgres:5432", "nats:4222"}),
     "command-migrate": frozenset({DNS, "postgres:5432"}),
+    "relay-adopt": frozenset({DNS, "postgres:5432", "nats:4222"}),
     "query-serve": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
     "query-project": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
     "query-migrate": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
@@ -25,25 +27,19 @@ MONITORING = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 def everything_is_denied_first(cluster: Cluster) -> Iterator[str]:
     """In each namespace one policy takes all pods and opens nothing."""
     for namespace in sorted({pod.namespace for pod in cluster.pods}):
-        if not any(
-            policy["spec"].get("podSelector") == {}
-            and set(policy["spec"].get("policyTypes", [])) == {"Ingress", "Egress"}
-            and not policy["spec"].get("ingress")
-            and not policy["spec"].get("egress")
-            for policy in _policies(cluster, namespace)
-        ):
+        if not any(_denies_everything(policy["spec"]) for policy in cluster.of("NetworkPolicy", namespace)):
             yield f"Namespace/{namespace}: has no NetworkPolicy that denies everything first"
+
+
+def _denies_everything(spec: Mapping[str, Any]) -> bool:
+    opens = spec.get("ingress") or spec.get("egress")
+    return spec.get("podSelector") == {} and set(spec.get("policyTypes", [])) == {"Ingress", "Egress"} and not opens
 
 
 def pods_reach_what_they_need_and_no_more(cluster: Cluster) -> Iterator[str]:
     """What all policies together open for a pod is exactly what its process connects to."""
     for pod in (each for each in cluster.pods if each.ours):
-        open_to = {
-            place
-            for policy in _taking(cluster, pod)
-            for rule in policy["spec"].get("egress", [])
-            for place in _to(rule)
-        }
+        open_to = {place for _, rule in _rules(cluster, pod, "egress") for place in _places(rule)}
         needed = REACHES.get(pod.app, frozenset())
         for place in sorted(open_to - needed):
             yield f"{pod.name}: may reach {place}, which it must not"
@@ -51,49 +47,49 @@ def pods_reach_what_they_need_and_no_more(cluster: Cluster) -> Iterator[str]:
             yield f"{pod.name}: cannot reach {place}, which it needs"
 
 
-def doors_are_narrow(cluster: Cluster) -> Iterator[str]:
-    """Callers come from labelled namespaces to the served port, scrapers from the monitoring; nothing else is open."""
-    for pod in cluster.pods:
-        for policy in _taking(cluster, pod):
-            for rule in policy["spec"].get("ingress", []):
-                if not rule.get("from") or not rule.get("ports"):
-                    yield f"{title(policy)}: must say from whom and to which port"
-                    continue
-                ports = {port.get("port") for port in rule["ports"]}
-                people = any(
-                    peer.get("namespaceSelector") in ({}, None) and "podSelector" not in peer for peer in rule["from"]
-                )
-                if people:
-                    yield f"{title(policy)}: lets every namespace in"
-                scraping = all(peer.get("namespaceSelector") == MONITORING for peer in rule["from"])
-                if pod.ours and not scraping and not ports <= CALLED.get(pod.app, frozenset()):
-                    yield f"{title(policy)}: opens {sorted(ports - CALLED.get(pod.app, frozenset()))} of {pod.name}"
-    for app in sorted(CALLED):
-        if not any(port in CALLED[app] for port in _called_ports(cluster, app)):
+def doors_name_callers_and_ports(cluster: Cluster) -> Iterator[str]:
+    """A door says who may come in and to which port; "everybody" is no answer."""
+    for policy in cluster.of("NetworkPolicy"):
+        for rule in policy["spec"].get("ingress", []):
+            if not rule.get("from") or not rule.get("ports"):
+                yield f"{title(policy)}: must say from whom and to which port"
+            if any(not peer.get("namespaceSelector") and "podSelector" not in peer for peer in rule.get("from", [])):
+                yield f"{title(policy)}: lets every namespace in"
+
+
+def doors_lead_to_served_ports(cluster: Cluster) -> Iterator[str]:
+    """Callers reach the port that serves them; all others are for the monitoring alone."""
+    for pod in (each for each in cluster.pods if each.ours):
+        for policy, rule in _rules(cluster, pod, "ingress"):
+            scraping = all(peer.get("namespaceSelector") == MONITORING for peer in rule.get("from", [{}]))
+            excess = _ports(rule) - CALLED.get(pod.app, frozenset())
+            if excess and not scraping:
+                yield f"{title(policy)}: opens {', '.join(sorted(map(str, excess)))} of {pod.name}"
+
+
+def callers_are_let_in(cluster: Cluster) -> Iterator[str]:
+    """What serves calls can be called."""
+    for app, served in CALLED.items():
+        pods = [pod for pod in cluster.pods if pod.app == app]
+        if not any(served & _ports(rule) for pod in pods for _, rule in _rules(cluster, pod, "ingress")):
             yield f"{app}: nobody can call it"
 
 
-def _called_ports(cluster: Cluster, app: str) -> Iterator[Any]:
-    for pod in (each for each in cluster.pods if each.app == app):
-        for policy in _taking(cluster, pod):
-            for rule in policy["spec"].get("ingress", []):
-                yield from (port.get("port") for port in rule.get("ports", []))
+def _rules(cluster: Cluster, pod: Pod, direction: str) -> Iterator[tuple[Manifest, Mapping[str, Any]]]:
+    """The rules that hold for a pod, each with its policy. `direction` is `ingress` or `egress`."""
+    for policy in cluster.of("NetworkPolicy", pod.namespace):
+        if matches(policy["spec"]["podSelector"], pod.labels):
+            yield from ((policy, rule) for rule in policy["spec"].get(direction, []))
 
 
-def _policies(cluster: Cluster, namespace: str) -> Iterator[dict[str, Any]]:
-    return (policy for policy in cluster.of("NetworkPolicy") if policy["metadata"]["namespace"] == namespace)
+def _ports(rule: Mapping[str, Any]) -> set[int | None]:
+    return {port.get("port") for port in rule.get("ports", [])}  # None is every port of a protocol
 
 
-def _taking(cluster: Cluster, pod: Pod) -> Iterator[dict[str, Any]]:
-    return (
-        policy for policy in _policies(cluster, pod.namespace) if matches(policy["spec"]["podSelector"], pod.labels)
-    )
-
-
-def _to(rule: Mapping[str, Any]) -> Iterator[str]:
+def _places(rule: Mapping[str, Any]) -> Iterator[str]:
     """Places an egress rule opens: `store:port`, names, or anything."""
     ports = {(port.get("protocol", "TCP"), port.get("port")) for port in rule.get("ports", [])}
-    for peer in rule.get("to", [{}]) or [{}]:
+    for peer in rule.get("to") or [{}]:
         wanted = peer.get("podSelector", {}).get("matchLabels", {})
         if wanted.get("k8s-app") == "kube-dns" and ports == {("UDP", 53), ("TCP", 53)}:
             yield DNS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from deploy.cluster import Cluster, title
@@ -10,6 +11,7 @@ from deploy.cluster import Cluster, title
 FLOATING_TAGS = {"", "latest", "untagged"}
 #: Images that write to their own root, and why.
 WRITABLE_ROOT = {"elasticsearch": "creates a keystore beside its configuration"}
+VOLUMES = {"name", "secret", "emptyDir", "configMap", "persistentVolumeClaim", "projected"}
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|_URL$")
 
 
@@ -24,35 +26,41 @@ def pods_are_restricted(cluster: Cluster) -> Iterator[str]:
         for field in {"hostNetwork", "hostPID", "hostIPC"} & pod.spec.keys():
             yield f"{pod.name}: {field} is the node's, not ours"
         for volume in pod.spec.get("volumes", []):
-            if not volume.keys() <= {"name", "secret", "emptyDir", "configMap", "persistentVolumeClaim", "projected"}:
+            if not volume.keys() <= VOLUMES:
                 yield f"{pod.name}: volume {volume['name']} is of a kind that is not allowed"
 
 
 def containers_are_restricted(cluster: Cluster) -> Iterator[str]:
-    """No capability, no escalation, a read-only root."""
-    for pod in cluster.pods:
-        for container in pod.containers:
-            context = container.spec.get("securityContext", {})
-            place = f"{pod.name} {container.name}"
-            if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
-                yield f"{place}: forbid privilege escalation"
-            if context.get("capabilities") != {"drop": ["ALL"]}:
-                yield f"{place}: drop ALL capabilities and add none"
-            if context.get("readOnlyRootFilesystem") is not True and container.image[0] not in WRITABLE_ROOT:
-                yield f"{place}: make the root file system read-only"
-            if context.get("runAsNonRoot") is False or context.get("runAsUser") == 0:
-                yield f"{place}: must not undo runAsNonRoot of its pod"
-            if any("hostPort" in port for port in container.spec.get("ports", [])):
-                yield f"{place}: hostPort is the node's, not ours"
+    """No capability, no escalation, no port of the node."""
+    for container in cluster.containers:
+        context = container.spec.get("securityContext", {})
+        if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+            yield f"{container.place}: forbid privilege escalation"
+        if context.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{container.place}: drop ALL capabilities and add none"
+        if context.get("runAsNonRoot") is False or context.get("runAsUser") == 0:
+            yield f"{container.place}: must not undo runAsNonRoot of its pod"
+        if any("hostPort" in port for port in container.spec.get("ports", [])):
+            yield f"{container.place}: hostPort is the node's, not ours"
+
+
+def roots_are_read_only(cluster: Cluster) -> Iterator[str]:
+    """Who breaks into a container finds no place to write to."""
+    for container in cluster.containers:
+        read_only = container.spec.get("securityContext", {}).get("readOnlyRootFilesystem")
+        if read_only is not True and container.image[0] not in WRITABLE_ROOT:
+            yield f"{container.place}: make the root file system read-only"
 
 
 def namespaces_enforce_it(cluster: Cluster) -> Iterator[str]:
     """The cluster itself refuses what would be less restricted."""
-    namespaces = {namespace["metadata"]["name"]: namespace for namespace in cluster.of("Namespace")}
-    for name in sorted({pod.namespace for pod in cluster.pods}):
-        labels = namespaces.get(name, {"metadata": {}})["metadata"].get("labels", {})
-        if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield f"Namespace/{name}: label it pod-security.kubernetes.io/enforce: restricted"
+    enforcing = {
+        namespace["metadata"]["name"]
+        for namespace in cluster.of("Namespace")
+        if namespace["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") == "restricted"
+    }
+    for name in sorted({pod.namespace for pod in cluster.pods} - enforcing):
+        yield f"Namespace/{name}: label it pod-security.kubernetes.io/enforce: restricted"
 
 
 def pods_have_no_token(cluster: Cluster) -> Iterator[str]:
@@ -69,22 +77,26 @@ def pods_have_no_token(cluster: Cluster) -> Iterator[str]:
 
 def secrets_are_mounted_files(cluster: Cluster) -> Iterator[str]:
     """A secret in the environment is in every dump of it, and does not change until the next start."""
-    for pod in cluster.pods:
-        for container in pod.containers:
-            place = f"{pod.name} {container.name}"
-            if "envFrom" in container.spec or any("valueFrom" in entry for entry in container.spec.get("env", [])):
-                yield f"{place}: mount secrets as files, do not put them into the environment"
-            for name in container.environment:
-                if _SECRET_NAME.search(name):
-                    yield f"{place}: {name} belongs into a mounted secret"
-            for mount in container.spec.get("volumeMounts", []):
-                if mount["mountPath"] == "/run/secrets" and mount.get("readOnly") is not True:
-                    yield f"{place}: mount secrets read-only"
+    for container in cluster.containers:
+        if "envFrom" in container.spec or any("valueFrom" in entry for entry in container.spec.get("env", [])):
+            yield f"{container.place}: mount secrets as files, do not put them into the environment"
+        for name in filter(_SECRET_NAME.search, container.environment):
+            yield f"{container.place}: {name} belongs into a mounted secret"
+        for mount in container.spec.get("volumeMounts", []):
+            if mount["mountPath"] == "/run/secrets" and mount.get("readOnly") is not True:
+                yield f"{container.place}: mount secrets read-only"
 
 
 def images_are_pinned(cluster: Cluster) -> Iterator[str]:
     """What ran yesterday runs today."""
-    for pod in cluster.pods:
-        for container in pod.containers:
-            if container.image[1] in FLOATING_TAGS:
-                yield f"{pod.name} {container.name}: image {container.spec['image']} needs a tag that names a version"
+    for container in cluster.containers:
+        if container.image[1] in FLOATING_TAGS:
+            yield f"{container.place}: image {container.spec['image']} needs a tag that names a version"
+
+
+def images_are_of_one_release(cluster: Cluster) -> Iterator[str]:
+    """An image has the same tag wherever it runs, also in the Jobs that operators create."""
+    tags: dict[str, set[str]] = defaultdict(set)
+    for container in cluster.containers:
+        tags[container.image[0]].add(container.image[1])
+    yield from (f"{name}: runs as {', '.join(sorted(found))}" for name, found in tags.items() if len(found) > 1)

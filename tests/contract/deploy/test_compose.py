@@ -1,57 +1,50 @@
-"""The compose file: right by its schema and by our rules, and each rule does refuse."""
+"""The compose file fits the local stack and the manifests, and each of its rules refuses what it is there to refuse."""
 
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.compose_file import faults, read, schema_faults, store_addresses
+from deploy.compose_file import faults, our_services, read, schema_faults
+from deploy.policies.network import DNS, REACHES
 from deploy.validate import PROJECT
 from devstack.stack.topology import DEFAULT_PORTS
 
 Services = dict[str, Any]
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE = read(TEXT, {})
 
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    return copy.deepcopy(read(PROJECT / "docker-compose.yml", {}))
+    """A copy to break."""
+    return copy.deepcopy(COMPOSE)
 
 
-def test_it_keeps_its_schema_and_our_rules(compose: dict[str, Any]) -> None:
-    assert [*schema_faults(compose), *faults(compose)] == []
+def test_its_services_reach_what_their_pods_may_reach() -> None:
+    reached = defaultdict[str, set[str]](set)
+    for name, (_, environment) in our_services(COMPOSE).items():
+        stores = [urlsplit(value) for variable, value in environment.items() if variable.endswith("_URL")]
+        reached["command" if name == "relay" else name] |= {f"{store.hostname}:{store.port}" for store in stores}
+        assert {store.hostname for store in stores} <= COMPOSE["services"].keys()
+    assert reached == {app: REACHES[app] - {DNS} for app in reached}
 
 
-def test_its_stores_are_there(compose: dict[str, Any]) -> None:
-    ports = {"postgres": 5432, "nats": 4222, "elasticsearch": 9200}
-    addresses = {(host, port) for _, host, port in store_addresses(compose)}
-    assert addresses == set(ports.items())
-    assert ports.keys() <= compose["services"].keys()
+@pytest.mark.parametrize("shift", [0, 7])
+def test_it_is_published_where_the_local_stack_is_and_moves_with_it(shift: int) -> None:
+    moved = read(TEXT, {name: str(port + shift) for name, port in DEFAULT_PORTS.items()} if shift else {})
+    published = [int(port.split(":")[1]) for each in moved["services"].values() for port in each.get("ports", [])]
+    assert sorted(published) == sorted(port + shift for port in DEFAULT_PORTS.values())
 
 
-def test_queries_know_no_way_to_postgres(compose: dict[str, Any]) -> None:
-    assert {host for name, host, _ in store_addresses(compose) if name.startswith("query")} == {"nats", "elasticsearch"}
-
-
-def test_it_is_published_where_the_local_stack_is(compose: dict[str, Any]) -> None:
-    published = {
-        str(port).split(":")[1] for service in compose["services"].values() for port in service.get("ports", [])
-    }
-    assert published == {str(port) for port in DEFAULT_PORTS.values()}
-
-
-def test_its_ports_move_with_the_variables_of_the_local_stack() -> None:
-    moved = read(PROJECT / "docker-compose.yml", {name: str(port + 7) for name, port in DEFAULT_PORTS.items()})
-    published = {int(str(port).split(":")[1]) for each in moved["services"].values() for port in each.get("ports", [])}
-    assert published == {port + 7 for port in DEFAULT_PORTS.values()}
-
-
-def test_a_variable_without_value_and_default_is_refused(tmp_path: Any) -> None:
-    (tmp_path / "compose.yml").write_text("services: {a: {image: '${TANDEM_NOTHING}'}}")
+def test_a_variable_without_value_and_default_is_refused() -> None:
     with pytest.raises(KeyError, match="TANDEM_NOTHING"):
-        read(tmp_path / "compose.yml", {})
+        read("services: {a: {image: '${TANDEM_NOTHING}'}}", {})
 
 
 @pytest.mark.parametrize(
@@ -86,9 +79,9 @@ def test_what_the_schema_does_not_know_is_refused(
         (lambda s: s["command-migrate"].update(restart="unless-stopped"), "restarted for ever"),
         (lambda s: s["nats"].update(volumes=["messages:/data"]), "messages is not declared"),
         (lambda s: s["nats"].pop("restart"), "when it ends"),
-        (lambda s: s["relay"].pop("read_only"), "read-only"),
-        (lambda s: s["relay"].pop("cap_drop"), "capabilities"),
-        (lambda s: s["relay"].pop("security_opt"), "privileges"),
+        (lambda s: s["relay"].pop("read_only"), "set read_only: true"),
+        (lambda s: s["relay"].pop("cap_drop"), "set cap_drop"),
+        (lambda s: s["relay"].pop("security_opt"), "set security_opt"),
         (lambda s: s["command"].update(stop_grace_period="10s"), "stop_grace_period"),
         (lambda s: s["command"]["environment"].pop("COMMAND_LISTEN"), "publishes port"),
         (lambda s: s["query-serve"]["environment"].update(QUERY_PROBES_LISTEN="0.0.0.0:9054"), "probe port"),
