@@ -9,7 +9,7 @@ from command_service.domain.rules import ORDER_ID_TAKEN, ORDER_NUMBER_TAKEN, Rul
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
-    """A command that the order's state does not allow. The message is one sentence for the caller."""
+    """A command that the order's state does not allow. The message says to the caller why, and what to do."""
 
     def __init__(self, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -18,10 +18,10 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
 
 
 class RuleViolated(Refusal):
-    """A rule forbids it; `particulars` says by what, in one sentence."""
+    """A rule forbids it. The message says what the command needs, what the order is, and what the caller can do."""
 
-    def __init__(self, rule: Rule, particulars: str, details: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"{rule.sentence} {particulars}", details)
+    def __init__(self, rule: Rule, message: str, details: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, details)
         self.rule = rule
 
 
@@ -30,7 +30,7 @@ class VersionMismatch(Refusal):
 
     def __init__(self, order_id: UUID, expected: int, current: int) -> None:
         super().__init__(
-            f"order {order_id} is at version {current}, not {expected}",
+            f"Order {order_id} is at version {current}, the command expects {expected}; read it and decide again.",
             {"order_id": str(order_id), "expected_version": str(expected), "current_version": str(current)},
         )
 
@@ -39,19 +39,21 @@ class OrderNotFound(Refusal):
     """There is no such order."""
 
     def __init__(self, order_id: UUID) -> None:
-        super().__init__(f"there is no order {order_id}", {"order_id": str(order_id)})
+        super().__init__(f"There is no order {order_id}; check the id.", {"order_id": str(order_id)})
 
 
 def order_id_taken(order_id: UUID) -> RuleViolated:
     """The refusal of an order id that names another order."""
     details = {"order_id": str(order_id)}
-    return RuleViolated(ORDER_ID_TAKEN, f"There already is an order {order_id}.", details)
+    message = f"An order {order_id} exists already; use another order id, or retry with the first request id."
+    return RuleViolated(ORDER_ID_TAKEN, message, details)
 
 
 def order_number_taken(order_number: str, source: str) -> RuleViolated:
     """The refusal of an order number that names another order of the source."""
     return RuleViolated(
         ORDER_NUMBER_TAKEN,
-        f"There already is an order numbered {order_number} of the source {source!r}.",
+        f"The source {source!r} has an order number {order_number} already; use another number,"
+        " or retry with the first request id.",
         {"order_number": order_number, "source": source},
     )

@@ -16,57 +16,59 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: its stable id and the sentence that states it."""
+    """A rule: its stable id and the sentence that states it on the page of rules."""
 
     id: str
     sentence: str
 
 
-ORDER_ID_TAKEN = Rule("order-id-taken", "An order id names one order for ever.")
+ORDER_ID_TAKEN = Rule("order-id-taken", "An order id is used once, for ever.")
 ORDER_NUMBER_TAKEN = Rule("order-number-taken", "An order number is used once within its source.")
 LINE_COUNT = Rule("line-count", f"An order has 1 to {MAX_LINES} lines.")
 ORDER_SIZE = Rule(
     "order-size", "Lines, addresses and imported movements leave room for everything that may happen to the order."
 )
-QUANTITY_RANGE = Rule("quantity-range", f"A line is of 1 to {MAX_QUANTITY} pieces.")
-RATE_RANGE = Rule("rate-range", "Discount and tax rate are 0 to 10000 basis points.")
+QUANTITY_RANGE = Rule("quantity-range", f"A line has 1 to {MAX_QUANTITY} pieces.")
+RATE_RANGE = Rule("rate-range", "Discount and tax rate are 0 to 10000 basis points; 10000 are 100 %.")
 AMOUNT_NEGATIVE = Rule("amount-negative", "Prices and freight are not negative.")
 AMOUNT_TOO_LARGE = Rule("amount-too-large", "No amount of an order exceeds 10^15 minor units.")
 ONE_CURRENCY = Rule("one-currency", "All amounts of an order are in one currency.")
-EXPECTED_TOTAL = Rule("expected-total", "The order's total equals the total that the caller expects.")
+EXPECTED_TOTAL = Rule("expected-total", "The order's total equals the expected total, if the caller gives one.")
 AMOUNT_POSITIVE = Rule("amount-positive", "Payments and refunds are above zero.")
-LINE_UNKNOWN = Rule("line-unknown", "Pieces are named by the number of a line of the order.")
+LINE_UNKNOWN = Rule("line-unknown", "A command names pieces by the line numbers of the order.")
 LINE_NAMED_ONCE = Rule("line-named-once", "A line is named at most once per command or shipment.")
 MOVEMENT_ID_TAKEN = Rule(
     "movement-id-taken", "Ids of payments, shipments, returns and refunds are each used once within an order."
 )
 TIME_IN_FUTURE = Rule(
     "time-in-future",
-    f"What is recorded has happened; no time lies more than {CLOCK_TOLERANCE.seconds // 60} minutes in the future.",
+    f"No recorded time is more than {CLOCK_TOLERANCE.seconds // 60} minutes in the future.",
 )
 TIME_ORDER = Rule(
     "time-order",
-    "Money arrives after the order was placed; goods arrive after they left and come back after they arrived.",
+    "No payment is before its order, no delivery before its shipment, no return before the first delivery.",
 )
 ORDER_CANCELLED = Rule(
-    "order-cancelled", "An order that was given up is neither revised, redirected, shipped nor cancelled again."
+    "order-cancelled", "A cancelled order is neither revised, redirected, shipped nor cancelled again."
 )
 OPEN_PIECES_ONLY = Rule(
     "open-pieces-only", "Only pieces that are neither shipped nor cancelled can be shipped or cancelled."
 )
-SHIP_NOT_ON_HOLD = Rule("ship-not-on-hold", "Nothing is shipped from an order that is held.")
-SHIP_PAID_ONLY = Rule("ship-paid-only", "Only an order that is paid is shipped.")
-SHIPMENT_UNKNOWN = Rule("shipment-unknown", "What arrives is a shipment of the order.")
-DELIVERED_ONCE = Rule("delivered-once", "A shipment arrives once.")
-RETURN_DELIVERED_ONLY = Rule("return-delivered-only", "Only pieces that arrived and did not come back can come back.")
-REFUND_AT_MOST_DUE = Rule("refund-at-most-due", "No more is paid back than what is due.")
+SHIP_NOT_ON_HOLD = Rule("ship-not-on-hold", "An order on hold is not shipped.")
+SHIP_PAID_ONLY = Rule("ship-paid-only", "Only a paid order is shipped.")
+SHIPMENT_UNKNOWN = Rule("shipment-unknown", "A delivery names a shipment of the order.")
+DELIVERED_ONCE = Rule("delivered-once", "A shipment is delivered once.")
+RETURN_DELIVERED_ONLY = Rule(
+    "return-delivered-only", "Only pieces that were delivered and not yet returned can be returned."
+)
+REFUND_AT_MOST_DUE = Rule("refund-at-most-due", "A refund is at most what is due.")
 ADDRESS_UNTIL_SHIPPED = Rule("address-until-shipped", "The shipping address can be changed until the first shipment.")
 REVISE_UNPAID_ONLY = Rule("revise-unpaid-only", "Lines and freight can be revised until the order is paid.")
 REVISE_UNSHIPPED_ONLY = Rule("revise-unshipped-only", "Lines and freight can be revised until the first shipment.")
-REVISE_NOT_BELOW_PAID = Rule("revise-not-below-paid", "No revision makes an order cost less than what was paid.")
+REVISE_NOT_BELOW_PAID = Rule("revise-not-below-paid", "A revision does not make an order cost less than what was paid.")
 HOLD_OPEN_ONLY = Rule("hold-open-only", "Only an order with pieces left to ship can be held.")
-HOLD_ONCE = Rule("hold-once", "An order that is held is not held again.")
-RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order that is held can be released.")
+HOLD_ONCE = Rule("hold-once", "An order on hold is not held again.")
+RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order on hold can be released.")
 
 ALL_RULES: tuple[Rule, ...] = (
     ORDER_ID_TAKEN,

@@ -14,7 +14,8 @@ def charge(money: Money | None, currency: str, name: str) -> int:
         return 0
     check_currency(money, currency, name)
     if money.minor_units < 0:
-        raise RuleViolated(rules.AMOUNT_NEGATIVE, f"{_capitalized(name)} is {decimal_text(money)}.")
+        message = f"{_capitalized(name)} must be zero or more; it is {decimal_text(money)}."
+        raise RuleViolated(rules.AMOUNT_NEGATIVE, message)
     check_size(money, name)
     return money.minor_units
 
@@ -23,7 +24,8 @@ def movement(money: Money, currency: str, name: str) -> int:
     """Minor units of money that moved."""
     check_currency(money, currency, name)
     if money.minor_units <= 0:
-        raise RuleViolated(rules.AMOUNT_POSITIVE, f"{_capitalized(name)} is {decimal_text(money)}.")
+        message = f"{_capitalized(name)} must be above zero; it is {decimal_text(money)}."
+        raise RuleViolated(rules.AMOUNT_POSITIVE, message)
     check_size(money, name)
     return money.minor_units
 
@@ -38,7 +40,8 @@ def check_total(order: Order, expected: Money | None) -> None:
     if expected != total:
         raise RuleViolated(
             rules.EXPECTED_TOTAL,
-            f"The total is {decimal_text(total)}, the caller expects {decimal_text(expected)}.",
+            f"The expected total is {decimal_text(expected)}; the order costs {decimal_text(total)}."
+            " Correct the lines, the freight or the expected total.",
             {"total": decimal_text(total), "expected_total": decimal_text(expected)},
         )
 
@@ -48,7 +51,7 @@ def check_currency(money: Money, currency: str, name: str) -> None:
     if money.currency != currency:
         raise RuleViolated(
             rules.ONE_CURRENCY,
-            f"{_capitalized(name)} is in {money.currency}, the order in {currency}.",
+            f"{_capitalized(name)} must be in {currency}, the order's currency; it is in {money.currency}.",
             {"currency": currency, "other_currency": money.currency},
         )
 
@@ -56,7 +59,9 @@ def check_currency(money: Money, currency: str, name: str) -> None:
 def check_size(money: Money, name: str) -> None:
     """The amount is within the limit."""
     if money.minor_units > MAX_AMOUNT:
-        raise RuleViolated(rules.AMOUNT_TOO_LARGE, f"{_capitalized(name)} is {decimal_text(money)}.")
+        limit = decimal_text(Money(money.currency, MAX_AMOUNT))
+        message = f"{_capitalized(name)} must be at most {limit}; it is {decimal_text(money)}."
+        raise RuleViolated(rules.AMOUNT_TOO_LARGE, message)
 
 
 def _capitalized(name: str) -> str:

@@ -1,4 +1,4 @@
-"""When something happened in the world: as the caller says, or now."""
+"""Decides when something happened in the world: as the caller says, or now."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from command_service.domain import rules
 from command_service.domain.errors import RuleViolated
 
 
-def business_time(given: datetime | None, now: datetime, name: str, *, after: datetime | None = None) -> datetime:
+def business_time(
+    given: datetime | None, now: datetime, name: str, *, after: datetime | None = None, event: str = ""
+) -> datetime:
     """`given`, or `now` when it is None; `name` says of what: `the payment`.
 
-    It lies not in the future, but for clocks that differ a little, and not before `after`.
+    It is not in the future, except for clocks that differ a little, and not before `after`. `event` says what happened
+    then: `the order was placed`.
     """
     if given is None:
         return now if after is None else max(now, after)
     if given > now + rules.CLOCK_TOLERANCE:
-        raise RuleViolated(rules.TIME_IN_FUTURE, f"The time of {name} is {_text(given)}, it is {_text(now)}.")
+        minutes = rules.CLOCK_TOLERANCE.seconds // 60
+        message = (
+            f"The time of {name} is {_text(given)}, more than {minutes} minutes after now ({_text(now)})."
+            " Correct it, or the caller's clock."
+        )
+        raise RuleViolated(rules.TIME_IN_FUTURE, message)
     if after is not None and given < after:
-        raise RuleViolated(rules.TIME_ORDER, f"The time of {name} is {_text(given)}, before {_text(after)}.")
+        message = f"The time of {name} is {_text(given)}, before {event} ({_text(after)}). Correct it."
+        raise RuleViolated(rules.TIME_ORDER, message)
     return given
 
 
 def whole_second(moment: datetime) -> datetime:
-    """The second that a moment lies in: callers often tell times without a fraction."""
+    """Cuts off the fraction of a second, which callers often leave out."""
     return moment.replace(microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""Giving up an order, or pieces of it that were not shipped."""
+"""Decides CancelOrder: the whole order, or pieces that were not shipped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from command_service.domain.order import Order
 
 def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> Decision[OrderCancelled]:
     """ORDER_CANCELLED, unless nothing is left to give up. What was paid for the pieces is then due back."""
-    check_not_cancelled(state)
+    check_not_cancelled(state, "CancelOrder", "Nothing is left to cancel.")
     if state.quantities.open == 0:
-        raise RuleViolated(rules.OPEN_PIECES_ONLY, "This order has none left.", {"state": state.state})
+        message = (
+            f"CancelOrder needs pieces that are not shipped; this order is {state.state} and has none left."
+            " Use ReturnItems for delivered pieces."
+        )
+        raise RuleViolated(rules.OPEN_PIECES_ONLY, message, {"state": state.state})
     items = named_pieces(state.lines, command.items, open_pieces, rules.OPEN_PIECES_ONLY)
     event = OrderCancelled(
         items=items or all_pieces(state.lines, open_pieces),

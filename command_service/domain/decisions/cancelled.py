@@ -1,4 +1,4 @@
-"""What no longer can happen to an order that was given up."""
+"""Refuses commands that need an order which is not cancelled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from command_service.domain.order import Order
 from command_service.domain.states import OrderState
 
 
-def check_not_cancelled(state: Order) -> None:
-    """Some of the order is still wanted."""
+def check_not_cancelled(state: Order, command: str, advice: str = "Place a new order.") -> None:
+    """Refuses a cancelled order; `command` is the name of the method: `ShipOrder`."""
     if state.state in (OrderState.CANCELLED, OrderState.REFUNDED):
-        raise RuleViolated(rules.ORDER_CANCELLED, f"This one is {state.state}.", {"state": state.state})
+        message = f"{command} needs an order that is not cancelled; this one is {state.state}. {advice}"
+        raise RuleViolated(rules.ORDER_CANCELLED, message, {"state": state.state})

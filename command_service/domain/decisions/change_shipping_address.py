@@ -1,4 +1,4 @@
-"""Sending an order elsewhere."""
+"""Decides ChangeShippingAddress."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ def decide_change_shipping_address(
     state: Order, command: ChangeShippingAddress, now: datetime
 ) -> Decision[OrderShippingAddressChanged]:
     """ORDER_SHIPPING_ADDRESS_CHANGED, unless the order is cancelled or something left already."""
-    check_not_cancelled(state)
+    check_not_cancelled(state, "ChangeShippingAddress")
     if state.quantities.shipped > 0:
-        raise RuleViolated(rules.ADDRESS_UNTIL_SHIPPED, f"This one is {state.fulfillment_state}.")
+        message = (
+            f"ChangeShippingAddress needs an order without shipments; this one is {state.fulfillment_state}."
+            " Cancel what is not shipped and place a new order for the other address."
+        )
+        raise RuleViolated(rules.ADDRESS_UNTIL_SHIPPED, message)
     event = OrderShippingAddressChanged(
         shipping_address=command.shipping_address,
         previous_shipping_address=state.shipping_address,

@@ -1,4 +1,4 @@
-"""Stopping the shipping of an order."""
+"""Decides HoldOrder, which stops the shipping of an order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from command_service.domain.order import Order
 def decide_hold_order(state: Order, _: HoldOrder, now: datetime) -> Decision[OrderHeld]:
     """ORDER_HELD, unless nothing is left to ship or the order is held already."""
     if state.quantities.open == 0:
-        raise RuleViolated(rules.HOLD_OPEN_ONLY, f"This one is {state.state}.", {"state": state.state})
+        message = f"HoldOrder needs pieces left to ship; this order is {state.state} and has none."
+        raise RuleViolated(rules.HOLD_OPEN_ONLY, message, {"state": state.state})
     if state.on_hold:
-        raise RuleViolated(rules.HOLD_ONCE, "This one is held.")
+        message = "HoldOrder needs an order that is not on hold; this one is on hold already."
+        raise RuleViolated(rules.HOLD_ONCE, message)
     return decided(state, OrderHeld(occurred_at=now))

@@ -1,4 +1,4 @@
-"""Taking over an order from another system: no transition is judged, amounts and quantities are."""
+"""Decides ImportOrders: amounts and quantities are checked, transitions are not, because they have happened."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _payments(payments: tuple[ImportedPayment, ...], accepted: OrderCreated, now
             amount=amount,
             method=payment.method,
             reference=payment.reference,
-            paid_at=business_time(payment.paid_at, now, name, after=placed),
+            paid_at=business_time(payment.paid_at, now, name, after=placed, event="the order was placed"),
         )
     return tuple(recorded.values())
 

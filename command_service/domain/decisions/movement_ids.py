@@ -12,4 +12,5 @@ def check_new(name: str, value: str, taken: Iterable[str]) -> None:
     """`value` is not `taken`; `name` is the field it stands in: `payment_id`."""
     if value in taken:
         kind = name.removesuffix("_id")
-        raise RuleViolated(rules.MOVEMENT_ID_TAKEN, f"The order already has a {kind} {value!r}.", {name: value})
+        message = f"The order has a {kind} {value!r} already; use another {name}, or retry with the first request id."
+        raise RuleViolated(rules.MOVEMENT_ID_TAKEN, message, {name: value})

@@ -10,7 +10,7 @@ def order_too_large(size: int, limit: int) -> RuleViolated:
     """The refusal of what would leave too little room. Sizes in bytes of an event."""
     return RuleViolated(
         rules.ORDER_SIZE,
-        f"This one may come to take {size} bytes of {limit}: use fewer lines or shorter names, SKUs and addresses,"
-        " and revise fewer lines at once.",
+        f"An event of this order may need {size} bytes; it has room for {limit}."
+        " Use fewer lines or shorter names, SKUs and addresses, or revise fewer lines at once.",
         {"size": str(size), "limit": str(limit)},
     )

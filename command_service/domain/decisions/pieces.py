@@ -12,6 +12,11 @@ from command_service.domain.rules import Rule
 
 #: Pieces of a line that a command may be about.
 Available = Callable[[OrderLine], int]
+#: How a message calls the pieces that a rule allows.
+_ALLOWED = {
+    rules.OPEN_PIECES_ONLY: "neither shipped nor cancelled",
+    rules.RETURN_DELIVERED_ONLY: "delivered and not yet returned",
+}
 
 
 def open_pieces(line: OrderLine) -> int:
@@ -20,7 +25,7 @@ def open_pieces(line: OrderLine) -> int:
 
 
 def returnable_pieces(line: OrderLine) -> int:
-    """Pieces that arrived and have not come back."""
+    """Pieces that were delivered and not returned."""
     return line.delivered_quantity - line.returned_quantity
 
 
@@ -33,17 +38,22 @@ def named_pieces(
     for item in items:
         where = {"line_number": str(item.line_number)}
         if item.line_number not in by_number:
-            raise RuleViolated(rules.LINE_UNKNOWN, f"There is no line {item.line_number}.", where)
+            message = f"The order has no line {item.line_number}; read the order for its line numbers."
+            raise RuleViolated(rules.LINE_UNKNOWN, message, where)
         if item.line_number in seen:
-            raise RuleViolated(rules.LINE_NAMED_ONCE, f"Line {item.line_number} is named twice.", where)
+            message = f"Line {item.line_number} is named twice; name it once, with the sum of the pieces."
+            raise RuleViolated(rules.LINE_NAMED_ONCE, message, where)
         seen.add(item.line_number)
         if item.quantity < 1:
-            raise RuleViolated(rules.QUANTITY_RANGE, f"Line {item.line_number} is named with {item.quantity}.", where)
+            message = f"Line {item.line_number} is named with {item.quantity} pieces; name 1 or more, or leave it out."
+            raise RuleViolated(rules.QUANTITY_RANGE, message, where)
         left = available(by_number[item.line_number])
         if item.quantity > left:
-            raise RuleViolated(
-                rule, f"Of line {item.line_number} that is {left}, not {item.quantity}.", {**where, "left": str(left)}
+            message = (
+                f"The command names {item.quantity} pieces of line {item.line_number}; {_ALLOWED[rule]}: {left}."
+                f" {f'Name at most {left}.' if left else 'Leave the line out.'}"
             )
+            raise RuleViolated(rule, message, {**where, "left": str(left)})
     return tuple(sorted(items, key=lambda item: item.line_number))
 
 

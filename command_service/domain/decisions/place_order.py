@@ -1,4 +1,4 @@
-"""Accepting a new order: every rule on lines, amounts and totals."""
+"""Decides PlaceOrder: every rule on lines, amounts and totals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCrea
 def new_lines(lines: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:
     """The lines numbered from 1, all rules on them held."""
     if not 1 <= len(lines) <= rules.MAX_LINES:
-        raise RuleViolated(rules.LINE_COUNT, f"This one would have {len(lines)}.", {"lines": str(len(lines))})
+        message = f"An order needs 1 to {rules.MAX_LINES} lines; this one has {len(lines)}."
+        raise RuleViolated(rules.LINE_COUNT, message, {"lines": str(len(lines))})
     currency = lines[0].unit_price.currency
     return tuple(_new_line(number, line, currency) for number, line in enumerate(lines, start=1))
 
@@ -47,10 +48,12 @@ def new_lines(lines: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:
 def _new_line(number: int, line: NewLine, currency: str) -> OrderLine:
     where = {"line_number": str(number)}
     if not 1 <= line.quantity <= rules.MAX_QUANTITY:
-        raise RuleViolated(rules.QUANTITY_RANGE, f"Line {number} asks for {line.quantity}.", where)
+        message = f"Line {number} needs 1 to {rules.MAX_QUANTITY} pieces; it has {line.quantity}."
+        raise RuleViolated(rules.QUANTITY_RANGE, message, where)
     for name, rate in (("discount", line.discount_basis_points), ("tax rate", line.tax_rate_basis_points)):
         if not 0 <= rate <= BASIS_POINTS:
-            raise RuleViolated(rules.RATE_RANGE, f"The {name} of line {number} is {rate}.", where)
+            message = f"The {name} of line {number} must be 0 to {BASIS_POINTS} basis points; it is {rate}."
+            raise RuleViolated(rules.RATE_RANGE, message, where)
     return OrderLine(
         line_number=number,
         sku=line.sku,

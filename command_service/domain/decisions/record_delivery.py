@@ -1,4 +1,4 @@
-"""Recording that a shipment arrived."""
+"""Decides RecordDelivery: a shipment arrived."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime)
     where = {"shipment_id": command.shipment_id}
     shipment = next((each for each in state.shipments if each.shipment_id == command.shipment_id), None)
     if shipment is None:
-        raise RuleViolated(rules.SHIPMENT_UNKNOWN, f"The order has no shipment {command.shipment_id!r}.", where)
+        message = f"The order has no shipment {command.shipment_id!r}; read the order for its shipments."
+        raise RuleViolated(rules.SHIPMENT_UNKNOWN, message, where)
     if shipment.delivered_at is not None:
-        raise RuleViolated(rules.DELIVERED_ONCE, f"Shipment {command.shipment_id!r} did already.", where)
-    delivered_at = business_time(command.delivered_at, now, "the delivery", after=shipment.shipped_at)
+        message = f"Shipment {command.shipment_id!r} was delivered already; name a shipment that is on its way."
+        raise RuleViolated(rules.DELIVERED_ONCE, message, where)
+    delivered_at = business_time(
+        command.delivered_at, now, "the delivery", after=shipment.shipped_at, event="the shipment left"
+    )
     return decided(state, OrderDelivered(shipment.shipment_id, previous_state=state.state, occurred_at=delivered_at))

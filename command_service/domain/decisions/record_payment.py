@@ -1,4 +1,4 @@
-"""Recording money that arrived. It is always recordable: what the order does not cost is due back."""
+"""Decides RecordPayment. Money can always be recorded: what exceeds the order's total is due back."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -
         amount=amount,
         method=command.method,
         reference=command.reference,
-        paid_at=business_time(command.paid_at, now, "the payment", after=whole_second(state.placed_at)),
+        paid_at=business_time(
+            command.paid_at, now, "the payment", after=whole_second(state.placed_at), event="the order was placed"
+        ),
     )
     return decided(state, OrderPaid(payment, previous_state=state.state))

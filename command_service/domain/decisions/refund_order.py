@@ -1,4 +1,4 @@
-"""Recording money that was paid back."""
+"""Decides RefundOrder: money was paid back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> De
     if amount > due.minor_units:
         raise RuleViolated(
             rules.REFUND_AT_MOST_DUE,
-            f"That is {decimal_text(due)}, not {decimal_text(command.amount)}.",
+            f"RefundOrder needs an amount of at most {decimal_text(due)}, which is due; it is"
+            f" {decimal_text(command.amount)}. Cancel pieces or record a return first.",
             {"refund_due": decimal_text(due)},
         )
     refund = Refund(

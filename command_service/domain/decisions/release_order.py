@@ -1,4 +1,4 @@
-"""Letting the shipping of an order go on."""
+"""Decides ReleaseOrder, which allows the shipping of an order on hold."""
 
 from __future__ import annotations
 
@@ -15,5 +15,6 @@ from command_service.domain.order import Order
 def decide_release_order(state: Order, _: ReleaseOrder, now: datetime) -> Decision[OrderReleased]:
     """ORDER_RELEASED, unless the order is not held. Whatever has become of a held order, it can be released."""
     if not state.on_hold:
-        raise RuleViolated(rules.RELEASE_HELD_ONLY, "This one is not held.")
+        message = "ReleaseOrder needs an order on hold; this one is not on hold."
+        raise RuleViolated(rules.RELEASE_HELD_ONLY, message)
     return decided(state, OrderReleased(occurred_at=now))

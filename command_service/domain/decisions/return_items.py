@@ -1,4 +1,4 @@
-"""Recording goods that came back."""
+"""Decides ReturnItems: goods came back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ from command_service.domain.order import Order
 def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> Decision[OrderReturned]:
     """ORDER_RETURNED, unless not so many pieces were delivered. What was paid for them is then due back."""
     if not command.items or state.quantities.delivered == state.quantities.returned:
-        raise RuleViolated(rules.RETURN_DELIVERED_ONLY, f"This order is {state.state}.", {"state": state.state})
+        message = f"ReturnItems needs delivered pieces that were not returned; {_lack(state)}."
+        raise RuleViolated(rules.RETURN_DELIVERED_ONLY, message, {"state": state.state})
     check_new("return_id", command.return_id, (returned.return_id for returned in state.returns))
     items = named_pieces(state.lines, command.items, returnable_pieces, rules.RETURN_DELIVERED_ONLY)
     first_arrival = min(shipment.delivered_at for shipment in state.shipments if shipment.delivered_at is not None)
-    returned_at = business_time(command.returned_at, now, "the return", after=first_arrival)
+    returned_at = business_time(command.returned_at, now, "the return", after=first_arrival, event="the first delivery")
     return decided(state, OrderReturned(Return(command.return_id, items, returned_at), previous_state=state.state))
+
+
+def _lack(state: Order) -> str:
+    """What is missing, and what to do about it."""
+    if state.quantities.delivered > state.quantities.returned:
+        return "the command names none"
+    advice = "" if state.quantities.all_delivered else ". Record the delivery first"
+    return f"this order is {state.state} and has none{advice}"

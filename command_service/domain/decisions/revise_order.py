@@ -1,4 +1,4 @@
-"""Replacing the lines and the freight of an order before it is paid."""
+"""Decides ReviseOrder, which replaces lines and freight before the order is paid."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from command_service.domain.money import Money, decimal_text
 from command_service.domain.order import Order
 from command_service.domain.states import OrderState
 
+_INSTEAD = "Cancel pieces with CancelOrder, or place another order."
+
 
 def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> Decision[OrderRevised]:
     """ORDER_REVISED, unless the order is cancelled, paid or shipped from, or would cost less than what was captured."""
-    check_not_cancelled(state)
+    check_not_cancelled(state, "ReviseOrder")
     if state.quantities.shipped > 0:
-        raise RuleViolated(rules.REVISE_UNSHIPPED_ONLY, f"This one is {state.fulfillment_state}.")
+        message = f"ReviseOrder needs an order without shipments; this one is {state.fulfillment_state}. {_INSTEAD}"
+        raise RuleViolated(rules.REVISE_UNSHIPPED_ONLY, message)
     if state.state is not OrderState.PLACED:
-        raise RuleViolated(rules.REVISE_UNPAID_ONLY, f"This one is {state.state}.", {"state": state.state})
+        message = f"ReviseOrder needs an unpaid order; this one is {state.state}. {_INSTEAD}"
+        raise RuleViolated(rules.REVISE_UNPAID_ONLY, message, {"state": state.state})
     for line in command.lines[:1]:
         check_currency(line.unit_price, state.currency, "the unit price of line 1")
     unchanged = command.freight is None
@@ -44,9 +48,11 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> De
     captured = state.amounts.paid - state.amounts.refunded
     if revised.total < captured:
         paid, total = (decimal_text(Money(state.currency, amount)) for amount in (captured, revised.total))
-        raise RuleViolated(
-            rules.REVISE_NOT_BELOW_PAID, f"It would cost {total}, {paid} were paid.", {"paid": paid, "total": total}
+        message = (
+            f"ReviseOrder needs a total of at least {paid}, which was paid; it would be {total}."
+            " Use CancelOrder instead; what was paid for the pieces is then due back."
         )
+        raise RuleViolated(rules.REVISE_NOT_BELOW_PAID, message, {"paid": paid, "total": total})
     return Decision(event, revised)
 
 

@@ -1,4 +1,4 @@
-"""Recording goods that left."""
+"""Decides ShipOrder: goods left."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from command_service.domain.decisions.movement_ids import check_new
 from command_service.domain.decisions.pieces import all_pieces, named_pieces, open_pieces
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderShipped
+from command_service.domain.money import Money, decimal_text
 from command_service.domain.movements import Shipment
 from command_service.domain.order import Order
 from command_service.domain.states import OrderState
@@ -20,13 +21,20 @@ from command_service.domain.states import OrderState
 
 def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> Decision[OrderShipped]:
     """ORDER_SHIPPED, unless the order is cancelled, shipped, on hold or not paid, or has not so many pieces left."""
-    check_not_cancelled(state)
+    check_not_cancelled(state, "ShipOrder")
     if state.quantities.open == 0:
-        raise RuleViolated(rules.OPEN_PIECES_ONLY, "This order has none left.", {"state": state.state})
+        message = f"ShipOrder needs pieces that are not shipped; this order is {state.state} and has none left."
+        raise RuleViolated(rules.OPEN_PIECES_ONLY, message, {"state": state.state})
     if state.on_hold:
-        raise RuleViolated(rules.SHIP_NOT_ON_HOLD, "This one is held; release it first.")
+        message = f"ShipOrder needs an order that is not on hold; this one is {state.state} on hold. Release it first."
+        raise RuleViolated(rules.SHIP_NOT_ON_HOLD, message)
     if state.state is not OrderState.PAID:
-        raise RuleViolated(rules.SHIP_PAID_ONLY, f"This one is {state.state}.", {"state": state.state})
+        missing = Money(state.currency, state.amounts.kept - state.amounts.paid + state.amounts.refunded)
+        message = (
+            f"ShipOrder needs a paid order; this one is {state.state} with {decimal_text(missing)} open."
+            " Record the payment first."
+        )
+        raise RuleViolated(rules.SHIP_PAID_ONLY, message, {"state": state.state})
     check_new("shipment_id", command.shipment_id, (shipment.shipment_id for shipment in state.shipments))
     items = named_pieces(state.lines, command.items, open_pieces, rules.OPEN_PIECES_ONLY)
     shipment = Shipment(

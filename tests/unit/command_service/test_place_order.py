@@ -74,7 +74,6 @@ def test_every_rule_refuses(rule: Rule, changes: dict[str, Any]) -> None:
     with pytest.raises(RuleViolated) as refused:
         decide_new(replace(place_order(), **changes), NOW)
     assert refused.value.rule == rule
-    assert rule.sentence in refused.value.message
 
 
 def test_every_rule_of_place_order_is_tried() -> None:
