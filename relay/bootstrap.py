@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
-from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
-from relay.events.errors import Refused
+from relay.events.errors import Refused, SourceChanged
 from relay.lag.observer import LagObserver
+from relay.lag.own_lag import OwnLag
+from relay.leadership_parts import LeadershipCheck
 from relay.metrics import RelayMetrics
 from relay.outbox.leadership import AdvisoryLock
 from relay.outbox.table import TableName
 from relay.parking.parked_aggregates import ParkedAggregates
-from relay.publishing import status as states
 from relay.publishing.loop import PublishLoop
+from relay.publishing.session import Publishing
 from relay.publishing.state import RelayState
-from relay.publishing.status import RelayStatus
 from relay.stream.access import nats_options, stream_sink
 from relay.stream.publish_window import Flight
 from service_runtime.probes import ProbeServer
@@ -28,39 +29,43 @@ _log = structlog.get_logger(__name__)
 
 
 class MetricsObserver:
-    """Turns what loop and sink tell into metrics and status."""
+    """Passes what the loop and the sink tell on to the metrics and to whoever measures the lag."""
 
-    def __init__(self, metrics: RelayMetrics, status: RelayStatus, lag: LagObserver) -> None:
+    def __init__(self, metrics: RelayMetrics, own: OwnLag) -> None:
         self._metrics = metrics
-        self._status = status
-        self._lag = lag
+        self._own = own
 
-    def stored(self, flight: Flight) -> None:
-        """A flight is in the stream."""
-        events = [message.recorded_at for message in flight.messages if message.recorded_at is not None]
-        if events:
-            latest = self._lag.latest
-            self._metrics.published.labels("stored").inc(len(events))
-            self._metrics.commit_to_ack.observe(events, latest.clock_offset if latest else 0.0)
-        self._status.progressed()
+    def standing_by(self, source_epoch: int) -> None:
+        """Notes whose database it is."""
+        self._own.database_checked(source_epoch)
 
-    def error(self, kind: str, reason: str) -> None:
+    def leads(self, source_epoch: int) -> None:
+        """Notes that this relay leads, and whose database it is."""
+        self._own.database_checked(source_epoch)
+        self._own.leads()
+
+    def stepped_back(self) -> None:
+        """Notes that this relay does not lead."""
+        self._own.stepped_back()
+
+    def error(self, kind: str, cause: Exception) -> None:
         """Counts an error."""
         self._metrics.errors.labels(kind).inc()
-
-    def lag_error(self, reason: str) -> None:
-        """Counts a failed measurement; it is told only while nothing else is."""
-        self._metrics.errors.labels("lag").inc()
-        if self._status.last_error is None:
-            self._status.failed(reason)
+        if isinstance(cause, SourceChanged):
+            self._own.source_changed()
 
     def fenced(self, reason: str) -> None:
         """Counts a fencing."""
         self._metrics.fenced.inc()
 
-    def session_begun(self) -> None:
-        """Counts a session."""
+    def session_begun(self, session: Publishing) -> None:
+        """Counts a session, which knows its lag from now on."""
         self._metrics.sessions.inc()
+        self._own.session_begun(session)
+
+    def session_over(self) -> None:
+        """Notes that it publishes nothing more."""
+        self._own.session_over()
 
     def duplicate(self) -> None:
         """Counts an event that was there already."""
@@ -72,37 +77,33 @@ class Relay:
 
     def __init__(self, settings: RelaySettings) -> None:
         self.settings = settings
-        self.status = RelayStatus(settings.mode)
-        name = TableName.parse(settings.table)
-        database = CheckedDatabase(settings, self.status)
+        name, own = TableName.parse(settings.table), OwnLag()
+        self.metrics = RelayMetrics()
         self.lag = LagObserver(
             database_url=settings.database_url,
             table=name,
             columns=settings.columns,
             nats=nats_options(settings),
             stream=settings.stream,
-            status=self.status,
-            on_error=lambda reason: self._observer.lag_error(reason),
-            covering=database.covering,
-            comparable=database.comparable,
+            own=own,
+            on_error=self.metrics.errors.labels("lag").inc,
         )
-        self.metrics = RelayMetrics(self.status, self.lag)
-        self._observer = MetricsObserver(self.metrics, self.status, self.lag)
+        lock = AdvisoryLock(
+            settings.database_url,
+            table=str(name),
+            stream=settings.stream,
+            check=LeadershipCheck(settings).check,
+        )
         self._loop = PublishLoop(
-            leadership=AdvisoryLock(
-                settings.database_url,
-                table=str(name),
-                stream=settings.stream,
-                check=database.check,
-                on_wait=self._standing_by,
-            ),
-            sink=stream_sink(settings, self._observer.stored),
-            wiring=database,
+            mode=settings.mode,
+            leadership=lock,
+            sink=stream_sink(settings, self._stored),
             state=RelayState(name, settings.stream),
             parked=ParkedAggregates(name),
-            status=self.status,
-            observer=self._observer,
+            observer=MetricsObserver(self.metrics, own),
         )
+        self.status = self._loop.status
+        self.metrics.show(self.status, self.lag)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serves probes and relays until `stop` is set. StartupRefused when database or stream are unfit."""
@@ -111,7 +112,7 @@ class Relay:
             live=self.status.live,
             ready=self.status.ready,
             registry=self.metrics.registry,
-            pages={"/lagz": lambda: self.status.page() | self.lag.page()},
+            pages={"/lagz": self._page},
             setting="RELAY_PROBES_LISTEN",
         )
         _log.info("listening", address=await probes.start())
@@ -125,6 +126,14 @@ class Relay:
             await probes.stop()
             _log.info("stopped", stream_sequence=self.status.stream_sequence)
 
-    def _standing_by(self) -> None:
-        self.status.moved()
-        self.status.state = states.STANDBY
+    def _page(self) -> dict[str, Any]:
+        page = self.status.page() | self.lag.page()
+        return page if page["last_error"] is not None else page | self.lag.failure()
+
+    def _stored(self, flight: Flight) -> None:
+        """Counts the events of a flight that is in the stream."""
+        events = [message.recorded_at for message in flight.messages if message.recorded_at is not None]
+        if events:
+            latest = self.lag.latest
+            self.metrics.published.labels("stored").inc(len(events))
+            self.metrics.commit_to_ack.observe(events, latest.clock_offset if latest else 0.0)

@@ -57,9 +57,9 @@ class CommitToAck(Collector):
 
 
 class RelayMetrics:
-    """All metrics in a registry of their own. Gauges are read from status and lag when scraped."""
+    """All metrics in a registry of their own."""
 
-    def __init__(self, status: RelayStatus, lag: LagObserver) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.commit_to_ack = CommitToAck()
         self.registry.register(self.commit_to_ack)
@@ -75,6 +75,9 @@ class RelayMetrics:
         for name in ("database", "nats", "event", "batch", "duplicate", "source", "refused", "lag"):
             self.errors.labels(name)
         self.sessions = Counter("relay_sessions", "Publishing sessions begun", registry=self.registry)
+
+    def show(self, status: RelayStatus, lag: LagObserver) -> None:
+        """Adds the gauges, which are read from status and lag when scraped."""
 
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, registry=self.registry)
@@ -107,7 +110,7 @@ class RelayMetrics:
             slot.labels(name).set_function(lambda name=name: float(_slot_status(lag.latest) == name))  # type: ignore[misc]
         mode = Gauge("relay_mode", "1 for how events are found", ["mode"], registry=self.registry)
         for name in ("wal", "poll"):
-            mode.labels(name).set_function(lambda name=name: float(status.mode == name))  # type: ignore[misc]
+            mode.labels(name).set_function(lambda name=name: float(status.mode.name == name))  # type: ignore[misc]
         state = Gauge("relay_state", "1 for the state the relay is in", ["state"], registry=self.registry)
         for name in STATES:
             state.labels(name).set_function(lambda name=name: float(status.state == name))  # type: ignore[misc]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import psycopg
 
-from relay.checked_database import CheckedDatabase
 from relay.config import RelaySettings
 from relay.events.errors import Refused, words
+from relay.leadership_parts import inspect
 from relay.outbox.database import connect
-from relay.publishing.status import RelayStatus
 from relay.stream.access import nats_options, stream_plan
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection
@@ -46,7 +45,7 @@ async def preflight(settings: RelaySettings) -> Preflight:
 async def _database(settings: RelaySettings) -> Preflight:
     try:
         async with await connect(settings.database_url, "tandem-relay check") as connection:
-            await CheckedDatabase(settings, RelayStatus(settings.mode)).inspect(connection)
+            await inspect(settings, connection)
             warning = await missing_limit(connection) if settings.mode != "poll" else None
     except Refused as refusal:
         return Preflight(UNFIT, [str(refusal)])

@@ -20,29 +20,19 @@ from collections.abc import AsyncIterator, Callable
 
 import psycopg
 
+from relay.adoption.parts import AdoptionCheck, NothingToAdopt
 from relay.adoption.progress import AdoptionProgress
-from relay.adoption.source import AdoptionSource
 from relay.config import RelaySettings
-from relay.events.barrier import BarrierBuilder
-from relay.events.cursor import Cursor, read_cursor
-from relay.events.errors import Refused, SessionClosed, words
-from relay.events.message import MessageBuilder, MessageLimits
-from relay.events.source import Source
+from relay.events.cursor import Cursor
+from relay.events.errors import SessionClosed, words
 from relay.outbox.adoption_record import AdoptionRecord, AdoptionRecords
-from relay.outbox.bookkeeping import ensure_tables
 from relay.outbox.database import DatabaseConnection, connect
 from relay.outbox.leadership import AdvisoryLock
-from relay.outbox.message_builder import message_builder
-from relay.outbox.rights import adopting_needs, missing_to_compare, require_rights
-from relay.outbox.source_identity import SourceIdentity, primary_cluster, recorded_source
-from relay.outbox.startup_checks import check_database
-from relay.outbox.table import OutboxTable, TableName, find_table
+from relay.outbox.table import TableName
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.publishing.loop import Ended, PublishLoop
 from relay.publishing.state import RelayState, resumption
-from relay.publishing.status import RelayStatus
-from relay.stream.access import nats_options, stream_sink
-from relay.stream.history import StreamHistory
+from relay.stream.access import stream_sink
 from service_runtime.process import cancel
 
 #: How long database and stream may be out of reach, or silent, before an adoption that has not begun gives up.
@@ -50,111 +40,10 @@ PATIENCE_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 #: How often one that waits for the lock looks whether another adoption was through before it.
 _LOOK_AGAIN_SECONDS = 1.0
-SOURCE_DDL = (
-    "CREATE TABLE %(table)s (epoch bigint NOT NULL, system_identifier text NOT NULL, timeline integer NOT NULL);"
-    " INSERT INTO %(table)s VALUES (1, '', 0)"
-)
-
-
-class NothingToAdopt(Exception):  # noqa: N818 - read as the state it names
-    """The database is the one whose events the stream holds."""
 
 
 class Unreachable(Exception):  # noqa: N818 - read as the state it names
     """Database or stream cannot be reached; the message says which and why."""
-
-
-def epoch_to_adopt(
-    recorded: SourceIdentity, cluster: tuple[str, int], stream_epoch: int, *, force: bool = False
-) -> int | None:
-    """The epoch that the source is to have; None when there is nothing to adopt. Pure."""
-    if recorded.cluster != cluster or stream_epoch > recorded.epoch:
-        return max(recorded.epoch, stream_epoch) + 1
-    if stream_epoch < recorded.epoch:
-        return recorded.epoch  # an adoption that was interrupted, or one for another stream of this database
-    return recorded.epoch + 1 if force else None
-
-
-class AdoptingDatabase:
-    """Makes the parts of the publishing loop for an adoption (`relay.publishing.loop.Wiring`)."""
-
-    def __init__(
-        self,
-        settings: RelaySettings,
-        force: bool,
-        on_end: Callable[[Cursor], None] = lambda end: None,
-        on_lead: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._settings = settings
-        self._name = TableName.parse(settings.table)
-        self._source_table = TableName.parse(settings.source_table)
-        self._force = force
-        self._on_end = on_end
-        self._on_lead = on_lead
-        self.records = AdoptionRecords(self._name, settings.stream)
-        self.begun = False
-        self._found: tuple[OutboxTable, SourceIdentity, tuple[str, int]] | None = None
-        self._becomes: SourceIdentity | None = None
-
-    async def check(self, connection: DatabaseConnection) -> None:
-        """Refused when this database must not be relayed from, whoever it is."""
-        await check_database(connection, self._settings.database_url)
-        needs = adopting_needs(self._name, self._source_table)
-        await require_rights(connection, needs, await missing_to_compare(connection))
-        cluster = await primary_cluster(connection)
-        recorded = await recorded_source(connection, self._source_table)
-        if recorded is None:
-            raise Refused(
-                f"table {self._source_table} does not exist, so nothing could tell the new history from the old one:"
-                f" create it, with one row: {SOURCE_DDL % {'table': self._source_table}}"
-            )
-        table = await find_table(connection, self._name, self._settings.columns)
-        await ensure_tables(connection, self._name)
-        await self.records.prepare(connection)
-        self._found = table, recorded, cluster
-
-    def cursor(self, text: str | None) -> Cursor:
-        """The old source's last cursor. NothingToAdopt when the database is the one that it is of."""
-        assert self._found is not None
-        _, recorded, cluster = self._found
-        cursor = read_cursor(text, recorded.epoch)
-        epoch = epoch_to_adopt(recorded, cluster, cursor.epoch, force=self._force)
-        if epoch is None:
-            raise NothingToAdopt
-        self._becomes = SourceIdentity(epoch, *cluster)
-        return cursor
-
-    def source(self, connection: DatabaseConnection) -> Source:
-        """The rows that the stream lacks, for a leader."""
-        assert self._found is not None
-        self._on_lead()
-        return AdoptionSource(
-            table=self._found[0],
-            connection=connection,
-            source_table=self._source_table,
-            records=self.records,
-            history=StreamHistory(nats_options(self._settings), self._settings.stream),
-            becomes=self._identity,
-            on_end=self._on_end,
-        )
-
-    def requests(self, connection: DatabaseConnection) -> None:
-        """They wait for a relay."""
-
-    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """The builder of events, which are of the new epoch."""
-        assert self._found is not None
-        epoch = self._identity().epoch
-        return message_builder(self._settings, self._found[0], epoch, publish_epoch, term, limits)
-
-    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """The builder of barriers."""
-        return BarrierBuilder(self._settings.barrier_subject, publish_epoch=publish_epoch, term=term)
-
-    def _identity(self) -> SourceIdentity:
-        assert self._becomes is not None
-        self.begun = True
-        return self._becomes
 
 
 class Adoption:
@@ -171,23 +60,22 @@ class Adoption:
         self._asked = ""
         self._stop = asyncio.Event()
         self._progress = AdoptionProgress()
-        self._database = AdoptingDatabase(settings, force, self._read_to_the_end, self._progress.leads)
-        self._sink = stream_sink(settings, lambda flight: None)
+        #: Whether something may have been changed.
+        self._begun = False
+        self._records = AdoptionRecords(self._name, settings.stream)
         self._state = RelayState(self._name, settings.stream)
         lock = AdvisoryLock(
             settings.database_url,
             table=str(self._name),
             stream=settings.stream,
-            check=self._database.check,
-            on_wait=self._progress.waits_for_lock,
+            check=AdoptionCheck(settings, force, self._begin, self._read_to_the_end).check,
         )
         self._loop = PublishLoop(
+            mode="adopt",
             leadership=lock,
-            sink=self._sink,
-            wiring=self._database,
+            sink=stream_sink(settings, lambda flight: None),
             state=self._state,
             parked=ParkedAggregates(self._name),
-            status=RelayStatus("adopt"),  # nobody looks at it
             observer=self._progress,
         )
 
@@ -204,7 +92,7 @@ class Adoption:
             try:
                 ended = await self._run_once(stop, tell)
             except NothingToAdopt:
-                if not self._database.begun:
+                if not self._begun:
                     raise
                 return await self._record()  # the last message was stored, but its ack came too late
             if self._is_through(ended):
@@ -228,15 +116,14 @@ class Adoption:
             looking.cancel()  # and waits for no end: a statement to a server that hangs takes long to be given up
 
     async def _look_at_both(self) -> None:
-        database = AdoptingDatabase(self._settings, self._force)
         self._asked = f"the database {self._settings.database_name}"
         async with self._connected() as connection:
-            await database.check(connection)
+            found = await AdoptionCheck(self._settings, self._force).check(connection)
             self._asked = "NATS"
             try:
                 async with stream_sink(self._settings, lambda flight: None).session() as session:
                     row = await self._state.load(connection)
-                    database.cursor(resumption(row, session.tail).cursor)
+                    found.cursor(resumption(row, session.tail).cursor)
             except SessionClosed as closed:
                 raise Unreachable(closed.reason) from None
 
@@ -254,7 +141,7 @@ class Adoption:
                 if waits_for and waits_for != told:
                     tell(waits_for)
                     told = waits_for
-                if self._progress.unreachable and not self._database.begun and clock() > late:
+                if self._progress.unreachable and not self._begun and clock() > late:
                     raise Unreachable(self._progress.unreachable)
                 if self._progress.waiting_for_lock and clock() > look_again:
                     try:
@@ -269,13 +156,16 @@ class Adoption:
             if not task.done():
                 await cancel(task)
 
+    def _begin(self) -> None:
+        self._begun = True
+
     def _read_to_the_end(self, end: Cursor) -> None:
         self._end = end
         self._stop.set()
 
     async def _record(self) -> AdoptionRecord | None:
         async with self._connected() as connection:
-            return await self._database.records.latest(connection)
+            return await self._records.latest(connection)
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[DatabaseConnection]:

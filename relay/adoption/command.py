@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from relay.adoption.adoption import PATIENCE_SECONDS, Adoption, NothingToAdopt, Unreachable
+from relay.adoption.adoption import PATIENCE_SECONDS, Adoption, Unreachable
+from relay.adoption.parts import NothingToAdopt
 from relay.config import RelaySettings
 from relay.events.errors import Refused
 from relay.outbox.adoption_record import AdoptionRecord

@@ -17,7 +17,7 @@ from relay.adoption.comparison import StreamComparison
 from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
-from relay.events.source import Batch, Checkpoint
+from relay.events.source import Batch, Checkpoint, Mode
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.fetch_events import fetch_events
@@ -45,9 +45,10 @@ class Line:
 
 
 class AdoptionSource:
-    """A source that ends. `becomes`: the identity that is to be recorded; `on_end` is told when all has been read."""
+    """A source that ends. `becomes`: the identity that is to be recorded, given the old
+    source's last cursor; `on_end` is told when all has been read."""
 
-    mode = "adopt"
+    mode = Mode("adopt")
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class AdoptionSource:
         source_table: TableName,
         records: AdoptionRecords,
         history: StreamHistory,
-        becomes: Callable[[], SourceIdentity],
+        becomes: Callable[[Cursor], SourceIdentity],
         on_end: Callable[[Cursor], None],
     ) -> None:
         self._table = table
@@ -72,7 +73,7 @@ class AdoptionSource:
 
     async def resume(self, cursor: Cursor) -> None:
         """Draws the line, compares outbox and stream, and stands before the first row that is missing."""
-        identity = self._becomes()
+        identity = self._becomes(cursor)
         self._old, self._position = cursor, 0
         old_floor = await self._records.floor(self._connection, cursor.epoch)
         line = await self._draw_line(identity)
@@ -115,6 +116,9 @@ class AdoptionSource:
 
     def notify(self, wake: Callable[[], None]) -> None:
         """Nothing comes."""
+
+    def covering(self) -> None:
+        """The cursor tells all that is known."""
 
     async def close(self) -> None:
         """The temporary tables go with the session."""

@@ -8,6 +8,16 @@ from typing import Protocol
 
 from relay.events.cursor import Cursor
 from relay.events.event import OutboxEvent
+from relay.events.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How events are found now: `name` is wal, poll or adopt; `reason` says why it is not the wanted one, None when it
+    is."""
+
+    name: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,8 @@ class Source(Protocol):
     """Delivers committed events behind a cursor: none lost, none twice, those of an aggregate in their order."""
 
     @property
-    def mode(self) -> str:
-        """How events are found now: wal or poll."""
+    def mode(self) -> Mode:
+        """How events are found now."""
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes (back) to `cursor`; what was read behind it before is forgotten."""
@@ -56,6 +66,10 @@ class Source(Protocol):
 
     def notify(self, wake: Callable[[], None]) -> None:
         """From now on `wake` is called when there is something to read before `idle_seconds` are over."""
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """What is stored, as exactly as the source knows it: all that a snapshot sees, and transactions beside it. None
+        when the cursor that is stored tells as much."""
 
     async def close(self) -> None:
         """Gives up what the source holds in the database."""

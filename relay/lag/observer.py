@@ -23,11 +23,11 @@ from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
 from relay.events.errors import Refused, words
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
+from relay.lag.own_lag import OwnLag
 from relay.lag.standby_coverage import StandbyCoverage
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.database import DatabaseConnection, configure, connect
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query, TableName, find_table
-from relay.publishing.status import RelayStatus
 from relay.stream.end import StreamEnd
 from relay.stream.nats_connection import NatsOptions
 from relay.wal.slot import slot_prefix
@@ -126,7 +126,7 @@ async def _count(connection: DatabaseConnection, query: Query) -> tuple[int, int
 
 class LagObserver:
     """Measures over connections of its own, leader or not: once a second, and at once where a leader cannot tell or a
-    standby tells of a lag while the stream moves on."""
+    standby tells of a lag while the stream moves on. `on_error` is called for each measurement that failed."""
 
     def __init__(
         self,
@@ -136,10 +136,8 @@ class LagObserver:
         columns: ColumnNames,
         nats: NatsOptions,
         stream: str,
-        status: RelayStatus,
-        on_error: Callable[[str], None],
-        covering: Callable[[], tuple[Snapshot, Sequence[int]] | None] = lambda: None,
-        comparable: Callable[[int], bool] = lambda epoch: True,
+        own: OwnLag,
+        on_error: Callable[[], None],
     ) -> None:
         self._url = database_url
         self._name = table
@@ -147,10 +145,9 @@ class LagObserver:
         self._end = StreamEnd(nats, stream)
         self._end_read = 0.0
         self._reading: asyncio.Task[None] | None = None
-        self._status = status
+        self._own = own
         self._on_error = on_error
-        self._covering = covering
-        self._comparable = comparable
+        self._failure: tuple[str, float] | None = None
         self._records = AdoptionRecords(table, stream)
         self._slots = slot_prefix(str(table), stream)
         self._floor_epoch = -1
@@ -165,7 +162,7 @@ class LagObserver:
                 try:
                     await self._observe()
                 except (psycopg.Error, Refused, OSError, TimeoutError) as error:
-                    self._on_error(words(error))
+                    self._failed(words(error))
                     await asyncio.sleep(MEASURE_SECONDS)
         finally:
             if self._reading is not None:
@@ -174,14 +171,13 @@ class LagObserver:
 
     def oldest_age(self, now: float) -> float | None:
         """Seconds at our time `now`; None before the first measurement. A leader knows more than was measured."""
-        lag, own = self.latest, self._status.own_lag
+        lag = self.latest
         if lag is None:
             return None
-        if own is None or (own.over and not self._measured_in_session):
-            return lag.oldest_age(now)
-        return replace(lag, oldest_recorded_at=own.oldest(lag.database_time(now), lag.oldest_recorded_at)).oldest_age(
-            now
+        oldest = self._own.oldest(
+            lag.database_time(now), lag.oldest_recorded_at, measured_in_session=self._measured_in_session
         )
+        return replace(lag, oldest_recorded_at=oldest).oldest_age(now)
 
     def page(self) -> dict[str, Any]:
         """For `/lagz`."""
@@ -200,6 +196,15 @@ class LagObserver:
             "slot": lag.log.slot.as_dict() if lag.log.slot is not None else None,
             "lag_measured_at": utc_text(lag.measured_at),
         }
+
+    def failure(self) -> dict[str, Any]:
+        """For `/lagz`, where the relay itself has no error to show: the last measurement that failed."""
+        reason, seconds = self._failure or (None, None)
+        return {"last_error": reason, "last_error_at": utc_text(seconds) if seconds is not None else None}
+
+    def _failed(self, reason: str) -> None:
+        self._failure = reason, time.time()
+        self._on_error()
 
     async def _observe(self) -> None:
         connection = await connect(self._url, "tandem-relay lag")
@@ -222,12 +227,12 @@ class LagObserver:
         if self._reading is None or self._reading.done():
             self._end_read = time.monotonic()
             self._reading = asyncio.create_task(self._read_end())
-        if not self._status.leader:
+        if not self._own.leading:
             await asyncio.wait([self._reading], timeout=MEASURE_SECONDS / 2)
 
     async def _read_end(self) -> None:
         if (problem := await self._end.read()) is not None:
-            self._on_error(f"lag: {problem}")
+            self._failed(f"lag: {problem}")
 
     async def _pause(self) -> None:
         due = time.monotonic() + MEASURE_SECONDS
@@ -239,7 +244,7 @@ class LagObserver:
     async def _is_outdated(self) -> bool:
         """Whether a standby tells of a lag that the stream may have made up for since it was measured."""
         lag, age = self.latest, self.oldest_age(time.time())
-        if lag is None or age is None or lag.backlog == 0 or self._status.leader:
+        if lag is None or age is None or lag.backlog == 0 or self._own.leading:
             return False
         await self._look_at_stream(READ_SECONDS)
         moved, much = self._end.sequence != lag.stream_sequence, age > MUCH_SECONDS
@@ -247,17 +252,15 @@ class LagObserver:
 
     def _cannot_tell(self) -> bool:
         """Whether a leader could be wrong if it went by the last measurement alone."""
-        lag, own = self.latest, self._status.own_lag
-        if lag is None or not self._status.leader:
-            return False
-        if own is None or own.over:
-            # Nothing is published now, so an age only grows, once there is one.
-            return lag.backlog == 0 or self._measured_in_session
-        return not own.tells(lag.database_time(time.time()))
+        lag = self.latest
+        return lag is not None and not self._own.tells(
+            lag.database_time(time.time()),
+            measured_backlog=lag.backlog > 0,
+            measured_in_session=self._measured_in_session,
+        )
 
     async def _measure(self, connection: DatabaseConnection, table: OutboxTable) -> None:
-        own = self._status.own_lag
-        in_session = own is not None and not own.over
+        in_session = self._own.in_session
         before = time.time()
         row = await (
             await connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision")
@@ -266,7 +269,7 @@ class LagObserver:
         offset = row[0] - (before + time.time()) / 2
         end = self._end
         cursor: Cursor = end.cursor
-        if not self._comparable(cursor.epoch):
+        if not self._own.comparable(cursor.epoch):
             self.latest = None  # what is behind cannot be known before the source is adopted
             return
         if cursor.epoch != self._floor_epoch:
@@ -274,13 +277,14 @@ class LagObserver:
             self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
         # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
-        if (known := self._covering()) is not None:
+        stored, known = self._own.stored()
+        if known is not None:
             cursor, covered = PollCursor(0, known[0]), known[1]
-        elif self._status.leader and self._status.cursor is not None:
-            cursor = parse(self._status.cursor)
+        elif stored is not None:
+            cursor = parse(stored)
         now = await _snapshot(connection)
         count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered, now)
-        if not self._status.leader:
+        if not self._own.leading:
             if self._coverage.learn(cursor, count, now):
                 count, oldest = 0, None
             elif (better := self._coverage.better_than(cursor)) is not None:

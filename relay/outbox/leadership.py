@@ -21,7 +21,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psycopg
 import structlog
@@ -36,16 +36,20 @@ SESSION_TIMEOUT_SECONDS = 5
 STANDBY_POLL_SECONDS = 0.25
 TOUCH_SECONDS = 1.0
 Result = TypeVar("Result")
+Found = TypeVar("Found")
+Held = TypeVar("Held", covariant=True)
 
-#: Looks at a new session before it may ask for the lock; Refused when this database must not be relayed from.
-SessionCheck = Callable[[DatabaseConnection], Awaitable[None]]
+#: Looks at a new session before it may ask for the lock, and returns what the holder of the lock must know; Refused
+#: when this database must not be relayed from.
+SessionCheck = Callable[[DatabaseConnection], Awaitable[Found]]
 
 
-class HeldLock:
-    """The leader's session while it holds the lock."""
+class HeldLock(Generic[Held]):
+    """The leader's session while it holds the lock. `found`: what the check of the session has returned."""
 
-    def __init__(self, connection: DatabaseConnection, key: tuple[int, int]) -> None:
+    def __init__(self, connection: DatabaseConnection, key: tuple[int, int], found: Held) -> None:
         self.connection = connection
+        self.found = found
         self._key = key
         self._spoke = time.monotonic()
 
@@ -85,7 +89,7 @@ class HeldLock:
                 await self.connection.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", list(self._key))
 
 
-class AdvisoryLock:
+class AdvisoryLock(Generic[Found]):
     """Leadership of one (table, stream) pair within one database."""
 
     def __init__(
@@ -94,32 +98,33 @@ class AdvisoryLock:
         *,
         table: str,
         stream: str,
-        check: SessionCheck,
-        on_wait: Callable[[], None] = lambda: None,
+        check: SessionCheck[Found],
     ) -> None:
         self._url = database_url
         self._key = lock_key(table, stream)
         self._check = check
-        self._on_wait = on_wait
 
     @contextlib.asynccontextmanager
-    async def lead(self, stop: asyncio.Event) -> AsyncIterator[HeldLock | None]:
+    async def lead(
+        self, stop: asyncio.Event, on_wait: Callable[[Found], None] = lambda found: None
+    ) -> AsyncIterator[HeldLock[Found] | None]:
         """Waits for the lock and yields its session; None when `stop` was set first. The session ends with the block.
 
-        LeadershipLost when the database cannot be reached or breaks off, Refused when the check says so.
+        `on_wait` is called before each attempt to get the lock, with what the check has found. LeadershipLost when the
+        database cannot be reached or breaks off, Refused when the check says so.
         """
         with database_lost():
             connection = await connect(self._url, "tandem-relay leader", session_timeout=SESSION_TIMEOUT_SECONDS)
         try:
             with database_lost():
-                await self._check(connection)
-                held = await self._wait(connection, stop)
+                found = await self._check(connection)
+                held = await self._wait(connection, stop, lambda: on_wait(found))
                 if held:
-                    await self._check(connection)  # much may have changed before: an adoption, the table
+                    found = await self._check(connection)  # much may have changed before: an adoption, the table
             if not held:
                 yield None
                 return
-            lock = HeldLock(connection, self._key)
+            lock = HeldLock(connection, self._key, found)
             try:
                 yield lock
             finally:
@@ -127,10 +132,10 @@ class AdvisoryLock:
         finally:
             await connection.close()
 
-    async def _wait(self, connection: DatabaseConnection, stop: asyncio.Event) -> bool:
+    async def _wait(self, connection: DatabaseConnection, stop: asyncio.Event, on_wait: Callable[[], None]) -> bool:
         """Whether we hold the lock; False when `stop` was set first."""
         while not stop.is_set():
-            self._on_wait()
+            on_wait()
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 row = await (
                     await connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", list(self._key))
@@ -142,7 +147,7 @@ class AdvisoryLock:
         return False
 
 
-async def while_leading(leader: HeldLock, work: Coroutine[Any, Any, Result]) -> Result:
+async def while_leading(leader: HeldLock[Any], work: Coroutine[Any, Any, Result]) -> Result:
     """What `work` gives, which waits for others, perhaps longer than the database keeps a session that is silent.
 
     LeadershipLost when the session breaks off meanwhile.

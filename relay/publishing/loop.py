@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,15 +22,16 @@ from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor
 from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
 from relay.events.message import MessageBuilder, MessageLimits
-from relay.events.source import Source
+from relay.events.source import Mode, Source
 from relay.events.tail import Tail
+from relay.outbox.adoption_record import AdoptionRecord
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.database_loss import database_lost
 from relay.outbox.leadership import HeldLock, while_leading
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.parking.requests import ParkedRequests
 from relay.publishing import status as states
-from relay.publishing.session import Exceptions, Publishing
+from relay.publishing.session import Exceptions, Publishing, SessionParts
 from relay.publishing.state import RelayState, StateRow, resumption
 from relay.publishing.status import RelayStatus
 from relay.stream.sink import JetStreamSession, JetStreamSink
@@ -48,28 +50,51 @@ _SLICE_SECONDS = 0.5
 class Leadership(Protocol):
     """At most one holder at a time, given up within seconds when the holder stops moving."""
 
-    def lead(self, stop: asyncio.Event) -> contextlib.AbstractAsyncContextManager[HeldLock | None]:
-        """Waits for the lock, yields its session, releases it; None when `stop` was set first."""
+    def lead(
+        self, stop: asyncio.Event, on_wait: Callable[[Wiring], None]
+    ) -> contextlib.AbstractAsyncContextManager[HeldLock[Wiring] | None]:
+        """Waits for the lock, yields its session, releases it; None when `stop` was set first. `on_wait` is called
+        before each attempt to get the lock."""
 
 
 class Observer(Protocol):
-    """What the loop tells, for metrics."""
+    """What the loop tells, for metrics and for those who measure."""
 
-    def error(self, kind: str, reason: str) -> None:
-        """An error of that class happened; `reason` is its sentence."""
+    def standing_by(self, source_epoch: int) -> None:
+        """The database is fit, of that source epoch, and the lock is asked for; told again and again."""
+
+    def leads(self, source_epoch: int) -> None:
+        """The lock is ours, and the database of that source epoch."""
+
+    def stepped_back(self) -> None:
+        """The lock is not ours, or not any more."""
+
+    def error(self, kind: str, cause: Exception) -> None:
+        """An error of that class happened; `cause` says it in a sentence."""
 
     def fenced(self, reason: str) -> None:
         """The stream refused us as not its only writer."""
 
-    def session_begun(self) -> None:
-        """A session has claimed the stream."""
+    def session_begun(self, session: Publishing) -> None:
+        """A session has claimed the stream and reads; it can be asked how far it has come."""
+
+    def session_over(self) -> None:
+        """That session has ended."""
 
     def duplicate(self) -> None:
         """An event was found stored already and is passed over."""
 
 
 class Wiring(Protocol):
-    """Makes the parts that depend on who leads, and with which epochs and term."""
+    """What the check of a leader's session has found, and the parts of a leadership that are made from it."""
+
+    @property
+    def source_epoch(self) -> int:
+        """The epoch that the database has on record."""
+
+    @property
+    def adoption(self) -> AdoptionRecord | None:
+        """The last adoption, to be shown."""
 
     def source(self, connection: DatabaseConnection) -> Source:
         """A source over the leader's connection."""
@@ -80,8 +105,8 @@ class Wiring(Protocol):
     def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
         """Requests about parked aggregates, if they are to be carried out."""
 
-    def messages(self, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """Builds events."""
+    def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
+        """Builds the events behind `cursor`."""
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """Builds barriers."""
@@ -105,20 +130,19 @@ class PublishLoop:
     def __init__(
         self,
         *,
+        mode: str,
         leadership: Leadership,
         sink: JetStreamSink,
-        wiring: Wiring,
         state: RelayState,
         parked: ParkedAggregates,
-        status: RelayStatus,
         observer: Observer,
     ) -> None:
+        #: For those who look at the relay; nothing decides by it.
+        self.status = RelayStatus(Mode(mode))
         self._leadership = leadership
         self._sink = sink
-        self._wiring = wiring
         self._state = state
         self._parked = parked
-        self._status = status
         self._observer = observer
         self._outages = OutageLog("relay stopped publishing", "relay can publish again")
         self._sink_seen = False
@@ -129,32 +153,32 @@ class PublishLoop:
         # What is refused may show only after this relay leads, so leading does not begin those waits anew.
         backoff, after_refusals, ended = _backoff(), _backoff(), Ended()
         while not stop.is_set():
-            self._status.moved()
+            self.status.moved()
             try:
                 await self._look_at_sink()
-                async with self._leadership.lead(stop) as leader:
+                async with self._leadership.lead(stop, self._standing_by) as leader:
                     if leader is None:
                         break
                     backoff.reset()
-                    self._status.leader = True
                     ended = await self._lead(leader, stop)
             except Refused as refusal:
                 if not self._worked and refusal.state == Refused.state:
                     raise
-                ended = self._failed(refusal.state, "refused", str(refusal), refusal)
+                ended = self._failed(refusal.state, "refused", refusal)
                 await self._sleep(stop, after_refusals.seconds())
             except SteppedDown as fenced:
-                ended = self._failed(states.RETRYING, "fenced", str(fenced), fenced)
+                ended = self._failed(states.RETRYING, "fenced", fenced)
                 await self._sleep(stop, STEP_DOWN_SECONDS)
             except LeadershipLost as lost:
-                ended = self._failed(states.RETRYING, "database", str(lost), lost)
+                ended = self._failed(states.RETRYING, "database", lost)
                 await self._sleep(stop, backoff.seconds())
             except SessionClosed as unreachable:
-                ended = self._failed(states.RETRYING, "nats", unreachable.reason, unreachable)
+                ended = self._failed(states.RETRYING, "nats", unreachable)
                 await self._sleep(stop, backoff.seconds())
             finally:
-                self._status.stepped_back()
-        self._status.state = states.STOPPED
+                self.status.stepped_back()
+                self._observer.stepped_back()
+        self.status.state = states.STOPPED
         return ended
 
     async def _look_at_sink(self) -> None:
@@ -163,19 +187,26 @@ class PublishLoop:
             async with self._sink.session():
                 self._sink_seen = True
 
-    async def _lead(self, leader: HeldLock, stop: asyncio.Event) -> Ended:
+    def _standing_by(self, found: Wiring) -> None:
+        self.status.moved()
+        self.status.state, self.status.adoption = states.STANDBY, found.adoption
+        self._observer.standing_by(found.source_epoch)
+
+    async def _lead(self, leader: HeldLock[Wiring], stop: asyncio.Event) -> Ended:
         """What belongs to one leadership: a source over its connection."""
-        source = self._wiring.source(leader.connection)
+        self.status.leader, self.status.adoption = True, leader.found.adoption
+        self._observer.leads(leader.found.source_epoch)
+        source = leader.found.source(leader.connection)
         try:
             return await self._sessions(leader, source, stop)
         finally:
             await source.close()
 
-    async def _sessions(self, leader: HeldLock, source: Source, stop: asyncio.Event) -> Ended:
+    async def _sessions(self, leader: HeldLock[Wiring], source: Source, stop: asyncio.Event) -> Ended:
         """Session after session, as long as the lock is ours."""
         backoff, exceptions, term, ended = _backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
-            self._status.moved()
+            self.status.moved()
             cause: SessionClosed
             try:
                 async with contextlib.AsyncExitStack() as ends:
@@ -204,7 +235,7 @@ class PublishLoop:
 
     async def _publish(
         self,
-        leader: HeldLock,
+        leader: HeldLock[Wiring],
         session: JetStreamSession,
         source: Source,
         term: int,
@@ -212,56 +243,59 @@ class PublishLoop:
         stop: asyncio.Event,
     ) -> str | None:
         """One session, until `stop` is set; the cursor up to which the stream has acknowledged everything."""
-        self._status.state = states.RESUMING
         tail = session.tail
+        self.status.state, self.status.stream_sequence = states.RESUMING, tail.last_sequence
         resume = resumption(await self._state.load(leader.connection), tail)
         if resume.loss is not None:
-            self._status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
+            self.status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
             _log.error("loss in the stream", loss=resume.loss, publish_epoch=resume.publish_epoch)
-        cursor = self._wiring.cursor(resume.cursor)
+        cursor = leader.found.cursor(resume.cursor)
         await self._state.save(
             leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
         )
         await self._parked.load(leader.connection)
-        self._status.parked_aggregates = len(self._parked)
         publishing = Publishing(
-            session=session,
-            leader=leader,
-            source=source,
-            messages=self._wiring.messages(resume.publish_epoch, term, session.limits),
-            barriers=self._wiring.barriers(resume.publish_epoch, term),
-            parked=self._parked,
-            exceptions=exceptions,
-            state=self._state,
-            publish_epoch=resume.publish_epoch,
-            status=self._status,
-            requests=self._wiring.requests(leader.connection),
+            SessionParts(
+                session=session,
+                leader=leader,
+                source=source,
+                messages=leader.found.messages(cursor, resume.publish_epoch, term, session.limits),
+                barriers=leader.found.barriers(resume.publish_epoch, term),
+                requests=leader.found.requests(leader.connection),
+                parked=self._parked,
+                exceptions=exceptions,
+                state=self._state,
+                publish_epoch=resume.publish_epoch,
+                status=self.status,
+            )
         )
         # First the stream: while it takes nothing, the database need not begin to decode anew each time.
         await publishing.claim(cursor)
-        await source.resume(cursor)
-        self._begun(term, resume.publish_epoch, cursor, tail)
         try:
-            self._status.own_lag = publishing.own_lag
+            await source.resume(cursor)
+        finally:
+            self.status.mode = source.mode
+        self._begun(term, resume.publish_epoch, cursor, tail)
+        self._observer.session_begun(publishing)
+        try:
             await publishing.run(stop)
             return publishing.stored_cursor
         except SessionClosed:
             await publishing.remember()
             raise
         finally:
-            publishing.own_lag.over = True
+            self._observer.session_over()
 
     def _begun(self, term: int, publish_epoch: int, cursor: Cursor, tail: Tail) -> None:
         self._worked = True
-        self._observer.session_begun()
-        self._status.term = term
-        self._status.publish_epoch, self._status.source_epoch = publish_epoch, cursor.epoch
-        self._status.state = states.PUBLISHING
+        self.status.term = term
+        self.status.publish_epoch, self.status.source_epoch = publish_epoch, cursor.epoch
+        self.status.state = states.PUBLISHING
         self._outages.works()
         _log.info("publishing", term=term, behind_sequence=tail.last_sequence, cursor=cursor.text[:200])
 
     async def _learn(
-        self, leader: HeldLock, session: JetStreamSession, cause: SessionClosed, exceptions: Exceptions
+        self, leader: HeldLock[Wiring], session: JetStreamSession, cause: SessionClosed, exceptions: Exceptions
     ) -> None:
         """Takes from a closed session what the next one must know."""
         message = session.refused_message(cause)
@@ -282,22 +316,23 @@ class PublishLoop:
 
     def _note(self, cause: SessionClosed) -> Ended:
         kind = "nats" if cause.closing is Closing.UNAVAILABLE else cause.closing.value
-        return self._failed(states.RETRYING, kind, cause.reason, cause)
+        return self._failed(states.RETRYING, kind, cause)
 
-    def _failed(self, state: str, kind: str, reason: str, cause: Exception) -> Ended:
-        self._status.state = state
+    def _failed(self, state: str, kind: str, cause: Exception) -> Ended:
+        reason = str(cause)
+        self.status.state = state
         self._outages.failed(reason, state=state, kind=kind)
-        self._status.failed(reason)
-        self._observer.fenced(reason) if kind == "fenced" else self._observer.error(kind, reason)
+        self.status.failed(reason)
+        self._observer.fenced(reason) if kind == "fenced" else self._observer.error(kind, cause)
         return Ended(cause=cause)
 
-    async def _wait(self, leader: HeldLock, stop: asyncio.Event, seconds: float) -> None:
+    async def _wait(self, leader: HeldLock[Wiring], stop: asyncio.Event, seconds: float) -> None:
         """Waits without losing the lock."""
         while seconds > 0 and not stop.is_set():
             await self._sleep(stop, min(seconds, _SLICE_SECONDS))
             seconds -= _SLICE_SECONDS
             await leader.touch()
-            self._status.moved()
+            self.status.moved()
 
     @staticmethod
     async def _sleep(stop: asyncio.Event, seconds: float) -> None:

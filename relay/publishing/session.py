@@ -8,16 +8,17 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from relay.events.barrier import INTERVAL_SECONDS, BarrierBuilder
 from relay.events.cursor import LONGEST_BASE, Cursor, anchored, mark
 from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
+from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Source
 from relay.outbox.leadership import HeldLock
 from relay.parking.parked_aggregates import ParkedAggregates
 from relay.parking.requests import RETRY, ParkedRequests, Request
-from relay.publishing.own_lag import OwnLag
 from relay.publishing.state import RelayState, StateRow
 from relay.publishing.status import RelayStatus
 from relay.stream.sink import JetStreamSession
@@ -45,39 +46,41 @@ class Exceptions:
         return bool(self.refused or self.stored)
 
 
-class Publishing:
-    """Everything one session needs; used once. The session's first error ends it by an exception."""
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What one session is made of. `requests`: about parked aggregates, None where they are not carried out; `status`
+    is told how far the session has come."""
 
-    def __init__(
-        self,
-        *,
-        session: JetStreamSession,
-        leader: HeldLock,
-        source: Source,
-        messages: MessageBuilder,
-        barriers: BarrierBuilder,
-        parked: ParkedAggregates,
-        exceptions: Exceptions,
-        state: RelayState,
-        publish_epoch: int,
-        status: RelayStatus,
-        requests: ParkedRequests | None = None,
-    ) -> None:
-        self._session = session
-        self._leader = leader
-        self._source = source
-        self._messages = messages
-        self._barriers = barriers
-        self._parked = parked
-        self._exceptions = exceptions
-        self._state = state
-        self._publish_epoch = publish_epoch
-        self._status = status
-        self._requests = requests
+    session: JetStreamSession
+    leader: HeldLock[Any]
+    source: Source
+    messages: MessageBuilder
+    barriers: BarrierBuilder
+    requests: ParkedRequests | None
+    parked: ParkedAggregates
+    exceptions: Exceptions
+    state: RelayState
+    publish_epoch: int
+    status: RelayStatus
+
+
+class Publishing:
+    """Runs one session; used once. The session's first error ends it by an exception."""
+
+    def __init__(self, parts: SessionParts) -> None:
+        self._parts = parts
+        self._session = parts.session
+        self._leader = parts.leader
+        self._source = parts.source
+        self._parked = parts.parked
+        self._exceptions = parts.exceptions
         self._requests_due = 0.0
         self._anchor: tuple[str, int] | None = None
-        self._as_of = session.tail.as_of
-        self.own_lag = OwnLag(session.oldest_in_flight, lambda: session.settled)
+        self._as_of = parts.session.tail.as_of
+        #: Everything committed before it has been read (µs, database clock); None when that is not known.
+        self.read_up_to: int | None = None
+        #: `recorded_at` of the event that was read last; None before the first one.
+        self.last_read: int | None = None
         self._checkpoint: Checkpoint | None = None
         self._barrier_due = 0.0
         self._state_due = 0.0
@@ -85,6 +88,19 @@ class Publishing:
         self._positions: deque[tuple[int, str]] = deque()
         #: The latest cursor whose message the stream has acknowledged; None before the first ack.
         self.stored_cursor: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was sent has its ack."""
+        return self._session.settled
+
+    def oldest_in_flight(self) -> int | None:
+        """The least `recorded_at` of the events that have no ack yet; None when there is no such event."""
+        return self._session.oldest_in_flight()
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """What is stored, where the source knows it more exactly than the cursor says it."""
+        return self._source.covering()
 
     async def claim(self, cursor: Cursor) -> None:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
@@ -99,7 +115,7 @@ class Publishing:
         """Carries events until `stop` is set, then waits for the acks and leaves a barrier behind the last of them."""
         self._source.notify(self._session.wake)
         while not stop.is_set():
-            self._status.moved()
+            self._parts.status.moved()
             await self._leader.touch()
             events, size = self._session.room()
             if not self._session.settled and (events < READ_EVENTS // 2 or size < READ_BYTES // 4):
@@ -110,8 +126,8 @@ class Publishing:
             self._report()
             if time.monotonic() >= self._state_due:
                 await self._save_state()
-            if self._requests is not None and time.monotonic() >= self._requests_due:
-                await self._carry_out(self._requests)
+            if self._parts.requests is not None and time.monotonic() >= self._requests_due:
+                await self._carry_out(self._parts.requests)
             if not batch.more:
                 await self._session.pause(self._source.idle_seconds())
         await self._finish()
@@ -123,11 +139,11 @@ class Publishing:
         await self._save_state()
 
     async def _read(self, max_events: int, max_bytes: int) -> Batch:
-        self._status.moved(2 * READ_SECONDS)
+        self._parts.status.moved(2 * READ_SECONDS)
         async with asyncio.timeout(READ_SECONDS):
             batch = await self._source.read(max_events, max_bytes)
         self._leader.spoke()
-        self._status.moved()
+        self._parts.status.moved()
         return batch
 
     async def _carry(self, batch: Batch) -> None:
@@ -135,11 +151,11 @@ class Publishing:
             messages = await self._build(batch, await self._base(batch))
             await self._send(messages)
             self._sent_up_to(mark(batch.base, batch.marks[-1]))
-            self.own_lag.last_read = batch.events[-1].recorded_at
+            self.last_read = batch.events[-1].recorded_at
         self._checkpoint = batch.reached
         if batch.reached is not None:
             if batch.reached.as_of is not None:
-                self._as_of = self.own_lag.read_up_to = batch.reached.as_of
+                self._as_of = self.read_up_to = batch.reached.as_of
             if time.monotonic() >= self._barrier_due:
                 await self._barrier(batch.reached.cursor.base, batch.reached.cursor.mark)
 
@@ -153,7 +169,7 @@ class Publishing:
         return anchored(batch.base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        build = self._messages.event
+        build = self._parts.messages.event
         exceptional = bool(self._exceptions) or len(self._parked) > 0
         if not exceptional:
             with contextlib.suppress(Unpublishable):
@@ -175,7 +191,6 @@ class Publishing:
                     reason = str(unpublishable)
             # Recorded and committed before any message is sent whose cursor passes it.
             await self._parked.park(self._leader.connection, event, reason)
-            self._status.parked_aggregates = len(self._parked)
             exceptional = True
         return built
 
@@ -193,7 +208,6 @@ class Publishing:
         else:
             await requests.discard(request)
         await self._parked.load(self._leader.connection)
-        self._status.parked_aggregates = len(self._parked)
 
     async def _retry(self, requests: ParkedRequests, request: Request) -> str:
         """Publishes the aggregate's parked events at the present cursor; the answer."""
@@ -210,7 +224,7 @@ class Publishing:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
                     try:
-                        messages.append(self._messages.event(event, header, at))
+                        messages.append(self._parts.messages.event(event, header, at))
                     except Unpublishable as unpublishable:
                         reason = str(unpublishable)
                 if reason is not None:
@@ -231,7 +245,7 @@ class Publishing:
 
     async def _barrier(self, base: str, at: str) -> None:
         sequence = self._session.next_sequence
-        await self._send([self._barriers.barrier(base, at, self._as_of)])
+        await self._send([self._parts.barriers.barrier(base, at, self._as_of)])
         self._barrier_due = time.monotonic() + INTERVAL_SECONDS
         self._sent_up_to(mark(base, at))
         if len(base) > LONGEST_BASE:
@@ -241,9 +255,7 @@ class Publishing:
         sent = 0
         while sent < len(messages):
             while not self._session.ready(len(messages) - sent):
-                await self._session.wait(SLICE_SECONDS)
-                await self._leader.touch()
-                self._status.moved()
+                await self._wait()
             sent = self._session.send(messages, sent)
 
     def _sent_up_to(self, cursor_text: str) -> None:
@@ -254,27 +266,36 @@ class Publishing:
         positions = self._positions
         while len(positions) > 1 and positions[1][0] <= stored:
             positions.popleft()
-        self._status.stream_sequence = stored
-        self._status.inflight_bytes = self._session.outstanding_bytes
         if positions and positions[0][0] <= stored and self.stored_cursor != positions[0][1]:
-            self.stored_cursor = self._status.cursor = positions[0][1]
+            self.stored_cursor = positions[0][1]
             self._source.stored(self.stored_cursor)
+        self._parts.status.reached(
+            self._source.mode,
+            stream_sequence=stored,
+            cursor=self.stored_cursor,
+            inflight_bytes=self._session.outstanding_bytes,
+            parked_aggregates=len(self._parked),
+        )
 
     async def _save_state(self) -> None:
         """Writes the lower bound. What is remembered must be stored, or a later start would see a loss."""
         self._state_due = time.monotonic() + STATE_SECONDS
         stored = self._session.stored_sequence
         if self._positions and self._positions[0][0] <= stored:
-            row = StateRow(self._session.tail.created, self._publish_epoch, stored, self._positions[0][1])
-            await self._state.save(self._leader.connection, row)
+            row = StateRow(self._session.tail.created, self._parts.publish_epoch, stored, self._positions[0][1])
+            await self._parts.state.save(self._leader.connection, row)
             self._leader.spoke()
 
     async def _settle(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._session.settled and time.monotonic() < deadline:
-            await self._session.wait(SLICE_SECONDS)
-            await self._leader.touch()
-            self._status.moved()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Waits for acks, for a moment; the lock stays ours meanwhile."""
+        await self._session.wait(SLICE_SECONDS)
+        await self._leader.touch()
+        self._report()
 
     async def _finish(self) -> None:
         if self._checkpoint is not None:

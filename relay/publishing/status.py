@@ -1,4 +1,7 @@
-"""What the relay is doing, for those who look at it: state, last error, and whether its loop still moves."""
+"""What the relay is doing, for those who look at it: state, last error, and whether its loop still moves.
+
+The loop writes it, and its session by `moved` and `reached`; pages, probes and metrics read it. Nothing decides by it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.events.source import Mode
 from relay.events.utc_time import utc_text
-from relay.publishing.own_lag import OwnLag
+from relay.outbox.adoption_record import AdoptionRecord
 
 STARTING = "STARTING"
 STANDBY = "STANDBY"
@@ -33,10 +37,9 @@ WEDGED_SECONDS = 45.0
 
 @dataclass(slots=True)
 class RelayStatus:
-    """Mutable; written by the loop only, read by probes, metrics and pages."""
+    """Mutable; written by the publish loop, read by probes, metrics and pages."""
 
-    mode: str
-    mode_reason: str | None = None
+    mode: Mode
     state: str = STARTING
     leader: bool = False
     term: int | None = None
@@ -45,31 +48,37 @@ class RelayStatus:
     stream_sequence: int | None = None
     cursor: str | None = None
     loss: str | None = None
-    adoption: dict[str, Any] | None = None
+    adoption: AdoptionRecord | None = None
     parked_aggregates: int = 0
     last_error: str | None = None
-    last_error_at: str | None = None
+    last_error_at: float | None = None
     last_progress: float | None = None
     inflight_bytes: int = 0
-    own_lag: OwnLag | None = None
     _due: float = field(default_factory=lambda: time.monotonic() + WEDGED_SECONDS)
 
     def moved(self, expect_within: float = WEDGED_SECONDS) -> None:
         """The loop has come round once more, and will again within so many seconds."""
         self._due = time.monotonic() + expect_within
 
+    def reached(
+        self, mode: Mode, *, stream_sequence: int, cursor: str | None, inflight_bytes: int, parked_aggregates: int
+    ) -> None:
+        """Takes from a session that moves how far it has come: what the stream has acknowledged, and up to which
+        cursor (None: no message of this session yet)."""
+        if stream_sequence != self.stream_sequence:
+            self.stream_sequence, self.last_progress = stream_sequence, time.time()
+        if cursor is not None:
+            self.cursor = cursor
+        self.mode, self.inflight_bytes, self.parked_aggregates = mode, inflight_bytes, parked_aggregates
+        self.moved()
+
     def failed(self, reason: str) -> None:
         """Keeps the latest error for those who ask; it stays until the next one."""
-        self.last_error = reason
-        self.last_error_at = utc_text(time.time())
+        self.last_error, self.last_error_at = reason, time.time()
 
     def stepped_back(self) -> None:
         """Does not lead, or not any more: what was known as leader is of no use now."""
-        self.leader, self.cursor, self.own_lag = False, None, None
-
-    def progressed(self) -> None:
-        """Something was stored in the stream just now."""
-        self.last_progress = time.time()
+        self.leader, self.cursor = False, None
 
     def live(self) -> str | None:
         """None while the loop moves. An outage is no reason to be killed: the loop waits it out, moving."""
@@ -85,8 +94,8 @@ class RelayStatus:
     def page(self) -> dict[str, Any]:
         """For `/lagz`, beside the lag."""
         return {
-            "mode": self.mode,
-            "mode_reason": self.mode_reason,
+            "mode": self.mode.name,
+            "mode_reason": self.mode.reason,
             "state": self.state,
             "leader": self.leader,
             "term": self.term,
@@ -95,9 +104,13 @@ class RelayStatus:
             "stream_sequence": self.stream_sequence,
             "cursor": self.cursor,
             "loss": self.loss,
-            "adoption": self.adoption,
+            "adoption": self.adoption.as_dict() if self.adoption is not None else None,
             "parked_aggregates": self.parked_aggregates,
             "last_error": self.last_error,
-            "last_error_at": self.last_error_at,
-            "last_progress_at": utc_text(self.last_progress) if self.last_progress is not None else None,
+            "last_error_at": _time_text(self.last_error_at),
+            "last_progress_at": _time_text(self.last_progress),
         }
+
+
+def _time_text(seconds: float | None) -> str | None:
+    return utc_text(seconds) if seconds is not None else None

@@ -26,7 +26,7 @@ from relay.events.cursor import END, Cursor, PollCursor
 from relay.events.delivered import NOTHING, Delivered
 from relay.events.event import OutboxEvent
 from relay.events.snapshot import Snapshot
-from relay.events.source import Batch, Checkpoint
+from relay.events.source import Batch, Checkpoint, Mode
 from relay.outbox.database import DatabaseConnection, configure
 from relay.outbox.fetch_events import fetch_events
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query
@@ -41,7 +41,7 @@ class PollSource:
     """Reads one outbox table over the leader's session. Statements are single ones in autocommit: nothing is held open
     between reads."""
 
-    mode = "poll"
+    mode = Mode("poll")
 
     def __init__(self, table: OutboxTable, connection: DatabaseConnection, epoch: int) -> None:
         self._table = table
@@ -124,6 +124,9 @@ class PollSource:
 
     def notify(self, wake: Callable[[], None]) -> None:
         """Nobody tells us when rows come."""
+
+    def covering(self) -> None:
+        """The cursor tells all of it."""
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -12,7 +12,7 @@ crash at any moment either the stream's last cursor names the slot, or the slot 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -21,7 +21,7 @@ from relay.events.cursor import Cursor, PollCursor, WalCheckpoint, WalCursor
 from relay.events.delivered import NOTHING, Delivered
 from relay.events.errors import Closing, LogUnavailable, SessionClosed
 from relay.events.snapshot import Snapshot
-from relay.events.source import Batch, Checkpoint
+from relay.events.source import Batch, Checkpoint, Mode
 from relay.sources.poll import PollSource
 from relay.stream.history import StreamHistory
 from relay.wal.slot_cleanup import SlotCleanup
@@ -32,9 +32,6 @@ _log = structlog.get_logger(__name__)
 
 #: A cursor lists no more transactions than these; with more, the slot is made anew.
 MOST_TRANSACTIONS = 2_000
-
-#: Told of the mode in use ("wal" or "poll") and why it is not the wanted one, None when it is.
-OnMode = Callable[[str, str | None], None]
 
 
 class SwitchingSource:
@@ -48,7 +45,6 @@ class SwitchingSource:
         slots: SlotMaker,
         cleanup: SlotCleanup,
         history: StreamHistory,
-        on_mode: OnMode,
         why: str | None = None,
     ) -> None:
         self._poll = poll
@@ -56,16 +52,15 @@ class SwitchingSource:
         self._slots = slots
         self._cleanup = cleanup
         self._history = history
-        self._on_mode = on_mode
-        self._why = why
+        self._why = self._reason = why
         self._streaming = False
         self._checkpointed = False
         self._distrusted: set[str] = set()
 
     @property
-    def mode(self) -> str:
-        """The mode in use."""
-        return "wal" if self._streaming else "poll"
+    def mode(self) -> Mode:
+        """The mode in use, and why it is not the wanted one."""
+        return Mode("wal") if self._streaming else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`: by the slot that it names if that can be read, else by polling."""
@@ -76,12 +71,12 @@ class SwitchingSource:
             if reason is None:
                 return
             _log.warning("the log cannot be read, polling from the last checkpoint", reason=reason)
-            self._on_mode("poll", reason)
+            self._reason = reason
             checkpoint = cursor.checkpoint
             passed = await self._history.passed_over(cursor.base, checkpoint.transactions)
             cursor = PollCursor(cursor.epoch, checkpoint.snapshot, passed=passed)
         else:
-            self._on_mode("poll", "a slot is being made" if self._wal else self._why)
+            self._reason = "a slot is being made" if self._wal else self._why
         if cursor.passed is not None:
             delivered = await self._history.delivered(cursor.passed)
             if cursor.seen is not None and delivered.seen_by(cursor.seen):
@@ -112,9 +107,8 @@ class SwitchingSource:
         if self._wal is not None:
             self._wal.notify(wake)
 
-    def covering(self) -> tuple[Snapshot, list[int]] | None:
-        """What is stored, as exactly as is known here: all that a snapshot sees and transactions beside it; None when
-        the stream's last cursor tells as much."""
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """As the log has it."""
         return self._wal.covering() if self._streaming and self._wal else None
 
     async def close(self) -> None:
@@ -147,7 +141,6 @@ class SwitchingSource:
         except LogUnavailable as problem:
             return str(problem)
         self._streaming, self._checkpointed = True, False
-        self._on_mode("wal", None)
         await self._cleanup.begin(keep=cursor.checkpoint.slot)
         return None
 
@@ -180,6 +173,6 @@ class SwitchingSource:
                 _log.info("reading the log", slot=made.slot, passed_over=len(between))
                 return Batch(cursor.base, cursor.mark, (), (), Checkpoint(cursor, None), more=True)
             _log.warning("the new slot cannot be read, polling goes on", reason=reason)
-            self._on_mode("poll", reason)
+            self._reason = reason
         self._slots.begin()
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import psycopg
 import structlog
@@ -24,21 +23,20 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 class SlotMaker:
-    """At most one attempt at a time. `on_problem` is told why there is no slot yet."""
+    """At most one attempt at a time. `problem` says why there is no slot yet; None before the first failure."""
 
-    def __init__(
-        self, url: str, prefix: str, publication: str, table: TableName, on_problem: Callable[[str], None]
-    ) -> None:
+    def __init__(self, url: str, prefix: str, publication: str, table: TableName) -> None:
         self._url = url
         self._prefix = prefix
         self._publication = publication
         self._table = table
-        self._on_problem = on_problem
+        self.problem: str | None = None
         self._task: asyncio.Task[WalCheckpoint] | None = None
 
     def begin(self) -> None:
         """Starts, unless it runs. No slot of ours is in use then, so all there are of our name are dropped first."""
         if self._task is None:
+            self.problem = None
             self._task = asyncio.create_task(self._make_until_made())
 
     def made(self) -> WalCheckpoint | None:
@@ -64,8 +62,7 @@ class SlotMaker:
                 finally:
                     await connection.close()
             except (LogUnavailable, Refused, psycopg.Error, OSError, TimeoutError) as error:
-                reason = words(error)
-            self._on_problem(reason)
+                reason = self.problem = words(error)
             if reason != told:
                 _log.warning("the log cannot be read, polling goes on", reason=reason)
                 told = reason

@@ -29,7 +29,7 @@ from relay.events.event import OutboxEvent
 from relay.events.id_set import IdSet
 from relay.events.lsn import lsn_text, parse_lsn
 from relay.events.snapshot import Snapshot
-from relay.events.source import Batch, Checkpoint
+from relay.events.source import Batch, Checkpoint, Mode
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.publication import STATE, publication_state
 from relay.wal.pgoutput import (
@@ -72,7 +72,7 @@ _EMIT = f"""
 class WalSource:
     """Streams one slot. Checkpoints are written over the leader's session. LogUnavailable: the slot cannot be read."""
 
-    mode = "wal"
+    mode = Mode("wal")
 
     def __init__(self, layout: TupleLayout, connection: DatabaseConnection, url: str, publication: str) -> None:
         self._layout = layout

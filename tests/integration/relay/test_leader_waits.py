@@ -33,7 +33,7 @@ async def silent_nats() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def leading(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldLock]:
+async def leading(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldLock[None]]:
     """A leader whose database ends a session after two seconds of silence, less than NATS is waited for."""
     monkeypatch.setattr(relay.outbox.leadership, "SESSION_TIMEOUT_SECONDS", 2)
     monkeypatch.setattr(relay.outbox.leadership, "TOUCH_SECONDS", 0.2)

@@ -17,9 +17,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from relay.adoption.adoption import epoch_to_adopt
 from relay.outbox.leadership import lock_key
-from relay.outbox.source_identity import SourceIdentity
 from tests.fixtures.postgres import database
 from tests.support.relay import streams
 from tests.support.relay.adoption_preludes import BY_THE_DISPLAY, COUNTED, INTERRUPTED
@@ -351,22 +349,3 @@ async def test_what_stands_in_the_way_is_named(before: World, elsewhere: str) ->
     down = await adopt(before)
     assert down.code == 3
     assert "NATS" in down.document["message"]
-
-
-@pytest.mark.parametrize(
-    ("recorded", "cluster", "stream_epoch", "force", "epoch"),
-    [
-        (1, ("a", 1), 1, False, None),
-        (1, ("a", 1), 1, True, 2),
-        (1, ("a", 2), 1, False, 2),
-        (1, ("b", 1), 1, False, 2),
-        (1, ("b", 1), 4, False, 5),
-        (2, ("a", 1), 1, False, 2),
-        (2, ("a", 1), 1, True, 2),
-        (2, ("a", 1), 3, False, 4),
-    ],
-)
-def test_which_epoch_is_adopted(
-    recorded: int, cluster: tuple[str, int], stream_epoch: int, force: bool, epoch: int | None
-) -> None:
-    assert epoch_to_adopt(SourceIdentity(recorded, "a", 1), cluster, stream_epoch, force=force) == epoch

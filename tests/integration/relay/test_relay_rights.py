@@ -12,12 +12,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from relay.adoption.adoption import AdoptingDatabase
-from relay.checked_database import CheckedDatabase
+from relay.adoption.parts import AdoptionCheck
 from relay.config import RelaySettings
 from relay.events.errors import Refused
+from relay.leadership_parts import LeadershipCheck
 from relay.outbox.leadership import AdvisoryLock
-from relay.publishing.status import RelayStatus
 from tests.fixtures.postgres import database
 from tests.support.relay import streams
 from tests.support.relay.readme import least_role
@@ -42,16 +41,16 @@ class Place:
 
     async def refusal(self, mode: str, **settings: str) -> str:
         """What the check of a leader's session says; empty when nothing is missing."""
-        return await self._refusal(CheckedDatabase(self._settings(mode=mode, **settings), RelayStatus(mode)))
+        return await self._refusal(LeadershipCheck(self._settings(mode=mode, **settings)))
 
     async def adoption_refusal(self) -> str:
         """The same for an adoption."""
-        return await self._refusal(AdoptingDatabase(self._settings(), False))
+        return await self._refusal(AdoptionCheck(self._settings(), False))
 
     def _settings(self, **given: str) -> RelaySettings:
         return RelaySettings.model_validate({"database_url": self.role_url, "nats_url": "nats://127.0.0.1:1", **given})
 
-    async def _refusal(self, checks: CheckedDatabase | AdoptingDatabase) -> str:
+    async def _refusal(self, checks: LeadershipCheck | AdoptionCheck) -> str:
         async with await psycopg.AsyncConnection.connect(self.role_url, autocommit=True) as connection:
             try:
                 await checks.check(connection)
@@ -193,7 +192,7 @@ async def test_an_adoption_says_what_it_needs_beside(place: Place) -> None:
 
 
 UNNAMED = """
-import relay.checked_database as c
+import relay.leadership_parts as c
 async def nothing(*a, **named): return ()
 c.require_rights = nothing
 """

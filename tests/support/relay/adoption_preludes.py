@@ -12,10 +12,10 @@ taken, taking, failing = [], leadership.HeldLock.__init__, loop.PublishLoop._fai
 def counting(lock, *arguments):
     taken.append(1)
     taking(lock, *arguments)
-def losing(loop_of, state, kind, reason, cause):
+def losing(loop_of, state, kind, cause):
     if isinstance(cause, loop.LeadershipLost) and taken:
         taken.pop()
-    return failing(loop_of, state, kind, reason, cause)
+    return failing(loop_of, state, kind, cause)
 leadership.HeldLock.__init__, loop.PublishLoop._failed = counting, losing
 atexit.register(lambda: print(f"leaderships: {len(taken)}", file=sys.stderr))
 """
@@ -30,5 +30,5 @@ interrupted.Adoption._read_to_the_end = interrupting
 """
 BY_THE_DISPLAY = """
 import relay.adoption.adoption as mutant
-mutant.Adoption._is_through = lambda adoption, ended: adoption._loop._status.cursor == adoption._end.text
+mutant.Adoption._is_through = lambda adoption, ended: adoption._loop.status.cursor == adoption._end.text
 """

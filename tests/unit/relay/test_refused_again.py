@@ -11,16 +11,15 @@ import pytest
 
 from relay.events.errors import LeadershipLost, Refused
 from relay.publishing.loop import FIRST_SECONDS, LONGEST_SECONDS, Ended, PublishLoop
-from relay.publishing.status import RelayStatus
 
 
 class Leading:
     """A lock that is always free."""
 
     @contextlib.asynccontextmanager
-    async def lead(self, stop: asyncio.Event) -> AsyncIterator[Any]:
+    async def lead(self, stop: asyncio.Event, on_wait: Any) -> AsyncIterator[Any]:
         """At once."""
-        del stop
+        del stop, on_wait
         yield object()
 
 
@@ -35,8 +34,8 @@ class Loop(PublishLoop):
     """A loop whose leadership always ends in the same way; `waits`: what it waited for."""
 
     def __init__(self, cause: Exception) -> None:
-        parts: Any = dict.fromkeys(("sink", "wiring", "state", "parked"))
-        super().__init__(leadership=Leading(), status=RelayStatus("poll"), observer=Deaf(), **parts)
+        parts: Any = dict.fromkeys(("sink", "state", "parked"))
+        super().__init__(mode="poll", leadership=Leading(), observer=Deaf(), **parts)
         self._cause = cause
         self._sink_seen = self._worked = True
         self.waits: list[float] = []

@@ -1,0 +1,142 @@
+"""Checks the database that is to be adopted, and makes the parts of the publish loop for the adoption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.adoption.source import AdoptionSource
+from relay.config import RelaySettings
+from relay.events.barrier import BarrierBuilder
+from relay.events.cursor import Cursor, read_cursor
+from relay.events.errors import Refused
+from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.source import Source
+from relay.outbox.adoption_record import AdoptionRecords
+from relay.outbox.bookkeeping import ensure_tables
+from relay.outbox.database import DatabaseConnection
+from relay.outbox.message_builder import message_builder
+from relay.outbox.rights import adopting_needs, missing_to_compare, require_rights
+from relay.outbox.source_identity import SourceIdentity, primary_cluster, recorded_source
+from relay.outbox.startup_checks import check_database
+from relay.outbox.table import OutboxTable, TableName, find_table
+from relay.stream.access import nats_options
+from relay.stream.history import StreamHistory
+
+SOURCE_DDL = (
+    "CREATE TABLE %(table)s (epoch bigint NOT NULL, system_identifier text NOT NULL, timeline integer NOT NULL);"
+    " INSERT INTO %(table)s VALUES (1, '', 0)"
+)
+
+
+class NothingToAdopt(Exception):  # noqa: N818 - read as the state it names
+    """The database is the one whose events the stream holds."""
+
+
+def epoch_to_adopt(
+    recorded: SourceIdentity, cluster: tuple[str, int], stream_epoch: int, *, force: bool = False
+) -> int | None:
+    """The epoch that the source is to have; None when there is nothing to adopt. Pure."""
+    if recorded.cluster != cluster or stream_epoch > recorded.epoch:
+        return max(recorded.epoch, stream_epoch) + 1
+    if stream_epoch < recorded.epoch:
+        return recorded.epoch  # an adoption that was interrupted, or one for another stream of this database
+    return recorded.epoch + 1 if force else None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionParts:
+    """What the check has found, and what an adoption is made of (`relay.publishing.loop.Wiring`).
+
+    `recorded`: the source on record; `cluster`: the one that is there. `on_begin` is called before the stream or the
+    database are changed, `on_end` when everything has been read.
+    """
+
+    settings: RelaySettings
+    table: OutboxTable
+    recorded: SourceIdentity
+    cluster: tuple[str, int]
+    force: bool
+    on_begin: Callable[[], None]
+    on_end: Callable[[Cursor], None]
+
+    @property
+    def source_epoch(self) -> int:
+        """The epoch on record, which an adoption may raise."""
+        return self.recorded.epoch
+
+    @property
+    def adoption(self) -> None:
+        """Nobody is shown an earlier one."""
+
+    def cursor(self, text: str | None) -> Cursor:
+        """The old source's last cursor. NothingToAdopt when the database is the one that it is of."""
+        cursor = read_cursor(text, self.recorded.epoch)
+        self._becomes(cursor)
+        return cursor
+
+    def source(self, connection: DatabaseConnection) -> Source:
+        """The rows that the stream lacks, for a leader."""
+        return AdoptionSource(
+            table=self.table,
+            connection=connection,
+            source_table=TableName.parse(self.settings.source_table),
+            records=AdoptionRecords(self.table.name, self.settings.stream),
+            history=StreamHistory(nats_options(self.settings), self.settings.stream),
+            becomes=self._becomes,
+            on_end=self.on_end,
+        )
+
+    def requests(self, connection: DatabaseConnection) -> None:
+        """They wait for a relay."""
+
+    def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
+        """The builder of events, which are of the new epoch."""
+        self.on_begin()
+        return message_builder(self.settings, self.table, self._becomes(cursor).epoch, publish_epoch, term, limits)
+
+    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
+        """The builder of barriers."""
+        return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term)
+
+    def _becomes(self, old: Cursor) -> SourceIdentity:
+        """The identity that the source is to have, whose stream ends at `old`."""
+        epoch = epoch_to_adopt(self.recorded, self.cluster, old.epoch, force=self.force)
+        if epoch is None:
+            raise NothingToAdopt
+        return SourceIdentity(epoch, *self.cluster)
+
+
+class AdoptionCheck:
+    """Checks sessions on the database that is to be adopted; `on_begin` and `on_end` as of `AdoptionParts`."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        force: bool,
+        on_begin: Callable[[], None] = lambda: None,
+        on_end: Callable[[Cursor], None] = lambda end: None,
+    ) -> None:
+        self._settings = settings
+        self._force = force
+        self._on_begin = on_begin
+        self._on_end = on_end
+
+    async def check(self, connection: DatabaseConnection) -> AdoptionParts:
+        """Makes the tables that are missing, and returns what an adoption is made of. Refused when this database must
+        not be relayed from, whoever it is."""
+        settings = self._settings
+        name, source_table = TableName.parse(settings.table), TableName.parse(settings.source_table)
+        await check_database(connection, settings.database_url)
+        await require_rights(connection, adopting_needs(name, source_table), await missing_to_compare(connection))
+        cluster = await primary_cluster(connection)
+        recorded = await recorded_source(connection, source_table)
+        if recorded is None:
+            raise Refused(
+                f"table {source_table} does not exist, so nothing could tell the new history from the old one:"
+                f" create it, with one row: {SOURCE_DDL % {'table': source_table}}"
+            )
+        table = await find_table(connection, name, settings.columns)
+        await ensure_tables(connection, name)
+        await AdoptionRecords(name, settings.stream).prepare(connection)
+        return AdoptionParts(settings, table, recorded, cluster, self._force, self._on_begin, self._on_end)
