@@ -112,6 +112,7 @@ def test_a_program_gets_it_as_a_document(arguments: tuple[str, ...], capsys: pyt
     assert COMMANDS[arguments] in document["error"]
 
 
+@pytest.mark.mutant
 def test_a_command_without_patience_would_be_noticed(
     hung: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

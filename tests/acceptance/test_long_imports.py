@@ -82,6 +82,7 @@ async def test_an_import_outlives_its_connections_and_the_service(
         await process.kill()
 
 
+@pytest.mark.mutant
 async def test_mutant_that_does_not_send_again_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

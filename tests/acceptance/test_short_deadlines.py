@@ -133,6 +133,7 @@ async def test_a_call_is_refused_once(caplog: pytest.LogCaptureFixture) -> None:
     assert await _refusals_at_the_deadline(lambda methods: methods, caplog) == []
 
 
+@pytest.mark.mutant
 async def test_a_call_that_is_refused_twice_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(20):
         if any(

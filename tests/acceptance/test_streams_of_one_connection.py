@@ -147,6 +147,7 @@ class CountingWhatIsAnswered(GrpcLimits):
         return [option for option in super().channel_options() if option[0] != "grpc.http.overload_protection"]
 
 
+@pytest.mark.mutant
 async def test_a_server_that_counts_what_is_answered_is_noticed() -> None:
     told = await refusals(CountingWhatIsAnswered())
     assert any("RST_STREAM" in sentence for sentence in told), told
@@ -170,6 +171,7 @@ async def test_calls_that_are_taken_back_at_once_fill_nothing(command_process: C
     assert peak_memory_mib(command_process.pid) - before < TAKEN_BACK_MIB
 
 
+@pytest.mark.mutant
 async def test_a_limit_that_is_not_set_is_noticed() -> None:
     async with holding(GrpcLimits(max_streams_per_connection=10 * LIMIT)) as (_, address):
         with pytest.raises(AssertionError):

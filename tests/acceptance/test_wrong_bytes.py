@@ -168,6 +168,7 @@ async def _serving_nothing() -> AsyncIterator[str]:
     await server.stop()
 
 
+@pytest.mark.mutant
 async def test_a_parser_that_lets_the_librarys_error_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_methods, "parser_of", lambda request, _: GetMessageClass(request).FromString)
     async for address in _serving_nothing():

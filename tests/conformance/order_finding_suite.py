@@ -124,6 +124,7 @@ class OrderFindingSuite:
     async def test_an_exact_match_leads_whatever_the_sort_and_comes_once(self, store: ReadStore) -> None:
         await _check_an_exact_match(store)
 
+    @pytest.mark.mutant
     @proves(Capability.SEARCH_TEXT)
     async def test_a_page_that_forgets_the_exact_ones_is_noticed(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch

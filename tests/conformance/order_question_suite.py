@@ -182,6 +182,7 @@ class OrderQuestionSuite(OrderFindingSuite):
         for sort in OrderSort:
             await read_while_it_goes_on(shop, sort)
 
+    @pytest.mark.mutant
     @proves(Capability.MARK_WRITES)
     async def test_without_the_mark_orders_would_come_twice(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
@@ -198,6 +199,7 @@ class OrderQuestionSuite(OrderFindingSuite):
             with pytest.raises(AssertionError, match=r"TOTAL.* came twice"):
                 await read_while_it_goes_on(shop, sort)
 
+    @pytest.mark.mutant
     @proves(Capability.LIST_ORDERS)
     async def test_without_the_id_orders_of_equal_rank_would_be_missing(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ async def test_what_was_written_before_the_mark_is_on_the_first_page(asleep: Phy
     await _read_by_total(asleep)
 
 
+@pytest.mark.mutant
 async def test_a_mark_without_a_refresh_would_show_an_order_twice(
     asleep: PhysicalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +125,7 @@ async def test_what_another_release_has_kept_is_made_anew(
     await _are_sent_as_they_are_made_now(store, other, before, now)
 
 
+@pytest.mark.mutant
 async def test_a_part_of_any_edition_would_be_sent_as_it_is(
     store: PhysicalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ async def test_groups_are_the_same_in_pages_of_any_size(
                 assert await store.summarize(asked) == whole
 
 
+@pytest.mark.mutant
 async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutant: sums of any size are taken as Elasticsearch gives them."""
     await applied(store, order_book())
@@ -167,6 +170,7 @@ async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkey
     assert sum(group.total for group in (await store.summarize(asked)).groups) != totals
 
 
+@pytest.mark.mutant
 async def test_a_histogram_of_all_totals_would_fail(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutant: a group's totals are put into one histogram however far apart they are."""
     await applied(store, [large_event(total) for total in (1, 2**61)])
@@ -177,6 +181,7 @@ async def test_a_histogram_of_all_totals_would_fail(store: PhysicalStore, monkey
         await store.summarize(asked)
 
 
+@pytest.mark.mutant
 async def test_a_percentile_without_its_ends_would_be_beyond_them(
     store: PhysicalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -286,6 +286,7 @@ async def test_no_server_is_named_and_does_not_hang(order_id: str) -> None:
         await store.close()
 
 
+@pytest.mark.mutant
 async def test_without_external_version_an_older_event_would_win(
     store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +304,7 @@ async def test_without_external_version_an_older_event_would_win(
         await TestPhysicalStore().test_an_older_event_after_a_newer_one_changes_nothing(store=store, order_id=order_id)
 
 
+@pytest.mark.mutant
 async def test_a_conflict_that_always_counts_as_success_is_noticed(
     store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from relay.events.cursor import PollCursor
 from relay.outbox.database import connect
@@ -77,6 +78,7 @@ async def test_no_row_is_passed_over(private_postgres: PrivatePostgres) -> None:
     assert len(found) == 5
 
 
+@pytest.mark.mutant
 async def test_mutant_without_flush_passes_over_rows(private_postgres: PrivatePostgres) -> None:
     # Each process of the server flushes now and then, if only every ten seconds; one may do so just before the crash.
     await until_shown(

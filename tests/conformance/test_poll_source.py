@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import psycopg
@@ -139,6 +139,7 @@ async def attempted(
     return verdict
 
 
+@pytest.mark.mutant
 async def test_mutant_cursor_by_id_loses_rows(postgres_url: str) -> None:
     verdict = await until_shown(
         lambda: attempted(postgres_url, lambda table, c: IdCursorSource(table, c, 1), aggregates=100),
@@ -157,6 +158,7 @@ class ByTransactionOrder(OutboxTable):
         )
 
 
+@pytest.mark.mutant
 async def test_mutant_order_by_transaction_id_inverts(postgres_url: str) -> None:
     class Slow(PollSource):
         def idle_seconds(self) -> float:
@@ -184,6 +186,7 @@ class LateSnapshot(PollSource):
         return batch
 
 
+@pytest.mark.mutant
 async def test_mutant_snapshot_after_the_read_loses_rows(postgres_url: str) -> None:
     await until_shown(
         lambda: attempted(postgres_url, lambda table, c: LateSnapshot(table, c, 1), aggregates=1000, crash_every=60),
@@ -272,15 +275,17 @@ async def test_the_last_event_of_a_difference_says_so(postgres_database: str) ->
         assert batch.reached.cursor.upto is None
 
 
-async def test_a_barrier_time_is_true(postgres_database: str) -> None:
-    """Whatever had committed before `as_of` was delivered with or before it, by the database's clock."""
-    await create(postgres_database, OUTBOX)
-    table = await outbox_table(postgres_database)
+WRITERS = 4
+
+
+async def check_barrier_times(url: str, kind: type[PollSource]) -> None:
+    await create(url, OUTBOX)
+    table = await outbox_table(url)
     committed: list[tuple[int, int]] = []
     stop = asyncio.Event()
 
     async def writer() -> None:
-        async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             while not stop.is_set():
                 row = await (
                     await connection.execute(
@@ -297,10 +302,12 @@ async def test_a_barrier_time_is_true(postgres_database: str) -> None:
 
     claims: list[tuple[int, set[int]]] = []
     delivered: set[int] = set()
-    async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
-        source = PollSource(table, connection, 1)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        source = kind(table, connection, 1)
+        if isinstance(source, LateClock):
+            source.commits = committed
         await source.resume(PollCursor(1))
-        tasks = [asyncio.create_task(writer()) for _ in range(4)]
+        tasks = [asyncio.create_task(writer()) for _ in range(WRITERS)]
         deadline = time.monotonic() + 120
         while len(claims) <= 100 or len(committed) <= 500:
             assert time.monotonic() < deadline
@@ -313,3 +320,33 @@ async def test_a_barrier_time_is_true(postgres_database: str) -> None:
         await asyncio.gather(*tasks)
     for as_of, then in claims:
         assert {position for position, at in committed if at < as_of} <= then
+
+
+async def test_a_barrier_time_is_true(postgres_database: str) -> None:
+    """Whatever had committed before `as_of` was delivered with or before it, by the database's clock."""
+    await check_barrier_times(postgres_database, PollSource)
+
+
+class LateClock(PollSource):
+    """Mutant: the time is taken after the snapshot, when more has committed."""
+
+    commits: Sized = ()
+
+    async def _open_difference(self) -> Checkpoint | None:
+        reached = await super()._open_difference()
+        # One writer at least begins and ends a transaction meanwhile.
+        enough = len(self.commits) + WRITERS + 1
+        while len(self.commits) < enough:
+            await asyncio.sleep(0.001)
+        row = await (
+            await self._connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        ).fetchone()
+        assert row is not None
+        self._as_of = int(row[0])
+        return None if reached is None else Checkpoint(reached.cursor, self._as_of)
+
+
+@pytest.mark.mutant
+async def test_mutant_that_looks_at_the_clock_after_the_snapshot_claims_too_much(postgres_database: str) -> None:
+    with pytest.raises(AssertionError, match="set"):
+        await check_barrier_times(postgres_database, LateClock)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -16,7 +16,6 @@ from relay.events.columns import ColumnNames
 from relay.events.cursor import WalCursor
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
-from relay.events.snapshot import Snapshot
 from relay.events.source import Batch
 from relay.outbox.database import connect
 from relay.outbox.publication import publication_name
@@ -191,15 +190,18 @@ async def attempted(postgres_url: str, kind: type[WalSource]) -> Verdict:
     return verdict
 
 
+@pytest.mark.mutant
 async def test_mutant_passing_over_by_lsn_loses_events(postgres_url: str) -> None:
     verdict = await until_shown(lambda: attempted(postgres_url, PassesOverByLsn), lambda verdict: verdict.lost > 0)
     assert verdict.repeated == 0
 
 
+@pytest.mark.mutant
 async def test_mutant_passing_over_nothing_repeats_events(postgres_url: str) -> None:
     await until_shown(lambda: attempted(postgres_url, PassesOverNothing), lambda verdict: verdict.repeated > 0)
 
 
+@pytest.mark.mutant
 async def test_mutant_confirming_what_is_not_stored_is_found_ahead_of_the_stream(postgres_url: str) -> None:
     """The server would pass over the gap without a word; the slot's position tells."""
 
@@ -215,6 +217,7 @@ async def test_mutant_confirming_what_is_not_stored_is_found_ahead_of_the_stream
     await until_shown(attempt, lambda said: "ahead of the stream" in said)
 
 
+@pytest.mark.mutant
 async def test_mutant_confirming_what_is_not_stored_loses_events_where_nobody_looks(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,72 +331,3 @@ async def test_what_arrives_between_two_reads_keeps_its_place(postgres_database:
         if len(events) < 90:
             events += await read_until(source, lambda found, _: len(events) + len(found) == 90)
     assert [event.aggregate_version for event in events] == list(range(1, 91))
-
-
-async def slot_made_between_roll_backs(log: Log) -> tuple[WalCursor, list[int]]:
-    """A slot whose making waits for two transactions that then roll back, while a third goes on.
-
-    Also the transactions in their order: the first began before the making, each other before the end of the last.
-    """
-    async with AsyncExitStack() as connections:
-        observer, *others = [
-            await connections.enter_async_context(await psycopg.AsyncConnection.connect(log.url, autocommit=True))
-            for _ in range(4)
-        ]
-
-        async def begin() -> int:
-            connection = others[len(transactions)]
-            await connection.set_autocommit(False)
-            row = await (await connection.execute("SELECT pg_current_xact_id()::text::bigint")).fetchone()
-            assert row is not None
-            return int(row[0])
-
-        async def roll_back_when_waited_for(number: int) -> None:
-            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = (%s::text)::xid"
-            while not await (await observer.execute(waiting, [transactions[number]])).fetchone():
-                await asyncio.sleep(0.001)
-            transactions.append(await begin())
-            await others[number].rollback()
-
-        transactions: list[int] = []
-        transactions.append(await begin())
-        making = asyncio.create_task(log.begin())
-        await roll_back_when_waited_for(0)
-        await roll_back_when_waited_for(1)
-        cursor = await making
-        await others[2].rollback()
-        return cursor, transactions
-
-
-async def test_a_slot_is_made_while_transactions_roll_back(
-    postgres_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The exported snapshot then ends before it begins; the slot's checkpoint must hold all the same."""
-    await create(postgres_database, OUTBOX)
-    log = Log(postgres_database, TableName.parse("outbox"), ColumnNames.default())
-    exported: list[str] = []
-    parse = Snapshot.parse_exported
-
-    def parse_exported(text: str) -> Snapshot:
-        exported.append(text)
-        return parse(text)
-
-    monkeypatch.setattr(Snapshot, "parse_exported", parse_exported)
-    try:
-        for _ in range(20):  # until nothing else in the server, such as a vacuum, commits meanwhile
-            cursor, transactions = await slot_made_between_roll_backs(log)
-            assert [cursor.checkpoint.snapshot.sees(one) for one in transactions] == [True, True, False]
-            begins, ends, _ = exported[-1].split(":")
-            if int(begins) > int(ends):
-                return
-        pytest.fail(f"no exported snapshot ended before it began: {exported}")
-    finally:
-        await log.drop()
-
-
-async def test_mutant_the_exported_snapshot_is_read_as_any_other(
-    postgres_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Snapshot, "parse_exported", Snapshot.parse)
-    with pytest.raises(ValueError, match="not a pg_snapshot"):
-        await test_a_slot_is_made_while_transactions_roll_back(postgres_database, monkeypatch)

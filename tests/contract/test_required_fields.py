@@ -76,6 +76,7 @@ def test_what_is_marked_is_demanded_and_nothing_else(name: str, validate: Valida
     assert disagreements(name, validate) == []
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(("field", "check"), [("method", text(40)), ("reference", text(200, required=True))])
 def test_a_rule_that_says_otherwise_is_noticed(field: str, check: Check) -> None:
     name = order_command_service_pb2.RecordPaymentRequest.DESCRIPTOR.full_name

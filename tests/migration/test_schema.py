@@ -62,6 +62,7 @@ async def test_migrations_make_what_the_code_declares(postgres_url: str) -> None
     assert {row[0] for row in made} >= set(metadata.tables)
 
 
+@pytest.mark.mutant
 async def test_a_difference_would_be_seen(postgres_database: str) -> None:
     await asyncio.to_thread(migrate, postgres_database)
     before = await catalogue(postgres_database)

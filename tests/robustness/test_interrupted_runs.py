@@ -106,6 +106,7 @@ def test_a_command_that_hears_nothing_is_ended(signals: Signals, command_seconds
     assert (outcome["status"], outcome["left"]) == (128 + KILL, [])
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "without",
     ["ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)", "run.until_alone()"],

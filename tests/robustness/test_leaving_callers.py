@@ -48,6 +48,7 @@ async def test_callers_who_leave_harm_nobody_in_the_long_run(command_database: s
     assert await faults_of(command_database, calls=200_000, streams=300) == []
 
 
+@pytest.mark.mutant
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 async def test_a_connection_that_goes_back_without_proof_is_noticed(command_database: str) -> None:

@@ -178,6 +178,7 @@ async def test_leaders_killed_and_replicas_away(
     assert verdict.clean, verdict
 
 
+@pytest.mark.mutant
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_mutant_that_chains_in_a_cluster_leaves_a_replica_behind(

@@ -153,6 +153,7 @@ async def make_world(postgres_database: str, server: NatsServer) -> World:
     return await World.make(postgres_database, server.url, "FROZEN", "frozen")
 
 
+@pytest.mark.mutant
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into socket buffers by /proc")
 async def test_what_a_woken_leader_has_in_its_buffers_is_refused(postgres_url: str, private_nats: PrivateNats) -> None:
     """And its mutant, whose messages do not say what they expect: they are stored again."""

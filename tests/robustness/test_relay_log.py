@@ -210,6 +210,7 @@ relay.wal.slot_cleanup.LONGEST_RETRY_SECONDS = 1e6
 """
 
 
+@pytest.mark.mutant
 async def test_mutant_that_tries_once_leaves_the_slot(world: World) -> None:
     with pytest.raises(AssertionError, match="is still there"):
         await slot_in_use(world, "poll", TRIES_ONCE, seconds=5)
@@ -294,6 +295,7 @@ s.ensure_publication = ensured
 """
 
 
+@pytest.mark.mutant
 async def test_mutant_blind_to_the_publication_loses_events(world: World) -> None:
     async with running(world.relay(prelude=BLIND_TO_THE_PUBLICATION)) as relay:
         async with under_writers(world) as ledger:
@@ -322,6 +324,7 @@ PollSource.end_at = lambda self, snapshot: None
 """
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("prelude", [PASSES_OVER_NOTHING, LISTS_NOTHING_BETWEEN], ids=["nothing", "no list"])
 async def test_mutant_taking_over_carelessly_sends_events_again(world: World, prelude: str) -> None:
     """Only the stream's memory for ids, a minute long, stands between this and repeated events."""

@@ -166,6 +166,7 @@ async def worlds(postgres_url: str, nats_url: str, stream: str, number: int) -> 
         )
 
 
+@pytest.mark.mutant
 async def test_the_lock_of_a_leader_that_stands_still_is_freed(
     postgres_url: str, nats_url: str, stream_name: str
 ) -> None:

@@ -295,6 +295,7 @@ def test_every_policy_has_a_mutant() -> None:
     assert MUTANTS.keys() == set(POLICIES)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("policy", "edit", "complaint"),
     [(policy, *mutant) for policy, mutants in MUTANTS.items() for mutant in mutants],

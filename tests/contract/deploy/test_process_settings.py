@@ -119,6 +119,7 @@ def test_a_process_has_the_commands_it_is_started_with(package: str, capsys: pyt
         assert "unrecognized arguments: --unheard-of" in capsys.readouterr().err, arguments
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [

@@ -63,6 +63,7 @@ async def test_a_caller_who_left_is_no_incident() -> None:
     assert await incidents_of_a_caller_who_leaves() == []
 
 
+@pytest.mark.mutant
 async def test_a_caller_who_is_taken_for_a_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_methods, "found_nobody", lambda _: False)
     (incident,) = await incidents_of_a_caller_who_leaves()

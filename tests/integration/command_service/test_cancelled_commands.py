@@ -231,6 +231,7 @@ async def swept_up() -> AsyncIterator[None]:
         gc.collect()
 
 
+@pytest.mark.mutant
 async def test_a_driver_that_is_interrupted_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conversation, "run", run_in_the_callers_task)
     monkeypatch.setattr(Conversation, "end", end_without_proof)
@@ -239,6 +240,7 @@ async def test_a_driver_that_is_interrupted_is_noticed(command_database: str, mo
             await check_any_step(command_database, ONCE)
 
 
+@pytest.mark.mutant
 async def test_a_connection_that_goes_back_without_proof_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ async def test_failed_batches_leave_nothing_prepared(command_database: str) -> N
     await check_failed_batches_leave_nothing_prepared(command_database)
 
 
+@pytest.mark.mutant
 async def test_what_is_not_forgotten_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommandConnection, "start_anew", CommandConnection.end_transaction)
     with pytest.raises(InvalidSqlStatementName):
@@ -283,6 +286,7 @@ async def test_what_the_server_forgot_is_prepared_anew(command_database: str) ->
     await check_what_the_server_forgot_is_prepared_anew(command_database)
 
 
+@pytest.mark.mutant
 async def test_a_forgotten_statement_that_is_not_tried_again_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +310,7 @@ async def test_sessions_ended_while_idle_cost_no_command(command_database: str) 
     await check_sessions_ended_while_idle(command_database)
 
 
+@pytest.mark.mutant
 async def test_an_ended_session_that_is_lent_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommandConnection, "spoken_to", False)
     with pytest.raises(ConnectionBroken):

@@ -40,6 +40,7 @@ async def test_the_server_ends_what_takes_longer_than_the_caller_waits(command_d
         assert not (await orders.place(call(), place_order())).replayed, "the next one has its own time"
 
 
+@pytest.mark.mutant
 async def test_a_deadline_that_is_not_passed_on_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

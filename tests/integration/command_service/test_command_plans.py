@@ -90,6 +90,7 @@ async def test_statements_stay_prepared(command_database: str) -> None:
     await check_statements_stay_prepared(command_database)
 
 
+@pytest.mark.mutant
 async def test_a_rollback_that_drops_them_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommandConnection, "end_transaction", CommandConnection.rollback)
     with pytest.raises(AssertionError, match="drop none"):

@@ -154,6 +154,7 @@ async def test_callers_above_what_may_wait_are_refused_at_once(command_database:
     await check_callers_above_what_may_wait_are_refused(command_database, 1)
 
 
+@pytest.mark.mutant
 async def test_a_pool_without_bound_is_noticed(command_database: str) -> None:
     with pytest.raises(AssertionError):
         await check_callers_above_what_may_wait_are_refused(command_database, 0)

@@ -214,6 +214,7 @@ def units_with(log: type[PostgresCommandLog], units: PostgresUnitsOfWork) -> Uni
     return Mutant()
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("check", "log"),
     [(check_repetition, ForgetfulLog), (check_twins, ForgetfulLog), (check_twins, ImpatientLog)],
@@ -227,6 +228,7 @@ async def test_a_guard_switched_off_is_noticed(
             await check(mutant, command_database)
 
 
+@pytest.mark.mutant
 async def test_a_commit_that_ends_with_its_caller_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

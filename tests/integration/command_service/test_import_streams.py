@@ -89,6 +89,7 @@ async def test_the_guards_hold(check: Check, command_database: str) -> None:
     await check(command_database)
 
 
+@pytest.mark.mutant
 async def test_results_as_they_come_are_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     original = order_imports._Stream._read
 
@@ -111,6 +112,7 @@ async def test_results_as_they_come_are_noticed(command_database: str, monkeypat
         await check_order(command_database)
 
 
+@pytest.mark.mutant
 async def test_an_unbounded_window_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_imports, "WINDOW", 10**9)
     with pytest.raises(AssertionError):

@@ -121,6 +121,7 @@ async def test_the_guards_hold(check: Check, command_database: str) -> None:
         await check(orders, command_database)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("mutant", "check"),
     [

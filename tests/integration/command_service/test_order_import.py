@@ -287,6 +287,7 @@ async def test_a_cancelled_task_ends_its_import() -> None:
 # Mutants
 
 
+@pytest.mark.mutant
 @BOTH
 async def test_a_stream_that_does_not_send_again_is_noticed(how: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Sending.__init__
@@ -326,6 +327,7 @@ async def test_no_more_than_the_window_is_sent_ahead(how: Import) -> None:
     await check_window(how)
 
 
+@pytest.mark.mutant
 @BOTH
 async def test_a_window_without_an_end_is_noticed(how: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Unanswered, "has_room", True)

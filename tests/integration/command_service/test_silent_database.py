@@ -168,11 +168,13 @@ async def test_commands_that_wait_for_a_connection_are_told_why(command_database
     await check_commands_that_wait_for_a_connection(command_database)
 
 
+@pytest.mark.mutant
 async def test_a_silence_that_is_taken_for_an_overload_is_noticed(command_database: str) -> None:
     with pytest.raises(Overloaded):
         await check_commands_that_wait_for_a_connection(command_database, asked=False)
 
 
+@pytest.mark.mutant
 async def test_commands_that_wait_on_are_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommandPool, "hang_up", lambda _: None)
     with pytest.raises(TimeoutError):

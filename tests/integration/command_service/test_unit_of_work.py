@@ -149,6 +149,7 @@ async def test_an_id_or_number_taken_is_refused_by_its_rule(command_database: st
     await check_an_id_or_number_taken_is_refused_by_its_rule(command_database, placing)
 
 
+@pytest.mark.mutant
 async def test_a_number_that_nothing_holds_unique_is_noticed(command_database: str) -> None:
     """The one rule that the database alone can see."""
     await execute(command_database, "ALTER TABLE orders DROP CONSTRAINT orders_source_order_number_key")
@@ -181,6 +182,7 @@ async def test_a_duplicate_is_no_error_of_the_server(command_database: str) -> N
     await check_a_duplicate_is_no_error_of_the_server(command_database)
 
 
+@pytest.mark.mutant
 async def test_a_duplicate_that_only_its_insert_finds_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

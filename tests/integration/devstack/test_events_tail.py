@@ -93,6 +93,7 @@ async def test_an_idle_system_shows_its_last_events(stream: Stream) -> None:
     assert (await stream.jetstream.stream_info(stream.name)).state.consumer_count <= 11, "look-ups leave none"
 
 
+@pytest.mark.mutant
 async def test_looking_only_so_far_back_would_be_noticed(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     async def so_far_back(jetstream: JetStreamContext, name: str, subjects: str, count: int) -> int:
         state = (await jetstream.stream_info(name)).state

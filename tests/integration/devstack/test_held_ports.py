@@ -93,6 +93,7 @@ async def test_who_starts_waits_for_a_connection_to_pass(
     await starts_once_it_is_gone(start, monkeypatch)
 
 
+@pytest.mark.mutant
 @STARTS
 async def test_mutant_that_does_not_wait_is_noticed(
     start: Callable[[int], Awaitable[object]], monkeypatch: pytest.MonkeyPatch

@@ -87,6 +87,7 @@ def test_kill_9_of_a_parent_whose_fork_lives_on_ends_the_server(
         assert gone(processes, [home]) == []
 
 
+@pytest.mark.mutant
 async def test_a_guard_that_does_not_watch_is_caught_and_what_it_leaves_is_cleaned(
     server_directory: NewDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ async def test_kill_takes_the_busy_backends_too(private_postgres: PrivatePostgre
     assert processes_of(server.home) == []
 
 
+@pytest.mark.mutant
 async def test_a_guard_that_does_not_clean_up_is_caught(
     private_postgres: PrivatePostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

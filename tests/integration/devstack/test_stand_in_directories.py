@@ -63,6 +63,7 @@ def test_one_that_has_no_link_yet_is_not_abandoned(tmp_path: Path, outside: Path
     assert stand_in_found_without_its_link(tmp_path / "closed", outside).is_dir()
 
 
+@pytest.mark.mutant
 def test_mutant_without_the_lock_it_is_removed(tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "_exclusive", contextlib.nullcontext)
     with pytest.raises(AssertionError):

@@ -79,6 +79,7 @@ async def test_every_store_finds_what_it_should_and_the_same(
     assert in_elasticsearch == in_memory
 
 
+@pytest.mark.mutant
 async def test_asking_for_one_way_of_writing_would_be_noticed(
     store: PhysicalStore, elasticsearch: AsyncElasticsearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ async def test_an_import_is_over_when_all_of_it_is_found(read_side: ReadSide, ow
     await check(read_side, own_server, until_searchable)
 
 
+@pytest.mark.mutant
 async def test_mutant_that_looks_for_the_last_order_alone_is_noticed(read_side: ReadSide, own_server: Server) -> None:
     async def last_alone(stub: Counted, source: str, order_number: str, _: str) -> None:
         wanted = contract.OrderFilter(text=order_number, sources=[source])

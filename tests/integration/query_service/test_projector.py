@@ -102,6 +102,7 @@ async def test_a_kill_in_a_bulk_loses_nothing(read_side: ReadSide, elasticsearch
     assert await is_complete(read_side, events)
 
 
+@pytest.mark.mutant
 async def test_a_projector_that_acks_before_the_bulk_is_caught(read_side: ReadSide, elasticsearch_url: str) -> None:
     events = await _killed_in_a_bulk(read_side, elasticsearch_url, "ack_before_bulk")
     assert not await is_complete(read_side, events)
@@ -138,6 +139,7 @@ async def test_half_an_event_is_neither_told_nor_acknowledged(read_side: ReadSid
     assert await _half_in(read_side, elasticsearch_url) == (False, False)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", ["notice_before_bulk", "ack_after_first_document"])
 async def test_a_projector_that_counts_half_an_event_is_caught(
     read_side: ReadSide, elasticsearch_url: str, mutant: str

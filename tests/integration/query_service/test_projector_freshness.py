@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from nats.aio.msg import Msg
 
 from query_service.application.ports.read_store import Freshness
@@ -62,6 +63,7 @@ async def test_freshness_is_claimed_only_when_every_projector_is_done(read_side:
     assert not await _claimed_while_another_holds_an_event(read_side)
 
 
+@pytest.mark.mutant
 async def test_a_projector_that_believes_barriers_at_once_is_caught(read_side: ReadSide) -> None:
     assert await _claimed_while_another_holds_an_event(read_side, "claim_at_once")
 

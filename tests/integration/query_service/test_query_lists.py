@@ -81,6 +81,7 @@ def _skip_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AskedSearchability, "missing", missing)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [_ignore_token, _skip_refresh])
 async def test_each_guard_switched_off_is_noticed(
     asleep: ReadSide, own_server: Server, monkeypatch: pytest.MonkeyPatch, mutant: Callable[[pytest.MonkeyPatch], None]

@@ -117,6 +117,7 @@ class Joining(LookUps):
         return await self._asked[key]
 
 
+@pytest.mark.mutant
 async def test_mutant_that_joins_a_request_under_way_misses_a_write(
     store: PhysicalStore, connection: GatedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ async def _counted(projector: QueryProcess) -> dict[tuple[str, str], float]:
     return {("projector_refresh_seconds_count", "done"): 0.0} | found
 
 
+@pytest.mark.mutant
 async def test_a_projector_that_answers_before_the_refresh_is_caught(
     asleep: ReadSide, unused_tcp_port_factory: Ports
 ) -> None:
@@ -131,6 +132,7 @@ async def test_a_projector_that_answers_before_the_refresh_is_caught(
                 pass  # sooner or later it is too early
 
 
+@pytest.mark.mutant
 async def test_projectors_that_know_nothing_of_each_other_are_caught(asleep: ReadSide) -> None:
     """The mutant refreshes for itself, without a pause."""
     async with two_projectors(asleep, "refreshes_at_once") as projectors:

@@ -124,6 +124,7 @@ async def test_what_a_batch_cannot_carry_goes_one_by_one(nats_cluster: NatsClust
     assert await nats_cluster.level(STREAM)
 
 
+@pytest.mark.mutant
 async def test_mutants_without_a_fence_leave_a_gap_or_repeat(
     nats_cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ async def test_a_replica_that_takes_a_snapshot_is_level_again_and_has_everything
     assert contents[1] == contents[2] == contents[0]
 
 
+@pytest.mark.mutant
 async def test_mutant_whose_messages_name_their_predecessor_breaks_a_replica(nats_cluster: NatsCluster) -> None:
     """It never comes back: the server checks the id against what it remembers, which a snapshot does not have."""
     await breaks(nats_cluster, away_for_a_snapshot)
@@ -224,6 +226,7 @@ async def test_a_stream_may_get_replicas_under_a_session(nats_cluster: NatsClust
     assert await bodies(nats_cluster.url, STREAM) == numbered(range(1_041))
 
 
+@pytest.mark.mutant
 async def test_mutant_that_looks_only_at_the_replicas_it_began_with_breaks_them(nats_cluster: NatsCluster) -> None:
     await breaks(nats_cluster, grown_under_a_session)
 

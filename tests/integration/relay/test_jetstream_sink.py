@@ -75,6 +75,7 @@ async def test_a_stale_session_stores_nothing_more(
     assert await bodies(nats_url, stream_name) == numbered(range(3))
 
 
+@pytest.mark.mutant
 async def test_mutant_without_expected_sequence_a_stale_session_gets_through(
     nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ async def test_a_stale_twin_repeats_nothing(nats_url: str, stream_name: str, sub
     assert await stale_twin(sink, nats_url, stream_name, subject_prefix) == numbered(range(5))
 
 
+@pytest.mark.mutant
 async def test_mutant_that_resyncs_in_place_repeats_events(
     nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +133,7 @@ async def test_nothing_follows_a_refused_message(nats_url: str, stream_name: str
     assert stored == [*numbered(range(2)), b"stranger"]
 
 
+@pytest.mark.mutant
 async def test_mutant_sequences_alone_leave_a_gap(
     nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ async def test_a_leader_that_waits_for_nats_keeps_its_lock(
         await leader.prove()
 
 
+@pytest.mark.mutant
 async def test_mutant_that_only_waits_loses_its_lock(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with silent_nats() as url, leading(postgres_database, monkeypatch) as leader:
         with pytest.raises(SessionClosed, match="NATS cannot be reached"):

@@ -125,6 +125,7 @@ async def test_rows_that_no_relay_had_published_before_the_dump(before: World, e
     assert (await books(world)).clean
 
 
+@pytest.mark.mutant
 async def test_a_relay_that_judged_restored_rows_by_their_transactions_would_be_caught(
     before: World, elsewhere: str
 ) -> None:

@@ -266,6 +266,7 @@ class ChargesFreightAlways(ModelOrder):
         return super().cost(*wanted) + (self.freight if self.given_up else 0)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", [KeepsReturns, ForgetsHolds, ChargesFreightAlways])
 def test_a_difference_is_found(mutant: type[ModelOrder]) -> None:
     class Mutated(Orders):

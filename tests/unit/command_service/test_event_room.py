@@ -288,6 +288,7 @@ def test_an_order_accepted_under_a_higher_limit_names_the_setting() -> None:
         life.command(pay(euros(1)))
 
 
+@pytest.mark.mutant
 def test_without_room_kept_something_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_room, "room_needed", lambda order, *, every_movement: 0)
     life = Life("🍵", SMALL)
@@ -296,6 +297,7 @@ def test_without_room_kept_something_cannot_be_recorded(monkeypatch: pytest.Monk
         life.live()
 
 
+@pytest.mark.mutant
 def test_without_leaving_out_the_oldest_money_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "omitted_from", lambda order, limit: Omitted())
     life = Life("🍵", SMALL)

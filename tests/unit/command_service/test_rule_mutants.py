@@ -92,6 +92,7 @@ def test_there_are_guards_and_all_tests_pass_with_them() -> None:
     assert unnoticed()
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("guard", GUARDS, ids=str)
 def test_a_rule_switched_off_is_noticed(monkeypatch: pytest.MonkeyPatch, guard: Guard) -> None:
     function = getattr(guard.module, guard.function)

@@ -57,6 +57,7 @@ def test_a_screen_fits(
     assert [line for line in out.splitlines() if cell_len(line) > width] == []
 
 
+@pytest.mark.mutant
 def test_a_table_that_is_never_stacked_would_be_noticed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def test_text_from_outside_is_printed_as_it_is(command: str, capsys: pytest.Capt
             assert seen.replace(" ", "") in "".join(out.split()), (command, text)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("command", PRINTERS)
 def test_markup_and_steering_would_be_noticed(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -64,6 +64,7 @@ FAULTS: dict[str, Callable[..., str]] = {
 }
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("fault", FAULTS)
 def test_mutants_are_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consistency_token, "latest", FAULTS[fault])
@@ -93,6 +94,7 @@ def test_threads_may_share_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     check_threads(Session(), monkeypatch, patience=0.05)
 
 
+@pytest.mark.mutant
 def test_threads_that_do_not_wait_for_each_other_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session()
     monkeypatch.setattr(session, "_changing", contextlib.nullcontext())

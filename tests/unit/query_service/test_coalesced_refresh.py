@@ -58,6 +58,7 @@ async def test_a_refresh_that_runs_already_does_not_count() -> None:
     assert len(index.begun) == 2
 
 
+@pytest.mark.mutant
 def test_mutant_a_refresh_is_joined_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutant: whoever comes while a refresh runs takes that one."""
     following: Callable[[CoalescedRefresh], asyncio.Task[bool]] = CoalescedRefresh.following
@@ -127,12 +128,14 @@ async def test_the_refreshes_of_others_are_kept_at_a_distance() -> None:
     assert index.begun == [0.0, 8.0]
 
 
+@pytest.mark.mutant
 def test_mutant_only_our_own_refreshes_are_kept_at_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CoalescedRefresh, "begun_elsewhere", lambda self: None)
     with pytest.raises(AssertionError):
         test_the_refreshes_of_others_are_kept_at_a_distance()
 
 
+@pytest.mark.mutant
 def test_mutant_the_pause_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever began while ours waited is not seen."""
     decided: list[float] = []

@@ -45,6 +45,7 @@ def test_pieces_are_counted_in_64_bits_too() -> None:
         summary_message(of("JPY", quantity=MOST + 1))
 
 
+@pytest.mark.mutant
 def test_without_the_check_it_would_be_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "_LARGEST", 2**80)
     with pytest.raises(ValueError, match="range"):

@@ -74,6 +74,7 @@ MUTANTS: Mapping[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 }
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_part_that_is_gone_is_missed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutants."""

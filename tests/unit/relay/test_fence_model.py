@@ -180,6 +180,7 @@ def test_whatever_comes_in_between_the_stream_is_right(sending: Sending) -> None
     assert any("stranger" in stream and "second" in stream and str(EVENTS) in stream for stream in reached)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     "sending",
     [

@@ -46,6 +46,7 @@ def test_a_value_that_nobody_has_encoded_is_read_as_it_is() -> None:
     assert text_of({}, "ce-id") == ""
 
 
+@pytest.mark.mutant
 def test_a_relay_that_does_not_encode_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message, "encode", lambda text: text)
     monkeypatch.setattr(message, "needs_encoding", lambda text: None)

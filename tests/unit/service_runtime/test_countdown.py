@@ -25,6 +25,7 @@ async def test_time_at_a_standstill_is_not_counted() -> None:
     assert ended == [pytest.approx(64.0, abs=4.0 / countdown.STEPS)]
 
 
+@pytest.mark.mutant
 def test_mutant_one_timer_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(countdown, "STEPS", 1)
     with pytest.raises(AssertionError):

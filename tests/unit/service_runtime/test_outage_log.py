@@ -76,6 +76,7 @@ def test_what_comes_and_goes_all_the_time_fills_no_log() -> None:
     assert len(_told(_flapping())) == 2 * MOST_LINES_A_MINUTE
 
 
+@pytest.mark.mutant
 def test_a_log_that_tells_each_change_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage_log, "MINUTE", 0.0)
     with pytest.raises(AssertionError):
