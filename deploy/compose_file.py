@@ -11,14 +11,18 @@ from typing import Any
 
 import jsonschema
 
-from deploy.cluster import OUR_IMAGES, image_parts
+from deploy.cluster import NAME_LABEL, Cluster, Pod, image_parts
 from deploy.manifests import load
-from deploy.policies.lifecycle import DEFAULT_GRACE_SECONDS
-from deploy.policies.pod_security import FLOATING_TAGS
+from deploy.policies import Policy, lifecycle, pod_security
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-#: What each of our processes runs with: it can gain no rights and write nothing.
-HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+#: The policies for pods that hold for a service too; the others judge what only Kubernetes has.
+POLICIES: tuple[Policy, ...] = (
+    pod_security.containers_are_restricted,
+    pod_security.roots_are_read_only,
+    pod_security.images_are_of_one_release,
+    lifecycle.stopping_fits_into_the_grace,
+)
 
 Service = Mapping[str, Any]
 
@@ -34,13 +38,32 @@ def read(text: str, environment: Mapping[str, str]) -> dict[str, Any]:
     return dict(document)
 
 
-def our_services(compose: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
-    """Map each service of ours to the package that its image runs, and its environment."""
-    return {
-        name: (package, {variable: str(value) for variable, value in service.get("environment", {}).items()})
-        for name, service in compose["services"].items()
-        if (package := OUR_IMAGES.get(image_parts(service["image"])[0]))
+def cluster(compose: Mapping[str, Any]) -> Cluster:
+    """Show our services as the pods that they would be: one container each, and a Job if it is not restarted."""
+    pods = {name: _pod(name, service) for name, service in compose["services"].items()}
+    return Cluster([pod.owner for pod in pods.values() if pod.ours], {})
+
+
+def _pod(name: str, service: Service) -> Pod:
+    container = {
+        "name": name,
+        "image": service["image"],
+        "args": service.get("command", []),
+        "env": [{"name": variable, "value": value} for variable, value in service.get("environment", {}).items()],
+        "securityContext": {
+            "readOnlyRootFilesystem": service.get("read_only"),
+            "allowPrivilegeEscalation": "no-new-privileges:true" not in service.get("security_opt", []),
+            "capabilities": {kind: service[f"cap_{kind}"] for kind in ("drop", "add") if f"cap_{kind}" in service},
+            "privileged": service.get("privileged", False),
+        },
     }
+    grace = int(service.get("stop_grace_period", "10s").removesuffix("s"))
+    template = {
+        "metadata": {"labels": {NAME_LABEL: name}},
+        "spec": {"terminationGracePeriodSeconds": grace, "containers": [container]},
+    }
+    kind = "Job" if service.get("restart") == "no" else "Deployment"
+    return Pod({"kind": kind, "metadata": {"name": name, "namespace": "compose"}, "spec": {"template": template}})
 
 
 def schema_faults(compose: Mapping[str, Any]) -> Iterator[str]:
@@ -52,18 +75,24 @@ def schema_faults(compose: Mapping[str, Any]) -> Iterator[str]:
 
 def faults(compose: Mapping[str, Any]) -> Iterator[str]:
     """Name what breaks our rules in a file that keeps the schema, one sentence a fault."""
-    ours = our_services(compose)
+    ours = cluster(compose)
+    yield from (fault for policy in POLICIES for fault in policy(ours))
     for name, service in compose["services"].items():
-        rules = [_bounds, _health, _references] + [_hardening, _ports] * (name in ours)
-        yield from (f"{name}: {fault}" for rule in rules for fault in rule(service, compose))
+        yield from (f"{name}: {fault}" for rule in (_bounds, _health, _references) for fault in rule(service, compose))
+    for name in (pod.app for pod in ours.pods):
+        yield from (f"{name}: {fault}" for fault in _port_faults(compose["services"][name]))
+    yield from _build_faults(compose, {container.spec["image"] for container in ours.containers})
+
+
+def _build_faults(compose: Mapping[str, Any], images: set[str]) -> Iterator[str]:
     built = Counter(service["image"] for service in compose["services"].values() if "build" in service)
-    for image in sorted({compose["services"][name]["image"] for name in ours}):
+    for image in sorted(images):
         if built[image] != 1:
             yield f"{image}: {built[image]} services build it, one must"
 
 
 def _bounds(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
-    if image_parts(service["image"])[1] in FLOATING_TAGS:
+    if image_parts(service["image"])[1] in pod_security.FLOATING_TAGS:
         yield f"image {service['image']} needs a tag that names a version"
     for port in service.get("ports", []):
         if not str(port).startswith("127.0.0.1:"):
@@ -98,15 +127,7 @@ def _references(service: Service, compose: Mapping[str, Any]) -> Iterator[str]:
             yield f"volume {source} is not declared"
 
 
-def _hardening(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
-    for key, wanted in HARDENED.items():
-        if service.get(key) != wanted:
-            yield f"set {key}: {json.dumps(wanted)}, as for every process of ours"
-    if int(service.get("stop_grace_period", "10s").removesuffix("s")) <= DEFAULT_GRACE_SECONDS:
-        yield f"stop_grace_period must be above the {DEFAULT_GRACE_SECONDS:g} s it may take to stop"
-
-
-def _ports(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
+def _port_faults(service: Service) -> Iterator[str]:
     listens = {
         name: value.rpartition(":")[2] for name, value in service.get("environment", {}).items() if "_LISTEN" in name
     }

@@ -98,7 +98,7 @@ def stopping_fits_into_the_grace(cluster: Cluster) -> Iterator[str]:
     for pod in _serving(cluster):
         needed, given = _seconds_to_stop(pod), pod.spec.get("terminationGracePeriodSeconds", 30)
         if needed >= given:
-            yield f"{pod.name}: terminationGracePeriodSeconds {given} must be above the {needed:g} s it takes to stop"
+            yield f"{pod.name}: killed after {given} s, takes {needed:g} s to stop; raise terminationGracePeriodSeconds"
 
 
 def jobs_end_and_go(cluster: Cluster) -> Iterator[str]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.compose_file import faults, our_services, read, schema_faults
+from deploy.compose_file import cluster, faults, read, schema_faults
 from deploy.policies.network import DNS, REACHES
 from deploy.validate import PROJECT
 from devstack.stack.topology import DEFAULT_PORTS
@@ -28,9 +28,10 @@ def compose() -> dict[str, Any]:
 
 def test_its_services_reach_what_their_pods_may_reach() -> None:
     reached = defaultdict[str, set[str]](set)
-    for name, (_, environment) in our_services(COMPOSE).items():
-        stores = [urlsplit(value) for variable, value in environment.items() if variable.endswith("_URL")]
-        reached["command" if name == "relay" else name] |= {f"{store.hostname}:{store.port}" for store in stores}
+    for container in cluster(COMPOSE).containers:
+        stores = [urlsplit(value) for variable, value in container.environment.items() if variable.endswith("_URL")]
+        pod = "command" if container.name == "relay" else container.name  # Kubernetes runs both in one
+        reached[pod] |= {f"{store.hostname}:{store.port}" for store in stores}
         assert {store.hostname for store in stores} <= COMPOSE["services"].keys()
     assert reached == {app: REACHES[app] - {DNS} for app in reached}
 
@@ -68,7 +69,7 @@ def test_what_the_schema_does_not_know_is_refused(
         (lambda s: s["nats"].update(image="nats"), "tag"),
         (lambda s: s["postgres"].update(image="postgres:latest"), "tag"),
         (lambda s: s["postgres"].update(ports=["25432:5432"]), "127.0.0.1"),
-        (lambda s: s["postgres"].pop("healthcheck"), "no healthcheck"),
+        (lambda s: s["postgres"].pop("healthcheck"), "postgres: has no healthcheck"),
         (lambda s: s["relay"].pop("healthcheck"), "waits for relay to be healthy"),
         (lambda s: s["elasticsearch"]["healthcheck"].pop("start_period"), "elasticsearch: its healthcheck needs"),
         (lambda s: s["query-serve"].pop("logging"), "query-serve: limit its log"),
@@ -79,10 +80,17 @@ def test_what_the_schema_does_not_know_is_refused(
         (lambda s: s["command-migrate"].update(restart="unless-stopped"), "restarted for ever"),
         (lambda s: s["nats"].update(volumes=["messages:/data"]), "messages is not declared"),
         (lambda s: s["nats"].pop("restart"), "when it ends"),
-        (lambda s: s["relay"].pop("read_only"), "set read_only: true"),
-        (lambda s: s["relay"].pop("cap_drop"), "set cap_drop"),
-        (lambda s: s["relay"].pop("security_opt"), "set security_opt"),
-        (lambda s: s["command"].update(stop_grace_period="10s"), "stop_grace_period"),
+        (lambda s: s["relay"].pop("read_only"), "read-only"),
+        (lambda s: s["relay"].pop("cap_drop"), "capabilities"),
+        (lambda s: s["relay"].pop("security_opt"), "escalation"),
+        (lambda s: s["relay"].update(cap_add=["NET_ADMIN"]), "capabilities"),
+        (lambda s: s["relay"].update(privileged=True), "escalation"),
+        (lambda s: s["command"].update(stop_grace_period="10s"), "killed after 10 s, takes 20 s"),
+        (
+            lambda s: s["command"]["environment"].update(COMMAND_SHUTDOWN_GRACE_SECONDS=40),
+            "killed after 30 s, takes 40 s",
+        ),
+        (lambda s: s["command-migrate"].update(image="tandem-command:0.0.9"), "tandem-command: runs as 0.0.9, 0.1.0"),
         (lambda s: s["command"]["environment"].pop("COMMAND_LISTEN"), "publishes port"),
         (lambda s: s["query-serve"]["environment"].update(QUERY_PROBES_LISTEN="0.0.0.0:9054"), "probe port"),
     ],

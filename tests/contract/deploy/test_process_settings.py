@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,8 @@ import query_service.__main__
 import relay.__main__
 from command_service.bootstrap import SERVICES as COMMAND_SERVICES
 from command_service.config import CommandSettings
+from deploy import compose_file
 from deploy.cluster import Cluster, Container, mounted_secrets
-from deploy.compose_file import our_services, read
 from deploy.images import stages
 from deploy.outside_secrets import OUTSIDE_SECRETS
 from deploy.validate import OVERLAYS, PROJECT, cluster
@@ -38,7 +36,11 @@ EXAMPLES = {
     "nats_url": "nats://nats.example:4222",
     "elasticsearch_url": "https://search.example:9200",
 }
-CLUSTERS = {overlay: cluster(overlay) for overlay in OVERLAYS}
+OUTSIDE = {name: {key: EXAMPLES[key.partition("_")[2]] for key in keys} for name, keys in OUTSIDE_SECRETS.items()}
+CLUSTERS = {
+    "compose": compose_file.cluster(compose_file.read((PROJECT / "docker-compose.yml").read_text(), {})),
+    **{overlay: cluster(overlay) for overlay in OVERLAYS},
+}
 
 
 @dataclass(frozen=True)
@@ -51,55 +53,51 @@ class Started:
     secrets: Mapping[str, str]
 
 
-def composed() -> Iterator[tuple[str, Started]]:
-    compose = read((PROJECT / "docker-compose.yml").read_text(), {})
-    for name, (package, environment) in our_services(compose).items():
-        yield f"compose-{name}", Started(package, tuple(compose["services"][name]["command"]), environment, {})
+Check = Callable[[Started], tuple[int, str]]
 
 
-def deployed(overlay: str) -> Iterator[tuple[str, Started]]:
-    for container in CLUSTERS[overlay].containers:
+def started(where: str) -> Iterator[tuple[str, Started]]:
+    for container in CLUSTERS[where].containers:
         if container.package:
-            secrets = dict(mounted(CLUSTERS[overlay], container))
-            started = Started(container.package, tuple(container.spec["args"]), container.environment, secrets)
-            yield f"{overlay}-{container.pod.app}-{container.name}", started
+            secrets = dict(mounted(CLUSTERS[where], container))
+            process = Started(container.package, tuple(container.spec["args"]), container.environment, secrets)
+            yield f"{where}-{container.pod.app}-{container.name}", process
 
 
 def mounted(rendered: Cluster, container: Container) -> Iterator[tuple[str, str]]:
     """The files that a container finds among its secrets, and what they could hold."""
+    if "volumeMounts" not in container.spec:
+        return  # compose gives everything in the environment
     (mount,) = container.spec["volumeMounts"]
     assert mount["mountPath"] == "/run/secrets"
     volume = {volume["name"]: volume for volume in container.pod.spec["volumes"]}[mount["name"]]
-    held = {secret["metadata"]["name"]: secret["stringData"] for secret in rendered.of("Secret")}
+    held = OUTSIDE | {secret["metadata"]["name"]: secret["stringData"] for secret in rendered.of("Secret")}
     for name, items in mounted_secrets(volume).items():
-        inside = held.get(name) or {key: EXAMPLES[key.partition("_")[2]] for key in OUTSIDE_SECRETS[name]}
-        shown = items or [{"path": key, "key": key} for key in inside]
-        yield from ((item["path"], inside[item["key"]]) for item in shown)
+        shown = items or [{"path": key, "key": key} for key in held[name]]
+        yield from ((item["path"], held[name][item["key"]]) for item in shown)
 
 
-STARTED = dict([*composed(), *(pair for overlay in OVERLAYS for pair in deployed(overlay))])
+STARTED = dict(pair for where in CLUSTERS for pair in started(where))
 #: Containers that start alike are tried once.
 DISTINCT = {repr(started): name for name, started in STARTED.items()}.values()
 
 
-def check_config(started: Started, secrets: Path) -> subprocess.CompletedProcess[str]:
-    for name, content in started.secrets.items():
-        (secrets / name).write_text(content)
-    return subprocess.run(
-        [sys.executable, "-m", started.package, "check-config"],
-        env={"PATH": os.environ["PATH"], "TANDEM_SECRETS_DIR": str(secrets), **started.environment},
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Check:
+    """Asks a process whether it accepts what it is given; its exit code and what it complains of."""
+
+    def ask(started: Started) -> tuple[int, str]:
+        for name, content in started.secrets.items():
+            (tmp_path / name).write_text(content)
+        monkeypatch.setattr(os, "environ", {"TANDEM_SECRETS_DIR": str(tmp_path), **started.environment})
+        return PACKAGES[started.package][0](["check-config"]), capsys.readouterr().err
+
+    return ask
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_a_process_accepts_its_settings(name: str, tmp_path: Path) -> None:
-    ran = check_config(STARTED[name], tmp_path)
-    assert ran.returncode == 0, ran.stderr
+def test_a_process_accepts_its_settings(name: str, check: Check) -> None:
+    assert check(STARTED[name]) == (0, "")
 
 
 @pytest.mark.parametrize("name", STARTED)
@@ -123,23 +121,22 @@ def test_a_process_has_the_commands_it_is_started_with(package: str, capsys: pyt
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
-        ("compose-command", {"COMMAND_LISTEN": "50051"}, "COMMAND_LISTEN"),
-        ("compose-relay", {"RELAY_DATABASE_URL": "postgres"}, "RELAY_DATABASE_URL"),
+        ("compose-command-command", {"COMMAND_LISTEN": "50051"}, "COMMAND_LISTEN"),
+        ("compose-relay-relay", {"RELAY_DATABASE_URL": "postgres"}, "RELAY_DATABASE_URL"),
         ("production-query-serve-query-serve", {"QUERY_READ_STORE": "elastic"}, "QUERY_READ_STORE"),
     ],
 )
-def test_a_wrong_setting_would_be_found(name: str, change: dict[str, str], complaint: str, tmp_path: Path) -> None:
-    right = STARTED[name]
-    ran = check_config(dataclasses.replace(right, environment={**right.environment, **change}), tmp_path)
-    assert ran.returncode == 2
-    assert complaint in ran.stderr
+def test_a_wrong_setting_would_be_found(name: str, change: dict[str, str], complaint: str, check: Check) -> None:
+    code, complaints = check(dataclasses.replace(STARTED[name], environment={**STARTED[name].environment, **change}))
+    assert code == 2
+    assert complaint in complaints
 
 
 @pytest.mark.parametrize("name", ["production-command-relay", "production-relay-adopt-relay"])
-def test_a_secret_that_is_not_mounted_is_missed(name: str, tmp_path: Path) -> None:
-    ran = check_config(dataclasses.replace(STARTED[name], secrets={}), tmp_path)
-    assert ran.returncode == 2
-    assert "RELAY_DATABASE_URL is not set" in ran.stderr
+def test_a_secret_that_is_not_mounted_is_missed(name: str, check: Check) -> None:
+    code, complaints = check(dataclasses.replace(STARTED[name], secrets={}))
+    assert code == 2
+    assert "RELAY_DATABASE_URL is not set" in complaints
 
 
 def test_readiness_asks_for_services_that_are_served() -> None:
