@@ -107,6 +107,14 @@ class Stream:
         info = await self._api(f"CONSUMER.INFO.{NAME}.{consumer}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
+    async def add_consumer(self, configuration: ConsumerConfig) -> None:
+        """Makes a consumer of it."""
+        await self._client.jetstream().add_consumer(NAME, configuration)
+
+    async def drop_consumer(self, name: str) -> None:
+        """Deletes a consumer."""
+        await self._client.jetstream().delete_consumer(NAME, name)
+
     async def latencies(self, since: float) -> list[float]:
         """Per event with `Tandem-Recorded-At` ≥ `since`: seconds from there to the stream's own time; ascending."""
         jetstream = self._client.jetstream()

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from bench.harness.claim import Claim, at_least, compare
+from bench.harness.claim import Claim, at_least, at_most, compare
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Figures, Results, Run, interleave
@@ -19,6 +19,7 @@ from bench.harness.settings import BenchSettings
 from bench.harness.stream import Stream
 from bench.reads.order_messages import SampledStream, sample_stream
 from bench.reads.projection_run import projected
+from bench.reads.pulling import pulled
 from bench.reads.raw_bulk import raw_bulk
 from bench.reads.read_side import ReadModel, numbered
 from bench.reads.sync_peer import NAME as PEER
@@ -26,6 +27,7 @@ from bench.reads.sync_peer import SyncPeer
 from query_service.config import QuerySettings
 
 OURS, RAW = "projector", "raw _bulk"
+PULL, FETCH = "pull", "library fetch"
 #: Requests that a projector has in flight; raw `_bulk` has as many.
 REQUESTS = int(QuerySettings.model_fields["bulk_concurrency"].default)
 
@@ -67,7 +69,10 @@ def _contenders(servers: ReadServers, sampled: SampledStream, orders: int, peer:
     async def ours() -> Figures:
         return await projected(ReadModel(servers, next(names)), orders)
 
-    return {RAW: raw, OURS: ours, PEER: peer.sync}
+    def pulling(way: str) -> Run:
+        return lambda: pulled(servers.nats.url, way, orders)
+
+    return {RAW: raw, OURS: ours, PULL: pulling("ours"), FETCH: pulling("library"), PEER: peer.sync}
 
 
 async def _warm_up(servers: ReadServers, sampled: SampledStream, orders: int) -> None:
@@ -78,7 +83,12 @@ async def _warm_up(servers: ReadServers, sampled: SampledStream, orders: int) ->
 
 def _claims(results: Results) -> list[Claim]:
     ours, raw, peer = (results.median(name, "rate") for name in (OURS, RAW, PEER))
+    pull, fetch = (results.median(name, "cpu_us_per_event") for name in (PULL, FETCH))
     return [
+        compare(
+            "projection: CPU of taking and acknowledging an event, against the library's fetch and ack",
+            "us/event", pull, fetch, at_most(0.5), results.why_not(PULL, FETCH),
+        ),
         compare(
             f"projection: orders/s against raw _bulk of the same operations, {REQUESTS} requests in flight",
             "orders/s", ours, raw, at_least(0.7), results.why_not(OURS, RAW),
