@@ -1,1 +1,1 @@
-"""The write side: commands that change orders, in one Postgres transaction with the events that say so."""
+"""Accepts commands that change orders, and stores each change with its event in one Postgres transaction."""

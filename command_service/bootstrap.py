@@ -1,4 +1,4 @@
-"""The composition root: settings → storage → application → handlers, and the serving process from start to stop."""
+"""Connects settings, storage, application and handlers, and runs the serving process from start to stop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
 
 
 def random_identity() -> tuple[UUID, bytes]:
-    """A new event's id, a UUID of version 7, which rises with time, and its salt of 16 unpredictable bytes."""
+    """Returns a new event's id, a UUID of version 7, which rises with time, and its salt of 16 random bytes."""
     return UUID(bytes=uuid_utils.uuid7().bytes), os.urandom(16)
 
 
@@ -120,8 +120,11 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
 
 
 async def _ended(pool: CommandPool, grace_seconds: float) -> None:
-    """Waits for commits that outlive their callers. One that gets no answer must not keep the process from ending:
-    its outcome stays open, and a repetition of the request tells it."""
+    """Waits for commits that outlive their callers.
+
+    A commit without an answer must not keep the process from ending. Its outcome stays open, and a retry of the request
+    learns it.
+    """
     try:
         async with asyncio.timeout(grace_seconds):
             await pool.all_ended()

@@ -1,4 +1,4 @@
-"""The command service's settings, all from the environment."""
+"""Declares the command service's settings, all from the environment."""
 
 from __future__ import annotations
 

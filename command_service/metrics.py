@@ -1,4 +1,4 @@
-"""What the command service tells about itself. Durations in seconds."""
+"""Counts what the command service does. Durations in seconds."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ class CommandMetrics:
         self._faults = Counter("command_side_task_faults", "Faults of work on the side.", ["task"], registry=on)
 
     def call(self, method: str, code: str, seconds: float) -> None:
-        """A call ended."""
+        """Counts a call that ended."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
 
     def replayed(self) -> None:
-        """A call got the response of an earlier one."""
+        """Counts a call that got the response of an earlier one."""
         self._replays.inc()
 
     def imported(self, outcome: str) -> None:
-        """An order of an import was `imported`, `replayed` or `refused`."""
+        """Counts an order of an import: `imported`, `replayed` or `refused`."""
         self._imports.labels(outcome).inc()
 
     def expired(self, count: int) -> None:
-        """So many remembered responses were dropped."""
+        """Counts responses that were deleted after their time."""
         self._expired.inc(count)
 
     def watch_side_tasks(self, tasks: Iterable[str]) -> None:
-        """Counts their faults from 0, so that the first one is an increase."""
+        """Starts the fault counters of these tasks at 0, so that the first fault is an increase."""
         for task in tasks:
             self._faults.labels(task)
 
     def failed(self, task: str) -> None:
-        """A fault in work on the side."""
+        """Counts a fault of a side task."""
         self._faults.labels(task).inc()
 
     def database_available(self, available: bool) -> None:
-        """Whether the database takes commands."""
+        """Records whether the database accepts commands."""
         self._available.set(available)
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when somebody looks."""
+        """Registers a gauge that is computed when it is read."""
         Gauge(name, description, registry=self.registry).set_function(value)

@@ -1,1 +1,1 @@
-"""What callers can do: one use case per file, over ports that storage and wire implement."""
+"""Holds the use cases of callers, one per file, over ports that storage and wire implement."""

@@ -1,4 +1,4 @@
-"""The commands that change an order: all are carried out alike, what differs is decided in the domain."""
+"""Carries out every command that changes an order. The domain decides what differs between them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from command_service.domain.errors import OrderNotFound, VersionMismatch
 
 
 class ChangeOrderUseCase:
-    """Changes orders. The order is locked before it is read, so commands on one order run one after the other."""
+    """Changes orders. It locks an order before it reads it, so commands on one order run one after the other."""
 
     def __init__(self, execution: Execution, recorder: Recorder) -> None:
         self._execution, self._recorder = execution, recorder
 
     async def handle(self, call: CommandCall, command: OrderChange) -> CommandResult:
-        """Raises OrderNotFound, VersionMismatch, RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit
-        of work from its work.
+        """Executes one command and returns its result.
+
+        Raises OrderNotFound, VersionMismatch, RuleViolated, OrderTooLarge, RequestIdReused, and the errors of the unit
+        of work.
         """
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:

@@ -1,4 +1,4 @@
-"""Who asks, under which request id, for what: all that a command carries beside its own content."""
+"""Describes a call: who asks, under which request id, until when. The command's own content is not part of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _DERIVED = UUID("6f1c5c0e-7d0b-5a3e-9c66-0d5b8a8e6f21")
 class CommandCall:
     """One call of one command by an authenticated principal.
 
-    `fingerprint` is the SHA-256 of what was asked, the request id left out; `traceparent` is W3C text or empty;
-    `expected_version` is the only version of the order on which the caller wants it, None for any; after `deadline`
-    (of `time.monotonic`) the caller waits no more, None: they wait as long as any may.
+    `fingerprint` is the SHA-256 of the request without its id. `traceparent` is W3C text, or empty. `expected_version`
+    is the only version of the order that the caller accepts; None: any. `deadline` is the caller's deadline on
+    `time.monotonic`; None: only the server's cap applies.
     """
 
     principal: str
@@ -27,16 +27,16 @@ class CommandCall:
     deadline: float | None = None
 
     def derived_id(self, kind: str) -> UUID:
-        """An id for what the command makes when the caller names none: the same for each repetition of the request.
+        """Returns an id for what the command creates when the caller names none: the same for every retry.
 
-        So a request repeated after its first response was forgotten is refused as taken instead of done twice.
+        A request retried after its response was deleted is therefore refused as taken, and not executed twice.
         """
         return uuid5(_DERIVED, f"{kind}\0{self.principal}\0{self.request_id}")
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The response's bytes as the first call got them, and whether this is a repetition."""
+    """The response's bytes as the first call got them, and whether this call is a retry of it."""
 
     response: bytes
     replayed: bool

@@ -1,10 +1,10 @@
-"""Why a command could not be carried out, beside the refusals of the domain. Messages are for the caller."""
+"""Lists why a command failed, except for the domain's refusals. The messages are for the caller."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A command ended without an answer of the domain. The message is one sentence, free of any driver's text."""
+    """A command ended without an answer of the domain. The message is one sentence without any driver's text."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -12,14 +12,14 @@ class CommandError(Exception):
 
 
 class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
-    """The request id came before with another request."""
+    """The request id was used before, with another request."""
 
     def __init__(self) -> None:
         super().__init__("this request id was used before with another request; use a new one")
 
 
 class OrderTooLarge(CommandError):  # noqa: N818
-    """The order's event could not be published: the limit was lowered below what the order took before. In bytes."""
+    """The order's event cannot be published: the limit is lower than when the order was accepted. In bytes."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -30,14 +30,14 @@ class OrderTooLarge(CommandError):  # noqa: N818
 
 
 class Overloaded(CommandError):  # noqa: N818
-    """No capacity within the time that a caller should wait for it."""
+    """There was no capacity within the time that a caller should wait."""
 
     def __init__(self) -> None:
         super().__init__("the service is at its limit")
 
 
 class DependencyUnavailable(CommandError):  # noqa: N818
-    """A store cannot be reached or went away. Whether the command took effect, repeating it with its id tells."""
+    """A store cannot be reached or failed. The command may have taken effect; a retry with its id tells."""
 
     def __init__(self, dependency: str) -> None:
         super().__init__(f"{dependency} cannot be reached; repeat the request with its id")
@@ -45,7 +45,7 @@ class DependencyUnavailable(CommandError):  # noqa: N818
 
 
 class Stopping(DependencyUnavailable):
-    """This process ends; another one goes on."""
+    """This process stops; another one serves the retry."""
 
     def __init__(self) -> None:
         super().__init__("command_service")
@@ -53,18 +53,18 @@ class Stopping(DependencyUnavailable):
 
 
 class ConnectionBroken(DependencyUnavailable):
-    """The connection broke under a unit of work; the next one may do better."""
+    """The connection broke under a unit of work. Another connection may work."""
 
 
 class Conflict(CommandError):  # noqa: N818
-    """Other commands on the same order got in the way each time."""
+    """Other commands on the same order interfered at every attempt."""
 
     def __init__(self) -> None:
         super().__init__("other commands on the same order got in the way; repeat the request with its id")
 
 
 class TimedOut(CommandError):  # noqa: N818
-    """The store did not answer within the time that any call may take."""
+    """The store did not answer within the longest time that a call may take."""
 
     def __init__(self) -> None:
         super().__init__("the command took longer than any call may; repeat the request with its id")

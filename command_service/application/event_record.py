@@ -1,4 +1,4 @@
-"""An event as the journal keeps it: what the outbox row holds and the relay publishes."""
+"""Describes an event as the outbox stores it and the relay publishes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AGGREGATE_TYPE = "order"
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One outbox row but for partition, position and transaction id. Its texts are stored and published as they are.
+    """One row of the outbox without partition, position and transaction id. Its texts are published as stored.
 
     `hash` covers `link`, and through it the digest of `salt` and `personal`.
     """

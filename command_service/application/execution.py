@@ -1,9 +1,9 @@
-"""How any command is carried out: once per request id, whole or not at all, whatever the caller does meanwhile.
+"""Executes any command: once per request id, completely or not at all, whatever the caller does meanwhile.
 
-The request id is claimed first; a twin at the same moment waits for this transaction and then gets its response.
-Until the commit begins a caller who gives up ends the work. From then on the unit of work ends the commit without them:
-its outcome could otherwise not be known, and repeating the request tells it. A transaction that the database ended, or
-whose connection broke, is tried again here; the claim makes that as safe as the caller's own repetition.
+The request id is claimed first. A second call with the same id waits for this transaction and then gets its response.
+Until the commit begins, a caller who leaves ends the work. From then on the unit of work finishes the commit without
+them, because its outcome would otherwise be unknown; a retry learns it. A transaction that the database ended, or whose
+connection broke, is retried here. The claim makes that as safe as the caller's own retry.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ PAUSE_SECONDS = 0.05
 
 
 class Execution:
-    """Carries out commands."""
+    """Executes commands."""
 
     def __init__(self, units: UnitsOfWork) -> None:
         self._units = units
 
     async def run(self, call: CommandCall, work: Work, new_order: NewOrder | None = None) -> CommandResult:
-        """The command's result, of this call or of the first one with its request id. `new_order`: what it is to make.
+        """Returns the command's result: of this call, or of the first one with its request id.
 
-        Raises the refusals of `work`, RequestIdReused, and the errors of the unit of work.
+        `new_order`: the order that the command creates. Raises the refusals of `work`, RequestIdReused, and the errors
+        of the unit of work.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -1,4 +1,4 @@
-"""Taking over one order from another system."""
+"""Imports one order from another system."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from command_service.domain.decisions import decide_new
 
 
 class ImportOrderUseCase:
-    """Takes over orders, each in a transaction of its own; the result's bytes are those of an import's item."""
+    """Imports orders, each in a transaction of its own. The result's bytes are those of one import result."""
 
     def __init__(self, execution: Execution, recorder: Recorder) -> None:
         self._execution, self._recorder = execution, recorder
 
     async def handle(self, call: CommandCall, command: ImportOrder) -> CommandResult:
-        """Raises RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit of work from its work."""
+        """Imports an order. Raises RuleViolated, OrderTooLarge, RequestIdReused, and the errors of the unit of work."""
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
             decision = decide_new(command, claimed.now)

@@ -1,4 +1,4 @@
-"""PlaceOrder: accept a new order."""
+"""Accepts a new order."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from command_service.domain.decisions import decide_new
 
 
 class PlaceOrderUseCase:
-    """Accepts new orders. There is no row to lock: the claim looks whether order id and number are free."""
+    """Accepts new orders. There is no row to lock; the claim checks whether order id and number are free."""
 
     def __init__(self, execution: Execution, recorder: Recorder) -> None:
         self._execution, self._recorder = execution, recorder
 
     async def handle(self, call: CommandCall, command: PlaceOrder) -> CommandResult:
-        """Raises RuleViolated, OrderTooLarge, RequestIdReused, and what keeps the unit of work from its work."""
+        """Places an order. Raises RuleViolated, OrderTooLarge, RequestIdReused, and the errors of the unit of work."""
 
         async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
             decision = decide_new(command, claimed.now)

@@ -1,4 +1,4 @@
-"""What the use cases need from outside. Storage implements the unit of work, wire the representation."""
+"""Declares what the use cases need: storage implements the unit of work, wire the representation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from command_service.domain.order import Order
 
 @dataclass(frozen=True, slots=True)
 class FirstCall:
-    """The request id is ours until the transaction ends.
+    """The request id belongs to this transaction until it ends.
 
-    `now` is the database's clock, `source_epoch` the database's incarnation.
+    `now` is the database's clock, `source_epoch` the database's source epoch.
     """
 
     now: datetime
@@ -28,7 +28,7 @@ class FirstCall:
 
 @dataclass(frozen=True, slots=True)
 class EarlierCall:
-    """The request id was used before: with this fingerprint, and it got this response."""
+    """The request id was used before, with this fingerprint, and got this response."""
 
     fingerprint: bytes
     response: bytes
@@ -36,7 +36,7 @@ class EarlierCall:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """An event's three JSON texts as the journal keeps them, and the serialized response to its command."""
+    """An event's three JSON texts as the outbox stores them, and the serialised response to its command."""
 
     payload: str
     personal: str
@@ -53,7 +53,7 @@ class Description:
 class StoredOrder:
     """An order that is locked until the transaction ends, and the hash of its newest event.
 
-    `now` is the database's clock, read after the lock was got, and later than the record of every earlier event.
+    `now` is the database's clock, read after the lock was taken. It is later than the record of every earlier event.
     """
 
     order: Order
@@ -63,7 +63,7 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What an order that a command makes is known by."""
+    """The id, source and number of an order that a command creates."""
 
     order_id: UUID
     source: str
@@ -71,44 +71,46 @@ class NewOrder:
 
 
 class CommandLog(Protocol):
-    """The memory that makes commands safe to repeat: (principal, request id) → fingerprint, response."""
+    """The table that makes commands safe to retry: (principal, request id) → fingerprint, response."""
 
     async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
-        """Takes the request id. While another transaction holds it this waits for that one's end.
+        """Claims the request id; waits while another transaction holds it.
 
-        Raises RuleViolated when the id or the number of the order that the call is to make names another order.
+        Raises RuleViolated if the id or number of the order to be created names another order.
         """
 
     def answer(self, call: CommandCall, response: bytes) -> None:
-        """Remembers the response; written by the commit."""
+        """Stores the response with the commit."""
 
 
 class Orders(Protocol):
     """The orders' state."""
 
     def add(self, order: Order, head: EventRecord) -> None:
-        """A new order with the event that made it; written by the commit, which refuses an id or number that was taken
-        after the claim."""
+        """Adds a new order and the event that created it, with the commit.
+
+        The commit refuses an id or number taken after the claim.
+        """
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """The order, which no other transaction changes until this one ends; waits for those that do. None: no order.
+        """Locks and returns the order; waits for transactions that hold the lock. None: there is no such order.
 
         Raises as `UnitOfWork.commit`.
         """
 
     def update(self, before: Order, after: Order, head: EventRecord) -> None:
-        """What a command changed in a locked order, with the event that changed it last; written by the commit."""
+        """Stores what a command changed in a locked order and the event that changed it, with the commit."""
 
 
 class Outbox(Protocol):
-    """The journal, and what the relay publishes from."""
+    """The outbox: the journal of events, from which the relay publishes."""
 
     def append(self, record: EventRecord) -> None:
-        """An event; written by the commit."""
+        """Adds an event, with the commit."""
 
 
 class UnitOfWork(Protocol):
-    """One transaction over state, outbox and command log. Left without a commit it never happened."""
+    """One transaction over orders, outbox and command log. Without a commit nothing of it happens."""
 
     @property
     def command_log(self) -> CommandLog:
@@ -123,31 +125,30 @@ class UnitOfWork(Protocol):
         """The events of this transaction."""
 
     async def commit(self) -> None:
-        """Writes everything and makes it durable, or raises and nothing happened. A caller who leaves does not end it.
+        """Writes everything durably, or raises and nothing happened. A caller who leaves does not end it.
 
-        Raises RuleViolated for what only the database can see, Conflict when another transaction was in the way, and
-        ConnectionBroken: then alone it may have happened.
+        Raises RuleViolated for what only the database can see, Conflict when another transaction interfered, and
+        ConnectionBroken; only in the last case the commit may have happened.
         """
 
 
 class UnitsOfWork(Protocol):
-    """Where units of work come from."""
+    """Creates units of work."""
 
     def begin(self, deadline: float | None = None) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A new one, no statement of which runs long beyond `deadline` (of `time.monotonic`).
+        """Begins a unit of work whose statements end soon after `deadline` (of `time.monotonic`).
 
         Raises Overloaded when there is no capacity, DependencyUnavailable when there is no database, TimedOut when the
-        deadline is over.
+        deadline has passed.
         """
 
 
 class Representation(Protocol):
-    """How orders and events look to callers and consumers; wire implements it, which knows the contract."""
+    """Translates orders and events for callers and consumers. Wire implements it, because it knows the contract."""
 
     def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
-        """The event of `decision` as it is stored, and the response to `call`; both list as many of the order's
-        movements as an event has room for.
+        """Returns the event of `decision` as it is stored, and the response to `call`.
 
-        Raises RuleViolated when what the caller chose leaves too little room for what may happen later, and
-        OrderTooLarge when the event could not be published.
+        Both list as many of the order's movements as fit into an event. Raises RuleViolated when the caller's choice
+        leaves too little room for later events, and OrderTooLarge when the event could not be published.
         """

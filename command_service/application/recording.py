@@ -1,4 +1,4 @@
-"""A decision → what is stored and answered. The same for every command."""
+"""Turns a decision into what is stored and answered, the same way for every command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DrawIdentity = Callable[[], tuple[UUID, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """All that a command writes: the order before it (None: there was none) and after it, its event, the response."""
+    """All that a command writes: the order before it (None: a new one) and after it, its event, the response."""
 
     before: Order | None
     after: Order
@@ -29,7 +29,7 @@ class Recorded:
 
 
 class Recorder:
-    """Describes decided events and links them to the chain of their order."""
+    """Describes decided events and adds them to their order's hash chain."""
 
     def __init__(self, representation: Representation, draw_identity: DrawIdentity) -> None:
         self._representation, self._draw_identity = representation, draw_identity
@@ -37,7 +37,7 @@ class Recorder:
     def record(
         self, call: CommandCall, claimed: FirstCall, stored: StoredOrder | None, decision: Decision[Event]
     ) -> Recorded:
-        """What is to be written for a decision about `stored`, None for a new order. Raises as `describe`."""
+        """Returns what to write for a decision about `stored`; None for a new order. Raises as `describe`."""
         event_id, salt = self._draw_identity()
         described = self._representation.describe(call, event_id, decision, claimed.source_epoch)
         link = Link(

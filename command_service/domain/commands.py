@@ -1,4 +1,4 @@
-"""What callers may ask of an order, already well-formed: text within its limits, ids parsed, money in minor units."""
+"""Lists the commands, already well-formed: texts within their limits, ids parsed, money in minor units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from command_service.domain.parties import Address, Customer
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
-    """A position of an order to be. Rates in basis points."""
+    """One line of a new order. Rates in basis points."""
 
     sku: str
     product_name: str
@@ -26,7 +26,10 @@ class NewLine:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Accept a new order. `order_number` None: made from the order id; `billing_address` None: the shipping address."""
+    """Accept a new order.
+
+    `order_number` None: derived from the order id. `billing_address` None: the shipping address.
+    """
 
     order_id: UUID
     customer: Customer
@@ -40,7 +43,7 @@ class PlaceOrder:
 
     @property
     def number(self) -> str:
-        """The number of the order to be: the one that the caller chose, or the one made of its id."""
+        """Returns the number of the new order: the caller's, or the one derived from its id."""
         return self.order_number or order_number_of(self.order_id)
 
 
@@ -57,7 +60,7 @@ class ImportedPayment:
 
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
-    """Take over an order from another system: as it was placed there at `placed_at`, and what moved since."""
+    """Import an order from another system: as it was placed there at `placed_at`, with its payments and shipments."""
 
     order: PlaceOrder
     placed_at: datetime
@@ -119,7 +122,7 @@ class RecordDelivery:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Give up pieces. No items: everything that is not shipped."""
+    """Cancel pieces. No items: everything that is not shipped."""
 
     order_id: UUID
     items: tuple[LineQuantity, ...] = ()
@@ -155,7 +158,7 @@ class HoldOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOrder:
-    """Let shipping go on."""
+    """Allow shipping again."""
 
     order_id: UUID
 

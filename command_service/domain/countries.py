@@ -1,6 +1,6 @@
-"""ISO 3166-1 alpha-2: the codes an address may carry as its region.
+"""Lists the region codes that an address may have: ISO 3166-1 alpha-2.
 
-A region is a CLDR code, so `XK` is one: Kosovo, to which ISO 3166 has assigned none.
+A region is a CLDR code, so `XK` is valid: Kosovo, for which ISO 3166 has no code.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""ISO 4217: the currencies, in use and withdrawn, and how many decimal places the minor unit of each has.
+"""Lists ISO 4217 currencies, in use and withdrawn, with the decimal places of their minor unit.
 
-New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that goes out of use moves
-from the one table to the other and never leaves both: stored orders are read by their currency's decimal places.
-Metals and units of account that have no minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
+New orders need a currency in use; imported orders may have a withdrawn one. A withdrawn currency moves from the first
+table to the second and never leaves both, because stored orders are read with its decimal places. Metals and units of
+account without a minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
 """
 
 from __future__ import annotations

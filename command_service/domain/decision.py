@@ -1,4 +1,4 @@
-"""What deciding gives: an event, and the order as it is after it."""
+"""Pairs a decided event with the order after it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Later = TypeVar("Later", bound=LaterEvent)
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[E]):
-    """The one event that a command makes happen, and the order after it."""
+    """The event that a command causes, and the order after it."""
 
     event: E
     order: Order
 
 
 def decided(state: Order, event: Later) -> Decision[Later]:
-    """The decision that `event` happens to `state`."""
+    """Returns the decision that `event` happens to `state`."""
     return Decision(event, evolve(state, event))

@@ -1,4 +1,4 @@
-"""Refusals of the aggregate. `details` are stable keys with text values, free of personal data, for the caller."""
+"""Defines the refusals of an order. `details` are stable keys with texts, without personal data, for the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
 
 
 class RuleViolated(Refusal):
-    """A rule forbids it. The message says what the command needs, what the order is, and what the caller can do."""
+    """A rule forbids the command. The message says what the command needs, what the order is, and what to do."""
 
     def __init__(self, rule: Rule, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message, details)
@@ -43,14 +43,14 @@ class OrderNotFound(Refusal):
 
 
 def order_id_taken(order_id: UUID) -> RuleViolated:
-    """The refusal of an order id that names another order."""
+    """Returns the refusal of an order id that names another order."""
     details = {"order_id": str(order_id)}
     message = f"An order {order_id} exists already; use another order id, or retry with the first request id."
     return RuleViolated(ORDER_ID_TAKEN, message, details)
 
 
 def order_number_taken(order_number: str, source: str) -> RuleViolated:
-    """The refusal of an order number that names another order of the source."""
+    """Returns the refusal of an order number that names another order of the source."""
     return RuleViolated(
         ORDER_NUMBER_TAKEN,
         f"The source {source!r} has an order number {order_number} already; use another number,"

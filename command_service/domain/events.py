@@ -1,4 +1,7 @@
-"""What happened to an order: the facts from which `evolve` makes the next state. `occurred_at` is business time."""
+"""Lists what can happen to an order: the facts from which `evolve` computes the next state.
+
+`occurred_at` is business time.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class OrderCreated:
 
 @dataclass(frozen=True, slots=True)
 class OrderImported:
-    """The order was taken over from another system: `accepted` there, and what moved since. Lines as ordered."""
+    """The order was imported: `accepted` in the other system, with its payments and shipments. Lines as ordered."""
 
     event_type: ClassVar[str] = "ORDER_IMPORTED"
 
@@ -64,7 +67,7 @@ class OrderRevised:
 
 @dataclass(frozen=True, slots=True)
 class OrderShippingAddressChanged:
-    """The order goes elsewhere."""
+    """The order is sent to another address."""
 
     event_type: ClassVar[str] = "ORDER_SHIPPING_ADDRESS_CHANGED"
 
@@ -75,7 +78,7 @@ class OrderShippingAddressChanged:
 
 @dataclass(frozen=True, slots=True)
 class OrderPaid:
-    """Money arrived; whether all of it, the order's states say."""
+    """Money arrived. The order's states say whether it was enough."""
 
     event_type: ClassVar[str] = "ORDER_PAID"
 
@@ -90,7 +93,7 @@ class OrderPaid:
 
 @dataclass(frozen=True, slots=True)
 class OrderShipped:
-    """Goods left; whether all of them, the order's states say."""
+    """Goods left. The order's states say whether all of them."""
 
     event_type: ClassVar[str] = "ORDER_SHIPPED"
 
@@ -116,7 +119,7 @@ class OrderDelivered:
 
 @dataclass(frozen=True, slots=True)
 class OrderCancelled:
-    """The order, or some unshipped pieces of it, were given up."""
+    """The order, or some unshipped pieces of it, were cancelled."""
 
     event_type: ClassVar[str] = "ORDER_CANCELLED"
 
@@ -167,7 +170,7 @@ class OrderHeld:
 
 @dataclass(frozen=True, slots=True)
 class OrderReleased:
-    """Shipping may go on."""
+    """Shipping is allowed again."""
 
     event_type: ClassVar[str] = "ORDER_RELEASED"
 

@@ -1,4 +1,4 @@
-"""State and event → next state. Never refuses: what happened, happened."""
+"""Computes the next state from a state and an event. It never refuses: what happened, happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from command_service.domain.order import Order
 
 
 def evolve(state: Order, event: LaterEvent) -> Order:
-    """The order after `event`, one version on."""
+    """Returns the order after `event`, one version higher."""
     return replace(
         state,
         version=state.version + 1,
@@ -37,7 +37,7 @@ def evolve(state: Order, event: LaterEvent) -> Order:
 
 
 def created(event: OrderCreated) -> Order:
-    """The order that was accepted."""
+    """Returns the order as it was accepted."""
     return Order(
         order_id=event.order_id,
         order_number=event.order_number,
@@ -55,7 +55,7 @@ def created(event: OrderCreated) -> Order:
 
 
 def imported(event: OrderImported) -> Order:
-    """The order that was taken over, with what moved before."""
+    """Returns the order as it was imported, with its payments and shipments."""
     order = created(event.accepted)
     lines = order.lines
     times = [order.placed_at, *(payment.paid_at for payment in event.payments)]
@@ -76,7 +76,7 @@ def imported(event: OrderImported) -> Order:
 
 
 def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
-    """The fields of the order that the event changes, beside version and time."""
+    """Returns the fields of the order that the event changes, except version and time."""
     match event:
         case OrderRevised():
             return {"lines": event.lines, "freight": event.freight}
@@ -112,7 +112,7 @@ def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:
 
 
 def _moved(lines: tuple[OrderLine, ...], items: Iterable[LineQuantity], quantity: str) -> tuple[OrderLine, ...]:
-    """The lines with the items' pieces added to one of their quantities."""
+    """Returns the lines, with the items' pieces added to one of their quantities."""
     pieces = {item.line_number: item.quantity for item in items}
     return tuple(
         replace(line, **{quantity: getattr(line, quantity) + pieces[line.line_number]})

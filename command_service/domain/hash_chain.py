@@ -1,16 +1,15 @@
-"""The hash chain of an order's events: each hash covers the event as stored and, through the one before, all of them.
+"""Computes the hash chain of an order's events. Each hash covers the stored event and the hash before it.
 
-Layout of what is hashed, in this order, nothing between the parts:
+Layout of the hashed bytes, in this order, with nothing between the parts:
 
-1. the hash of the order's event before it, 32 bytes; 32 zero bytes for the first event
-2. nine fields, each as 4 bytes big-endian length and then that many bytes of UTF-8 text:
-   event id (UUID, lower case), aggregate type, aggregate id (UUID, lower case), aggregate version (decimal),
-   event type, occurred_at and recorded_at (whole microseconds since 1970-01-01 UTC, decimal),
-   headers and payload (the JSON text exactly as stored)
+1. the hash of the order's previous event, 32 bytes; 32 zero bytes for the first event
+2. nine fields, each as 4 bytes of big-endian length and then that many bytes of UTF-8 text: event id (UUID, lower
+   case), aggregate type, aggregate id (UUID, lower case), aggregate version (decimal), event type, occurred_at and
+   recorded_at (whole microseconds since 1970-01-01 UTC, decimal), headers and payload (the JSON text exactly as stored)
 3. the personal digest, 32 bytes: SHA-256 of the salt and then the personal JSON text exactly as stored
 
-The hash is the SHA-256 of all that, 32 bytes. Position and transaction id are left out: a restore may change them.
-Personal data enters by its salted digest only: erasing data and salt leaves the chain valid and tells nothing.
+The hash is the SHA-256 of these bytes. Position and transaction id are left out, because a restore may change them.
+Personal data enters only by its salted digest, so erasing data and salt leaves the chain valid and reveals nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What one link of the chain covers, as stored."""
+    """What one hash of the chain covers, as stored."""
 
     event_id: UUID
     aggregate_type: str
@@ -42,12 +41,15 @@ class Link:
 
 
 def personal_digest(salt: bytes, personal: str) -> bytes:
-    """32 bytes that stand for the personal data after it was erased."""
+    """Returns 32 bytes that represent the personal data even after it was erased."""
     return hashlib.sha256(salt + personal.encode()).digest()
 
 
 def chain_hash(previous: bytes, link: Link) -> bytes:
-    """The 32-byte hash of `link` after `previous` (GENESIS for the first); raises ValueError when a part is not 32."""
+    """Returns the 32-byte hash of `link` after `previous` (GENESIS for the first).
+
+    Raises ValueError for a part of another length.
+    """
     if len(previous) != len(GENESIS) or len(link.personal_digest) != len(GENESIS):
         raise ValueError("hashes and digests are 32 bytes")
     digest = hashlib.sha256(previous)
@@ -70,5 +72,5 @@ def chain_hash(previous: bytes, link: Link) -> bytes:
 
 
 def microseconds(moment: datetime) -> int:
-    """Whole microseconds since 1970-01-01 UTC, exactly; raises TypeError for a time without zone."""
+    """Returns whole microseconds since 1970-01-01 UTC, exactly. Raises TypeError for a time without zone."""
     return (moment - _EPOCH) // _MICROSECOND

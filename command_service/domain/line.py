@@ -1,4 +1,4 @@
-"""One position of an order: what was ordered, and how far each piece of it has come."""
+"""Describes one line of an order: what was ordered, and what became of each piece."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from command_service.domain.money import line_net, tax_on
 
 @dataclass(frozen=True)
 class OrderLine:
-    """A position. Amounts in minor units of the order's currency, rates in basis points, quantities in pieces."""
+    """One line. Amounts in minor units of the order's currency, rates in basis points, quantities in pieces."""
 
     line_number: int
     sku: str
@@ -26,7 +26,7 @@ class OrderLine:
 
     @property
     def ordered(self) -> OrderLine:
-        """The position as it was ordered, nothing of it moved or given up."""
+        """The line as it was ordered, with no piece shipped, delivered, returned or cancelled."""
         return OrderLine(
             self.line_number,
             self.sku,
@@ -39,7 +39,7 @@ class OrderLine:
 
     @property
     def charged_quantity(self) -> int:
-        """Pieces that are charged: all that were not given up."""
+        """Pieces that are charged: all that were not cancelled."""
         return self.quantity - self.cancelled_quantity
 
     @property
@@ -59,7 +59,7 @@ class OrderLine:
 
     @cached_property
     def kept_amount(self) -> int:
-        """Net and tax of the pieces that are charged and did not come back."""
+        """Net and tax of the pieces that are charged and were not returned."""
         net = self._net(self.charged_quantity - self.returned_quantity)
         return net + tax_on(net, self.tax_rate_basis_points)
 

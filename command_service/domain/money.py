@@ -1,7 +1,7 @@
-"""Amounts: whole numbers of a currency's minor unit, and the only two places where an amount is rounded.
+"""Computes with amounts: integers of a currency's minor unit, rounded in only two places.
 
-An order has one currency, so inside an order an amount is a plain `int` of minor units; `Money` is an amount that still
-carries its currency, as commands bring it. The wire's form is `units` (whole currency units) and `nanos` (10⁻⁹ of one).
+An order has one currency, so inside an order an amount is a plain `int` of minor units. `Money` also carries the
+currency, as commands give it. The contract's form is `units` (whole currency units) and `nanos` (10⁻⁹ of one).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def exponent_of(currency: str) -> int:
 
 
 def from_units(currency: str, units: int, nanos: int) -> Money:
-    """Exact conversion from the wire's form; raises UnknownCurrency and FinerThanCurrency.
+    """Converts exactly from the contract's form. Raises UnknownCurrency and FinerThanCurrency.
 
-    `units` and `nanos` have the same sign or one is zero.
+    `units` and `nanos` have the same sign, or one is zero.
     """
     step = 10 ** (NANOS_DIGITS - exponent_of(currency))
     whole, rest = divmod(units * NANOS_PER_UNIT + nanos, step)
@@ -54,7 +54,7 @@ def from_units(currency: str, units: int, nanos: int) -> Money:
 
 
 def to_units(money: Money) -> tuple[int, int]:
-    """`(units, nanos)` of an amount, both with its sign."""
+    """Returns `(units, nanos)` of an amount, both with its sign."""
     minor_per_unit = 10 ** exponent_of(money.currency)
     sign = -1 if money.minor_units < 0 else 1
     units, rest = divmod(abs(money.minor_units), minor_per_unit)
@@ -62,7 +62,7 @@ def to_units(money: Money) -> tuple[int, int]:
 
 
 def decimal_text(money: Money) -> str:
-    """For people: `12.50 EUR`."""
+    """Returns the amount for people: `12.50 EUR`."""
     places = exponent_of(money.currency)
     sign = "-" if money.minor_units < 0 else ""
     digits = str(abs(money.minor_units)).zfill(places + 1)
@@ -71,7 +71,7 @@ def decimal_text(money: Money) -> str:
 
 
 def half_even(numerator: int, denominator: int) -> int:
-    """`numerator / denominator` rounded to the nearest whole, a tie to the even one. `denominator` is above zero."""
+    """Returns `numerator / denominator` (above zero), rounded to the nearest integer, ties to the even one."""
     quotient, rest = divmod(numerator, denominator)
     twice = 2 * rest
     if twice > denominator or (twice == denominator and quotient % 2):
@@ -80,10 +80,10 @@ def half_even(numerator: int, denominator: int) -> int:
 
 
 def line_net(unit_price: int, pieces: int, discount_basis_points: int) -> int:
-    """Net amount of so many pieces after discount, rounded once."""
+    """Returns the net amount of so many pieces after discount, rounded once."""
     return half_even(unit_price * pieces * (BASIS_POINTS - discount_basis_points), BASIS_POINTS)
 
 
 def tax_on(net: int, tax_rate_basis_points: int) -> int:
-    """Tax on a net amount, rounded once."""
+    """Returns the tax on a net amount, rounded once."""
     return half_even(net * tax_rate_basis_points, BASIS_POINTS)

@@ -1,4 +1,4 @@
-"""What moves for an order: money that arrives and goes back, goods that leave and come back. Business times."""
+"""Describes what moves for an order: money in and out, goods out and back. Times are business times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The aggregate: an order, whole. A value; `evolve` makes the next one from an event."""
+"""Describes a whole order as a value. `evolve` computes the next one from an event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from command_service.domain.states import (
 
 @dataclass(frozen=True)
 class Order:
-    """An order at one version. Amounts in minor units of `currency`; times are business times, aware, in UTC."""
+    """An order at one version. Amounts in minor units of `currency`; times are business times with a zone, in UTC."""
 
     order_id: UUID
     order_number: str
@@ -73,17 +73,17 @@ class Order:
 
     @cached_property
     def charged_freight(self) -> int:
-        """Freight is charged unless every piece was given up."""
+        """The freight, or 0 if every piece was cancelled."""
         return 0 if self.quantities.cancelled == self.quantities.ordered else self.freight
 
     @property
     def total(self) -> int:
-        """What is charged."""
+        """The amount charged."""
         return self.net_total + self.tax_total + self.charged_freight
 
     @cached_property
     def amounts(self) -> Amounts:
-        """Money that may be kept, captured, paid back and due back."""
+        """The amounts that we may keep, that were captured, that were refunded, and that are due back."""
         paid = sum(payment.amount for payment in self.payments)
         refunded = sum(refund.amount for refund in self.refunds)
         kept = sum(line.kept_amount for line in self.lines) + self.charged_freight

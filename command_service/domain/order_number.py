@@ -1,8 +1,8 @@
-"""The number people call an order by when the caller chose none.
+"""Derives the number of an order for which the caller chose none.
 
-Made from the order id alone, so that repeating a command can never give a second number: three groups of five of
-Crockford's base 32 (no I, L, O, U), 75 bits of the id's SHA-256. Among 100 million orders two share a number with
-probability 10⁻⁷; the second is refused as `order-number-taken`.
+It depends on the order id alone, so a retry never gives a second number: three groups of five characters of Crockford's
+base 32 (no I, L, O, U), 75 bits of the id's SHA-256. Among 100 million orders two share a number with probability 10⁻⁷;
+the second is then refused as `order-number-taken`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GROUPS, _GROUP_LENGTH, _BITS = 3, 5, 5
 
 
 def order_number_of(order_id: UUID) -> str:
-    """For example `7KQF2-9MXWA-3RTD8`."""
+    """Returns the number, for example `7KQF2-9MXWA-3RTD8`."""
     length = _GROUPS * _GROUP_LENGTH
     number = int.from_bytes(hashlib.sha256(b"order-number\0" + order_id.bytes).digest())
     digits = "".join(_ALPHABET[number >> (_BITS * place) & 31] for place in range(length))

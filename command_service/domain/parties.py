@@ -1,4 +1,4 @@
-"""Who an order is for and where it goes: snapshots of what the caller knew when the order was placed."""
+"""Describes customer and addresses of an order, as the caller knew them when the order was placed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """The customer as of the order. All but `customer_id` is personal."""
+    """The customer at the time of the order. Everything except `customer_id` is personal."""
 
     customer_id: str
     display_name: str = ""
@@ -17,7 +17,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address. All but `region_code` (ISO 3166-1 alpha-2) is personal."""
+    """A postal address. Everything except `region_code` (ISO 3166-1 alpha-2) is personal."""
 
     region_code: str
     language_code: str = ""

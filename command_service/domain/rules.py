@@ -1,6 +1,6 @@
-"""The business rules, as data. An id is stable: callers branch on it, so it is never renamed or used again.
+"""Lists the business rules as data. An id is stable, because callers branch on it: it is never renamed or reused.
 
-The aggregate holds every rule; what SQL can hold as well, the tables' constraints hold a second time.
+The domain enforces every rule. The tables' constraints enforce a second time what SQL can express.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The three states of an order. None is stored as a fact: each follows from quantities and amounts.
+"""Computes the three states of an order from quantities and amounts. None is stored as a fact.
 
-So no state can be reached by two names, and no command can set one by hand.
+So one situation has one state, and no command can set a state by hand.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ class Quantities:
 
     @property
     def all_delivered(self) -> bool:
-        """Whether something was shipped, nothing is left to ship, and all of it arrived."""
+        """Whether something was shipped, nothing is left to ship, and every shipment was delivered."""
         return self.shipped > 0 and self.open == 0 and self.delivered == self.shipped
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Money of an order in minor units: what may be kept, captured, paid back, and captured beyond what may be kept.
+    """Money of an order in minor units: what we may keep, what was captured, what was refunded, what is due back.
 
-    Kept is what the pieces cost that were neither given up nor came back, and freight.
+    We may keep freight and the price of the pieces that were neither cancelled nor returned.
     """
 
     kept: int

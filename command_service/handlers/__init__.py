@@ -1,1 +1,1 @@
-"""gRPC: request → rules → command → response or refusal, and nothing else."""
+"""Serves gRPC: request → rules → command → response or refusal, and nothing else."""

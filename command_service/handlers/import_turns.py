@@ -1,7 +1,7 @@
-"""Whose turn it is in an import stream: several orders are imported at once, but not two of the same identity.
+"""Orders the imports of one stream: several run at once, but never two with the same identity.
 
-A stream may name a request, an order or an order number twice. Whichever is sent first is to be the one that stands,
-and what the other is told must not depend on which transaction happened to be faster.
+A stream may name a request, an order or an order number twice. The one sent first must win, and the answer to the other
+must not depend on which transaction was faster.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ _Identity = tuple[str, ...]
 
 
 class ImportTurns:
-    """The orders of one stream that are being imported, by what they are known by."""
+    """The orders of one stream that are being imported, by their identities."""
 
     def __init__(self) -> None:
         self._latest: dict[_Identity, asyncio.Task[Any]] = {}
 
     def start(self, request: ImportOrdersRequest, importing: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """Calls `importing` as soon as no order sent before `request` and known by one of its identities is under
-        way."""
+        """Calls `importing` once no earlier order with an identity of `request` is in progress."""
         identities = _identities(request)
         before = {self._latest[identity] for identity in identities if identity in self._latest}
         task = asyncio.create_task(_after(before, importing) if before else importing())
@@ -39,7 +38,7 @@ class ImportTurns:
 
 
 def _identities(request: ImportOrdersRequest) -> list[_Identity]:
-    """Ids count in either case; what is not given identifies nothing."""
+    """Returns the identities of a request. Ids ignore case; a field that is not given identifies nothing."""
     identities: list[_Identity] = [("request", request.request_id.lower())]
     if request.order_id:
         identities.append(("order", request.order_id.lower()))

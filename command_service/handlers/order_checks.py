@@ -1,4 +1,4 @@
-"""Checks of request fields that need to know what the domain knows: countries and currencies."""
+"""Checks request fields that depend on the domain: countries and currencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALSO_WITHDRAWN = ", also a withdrawn one"
 
 
 def region_code(*, withdrawn: bool) -> Check:
-    """An ISO 3166-1 alpha-2 code or `XK`; also one of a country of the past when `withdrawn` are right."""
+    """Checks an ISO 3166-1 alpha-2 code or `XK`. `withdrawn`: codes of former countries are valid too."""
     known = COUNTRIES | WITHDRAWN_COUNTRIES if withdrawn else COUNTRIES
     gone = WITHDRAWN_COUNTRIES - known
 
@@ -31,10 +31,10 @@ def region_code(*, withdrawn: bool) -> Check:
 
 
 def money(least: int, *, required: bool, withdrawn: bool = True) -> Check:
-    """An amount of at least `least` minor units in a known currency, no finer than its minor unit.
+    """Checks an amount of at least `least` minor units in a known currency, no finer than its minor unit.
 
-    Commands on an existing order take `withdrawn` currencies, as imported orders have them; the aggregate holds that an
-    order has one currency.
+    Commands on an existing order accept `withdrawn` currencies, because imported orders may have them. The domain
+    checks that an order has one currency.
     """
 
     def problems(value: Any) -> Problems:

@@ -1,4 +1,4 @@
-"""`OrderCommandService`: request → rules → command → the response's bytes."""
+"""Serves `OrderCommandService`: request → rules → command → the response's bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OrderCommands:
         self._imports, self._metrics = imports, metrics
 
     def behaviours(self) -> Mapping[str, Behaviour | StreamBehaviour]:
-        """Method name → behaviour, for each command that is served."""
+        """Returns the behaviour of each served command by method name."""
         return {
             "PlaceOrder": self.place_order,
             "ImportOrders": self._imports.import_orders,
@@ -49,14 +49,14 @@ class OrderCommands:
         }
 
     async def place_order(self, request: contract.PlaceOrderRequest, context: Context) -> bytes:
-        """PlaceOrder."""
+        """Serves PlaceOrder."""
         validate(request)
         call = _call(request, context)
         result = await self._place_order.handle(call, commands.place_order(request, call.derived_id))
         return self._answer(result, context)
 
     async def change_order(self, request: Any, context: Context) -> bytes:
-        """Each command that changes an order."""
+        """Serves every command that changes an order."""
         validate(request)
         call = _call(request, context)
         result = await self._change_order.handle(call, commands.order_change(request, call.derived_id))

@@ -1,4 +1,4 @@
-"""`OrderExportService`: in the contract, not served yet."""
+"""Refuses `OrderExportService`, which is in the contract and not served yet."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""`ImportOrders`: a stream of orders in, a stream of results out, in the same order.
+"""Serves `ImportOrders`: a stream of orders in, a stream of results out, in the same order.
 
-Several orders are imported at once, each in a transaction of its own; of two with the same identity the one sent first
-is imported first. At most `WINDOW` orders are read and not yet answered: a caller who does not take results is not read
-from either. An order that is refused is answered with its status and the stream goes on; when the database is gone or
-this process stops, the stream ends after the results of what came before, and the caller sends everything again: what
-had been imported is answered as a replay.
+Several orders are imported at once, each in its own transaction. Of two with the same identity the one sent first is
+imported first. At most `WINDOW` orders are read and not yet answered, so a caller that does not read results is not
+read from. A refused order is answered with its status, and the stream continues. If the database is gone or this
+process stops, the stream ends after the results of the orders before. The caller then sends everything again; imported
+orders are answered as replays.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Result = asyncio.Task["bytes | Exception"]
 
 
 class OrderImports:
-    """Serves import streams, at most `streams` of them, with at most `at_once` transactions over all of them."""
+    """Serves at most `streams` import streams, with at most `at_once` transactions over all of them."""
 
     def __init__(
         self, import_order: ImportOrderUseCase, metrics: CommandMetrics, *, streams: int, at_once: int
@@ -56,11 +56,11 @@ class OrderImports:
         return sum(stream.unanswered for stream in self._streams)
 
     def stop(self) -> None:
-        """Reads nothing more: each stream ends once it has answered what it has read."""
+        """Stops reading: each stream ends once it has answered what it has read."""
         self._stopping.set()
 
     async def import_orders(self, requests: AsyncIterator[Request], context: Context) -> None:
-        """Answers each request in its turn; raises what ended the stream."""
+        """Answers each request in order; raises what ended the stream."""
         if len(self._streams) >= self._limit:
             raise Overloaded
         stream = _Stream(self, requests, context)
@@ -110,26 +110,26 @@ class OrderImports:
 
 
 class _Window:
-    """How much is read and not yet answered."""
+    """Limits how much is read and not yet answered."""
 
     def __init__(self) -> None:
         self.orders = self._bytes = 0
         self._changed = asyncio.Condition()
 
     async def opened(self) -> None:
-        """Returns when there is room for another order."""
+        """Waits until there is room for another order."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.orders < WINDOW and self._bytes < WINDOW_BYTES)
 
     async def moved(self, orders: int, size: int) -> None:
-        """So much more (or less) is unanswered."""
+        """Adds to what is unanswered; negative when something was answered."""
         async with self._changed:
             self.orders, self._bytes = self.orders + orders, self._bytes + size
             self._changed.notify_all()
 
 
 class _Stream:
-    """One stream: reads, imports and answers at the same time."""
+    """One stream: it reads, imports and answers at the same time."""
 
     def __init__(self, imports: OrderImports, requests: AsyncIterator[Request], context: Context) -> None:
         self._imports, self._requests, self._context = imports, requests, context

@@ -1,4 +1,4 @@
-"""What fields of a request must be to each other."""
+"""Checks relations between fields of a request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The one table of what requests must look like: request type → field path → check.
+"""Lists what every request must look like: request type → field path → check.
 
-A path names fields with dots and elements with `[]`. Every field of every command has its line here, also a field of
-which any value is right; a test compares the table with the contract.
+A path names fields with dots and elements with `[]`. Every field of every command has a line here, even if any value is
+valid; a test compares the table with the contract.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _items(least: int) -> Rules:
 
 
 def _new_order(*, withdrawn: bool) -> Rules:
-    """What a new order is made of; an imported one also of `withdrawn` currencies and countries."""
+    """Returns the rules of a new order. An imported one may also have `withdrawn` currencies and countries."""
     return {
         "request_id": uuid(required=True),
         "order_id": uuid(required=False),

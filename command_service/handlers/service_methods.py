@@ -1,4 +1,4 @@
-"""A service's methods as gRPC takes them: those served, and a refusal for each method of the contract that is not."""
+"""Builds a service's methods for gRPC: those served, and a refusal for every other method of the contract."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def service_methods(
     metrics: CommandMetrics,
     deadline_cap: float,
 ) -> grpc.GenericRpcHandler:
-    """All methods of `service`; raises KeyError for a served one that the contract does not have.
+    """Returns all methods of `service`. Raises KeyError for a served method that the contract does not have.
 
-    A call that is no stream ends after `deadline_cap` seconds, or after the caller's own deadline when that is sooner.
+    A unary call ends after `deadline_cap` seconds, or at the caller's own deadline if that is sooner.
     """
     unknown = set(served) - set(service.methods_by_name)
     if unknown:

@@ -1,4 +1,4 @@
-"""Refusals and errors → what callers get: the one table, and the answer to what stands in no table."""
+"""Maps refusals and errors to answers. An error without a row becomes INTERNAL with an incident id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NotImplementedYet(Exception):  # noqa: N818 - says what happened
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one kind of error is answered; `retry` is when it makes sense to come back."""
+    """The answer to one kind of error. `retry`: the delay after which a retry makes sense."""
 
     code: grpc.StatusCode
     reason: ErrorReason.ValueType
@@ -65,7 +65,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
 
 
 def status_of(error: Exception) -> status_pb2.Status:
-    """The answer to an error; one that stands in no table becomes INTERNAL with an incident id that the log has too."""
+    """Returns the answer to an error. One without a row becomes INTERNAL with an incident id, which the log has too."""
     answer = ANSWERS.get(type(error))
     if answer is None:
         return _incident(error)
@@ -80,7 +80,7 @@ def status_of(error: Exception) -> status_pb2.Status:
 
 
 def overloaded() -> status_pb2.Status:
-    """The answer to a call above the server's limit."""
+    """Returns the answer to a call above the server's limit."""
     return status_of(application.Overloaded())
 
 

@@ -1,1 +1,1 @@
-"""PostgreSQL: the write model's tables, and the unit of work over them."""
+"""Stores orders in PostgreSQL: the write model's tables, and the unit of work over them."""

@@ -1,4 +1,4 @@
-"""Knows whether the database takes commands, by asking it once a second on a connection of its own."""
+"""Watches whether the database accepts commands, by asking once a second on a connection of its own."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ChangeListener = Callable[[bool], Awaitable[None]]
 
 
 class DatabaseWatch:
-    """`available` until the database was silent or read-only for some seconds, and again once it answers.
+    """`available` turns false after some seconds of a silent or read-only database, and true when it answers again.
 
-    `answering`: whether it took commands within the patience. If not, it is what keeps commands waiting; that is known
-    before the next look fails.
+    `answering`: whether the database accepted commands within the patience. If not, it is the database that makes
+    commands wait; that is known before the next probe fails.
     """
 
     def __init__(self, database_url: str, on_change: ChangeListener) -> None:
@@ -40,11 +40,11 @@ class DatabaseWatch:
         self.available = self._told = True
 
     def reason(self) -> str | None:
-        """None while commands are taken, else why not."""
+        """None while commands are accepted, otherwise why not."""
         return None if self.available else "PostgreSQL does not take commands"
 
     async def run(self) -> None:
-        """Watches until cancelled. Raises what nobody expected, and what `on_change` raises."""
+        """Watches until cancelled. Raises unexpected errors, and what `on_change` raises."""
         self._be_patient()
         try:
             while True:
@@ -74,7 +74,7 @@ class DatabaseWatch:
             self._told = available  # or else it is told again
 
     def _be_patient(self) -> None:
-        """It counts from now on."""
+        """Starts the patience anew."""
         if self._patience is not None:
             self._patience.cancel()
         self._patience, self.answering = Countdown(PATIENCE_SECONDS, self._be_impatient), True

@@ -1,4 +1,4 @@
-"""A connection that carries out the same few statements over and over, a batch of them in one round trip."""
+"""Runs the same few statements again and again on one connection, a batch of them in one round trip."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Statement = tuple[str, Sequence[Any]]
 
 
 class OutOfStep(Exception):  # noqa: N818 - says what happened
-    """What the driver takes for the connection's state may not be its state."""
+    """The driver's idea of the connection's state may be wrong."""
 
 
 class CommandConnection(AsyncConnection[Row]):
-    """Keeps a cursor for each statement: how its values are written and read is then found out once, not each time."""
+    """Keeps a cursor per statement, so the driver works out only once how to write and read its values."""
 
     #: Each proof asks for a number of its own, over all connections.
     _proofs = itertools.count()
@@ -33,10 +33,10 @@ class CommandConnection(AsyncConnection[Row]):
         self._cursors: dict[str, AsyncCursor[Row]] = {}
 
     async def run(self, batch: Sequence[Statement]) -> AsyncCursor[Row]:
-        """Sends the statements together; the last one's cursor. After the first error the server skips the rest.
+        """Sends the statements together and returns the last one's cursor. The server skips the rest after an error.
 
-        There must be few different ones. A result stands in its cursor until the statement is run again. Raises
-        psycopg.Error, the first one.
+        Use few different statements. A result stays in its cursor until the statement runs again. Raises psycopg.Error,
+        the first one.
         """
         first: psycopg.Error | None = None
         try:
@@ -59,7 +59,7 @@ class CommandConnection(AsyncConnection[Row]):
 
     @property
     def idle(self) -> bool:
-        """Whether it is outside a transaction and awaits no answer."""
+        """Whether the connection is outside a transaction and awaits no answer."""
         return (
             self.pgconn.transaction_status == TransactionStatus.IDLE
             and self.pgconn.pipeline_status == PipelineStatus.OFF
@@ -67,7 +67,7 @@ class CommandConnection(AsyncConnection[Row]):
 
     @property
     def spoken_to(self) -> bool:
-        """Whether the server has said something unasked: at rest, that it ends the session, or it has gone."""
+        """Whether the server has sent something unasked. On an idle connection that means the session ended."""
         if self.closed:
             return True
         arrivals = select.poll()
@@ -75,10 +75,10 @@ class CommandConnection(AsyncConnection[Row]):
         return bool(arrivals.poll(0))
 
     async def end_transaction(self) -> None:
-        """Rolls back, and keeps the statements that the server has prepared.
+        """Rolls back and keeps the server's prepared statements.
 
-        The driver's own `rollback` drops them all: one may have come after an error and not be prepared, whatever the
-        driver thinks. Without an error there is none of these.
+        The driver's own `rollback` drops all of them, because after an error one may not be prepared although the
+        driver believes so. Without an error that cannot be.
         """
         if self.info.transaction_status != TransactionStatus.INTRANS:
             await self.rollback()
@@ -90,8 +90,10 @@ class CommandConnection(AsyncConnection[Row]):
             self.prepare_threshold = threshold
 
     async def start_anew(self) -> None:
-        """After an error: rolls back, forgets what is prepared on both sides, and has the server answer a question that
-        nobody else asks. Raises OutOfStep when the answer is to another one, psycopg.Error when there is none.
+        """Restores a known state after an error.
+
+        Rolls back, drops prepared statements on both sides, and probes the server. Raises OutOfStep when the answer
+        belongs to another probe, psycopg.Error when there is none.
         """
         if self.pgconn.pipeline_status != PipelineStatus.OFF:
             raise OutOfStep("the connection is in pipeline mode")
@@ -105,7 +107,7 @@ class CommandConnection(AsyncConnection[Row]):
 
 
 def _cause(error: psycopg.Error) -> psycopg.Error:
-    """The error after which the rest was skipped, when `error` only says that it was."""
+    """Returns the error after which the batch was skipped, if `error` only reports the skipping."""
     while isinstance(error, PipelineAborted) and isinstance(error.__context__, psycopg.Error):
         error = error.__context__
     return error

@@ -1,4 +1,4 @@
-"""The memory of commands: `(principal, request_id)` is its key, and taking it is the first thing a transaction does."""
+"""Stores commands under `(principal, request_id)`. Claiming that key is a transaction's first statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PostgresCommandLog:
         self._transaction = transaction
 
     async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
-        """Takes the request id, waiting for a twin to end. The clock is read after that wait."""
+        """Claims the request id; waits for a twin to end. The clock is read after that wait."""
         key = (call.principal, call.request_id)
         if new_order is None:
             claimed = await self._transaction.fetch(CLAIM, (*key, call.fingerprint))
@@ -49,7 +49,7 @@ class PostgresCommandLog:
         return EarlierCall(fingerprint, response)
 
     def answer(self, call: CommandCall, response: bytes) -> None:
-        """Remembers the response, with the commit."""
+        """Stores the response with the commit."""
         self._transaction.queue(ANSWER, (call.principal, call.request_id, response))
 
 

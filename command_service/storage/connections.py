@@ -1,4 +1,4 @@
-"""The pool of connections that commands run on, set up the way the unit of work expects them."""
+"""Keeps the pool of connections for commands, configured as the unit of work expects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHECK_SECONDS = 2.0
 
 
 class CommandPool(AsyncConnectionPool[CommandConnection]):
-    """Lends connections for one conversation each, and takes them back at rest or closed."""
+    """Lends a connection for one conversation. It takes it back in a known state, or closed."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -40,10 +40,11 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
 
     @asynccontextmanager
     async def conversation(self, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Conversation]:
-        """A conversation on a connection of its own; a round trip without an answer for so long breaks it.
+        """Opens a conversation on a connection of its own.
 
-        Returns when it has ended, but does not wait for what goes on to its end without its caller. Whoever is
-        cancelled, and cancelled again, leaves the rest of it to the pool. Raises PoolTimeout, TooManyRequests.
+        A round trip without an answer for `answer_seconds` breaks it. Returns when the conversation has ended, but does
+        not wait for work that continues without its caller. A caller that is cancelled, even twice, leaves the rest to
+        the pool. Raises PoolTimeout, TooManyRequests.
         """
         conversation = Conversation(await self._living(), answer_seconds)
         self._conversations.add(conversation)
@@ -60,13 +61,13 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
                 await asyncio.shield(ending)
 
     async def _living(self) -> CommandConnection:
-        """A connection that was not ended while it was idle, as all are when a server starts again."""
+        """Returns a connection whose session is alive. After a server restart all idle sessions have ended."""
         while (connection := await self.getconn()).spoken_to:
             await asyncio.shield(self._to_its_end(self._replace(connection)))
         return connection
 
     def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Does it whatever becomes of the caller."""
+        """Runs the work to its end, whatever the caller does."""
         ending = asyncio.create_task(work)
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -84,14 +85,14 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             await self.putconn(conversation.connection)
 
     def hang_up(self) -> None:
-        """Breaks each connection that is in use, so that nobody waits for a database that is known to be away."""
+        """Breaks every connection in use, so that nobody waits for a database that is known to be down."""
         for conversation in self._conversations:
             conversation.hang_up()
 
     async def check_idle(self) -> None:
-        """Replaces the idle connections that broke, before a command meets them.
+        """Replaces broken idle connections before a command gets one.
 
-        All at once: the database may fall silent meanwhile, and whoever waits here does not watch it.
+        All at once: the database may stop answering meanwhile, and a process that waits here does not watch it.
         """
         await asyncio.gather(*(self._check_one() for _ in range(self.max_size)))
 
@@ -101,15 +102,15 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
                 await conversation.run([("SELECT", ())])
 
     async def all_ended(self) -> None:
-        """Returns when no conversation goes on without its caller."""
+        """Waits until no conversation continues without its caller."""
         while self._ending:
             await asyncio.wait(set(self._ending))
 
 
 def command_pool(database_url: str, *, size: int, max_waiting: int, statement_seconds: float) -> CommandPool:
-    """An unopened pool of `size` connections; at most `max_waiting` callers wait for one.
+    """Returns an unopened pool of `size` connections; at most `max_waiting` callers wait for one.
 
-    No statement, waiting for locks included, takes longer than `statement_seconds`.
+    No statement runs longer than `statement_seconds`, including its waits for locks.
     """
 
     async def configure(connection: CommandConnection) -> None:

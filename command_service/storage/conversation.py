@@ -1,9 +1,9 @@
-"""What one unit of work says on a connection, and how it leaves the connection: at a proved point, or closed.
+"""Runs one unit of work on a connection, and leaves the connection in a known state or closed.
 
-Nobody interrupts the driver. It would be stopped between two steps of which it may have done one: in pipeline mode and
-not knowing it, or sure of a prepared statement that the server never saw. So each round trip is a task of its own. A
-caller who leaves leaves that task at work; the server is asked to give up what it still does for them, and only when
-the driver has read every answer does anything else use the connection.
+Nobody interrupts the driver. Otherwise it could stop between two steps that belong together: in pipeline mode without
+knowing it, or sure of a prepared statement that the server never saw. So each round trip is a task of its own. A caller
+who leaves does not stop that task. The server is asked to cancel its work, and only when the driver has read every
+answer does anything else use the connection.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Conversation:
     """The use of one connection by one unit of work."""
 
     def __init__(self, connection: CommandConnection, answer_seconds: float) -> None:
-        """A round trip without an answer for `answer_seconds` breaks the connection."""
+        """Prepares a conversation. A round trip without an answer for `answer_seconds` breaks the connection."""
         self.connection = connection
         self._answer_seconds = answer_seconds
         self._trip: asyncio.Task[AsyncCursor[Row]] | None = None
         self._to_the_end = self._failed = False
 
     async def run(self, batch: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
-        """Sends the statements together; the last one's cursor, to be read before the conversation ends.
+        """Sends the statements together and returns the last one's cursor. Read it before the conversation ends.
 
-        Whoever is cancelled meanwhile leaves at once. What was sent is then given up, unless it goes on `to_the_end`.
+        A caller who is cancelled meanwhile leaves at once. The work is then cancelled, unless it runs `to_the_end`.
         Raises psycopg.Error.
         """
         if self._trip is not None and not self._trip.done():
@@ -60,11 +60,11 @@ class Conversation:
 
     @property
     def goes_on(self) -> bool:
-        """Whether what was sent last goes on to its end without its caller."""
+        """Whether the last round trip continues to its end without its caller."""
         return self._to_the_end
 
     async def end(self) -> None:
-        """Leaves the connection at rest or closed. Nobody may cancel this."""
+        """Leaves the connection in a known state or closed. Never cancel this."""
         try:
             if not self.at_rest:
                 await self._come_to_rest()
@@ -76,14 +76,14 @@ class Conversation:
                 raise
 
     async def close(self) -> None:
-        """Closes the connection; nobody waits for the server."""
+        """Closes the connection without waiting for the server."""
         self.hang_up()
         if self._trip is not None:
             await _over(self._trip)
         await self.connection.close()
 
     def hang_up(self) -> None:
-        """Shuts the connection's socket, so that whoever waits for it finds it broken."""
+        """Shuts the connection's socket, so that a task waiting for it finds it broken."""
         with contextlib.suppress(OSError, psycopg.Error):
             line = socket.socket(fileno=os.dup(self.connection.fileno()))
             with line:
@@ -128,7 +128,7 @@ class Conversation:
 
 
 async def _over(trip: asyncio.Task[AsyncCursor[Row]]) -> None:
-    """Waits for its end; its error was for a caller who may have left."""
+    """Waits for the task's end and drops its error, which was meant for a caller who may have left."""
     await asyncio.wait({trip})
     if not trip.cancelled():
         trip.exception()

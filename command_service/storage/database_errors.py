@@ -1,4 +1,4 @@
-"""The driver's errors → the application's. What is not known here is a defect and goes on as it is."""
+"""Translates the driver's errors into the application's. Unknown ones are defects and pass unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OUT_OF_STEP = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatemen
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises Conflict, TimedOut or ConnectionBroken for the driver's errors that mean so."""
+    """Raises Conflict, TimedOut or ConnectionBroken for the driver's errors that mean these."""
     try:
         yield
     except _CONFLICTS as error:
@@ -37,7 +37,7 @@ def translated() -> Iterator[None]:
 
 
 def means_unavailable(error: psycopg.Error) -> bool:
-    """Whether the connection or the server is gone, full or read-only, rather than our statement wrong."""
+    """Whether the connection or the server is gone, full or read-only, and the statement not at fault."""
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_UNAVAILABLE)
     # Without SQLSTATE the message is libpq's: the connection broke.

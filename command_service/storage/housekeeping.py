@@ -1,4 +1,4 @@
-"""What the serving process does on the side: forgets old responses and makes outbox partitions ahead of need."""
+"""Runs the serving process's side tasks: deletes old responses and creates outbox partitions ahead of need."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DELETE FROM command_log WHERE (principal, request_id) IN (
 
 
 class Housekeeping:
-    """Periodic work on the command pool; every process of the service may do it at once."""
+    """Periodic work on the command pool. Every process of the service may do it at the same time."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Housekeeping:
         self._pool, self._retention_hours, self._on_expired = pool, retention_hours, on_expired
 
     async def run(self) -> None:
-        """Works now and then once a minute, until cancelled. A database that is away is tried again later.
+        """Works at once and then once a minute, until cancelled. An outage of the database is retried later.
 
-        Raises what nobody expected.
+        Raises unexpected errors.
         """
         while True:
             try:
@@ -56,7 +56,7 @@ class Housekeeping:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def extend_outbox(self) -> int:
-        """Makes partitions ahead; returns how many were made."""
+        """Creates partitions ahead of need and returns how many."""
         async with self._pool.conversation() as conversation:
             with translated():
                 row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
@@ -66,7 +66,7 @@ class Housekeeping:
         return made
 
     async def expire_command_log(self) -> int:
-        """Drops all responses older than the promise, batch by batch; returns how many."""
+        """Deletes responses older than the promised time, batch by batch, and returns how many."""
         expired = 0
         while True:
             async with self._pool.conversation() as conversation:

@@ -1,4 +1,4 @@
-"""An order and its event → the rows of their tables."""
+"""Builds the rows of an order and its event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINK = tuple(field.name for field in fields(Link))
 
 
 def order_row(order: Order, head: EventRecord) -> Row:
-    """The row of `orders`, with the newest link of its hash chain."""
+    """Returns the row of `orders`, with the newest hash of its chain."""
     return {
         "order_id": order.order_id,
         "version": order.version,
@@ -56,7 +56,7 @@ def order_row(order: Order, head: EventRecord) -> Row:
 
 
 def event_row(record: EventRecord) -> Row:
-    """The row of `outbox`."""
+    """Returns the row of `outbox`."""
     return {
         **{name: getattr(record.link, name) for name in _LINK},
         "partition": partition_of(record.link.aggregate_id),
@@ -67,7 +67,7 @@ def event_row(record: EventRecord) -> Row:
 
 
 def line_rows(order_id: UUID, lines: Iterable[OrderLine]) -> list[Row]:
-    """The rows of `order_lines`."""
+    """Returns the rows of `order_lines`."""
     return [_line_row(order_id, line) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""The orders' state within one transaction."""
+"""Reads and writes orders within one transaction."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ CHANGE_DELIVERY = update_rows(shipments, ["order_id", "shipment_id"], ["delivere
 
 
 class PostgresOrders:
-    """Reads and writes orders; remembers the new one, to say what its insert ran into."""
+    """Reads and writes orders. It remembers the new order, to explain a constraint that its insert violates."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._added: Order | None = None
 
     def add(self, order: Order, head: EventRecord) -> None:
-        """Customer, order and lines of a new order, with the commit."""
+        """Adds customer, order and lines of a new order, with the commit."""
         self._added = order
         self._transaction.queue(ADD_CUSTOMER, (order.customer.customer_id,))
         self._transaction.queue(ADD_ORDER.sql, ADD_ORDER.row(order_row(order, head)))
@@ -73,13 +73,13 @@ class PostgresOrders:
         self._add_movements(None, order)
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Waits for the order's row, then reads the order as those before left it."""
+        """Waits for the lock on the order's row, then reads the order as earlier transactions left it."""
         self._transaction.queue(LOCK, (order_id,))
         row = await self._transaction.fetch(LOAD, (order_id,))
         return None if row is None else stored_order(row)
 
     def update(self, before: Order, after: Order, head: EventRecord) -> None:
-        """What differs between the two, with the commit."""
+        """Stores the differences between the two orders, with the commit."""
         row = order_row(after, head)
         self._transaction.queue(CHANGE_ORDER.sql, CHANGE_ORDER.row(row))
         if after.shipping_address != before.shipping_address:
@@ -104,7 +104,7 @@ class PostgresOrders:
                 self._transaction.queue(ADD_MOVEMENTS[table].sql, ADD_MOVEMENTS[table].rows(rows))
 
     def refusal(self, constraint: str | None) -> RuleViolated | None:
-        """The rule that a violated unique constraint stands for, if it stands for one."""
+        """Returns the refusal for a violated unique constraint, if a rule stands for it."""
         if self._added is None:
             return None
         if constraint == f"{orders.name}_pkey":

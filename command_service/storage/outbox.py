@@ -1,4 +1,4 @@
-"""The journal within one transaction. Positions are drawn by the inserts, after whatever locks the order."""
+"""Appends to the outbox within one transaction. The inserts draw positions after the order is locked."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class PostgresOutbox:
         self._transaction = transaction
 
     def append(self, record: EventRecord) -> None:
-        """One event, with the commit."""
+        """Adds one event, with the commit."""
         self._transaction.queue(APPEND.sql, APPEND.row(event_row(record)))

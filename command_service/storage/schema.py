@@ -1,4 +1,4 @@
-"""Brings the database's schema to what this version needs, and tells which revision a database has."""
+"""Migrates the database's schema to this version's revision, and reads a database's revision."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def _config() -> Config:
 
 
 def required_revision() -> str:
-    """The revision this version of the service works with."""
+    """Returns the revision that this version of the service needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
 
 
 def migrate(database_url: str) -> tuple[str | None, str]:
-    """Applies what is missing; waits while another one does. Returns the revision before and after.
+    """Applies missing migrations; waits while another process does. Returns the revision before and after.
 
     Raises StartupRefused when the database cannot be reached or a table stays locked.
     """
@@ -80,6 +80,6 @@ def _refusal(error: Exception) -> Exception:
 
 
 def unreachable(error: psycopg.Error) -> str:
-    """One sentence for an operator about a connection that could not be made; names no password."""
+    """Returns one sentence for an operator about a failed connection, without a password."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return f"the database of COMMAND_DATABASE_URL cannot be used ({reason}); start it or correct the setting"

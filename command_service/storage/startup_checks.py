@@ -1,4 +1,4 @@
-"""Refuses a database on which the promises could not be kept, naming what is wrong and what to do."""
+"""Refuses a database on which promises could not be kept, and says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def check_database(database_url: str) -> None:
 
 
 async def schema_problem(database_url: str) -> str | None:
-    """None when the database can be reached and its schema is what this version needs, else why not."""
+    """Returns None when the database is reachable and has the schema that this version needs, otherwise why not."""
     try:
         async with await AsyncConnection[Row].connect(
             database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS

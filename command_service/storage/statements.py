@@ -1,6 +1,6 @@
-"""SQL texts built once from the tables. Each is constant, whatever the number of rows, so that the server prepares it.
+"""Builds SQL texts once from the tables. Each text is the same for any number of rows, so the server prepares it.
 
-Placeholders are PostgreSQL's own (`$1`): the texts here are sent as they stand.
+Placeholders are PostgreSQL's own (`$1`), and the texts are sent unchanged.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Write:
     columns: tuple[str, ...]
 
     def row(self, values: Mapping[str, Any]) -> list[Any]:
-        """Parameters of the single-row form; raises KeyError when a column's value is missing."""
+        """Returns the parameters for one row. Raises KeyError when a column's value is missing."""
         return [values[column] for column in self.columns]
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-        """Parameters of the many-row form: one list per column."""
+        """Returns the parameters for many rows: one list per column."""
         return [[values[column] for values in rows] for column in self.columns]
 
 
@@ -69,7 +69,7 @@ def _arrays(columns: Sequence[Column[Any]]) -> str:
 
 
 def _written(table: Table) -> list[Column[Any]]:
-    """What the service writes: all columns but those the database fills."""
+    """Returns the columns that the service writes: all except those that the database fills."""
     return [column for column in table.columns if column.server_default is None and column.identity is None]
 
 

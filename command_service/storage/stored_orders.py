@@ -1,4 +1,4 @@
-"""The rows of an order → the order: one statement reads all of it, after another that locks it."""
+"""Reads an order from its rows: one statement reads everything, after another one has locked it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINE = tuple(field.name for field in fields(OrderLine))
 
 
 def _list(values: str, table: str, sort: str) -> str:
-    """An order's rows of a table as one JSON list of lists."""
+    """Returns SQL for an order's rows of a table as one JSON list of lists."""
     return (
         f"(SELECT coalesce(json_agg(json_build_array({values}) ORDER BY {sort}), '[]') FROM {table}"  # noqa: S608
         f" WHERE {table}.order_id = orders.order_id)"
@@ -61,7 +61,7 @@ _NAMES = (*_OWN, *_LISTS, "now")
 
 
 def stored_order(row: Row) -> StoredOrder:
-    """What LOAD answered."""
+    """Returns the order from the answer to LOAD."""
     values = dict(zip(_NAMES, row, strict=True))
     return StoredOrder(_order(values), values["head_hash"], values["now"])
 
@@ -116,5 +116,5 @@ def _quantities(items: list[list[int]] | None) -> tuple[LineQuantity, ...]:
 
 
 def _moment(text: str) -> datetime:
-    """A time as PostgreSQL writes it into JSON, in the session's zone, which is UTC."""
+    """Parses a time as PostgreSQL writes it into JSON, in the session's zone, which is UTC."""
     return datetime.fromisoformat(text)

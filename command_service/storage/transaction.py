@@ -1,7 +1,7 @@
-"""One transaction in as few round trips as possible: what has no answer to wait for is queued and sent with the COMMIT.
+"""Runs one transaction in as few round trips as possible: statements without a needed result wait for the COMMIT.
 
-A server runs a batch of statements in order and skips the rest after the first error, so a queued COMMIT never commits
-half of the queue.
+A server runs a batch of statements in order and skips the rest after the first error. So a queued COMMIT never commits
+half of a batch.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ StatementListener = Callable[[Sequence[str]], None]
 
 
 class Transaction:
-    """A transaction on a connection that is in autocommit mode and takes `$1` placeholders.
+    """A transaction on a connection in autocommit mode with `$1` placeholders.
 
-    Left without a commit it is rolled back by the end of its conversation.
+    Without a commit the end of its conversation rolls it back.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Transaction:
         *,
         statement_seconds: float | None = None,
     ) -> None:
-        """`statement_seconds` bounds each statement, below what the connection does anyway."""
+        """Prepares a transaction. `statement_seconds` bounds each statement, below the connection's own limit."""
         self._conversation, self._listener = conversation, listener
         self._statement_seconds = statement_seconds
         self._begun = self._committed = False
@@ -51,18 +51,18 @@ class Transaction:
         self._sent: list[str] = []
 
     def queue(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Leaves a statement for the next round trip; its result is not wanted."""
+        """Queues a statement for the next round trip; its result is not needed."""
         self._queue.append((sql, parameters))
 
     async def fetch(self, sql: str, parameters: Sequence[Any]) -> Row | None:
-        """Sends what is queued and this statement; its first row, or None. Raises as `translated` says."""
+        """Sends the queued statements and this one; returns its first row, or None. Raises as `translated` says."""
         self.queue(sql, parameters)
         return await (await self._flush()).fetchone()
 
     async def commit(self) -> None:
-        """Sends what is queued and the COMMIT; on return it is durable. Raises as `translated` says.
+        """Sends the queued statements and the COMMIT; everything is durable on return. Raises as `translated` says.
 
-        From now on it runs to its end even if the caller leaves: its outcome could otherwise not be known.
+        From now on it runs to its end even if the caller leaves, because its outcome would otherwise be unknown.
         """
         self.queue(COMMIT, ())
         cursor = await self._flush(to_the_end=True)
@@ -72,7 +72,7 @@ class Transaction:
         self._committed = True
 
     def tell(self) -> None:
-        """Tells the listener what was sent, with the rollback of what was not committed."""
+        """Reports the sent statements to the listener, with the rollback of an uncommitted transaction."""
         if self._listener is not None and self._begun:
             self._listener((*self._sent, *([] if self._committed else [ROLLBACK])))
 

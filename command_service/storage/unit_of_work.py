@@ -1,7 +1,7 @@
-"""State, journal and command log in one transaction: all of it is durable, or none of it happened.
+"""Stores order, event and response in one transaction: all of it is durable, or nothing happened.
 
-Order of statements: the request id is claimed, the order is locked (a new one by its insert), and only then the outbox
-draws positions; so positions of one order rise with its version.
+The order of statements matters: the request id is claimed, the order is locked (a new one by its insert), and only then
+the outbox draws positions. So the positions of one order rise with its version.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class PostgresUnitOfWork:
         self.outbox = PostgresOutbox(transaction)
 
     async def commit(self) -> None:
-        """Sends everything with the COMMIT, which a caller who leaves does not end.
+        """Sends everything with the COMMIT, which a leaving caller does not end.
 
-        Raises RuleViolated for an id or number taken, and as `translated` says.
+        Raises RuleViolated for a taken id or number, and as `translated` says.
         """
         try:
             await self._transaction.commit()
@@ -46,7 +46,7 @@ class PostgresUnitOfWork:
 
 
 class PostgresUnitsOfWork:
-    """Gives units of work from a pool of connections."""
+    """Creates units of work on connections of a pool."""
 
     def __init__(
         self,
@@ -58,20 +58,20 @@ class PostgresUnitsOfWork:
         statement_seconds: float = STATEMENT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`available`: whether commands are taken; `answering`: whether it is other commands that a command waits for.
+        """`available`: commands are accepted. `answering`: a waiting command waits for others, not for the database.
 
-        `statement_seconds` is what the pool's connections allow a statement anyway; one that has not answered after
-        `answer_seconds` is given up.
+        `statement_seconds` is the pool's limit for a statement. A statement without an answer after `answer_seconds` is
+        abandoned.
         """
         self._pool, self._available, self._answering, self._listener = pool, available, answering, listener
         self._statement_seconds, self._answer_seconds = statement_seconds, answer_seconds
 
     @asynccontextmanager
     async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:
-        """A unit of work on a connection of its own; the server ends its statements at the caller's deadline.
+        """Begins a unit of work on a connection of its own. The server ends its statements at the caller's deadline.
 
-        Raises DependencyUnavailable while the database is gone, Overloaded when all connections stay busy, TimedOut
-        when the deadline is over.
+        Raises DependencyUnavailable while the database is down, Overloaded when all connections stay busy, TimedOut
+        when the deadline has passed.
         """
         if not self._available():
             raise DependencyUnavailable(DEPENDENCY)

@@ -1,1 +1,1 @@
-"""The contract's messages ↔ the domain's values, and the JSON texts of the journal."""
+"""Translates between the contract's messages and the domain's values, and writes the outbox's JSON texts."""

@@ -1,4 +1,4 @@
-"""Requests that passed the request rules → the domain's commands, and the fingerprint of what was asked."""
+"""Turns validated requests into the domain's commands, and computes a request's fingerprint."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DerivedId = Callable[[str], UUID]
 
 
 def fingerprint(request: Request) -> bytes:
-    """SHA-256 over the method's request type and the request's deterministic bytes without its id.
+    """Returns the SHA-256 over the request's type and its deterministic bytes without the request id.
 
-    An order's id is the same in capitals.
+    Upper and lower case of an order's id make no difference.
     """
     anonymous = type(request)()
     anonymous.CopyFrom(request)
@@ -39,7 +39,7 @@ def fingerprint(request: Request) -> bytes:
 def place_order(
     request: contract.PlaceOrderRequest | contract.ImportOrdersRequest, derived_id: DerivedId
 ) -> PlaceOrder:
-    """The command; `derived_id("order")` gives the order id when the caller names none."""
+    """Returns the command. `derived_id("order")` gives the order id if the caller names none."""
     return PlaceOrder(
         order_id=UUID(request.order_id) if request.order_id else derived_id("order"),
         order_number=request.order_number or None,
@@ -54,7 +54,7 @@ def place_order(
 
 
 def import_order(request: contract.ImportOrdersRequest, derived_id: DerivedId) -> ImportOrder:
-    """The command of one item of an import."""
+    """Returns the command for one item of an import."""
     return ImportOrder(
         order=place_order(request, derived_id),
         placed_at=time_of(request.place_time),
@@ -84,9 +84,9 @@ def import_order(request: contract.ImportOrdersRequest, derived_id: DerivedId) -
 
 
 def order_change(request: Request, derived_id: DerivedId) -> OrderChange:
-    """The command of a request to change an order; `derived_id` gives ids of movements that the caller does not name.
+    """Returns the command for a request that changes an order.
 
-    Raises TypeError for any other request.
+    `derived_id` gives ids of movements that the caller does not name. Raises TypeError for any other request.
     """
     order_id = UUID(request.order_id)
     match request:

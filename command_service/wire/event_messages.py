@@ -1,4 +1,4 @@
-"""The domain's events → the contract's `OrderEvent`. One function per event that has something to say."""
+"""Turns the domain's events into the contract's `OrderEvent`. One function per event that has fields."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from command_service.wire.values import money_message, timestamp_message
 
 
 def event_message(event_id: UUID, decision: Decision[Event], call: CommandCall) -> contract.OrderEvent:
-    """The event without the order after it."""
+    """Returns the event without the order after it."""
     event, order = decision.event, decision.order
     field, change = CHANGES[type(event)]
     changes: dict[str, Any] = {field: change(event, order.currency)}

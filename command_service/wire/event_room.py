@@ -1,9 +1,9 @@
-"""How large the events of an order may become, and which movements an order leaves out so that all of them fit.
+"""Limits the size of an order's events, and chooses which movements to omit so that every event fits.
 
 What callers choose, lines and addresses, is refused when it is too large: it must leave room for everything that may be
-recorded later. Money and goods that move are facts and never refused. So an order, in events and in answers, lists as
-many of its newest movements as there is room for and says how many older ones it leaves out; each stands whole in the
-event that recorded it. All sizes are bytes of the journal's JSON. What can grow is counted as large as it can become.
+recorded later. Movements of money and goods are facts and never refused. So an order, in events and in answers, lists
+as many of its newest movements as fit and counts the older ones as omitted. Each is complete in the event that recorded
+it. All sizes are bytes of the outbox's JSON. Everything that can grow counts at its largest.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ACTOR, _HEADERS = 2_048, 3_072
 
 @dataclass(frozen=True, slots=True)
 class Omitted:
-    """How many of the oldest movements of each kind an order leaves out."""
+    """How many of the oldest movements of each kind an order omits."""
 
     payments: int = 0
     shipments: int = 0
@@ -66,12 +66,12 @@ CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged
 
 
 def _size(message: Message) -> int:
-    """Bytes of a message in a list."""
+    """Returns the bytes of a message as an element of a list."""
     return len(json_text(message).encode()) + 1
 
 
 def _texts(texts: Iterable[str]) -> int:
-    """Bytes of texts in JSON, without their quotes."""
+    """Returns the bytes of texts in JSON, without their quotes."""
     return len(encode_basestring("".join(texts)).encode()) - 2
 
 
@@ -148,8 +148,11 @@ _LARGEST_RETURN = _RETURN_BYTES + _CHARACTER * _ID
 
 
 def check_room(decision: Decision[Event], size: int, limit: int) -> None:
-    """Raises RuleViolated when what was chosen leaves too little room for what may happen later, and OrderTooLarge when
-    an event of `size` could not be published."""
+    """Refuses an order or event that is too large.
+
+    Raises RuleViolated when the caller's choice leaves too little room for later events, and OrderTooLarge when an
+    event of `size` bytes could not be published.
+    """
     if isinstance(decision.event, CHOSEN):
         # No other event has an import's movements, so that one must list them all.
         every_movement = isinstance(decision.event, OrderImported)
@@ -161,8 +164,9 @@ def check_room(decision: Decision[Event], size: int, limit: int) -> None:
 
 
 def room_needed(order: Order, *, every_movement: bool) -> int:
-    """Bytes that some later event of the order can take when it lists the newest movement of each kind at its largest,
-    and with `every_movement` all that the order has besides.
+    """Returns the bytes of the largest later event of the order that lists the newest movement of each kind.
+
+    `every_movement`: it lists all other movements too.
     """
     items = _largest_items(order)
     newest = _LARGEST_PAYMENT + _LARGEST_REFUND + _LARGEST_SHIPMENT + _LARGEST_RETURN + 2 * items
@@ -171,7 +175,7 @@ def room_needed(order: Order, *, every_movement: bool) -> int:
 
 
 def old_values_of(event: Event) -> int:
-    """Bytes of what the event replaces; other events tell what moved, for which there always is room."""
+    """Returns the bytes of the values that the event replaces; events about movements always fit."""
     match event:
         case OrderRevised():
             return sum(map(_line, event.previous_lines))
@@ -182,9 +186,9 @@ def old_values_of(event: Event) -> int:
 
 
 def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
-    """What an event of at most `limit` bytes has no room for; the newest movement of each kind is always listed.
+    """Returns the movements that an event of at most `limit` bytes omits. The newest of each kind is always listed.
 
-    `bare` is what the order takes now without movements; where it is not given, what it can come to take is counted.
+    `bare` is the order's present size without movements. Without it the largest possible size counts.
     """
     room = limit - (_without_movements(order) if bare is None else bare + _beside(order))
     sizes = _movement_sizes(order, room)
@@ -205,7 +209,7 @@ def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
 
 
 def _without_movements(order: Order) -> int:
-    """Bytes of the largest later event of the order, its movements left out."""
+    """Returns the bytes of the largest later event of the order, without its movements."""
     customer = order.customer
     texts = (order.order_number, order.source, customer.customer_id)
     personal = (customer.display_name, customer.email, customer.phone)
@@ -220,20 +224,20 @@ def _without_movements(order: Order) -> int:
 
 
 def _beside(order: Order) -> int:
-    """Bytes of the largest later event beside the order in it."""
+    """Returns the bytes of the largest later event without the order in it."""
     # What moves stands in the event as its change too, and a cancellation names as many items.
     change = _LARGEST_SHIPMENT + _largest_items(order)
     return _PERSONAL_BYTES + _AROUND_BYTES + change
 
 
 def _largest_items(order: Order) -> int:
-    """Bytes of an item for each line."""
+    """Returns the bytes of one item for each line."""
     number = max(line.line_number for line in order.lines)
     return len(order.lines) * (_ITEM_BYTES - len(str(_INT32)) + len(str(number)))
 
 
 def _movement_sizes(order: Order, room: int | None) -> list[list[int]]:
-    """Bytes of the newest payments, shipments, returns and refunds, newest first; of each no more than `room` has."""
+    """Returns the bytes of the newest payments, shipments, returns and refunds, newest first, up to `room`."""
     return [
         _newest(order.payments, _payment, room),
         _newest(order.shipments, _shipment, room),

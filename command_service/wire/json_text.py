@@ -1,7 +1,7 @@
-"""Messages → compact ProtoJSON text, the form in which the journal keeps them for ever.
+"""Writes messages as compact ProtoJSON text, the form in which the outbox keeps them for ever.
 
-The text is the one that `google.protobuf.json_format` gives, and a test holds the two equal. What differs is that name
-and form of a field are looked up once per type of message, not once per value: that is several times as fast.
+The text equals that of `google.protobuf.json_format`, which a test checks. The name and form of a field are looked up
+once per message type and not once per value, which is several times as fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KNOWN: dict[str, Callable[[Any], dict[str, Any]]] = {}
 
 
 def json_text(message: Message) -> str:
-    """ProtoJSON with camelCase names, unset fields left out, no white space, non-ASCII text as it is."""
+    """Returns ProtoJSON with camelCase names, no unset fields, no white space, and unescaped non-ASCII text."""
     kind: Any = message.DESCRIPTOR
     write = _KNOWN.get(kind.full_name) or _writer_of_fields(kind)
     return _encode(write(message))

@@ -1,4 +1,4 @@
-"""The aggregate → the contract's `Order`: everything a screen needs, derived amounts and states included."""
+"""Turns an order into the contract's `Order`, with derived amounts and states: everything a screen needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FULFILLMENT_STATES = {
 
 
 def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
-    """The whole order, personal data included, but for the oldest movements that are left out."""
+    """Returns the whole order, with personal data, without the oldest movements that are omitted."""
     amounts, money = order.amounts, partial(money_message, order.currency)
     return contract.Order(
         order_id=str(order.order_id),

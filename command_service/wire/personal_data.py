@@ -1,6 +1,6 @@
-"""Which part of an order is personal: it is stored beside an event's payload, never in it.
+"""Separates an order's personal data, which is stored beside an event's payload and never in it.
 
-What stays in the payload of customer and addresses is the customer's id and the country.
+Of customer and addresses, only the customer's id and the country stay in the payload.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tandem.orders.v1.order_events_pb2 import OrderPersonalData
 
 
 def take_out(order: order_types_pb2.Order) -> OrderPersonalData:
-    """Takes the personal data out of the order's message and returns it."""
+    """Removes the personal data from the order's message and returns it."""
     personal = OrderPersonalData(
         customer_display_name=order.customer.display_name,
         customer_email=order.customer.email,

@@ -1,4 +1,4 @@
-"""How orders and events look to callers and consumers: the application's port over the contract's messages."""
+"""Implements the application's port `Representation` with the contract's messages."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SCHEMA_VERSION = "1"
 
 
 class ContractRepresentation:
-    """The contract `tandem.orders.v1`, its events at most `max_event_bytes` large."""
+    """The contract `tandem.orders.v1`, with events of at most `max_event_bytes`."""
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
 
     def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
-        """The event as the journal keeps it and the response, from one message of the order and one of the event.
+        """Returns the stored event and the response, from one message of the order and one of the event.
 
         Raises RuleViolated and OrderTooLarge as the port says.
         """
@@ -70,8 +70,11 @@ def _response(
     event: order_events_pb2.OrderEvent,
     source_epoch: int,
 ) -> bytes:
-    """An import's result is short, as there may be many. All other commands have the same fields under the same
-    numbers; the event leaves its order out, which stands beside it."""
+    """Returns the response: short for an import, which may have many.
+
+    All other commands answer with the same fields under the same numbers. The event leaves out its order, because the
+    response has it.
+    """
     token = encode(ConsistencyToken(source_epoch, {order.order_id: order.version}))
     message: Message
     if isinstance(decision.event, OrderImported):
@@ -86,7 +89,7 @@ def _response(
 
 
 def _headers(call: CommandCall, source_epoch: int) -> str:
-    """All values are texts; `traceparent` only when the caller sent one."""
+    """Returns the headers as JSON. All values are texts; `traceparent` only if the caller sent one."""
     headers = {
         "traceparent": call.traceparent,
         "actor": call.principal,

@@ -1,4 +1,4 @@
-"""Money, times, addresses and customers, both ways. What comes in has passed the request rules."""
+"""Translates money, times, addresses and customers in both directions. Incoming values passed the request rules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def timestamp_message(moment: datetime) -> Timestamp:
 
 
 def time_of(message: Timestamp) -> datetime:
-    """A time, cut to the microsecond."""
+    """Returns the time, truncated to the microsecond."""
     return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 

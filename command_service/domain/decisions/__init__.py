@@ -1,4 +1,4 @@
-"""State, command and time → a decision or a refusal. One module per command; `decide` and `decide_new` call them."""
+"""Turns an order, a command and a time into a decision or a refusal. One module per command."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[La
 
 
 def decide_new(command: NewOrder, now: datetime) -> Decision[FirstEvent]:
-    """The order that `command` makes at `now`. Raises RuleViolated when the order would break a rule.
+    """Returns the order that `command` creates at `now`. Raises RuleViolated when the order would break a rule.
 
-    Whether its id or number is taken, storage tells: no decision sees another order.
+    Storage checks whether its id or number is taken, because a decision does not see other orders.
     """
     if isinstance(command, ImportOrder):
         return decide_import_order(command, now)
@@ -65,5 +65,5 @@ def decide_new(command: NewOrder, now: datetime) -> Decision[FirstEvent]:
 
 
 def decide(state: Order, command: OrderChange, now: datetime) -> Decision[LaterEvent]:
-    """What `command` makes happen to the order at `now`. Raises RuleViolated when the state does not allow it."""
+    """Returns what `command` does to the order at `now`. Raises RuleViolated when the order does not allow it."""
     return CHANGES[type(command)](state, command, now)

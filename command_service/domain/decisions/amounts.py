@@ -1,4 +1,4 @@
-"""What every amount of an order obeys: its currency, its sign, its size."""
+"""Checks every amount of an order: its currency, its sign, its size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from command_service.domain.order import Order
 
 
 def charge(money: Money | None, currency: str, name: str) -> int:
-    """Minor units of something charged, 0 when there is none; `name` says what it is: `the freight`."""
+    """Returns the minor units of a charge, 0 for None. `name` says what it is: `the freight`."""
     if money is None:
         return 0
     check_currency(money, currency, name)
@@ -21,7 +21,7 @@ def charge(money: Money | None, currency: str, name: str) -> int:
 
 
 def movement(money: Money, currency: str, name: str) -> int:
-    """Minor units of money that moved."""
+    """Returns the minor units of a payment or refund."""
     check_currency(money, currency, name)
     if money.minor_units <= 0:
         message = f"{_capitalized(name)} must be above zero; it is {decimal_text(money)}."
@@ -31,7 +31,7 @@ def movement(money: Money, currency: str, name: str) -> int:
 
 
 def check_total(order: Order, expected: Money | None) -> None:
-    """The order's total is within the limit and what the caller expects, if they say so."""
+    """Checks the order's total against the limit, and against the caller's expected total if there is one."""
     total = Money(order.currency, order.total)
     check_size(total, "the total")
     if expected is None:
@@ -47,7 +47,7 @@ def check_total(order: Order, expected: Money | None) -> None:
 
 
 def check_currency(money: Money, currency: str, name: str) -> None:
-    """The amount is in the order's currency."""
+    """Checks that the amount is in the order's currency."""
     if money.currency != currency:
         raise RuleViolated(
             rules.ONE_CURRENCY,
@@ -57,7 +57,7 @@ def check_currency(money: Money, currency: str, name: str) -> None:
 
 
 def check_size(money: Money, name: str) -> None:
-    """The amount is within the limit."""
+    """Checks that the amount is within the limit."""
     if money.minor_units > MAX_AMOUNT:
         limit = decimal_text(Money(money.currency, MAX_AMOUNT))
         message = f"{_capitalized(name)} must be at most {limit}; it is {decimal_text(money)}."

@@ -11,10 +11,10 @@ from command_service.domain.errors import RuleViolated
 def business_time(
     given: datetime | None, now: datetime, name: str, *, after: datetime | None = None, event: str = ""
 ) -> datetime:
-    """`given`, or `now` when it is None; `name` says of what: `the payment`.
+    """Returns `given`, or `now` for None. `name` says of what: `the payment`.
 
-    It is not in the future, except for clocks that differ a little, and not before `after`. `event` says what happened
-    then: `the order was placed`.
+    Refuses a time that is before `after`, or in the future by more than clocks may differ. `event` says what happened
+    at `after`: `the order was placed`.
     """
     if given is None:
         return now if after is None else max(now, after)

@@ -15,7 +15,7 @@ from command_service.domain.order import Order
 
 
 def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> Decision[OrderCancelled]:
-    """ORDER_CANCELLED, unless nothing is left to give up. What was paid for the pieces is then due back."""
+    """Returns ORDER_CANCELLED unless nothing is left to cancel. What was paid for the pieces is then due back."""
     check_not_cancelled(state, "CancelOrder", "Nothing is left to cancel.")
     if state.quantities.open == 0:
         message = (

@@ -1,4 +1,4 @@
-"""Ids of payments, shipments, returns and refunds, chosen by callers."""
+"""Checks the ids that callers choose for payments, shipments, returns and refunds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from command_service.domain.errors import RuleViolated
 
 
 def check_new(name: str, value: str, taken: Iterable[str]) -> None:
-    """`value` is not `taken`; `name` is the field it stands in: `payment_id`."""
+    """Checks that `value` is not `taken`. `name` is its field: `payment_id`."""
     if value in taken:
         kind = name.removesuffix("_id")
         message = f"The order has a {kind} {value!r} already; use another {name}, or retry with the first request id."

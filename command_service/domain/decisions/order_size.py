@@ -1,4 +1,4 @@
-"""How large an order may be, so that whatever happens to it can be recorded."""
+"""Limits an order's size so that everything that happens to it can be recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from command_service.domain.errors import RuleViolated
 
 
 def order_too_large(size: int, limit: int) -> RuleViolated:
-    """The refusal of what would leave too little room. Sizes in bytes of an event."""
+    """Returns the refusal of an order that would leave too little room. Sizes in bytes of an event."""
     return RuleViolated(
         rules.ORDER_SIZE,
         f"An event of this order may need {size} bytes; it has room for {limit}."

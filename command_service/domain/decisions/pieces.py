@@ -1,4 +1,4 @@
-"""Which pieces of which lines a command is about."""
+"""Checks which pieces of which lines a command names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def returnable_pieces(line: OrderLine) -> int:
 def named_pieces(
     lines: tuple[OrderLine, ...], items: tuple[LineQuantity, ...], available: Available, rule: Rule
 ) -> tuple[LineQuantity, ...]:
-    """The items by line number; `rule` refuses more than what is available of a line."""
+    """Returns the items sorted by line number. `rule` refuses more pieces than `available` gives for a line."""
     by_number = {line.line_number: line for line in lines}
     seen: set[int] = set()
     for item in items:
@@ -58,5 +58,5 @@ def named_pieces(
 
 
 def all_pieces(lines: tuple[OrderLine, ...], available: Available) -> tuple[LineQuantity, ...]:
-    """Everything that is available."""
+    """Returns all available pieces of all lines."""
     return tuple(LineQuantity(line.line_number, available(line)) for line in lines if available(line) > 0)

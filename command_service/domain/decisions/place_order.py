@@ -16,7 +16,7 @@ from command_service.domain.money import BASIS_POINTS
 
 
 def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCreated]:
-    """ORDER_CREATED, or the first rule that forbids it."""
+    """Returns ORDER_CREATED and the order, or raises for the first rule that the order breaks."""
     lines = new_lines(command.lines)
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
@@ -37,7 +37,7 @@ def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCrea
 
 
 def new_lines(lines: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:
-    """The lines numbered from 1, all rules on them held."""
+    """Returns the lines numbered from 1, after checking every rule on lines."""
     if not 1 <= len(lines) <= rules.MAX_LINES:
         message = f"An order needs 1 to {rules.MAX_LINES} lines; this one has {len(lines)}."
         raise RuleViolated(rules.LINE_COUNT, message, {"lines": str(len(lines))})

@@ -13,7 +13,7 @@ from command_service.domain.order import Order
 
 
 def decide_release_order(state: Order, _: ReleaseOrder, now: datetime) -> Decision[OrderReleased]:
-    """ORDER_RELEASED, unless the order is not held. Whatever has become of a held order, it can be released."""
+    """Returns ORDER_RELEASED unless the order is not on hold. An order on hold can be released in any state."""
     if not state.on_hold:
         message = "ReleaseOrder needs an order on hold; this one is not on hold."
         raise RuleViolated(rules.RELEASE_HELD_ONLY, message)

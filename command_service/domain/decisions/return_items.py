@@ -17,7 +17,7 @@ from command_service.domain.order import Order
 
 
 def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> Decision[OrderReturned]:
-    """ORDER_RETURNED, unless not so many pieces were delivered. What was paid for them is then due back."""
+    """Returns ORDER_RETURNED unless too few pieces were delivered. What was paid for them is then due back."""
     if not command.items or state.quantities.delivered == state.quantities.returned:
         message = f"ReturnItems needs delivered pieces that were not returned; {_lack(state)}."
         raise RuleViolated(rules.RETURN_DELIVERED_ONLY, message, {"state": state.state})
@@ -29,7 +29,7 @@ def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> De
 
 
 def _lack(state: Order) -> str:
-    """What is missing, and what to do about it."""
+    """Says what is missing, and what to do about it."""
     if state.quantities.delivered > state.quantities.returned:
         return "the command names none"
     advice = "" if state.quantities.all_delivered else ". Record the delivery first"

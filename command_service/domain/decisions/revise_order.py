@@ -57,7 +57,7 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> De
 
 
 def _numbered(old: tuple[OrderLine, ...], new: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
-    """A line of a SKU that was there keeps its number, others get numbers above all that are there."""
+    """Keeps the number of each line whose SKU existed before; gives other lines new, higher numbers."""
     numbers: defaultdict[str, list[int]] = defaultdict(list)
     for line in reversed(old):
         numbers[line.sku].append(line.line_number)

@@ -20,7 +20,7 @@ from command_service.domain.states import OrderState
 
 
 def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> Decision[OrderShipped]:
-    """ORDER_SHIPPED, unless the order is cancelled, shipped, on hold or not paid, or has not so many pieces left."""
+    """Returns ORDER_SHIPPED unless the order is cancelled, shipped, on hold or unpaid, or has too few pieces left."""
     check_not_cancelled(state, "ShipOrder")
     if state.quantities.open == 0:
         message = f"ShipOrder needs pieces that are not shipped; this order is {state.state} and has none left."

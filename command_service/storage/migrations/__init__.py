@@ -1,4 +1,4 @@
-"""Alembic migrations, forward only, run from the installed package: files of SQL and the revisions that run them."""
+"""Holds the Alembic migrations, forward only, in the installed package: SQL files and the revisions that run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VERSIONS = Path(__file__).parent / "versions"
 
 
 def run_sql(name: str) -> None:
-    """Runs a file of SQL statements of `versions` in the migration's transaction."""
+    """Runs a SQL file of `versions` in the migration's transaction."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
     # The driver itself: only without parameters does it take several statements at once.

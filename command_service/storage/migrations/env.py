@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `command_service.storage.schema` opened."""
+"""Runs the migrations for Alembic on the connection that `command_service.storage.schema` opened."""
 
 from alembic import context
 

@@ -1,7 +1,7 @@
-"""The write model's tables. The migrations make them; a test holds the two equal.
+"""Declares the write model's tables. The migrations create them, and a test checks that both agree.
 
-Amounts are minor units of the order's currency, times are UTC. CHECKs and foreign keys hold the business rules a second
-time. What follows from other columns (amounts, states) is stored as well, for those who read the tables.
+Amounts are minor units of the order's currency, times are UTC. CHECKs and foreign keys enforce the business rules a
+second time. Values that follow from other columns (amounts, states) are stored too, for people who read the tables.
 """
 
 from command_service.storage.tables.journal import command_log, outbox, outbox_parked, relay_state, source

@@ -1,7 +1,7 @@
-"""The journal of events, the memory of commands, and what the relay keeps beside them.
+"""Declares the outbox, the command log, and the tables that the relay keeps beside them.
 
-`outbox` is append-only but for redaction, which nulls `personal` and `salt`. It is partitioned by position; partitions
-are named `outbox_p<N>` and are made ahead by the function `extend_outbox`.
+`outbox` is append-only; only a redaction, which is planned, will null `personal` and `salt`. It is partitioned by
+position. The function `extend_outbox` creates partitions `outbox_p<N>` ahead of need.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one collection of tables, how their constraints are named, and the column kinds they share."""
+"""Declares the collection of tables, the names of their constraints, and the kinds of columns they share."""
 
 from __future__ import annotations
 

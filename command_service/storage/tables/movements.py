@@ -1,4 +1,4 @@
-"""Money and goods that moved. `ordinal` keeps an order's movements in the order in which they were recorded, from 1."""
+"""Declares the tables of payments, shipments, returns and refunds. `ordinal` is the recorded order, from 1."""
 
 from __future__ import annotations
 

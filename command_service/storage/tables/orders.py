@@ -1,4 +1,4 @@
-"""Customers, orders and their lines."""
+"""Declares the tables of customers, orders and their lines."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ orders = Table(
 
 
 def _rounded(result: str, exact: str) -> str:
-    """`result` is `exact` ten-thousandths, rounded half to even."""
+    """Returns a condition: `result` is `exact` ten-thousandths, rounded half to even."""
     twice_off = f"2 * abs({result}::numeric * {BASIS_POINTS} - {exact})"
     return f"{twice_off} < {BASIS_POINTS} OR ({twice_off} = {BASIS_POINTS} AND mod({result}, 2) = 0)"
 

@@ -1,7 +1,7 @@
-"""Which constraints hold which rule a second time, for whoever writes past the aggregate.
+"""Lists which constraints enforce which rule a second time, against writers that bypass the domain.
 
-The other rules judge a change, not a state: what was shipped, paid or held before, or the time. A constraint sees
-only the row that is to be; those rules the aggregate alone holds, under the lock of the order.
+The other rules judge a change and not a state: what was shipped, paid or on hold before, or the time. A constraint sees
+only the new row, so only the domain enforces those rules, under the order's lock.
 """
 
 from __future__ import annotations
