@@ -1,4 +1,4 @@
-"""Pauses between attempts: longer each time up to a limit, and different for everybody who waits."""
+"""Computes pauses between attempts: each longer up to a limit, and random so that callers do not retry together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 class Backoff:
-    """Delays from `first` to `longest` seconds, doubling, each shortened at random by up to the share `spread`."""
+    """Delays from `first` to `longest` seconds, doubling. Each is shortened at random by up to the share `spread`."""
 
     def __init__(
         self, first: float, longest: float, *, spread: float = 0.5, chance: random.Random | None = None
@@ -21,5 +21,5 @@ class Backoff:
         return delay * self._chance.uniform(1 - self._spread, 1)
 
     def reset(self) -> None:
-        """Starts again with the first delay, because something worked."""
+        """Starts again with the first delay, because an attempt succeeded."""
         self._next = self._first

@@ -1,4 +1,7 @@
-"""Environment -> validated settings. Each wrong value is named in one line at start, and the process does not start."""
+"""Reads and validates settings from the environment.
+
+Each wrong value is named in one line, and the process does not start.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from service_runtime.process import StartupRefused
 
 
 class ServiceSettings(BaseSettings):
-    """Settings of one process; a subclass sets `env_prefix`, for example `COMMAND_`.
+    """Settings of one process. A subclass sets `env_prefix`, for example `COMMAND_`.
 
-    Values come from the environment; a secret may also stand in a file named like its variable in lower case
-    below `/run/secrets`, or below the directory that `TANDEM_SECRETS_DIR` names. The environment wins over a file.
+    Values come from the environment. A secret may also be in a file that is named like its variable in lower case, in
+    `/run/secrets` or in the directory that `TANDEM_SECRETS_DIR` names. The environment overrides the file.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
@@ -27,7 +30,7 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
 def check_address(value: str) -> str:
-    """The value; ValueError unless it is `HOST:PORT`."""
+    """Returns the value; raises ValueError unless it is `HOST:PORT`."""
     host, _, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     # An IPv6 address needs brackets, or its last part would be taken for the port.
@@ -42,13 +45,13 @@ ListenAddress = Annotated[str, AfterValidator(check_address)]
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Splits a validated `HOST:PORT`; brackets of an IPv6 host are dropped."""
+    """Splits a validated `HOST:PORT` and removes the brackets of an IPv6 host."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def load_settings(settings_class: type[Settings]) -> Settings:
-    """Reads environment and secret files; raises StartupRefused, one line for each wrong or missing variable."""
+    """Reads environment and secret files; raises StartupRefused with one line per wrong or missing variable."""
     try:
         return settings_class(_secrets_dir=_secrets_directory())  # type: ignore[call-arg]
     except ValidationError as error:
@@ -76,7 +79,7 @@ def _sentence(prefix: str, problem: Any) -> str:
 
 
 def settings_table(settings_class: type[ServiceSettings]) -> list[tuple[str, str, str]]:
-    """Rows (variable, default, description) of the reference page, in the order of definition."""
+    """Returns the rows (variable, default, description) of the reference page, in the order of definition."""
     prefix = settings_class.model_config.get("env_prefix", "")
     return [
         (

@@ -1,4 +1,4 @@
-"""Patience with others, counted while this process itself gets to work."""
+"""Counts patience with a peer only while this process itself is running."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ STEPS = 8
 
 
 class Countdown:
-    """Calls `on_end` once, after `seconds` in which the event loop ran; needs a running event loop.
+    """Calls `on_end` once, after `seconds` in which the event loop ran. Needs a running event loop.
 
-    What others have sent meanwhile is not read by a process that is stopped or has too much to do. A timer would ring
-    all the same, and blame the others.
+    A process that is stopped or overloaded does not read what its peers send. A plain timer would expire all the same
+    and blame the peers.
     """
 
     def __init__(self, seconds: float, on_end: Callable[[], None]) -> None:
@@ -30,5 +30,5 @@ class Countdown:
             self._on_end()
 
     def cancel(self) -> None:
-        """Ends it; `on_end` is not called any more."""
+        """Stops the countdown; `on_end` is not called."""
         self._timer.cancel()

@@ -1,7 +1,7 @@
-"""Waiting for an address that nobody listens on and that is taken all the same.
+"""Waits for an address that is taken although nobody listens on it.
 
-A port in the system's range for outgoing connections (on Linux from 32768 on) may be the local end of a connection that
-somebody has opened. Such a one passes, while one that is listened on stays as it is.
+A port in the system's range for outgoing connections (on Linux from 32768 on) may be the local end of somebody's
+connection. That ends by itself. A port with a listener does not become free.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _CONNECT_SECONDS = 1.0
 
 
 async def until_free(host: str, port: int, patience: float = PATIENCE_SECONDS) -> bool:
-    """Whether `host:port` can be listened on, now or within `patience` seconds.
+    """Returns whether `host:port` can be listened on, now or within `patience` seconds.
 
-    False at once when somebody listens there. True for port 0, and for what fails in another way: listening says how.
+    Returns false at once if somebody listens there, and true for port 0 and for any other failure, which listening will
+    report.
     """
     clock = asyncio.get_running_loop().time
     ends = clock() + patience

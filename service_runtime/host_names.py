@@ -1,4 +1,4 @@
-"""What can be the name of a host."""
+"""Checks names of hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.ASCII)
 
 
 def is_host(text: str) -> bool:
-    """Whether it is an IP address (without brackets) or could be a name; numbers and dots alone are no name."""
+    """Whether the text is an IP address (without brackets) or a possible name. Only digits and dots are no name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""JSON lines on stderr: time, level, service, event, and what identifies the work. Never payloads, never secrets."""
+"""Writes JSON lines to stderr: time, level, service, event, and the ids of the work. Never payloads, never secrets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _OF_OUTAGES = ("error connecting in", "reconnection attempt in pool", "discardin
 
 
 def tells_more_than_an_outage(record: logging.LogRecord) -> bool:
-    """Whether a record of the connection pool's is about more than a database that is away."""
+    """Whether a record of the connection pool reports more than an unreachable database."""
     return not str(record.msg).startswith(_OF_OUTAGES)
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:
-    """Sends structlog's and the libraries' records through one JSON formatter; `service` stands in every line."""
+    """Sends the records of structlog and the libraries through one JSON formatter. `service` is in every line."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -1,4 +1,4 @@
-"""The files by which a process shows NATS who it is, and knows NATS: read in the same way when settings are checked."""
+"""Reads the files with which a process authenticates to NATS, and checks them in the same way."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _JWT, _SEED = "BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"
 
 
 class UnfitFile(ValueError):  # noqa: N818 - says what is wrong
-    """A file that cannot be used; the message says why, without what is in it."""
+    """A file cannot be used. The message says why, without the file's content."""
 
 
 def tls_context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext | None:
-    """Trusts the authority (the system's when empty) and shows the certificate, if any; None when all are empty."""
+    """Returns a TLS context for the authority (the system's if empty) and the certificate; None if all are empty."""
     if key_file and not certificate_file:
         raise UnfitFile("the key is of no use without its certificate")
     if not ca_file and not certificate_file:
@@ -31,7 +31,7 @@ def tls_context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLCo
 
 
 def check_credentials(file: str) -> None:
-    """UnfitFile unless it holds a JWT and the seed of a user's key; the library would look for them for ever."""
+    """Raises UnfitFile unless the file holds a JWT and a user's seed. The library would search a wrong one for ever."""
     try:
         lines = Path(file).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError) as error:

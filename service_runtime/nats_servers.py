@@ -1,4 +1,4 @@
-"""The servers that a setting such as `nats://user:password@a:4222,nats://b:4222` names, to check it and to connect."""
+"""Parses settings such as `nats://user:password@a:4222,nats://b:4222`, to check them and to connect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN, _WEB = frozenset({"nats", "tls"}), frozenset({"ws", "wss"})
 
 
 def nats_servers(text: str) -> list[str]:
-    """The URLs, without the blanks around them. ValueError, a sentence without secrets, when one is wrong."""
+    """Returns the URLs without surrounding blanks. Raises ValueError, a sentence without secrets, for a wrong one."""
     servers = [one.strip() for one in text.split(",")]
     schemes = {_scheme(one) for one in servers}
     if schemes & _PLAIN and schemes & _WEB:
@@ -27,10 +27,10 @@ def nats_servers(text: str) -> list[str]:
 
 
 def nats_login(text: str) -> Mapping[str, Any]:
-    """Who comes, to whichever of the servers: `user` and `password`, or `token`, or nothing.
+    """Returns the login for all servers: `user` and `password`, or `token`, or nothing.
 
-    The library takes them from each URL as they stand there. So it sends `%40` for `@`, and nothing to a server whose
-    URL names nobody, or that it has heard of from another one.
+    The library takes the login from each URL undecoded. So it would send `%40` for `@`, and nothing to a server whose
+    URL has no user or that it discovered.
     """
     return next(filter(None, map(_login, text.split(","))), {})
 

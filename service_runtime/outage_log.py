@@ -1,7 +1,7 @@
-"""Tells the log of an outage: one line when it begins, one a minute with a count while it lasts, one when it is over.
+"""Logs an outage: one line when it begins, one a minute with a count while it lasts, one when it ends.
 
-What depends on the missing part may fail thousands of times a minute. All that is worth reading is since when, why, and
-how often.
+What depends on the missing part may fail thousands of times a minute. Since when, why and how often is all that is
+worth reading.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ MOST_LINES_A_MINUTE = 10
 
 
 class OutageLog:
-    """The outages of one thing. `begins` and `ends` name the events, `fields` stand in each line.
-
-    `clock` gives seconds.
-    """
+    """The outages of one part. `begins` and `ends` name the log events. `fields` are in each line. `clock`: seconds."""
 
     def __init__(self, begins: str, ends: str, *, clock: Callable[[], float] = time.monotonic, **fields: str) -> None:
         self._begins, self._ends, self._fields, self._clock = begins, ends, fields, clock
@@ -33,7 +30,7 @@ class OutageLog:
         self._failures = 0
 
     def failed(self, reason: str, **kind: str) -> None:
-        """Something could not be done for this reason; another `kind` of failure than before is told at once."""
+        """Records a failure with its reason. A new `kind` of failure is logged at once."""
         now = self._clock()
         self._failures += 1
         if self._since is None:
@@ -52,7 +49,7 @@ class OutageLog:
             )
 
     def works(self) -> None:
-        """Something could be done."""
+        """Records a success, which ends an outage."""
         if self._since is None:
             return
         now = self._clock()

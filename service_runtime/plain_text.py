@@ -1,4 +1,4 @@
-"""Text from outside, made harmless for a terminal: what would steer it, turn text around or hide is written out."""
+"""Makes text from outside safe for a terminal: control, direction and invisible characters become escapes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def visible(text: str) -> str:
-    """The text with control, direction and invisible characters as escapes: `\\x1b`, `\\u202e`, `\\n`."""
+    r"""Returns the text with control, direction and invisible characters as escapes: `\x1b`, `\u202e`, `\n`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(character) if _steers(character) else character for character in text)
 
 
 def json_text(document: Any, *, indent: int | None = 2) -> str:
-    """One JSON document; characters that would steer a terminal stand in it as `\\u…`, which means the same."""
+    r"""Returns one JSON document in which characters that control a terminal are `\u…` escapes, which mean the same."""
     text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
     return "".join(
         json.dumps(character)[1:-1] if character != "\n" and _steers(character) else character for character in text

@@ -1,4 +1,4 @@
-"""Checks the URL of a Postgres, or of several of which one is the primary, as libpq itself reads it."""
+"""Checks the URL of a Postgres, or of several of which one is the primary, as libpq reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOWHERE = "/nonexistent/tandem"
 
 
 def check_postgres_url(url: str) -> None:
-    """ValueError, a sentence without secrets, unless libpq would try to connect to servers over TCP with it."""
+    """Raises ValueError, a sentence without secrets, unless libpq would connect to servers over TCP with it."""
     if urlsplit(url).scheme not in ("postgresql", "postgres"):
         raise ValueError("must be a URL such as postgresql://user@host:5432/database")
     try:
@@ -41,7 +41,7 @@ def _check_hosts(hosts: str, ports: str) -> None:
 
 
 def _check_values(text: str) -> None:
-    """Lets libpq look at values such as that of sslmode."""
+    """Lets libpq check values such as that of sslmode."""
     connection = pq.PGconn.connect_start(text.encode())
     try:
         problem = connection.error_message.decode(errors="replace").strip()

@@ -1,6 +1,6 @@
-"""A small HTTP server for those who look from outside: /livez, /readyz, /metrics, and JSON pages of the process's own.
+"""Serves /livez, /readyz, /metrics and JSON pages of the process over HTTP.
 
-It answers GET with a body and closes; nothing else is needed by kubelet, Prometheus and `curl`.
+It answers GET with a body and closes the connection. Kubelet, Prometheus and `curl` need nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 
 
 class ProbeServer:
-    """Serves the probes of one process on `listen` (`HOST:PORT`; port 0 lets the system choose)."""
+    """Serves the probes of one process on `listen` (`HOST:PORT`; with port 0 the system chooses)."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class ProbeServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
-        """Binds and returns the address really bound; a busy port is refused naming the setting that changes it.
+        """Binds and returns the bound address. A busy port is refused; the message names its setting.
 
-        One that nobody listens on is waited for a while.
+        A port that is busy without a listener is waited for.
         """
         await until_free(self._host, self._port)
         try:

@@ -1,6 +1,6 @@
-"""Runs a process from start to stop: one event loop, SIGTERM and SIGINT stop it, its exit code tells how it ended.
+"""Runs a process from start to stop: one event loop, stopped by SIGTERM or SIGINT. The exit code says how it ended.
 
-Exit codes: 0 stopped as asked, 1 failed, 2 refused to start (the log's last line says in `reason` what to do).
+Exit codes: 0 stopped as requested, 1 failed, 2 refused to start (the log's last line says in `reason` what to do).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ CANCEL_AGAIN_SECONDS = 10.0
 
 
 class StartupRefused(Exception):  # noqa: N818 - the name says what happened, and is shown to nobody
-    """The process cannot run as configured. The message is one sentence per problem, meant for the operator."""
+    """The process cannot run as configured. The message has one sentence per problem, for the operator."""
 
 
 def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `main(stop)` until it returns; `stop` is set by the first SIGTERM or SIGINT, a second signal ends at once.
+    """Runs `main(stop)` until it returns. The first SIGTERM or SIGINT sets `stop`, a second ends the process.
 
-    Returns the exit code. `main` releases what it holds before it returns.
+    Returns the exit code. `main` releases its resources before it returns.
     """
     try:
         asyncio.run(_run(main))
@@ -56,13 +56,15 @@ async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
 
 def _collect_seldom() -> None:
-    """The collector of cycles looks after 50,000 new objects instead of 700: requests and events are freed without it,
-    and it took a tenth of the relay's time."""
+    """Makes the garbage collector run after 50,000 new objects instead of 700.
+
+    Requests and events are freed without it, and it took a tenth of the relay's time.
+    """
     gc.set_threshold(50_000, 20, 20)
 
 
 async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
-    """Waits until `stop` is set or one of `tasks` ends; an exception of a task is raised here."""
+    """Waits until `stop` is set or one of `tasks` ends. Raises a task's exception."""
     waiter = asyncio.ensure_future(stop.wait())
     try:
         done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,10 +75,11 @@ async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels tasks and returns when all have ended; what one raises otherwise is raised here.
+    """Cancels tasks and waits until all have ended. Raises a task's exception.
 
-    A cancellation may get lost: `asyncio.wait_for` of Python 3.11 drops one that meets a result. So a task that goes on
-    is cancelled again, after the time that an orderly end may take. Whoever is cancelled here leaves when they ended.
+    A cancellation may get lost: `asyncio.wait_for` of Python 3.11 drops one that meets a result. So a task that
+    continues is cancelled again, after the time that an orderly end may take. If this call is cancelled, it returns
+    when the tasks have ended.
     """
     interrupted = False
     while running := {task for task in tasks if not task.done()}:
@@ -94,9 +97,9 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 
 
 def leave_out_of_collections() -> None:
-    """Tells the garbage collector that what exists now lives as long as the process. Once, when all of it is made.
+    """Excludes all existing objects from garbage collection. Call it once, when everything is created.
 
-    A full collection otherwise looks at a hundred thousand objects of modules, and every call waits for it.
+    Otherwise each full collection visits a hundred thousand objects of modules, and every call waits for it.
     """
     gc.collect()
     gc.freeze()

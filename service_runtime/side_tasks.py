@@ -1,4 +1,4 @@
-"""Work beside a service's calls: a fault in it is logged, counted and tried again, and never ends the process."""
+"""Runs tasks beside a service's calls. A fault in one is logged, counted and retried, and never ends the process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 async def side_tasks(
     work: Mapping[str, Callable[[], Awaitable[None]]], on_fault: Callable[[str], None]
 ) -> AsyncIterator[None]:
-    """Keeps each piece of `work` going beside the block and cancels it at its end; `on_fault` gets the names of those
-    that failed."""
+    """Runs each piece of `work` during the block and cancels it at the end.
+
+    `on_fault` gets the names of those that failed.
+    """
     tasks = [asyncio.create_task(kept_going(name, one, on_fault)) for name, one in work.items()]
     try:
         yield
@@ -32,7 +34,7 @@ async def side_tasks(
 
 
 async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:
-    """Runs `work` and starts it again whenever it ends, until cancelled; each fault is told with the task's name."""
+    """Runs `work` and restarts it whenever it ends, until cancelled. Reports each fault with the task's name."""
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, spread=0)
     while True:
         started = time.monotonic()
@@ -55,7 +57,7 @@ async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: C
 
 
 def _cancelled() -> bool:
-    """Whether it is this task that was cancelled, not something that it waits for."""
+    """Whether this task was cancelled, and not something that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

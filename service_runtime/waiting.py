@@ -1,4 +1,4 @@
-"""Waits for what another process brings about, and says what it waits for."""
+"""Waits for another process's work, and logs what it waits for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _log = structlog.get_logger(__name__)
 async def wait_until_fine(
     problem: Callable[[], Awaitable[str | None]], stop: asyncio.Event, *, every_seconds: float = 1.0
 ) -> bool:
-    """Asks `problem` until it returns None; each new answer is logged once.
+    """Polls `problem` until it returns None. Logs each new problem once.
 
-    False, at once, when `stop` is set before.
+    Returns false, at once, if `stop` is set first.
     """
     asking = asyncio.create_task(_ask(problem, every_seconds))
     stopping = asyncio.create_task(stop.wait())

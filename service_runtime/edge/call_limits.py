@@ -1,7 +1,7 @@
-"""What keeps one server process within its means: a limit on calls at once, and one on the time of each.
+"""Limits a server process: how many calls run at once, and how long each may take.
 
-gRPC's own limit on concurrent calls answers without saying when to come back, so it is only the net below this one.
-The limit stands around the methods themselves: an interceptor would run two coroutines more for every call (30 µs).
+gRPC's own limit on concurrent calls answers without saying when to retry, so it is only a backstop. This limit wraps
+the methods themselves, because an interceptor would run two more coroutines per call (30 µs).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ConcurrencyLimit:
-    """Refuses calls above `limit` with `overloaded`, at once: their requests are taken off the wire and not looked at.
+    """Refuses calls above `limit` with `overloaded` at once. It reads their requests and does not parse them.
 
-    Who was let in is counted only when the request is there, so that callers who send slowly, or never, take no place
-    from others; a call that finds all places taken by then is refused as well.
+    A call counts once its request has arrived, so callers who send slowly, or never, take no place from others. A call
+    that finds all places taken by then is refused too.
     """
 
     def __init__(self, limit: int, overloaded: status_pb2.Status) -> None:
@@ -44,7 +44,7 @@ class ConcurrencyLimit:
         await context.abort_with_status(self._status)
 
     def wrap(self, behaviour: Unary) -> Unary:
-        """Counts the call in while it runs."""
+        """Counts the call while it runs."""
 
         async def limited(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             if self.running >= self._limit:
@@ -59,9 +59,9 @@ class ConcurrencyLimit:
 
 
 async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], Exception]) -> Answer:
-    """The answer; raises `late()` when it takes longer than `seconds`.
+    """Returns the answer; raises `late()` after `seconds`.
 
-    Only the answer is bounded: a refusal that is being sent while its time runs out must not be refused once more.
+    Only the answer is bounded: a refusal that is being sent while the time runs out must not be refused again.
     """
     scope = asyncio.timeout(seconds)
     try:
@@ -74,9 +74,9 @@ async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], 
 
 
 class LimitedMethods(grpc.GenericRpcHandler):
-    """A service whose unary methods keep the limit; its streams pass untouched.
+    """A service whose unary methods obey the limit. Its streams are not limited.
 
-    Health and reflection are not wrapped in this: a full server must still be able to say that it lives.
+    Health and reflection are not wrapped: a full server must still be able to report that it lives.
     """
 
     def __init__(self, methods: grpc.GenericRpcHandler, limit: ConcurrencyLimit) -> None:
@@ -85,7 +85,7 @@ class LimitedMethods(grpc.GenericRpcHandler):
         self._limited: dict[str, Handler] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """Called by gRPC for each call, before its request is read."""
+        """Called by gRPC for each call before its request is read."""
         limited = self._limited.get(handler_call_details.method)
         if limited is None:
             handler = self._methods.service(handler_call_details)

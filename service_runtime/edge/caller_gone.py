@@ -1,4 +1,4 @@
-"""An answer that finds its caller gone: no fault of ours, and nobody is left to hear of it."""
+"""Recognises an answer whose caller has left: no fault of the server, and nobody receives it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _GRPC = "grpc._cython.cygrpc"
 
 
 def found_nobody(error: BaseException | None) -> bool:
-    """Whether `error` is what gRPC raises when it cannot send because the caller has left; it has no public name."""
+    """Whether `error` is gRPC's error for an answer whose caller has left. It has no public name."""
     return type(error).__name__ == "ExecuteBatchError"
 
 
 def concerns_us(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC's is more than an answer that found its caller gone, as answers to short deadlines do.
+    """Whether a log record of gRPC reports more than an answer whose caller has left.
 
-    gRPC logs that as an error with a stack trace.
+    gRPC logs those as errors with a stack trace, for example after short deadlines.
     """
     return record.exc_info is None or not found_nobody(record.exc_info[1])
 
 
 def log_what_concerns_us() -> None:
-    """Keeps such answers out of the log of this process."""
+    """Keeps such answers out of this process's log."""
     logging.getLogger(_GRPC).addFilter(concerns_us)

@@ -1,8 +1,8 @@
-"""Characters that cannot be seen, or that change how their neighbours are read: what texts must not have, and where.
+"""Finds characters that are invisible, or that change how their neighbours are read.
 
-Two ids that look equal must be equal, so what tells orders, customers and payments apart has no character that shows
-nothing. Names and other free text may have joiners and marks of direction, which some scripts need; what forges lines
-or turns the order of a line around is refused there too.
+Two ids that look equal must be equal. So identifiers of orders, customers and payments contain only visible characters.
+Names and other free text may contain joiners and direction marks, which some scripts need. They must not contain
+characters that forge lines or reverse the order of a line.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def shows_something(text: str) -> bool:
 
 
 def forging(text: str) -> str | None:
-    """The first character that breaks lines, or turns around what follows it."""
+    """Returns the first character that breaks lines or reverses what follows it."""
     found = _FORGING.search(text)
     return found[0] if found else None
 
 
 def hidden(text: str) -> str | None:
-    """The first character that is none of those that can be seen and plain spaces."""
+    """Returns the first character that is neither visible nor a plain space."""
     found = _HIDDEN.search(text)
     return found[0] if found else None

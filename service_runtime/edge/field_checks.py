@@ -1,6 +1,6 @@
-"""Checks of single request fields. A check gets a field's value, None when it is absent, and says what is wrong.
+"""Checks single request fields. A check gets a field's value, None if absent, and returns what is wrong.
 
-What it says are pairs (subfield, sentence): the subfield is empty for the field itself, else it names the part of a
+The result has pairs (subfield, sentence). The subfield is empty for the field itself, and otherwise names a part of a
 composite value such as an amount.
 """
 
@@ -33,7 +33,7 @@ class Check:
 
 
 def must(demands: str, holds: Callable[[Any], bool]) -> Check:
-    """The check that says what it demands. Absent is right; of what is given, `holds` tells."""
+    """Returns the check for `must {demands}`. An absent value is valid; `holds` judges any other."""
     wrong = (("", f"must {demands}"),)
     return Check(f"must {demands}", lambda value: () if value is None or holds(value) else wrong)
 
@@ -57,7 +57,7 @@ REQUIRED = Check("required", _required, whole=False)
 
 
 def text(longest: int, *, required: bool = False) -> Check:
-    """Free text of at most `longest` characters; when required, one of them at least can be seen."""
+    """Checks free text of at most `longest` characters. A required text needs a visible character."""
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if required and not shows_something(value):
@@ -71,7 +71,7 @@ def text(longest: int, *, required: bool = False) -> Check:
 
 
 def identifier(longest: int, *, required: bool = False) -> Check:
-    """What machines compare and people read: two that look equal are equal. Empty is right unless it is required."""
+    """Checks text that machines compare: two identifiers that look equal are equal. Empty is valid unless required."""
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if required and not shows_something(value):
@@ -97,7 +97,7 @@ def is_uuid(text: str) -> bool:
 
 
 def uuid(*, required: bool) -> Check:
-    """A UUID as 36 characters; the nil UUID is refused, as it is what a forgotten value looks like."""
+    """Checks a UUID of 36 characters. The nil UUID is refused, because a forgotten value looks like it."""
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if not value:
@@ -110,7 +110,7 @@ def uuid(*, required: bool) -> Check:
 
 
 def email(longest: int) -> Check:
-    """Empty, or an address with something on both sides of an `@`."""
+    """Checks that the text is empty or an address with something on both sides of an `@`."""
     plain = identifier(longest)
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
@@ -123,7 +123,7 @@ def email(longest: int) -> Check:
 
 
 def integer(least: int, largest: int) -> Check:
-    """A whole number between two bounds; absent is right when the field can be absent."""
+    """Checks an integer between two bounds. Absent is valid if the field can be absent."""
 
     def problems(value: int | None) -> Iterator[tuple[str, str]]:
         if value is not None and not least <= value <= largest:
@@ -133,7 +133,7 @@ def integer(least: int, largest: int) -> Check:
 
 
 def count(least: int, largest: int) -> Check:
-    """How many elements a repeated field has."""
+    """Checks the number of elements of a repeated field."""
 
     def problems(value: Sized) -> Iterator[tuple[str, str]]:
         if not least <= len(value) <= largest:
@@ -143,7 +143,7 @@ def count(least: int, largest: int) -> Check:
 
 
 def language_code() -> Check:
-    """Empty, or a BCP 47 tag."""
+    """Checks that the text is empty or a BCP 47 tag."""
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if value and (len(value) > 35 or not _LANGUAGE.fullmatch(value)):
@@ -153,13 +153,13 @@ def language_code() -> Check:
 
 
 def is_time(timestamp: Any) -> bool:
-    """Whether a Timestamp lies between the years 1 and 9999."""
+    """Whether a Timestamp is between the years 1 and 9999."""
     seconds: int = timestamp.seconds
     return _LEAST_SECONDS <= seconds <= _LARGEST_SECONDS and timestamp.nanos in range(NANOS_PER_UNIT)
 
 
 def timestamp(*, required: bool) -> Check:
-    """A time between the years 1 and 9999."""
+    """Checks a time between the years 1 and 9999."""
 
     def problems(value: Any) -> Iterator[tuple[str, str]]:
         if value is None:

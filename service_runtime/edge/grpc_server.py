@@ -1,8 +1,8 @@
-"""A `grpc.aio` server with the limits every service of ours has, health, reflection, and a stop that lets calls finish.
+"""Runs a `grpc.aio` server with limits, health and reflection. Its stop lets calls finish.
 
-Limits: concurrent calls, message size, connections, streams of one connection, the time that a connection may stay
-silent before it speaks HTTP/2, ping rate, connection age (so that clients re-resolve and spread over new replicas, and
-that a request sent too slowly ends).
+Limits: concurrent calls, message size, connections, streams per connection, the time before a connection must speak
+HTTP/2, ping rate, and connection age. The age makes clients resolve names again and spread over new replicas, and ends
+a request that is sent too slowly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PENDING = 20_000
 
 @dataclass(frozen=True)
 class GrpcLimits:
-    """What one server process takes on at once. Sizes in bytes, times in seconds."""
+    """What one server process accepts at once. Sizes in bytes, times in seconds."""
 
     max_concurrent_rpcs: int = 200
     max_message_bytes: int = 1024 * 1024
@@ -39,7 +39,7 @@ class GrpcLimits:
     shutdown_grace_seconds: float = 20.0
 
     def channel_options(self) -> list[tuple[str, int]]:
-        """The server's channel arguments."""
+        """Returns the server's channel arguments."""
         return [
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.max_send_message_length", 4 * self.max_message_bytes),
@@ -93,14 +93,14 @@ class GrpcServer:
         self._health = add_standard_services(self.server, self._services, reflect=reflect)
 
     def add(self, service: grpc.GenericRpcHandler) -> None:
-        """Serves `service`, its unary methods within the limit on calls at once."""
+        """Serves `service`, with its unary methods within the limit on calls at once."""
         limit = self._concurrency
         self.server.add_generic_rpc_handlers((service if limit is None else LimitedMethods(service, limit),))
 
     async def start(self) -> str:
-        """Listens and returns the address really bound; a busy port is refused naming the setting that changes it.
+        """Listens and returns the bound address. A busy port is refused; the message names its setting.
 
-        One that nobody listens on is waited for a while. The process is live ("" is SERVING); its services are
+        A port that is busy without a listener is waited for. The process is live ("" is SERVING); its services are
         NOT_SERVING until `set_serving(True)`.
         """
         await until_free(*host_and_port(self._listen))
@@ -122,6 +122,6 @@ class GrpcServer:
             await self._health.set(service, status)
 
     async def stop(self) -> None:
-        """Tells balancers first, then lets running calls finish within the grace."""
+        """Informs load balancers first, then lets running calls finish within the grace."""
         await self._health.enter_graceful_shutdown()
         await self.server.stop(self._limits.shutdown_grace_seconds)

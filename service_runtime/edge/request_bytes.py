@@ -1,5 +1,8 @@
-"""Requests are parsed here and not by gRPC, which answers bytes that are no message as a fault of the server, with the
-words of a library, and tells no counter of ours."""
+"""Parses requests instead of gRPC.
+
+For bytes that are no message gRPC answers as if the server were at fault, with a library's words, and no counter of
+ours sees it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 
 def parser_of(request: Descriptor, refusal: Callable[[str], Exception]) -> Callable[[bytes], Any]:
-    """What makes a message of a request's bytes; it raises `refusal(sentence)` when they are no message."""
+    """Returns a function that parses a request's bytes. It raises `refusal(sentence)` for bytes that are no message."""
     message_class = GetMessageClass(request)
 
     def parse(sent: bytes) -> Any:

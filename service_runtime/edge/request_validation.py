@@ -1,7 +1,7 @@
-"""Holds a request against its service's table of rules and names everything that is wrong at once.
+"""Checks a request against its service's table of rules and reports everything that is wrong at once.
 
-A table is request type → field path → check. A path names fields with dots and elements with `[]`; what stands in an
-absent message is not looked at.
+A table is request type → field path → check. A path names fields with dots and elements with `[]`. Fields of an absent
+message are not checked.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ROOM_FOR_VIOLATIONS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong with it."""
+    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong."""
 
     field: str
     description: str
 
 
 class InvalidRequest(Exception):  # noqa: N818 - says what happened
-    """The request is not as the rules say; `violations` name each wrong field that fits into an answer."""
+    """The request breaks its rules. `violations` name the wrong fields, as many as fit into an answer."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         first, *others = violations
@@ -41,7 +41,7 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
 
 
 class When(Enum):
-    """When a relation of fields is looked at."""
+    """When a relation between fields is checked."""
 
     BEFORE = "before the fields, which are not looked at when it is wrong"
     BESIDE = "whatever the fields are like"
@@ -50,14 +50,14 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What fields of a request must be to each other. `problems` gets the request."""
+    """A relation between fields of a request. `problems` gets the request."""
 
     problems: Callable[[Any], Iterable[Problem]]
     when: When = When.BESIDE
 
 
 class Validator:
-    """Holds requests against the rules of one service. Raises KeyError for a request that has none."""
+    """Checks requests against the rules of one service. Raises KeyError for a request without rules."""
 
     def __init__(self, rules: Mapping[str, Rules], relations: Mapping[str, Sequence[Relation]]) -> None:
         self._rules, self._relations = rules, relations
@@ -65,7 +65,7 @@ class Validator:
         self._plans: dict[str, _Plan] = {}
 
     def __call__(self, request: Message) -> None:
-        """Raises InvalidRequest naming each wrong field by its path, in the order of the table."""
+        """Raises InvalidRequest with each wrong field by its path, in the order of the table."""
         name = request.DESCRIPTOR.full_name
         plan = self._plans.get(name)
         if plan is None:
@@ -77,10 +77,10 @@ class Validator:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """What is demanded of a field, of its elements when it is repeated, and of its own fields by their numbers.
+    """The checks of a field, of its elements if it is repeated, and of its own fields by their numbers.
 
-    `position`: which field of the table it is, of those beside it. `missing`: what is wrong with a message that does
-    not give the field; `demanding`: the own fields of which something is. Most messages give few of their fields.
+    `position`: the field's place in the table. `missing`: what is wrong with a message without the field. `demanding`:
+    the own fields that must be given. Most messages set few of their fields.
     """
 
     name: str = ""
@@ -133,7 +133,7 @@ def _plan(empty: Message, rules: Rules, relations: Sequence[Relation]) -> _Plan:
 
 
 def _add(parent: _Node, message: Any, path: Sequence[str], check: Check) -> None:
-    """Adds a rule below `parent`, which is of `message`."""
+    """Adds a rule below `parent`, the node of `message`."""
     first, *rest = path
     name = first.removesuffix("[]")
     described, value = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)

@@ -1,4 +1,4 @@
-"""Health and reflection: the libraries' services, which answer bytes that are no message as their callers' mistake."""
+"""Adds health and reflection of the gRPC libraries. Here too, bytes that are no message are the caller's mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def add_standard_services(
     server: grpc.aio.Server, services: Sequence[str], *, reflect: bool
 ) -> health.aio.HealthServicer:
-    """Adds health, and reflection when it is wanted; returns what tells the states of `services`."""
+    """Adds health, and reflection if wanted. Returns the function that sets the states of `services`."""
     checking: Any = _Checking(server)
     serving = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(serving, checking)
@@ -29,10 +29,10 @@ def add_standard_services(
 
 
 class _Checking:
-    """What the libraries' functions take for the server: every method is served in its checked form.
+    """Stands in for the server when the libraries add their services, so that every method parses requests itself.
 
-    A method that is no coroutine is one that the library has not written (`List` of health): it is left out, because
-    each call of it would leave a stack trace in the log.
+    A method that is no coroutine is one that the library has not implemented (`List` of health). It is left out,
+    because each call of it would leave a stack trace in the log.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
