@@ -13,15 +13,16 @@ import uuid_utils
 from psycopg_pool import PoolTimeout
 
 from command_service.application.change_order import ChangeOrderUseCase
+from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
 from command_service.application.import_order import ImportOrderUseCase
 from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.config import CommandSettings
 from command_service.handlers import order_commands, order_export
+from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import OrderImports
-from command_service.handlers.service_methods import service_methods
-from command_service.handlers.status import overloaded
+from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool, command_pool
@@ -31,6 +32,7 @@ from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation
 from service_runtime.edge.call_limits import ConcurrencyLimit
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.service_methods import service_methods
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks
@@ -86,12 +88,9 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         commands = order_commands.OrderCommands(
             PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
         )
-        server.add(
-            service_methods(order_commands.SERVICE, commands.behaviours(), metrics, settings.deadline_cap_seconds)
-        )
-        server.add(
-            service_methods(order_export.SERVICE, order_export.behaviours(), metrics, settings.deadline_cap_seconds)
-        )
+        terms = call_terms(metrics.call, settings.deadline_cap_seconds)
+        server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
+        server.add(service_methods(order_export.SERVICE, order_export.behaviours(), terms))
         probes = ProbeServer(
             settings.probes_listen,
             live=lambda: None,
@@ -140,7 +139,7 @@ async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:
 
 
 def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:
-    limit = ConcurrencyLimit(settings.max_concurrent_rpcs, overloaded())
+    limit = ConcurrencyLimit(settings.max_concurrent_rpcs, status_of(Overloaded()))
     metrics.watch("command_running_calls", "Calls that run now.", lambda: limit.running)
     metrics.watch("command_refused_calls", "Calls refused above the limit, since the start.", lambda: limit.refused)
     return GrpcServer(

@@ -32,10 +32,10 @@ from query_service.application.questions.read_model_status import GetReadModelSt
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
+from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
-from query_service.handlers.grpc.service_methods import Question, service_methods
 from query_service.handlers.grpc.status import Overloaded, status_of
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats, problem_of
 from query_service.handlers.notices.listening import Listening
@@ -53,6 +53,7 @@ from query_service.storage import open_read_store
 from query_service.store_watch import StoreWatch
 from service_runtime.edge.call_limits import ConcurrencyLimit
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.service_methods import Behaviour, service_methods
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, cancel, first_of, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks
@@ -89,7 +90,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     questions = _questions(settings, reader, waiter, gate, parked, status)
-    server.add(service_methods(SERVICE, questions, metrics.call, settings.deadline_cap_seconds, watch))
+    server.add(service_methods(SERVICE, questions, call_terms(metrics.call, settings.deadline_cap_seconds, watch)))
     side: dict[str, Callable[[], Awaitable[None]]] = {
         "store watch": watch.run,
         "notices": listening.run,
@@ -240,7 +241,7 @@ def _questions(
     gate: ListGate,
     parked: ParkedOrders,
     status: GetReadModelStatus,
-) -> dict[str, Question]:
+) -> dict[str, Behaviour]:
     """Method of the contract → what answers it."""
     by_id = OrderQueries(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),

@@ -12,7 +12,7 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import OrderReader
-from query_service.handlers.grpc.status import OutOfTime
+from service_runtime.edge.refusals import OutOfTime
 from service_runtime.outage_log import OutageLog
 
 #: Also how fresh `as_of` stays when no notice comes through.
@@ -47,10 +47,11 @@ class StoreWatch:
         """Why an answer did not come in time. A caller in a hurry says nothing about the store."""
         return OutOfTime() if self._reason is None else DependencyDown(self._reader.dependency, self._reason)
 
-    def refused(self, error: DependencyDown | ReadStoreNotReady) -> None:
-        """Takes note of a call that was refused for want of the store."""
-        self._refused = True
-        self._refusals.failed(str(error))
+    def refused(self, error: Exception) -> None:
+        """Takes note of a call that was refused, when it was for want of the store."""
+        if isinstance(error, DependencyDown | ReadStoreNotReady):
+            self._refused = True
+            self._refusals.failed(str(error))
 
     async def run(self) -> None:
         """Watches until cancelled."""

@@ -6,10 +6,6 @@ from __future__ import annotations
 class CommandError(Exception):
     """A command ended without an answer of the domain. The message is one sentence without any driver's text."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
 
 class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
     """The request id was used before, with another request."""
@@ -39,8 +35,8 @@ class Overloaded(CommandError):  # noqa: N818
 class DependencyUnavailable(CommandError):  # noqa: N818
     """A store cannot be reached or failed. The command may have taken effect; a retry with its id tells."""
 
-    def __init__(self, dependency: str) -> None:
-        super().__init__(f"{dependency} cannot be reached; repeat the request with its id")
+    def __init__(self, dependency: str, message: str = "") -> None:
+        super().__init__(message or f"{dependency} cannot be reached; repeat the request with its id")
         self.dependency = dependency
 
 
@@ -48,8 +44,7 @@ class Stopping(DependencyUnavailable):
     """This process stops; another one serves the retry."""
 
     def __init__(self) -> None:
-        super().__init__("command_service")
-        self.message = "this process stops; send what is left again, it goes to another one"
+        super().__init__("command_service", "this process stops; send what is left again, it goes to another one")
 
 
 class ConnectionBroken(DependencyUnavailable):

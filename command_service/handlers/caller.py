@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
-import grpc
+from service_runtime.edge.service_methods import Context
 
 ANONYMOUS = "anonymous"
-Context = grpc.aio.ServicerContext[Any, Any]
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 

@@ -11,12 +11,11 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.place_order import PlaceOrderUseCase
-from command_service.handlers.caller import Context, deadline_of, principal_of, traceparent_of
+from command_service.handlers.caller import deadline_of, principal_of, traceparent_of
 from command_service.handlers.order_imports import OrderImports
-from command_service.handlers.request_rules import validate
-from command_service.handlers.service_methods import Behaviour, StreamBehaviour
 from command_service.metrics import CommandMetrics
 from command_service.wire import commands
+from service_runtime.edge.service_methods import Behaviour, Call, Context
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
 #: The commands that change an order.
@@ -40,7 +39,7 @@ class OrderCommands:
         self._place_order, self._change_order = place_order, change_order
         self._imports, self._metrics = imports, metrics
 
-    def behaviours(self) -> Mapping[str, Behaviour | StreamBehaviour]:
+    def behaviours(self) -> Mapping[str, Behaviour]:
         """Returns the behaviour of each served command by method name."""
         return {
             "PlaceOrder": self.place_order,
@@ -48,28 +47,26 @@ class OrderCommands:
             **dict.fromkeys(CHANGES, self.change_order),
         }
 
-    async def place_order(self, request: contract.PlaceOrderRequest, context: Context) -> bytes:
+    async def place_order(self, request: contract.PlaceOrderRequest, call: Call) -> bytes:
         """Serves PlaceOrder."""
-        validate(request)
-        call = _call(request, context)
-        result = await self._place_order.handle(call, commands.place_order(request, call.derived_id))
-        return self._answer(result, context)
+        command = _command_call(request, call.context)
+        result = await self._place_order.handle(command, commands.place_order(request, command.derived_id))
+        return self._answer(result, call)
 
-    async def change_order(self, request: Any, context: Context) -> bytes:
+    async def change_order(self, request: Any, call: Call) -> bytes:
         """Serves every command that changes an order."""
-        validate(request)
-        call = _call(request, context)
-        result = await self._change_order.handle(call, commands.order_change(request, call.derived_id))
-        return self._answer(result, context)
+        command = _command_call(request, call.context)
+        result = await self._change_order.handle(command, commands.order_change(request, command.derived_id))
+        return self._answer(result, call)
 
-    def _answer(self, result: CommandResult, context: Context) -> bytes:
+    def _answer(self, result: CommandResult, call: Call) -> bytes:
         if result.replayed:
             self._metrics.replayed()
-            context.set_trailing_metadata(REPLAYED)
+            call.context.set_trailing_metadata(REPLAYED)
         return result.response
 
 
-def _call(request: Any, context: Context) -> CommandCall:
+def _command_call(request: Any, context: Context) -> CommandCall:
     return CommandCall(
         principal=principal_of(context),
         request_id=UUID(request.request_id),

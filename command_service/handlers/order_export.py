@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tandem.orders.v1 import order_export_service_pb2 as contract
 
-from command_service.handlers.service_methods import Behaviour
+from service_runtime.edge.service_methods import Behaviour
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderExportService"]
 

@@ -19,12 +19,13 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, Stopping, TimedOut
 from command_service.application.import_order import ImportOrderUseCase
-from command_service.handlers.caller import Context, principal_of, traceparent_of
+from command_service.handlers.caller import principal_of, traceparent_of
 from command_service.handlers.import_turns import ImportTurns
 from command_service.handlers.request_rules import validate
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
 from command_service.wire import commands
+from service_runtime.edge.service_methods import Call, Context
 
 #: Orders of one stream that are read and not yet answered.
 WINDOW = 256
@@ -59,11 +60,11 @@ class OrderImports:
         """Stops reading: each stream ends once it has answered what it has read."""
         self._stopping.set()
 
-    async def import_orders(self, requests: AsyncIterator[Request], context: Context) -> None:
+    async def import_orders(self, requests: AsyncIterator[Request], call: Call) -> None:
         """Answers each request in order; raises what ended the stream."""
         if len(self._streams) >= self._limit:
             raise Overloaded
-        stream = _Stream(self, requests, context)
+        stream = _Stream(self, requests, call.context)
         self._streams.add(stream)
         try:
             await stream.run()

@@ -1,61 +1,132 @@
-"""Builds a service's methods for gRPC: those served, and a refusal for every other method of the contract."""
+"""Builds a service's methods for gRPC: those served, and a refusal for every other method of the contract.
+
+What happens to every call stands here once: its bytes are parsed, the request is held against its rules, the time is
+limited, an error becomes a status, and the call is counted. Requests of a stream are parsed; their rules and their time
+are the method's own business.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from grpc_status import rpc_status
+from google.protobuf.message import Message
 
-from command_service.application.errors import TimedOut
-from command_service.handlers.caller import Context
-from command_service.handlers.status import NotImplementedYet, status_of
-from command_service.metrics import CommandMetrics
 from service_runtime.edge.call_limits import bounded
 from service_runtime.edge.caller_gone import found_nobody
+from service_runtime.edge.refusals import NotImplementedYet, OutOfTime, Refusals
 from service_runtime.edge.request_bytes import parser_of
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 
-#: Request and context → the response's bytes: those stored are sent as they are.
-Behaviour = Callable[[Any, Context], Awaitable[bytes]]
-#: A stream of requests and a context, to which the responses' bytes are written.
-StreamBehaviour = Callable[[Any, Context], Awaitable[None]]
+Context = grpc.aio.ServicerContext[Any, Any]
+#: Method, status code, seconds.
+OnCall = Callable[[str, str, float], None]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call: gRPC's context, and the seconds that its answer may take; those of a stream are endless."""
+
+    context: Context
+    seconds: float
+
+
+#: A message, or one that is encoded already. Of a stream None: it writes its responses' bytes to the context.
+Response: TypeAlias = Message | bytes | None
+#: What answers a method: the request, or those of a stream, and the call → response.
+Behaviour = Callable[[Any, Call], Awaitable[Response]]
+
+
+def _ignore(_: Exception) -> None:
+    """For a service that does not look at what it refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every call of a service.
+
+    `validate` raises InvalidRequest. A call that is no stream ends with `late()` after `deadline_cap` seconds, or
+    `reserve` seconds before the caller's own deadline when that is sooner, so that a refusal still arrives in time.
+    `on_refusal` gets each error that a call ended with.
+    """
+
+    validate: Callable[[Any], None]
+    refusals: Refusals
+    on_call: OnCall
+    deadline_cap: float
+    reserve: float = 0.0
+    late: Callable[[], Exception] = OutOfTime
+    on_refusal: Callable[[Exception], None] = _ignore
 
 
 def service_methods(
-    service: ServiceDescriptor,
-    served: Mapping[str, Behaviour | StreamBehaviour],
-    metrics: CommandMetrics,
-    deadline_cap: float,
+    service: ServiceDescriptor, served: Mapping[str, Behaviour], terms: Terms
 ) -> grpc.GenericRpcHandler:
-    """Returns all methods of `service`. Raises KeyError for a served method that the contract does not have.
-
-    A unary call ends after `deadline_cap` seconds, or at the caller's own deadline if that is sooner.
-    """
+    """Returns all methods of `service`. Raises KeyError for a served method that the contract does not have."""
     unknown = set(served) - set(service.methods_by_name)
     if unknown:
         raise KeyError(f"{service.full_name} has no methods {sorted(unknown)}")
     return grpc.method_handlers_generic_handler(
-        service.full_name,
-        {method.name: _handler(method, served.get(method.name), metrics, deadline_cap) for method in service.methods},
+        service.full_name, {method.name: _handler(method, served.get(method.name), terms) for method in service.methods}
     )
 
 
-def _handler(
-    method: MethodDescriptor,
-    behaviour: Behaviour | StreamBehaviour | None,
-    metrics: CommandMetrics,
-    deadline_cap: float,
-) -> grpc.RpcMethodHandler[Any, Any]:
-    async def refuse(_: Any, context: Context) -> bytes:
-        raise NotImplementedYet(method.name)
+def _handler(method: MethodDescriptor, behaviour: Behaviour | None, terms: Terms) -> grpc.RpcMethodHandler[Any, Any]:
+    is_stream = method.client_streaming or method.server_streaming
+    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([Violation("", sentence)]))
+    answer = _refusal(method) if behaviour is None else behaviour
+    validate = None if behaviour is None or is_stream else terms.validate
 
-    answering = _answering(method, behaviour or refuse, metrics, deadline_cap)
+    async def answering(sent: Any, context: Context) -> bytes | None:
+        started, outcome = time.perf_counter(), "ABANDONED"
+        try:
+            if is_stream:
+                request = _each(sent, parse) if method.client_streaming else parse(sent)
+                response = await answer(request, Call(context, math.inf))
+            else:
+                request = parse(sent)
+                if validate is not None:
+                    validate(request)
+                seconds = _seconds(context.time_remaining(), terms)
+                response = await bounded(answer(request, Call(context, seconds)), seconds, terms.late)
+            encoded = response.SerializeToString() if isinstance(response, Message) else response
+            outcome = "OK"
+            return encoded
+        except Exception as error:
+            if found_nobody(error):  # a stream's caller left while its answer was on the way
+                raise
+            terms.on_refusal(error)
+            code, message, trailing = terms.refusals.sent(error)
+            outcome = code.name
+            await context.abort(code, message, trailing)
+            raise AssertionError("unreachable") from error
+        finally:
+            terms.on_call(method.name, outcome, time.perf_counter() - started)
+
     # No deserializer: gRPC would answer bytes that are no message as a fault of the server.
     return _KINDS[method.client_streaming, method.server_streaming](answering)
+
+
+def _seconds(remaining: float | None, terms: Terms) -> float:
+    """What the answer may take of the seconds that the caller still waits; None: any number."""
+    return terms.deadline_cap if remaining is None else min(terms.deadline_cap, max(0.0, remaining - terms.reserve))
+
+
+async def _each(requests: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    async for sent in requests:
+        yield parse(sent)
+
+
+def _refusal(method: MethodDescriptor) -> Behaviour:
+    async def refuse(_: Any, __: Call) -> NoReturn:
+        raise NotImplementedYet(method.name)
+
+    return refuse
 
 
 #: (requests are a stream, responses are a stream) → the method's kind.
@@ -65,39 +136,3 @@ _KINDS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]
     (True, False): grpc.stream_unary_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
-
-
-def _answering(
-    method: MethodDescriptor, behaviour: Behaviour | StreamBehaviour, metrics: CommandMetrics, deadline_cap: float
-) -> Callable[[Any, Context], Awaitable[bytes | None]]:
-    parse = parser_of(method.input_type, lambda sentence: InvalidRequest([Violation("", sentence)]))
-    is_stream = method.client_streaming or method.server_streaming
-
-    async def answering(request: Any, context: Context) -> bytes | None:
-        started, outcome = time.perf_counter(), "ABANDONED"
-        try:
-            parsed = _each(request, parse) if method.client_streaming else parse(request)
-            answer: Awaitable[bytes | None] = behaviour(parsed, context)
-            if not is_stream:
-                remaining = context.time_remaining()
-                limit = deadline_cap if remaining is None else min(deadline_cap, max(remaining, 0.0))
-                answer = bounded(answer, limit, TimedOut)
-            response = await answer
-            outcome = "OK"
-            return response
-        except Exception as error:
-            if found_nobody(error):  # a stream's caller left while its answer was on the way
-                raise
-            status = rpc_status.to_status(status_of(error))
-            outcome = status.code.name
-            await context.abort_with_status(status)
-            raise AssertionError("unreachable") from error
-        finally:
-            metrics.call(method.name, outcome, time.perf_counter() - started)
-
-    return answering
-
-
-async def _each(requests: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
-    async for sent in requests:
-        yield parse(sent)

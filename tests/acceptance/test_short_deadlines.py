@@ -18,11 +18,13 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
 from query_service.application.ports.errors import OrderUnknown
+from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_queries import SERVICE
-from query_service.handlers.grpc.service_methods import service_methods
-from query_service.handlers.grpc.status import OutOfTime, status_of
+from query_service.handlers.grpc.status import status_of
 from service_runtime.edge.caller_gone import concerns_us
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
+from service_runtime.edge.refusals import OutOfTime
+from service_runtime.edge.service_methods import Call, service_methods
 from tests.fixtures.system import System
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.no_store import NoStore
@@ -30,6 +32,7 @@ from tests.support.queries.no_store import NoStore
 #: Seconds; around the time that a call takes, and around what the read side keeps of it for its refusal.
 DEADLINES = (0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.045, 0.05, 0.055, 0.06, 0.08)
 EACH = 12
+ANY_ORDER = "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
 #: What would blame a store, and what gRPC writes of a call that is answered twice.
 BLAMES = ("unavailable", "Unexpected", "Abort", "Traceback", "ExecuteBatchError", "never retrieved", "incident")
 FORGIVEN = {"DEADLINE_EXCEEDED", "OK", "NOT_FOUND"}
@@ -86,8 +89,8 @@ async def test_a_callers_deadline_is_no_outage(system: System, process: str) -> 
 # -- answered once -----------------------------------------------------------------------------------------------------
 
 
-async def _refuse(_: Any, seconds: float) -> NoReturn:
-    await asyncio.sleep(seconds / 2)
+async def _refuse(_: Any, call: Call) -> NoReturn:
+    await asyncio.sleep(call.seconds / 2)
     raise OrderUnknown("any")
 
 
@@ -117,13 +120,17 @@ async def _refusals_at_the_deadline(
 ) -> list[str]:
     """What is logged when many calls are refused just as their time runs out."""
     server = GrpcServer("127.0.0.1:0", GrpcLimits(), services=[SERVICE.full_name])
-    server.add(form(service_methods(SERVICE, {"GetOrder": _refuse}, lambda *_: None, 30.0, NoStore())))
+    terms = call_terms(lambda *_: None, 30.0, NoStore())
+    server.add(form(service_methods(SERVICE, {"GetOrder": _refuse}, terms)))
     address = await server.start()
     try:
         with caplog.at_level(logging.WARNING):
             async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
                 get = OrderQueryServiceStub(channel).GetOrder
-                await _hurry(10 * [lambda seconds: get(contract.GetOrderRequest(), timeout=seconds)], (0.001, 0.002))
+                await _hurry(
+                    10 * [lambda seconds: get(contract.GetOrderRequest(order_id=ANY_ORDER), timeout=seconds)],
+                    (0.001, 0.002),
+                )
     finally:
         await server.stop()
     return [record.getMessage() for record in caplog.records if concerns_us(record)]

@@ -22,8 +22,9 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from tandem.orders.errors import from_rpc_error
 
-from query_service.handlers.grpc import service_methods
+from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_queries import SERVICE
+from service_runtime.edge import service_methods
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
 from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE
@@ -163,7 +164,7 @@ def _request(source: random.Random, method: MethodDescriptor) -> bytes:
 
 async def _serving_nothing() -> AsyncIterator[str]:
     server = GrpcServer("127.0.0.1:0", GrpcLimits(), services=[SERVICE.full_name])
-    server.add(service_methods.service_methods(SERVICE, {}, lambda *_: None, 30.0, NoStore()))
+    server.add(service_methods.service_methods(SERVICE, {}, call_terms(lambda *_: None, 30.0, NoStore())))
     yield await server.start()
     await server.stop()
 

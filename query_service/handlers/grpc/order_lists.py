@@ -18,12 +18,11 @@ from query_service.handlers.grpc.answering import (
     consistency,
     that_fit,
 )
-from query_service.handlers.grpc.request_rules import validate
-from query_service.handlers.grpc.service_methods import Question
 from query_service.wire.figures import summary_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
 from query_service.wire.order_message import order_message, time_message
 from query_service.wire.read_info import read_info
+from service_runtime.edge.service_methods import Behaviour, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class OrderLists:
     customer: GetCustomerSummary
     now: Callable[[], int]
 
-    def questions(self) -> Mapping[str, Question]:
+    def questions(self) -> Mapping[str, Behaviour]:
         """Method of the contract → what answers it."""
         return {
             "SearchOrders": self.search_orders,
@@ -43,14 +42,13 @@ class OrderLists:
             "GetCustomerSummary": self.get_customer_summary,
         }
 
-    async def search_orders(self, request: contract.SearchOrdersRequest, remaining: float) -> bytes:
+    async def search_orders(self, request: contract.SearchOrdersRequest, call: Call) -> bytes:
         """A page of orders: a SearchOrdersResponse as it is sent."""
-        validate(request)
         page = self.search(
             criteria_of(request.filter),
             sort_of(request.sort),
             request.page_size or DEFAULT_PAGE_SIZE,
-            consistency(request.read_options, remaining),
+            consistency(request.read_options, call.seconds),
             page_token=request.page_token,
             facets=dimensions_of(request.facets),
         )
@@ -72,10 +70,9 @@ class OrderLists:
         return b"".join((*orders, rest.SerializeToString()))
 
     async def summarize_orders(
-        self, request: contract.SummarizeOrdersRequest, remaining: float
+        self, request: contract.SummarizeOrdersRequest, call: Call
     ) -> contract.SummarizeOrdersResponse:
         """Figures by group."""
-        validate(request)
         percentiles = tuple(request.percentiles)
         asked = OrderSummaries(
             criteria_of(request.filter),
@@ -84,7 +81,7 @@ class OrderLists:
             percentiles,
         )
         figures = self.summaries(
-            asked, consistency(request.read_options, remaining), include_cancelled=request.include_cancelled
+            asked, consistency(request.read_options, call.seconds), include_cancelled=request.include_cancelled
         )
         answer = await figures
         return contract.SummarizeOrdersResponse(
@@ -95,11 +92,10 @@ class OrderLists:
         )
 
     async def get_customer_summary(
-        self, request: contract.GetCustomerSummaryRequest, remaining: float
+        self, request: contract.GetCustomerSummaryRequest, call: Call
     ) -> contract.GetCustomerSummaryResponse:
         """A customer's figures."""
-        validate(request)
-        wanted = consistency(request.read_options, remaining)
+        wanted = consistency(request.read_options, call.seconds)
         answer = await self.customer(request.customer_id, wanted)
         figures = answer.found.figures
         return contract.GetCustomerSummaryResponse(

@@ -13,13 +13,12 @@ from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
 from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
-from query_service.handlers.grpc.request_rules import validate
-from query_service.handlers.grpc.service_methods import Question
 from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_history import history_message
 from query_service.wire.order_message import order_message
 from query_service.wire.read_info import microseconds_of, read_info
 from service_runtime.edge.request_validation import InvalidRequest, Violation
+from service_runtime.edge.service_methods import Behaviour, Call
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
@@ -33,7 +32,7 @@ class OrderQueries:
     history: GetOrderHistory
     now: Callable[[], int]
 
-    def questions(self) -> Mapping[str, Question]:
+    def questions(self) -> Mapping[str, Behaviour]:
         """Method of the contract → what answers it."""
         return {
             "GetOrder": self.get_order,
@@ -41,10 +40,9 @@ class OrderQueries:
             "GetOrderHistory": self.get_order_history,
         }
 
-    async def get_order(self, request: contract.GetOrderRequest, remaining: float) -> contract.GetOrderResponse:
+    async def get_order(self, request: contract.GetOrderRequest, call: Call) -> contract.GetOrderResponse:
         """One order: now, at a version, or as it was at a time."""
-        validate(request)
-        wanted = consistency(request.read_options, remaining)
+        wanted = consistency(request.read_options, call.seconds)
         answer = await self._asked(request, _canonical(request.order_id), wanted)
         return contract.GetOrderResponse(
             order=order_message(answer.found), read_info=read_info(answer.info, self.now())
@@ -62,11 +60,10 @@ class OrderQueries:
                 return await self.order.now(order_id, wanted)
 
     async def batch_get_orders(
-        self, request: contract.BatchGetOrdersRequest, remaining: float
+        self, request: contract.BatchGetOrdersRequest, call: Call
     ) -> contract.BatchGetOrdersResponse:
         """Many orders, in the order asked."""
-        validate(request)
-        wanted = consistency(request.read_options, remaining)
+        wanted = consistency(request.read_options, call.seconds)
         order_ids = [_canonical(order_id) for order_id in request.order_ids]
         answer = await self.batch(order_ids, wanted)
         orders = that_fit(map(order_message, answer.found.orders))
@@ -78,11 +75,10 @@ class OrderQueries:
         )
 
     async def get_order_history(
-        self, request: contract.GetOrderHistoryRequest, remaining: float
+        self, request: contract.GetOrderHistoryRequest, call: Call
     ) -> contract.GetOrderHistoryResponse:
         """What happened to an order, oldest first."""
-        validate(request)
-        wanted = consistency(request.read_options, remaining)
+        wanted = consistency(request.read_options, call.seconds)
         size = request.page_size or DEFAULT_PAGE_SIZE
         page = self.history(_canonical(request.order_id), size, wanted, page_token=request.page_token)
         answer = await page

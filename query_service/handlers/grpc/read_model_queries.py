@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.questions.read_model_status import GetReadModelStatus
-from query_service.handlers.grpc.request_rules import validate
-from query_service.handlers.grpc.service_methods import Question
 from query_service.wire.order_message import time_message
 from query_service.wire.read_info import duration_message
+from service_runtime.edge.service_methods import Behaviour, Call
 
 _UNKNOWN = -1
 
@@ -23,15 +22,14 @@ class ReadModelQueries:
     status: GetReadModelStatus
     now: Callable[[], int]
 
-    def questions(self) -> Mapping[str, Question]:
+    def questions(self) -> Mapping[str, Behaviour]:
         """Method of the contract → what answers it."""
         return {"GetReadModelStatus": self.get_read_model_status}
 
     async def get_read_model_status(
-        self, request: contract.GetReadModelStatusRequest, remaining: float
+        self, request: contract.GetReadModelStatusRequest, call: Call
     ) -> contract.GetReadModelStatusResponse:
         """The read model's state."""
-        validate(request)
         status = await self.status()
         response = contract.GetReadModelStatusResponse(
             read_store=status.read_store,

@@ -1,34 +1,20 @@
-"""Refusals and failures → what callers get: the one table, and the answer to what stands in no table."""
+"""The query service's answers to refusals and failures: the one table."""
 
 from __future__ import annotations
 
-import traceback
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import grpc
-import structlog
-from google.rpc import status_pb2
 from tandem.orders.consistency_token import MalformedToken
-from tandem.orders.errors import FieldViolation, error_status
+from tandem.orders.errors import error_status
 from tandem.orders.v1 import error_reason_pb2 as reasons
-from tandem.orders.v1.error_reason_pb2 import ErrorReason
 
 from query_service.application.ports import errors
+from service_runtime.edge.refusals import Answer, NotImplementedYet, OutOfTime, Refusals
 from service_runtime.edge.request_validation import InvalidRequest
 
-_log = structlog.get_logger(__name__)
 Code = grpc.StatusCode
-
-
-class NotImplementedYet(Exception):  # noqa: N818 - says what happened
-    """The method is part of the contract and not served yet."""
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} is part of the contract and not served yet")
 
 
 class Overloaded(Exception):  # noqa: N818
@@ -36,28 +22,6 @@ class Overloaded(Exception):  # noqa: N818
 
     def __init__(self) -> None:
         super().__init__("this replica takes no more calls at once; come back a moment later")
-
-
-class OutOfTime(Exception):  # noqa: N818
-    """The call's time ran out on the server."""
-
-    def __init__(self) -> None:
-        super().__init__("the call's time ran out before there was an answer")
-
-
-def _nothing(_: Any) -> dict[str, str]:
-    return {}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How one kind of error is answered. `text` replaces the error's own words where those are not for callers."""
-
-    code: grpc.StatusCode
-    reason: ErrorReason.ValueType
-    metadata: Callable[[Any], dict[str, str]] = _nothing
-    retry: timedelta | None = None
-    text: Callable[[Any], str] = str
 
 
 def _behind(error: errors.Behind) -> dict[str, str]:
@@ -89,7 +53,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         Code.NOT_FOUND, reasons.ERROR_REASON_CUSTOMER_NOT_FOUND, lambda error: {"customer_id": error.customer_id}
     ),
     errors.PageTokenMalformed: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_PAGE_TOKEN_MALFORMED),
-    errors.Behind: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind),
+    errors.Behind: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind, waited=True),
     errors.Parked: Answer(
         Code.FAILED_PRECONDITION,
         reasons.ERROR_REASON_ORDER_PARKED,
@@ -123,34 +87,5 @@ ANSWERS: Mapping[type[Exception], Answer] = {
 }
 
 
-def status_of(error: Exception) -> status_pb2.Status:
-    """The answer to an error; one that stands in no table becomes INTERNAL with an incident id that the log has too."""
-    answer = ANSWERS.get(type(error))
-    if answer is None:
-        return _incident(error)
-    return error_status(
-        answer.code,
-        answer.reason,
-        answer.text(error),
-        metadata=answer.metadata(error),
-        violations=_violations(error),
-        retry_delay=answer.retry,
-    )
-
-
-def _violations(error: Exception) -> list[FieldViolation]:
-    named = error.violations if isinstance(error, InvalidRequest) else ()
-    return [FieldViolation(each.field, each.description) for each in named]
-
-
-def _incident(error: Exception) -> status_pb2.Status:
-    incident = str(uuid.uuid4())
-    # Never the message: it may quote a document, and with it somebody's address.
-    stack = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("incident", incident=incident, error=type(error).__name__, stack=stack)
-    return error_status(
-        Code.INTERNAL,
-        reasons.ERROR_REASON_INTERNAL,
-        f"the service failed; incident {incident} is in its log",
-        metadata={"incident": incident},
-    )
+REFUSALS = Refusals(ANSWERS, error_status, reasons.ERROR_REASON_INTERNAL)
+status_of = REFUSALS.status_of

@@ -12,8 +12,11 @@ from structlog.testing import capture_logs
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
-from command_service.handlers import order_commands, service_methods
+from command_service.handlers import order_commands
+from command_service.handlers.call_terms import call_terms
 from command_service.metrics import CommandMetrics
+from service_runtime.edge import service_methods
+from service_runtime.edge.service_methods import Call
 from tests.support.waiting import eventually
 
 
@@ -21,7 +24,7 @@ async def incidents_of_a_caller_who_leaves() -> list[Any]:
     """The caller has left when the answer is written, and the method has not been told yet."""
     metrics, read, ended = CommandMetrics(), asyncio.Event(), asyncio.Event()
 
-    async def importing(requests: AsyncIterator[Any], context: Any) -> None:
+    async def importing(requests: AsyncIterator[Any], call: Call) -> None:
         async for _ in requests:
             read.set()
             break
@@ -29,12 +32,13 @@ async def incidents_of_a_caller_who_leaves() -> list[Any]:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             try:
-                await context.write(b"")
+                await call.context.write(b"")
             finally:
                 ended.set()
 
     server = grpc.aio.server()
-    handlers = service_methods.service_methods(order_commands.SERVICE, {"ImportOrders": importing}, metrics, 600.0)
+    terms = call_terms(metrics.call, 600.0)
+    handlers = service_methods.service_methods(order_commands.SERVICE, {"ImportOrders": importing}, terms)
     server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

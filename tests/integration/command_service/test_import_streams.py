@@ -17,9 +17,10 @@ from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceS
 
 from command_service.application.import_order import ImportOrderUseCase
 from command_service.handlers import order_commands, order_imports
+from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import WINDOW, OrderImports
-from command_service.handlers.service_methods import service_methods
 from command_service.metrics import CommandMetrics
+from service_runtime.edge.service_methods import service_methods
 from tests.fixtures.write_model import execute
 from tests.support.commands.command_application import application
 from tests.support.commands.imports import import_all, import_requests
@@ -36,7 +37,8 @@ async def served(url: str) -> AsyncIterator[tuple[Any, OrderImports]]:
         imports = OrderImports(use_case, metrics, streams=1, at_once=3)
         server = grpc.aio.server()
         behaviours = {"ImportOrders": imports.import_orders}
-        server.add_generic_rpc_handlers((service_methods(order_commands.SERVICE, behaviours, metrics, 30.0),))
+        terms = call_terms(metrics.call, 30.0)
+        server.add_generic_rpc_handlers((service_methods(order_commands.SERVICE, behaviours, terms),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

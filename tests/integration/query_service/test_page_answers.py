@@ -13,11 +13,14 @@ from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
+from service_runtime.edge.service_methods import Call
 from tests.support.queries.listed_orders import searching
 from tests.support.queries.order_events import an_order, published
 
 ORDERS = {order.order_id: order for order in (an_order(str(uuid.UUID(int=number))) for number in range(1, 8))}
 REQUEST = contract.SearchOrdersRequest(page_size=5, facets=[contract.ORDER_DIMENSION_STATE])
+
+CALL = Call(context=None, seconds=10.0)  # type: ignore[arg-type]  # a search does not look at the context
 
 
 async def _lists() -> OrderLists:
@@ -30,7 +33,7 @@ async def _lists() -> OrderLists:
 
 async def _page(lists: OrderLists, page_token: str = "") -> contract.SearchOrdersResponse:
     request = contract.SearchOrdersRequest(page_size=5, facets=REQUEST.facets, page_token=page_token)
-    return contract.SearchOrdersResponse.FromString(await lists.search_orders(request, 10.0))
+    return contract.SearchOrdersResponse.FromString(await lists.search_orders(request, CALL))
 
 
 async def test_its_parts_are_the_message() -> None:

@@ -23,7 +23,7 @@ from tandem.orders.errors import (
 )
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
-from query_service.handlers.grpc import service_methods
+from query_service.handlers.grpc import call_terms
 from query_service.handlers.grpc.order_queries import SERVICE
 from tests.support.queries.order_events import START, an_order, published
 from tests.support.queries.query_serving import (
@@ -201,7 +201,7 @@ async def test_an_elasticsearch_that_hangs_does_not_hang_callers(
 ) -> None:
     """Whichever is over first: the caller's time, or the store's."""
     # more than usual, for a loaded machine: the refusal has to be there before the caller's own deadline
-    monkeypatch.setattr(service_methods, "RESERVE_SECONDS", 5.0)
+    monkeypatch.setattr(call_terms, "RESERVE_SECONDS", 5.0)
 
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -11,6 +11,7 @@ import pytest
 from google.rpc import status_pb2
 from tandem.orders.errors import from_rpc_error
 
+from command_service.application.errors import Overloaded
 from command_service.handlers import status as of_commands
 from query_service.handlers.grpc import status as of_queries
 from service_runtime.edge.call_limits import ConcurrencyLimit, Handler, LimitedMethods
@@ -137,7 +138,7 @@ async def check_slow_senders(busy: Busy) -> None:
 
 Check = Callable[[Busy], Awaitable[None]]
 #: What each service tells those who come too late.
-OVERLOADED = {"commands": of_commands.overloaded(), "queries": of_queries.status_of(of_queries.Overloaded())}
+OVERLOADED = {"commands": of_commands.status_of(Overloaded()), "queries": of_queries.status_of(of_queries.Overloaded())}
 NEITHER_BEFORE_NOR_AFTER = [
     Mutant(LimitedMethods.service, "self._limit.refusing if self._limit.reached else limited", "limited"),
     Mutant(ConcurrencyLimit.wrap, "self.running >= self._limit", "False"),

@@ -16,7 +16,8 @@ from tandem.orders.errors import FieldViolation, from_status
 from command_service.application import errors as application
 from command_service.domain import errors as domain
 from command_service.domain import rules
-from command_service.handlers.status import ANSWERS, NotImplementedYet, status_of
+from command_service.handlers.status import ANSWERS, status_of
+from service_runtime.edge.refusals import NotImplementedYet
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 ORDER_ID = UUID(int=5)

@@ -24,6 +24,7 @@ from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.storage.physical import mappings
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
+from service_runtime.edge.refusals import NotImplementedYet, OutOfTime
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 UUID = "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
@@ -146,9 +147,9 @@ def test_the_longest_token_is_within_the_bound() -> None:
 EXAMPLES: dict[type[Exception], Exception] = {
     InvalidRequest: InvalidRequest([Violation("order_id", "must be a UUID")]),
     MalformedToken: MalformedToken("damaged"),
-    status.NotImplementedYet: status.NotImplementedYet("WatchOrders"),
+    NotImplementedYet: NotImplementedYet("WatchOrders"),
     status.Overloaded: status.Overloaded(),
-    status.OutOfTime: status.OutOfTime(),
+    OutOfTime: OutOfTime(),
     errors.OrderUnknown: errors.OrderUnknown(UUID),
     errors.VersionUnknown: errors.VersionUnknown(UUID, "version 3"),
     errors.CustomerUnknown: errors.CustomerUnknown("KOENE"),
