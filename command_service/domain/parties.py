@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,11 @@ class Address:
     address_lines: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     organization: str = ""
+
+
+# Storage and wire go by these names, so a new text needs a line in its class, a rule and a column.
+#: The fields of a customer but for `customer_id`.
+CONTACT_TEXTS = tuple(field.name for field in fields(Customer) if field.name != "customer_id")
+#: The fields of an address.
+ADDRESS_TEXTS = tuple(field.name for field in fields(Address) if field.type == "str")
+ADDRESS_LISTS = tuple(field.name for field in fields(Address) if field.type == "tuple[str, ...]")

@@ -13,8 +13,7 @@ from command_service.application.event_record import EventRecord
 from command_service.domain.hash_chain import Link
 from command_service.domain.line import OrderLine
 from command_service.domain.order import Order
-from command_service.domain.parties import Address
-from command_service.storage.tables.orders import ADDRESS_LISTS, ADDRESS_TEXTS
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address
 
 Row = Mapping[str, Any]
 _LINK = tuple(field.name for field in fields(Link))
@@ -34,9 +33,7 @@ def order_row(order: Order, head: EventRecord) -> Row:
         "on_hold": order.on_hold,
         "redacted": order.redacted,
         "customer_id": order.customer.customer_id,
-        "customer_display_name": order.customer.display_name,
-        "customer_email": order.customer.email,
-        "customer_phone": order.customer.phone,
+        **{f"customer_{name}": getattr(order.customer, name) for name in CONTACT_TEXTS},
         **_address("shipping", order.shipping_address),
         **_address("billing", order.billing_address),
         "currency_code": order.currency,

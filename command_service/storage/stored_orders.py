@@ -11,9 +11,8 @@ from command_service.application.ports import StoredOrder
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
-from command_service.domain.parties import Address, Customer
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address, Customer
 from command_service.storage.command_connection import Row
-from command_service.storage.tables.orders import ADDRESS_LISTS, ADDRESS_TEXTS
 
 # Nothing refers to columns that change, so that inserts of the order's own lines and movements need not wait.
 LOCK = "SELECT version FROM orders WHERE order_id = $1 FOR NO KEY UPDATE"
@@ -22,7 +21,7 @@ _ADDRESS = (*ADDRESS_TEXTS, *ADDRESS_LISTS)
 _OWN = (
     *("order_id", "order_number", "version", "source", "on_hold", "redacted", "currency_code", "freight"),
     *("placed_at", "updated_at", "head_hash", "recorded_at"),
-    *("customer_id", "customer_display_name", "customer_email", "customer_phone"),
+    *("customer_id", *(f"customer_{name}" for name in CONTACT_TEXTS)),
     *(f"{kind}_{name}" for kind in ("shipping", "billing") for name in _ADDRESS),
 )
 _LINE = tuple(field.name for field in fields(OrderLine))
@@ -72,12 +71,7 @@ def _order(values: Mapping[str, Any]) -> Order:
         order_number=values["order_number"],
         version=values["version"],
         source=values["source"],
-        customer=Customer(
-            values["customer_id"],
-            values["customer_display_name"],
-            values["customer_email"],
-            values["customer_phone"],
-        ),
+        customer=Customer(values["customer_id"], **{name: values[f"customer_{name}"] for name in CONTACT_TEXTS}),
         shipping_address=_address("shipping", values),
         billing_address=_address("billing", values),
         currency=values["currency_code"],

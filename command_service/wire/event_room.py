@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,7 +34,7 @@ from command_service.domain.line import OrderLine
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
-from command_service.domain.parties import Address
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address
 from command_service.domain.rules import MAX_QUANTITY
 from command_service.wire.json_text import json_text
 
@@ -99,12 +100,12 @@ _SHIPMENT_BYTES = _size(
 )
 _RETURN_BYTES = _size(order_types_pb2.Return(return_id="x", items=[_ITEM], return_time=_TIME))
 _REFUND_BYTES = _size(order_types_pb2.Refund(refund_id="x", amount=_MONEY, reference="x", refund_time=_TIME))
-_ADDRESS_BYTES = _size(
-    PostalAddress(
-        region_code="DE", language_code="x", postal_code="x", sorting_code="x", administrative_area="x", locality="x",
-        sublocality="x", address_lines=["x"], recipients=["x"], organization="x",
-    )
-)  # fmt: skip
+# Of an address, beside its country of two letters.
+_FREE_TEXTS = [name for name in ADDRESS_TEXTS if name != "region_code"]
+_free_texts, _lists, _contact = attrgetter(*_FREE_TEXTS), attrgetter(*ADDRESS_LISTS), attrgetter(*CONTACT_TEXTS)
+_SHORT_ADDRESS: dict[str, Any] = {**dict.fromkeys(_FREE_TEXTS, "x"), **{name: ["x"] for name in ADDRESS_LISTS}}
+_SHORT_CONTACT: dict[str, Any] = {f"customer_{name}": "x" for name in CONTACT_TEXTS}
+_ADDRESS_BYTES = _size(PostalAddress(region_code="DE", **_SHORT_ADDRESS))
 _ORDER_BYTES = _size(
     order_types_pb2.Order(
         order_id=_UUID, order_number="x", version=_INT64, on_hold=True, source="x", redacted=True, currency_code="EUR",
@@ -122,7 +123,7 @@ _ORDER_BYTES = _size(
 #: What taking the personal data out of the order adds: names of its fields, and what is in both halves.
 _PERSONAL_BYTES = _size(
     order_events_pb2.OrderPersonalData(
-        customer_display_name="x", customer_email="x", customer_phone="x",
+        **_SHORT_CONTACT,
         billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
     )
 )  # fmt: skip
@@ -212,11 +213,10 @@ def _without_movements(order: Order) -> int:
     """Returns the bytes of the largest later event of the order, without its movements."""
     customer = order.customer
     texts = (order.order_number, order.source, customer.customer_id)
-    personal = (customer.display_name, customer.email, customer.phone)
     return (
         _ORDER_BYTES
         + _beside(order)
-        + _texts((*texts, *personal))
+        + _texts((*texts, *_contact(customer)))
         + _address(order.shipping_address)
         + _address(order.billing_address)
         + sum(map(_line, order.lines))
@@ -262,12 +262,8 @@ def _line(line: OrderLine) -> int:
 
 
 def _address(address: Address) -> int:
-    lists = (*address.address_lines, *address.recipients)
-    texts = (
-        *(address.language_code, address.postal_code, address.sorting_code, address.administrative_area),
-        *(address.locality, address.sublocality, address.organization),
-    )
-    return _ADDRESS_BYTES + _texts(texts) + _texts(lists) + 3 * len(lists)
+    lists = [text for texts in _lists(address) for text in texts]
+    return _ADDRESS_BYTES + _texts(_free_texts(address)) + _texts(lists) + 3 * len(lists)
 
 
 def _payment(payment: Payment) -> int:

@@ -9,13 +9,13 @@ from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1 import order_types_pb2
 from tandem.orders.v1.order_events_pb2 import OrderPersonalData
 
+from command_service.domain.parties import CONTACT_TEXTS
+
 
 def take_out(order: order_types_pb2.Order) -> OrderPersonalData:
     """Removes the personal data from the order's message and returns it."""
     personal = OrderPersonalData(
-        customer_display_name=order.customer.display_name,
-        customer_email=order.customer.email,
-        customer_phone=order.customer.phone,
+        **{f"customer_{name}": getattr(order.customer, name) for name in CONTACT_TEXTS},
         billing_address=order.billing_address,
         shipping_address=order.shipping_address,
     )

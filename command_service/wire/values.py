@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
@@ -10,8 +12,12 @@ from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1 import order_types_pb2
 
 from command_service.domain.money import Money, from_units, to_units
-from command_service.domain.parties import Address, Customer
+from command_service.domain.parties import ADDRESS_LISTS, Address, Customer
 
+_CUSTOMER = tuple(field.name for field in fields(Customer))
+_ADDRESS = tuple(field.name for field in fields(Address))
+_LISTS = tuple(map(_ADDRESS.index, ADDRESS_LISTS))
+_customer_values, _address_values = attrgetter(*_CUSTOMER), attrgetter(*_ADDRESS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,46 +46,22 @@ def time_of(message: Timestamp) -> datetime:
 
 def address_of(message: PostalAddress) -> Address:
     """An address; the message's `revision` is always 0."""
-    return Address(
-        region_code=message.region_code,
-        language_code=message.language_code,
-        postal_code=message.postal_code,
-        sorting_code=message.sorting_code,
-        administrative_area=message.administrative_area,
-        locality=message.locality,
-        sublocality=message.sublocality,
-        address_lines=tuple(message.address_lines),
-        recipients=tuple(message.recipients),
-        organization=message.organization,
-    )
+    values = list(_address_values(message))
+    for place in _LISTS:
+        values[place] = tuple(values[place])
+    return Address(*values)
 
 
 def address_message(address: Address) -> PostalAddress:
     """An address as the contract carries it."""
-    return PostalAddress(
-        region_code=address.region_code,
-        language_code=address.language_code,
-        postal_code=address.postal_code,
-        sorting_code=address.sorting_code,
-        administrative_area=address.administrative_area,
-        locality=address.locality,
-        sublocality=address.sublocality,
-        address_lines=address.address_lines,
-        recipients=address.recipients,
-        organization=address.organization,
-    )
+    return PostalAddress(**{name: getattr(address, name) for name in _ADDRESS})
 
 
 def customer_of(message: order_types_pb2.Customer) -> Customer:
     """A customer."""
-    return Customer(message.customer_id, message.display_name, message.email, message.phone)
+    return Customer(*_customer_values(message))
 
 
 def customer_message(customer: Customer) -> order_types_pb2.Customer:
     """A customer as the contract carries it."""
-    return order_types_pb2.Customer(
-        customer_id=customer.customer_id,
-        display_name=customer.display_name,
-        email=customer.email,
-        phone=customer.phone,
-    )
+    return order_types_pb2.Customer(**{name: getattr(customer, name) for name in _CUSTOMER})

@@ -24,6 +24,7 @@ from query_service.projection.order_document import (
     ReturnDocument,
     ShipmentDocument,
 )
+from query_service.projection.plain_parts import json_name, reader
 from query_service.projection.proto_json import (
     Money,
     Object,
@@ -35,11 +36,18 @@ from query_service.projection.proto_json import (
     messages,
     money_in,
     text,
-    texts,
     timestamp,
 )
 from query_service.projection.sales import SaleKeys, calendar, sale
 from query_service.projection.words.stored import search_text
+
+# Names of a customer's fields in the order, and in its personal data.
+_CONTACT = [
+    (json_name(name), json_name(f"customer_{name}"))
+    for name in CustomerDocument.__annotations__
+    if name != "customer_id"
+]
+_address, _customer, _omitted = reader(AddressDocument), reader(CustomerDocument), reader(OmittedDocument)
 
 
 def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
@@ -47,11 +55,7 @@ def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]
     joined = dict(order)
     if personal is None:
         return joined
-    contact = {
-        "displayName": text(personal, "customerDisplayName"),
-        "email": text(personal, "customerEmail"),
-        "phone": text(personal, "customerPhone"),
-    }
+    contact = {name: text(personal, personal_name) for name, personal_name in _CONTACT}
     if any(contact.values()):
         joined["customer"] = {**(message(order, "customer") or {}), **contact}
     for field in ("billingAddress", "shippingAddress"):
@@ -123,23 +127,14 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
         **keys,
         **origin,  # type: ignore[typeddict-item]  # `omitted` may be missing: it comes below
     )
-    if (omitted := message(order, "omitted")) is not None:
-        document["omitted"] = _omitted(omitted)
+    if (omitted := _omitted(message(order, "omitted"))) is not None:
+        document["omitted"] = omitted
     return document
 
 
 def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
     """A total as lists of several currencies sort it: whole units, and the finest parts of one."""
     return (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
-
-
-def _omitted(omitted: Object) -> OmittedDocument:
-    return OmittedDocument(
-        payments=integer(omitted, "payments"),
-        shipments=integer(omitted, "shipments"),
-        returns=integer(omitted, "returns"),
-        refunds=integer(omitted, "refunds"),
-    )
 
 
 def _distinct(values: Iterable[str]) -> list[str]:
@@ -162,35 +157,6 @@ def _line(line: Object, money: Money) -> LineDocument:
         shipped_quantity=integer(line, "shippedQuantity"),
         delivered_quantity=integer(line, "deliveredQuantity"),
         returned_quantity=integer(line, "returnedQuantity"),
-    )
-
-
-def _customer(customer: Object | None) -> CustomerDocument | None:
-    if customer is None:
-        return None
-    return CustomerDocument(
-        customer_id=text(customer, "customerId"),
-        display_name=text(customer, "displayName"),
-        email=text(customer, "email"),
-        phone=text(customer, "phone"),
-    )
-
-
-def _address(address: Object | None) -> AddressDocument | None:
-    if address is None:
-        return None
-    return AddressDocument(
-        revision=integer(address, "revision"),
-        region_code=text(address, "regionCode"),
-        language_code=text(address, "languageCode"),
-        postal_code=text(address, "postalCode"),
-        sorting_code=text(address, "sortingCode"),
-        administrative_area=text(address, "administrativeArea"),
-        locality=text(address, "locality"),
-        sublocality=text(address, "sublocality"),
-        address_lines=texts(address, "addressLines"),
-        recipients=texts(address, "recipients"),
-        organization=text(address, "organization"),
     )
 
 

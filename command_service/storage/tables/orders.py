@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
 from command_service.domain.rules import MAX_QUANTITY
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
 from command_service.storage.tables.metadata import (
@@ -40,18 +41,6 @@ customers = Table(
     Column("id", Text, primary_key=True),
     moment("redacted_at", nullable=True),
 )
-
-ADDRESS_TEXTS = (
-    "region_code",
-    "language_code",
-    "postal_code",
-    "sorting_code",
-    "administrative_area",
-    "locality",
-    "sublocality",
-    "organization",
-)
-ADDRESS_LISTS = ("address_lines", "recipients")
 
 
 def _address(kind: str) -> list[Column[Any]]:
@@ -73,9 +62,7 @@ orders = Table(
     required("on_hold", Boolean),
     required("redacted", Boolean),
     required("customer_id", Text, ForeignKey(customers.c.id)),
-    text_column("customer_display_name"),
-    text_column("customer_email"),
-    text_column("customer_phone"),
+    *(text_column(f"customer_{name}") for name in CONTACT_TEXTS),
     *_address("shipping"),
     *_address("billing"),
     text_column("currency_code"),

@@ -7,8 +7,19 @@ look up as words. What nobody filters, sorts or groups by is kept in the documen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
+from query_service.projection.order_document import (
+    AddressDocument,
+    CustomerDocument,
+    LineDocument,
+    LineQuantityDocument,
+    OmittedDocument,
+    PaymentDocument,
+    RefundDocument,
+    ReturnDocument,
+    ShipmentDocument,
+)
 from query_service.projection.sales import SaleKeys
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 
@@ -32,8 +43,10 @@ _FOLDED_WORDS: Mapping = {
 }
 
 
-def _object(**properties: Mapping) -> Mapping:
-    return {"properties": properties}
+def _kept(part: type, **parts: Mapping) -> Mapping:
+    """Maps a part of a document in which nobody filters, sorts or groups; `parts` are the mappings of parts in it."""
+    fields = {name: _KEPT_NUMBER if kind in (int, int | None) else _KEPT for name, kind in get_type_hints(part).items()}
+    return {"properties": fields | parts}
 
 
 #: What is kept and given out as it is.
@@ -44,35 +57,6 @@ def _strict(**properties: Mapping) -> Mapping:
     return {"dynamic": "strict", "properties": properties}
 
 
-_ADDRESS = _object(
-    revision=_KEPT_NUMBER,
-    region_code=_KEPT,
-    language_code=_KEPT,
-    postal_code=_KEPT,
-    sorting_code=_KEPT,
-    administrative_area=_KEPT,
-    locality=_KEPT,
-    sublocality=_KEPT,
-    address_lines=_KEPT,
-    recipients=_KEPT,
-    organization=_KEPT,
-)
-_ITEMS = _object(line_number=_KEPT_NUMBER, quantity=_KEPT_NUMBER)
-_LINES = _object(
-    line_number=_KEPT_NUMBER,
-    sku=_KEPT,
-    product_name=_KEPT,
-    unit_price=_KEPT_NUMBER,
-    quantity=_KEPT_NUMBER,
-    discount_basis_points=_KEPT_NUMBER,
-    tax_rate_basis_points=_KEPT_NUMBER,
-    net_amount=_KEPT_NUMBER,
-    tax_amount=_KEPT_NUMBER,
-    cancelled_quantity=_KEPT_NUMBER,
-    shipped_quantity=_KEPT_NUMBER,
-    delivered_quantity=_KEPT_NUMBER,
-    returned_quantity=_KEPT_NUMBER,
-)
 #: Nested, so that figures by product count the line's own. They are grouped and added, and looked up by product only.
 _SALES: Mapping = {
     "type": "nested",
@@ -92,10 +76,10 @@ ORDERS = _strict(
     fulfillment_state=_KEYWORD,
     on_hold=_FLAG,
     source=_KEYWORD,
-    customer=_object(customer_id=_KEPT, display_name=_KEPT, email=_KEPT, phone=_KEPT),
-    billing_address=_ADDRESS,
-    shipping_address=_ADDRESS,
-    lines=_LINES,
+    customer=_kept(CustomerDocument),
+    billing_address=_kept(AddressDocument),
+    shipping_address=_kept(AddressDocument),
+    lines=_kept(LineDocument),
     currency_code=_KEYWORD,
     freight=_LONG,
     net_total=_LONG,
@@ -104,21 +88,14 @@ ORDERS = _strict(
     paid_total=_LONG,
     refunded_total=_LONG,
     refund_due=_LONG,
-    payments=_object(payment_id=_KEPT, amount=_KEPT_NUMBER, method=_KEPT, reference=_KEPT, pay_time=_KEPT_NUMBER),
-    shipments=_object(
-        shipment_id=_KEPT,
-        items=_ITEMS,
-        carrier=_KEPT,
-        tracking_number=_KEPT,
-        ship_time=_KEPT_NUMBER,
-        deliver_time=_KEPT_NUMBER,
-    ),
-    returns=_object(return_id=_KEPT, items=_ITEMS, return_time=_KEPT_NUMBER),
-    refunds=_object(refund_id=_KEPT, amount=_KEPT_NUMBER, reference=_KEPT, refund_time=_KEPT_NUMBER),
+    payments=_kept(PaymentDocument),
+    shipments=_kept(ShipmentDocument, items=_kept(LineQuantityDocument)),
+    returns=_kept(ReturnDocument, items=_kept(LineQuantityDocument)),
+    refunds=_kept(RefundDocument),
     place_time=_LONG,
     update_time=_LONG,
     redacted=_FLAG,
-    omitted=_object(**dict.fromkeys(("payments", "shipments", "returns", "refunds"), _KEPT_NUMBER)),
+    omitted=_kept(OmittedDocument),
     customer_id=_KEYWORD,
     region_code=_KEYWORD,
     skus=_KEYWORD,

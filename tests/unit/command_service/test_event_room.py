@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,6 +41,7 @@ from tests.support.commands.domain_orders import (
     decision,
     deliver,
     euros,
+    full_order,
     move_to,
     new_line,
     pay,
@@ -51,6 +52,7 @@ from tests.support.commands.domain_orders import (
     ship,
     take_back,
 )
+from tests.support.source_mutants import Mutant, noticed
 
 LIMIT = 900_000
 #: Room for few lines: what is true of these is true of many, and takes a tenth of the time.
@@ -311,3 +313,51 @@ def test_only_what_callers_choose_is_ever_refused_for_its_size() -> None:
     assert list(OmittedMovements.DESCRIPTOR.fields_by_name) == list(Omitted.__dataclass_fields__)
     order = placed()
     assert room_needed(order, every_movement=True) == room_needed(order, every_movement=False)
+
+
+#: As long in every order.
+FIXED = ("currency", "region_code")
+LONGER = "語" * 100
+
+
+def with_a_longer_text(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Copies of a value, each with another one of the texts in it longer, and which one that is."""
+    if isinstance(value, str):
+        yield path, value + LONGER
+    elif isinstance(value, tuple):
+        for place, item in enumerate(value):
+            for where, longer in with_a_longer_text(item, path):
+                yield where, (*value[:place], longer, *value[place + 1 :])
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            if field.name not in FIXED:
+                for where, longer in with_a_longer_text(getattr(value, field.name), f"{path}.{field.name}"):
+                    yield where, replace(value, **{field.name: longer})
+
+
+def check_every_text_is_counted() -> None:
+    order = full_order()
+    room = room_needed(order, every_movement=True)
+    texts = dict(with_a_longer_text(order))
+    assert {".order_number", ".customer.phone", ".shipping_address.sorting_code", ".payments.reference"} <= texts.keys()
+    for path, longer in texts.items():
+        assert room_needed(longer, every_movement=True) >= room + len(LONGER.encode()), path
+
+
+def test_every_text_of_an_order_is_counted() -> None:
+    check_every_text_is_counted()
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        Mutant(event_room._without_movements, "_contact(customer)", "()"),
+        Mutant(event_room._without_movements, "order.source", '""'),
+        Mutant(event_room._address, "_free_texts(address)", "()"),
+        Mutant(event_room._line, "line.product_name", '""'),
+    ],
+)
+def test_a_text_that_is_not_counted_is_noticed(mutant: Mutant) -> None:
+    with noticed(mutant):
+        check_every_text_is_counted()

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
+from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.consistency_token import decode
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
@@ -21,6 +22,7 @@ from command_service.domain.commands import Command, ImportOrder
 from command_service.domain.events import FirstEvent, LaterEvent
 from command_service.domain.money import Money
 from command_service.domain.order import Order
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
 from command_service.wire.commands import fingerprint, place_order
 from command_service.wire.event_messages import CHANGES
 from command_service.wire.json_text import json_text
@@ -137,6 +139,12 @@ def test_every_field_of_an_order_is_filled_from_somewhere() -> None:
     }
     assert (message.refund_due.units, message.refund_due.nanos) == (0, 500_000_000)
     assert message.place_time.ToDatetime(NOW.tzinfo) == NOW
+
+
+def test_parties_have_the_fields_of_their_messages() -> None:
+    # The contract refuses every other revision of an address than 0.
+    assert {*ADDRESS_TEXTS, *ADDRESS_LISTS, "revision"} == set(PostalAddress.DESCRIPTOR.fields_by_name)
+    assert {"customer_id", *CONTACT_TEXTS} == set(types.Customer.DESCRIPTOR.fields_by_name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Reads those parts of an order that its document keeps as the contract has them: texts, lists of texts, whole numbers.
+
+What is read follows from the part's class, so a field of such a part stands in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, get_type_hints
+
+from query_service.projection.proto_json import Object, integer, text, texts
+
+Part = TypeVar("Part")
+_READERS: Mapping[Any, Callable[[Object, str], Any]] = {str: text, int: integer, list[str]: texts}
+
+
+def reader(part: type[Part]) -> Callable[[Object | None], Part | None]:
+    """Makes what reads a message (ProtoJSON) into a part, and None into None.
+
+    What it makes raises ProjectionError naming the wrong field. Raises KeyError when the class has a field of another
+    kind.
+    """
+    fields = [(name, _READERS[kind], json_name(name)) for name, kind in get_type_hints(part).items()]
+
+    def read(message: Object | None) -> Part | None:
+        if message is None:
+            return None
+        return cast("Part", {name: value(message, json_name) for name, value, json_name in fields})
+
+    return read
+
+
+def json_name(name: str) -> str:
+    """The name of a field as ProtoJSON has it."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
