@@ -1,0 +1,61 @@
+"""CONTRIBUTING names every file that a new field touches, and no other: a field that is there already shows it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+SECTION = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## How to add a field\n")[2]
+PARTY, _, REST = SECTION.partition("\n## ")[0].partition("A text of the order itself")
+CODE = ("command_service", "query_service")
+REVISION_FILES = 2
+
+
+def named(text: str) -> set[str]:
+    """The files that a text names; of a directory none."""
+    return set(re.findall(r"`((?:protos|command_service|query_service)/[\w./]+\.\w+)`", text))
+
+
+def naming(*words: str) -> set[str]:
+    """The files of the services' code in which one of the words stands as a name or a text."""
+    word = re.compile(rf"\b(?:{'|'.join(words)})\b")
+    files = [path for service in CODE for path in (PROJECT / service).rglob("*.py")]
+    return {path.relative_to(PROJECT).as_posix() for path in files if word.search(path.read_text(encoding="utf-8"))}
+
+
+def counted(text: str, whose: str) -> int:
+    """The number of files that CONTRIBUTING says a field takes."""
+    match = re.search(rf"(\d+)(?: files)?{whose}", text)
+    assert match, whose
+    return int(match[1])
+
+
+def test_a_text_of_an_address_stands_in_the_files_that_are_named() -> None:
+    files = {name for name in named(PARTY) if not name.startswith("protos/")}
+    assert naming("sorting_code", "sortingCode") == files
+    assert counted(PARTY, " for an address") == len(files) + REVISION_FILES
+
+
+def test_a_text_of_the_customer_stands_in_the_files_that_are_named() -> None:
+    assert all(
+        re.search(r"\b(customer_)?phone\b", (PROJECT / name).read_text(encoding="utf-8")) for name in named(PARTY)
+    )
+    # Its phone is searched too, which is no part of keeping and showing it.
+    searched = {"query_service/projection/evolve.py"}
+    kept = {name for name in naming("phone") - searched if "words/" not in name}
+    assert kept == {name for name in named(PARTY) if not name.startswith("protos/")}
+    assert counted(PARTY, " for the customer") == len(named(PARTY)) + REVISION_FILES
+
+
+@pytest.mark.parametrize("name", sorted(named(REST)))
+def test_a_text_of_the_order_stands_in_each_file_that_is_named(name: str) -> None:
+    word = "EDITION" if name.endswith("page_part.py") else "source"
+    assert re.search(rf"\b{word}\b", (PROJECT / name).read_text(encoding="utf-8"))
+
+
+def test_the_files_of_a_text_of_the_order_are_counted() -> None:
+    types = {"protos/tandem/orders/v1/order_types.proto"}
+    assert counted(REST, " files") == len(named(REST) | types) + REVISION_FILES
