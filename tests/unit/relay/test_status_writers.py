@@ -57,6 +57,7 @@ def test_the_loop_alone_writes_the_status_and_nothing_decides_by_it() -> None:
     assert used == set(ALLOWED)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
