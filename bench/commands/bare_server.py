@@ -1,4 +1,4 @@
-"""`python -m bench.bare_server empty|refusing BYTES`: what grpc.aio costs alone.
+"""`python -m bench.commands.bare_server empty|refusing BYTES`: what grpc.aio costs alone.
 
 Any method of any service is answered: with as many bytes as an order's answer has, or refused as nobody could refuse
 more cheaply. The server is set up as the services' own, its limit on calls at once apart.

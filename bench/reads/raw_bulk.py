@@ -1,4 +1,4 @@
-"""`python -m bench.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: what Elasticsearch takes from anyone.
+"""`python -m bench.reads.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: what Elasticsearch takes from anyone.
 
 The same operations as a projector's, written by as many threads as it has requests in flight. Nothing is read, decided
 or encoded: ready texts get other ids. One JSON object says how long it took, from the first request to the last answer.

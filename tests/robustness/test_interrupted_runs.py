@@ -17,8 +17,8 @@ import pytest
 from devstack import leave_nothing
 
 PROJECT = Path(__file__).parents[2]
-FIXTURES = PROJECT / "tests" / "fixtures"
-STUBBORN = [sys.executable, str(FIXTURES / "stubborn_tests.py")]
+FAULTS = PROJECT / "tests" / "support" / "faults"
+STUBBORN = [sys.executable, str(FAULTS / "stubborn_tests.py")]
 INT, TERM, HUP, QUIT, KILL = (
     int(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL)
 )
@@ -33,7 +33,7 @@ def interrupted(signals: Signals, command: list[str], directory: Path, **environ
     # What tells of the run that this test belongs to is not for the other one.
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTEST_"))}
     run = subprocess.run(
-        [sys.executable, str(FIXTURES / "interrupted_run.py"), json.dumps(signals), *command],
+        [sys.executable, str(FAULTS / "interrupted_run.py"), json.dumps(signals), *command],
         cwd=PROJECT,
         env={**outer, "STUBBORN_MARK": str(directory / "mark"), **environment},
         capture_output=True,
@@ -149,7 +149,7 @@ def test_a_command_runs_as_without(tmp_path: Path) -> None:
 
 def make() -> list[str]:
     """`make test` of the stubborn tests, each in a worker of its own."""
-    return ["make", "test", "TESTS=fixtures/stubborn_tests.py", "WORKERS=2", "PYTEST_ARGS=--dist=load"]
+    return ["make", "test", "TESTS=support/faults/stubborn_tests.py", "WORKERS=2", "PYTEST_ARGS=--dist=load"]
 
 
 def test_ctrl_c_of_make_test_leaves_nothing(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ async def test_a_publication_changed_and_changed_back(world: World, change: str)
 
 #: Mutant: the state of the publication is taken for unchanged.
 BLIND_TO_THE_PUBLICATION = """
-import relay.wal.source as w, relay.publication as p
+import relay.wal.source as w, relay.outbox.publication as p
 w._EMIT = w._EMIT.replace(p.STATE, "'unchanged'")
 async def unchanged(connection, name):
     return "unchanged"

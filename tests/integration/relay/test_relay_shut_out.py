@@ -48,7 +48,7 @@ AT_THE_DOOR: Mapping[tuple[str, str, str], str] = {
 
 
 #: The mutant takes whoever turns it away for an outage, as the relays before did.
-WAITED_FOR = "import relay.outbox.database\nrelay.database.refusal = lambda error: None"
+WAITED_FOR = "import relay.outbox.database as d\nd.refusal = lambda error: None"
 
 
 async def with_doors(private_postgres: PrivatePostgres) -> PostgresServer:

@@ -1,4 +1,4 @@
-"""Projectors with one guard switched off: `python -m tests.conformance.projector_mutants <mutant> project`.
+"""Projectors with one guard switched off: `python -m tests.support.queries.projector_mutants <mutant> project`.
 
 Their tests must catch each of them; a test that does not notice its mutant proves nothing.
 """
