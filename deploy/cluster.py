@@ -1,4 +1,4 @@
-"""Show rendered manifests as what will run: pods, their containers, and who selects whom."""
+"""Model what rendered manifests will run: pods, their containers, and who selects whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold the Dockerfiles to what hadolint knows of good ones, and to our own rules."""
+"""Check the Dockerfiles with hadolint and with our own rules."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The secrets that a cluster must have before the first roll-out: Secret -> keys, each a file its pods read.
+"""The secrets that a cluster needs before the first roll-out: Secret -> keys. Pods read each key as a file.
 
-A key is the name of a setting in lower case. No values stand anywhere in the repository.
+A key is the name of a setting in lower case. The repository contains no values.
 """
 
 from __future__ import annotations

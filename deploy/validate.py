@@ -51,7 +51,7 @@ def schema_faults(manifests: list[Manifest], version: str) -> Iterator[str]:
 
 
 def key_faults(directory: Path) -> Iterator[str]:
-    """Name each file with a key that stands twice: of patches, Kustomize silently takes the last value."""
+    """Name each file with a key that appears twice: of patches, Kustomize silently takes the last value."""
     for path in sorted(directory.rglob("*.yaml")):
         try:
             load(path.read_text(encoding="utf-8"))

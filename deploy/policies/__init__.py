@@ -1,4 +1,4 @@
-"""What our manifests must hold beyond their schema. Each policy takes a cluster and yields one sentence per fault."""
+"""Policies for what is deployed. Each takes a cluster and yields one sentence for each fault."""
 
 import inspect
 from collections.abc import Callable, Iterator

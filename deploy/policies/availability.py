@@ -1,4 +1,4 @@
-"""Replicas survive nodes, and scale by the load of the process that matters."""
+"""Policies on replicas: they survive the loss of a node and scale by the load of the process that matters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deploy.cluster import Cluster, Pod, matches, title
 
 
 def one_budget_takes_each_deployment(cluster: Cluster) -> Iterator[str]:
-    """An eviction asks exactly one budget."""
+    """Demand exactly one PodDisruptionBudget for each Deployment."""
     for pod in _deployments(cluster):
         budgets = cluster.of("PodDisruptionBudget", pod.namespace)
         if (count := sum(matches(budget["spec"]["selector"], pod.labels) for budget in budgets)) != 1:
@@ -16,7 +16,7 @@ def one_budget_takes_each_deployment(cluster: Cluster) -> Iterator[str]:
 
 
 def budgets_let_nodes_drain(cluster: Cluster) -> Iterator[str]:
-    """A budget neither lets all go at once nor keeps a node from being drained."""
+    """Demand that a budget evicts one pod at a time and never blocks the drain of a node."""
     for budget in cluster.of("PodDisruptionBudget"):
         if budget["spec"].get("maxUnavailable") != 1:
             yield f"{title(budget)}: set maxUnavailable: 1, which is right for any number of replicas"
@@ -25,14 +25,14 @@ def budgets_let_nodes_drain(cluster: Cluster) -> Iterator[str]:
 
 
 def new_pods_come_first(cluster: Cluster) -> Iterator[str]:
-    """A roll-out takes no pod away before the new one is ready."""
+    """Demand that a roll-out removes no pod before the new one is ready."""
     for pod in _deployments(cluster):
         if pod.owner["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
             yield f"{pod.name}: a roll-out must start the new pod first (maxUnavailable: 0)"
 
 
 def deployments_are_spread(cluster: Cluster) -> Iterator[str]:
-    """Not all replicas are on one node or in one zone."""
+    """Demand that replicas are spread over nodes and zones."""
     for pod in _deployments(cluster):
         constraints = pod.spec.get("topologySpreadConstraints", [])
         keys = {each["topologyKey"] for each in constraints if matches(each["labelSelector"], pod.labels)}
@@ -41,7 +41,7 @@ def deployments_are_spread(cluster: Cluster) -> Iterator[str]:
 
 
 def scaling_looks_at_the_container(cluster: Cluster) -> Iterator[str]:
-    """Scaled by the CPU of the container that serves: a busy sidecar must not multiply the writers."""
+    """Demand scaling by the CPU of the main container: a busy sidecar must not multiply the writers."""
     deployments = {pod.owner["metadata"]["name"]: pod for pod in _deployments(cluster)}
     for scaler in cluster.of("HorizontalPodAutoscaler"):
         spec = scaler["spec"]
@@ -56,7 +56,7 @@ def scaling_looks_at_the_container(cluster: Cluster) -> Iterator[str]:
 
 
 def scaling_is_left_to_the_autoscaler(cluster: Cluster) -> Iterator[str]:
-    """Each of our Deployments has an autoscaler, and no apply undoes what it did."""
+    """Demand an autoscaler for each of our Deployments, and no `replicas`, which each apply would set back."""
     scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in cluster.of("HorizontalPodAutoscaler")}
     for pod in (each for each in _deployments(cluster) if each.ours):
         if pod.owner["metadata"]["name"] not in scaled:

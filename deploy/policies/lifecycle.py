@@ -1,4 +1,4 @@
-"""How pods start, are watched, and stop."""
+"""Policies on how pods start, are probed, and stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DNS_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def containers_state_what_they_need(cluster: Cluster) -> Iterator[str]:
-    """The scheduler and the autoscaler can only count with what is asked for."""
+    """Demand requests and limits: the scheduler and the autoscaler compute with them."""
     for container in cluster.containers:
         for group in ("requests", "limits"):
             stated = container.spec.get("resources", {}).get(group, {})
@@ -29,7 +29,7 @@ def containers_state_what_they_need(cluster: Cluster) -> Iterator[str]:
 
 
 def containers_are_probed(cluster: Cluster) -> Iterator[str]:
-    """Kubernetes asks each process whether it lives, and each main one whether it is ready."""
+    """Demand a liveness probe of each process, and a readiness probe of each main one."""
     for container in _running(cluster):
         if not container.spec.get("livenessProbe"):
             yield f"{container.place}: has no livenessProbe"
@@ -38,7 +38,7 @@ def containers_are_probed(cluster: Cluster) -> Iterator[str]:
 
 
 def calls_are_probed_by_calls(cluster: Cluster) -> Iterator[str]:
-    """What serves gRPC is asked over gRPC: alive is the process, ready is the service."""
+    """Demand gRPC probes where gRPC is served: liveness of the process, readiness of the service."""
     for container in _running(cluster):
         if "grpc" not in container.ports:
             continue
@@ -50,7 +50,7 @@ def calls_are_probed_by_calls(cluster: Cluster) -> Iterator[str]:
 
 
 def processes_listen_on_their_ports(cluster: Cluster) -> Iterator[str]:
-    """A declared port is the one that the settings tell the process to open, to more than loopback."""
+    """Demand that the settings let a process listen on each port it declares, and not on loopback only."""
     for container in (each for each in _running(cluster) if each.package):
         for port, setting in LISTENS.items():
             said = container.environment.get(f"{str(container.package).partition('_')[0].upper()}{setting}", "loopback")
@@ -60,7 +60,7 @@ def processes_listen_on_their_ports(cluster: Cluster) -> Iterator[str]:
 
 
 def relays_gate_nothing(cluster: Cluster) -> Iterator[str]:
-    """The relay runs beside the writer; neither its readiness nor its start-up may keep orders from being taken."""
+    """Demand a relay as sidecar without readiness and startup probes: it must not keep orders from being taken."""
     for relay in (each for pod in _serving(cluster) for each in pod.containers if each.package == "relay"):
         if relay.role != "sidecar":
             yield f"{relay.place}: the relay is an init container with restartPolicy Always"
@@ -69,14 +69,14 @@ def relays_gate_nothing(cluster: Cluster) -> Iterator[str]:
 
 
 def writers_have_a_relay(cluster: Cluster) -> Iterator[str]:
-    """What writes events has somebody beside it who carries them to the stream."""
+    """Demand a relay in each pod that writes events."""
     for pod in cluster.pods:
         if pod.app == "command" and not any(container.package == "relay" for container in pod.containers):
             yield f"{pod.name}: has no relay beside it"
 
 
 def pods_wait_for_the_schema(cluster: Cluster) -> Iterator[str]:
-    """A roll-out and its migration may be applied at once: what runs waits for the schema, by its own image."""
+    """Demand that a pod first waits for its schema: a roll-out and its migration may be applied at once."""
     for pod in _serving(cluster):
         first, main = pod.containers[0], pod.containers[-1]
         wanted = AWAIT_CONSUMER if main.spec.get("args") == ["project"] else AWAIT_SCHEMA
@@ -87,14 +87,14 @@ def pods_wait_for_the_schema(cluster: Cluster) -> Iterator[str]:
 
 
 def balancers_hear_of_the_end(cluster: Cluster) -> Iterator[str]:
-    """A container that is called pauses before it stops, until nobody sends it calls."""
+    """Demand a pause before a called container stops, so that balancers stop sending it calls."""
     for container in (each for pod in _serving(cluster) for each in pod.containers):
         if container.role == "main" and "grpc" in container.ports and not _pause(container):
             yield f"{container.place}: needs preStop sleep, else balancers still send calls to it"
 
 
 def stopping_fits_into_the_grace(cluster: Cluster) -> Iterator[str]:
-    """The pause, the process's own grace and the relay's, which stops last, end before Kubernetes kills."""
+    """Demand time for the pause, the process's own grace and the relay, which stops last, before Kubernetes kills."""
     for pod in _serving(cluster):
         needed, given = _seconds_to_stop(pod), pod.spec.get("terminationGracePeriodSeconds", 30)
         if needed >= given:
@@ -102,9 +102,9 @@ def stopping_fits_into_the_grace(cluster: Cluster) -> Iterator[str]:
 
 
 def jobs_end_and_go(cluster: Cluster) -> Iterator[str]:
-    """A Job cannot change: each release brings its own, named by its tag; the old ones do not pile up.
+    """Demand that a Job is named after its release and deleted when finished, because a Job cannot change.
 
-    Its pods' host names are made of its name, so the name is a DNS label.
+    Kubernetes makes host names from the names of Jobs, so they are DNS labels.
     """
     for pod in (each for each in cluster.pods if each.kind == "Job"):
         ending = "-" + re.sub("[^a-z0-9]", "-", pod.containers[-1].image[1].lower())
@@ -117,7 +117,7 @@ def jobs_end_and_go(cluster: Cluster) -> Iterator[str]:
 
 
 def _running(cluster: Cluster) -> list[Container]:
-    """What keeps running: no Jobs, no init containers."""
+    """List what keeps running: no Jobs, no init containers."""
     return [each for each in cluster.containers if each.pod.kind != "Job" and each.role != "init"]
 
 

@@ -1,4 +1,4 @@
-"""The network keeps reads and writes apart: a query pod has no way to Postgres."""
+"""Policies on the network: it keeps reads and writes apart, so a query pod cannot reach Postgres."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MONITORING = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 
 
 def everything_is_denied_first(cluster: Cluster) -> Iterator[str]:
-    """In each namespace one policy takes all pods and opens nothing."""
+    """Demand a policy in each namespace that selects all pods and opens nothing."""
     for namespace in sorted({pod.namespace for pod in cluster.pods}):
         if not any(_denies_everything(policy["spec"]) for policy in cluster.of("NetworkPolicy", namespace)):
             yield f"Namespace/{namespace}: has no NetworkPolicy that denies everything first"
@@ -37,7 +37,7 @@ def _denies_everything(spec: Mapping[str, Any]) -> bool:
 
 
 def pods_reach_what_they_need_and_no_more(cluster: Cluster) -> Iterator[str]:
-    """What all policies together open for a pod is exactly what its process connects to."""
+    """Demand that all policies together let a pod reach exactly what its process connects to."""
     for pod in (each for each in cluster.pods if each.ours):
         open_to = {place for _, rule in _rules(cluster, pod, "egress") for place in _places(rule)}
         needed = REACHES.get(pod.app, frozenset())
@@ -47,8 +47,8 @@ def pods_reach_what_they_need_and_no_more(cluster: Cluster) -> Iterator[str]:
             yield f"{pod.name}: cannot reach {place}, which it needs"
 
 
-def doors_name_callers_and_ports(cluster: Cluster) -> Iterator[str]:
-    """A door says who may come in and to which port; "everybody" is no answer."""
+def ingress_names_callers_and_ports(cluster: Cluster) -> Iterator[str]:
+    """Demand that an ingress rule names its callers and ports, and does not admit every namespace."""
     for policy in cluster.of("NetworkPolicy"):
         for rule in policy["spec"].get("ingress", []):
             if not rule.get("from") or not rule.get("ports"):
@@ -57,8 +57,8 @@ def doors_name_callers_and_ports(cluster: Cluster) -> Iterator[str]:
                 yield f"{title(policy)}: lets every namespace in"
 
 
-def doors_lead_to_served_ports(cluster: Cluster) -> Iterator[str]:
-    """Callers reach the port that serves them; all others are for the monitoring alone."""
+def ingress_opens_served_ports_only(cluster: Cluster) -> Iterator[str]:
+    """Demand that callers reach only the port that serves them; other ports are for the monitoring."""
     for pod in (each for each in cluster.pods if each.ours):
         for policy, rule in _rules(cluster, pod, "ingress"):
             scraping = all(peer.get("namespaceSelector") == MONITORING for peer in rule.get("from", [{}]))
@@ -68,7 +68,7 @@ def doors_lead_to_served_ports(cluster: Cluster) -> Iterator[str]:
 
 
 def callers_are_let_in(cluster: Cluster) -> Iterator[str]:
-    """What serves calls can be called."""
+    """Demand an ingress rule for each application that serves calls."""
     for app, served in CALLED.items():
         pods = [pod for pod in cluster.pods if pod.app == app]
         if not any(served & _ports(rule) for pod in pods for _, rule in _rules(cluster, pod, "ingress")):
@@ -76,7 +76,7 @@ def callers_are_let_in(cluster: Cluster) -> Iterator[str]:
 
 
 def _rules(cluster: Cluster, pod: Pod, direction: str) -> Iterator[tuple[Manifest, Mapping[str, Any]]]:
-    """The rules that hold for a pod, each with its policy. `direction` is `ingress` or `egress`."""
+    """List the rules that hold for a pod, each with its policy. `direction` is `ingress` or `egress`."""
     for policy in cluster.of("NetworkPolicy", pod.namespace):
         if matches(policy["spec"]["podSelector"], pod.labels):
             yield from ((policy, rule) for rule in policy["spec"].get(direction, []))
@@ -87,7 +87,7 @@ def _ports(rule: Mapping[str, Any]) -> set[int | None]:
 
 
 def _places(rule: Mapping[str, Any]) -> Iterator[str]:
-    """Places an egress rule opens: `store:port`, names, or anything."""
+    """List the places that an egress rule opens: `store:port`, names, or anything."""
     ports = {(port.get("protocol", "TCP"), port.get("port")) for port in rule.get("ports", [])}
     for peer in rule.get("to") or [{}]:
         wanted = peer.get("podSelector", {}).get("matchLabels", {})

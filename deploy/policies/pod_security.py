@@ -1,4 +1,4 @@
-"""Pods may do as little as they can: Kubernetes' restricted profile, no token, a root nobody can write to."""
+"""Policies on what pods may do: Kubernetes' restricted profile, no token, a read-only root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|_URL$")
 
 
 def pods_are_restricted(cluster: Cluster) -> Iterator[str]:
-    """Not root, the runtime's system call filter, nothing of the node."""
+    """Demand a user other than root, the runtime's system call filter, and nothing of the node."""
     for pod in cluster.pods:
         context = pod.spec.get("securityContext", {})
         if context.get("runAsNonRoot") is not True or not context.get("runAsUser"):
@@ -31,7 +31,7 @@ def pods_are_restricted(cluster: Cluster) -> Iterator[str]:
 
 
 def containers_are_restricted(cluster: Cluster) -> Iterator[str]:
-    """No capability, no escalation, no port of the node."""
+    """Demand no capability, no privilege escalation and no port of the node."""
     for container in cluster.containers:
         context = container.spec.get("securityContext", {})
         if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
@@ -45,7 +45,7 @@ def containers_are_restricted(cluster: Cluster) -> Iterator[str]:
 
 
 def roots_are_read_only(cluster: Cluster) -> Iterator[str]:
-    """Who breaks into a container finds no place to write to."""
+    """Demand a read-only root file system: an intruder must find no place to write to."""
     for container in cluster.containers:
         read_only = container.spec.get("securityContext", {}).get("readOnlyRootFilesystem")
         if read_only is not True and container.image[0] not in WRITABLE_ROOT:
@@ -53,7 +53,7 @@ def roots_are_read_only(cluster: Cluster) -> Iterator[str]:
 
 
 def namespaces_enforce_it(cluster: Cluster) -> Iterator[str]:
-    """The cluster itself refuses what would be less restricted."""
+    """Demand that each namespace lets the cluster refuse less restricted pods."""
     enforcing = {
         namespace["metadata"]["name"]
         for namespace in cluster.of("Namespace")
@@ -64,7 +64,7 @@ def namespaces_enforce_it(cluster: Cluster) -> Iterator[str]:
 
 
 def pods_have_no_token(cluster: Cluster) -> Iterator[str]:
-    """None of our processes talks to Kubernetes; a stolen pod should not either."""
+    """Demand no access to the Kubernetes API: none of our processes uses it."""
     for pod in cluster.pods:
         if pod.spec.get("automountServiceAccountToken") is not False:
             yield f"{pod.name}: set automountServiceAccountToken: false"
@@ -76,7 +76,7 @@ def pods_have_no_token(cluster: Cluster) -> Iterator[str]:
 
 
 def secrets_are_mounted_files(cluster: Cluster) -> Iterator[str]:
-    """A secret in the environment is in every dump of it, and does not change until the next start."""
+    """Demand secrets as read-only files: an environment is printed in many places."""
     for container in cluster.containers:
         if "envFrom" in container.spec or any("valueFrom" in entry for entry in container.spec.get("env", [])):
             yield f"{container.place}: mount secrets as files, do not put them into the environment"
@@ -88,14 +88,14 @@ def secrets_are_mounted_files(cluster: Cluster) -> Iterator[str]:
 
 
 def images_are_pinned(cluster: Cluster) -> Iterator[str]:
-    """What ran yesterday runs today."""
+    """Demand a tag that names a version, so that the same image runs tomorrow."""
     for container in cluster.containers:
         if container.image[1] in FLOATING_TAGS:
             yield f"{container.place}: image {container.spec['image']} needs a tag that names a version"
 
 
 def images_are_of_one_release(cluster: Cluster) -> Iterator[str]:
-    """An image has the same tag wherever it runs, also in the Jobs that operators create."""
+    """Demand one tag for each image, also in the Jobs that operators create."""
     tags: dict[str, set[str]] = defaultdict(set)
     for container in cluster.containers:
         tags[container.image[0]].add(container.image[1])

@@ -1,4 +1,4 @@
-"""What is named exists: selectors, ports, accounts, secrets, volumes. A name that stands twice Kustomize refuses."""
+"""Policies on references: what is named exists. (A name that is defined twice is refused by Kustomize itself.)"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploy.manifests import Manifest
 
 
 def selectors_match(cluster: Cluster) -> Iterator[str]:
-    """A selector that takes nothing guards nothing."""
+    """Demand that each selector matches: its own pods, at least one pod, or exactly one workload."""
     for pod in cluster.pods:
         if pod.kind != "Job" and not matches(pod.owner["spec"]["selector"], pod.labels):
             yield f"{pod.name}: its selector does not match its own pods"
@@ -24,7 +24,7 @@ def selectors_match(cluster: Cluster) -> Iterator[str]:
 
 
 def probes_ask_declared_ports(cluster: Cluster) -> Iterator[str]:
-    """A probe asks a port that its container declares."""
+    """Demand that a probe asks a port that its container declares."""
     for container in cluster.containers:
         for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
             for how in ("grpc", "httpGet", "tcpSocket"):
@@ -34,7 +34,7 @@ def probes_ask_declared_ports(cluster: Cluster) -> Iterator[str]:
 
 
 def services_lead_to_declared_ports(cluster: Cluster) -> Iterator[str]:
-    """A Service leads to a port that its pods declare."""
+    """Demand that a Service leads to ports that its pods declare."""
     for service in cluster.of("Service"):
         pods = _served_by(cluster, service)
         for port in service["spec"]["ports"]:
@@ -43,8 +43,8 @@ def services_lead_to_declared_ports(cluster: Cluster) -> Iterator[str]:
                 yield f"{title(service)}: target port {target} is not declared by its pods"
 
 
-def doors_lead_to_declared_ports(cluster: Cluster) -> Iterator[str]:
-    """A network policy opens ports that one of its pods declares."""
+def ingress_opens_declared_ports(cluster: Cluster) -> Iterator[str]:
+    """Demand that a network policy opens only ports that one of its pods declares."""
     for policy in cluster.of("NetworkPolicy"):
         pods = cluster.selected(policy["spec"]["podSelector"], policy["metadata"]["namespace"])
         opened = [port.get("port") for rule in policy["spec"].get("ingress", []) for port in rule.get("ports", [])]
@@ -54,7 +54,7 @@ def doors_lead_to_declared_ports(cluster: Cluster) -> Iterator[str]:
 
 
 def accounts_exist(cluster: Cluster) -> Iterator[str]:
-    """Each pod names an account of its own."""
+    """Demand a ServiceAccount for each pod."""
     for pod in cluster.pods:
         account = pod.spec.get("serviceAccountName", "default")
         if account not in _names(cluster.of("ServiceAccount", pod.namespace)):
@@ -62,7 +62,7 @@ def accounts_exist(cluster: Cluster) -> Iterator[str]:
 
 
 def secrets_exist(cluster: Cluster) -> Iterator[str]:
-    """A Secret is here, or it is known to come from outside; never both."""
+    """Demand that each Secret is either in the overlay or known to come from outside, never both."""
     for pod in cluster.pods:
         for name in sorted(pod.secrets - _names(cluster.of("Secret", pod.namespace)) - cluster.outside_secrets.keys()):
             yield f"{pod.name}: Secret {name} is neither here nor among those that come from outside"
@@ -71,7 +71,7 @@ def secrets_exist(cluster: Cluster) -> Iterator[str]:
 
 
 def volumes_are_mounted(cluster: Cluster) -> Iterator[str]:
-    """What is mounted is there, and what is there is mounted."""
+    """Demand that what is mounted exists, and that each volume is mounted."""
     for pod in cluster.pods:
         volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
         claims = _names(pod.owner["spec"].get("volumeClaimTemplates", []))

@@ -1,4 +1,4 @@
-"""Each policy refuses what it is there to refuse, and both versions of Kubernetes refuse what they do not know."""
+"""Each policy refuses its mutants, and both versions of Kubernetes refuse unknown fields."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ MUTANTS: dict[Policy, list[tuple[Edit, str]]] = {
     references.services_lead_to_declared_ports: [
         (lambda c: spec(c, "Service")["ports"][0].update(targetPort="http"), "http"),
     ],
-    references.doors_lead_to_declared_ports: [
+    references.ingress_opens_declared_ports: [
         (lambda c: rule(c, "call-command", "ingress")["ports"][0].update(port=1), "opens"),
     ],
     references.accounts_exist: [
@@ -277,12 +277,12 @@ MUTANTS: dict[Policy, list[tuple[Edit, str]]] = {
         ),
         (lambda c: rule(c, "resolve-names", "egress").pop("ports"), "may reach anything"),
     ],
-    network.doors_name_callers_and_ports: [
+    network.ingress_names_callers_and_ports: [
         (lambda c: rule(c, "call-command", "ingress").pop("from"), "from whom"),
         (lambda c: rule(c, "call-command", "ingress").pop("ports"), "to which port"),
         (lambda c: rule(c, "call-command", "ingress").update({"from": [{"namespaceSelector": {}}]}), "every namespace"),
     ],
-    network.doors_lead_to_served_ports: [
+    network.ingress_opens_served_ports_only: [
         (lambda c: rule(c, "call-command", "ingress")["ports"].append({"protocol": "TCP", "port": 9052}), "opens 9052"),
     ],
     network.callers_are_let_in: [

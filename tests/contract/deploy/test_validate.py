@@ -1,4 +1,4 @@
-"""All that is shipped is checked and right; what the checks rely on refuses what no cluster may get."""
+"""All that is shipped passes its checks, and Kustomize and our YAML reader refuse what the checks rely on."""
 
 from __future__ import annotations
 
