@@ -8,7 +8,7 @@ import structlog
 
 from relay.config import RelaySettings
 from relay.events.barrier import BarrierBuilder
-from relay.events.cursor import Cursor, read_cursor
+from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import LogUnavailable, Refused, SourceChanged
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
@@ -53,9 +53,9 @@ class LeadershipParts:
     no_log: str | None
     adoption: AdoptionRecord | None = None
 
-    def cursor(self, text: str | None) -> Cursor:
+    def cursor(self, found: Cursor | None) -> Cursor:
         """Where to go on, given the stream's last cursor; SourceChanged when it is of another epoch."""
-        cursor = read_cursor(text, self.source_epoch)
+        cursor = found or PollCursor(self.source_epoch)
         if cursor.epoch != self.source_epoch:
             raise SourceChanged(
                 f"the stream's events are of source epoch {cursor.epoch}, the database is of {self.source_epoch}:"

@@ -101,7 +101,7 @@ class Adoption:
 
     def _is_through(self, ended: Ended) -> bool:
         """Whether the stream has acknowledged the new epoch's first cursor, the last message of an adoption."""
-        return self._end is not None and ended.cursor == self._end.text
+        return self._end is not None and ended.cursor == self._end
 
     async def _look(self) -> None:
         """NothingToAdopt without waiting for the lock, which a healthy relay holds. Unreachable, for one, when there is

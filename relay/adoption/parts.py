@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from relay.adoption.source import AdoptionSource
 from relay.config import RelaySettings
 from relay.events.barrier import BarrierBuilder
-from relay.events.cursor import Cursor, read_cursor
+from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.message import MessageBuilder, MessageLimits
 from relay.events.source import Source
@@ -69,9 +69,9 @@ class AdoptionParts:
     def adoption(self) -> None:
         """Nobody is shown an earlier one."""
 
-    def cursor(self, text: str | None) -> Cursor:
+    def cursor(self, found: Cursor | None) -> Cursor:
         """The old source's last cursor. NothingToAdopt when the database is the one that it is of."""
-        cursor = read_cursor(text, self.recorded.epoch)
+        cursor = found or PollCursor(self.recorded.epoch)
         self._becomes(cursor)
         return cursor
 

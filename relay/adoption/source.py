@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from relay.adoption.comparison import StreamComparison
-from relay.events.cursor import END, Cursor, PollCursor
+from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Mode
@@ -103,11 +103,12 @@ class AdoptionSource:
         events, _ = await fetch_events(self._connection, query, max_bytes)
         if events:
             self._position = events[-1].position
-            return Batch(old.base, old.mark, events, [old.mark] * len(events), None, more=True)
-        self._on_end(self._end.cursor)
-        return Batch(self._end.cursor.base, END, (), (), self._end, more=False)
+            return Batch(old.base, old, events, [old.mark] * len(events), old, None, more=True)
+        end = self._end.cursor
+        self._on_end(end)
+        return Batch(end.base, end, (), (), end, self._end, more=False)
 
-    def stored(self, cursor_text: str) -> None:
+    def stored(self, cursor: Cursor) -> None:
         """Nothing to give up."""
 
     def idle_seconds(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from relay.events.cursor import HEADER, LONGEST_BASE, in_body, mark
+from relay.events.cursor import HEADER, LONGEST_BASE, Cursor, in_body, mark
 from relay.events.message import EPOCH_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
@@ -29,17 +29,18 @@ class BarrierBuilder:
         # Terms begin anew in a stream that was emptied, whose server may remember the ids of before.
         self._session = secrets.token_hex(4)
 
-    def barrier(self, base: str, at: str, as_of: int | None) -> Message:
-        """A barrier at the cursor `base;at`, of its source epoch. A base too long for a header stands in the body."""
+    def barrier(self, cursor: Cursor, as_of: int | None) -> Message:
+        """A barrier at `cursor`, of its source epoch. A base too long for a header stands in the body."""
         self._count += 1
-        epoch = base.partition(";")[0]
+        base = cursor.base
         if len(base) > LONGEST_BASE:
-            body = json.dumps({"cursor": mark(base, at)}, separators=(",", ":")).encode()
+            body = json.dumps({"cursor": cursor.text}, separators=(",", ":")).encode()
             base = in_body(base)
         else:
             body = b""
-        text = f"{HEADER}: {mark(base, at)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {epoch}\r\n" + (
-            f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else ""
+        text = (
+            f"{HEADER}: {mark(base, cursor.mark)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {cursor.epoch}\r\n"
+            + (f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else "")
         )
         message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._session}.{self._count}"
         return Message.sized(self._subject, message_id.encode(), text.encode(), body, group=message_id)

@@ -236,10 +236,8 @@ def _ids_text(ids: tuple[int, ...]) -> str:
     return ",".join(map(str, ids))
 
 
-def read_cursor(text: str | None, epoch: int) -> Cursor:
-    """The cursor that a text is; for none, that of a stream which has nothing of `epoch` yet."""
-    if text is None:
-        return PollCursor(epoch)
+def read_cursor(text: str) -> Cursor:
+    """Reads the stream's last cursor, or the one that the database remembers of it; Refused when it is none."""
     try:
         return parse(text)
     except CursorError as error:

@@ -31,16 +31,18 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in delivery order. `marks[i]` behind `base` is the cursor that stands behind `events[i]`, `before` the one
-    that stands before the first.
+    """Events in delivery order, with the cursor before the first and the one after the last of them.
 
-    `reached` is set when the batch ends on a checkpoint. `more` says that the next read will find rows at once.
+    The text of the cursor after `events[i]` is `base` (that of `before`) with `marks[i]`: a value for each event would
+    cost too much. `reached` is set when the batch ends on a checkpoint. `more` says that the next read will find rows
+    at once.
     """
 
     base: str
-    before: str
+    before: Cursor
     events: Sequence[OutboxEvent]
     marks: Sequence[str]
+    after: Cursor
     reached: Checkpoint | None
     more: bool
 
@@ -58,7 +60,7 @@ class Source(Protocol):
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """The next events, without waiting for any; bytes are exceeded by one event at most."""
 
-    def stored(self, cursor_text: str) -> None:
+    def stored(self, cursor: Cursor) -> None:
         """Told that the stream holds everything up to this cursor, so that the source need not keep it."""
 
     def idle_seconds(self) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.events.cursor import Cursor
+
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of the stream. `cursor` is in its long form; None when no message carries one (an empty stream).
+    """The end of the stream. `cursor` is None when no message carries one (an empty stream).
 
     `created` tells the stream from another of the same name. `foreign` counts messages behind the last one of ours.
     """
@@ -17,6 +19,6 @@ class Tail:
     last_sequence: int
     messages: int
     term: int
-    cursor: str | None
+    cursor: Cursor | None
     as_of: int | None
     foreign: int = 0

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from relay.events.columns import ColumnNames
-from relay.events.cursor import Cursor, PollCursor, WalCursor, parse
+from relay.events.cursor import Cursor, PollCursor, WalCursor
 from relay.events.errors import Refused, words
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
@@ -63,7 +63,7 @@ class Lag:
     capped: bool
     oldest_recorded_at: int | None
     clock_offset: float
-    cursor: str | None
+    cursor: Cursor | None
     stream_sequence: int
     stream_used: float
     measured_at: float
@@ -189,7 +189,7 @@ class LagObserver:
             "oldest_unpublished_age_seconds": round(age, 3),
             "backlog_events": lag.backlog,
             "backlog_capped": lag.capped,
-            "last_stored_cursor": lag.cursor,
+            "last_stored_cursor": lag.cursor.text if lag.cursor is not None else None,
             "last_stored_sequence": lag.stream_sequence,
             "stream_used_ratio": round(lag.stream_used, 4),
             "behind_bytes": lag.log.behind_bytes,
@@ -268,7 +268,7 @@ class LagObserver:
         assert row is not None
         offset = row[0] - (before + time.time()) / 2
         end = self._end
-        cursor: Cursor = end.cursor
+        cursor: Cursor = end.cursor or PollCursor(0)
         if not self._own.comparable(cursor.epoch):
             self.latest = None  # what is behind cannot be known before the source is adopted
             return
@@ -281,7 +281,7 @@ class LagObserver:
         if known is not None:
             cursor, covered = PollCursor(0, known[0]), known[1]
         elif stored is not None:
-            cursor = parse(stored)
+            cursor = stored
         now = await _snapshot(connection)
         count, oldest = await uncovered(connection, table, cursor, BACKLOG_LIMIT, covered, now)
         if not self._own.leading:
@@ -292,5 +292,5 @@ class LagObserver:
         log = await log_use(connection, self._slots, end.cursor)
         self._measured_in_session = in_session
         self.latest = Lag(
-            count, count >= BACKLOG_LIMIT, oldest, offset, end.text, end.sequence, end.used_ratio, time.time(), log
+            count, count >= BACKLOG_LIMIT, oldest, offset, end.cursor, end.sequence, end.used_ratio, time.time(), log
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from relay.events.cursor import Cursor
 from relay.events.snapshot import Snapshot
 
 #: Checkpoints of the log come twice a second, and before Postgres 17 a fifth of a second late.
@@ -33,7 +34,7 @@ class Session(Protocol):
         """`recorded_at` of the event that was read last; None before the first one."""
 
     @property
-    def stored_cursor(self) -> str | None:
+    def stored_cursor(self) -> Cursor | None:
         """The stream holds everything up to this cursor; None before the first ack."""
 
     def oldest_in_flight(self) -> int | None:
@@ -93,7 +94,7 @@ class OwnLag:
         known = self._source_epoch is None or cursor_epoch in {0, self._source_epoch}
         return known and not self._source_changed
 
-    def stored(self) -> tuple[str | None, tuple[Snapshot, Sequence[int]] | None]:
+    def stored(self) -> tuple[Cursor | None, tuple[Snapshot, Sequence[int]] | None]:
         """The cursor that the session has stored, and what it covers more exactly; None for what is not known."""
         return (self._session.stored_cursor, self._session.covering()) if self._session is not None else (None, None)
 

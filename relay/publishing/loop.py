@@ -99,7 +99,7 @@ class Wiring(Protocol):
     def source(self, connection: DatabaseConnection) -> Source:
         """A source over the leader's connection."""
 
-    def cursor(self, text: str | None) -> Cursor:
+    def cursor(self, found: Cursor | None) -> Cursor:
         """Where to go on, given the stream's last cursor; Refused when that is impossible."""
 
     def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
@@ -120,7 +120,7 @@ class Ended:
     did. `cause`: the error that the loop was waiting out instead, if there was one.
     """
 
-    cursor: str | None = None
+    cursor: Cursor | None = None
     cause: Exception | None = None
 
 
@@ -241,7 +241,7 @@ class PublishLoop:
         term: int,
         exceptions: Exceptions,
         stop: asyncio.Event,
-    ) -> str | None:
+    ) -> Cursor | None:
         """One session, until `stop` is set; the cursor up to which the stream has acknowledged everything."""
         tail = session.tail
         self.status.state, self.status.stream_sequence = states.RESUMING, tail.last_sequence

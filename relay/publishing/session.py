@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events.barrier import INTERVAL_SECONDS, BarrierBuilder
-from relay.events.cursor import LONGEST_BASE, Cursor, anchored, mark
+from relay.events.cursor import LONGEST_BASE, Cursor, anchored
 from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
 from relay.events.snapshot import Snapshot
@@ -84,10 +84,10 @@ class Publishing:
         self._checkpoint: Checkpoint | None = None
         self._barrier_due = 0.0
         self._state_due = 0.0
-        #: (stream sequence, long cursor text) of what was sent, oldest first; the first one is stored.
-        self._positions: deque[tuple[int, str]] = deque()
+        #: (stream sequence, cursor) of what was sent, oldest first; the first one is stored.
+        self._positions: deque[tuple[int, Cursor]] = deque()
         #: The latest cursor whose message the stream has acknowledged; None before the first ack.
-        self.stored_cursor: str | None = None
+        self.stored_cursor: Cursor | None = None
 
     @property
     def settled(self) -> bool:
@@ -104,8 +104,7 @@ class Publishing:
 
     async def claim(self, cursor: Cursor) -> None:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
-        base, _, at = cursor.text.rpartition(";")
-        await self._barrier(base, at)
+        await self._barrier(cursor)
         # It tells no news; the end of a backlog is to be told as soon as it is reached.
         self._barrier_due = 0.0
         await self._settle(READ_SECONDS)
@@ -148,25 +147,25 @@ class Publishing:
 
     async def _carry(self, batch: Batch) -> None:
         if batch.events:
-            messages = await self._build(batch, await self._base(batch))
+            messages = await self._build(batch, await self._base(batch.base, batch.before))
             await self._send(messages)
-            self._sent_up_to(mark(batch.base, batch.marks[-1]))
+            self._sent_up_to(batch.after)
             self.last_read = batch.events[-1].recorded_at
         self._checkpoint = batch.reached
         if batch.reached is not None:
             if batch.reached.as_of is not None:
                 self._as_of = self.read_up_to = batch.reached.as_of
             if time.monotonic() >= self._barrier_due:
-                await self._barrier(batch.reached.cursor.base, batch.reached.cursor.mark)
+                await self._barrier(batch.reached.cursor)
 
-    async def _base(self, batch: Batch) -> str:
-        """The cursor base that the batch's messages carry: its own, or the barrier that holds it."""
-        if len(batch.base) <= LONGEST_BASE:
-            return batch.base
-        if self._anchor is None or self._anchor[0] != batch.base:
-            await self._barrier(batch.base, batch.before)
+    async def _base(self, base: str, before: Cursor) -> str:
+        """The base that messages behind `before` carry: its own, or the barrier that holds it."""
+        if len(base) <= LONGEST_BASE:
+            return base
+        if self._anchor is None or self._anchor[0] != base:
+            await self._barrier(before)
         assert self._anchor is not None
-        return anchored(batch.base, self._anchor[1])
+        return anchored(base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
         build = self._parts.messages.event
@@ -214,17 +213,17 @@ class Publishing:
         count = 0
         # What the stream said before the request is what it was asked to try again.
         refused = {} if request.begun_behind is None else self._exceptions.refused
-        base, _, at = self._positions[-1][1].rpartition(";")
+        cursor = self._positions[-1][1]
         while events := await requests.waiting(request, READ_EVENTS, READ_BYTES):
             done: list[int] = []
             messages: list[Message] = []
             reason = None
-            header = await self._base(Batch(base, at, (), (), None, more=True))
+            header = await self._base(cursor.base, cursor)
             for event in events:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
                     try:
-                        messages.append(self._parts.messages.event(event, header, at))
+                        messages.append(self._parts.messages.event(event, header, cursor.mark))
                     except Unpublishable as unpublishable:
                         reason = str(unpublishable)
                 if reason is not None:
@@ -232,7 +231,7 @@ class Publishing:
                 done.append(event.position)
             if messages:
                 await self._send(messages)
-                self._sent_up_to(mark(base, at))
+                self._sent_up_to(cursor)
                 await self._settle(READ_SECONDS)
                 if not self._session.settled:
                     raise SessionClosed(Closing.UNAVAILABLE, "no acks for events that were parked")
@@ -243,12 +242,12 @@ class Publishing:
                 return f"published {count} events; the next one is refused again: {reason}"
         return f"published {count} events"
 
-    async def _barrier(self, base: str, at: str) -> None:
+    async def _barrier(self, cursor: Cursor) -> None:
         sequence = self._session.next_sequence
-        await self._send([self._parts.barriers.barrier(base, at, self._as_of)])
+        await self._send([self._parts.barriers.barrier(cursor, self._as_of)])
         self._barrier_due = time.monotonic() + INTERVAL_SECONDS
-        self._sent_up_to(mark(base, at))
-        if len(base) > LONGEST_BASE:
+        self._sent_up_to(cursor)
+        if len(base := cursor.base) > LONGEST_BASE:
             self._anchor = (base, sequence)
 
     async def _send(self, messages: Sequence[Message]) -> None:
@@ -258,8 +257,8 @@ class Publishing:
                 await self._wait()
             sent = self._session.send(messages, sent)
 
-    def _sent_up_to(self, cursor_text: str) -> None:
-        self._positions.append((self._session.next_sequence - 1, cursor_text))
+    def _sent_up_to(self, cursor: Cursor) -> None:
+        self._positions.append((self._session.next_sequence - 1, cursor))
 
     def _report(self) -> None:
         stored = self._session.stored_sequence
@@ -299,7 +298,7 @@ class Publishing:
 
     async def _finish(self) -> None:
         if self._checkpoint is not None:
-            await self._barrier(self._checkpoint.cursor.base, self._checkpoint.cursor.mark)
+            await self._barrier(self._checkpoint.cursor)
         await self._settle(STOP_SECONDS)
         self._report()
         await self._save_state()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.events.cursor import Cursor, read_cursor
 from relay.events.tail import Tail
 from relay.outbox.bookkeeping import STATE_TABLE
 from relay.outbox.database import DatabaseConnection
@@ -19,19 +20,19 @@ from relay.outbox.table import TableName
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """The row of one stream. `cursor` is a long cursor text, None when nothing is known to be delivered."""
+    """The row of one stream. `cursor` is None when nothing is known to be delivered."""
 
     created: datetime
     publish_epoch: int
     last_sequence: int
-    cursor: str | None
+    cursor: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """Where and how to go on. `loss` says in one sentence what was lost, None when nothing was."""
 
-    cursor: str | None
+    cursor: Cursor | None
     publish_epoch: int
     loss: str | None
 
@@ -64,10 +65,14 @@ class RelayState:
             [self._stream],
         )
         row = await cursor.fetchone()
-        return StateRow(*row) if row is not None else None
+        if row is None:
+            return None
+        created, publish_epoch, last_sequence, text = row
+        return StateRow(created, publish_epoch, last_sequence, read_cursor(text) if text is not None else None)
 
     async def save(self, connection: DatabaseConnection, row: StateRow) -> None:
         """Writes the row."""
+        text = row.cursor.text if row.cursor is not None else None
         await connection.execute(
             f"""INSERT INTO {self._table} AS state
                     (stream, stream_created_at, publish_epoch, last_sequence, cursor, updated_at)
@@ -75,5 +80,5 @@ class RelayState:
                 ON CONFLICT (stream) DO UPDATE SET stream_created_at = excluded.stream_created_at,
                     publish_epoch = excluded.publish_epoch, last_sequence = excluded.last_sequence,
                     cursor = excluded.cursor, updated_at = excluded.updated_at""",  # noqa: S608
-            [self._stream, row.created, row.publish_epoch, row.last_sequence, row.cursor],
+            [self._stream, row.created, row.publish_epoch, row.last_sequence, text],
         )

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.events.cursor import Cursor
 from relay.events.source import Mode
 from relay.events.utc_time import utc_text
 from relay.outbox.adoption_record import AdoptionRecord
@@ -46,7 +47,7 @@ class RelayStatus:
     source_epoch: int | None = None
     publish_epoch: int | None = None
     stream_sequence: int | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     loss: str | None = None
     adoption: AdoptionRecord | None = None
     parked_aggregates: int = 0
@@ -61,7 +62,7 @@ class RelayStatus:
         self._due = time.monotonic() + expect_within
 
     def reached(
-        self, mode: Mode, *, stream_sequence: int, cursor: str | None, inflight_bytes: int, parked_aggregates: int
+        self, mode: Mode, *, stream_sequence: int, cursor: Cursor | None, inflight_bytes: int, parked_aggregates: int
     ) -> None:
         """Takes from a session that moves how far it has come: what the stream has acknowledged, and up to which
         cursor (None: no message of this session yet)."""
@@ -102,7 +103,7 @@ class RelayStatus:
             "source_epoch": self.source_epoch,
             "publish_epoch": self.publish_epoch,
             "stream_sequence": self.stream_sequence,
-            "cursor": self.cursor,
+            "cursor": self.cursor.text if self.cursor is not None else None,
             "loss": self.loss,
             "adoption": self.adoption.as_dict() if self.adoption is not None else None,
             "parked_aggregates": self.parked_aggregates,

@@ -93,7 +93,7 @@ class PollSource:
             checkpoint = await self._open_difference()
             if checkpoint is not None:
                 self._idle = min(IDLE_SECONDS, self._idle * 2)
-                return Batch(self._cursor.base, END, (), (), checkpoint, more=False)
+                return Batch(self._cursor.base, self._cursor, (), (), self._cursor, checkpoint, more=False)
         before = self._cursor
         assert before.upto is not None
         events, exhausted = await self._chunk(before, before.upto, max_events, max_bytes)
@@ -103,9 +103,12 @@ class PollSource:
             events = [event for event in events if not self._delivered.holds(event)]
         marks = [str(event.position) for event in events]
         if not exhausted:
-            return Batch(before.base, str(before.position), events, marks, None, more=True)
+            after = replace(before, position=events[-1].position) if events else before
+            return Batch(before.base, before, events, marks, after, None, more=True)
+        after = before
         if marks:
             marks[-1] = END
+            after = PollCursor(before.epoch, before.upto, passed=before.passed)
             self._idle = BUSY_SECONDS
         else:
             self._idle = min(IDLE_SECONDS, self._idle * 2)
@@ -113,9 +116,9 @@ class PollSource:
         passed = None if self._delivered.seen_by(before.upto) else before.passed
         self._cursor = PollCursor(before.epoch, before.upto, passed=passed)
         reached = Checkpoint(self._cursor, self._as_of)
-        return Batch(before.base, str(before.position), events, marks, reached, more=False)
+        return Batch(before.base, before, events, marks, after, reached, more=False)
 
-    def stored(self, cursor_text: str) -> None:
+    def stored(self, cursor: Cursor) -> None:
         """Nothing to give up: rows stay in the table."""
 
     def idle_seconds(self) -> float:

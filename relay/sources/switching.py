@@ -24,9 +24,10 @@ from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Mode
 from relay.sources.poll import PollSource
 from relay.stream.history import StreamHistory
+from relay.wal.reader import new_cursor
 from relay.wal.slot_cleanup import SlotCleanup
 from relay.wal.slot_maker import SlotMaker
-from relay.wal.source import WalSource, new_cursor
+from relay.wal.source import WalSource
 
 _log = structlog.get_logger(__name__)
 
@@ -53,14 +54,15 @@ class SwitchingSource:
         self._cleanup = cleanup
         self._history = history
         self._why = self._reason = why
-        self._streaming = False
+        #: The slot that is streamed now.
+        self._slot: str | None = None
         self._checkpointed = False
         self._distrusted: set[str] = set()
 
     @property
     def mode(self) -> Mode:
         """The mode in use, and why it is not the wanted one."""
-        return Mode("wal") if self._streaming else Mode("poll", self._slots.problem or self._reason)
+        return Mode("wal") if self._slot is not None else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`: by the slot that it names if that can be read, else by polling."""
@@ -73,7 +75,7 @@ class SwitchingSource:
             _log.warning("the log cannot be read, polling from the last checkpoint", reason=reason)
             self._reason = reason
             checkpoint = cursor.checkpoint
-            passed = await self._history.passed_over(cursor.base, checkpoint.transactions)
+            passed = await self._history.passed_over(cursor)
             cursor = PollCursor(cursor.epoch, checkpoint.snapshot, passed=passed)
         else:
             self._reason = "a slot is being made" if self._wal else self._why
@@ -85,22 +87,30 @@ class SwitchingSource:
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """The next events. SessionClosed when the log broke off: only the stream knows then what was delivered."""
-        if self._streaming:
-            return await self._read_log(max_events, max_bytes)
+        if self._wal is not None and self._slot is not None:
+            try:
+                batch = await self._wal.read(max_events, max_bytes)
+            except LogUnavailable as problem:
+                if not self._checkpointed:
+                    # It would break off again and again: what it chokes on stands between here and the next checkpoint.
+                    self._distrusted.add(self._slot)
+                raise SessionClosed(Closing.SOURCE, str(problem)) from None
+            self._checkpointed = self._checkpointed or batch.reached is not None
+            return batch
         if (made := self._slots.made()) is not None:
-            batch = await self._hand_over(made)
-            if batch is not None:
-                return batch
+            first = await self._hand_over(made)
+            if first is not None:
+                return first
         return await self._poll.read(max_events, max_bytes)
 
-    def stored(self, cursor_text: str) -> None:
+    def stored(self, cursor: Cursor) -> None:
         """Confirms checkpoints of the log."""
-        if self._streaming and self._wal is not None:
-            self._wal.stored(cursor_text)
+        if self._slot is not None and self._wal is not None:
+            self._wal.stored(cursor)
 
     def idle_seconds(self) -> float:
         """As the source in use has it."""
-        return self._wal.idle_seconds() if self._streaming and self._wal else self._poll.idle_seconds()
+        return self._wal.idle_seconds() if self._slot and self._wal else self._poll.idle_seconds()
 
     def notify(self, wake: Callable[[], None]) -> None:
         """Arrivals from the log."""
@@ -109,14 +119,14 @@ class SwitchingSource:
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """As the log has it."""
-        return self._wal.covering() if self._streaming and self._wal else None
+        return self._wal.covering() if self._slot and self._wal else None
 
     async def close(self) -> None:
         """Ends stream, slot making and clearing up; a slot that is in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
-        self._streaming = False
+        self._slot = None
         await self._cleanup.end()
         await self._slots.forget()
         if self._wal is not None:
@@ -140,21 +150,9 @@ class SwitchingSource:
             await self._wal.resume(cursor)
         except LogUnavailable as problem:
             return str(problem)
-        self._streaming, self._checkpointed = True, False
+        self._slot, self._checkpointed = cursor.checkpoint.slot, False
         await self._cleanup.begin(keep=cursor.checkpoint.slot)
         return None
-
-    async def _read_log(self, max_events: int, max_bytes: int) -> Batch:
-        assert self._wal is not None
-        try:
-            batch = await self._wal.read(max_events, max_bytes)
-        except LogUnavailable as problem:
-            if not self._checkpointed:
-                # It would break off again and again: what it chokes on stands between here and the next checkpoint.
-                self._distrusted.add(self._wal.slot)
-            raise SessionClosed(Closing.SOURCE, str(problem)) from None
-        self._checkpointed = self._checkpointed or batch.reached is not None
-        return batch
 
     async def _hand_over(self, made: WalCheckpoint) -> Batch | None:
         """The first batch of the log, once the poll has come to where the slot begins; it has no events."""
@@ -171,7 +169,7 @@ class SwitchingSource:
             reason = await self._stream(cursor)
             if reason is None:
                 _log.info("reading the log", slot=made.slot, passed_over=len(between))
-                return Batch(cursor.base, cursor.mark, (), (), Checkpoint(cursor, None), more=True)
+                return Batch(cursor.base, cursor, (), (), cursor, Checkpoint(cursor, None), more=True)
             _log.warning("the new slot cannot be read, polling goes on", reason=reason)
             self._reason = reason
         self._slots.begin()

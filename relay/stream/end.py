@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from relay.events.cursor import HEADER, Cursor, CursorError, PollCursor, parse
+from relay.events.cursor import HEADER, Cursor, CursorError
 from relay.events.errors import Refused, words
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.stream.position import long_cursor
+from relay.stream.position import cursor_of
 
 
 class StreamEnd:
@@ -19,8 +19,7 @@ class StreamEnd:
         self._stream = stream
         self._connection: NatsConnection | None = None
         self._ends = AsyncExitStack()
-        self.cursor: Cursor = PollCursor(0)
-        self.text: str | None = None
+        self.cursor: Cursor | None = None
         self.sequence = 0
         self.used_ratio = 0.0
 
@@ -49,5 +48,4 @@ class StreamEnd:
         message = await api.last_message(self._stream)
         if message is None or HEADER not in message.headers:
             return
-        text = await long_cursor(api, self._stream, message)
-        self.cursor, self.text, self.sequence = parse(text), text, message.sequence
+        self.cursor, self.sequence = await cursor_of(api, self._stream, message), message.sequence

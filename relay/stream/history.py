@@ -13,13 +13,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
 
-from relay.events.cursor import HEADER, CursorError, PassedOver, transaction_of
+from relay.events.cursor import HEADER, CursorError, PassedOver, WalCursor, transaction_of
 from relay.events.delivered import Delivered
 from relay.events.errors import Closing, SessionClosed, words
 from relay.events.id_set import IdSet
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.stream.position import long_cursor
+from relay.stream.position import cursor_of
 
 POSITION_HEADER = "Tandem-Position"
 _FETCH = 1_000
@@ -35,8 +35,8 @@ class StreamHistory:
         self._options = options
         self._stream = stream
 
-    async def passed_over(self, base: str, transactions: tuple[int, ...]) -> PassedOver:
-        """The end of the stream whose messages carry `base`, beside whole `transactions`."""
+    async def passed_over(self, cursor: WalCursor) -> PassedOver:
+        """The end of the stream whose messages have the checkpoint of `cursor`, and the transactions beside it."""
         async with self._connected() as connection:
             api = JetStreamApi(connection)
             info = await api.stream_info(self._stream)
@@ -44,11 +44,11 @@ class StreamHistory:
             below, first = 0, last + 1
             while first - below > 1:
                 middle = (below + first) // 2
-                if await self._carries(api, middle, last, base):
+                if await self._carries(api, middle, last, cursor):
                     first = middle
                 else:
                     below = middle
-            return PassedOver(transactions, first, last)
+            return PassedOver(cursor.checkpoint.transactions, first, last)
 
     async def delivered(self, passed: PassedOver) -> Delivered:
         """The events that are meant."""
@@ -58,7 +58,7 @@ class StreamHistory:
                 await self._read(connection, passed, positions, ids)
         return Delivered(frozenset(map(str, passed.transactions)), positions, ids)
 
-    async def _carries(self, api: JetStreamApi, sequence: int, last: int, base: str) -> bool:
+    async def _carries(self, api: JetStreamApi, sequence: int, last: int, wanted: WalCursor) -> bool:
         """Whether the message there does; for a stranger's message, whether the next one of ours does."""
         message = await api.message(self._stream, sequence)
         while message is not None and HEADER not in message.headers and sequence < last:
@@ -68,13 +68,13 @@ class StreamHistory:
             return False
         if HEADER not in message.headers:
             return True
-        text = message.headers[HEADER]
-        if text.split(";", 2)[1] != base.split(";", 2)[1]:
-            return False
         try:
-            return (await long_cursor(api, self._stream, message)).rpartition(";")[0] == base
+            found = await cursor_of(api, self._stream, message)
         except CursorError:
             return False  # it refers to a barrier that has aged out, as none at the end of the stream can
+        if not isinstance(found, WalCursor):
+            return False
+        return (found.epoch, found.checkpoint) == (wanted.epoch, wanted.checkpoint)
 
     async def headers(self, first: int = 1) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
         """(sequence, headers) of all messages that are there now from `first` on, in chunks; an empty one while none

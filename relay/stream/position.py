@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from relay.events.barrier import TERM_HEADER, TIME_HEADER
-from relay.events.cursor import HEADER, IN_BODY, CursorError, anchor_of, resolve
+from relay.events.cursor import HEADER, IN_BODY, Cursor, CursorError, anchor_of, parse, read_cursor, resolve
 from relay.events.errors import Refused
 from relay.events.tail import Tail
 from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
@@ -21,7 +21,8 @@ FOREIGN_SEARCH = 1_000
 
 
 async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:
-    """Reads the last message of ours. Its cursor counts as none when it refers to a barrier that has aged out."""
+    """Reads the last message of ours. Its cursor counts as none when it refers to a barrier that has aged out; Refused
+    when it is of a kind that this relay cannot resume."""
     created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
     last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
     if last is None and info.messages > FOREIGN_SEARCH:
@@ -35,10 +36,12 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
     if foreign:
         _log.error("foreign messages in the stream", stream=stream, count=foreign, behind_sequence=last.sequence)
     try:
-        cursor: str | None = await long_cursor(api, stream, last)
+        text = await _long_text(api, stream, last)
     except CursorError as error:
         _log.error("cursor of the last message is lost", stream=stream, problem=str(error))
         cursor = None
+    else:
+        cursor = read_cursor(text)
     return Tail(
         created,
         info.last_sequence,
@@ -50,8 +53,13 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
     )
 
 
-async def long_cursor(api: JetStreamApi, stream: str, message: StoredMessage) -> str:
-    """The cursor of a message of ours, with the barrier looked up that it may refer to."""
+async def cursor_of(api: JetStreamApi, stream: str, message: StoredMessage) -> Cursor:
+    """The cursor of a message of ours, with the barrier looked up that it may refer to; CursorError when there is none
+    that can be read."""
+    return parse(await _long_text(api, stream, message))
+
+
+async def _long_text(api: JetStreamApi, stream: str, message: StoredMessage) -> str:
     text = message.headers[HEADER]
     anchor = anchor_of(text)
     if anchor is None:

@@ -52,7 +52,7 @@ async def missing_limit(connection: DatabaseConnection) -> str | None:
     )
 
 
-async def log_use(connection: DatabaseConnection, prefix: str, cursor: Cursor) -> LogUse:
+async def log_use(connection: DatabaseConnection, prefix: str, cursor: Cursor | None) -> LogUse:
     """Asks the server, in one statement; `prefix` is that of our slots' names."""
     reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None
     rows = await connection.execute(

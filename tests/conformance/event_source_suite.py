@@ -153,7 +153,7 @@ async def _one_life(
             log.events.append((event.aggregate_id, event.aggregate_version))
             log.cursor = mark(batch.base, at)
         if log.cursor is not None:
-            source.stored(log.cursor)
+            source.stored(parse(log.cursor))
         if crash:
             return False
         if batch.reached is not None:

@@ -121,8 +121,9 @@ class IdCursorSource(PollSource):
         )
         self._cursor = PollCursor(1, None, everything, events[-1].position if events else last)
         marks = [str(event.position) for event in events]
+        before = PollCursor(1, None, everything, last)
         reached = None if events else Checkpoint(self._cursor, as_of)
-        return Batch(self._cursor.base, str(last), events, marks, reached, more=False)
+        return Batch(before.base, before, events, marks, self._cursor, reached, more=False)
 
 
 async def attempted(

@@ -21,10 +21,11 @@ from relay.outbox.database import connect
 from relay.outbox.publication import publication_name
 from relay.outbox.table import TableName
 from relay.wal.pgoutput import read_begin
+from relay.wal.reader import WalReader, new_cursor
 from relay.wal.replication_connection import HEADER
 from relay.wal.slot import drop_slots, slots_of, take_slot
 from relay.wal.slot_creation import create_slot
-from relay.wal.source import WalSource, new_cursor
+from relay.wal.source import WalSource
 from relay.wal.tuple_decoder import find_layout
 from tests.conformance.event_source_suite import ANY, OpenSource, Quota, read_with_crashes, until_shown
 from tests.conformance.test_poll_source import two_phase_commit_possible
@@ -55,12 +56,12 @@ class Log:
         self.beginning = new_cursor(1, checkpoint)
         return self.beginning
 
-    def source(self, connection: psycopg.AsyncConnection[Any], kind: type[WalSource] = WalSource) -> WalSource:
-        return kind(self.layout, connection, self.url, self.publication)
+    def source(self, connection: psycopg.AsyncConnection[Any], kind: type[WalReader] = WalReader) -> WalSource:
+        return WalSource(self.layout, connection, self.url, self.publication, kind)
 
     @asynccontextmanager
     async def reading(
-        self, cursor: WalCursor | None = None, kind: type[WalSource] = WalSource
+        self, cursor: WalCursor | None = None, kind: type[WalReader] = WalReader
     ) -> AsyncIterator[WalSource]:
         connection = await connect(self.url, "source under test")
         source = self.source(connection, kind)
@@ -93,7 +94,7 @@ async def relayed(
     log: Log,
     *,
     seconds: float,
-    kind: type[WalSource] = WalSource,
+    kind: type[WalReader] = WalReader,
     crash_every: float = 0.7,
     enough: Quota = ANY,
     **writers: Any,
@@ -151,7 +152,7 @@ async def test_all_once_in_order_for_long(postgres_database: str, aggregates: in
     assert verdict.clean, verdict
 
 
-class PassesOverByLsn(WalSource):
+class PassesOverByLsn(WalReader):
     """Mutant: what commits at or before the last LSN counts as delivered, whatever the index says."""
 
     def _begin(self, data: bytes) -> int:
@@ -159,7 +160,7 @@ class PassesOverByLsn(WalSource):
         return 1 << 62 if read_begin(data, HEADER).commit_lsn <= self._resume_lsn else delivered
 
 
-class PassesOverNothing(WalSource):
+class PassesOverNothing(WalReader):
     """Mutant: what the server sends again is delivered again."""
 
     def _begin(self, data: bytes) -> int:
@@ -167,22 +168,20 @@ class PassesOverNothing(WalSource):
         return 0
 
 
-class ConfirmsWhatItRead(WalSource):
+class ConfirmsWhatItRead(WalReader):
     """Mutant: the slot is moved on before anything is stored."""
 
-    async def read(self, max_events: int, max_bytes: int) -> Batch:
-        batch = await super().read(max_events, max_bytes)
-        assert self._replication is not None
-        self._replication.confirm(self._lsn)
+    def take(self, max_events: int, max_bytes: int) -> Batch:
+        batch = super().take(max_events, max_bytes)
+        self._replication.confirm(self._cursor.commit_lsn)
         return batch
 
     async def close(self) -> None:
-        if self._replication is not None:
-            await asyncio.sleep(1.1)  # the mutant's feedback goes out, what it read last is not stored
+        await asyncio.sleep(1.1)  # the mutant's feedback goes out, what it read last is not stored
         await super().close()
 
 
-async def attempted(postgres_url: str, kind: type[WalSource]) -> Verdict:
+async def attempted(postgres_url: str, kind: type[WalReader]) -> Verdict:
     """A short run of a mutant with a log of its own; it has crashed often enough to show what it is."""
     async with database(postgres_url) as url, a_log(url) as log:
         enough = Quota(events=200, crashes=6)

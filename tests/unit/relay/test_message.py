@@ -5,6 +5,7 @@ import json
 import pytest
 
 from relay.events.barrier import BarrierBuilder
+from relay.events.cursor import parse
 from relay.events.errors import Unpublishable
 from relay.events.message import MessageLimits, rfc3339
 from relay.stream.jetstream_api import parse_headers
@@ -121,7 +122,7 @@ def test_times() -> None:
 
 def test_barriers() -> None:
     barriers = BarrierBuilder("orders.v1.barrier", publish_epoch=5, term=9)
-    short = barriers.barrier("2;poll;;1:2:", "end", 1_767_225_600_000_001)
+    short = barriers.barrier(parse("2;poll;;1:2:;end"), 1_767_225_600_000_001)
     assert headers_of(short.headers) == {
         "Tandem-Cursor": "2;poll;;1:2:;end",
         "Tandem-Term": "9",
@@ -130,7 +131,7 @@ def test_barriers() -> None:
     }
     assert (short.subject, short.body, short.position) == (b"orders.v1.barrier", b"", None)
     base = "2;poll;1:9000:" + ",".join(map(str, range(1, 5000))) + ";9001:9002:"
-    long = barriers.barrier(base, "17", None)
+    long = barriers.barrier(parse(base + ";17"), None)
     assert headers_of(long.headers)["Tandem-Cursor"] == "2;poll;@body;17"
     assert "Tandem-Barrier-Time" not in headers_of(long.headers)
     assert json.loads(long.body) == {"cursor": base + ";17"}

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from relay.events.cursor import Cursor, PollCursor
 from relay.events.snapshot import Snapshot
 from relay.lag.own_lag import OwnLag
 
 NOW = 1_700_000_000_000_000
 SECOND = 1_000_000
+STORED = PollCursor(1, Snapshot(3, 4))
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Told:
     settled: bool
     read_up_to: int | None = None
     last_read: int | None = None
-    stored_cursor: str | None = "1;poll;;3:4:;end"
+    stored_cursor: Cursor | None = STORED
 
     def oldest_in_flight(self) -> int | None:
         return self.in_flight
@@ -87,7 +89,7 @@ def test_a_session_that_is_over_counts_until_the_table_was_asked() -> None:
 def test_who_does_not_lead_tells_what_was_measured() -> None:
     lag = own(NOW - 3 * SECOND, settled=False)
     assert (lag.leading, lag.in_session) == (True, True)
-    assert lag.stored() == ("1;poll;;3:4:;end", (Snapshot(5, 5), [7]))
+    assert lag.stored() == (STORED, (Snapshot(5, 5), [7]))
     lag.stepped_back()
     assert (lag.leading, lag.in_session) == (False, False)
     assert lag.stored() == (None, None)

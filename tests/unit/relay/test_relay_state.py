@@ -2,19 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
+from relay.events.cursor import PollCursor
+from relay.events.snapshot import Snapshot
 from relay.events.tail import Tail
 from relay.publishing.state import StateRow, resumption
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
-CURSOR = "1;poll;;5:6:;end"
-OLD = "1;poll;;3:4:;end"
+CURSOR = PollCursor(1, Snapshot(5, 6))
+OLD = PollCursor(1, Snapshot(3, 4))
 
 
-def tail(last: int, cursor: str | None = CURSOR, created: datetime = CREATED) -> Tail:
+def tail(last: int, cursor: PollCursor | None = CURSOR, created: datetime = CREATED) -> Tail:
     return Tail(created, last, last, 1, cursor, None)
 
 
-def row(last: int, cursor: str | None = OLD) -> StateRow:
+def row(last: int, cursor: PollCursor | None = OLD) -> StateRow:
     return StateRow(CREATED, 3, last, cursor)
 
 

@@ -1,0 +1,216 @@
+"""Reads the messages of one slot: what of them is events, which are delivered already, and what is stored.
+
+After any end the server sends again everything behind the last stored checkpoint. Passed over is exactly what the
+stream's last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one
+that committed there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from relay.events.cursor import Cursor, WalCheckpoint, WalCursor
+from relay.events.errors import LogUnavailable
+from relay.events.event import OutboxEvent
+from relay.events.id_set import IdSet
+from relay.events.lsn import lsn_text
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Checkpoint
+from relay.wal.pgoutput import (
+    BEGIN,
+    COMMIT,
+    IGNORED,
+    INSERT,
+    MESSAGE,
+    RELATION,
+    ProtocolError,
+    read_begin,
+    read_message,
+    read_relation,
+)
+from relay.wal.replication_connection import HEADER, ReplicationConnection
+from relay.wal.tuple_decoder import TupleDecoder, TupleLayout
+from relay.wal.tuple_program import Read
+
+#: Messages with this prefix may be checkpoints of ours.
+MESSAGE_PREFIX = "tandem.cursor"
+#: More transactions than these are not listed for those who measure the lag.
+MOST_COVERING = 20_000
+_OID = slice(HEADER + 1, HEADER + 5)
+_WHOLE = 1 << 62
+#: No insert begins with it, so none is read before its table is described.
+_NO_TABLE = bytes(7)
+
+
+class WalReader:
+    """Reads behind `cursor`, from a replication session that streams the cursor's slot.
+
+    `token`: what our checkpoints begin with. Others may write messages with our prefix; only we know it.
+    """
+
+    def __init__(
+        self, cursor: WalCursor, layout: TupleLayout, publication: str, replication: ReplicationConnection
+    ) -> None:
+        self.token = secrets.token_hex(8)
+        self._layout = layout
+        self._publication = publication
+        self._replication = replication
+        self._messages = replication.messages()
+        self._epoch = cursor.epoch
+        # Where the server's messages are to be taken up.
+        checkpoint = cursor.checkpoint
+        self._resume_lsn, self._resume_index = cursor.commit_lsn, cursor.index
+        self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
+        # What has been read: up to `_cursor`, `_behind` events behind the last checkpoint; transactions beside it.
+        self._base, self._cursor, self._behind = cursor.base, cursor, cursor.behind
+        self._delivered = IdSet(checkpoint.transactions)
+        # What is stored: the first checkpoint, and transactions beside it. What may be stored next, in order.
+        self._checkpoints = deque([checkpoint])
+        self._stored_ids = IdSet(checkpoint.transactions)
+        self._unstored: deque[tuple[int, int, int]] = deque()
+        # The transaction that arrives: `_index` of its events have, `_skip` of them are delivered already.
+        self._index, self._skip = 0, 0
+        self._commit_lsn, self._commit_text, self._transaction = 0, "", 0
+        # What an insert into our table begins with, and what reads it.
+        self._head = _NO_TABLE
+        self._read_event: Read = _undescribed
+
+    def take(self, max_events: int, max_bytes: int) -> Batch:
+        """Takes what has arrived, up to the next checkpoint."""
+        events: list[OutboxEvent] = []
+        marks: list[str] = []
+        before, last = self._cursor, (0, 0, "", 0)
+        reached: Checkpoint | None = None
+        base, size, more = self._base, 0, True
+        # Most of a drain is spent here: what an insert needs is looked up once for all of a transaction.
+        head, read, index, skip = self._head, self._read_event, self._index, self._skip
+        lsn, commit, transaction, behind = self._commit_lsn, self._commit_text, str(self._transaction), self._behind
+        for data in self._messages:
+            if data is None:
+                more = False
+                break
+            if data[HEADER] != INSERT:
+                self._index = index
+                reached = self._control(data)
+                if reached is not None:
+                    break
+                head, read, index, skip = self._head, self._read_event, self._index, self._skip
+                lsn, commit = self._commit_lsn, self._commit_text
+                continue
+            if not data.startswith(head, HEADER + 1):
+                self._other_insert(data)
+                continue
+            index += 1
+            if index <= skip and index > 1:
+                continue
+            event = read(data, HEADER)
+            if index == 1:
+                transaction = event.transaction_id
+                self._transaction = int(transaction)
+                self._delivered.add(self._transaction)
+            if index > skip:
+                events.append(event)
+                behind += 1
+                last = lsn, index, transaction, behind
+                marks.append(f"{commit}:{index}:{transaction}:{behind}")
+                size += len(data)
+                if len(events) >= max_events or size >= max_bytes:
+                    break
+        self._index = index
+        after = before
+        if marks:
+            lsn, index, transaction, behind = last
+            after = WalCursor(self._epoch, before.checkpoint, lsn, index, int(transaction), behind)
+        if reached is None:
+            self._behind, self._cursor = behind, after
+        return Batch(base, before, events, marks, after, reached, more)
+
+    def stored(self, cursor: Cursor) -> None:
+        """Confirms the checkpoint that a stored cursor carries, and counts the transactions before it as stored."""
+        checkpoints = self._checkpoints
+        if not isinstance(cursor, WalCursor) or cursor.checkpoint not in checkpoints:
+            return
+        stored = cursor.commit_lsn, cursor.index
+        while self._unstored and self._unstored[0][:2] <= stored:
+            self._stored_ids.add(self._unstored.popleft()[2])
+        if checkpoints[0] != cursor.checkpoint:
+            while checkpoints[0] != cursor.checkpoint:
+                checkpoints.popleft()
+            self._stored_ids = IdSet(self._stored_ids.not_seen_by(checkpoints[0].snapshot))
+        self._replication.confirm(checkpoints[0].lsn)
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        """What is stored: all that the snapshot sees, and the transactions beside it. None when they are too many."""
+        if len(self._stored_ids) > MOST_COVERING:
+            return None
+        return self._checkpoints[0].snapshot, list(self._stored_ids)
+
+    async def close(self) -> None:
+        """Ends the stream; the slot stays."""
+        await self._replication.close()
+
+    def _control(self, data: bytes) -> Checkpoint | None:
+        """Takes a message that is no insert; the checkpoint, if it is one of ours."""
+        kind = data[HEADER]
+        if kind == BEGIN:
+            self._index, self._skip = 0, self._begin(data)
+        elif kind == COMMIT:
+            if self._index:
+                self._unstored.append((self._commit_lsn, self._index, self._transaction))
+        elif kind == MESSAGE:
+            return self._message(data)
+        elif kind == RELATION:
+            relation = read_relation(data, HEADER)
+            if relation.oid == self._layout.oid:
+                decoder = TupleDecoder(self._layout, relation)
+                self._head, self._read_event = decoder.head, decoder.event
+        elif kind not in IGNORED:
+            raise ProtocolError(f"a message of kind {chr(kind)!r}")
+        return None
+
+    def _begin(self, data: bytes) -> int:
+        """A transaction begins to arrive; how many of its events are delivered already."""
+        commit_lsn, transaction = read_begin(data, HEADER)
+        self._commit_lsn, self._commit_text = commit_lsn, lsn_text(commit_lsn)
+        if commit_lsn < self._resume_lsn or transaction in self._passed:
+            return _WHOLE
+        return self._resume_index if commit_lsn == self._resume_lsn else 0
+
+    def _message(self, data: bytes) -> Checkpoint | None:
+        """A checkpoint, if this is a message of ours."""
+        message = read_message(data, HEADER)
+        if message.prefix != MESSAGE_PREFIX or message.transactional:
+            return None
+        token, _, content = message.content.partition(b";")
+        if token != self.token.encode():
+            return None
+        as_of, snapshot_text, state = content.decode().split(";")
+        snapshot, old = Snapshot.parse(snapshot_text), self._cursor.checkpoint
+        if message.lsn < self._cursor.commit_lsn or not snapshot.includes(old.snapshot):
+            return None
+        if state != old.publication:
+            raise LogUnavailable(f"publication {self._publication} was changed or dropped")
+        unseen = self._delivered.not_seen_by(snapshot)
+        self._delivered = IdSet(unseen)
+        checkpoint = replace(old, lsn=message.lsn, snapshot=snapshot, transactions=tuple(unseen))
+        self._checkpoints.append(checkpoint)
+        self._cursor, self._behind = new_cursor(self._epoch, checkpoint), 0
+        self._base = self._cursor.base
+        return Checkpoint(self._cursor, int(as_of))
+
+    def _other_insert(self, data: bytes) -> None:
+        """An insert that is none of our table's, unless the stream contradicts itself."""
+        if self._head[:4] == data[_OID]:
+            raise ProtocolError("a row with another number of columns than its table")
+
+
+def _undescribed(data: bytes, at: int) -> OutboxEvent:
+    raise ProtocolError("a row whose table was not described")
+
+
+def new_cursor(epoch: int, checkpoint: WalCheckpoint) -> WalCursor:
+    """The cursor at a checkpoint, behind which nothing is delivered."""
+    return WalCursor(epoch, checkpoint, checkpoint.lsn)
