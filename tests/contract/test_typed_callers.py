@@ -143,6 +143,7 @@ def test_every_wrong_call_is_refused_and_nothing_beside_it(findings: Findings) -
     assert [findings.by_line["wrong_calls.py", line] for line in sorted(found - WRONG)] == []
 
 
+@pytest.mark.mutant
 def test_without_the_extra_wrong_calls_pass(tmp_path: Path) -> None:
     found = Findings.read(ty(installed(tmp_path, ""))).lines("wrong_calls.py")
     assert "    print(commands.PlaceOrder(get))  # refused" in {LINES[line - 1] for line in WRONG - found}

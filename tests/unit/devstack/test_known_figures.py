@@ -56,6 +56,7 @@ def test_sums(company: Company, database: sqlite3.Connection) -> None:
     assert database.execute(lines).fetchone() == (known.lines, known.quantity, known.net)
 
 
+@pytest.mark.mutant
 def test_lines_that_are_rounded_up_would_show(company: Company, database: sqlite3.Connection) -> None:
     assert database.execute(f"SELECT sum({HALF_UP}) FROM lines").fetchone() != (company.figures.net,)
 
