@@ -23,7 +23,7 @@ class CommandSettings(ServiceSettings):
 
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
         description="PostgreSQL to write to: the primary, version 15 or newer; of several hosts, separated by"
-        " commas, the one that takes writes (target_session_attrs=read-write)"
+        " commas, the one that accepts writes (target_session_attrs=read-write)"
     )
     listen: ListenAddress = Field("127.0.0.1:50051", description="Where gRPC is served")
     probes_listen: ListenAddress = Field("127.0.0.1:9051", description="Where /livez, /readyz and /metrics are served")

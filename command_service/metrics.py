@@ -18,11 +18,11 @@ class CommandMetrics:
         self._calls = Counter("command_calls", ended, ["method", "code"], registry=on)
         self._seconds = Histogram("command_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=on)
         self._replays = Counter("command_replays", "Calls answered with the first response.", registry=on)
-        self._expired = Counter("command_log_expired", "Remembered responses dropped as too old.", registry=on)
+        self._expired = Counter("command_log_expired", "Stored responses deleted after the promised time.", registry=on)
         self._imports = Counter("command_imported_orders", "Imported orders, by outcome.", ["outcome"], registry=on)
-        self._available = Gauge("command_database_available", "1 while the database takes commands.", registry=on)
+        self._available = Gauge("command_database_available", "1 while the database accepts commands.", registry=on)
 
-        self._faults = Counter("command_side_task_faults", "Faults of work on the side.", ["task"], registry=on)
+        self._faults = Counter("command_side_task_faults", "Faults of side tasks.", ["task"], registry=on)
 
     def call(self, method: str, code: str, seconds: float) -> None:
         """Counts a call that ended."""

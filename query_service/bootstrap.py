@@ -287,7 +287,7 @@ def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
 
 
 def _watch_serving(metrics: ServeMetrics, view: FreshnessView, watch: StoreWatch, board: NoticeBoard) -> None:
-    metrics.watch("query_waiting_reads", "Answers that wait for a version.", lambda: len(board))
+    metrics.watch("query_waiting_reads", "Answers that wait for a version now.", lambda: len(board))
     metrics.watch("query_store_available", "1 while the read store answers.", lambda: float(watch.reason() is None))
     metrics.watch(
         "query_staleness_seconds",

@@ -40,11 +40,11 @@ class QuerySettings(ServiceSettings):
 
     read_store: Literal["physical", "memory"] = Field(
         "physical",
-        description="Where the read model is kept: physical (Elasticsearch), or memory (of one process, for trying)",
+        description="Where the read model is kept: physical (Elasticsearch), or memory (one process, for experiments)",
     )
     elasticsearch_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
         SecretStr(""),
-        description="Elasticsearch of the physical read store, which cannot do without: http://…",
+        description="Elasticsearch, required by the physical read store: http://…",
         validate_default=False,
     )
     index_prefix: str = Field(

@@ -98,27 +98,25 @@ class ServeMetrics(_Watched):
             "query_call_seconds", "Time per call.", ["method"], buckets=_BUCKETS, registry=self.registry
         )
         self._of_call: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        self._faults = Counter(
-            "query_side_task_faults", "Faults of work on the side.", ["task"], registry=self.registry
-        )
+        self._faults = Counter("query_side_task_faults", "Faults of side tasks.", ["task"], registry=self.registry)
         self._waits = Histogram(
             "query_token_wait_seconds",
-            "Time that answers waited for what a token names, by how it ended: applied, stale or behind.",
+            "Time that answers waited for the versions that a token names, by outcome: applied, stale or behind.",
             ["outcome"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self._searchable = Histogram(
             "query_searchable_wait_seconds",
-            "Time that lists waited until what a token names was searchable, by how it ended: refreshed, verified by a"
-            " search, or behind.",
+            "Time that lists waited until everything that a token names was searchable, by outcome: refreshed, verified"
+            " by a search, or behind.",
             ["outcome"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self._refreshes = Counter(
             "query_refresh_requests",
-            "Refreshes that this process asked the projectors for, by answer: refreshed, refused or unanswered.",
+            "Refreshes requested from the projectors, by answer: refreshed, refused or unanswered.",
             ["outcome"],
             registry=self.registry,
         )
@@ -158,13 +156,11 @@ class ProjectMetrics(_Watched):
 
     def __init__(self) -> None:
         super().__init__()
-        self._applied = Counter(
-            "projector_applied_events", "Events that are in.", ["event_type"], registry=self.registry
-        )
+        self._applied = Counter("projector_applied_events", "Events applied.", ["event_type"], registry=self.registry)
         self._parked = Counter("projector_parked_events", "Events parked.", ["reason"], registry=self.registry)
         self._lag = Histogram(
             "projector_recorded_to_applied_seconds",
-            "Time from an event's record in the database to its documents being in.",
+            "Time from an event's record in the database until its documents are stored.",
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
@@ -176,7 +172,7 @@ class ProjectMetrics(_Watched):
         )
         self._batch_seconds = Histogram(
             "projector_batch_seconds",
-            "Time per batch, waiting for the store included.",
+            "Time per batch, with the waits for the store.",
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
@@ -196,7 +192,7 @@ class ProjectMetrics(_Watched):
         )
         self._refresh_requests = Counter(
             "projector_refresh_requests",
-            "Requests to make searchable what is applied, by where the refresh was done: here or elsewhere.",
+            "Requests to refresh the index, by where the refresh was done: here or elsewhere.",
             ["outcome"],
             registry=self.registry,
         )

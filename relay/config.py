@@ -58,7 +58,7 @@ class RelaySettings(ServiceSettings):
     )
 
     table: str = Field("outbox", description="the outbox table, `name` or `schema.name`")
-    source_table: str = Field("source", description="table that says which cluster the events are of, if it exists")
+    source_table: str = Field("source", description="table that says which cluster the events belong to, if it exists")
     partitions: int = Field(64, ge=1, le=65_536, description="how many partitions, when the table has no such column")
     column_position: str = Field("position", description="column: bigint, drawn while the aggregate is locked")
     column_transaction_id: str = Field(

@@ -63,15 +63,15 @@ class RelayMetrics:
         self.registry = CollectorRegistry()
         self.commit_to_ack = CommitToAck()
         self.registry.register(self.commit_to_ack)
-        self.published = Counter(
-            "relay_published", "Events by what became of them", ["outcome"], registry=self.registry
-        )
+        self.published = Counter("relay_published", "Events, by outcome", ["outcome"], registry=self.registry)
         for outcome in ("stored", "duplicate"):
             self.published.labels(outcome)
         self.fenced = Counter(
-            "relay_fenced", "Times the stream refused us as not the only writer", registry=self.registry
+            "relay_fenced",
+            "Times the stream refused a publish because another writer had published",
+            registry=self.registry,
         )
-        self.errors = Counter("relay_errors", "Errors by what they are met with", ["class"], registry=self.registry)
+        self.errors = Counter("relay_errors", "Errors, by class", ["class"], registry=self.registry)
         for name in ("database", "nats", "event", "batch", "duplicate", "source", "refused", "lag"):
             self.errors.labels(name)
         self.sessions = Counter("relay_sessions", "Publishing sessions begun", registry=self.registry)
@@ -89,26 +89,30 @@ class RelayMetrics:
             lambda: float(lag.latest.backlog) if lag.latest else float("nan")
         )
         gauge("relay_leader", "1 for the leader").set_function(lambda: float(status.leader))
-        gauge("relay_parked_aggregates", "Aggregates held back").set_function(lambda: float(status.parked_aggregates))
-        gauge("relay_last_progress_timestamp_seconds", "When the stream last took a message of ours").set_function(
-            lambda: status.last_progress or 0.0
+        gauge("relay_parked_aggregates", "Aggregates with parked events").set_function(
+            lambda: float(status.parked_aggregates)
         )
+        gauge(
+            "relay_last_progress_timestamp_seconds", "When the stream last accepted a message of the relay"
+        ).set_function(lambda: status.last_progress or 0.0)
         gauge("relay_inflight_bytes", "Bytes sent and not acknowledged").set_function(
             lambda: float(status.inflight_bytes)
         )
-        gauge("relay_stream_used_ratio", "Bytes of the stream over its max_bytes; full refuses events").set_function(
-            lambda: lag.latest.stream_used if lag.latest else float("nan")
-        )
-        gauge("relay_slot_retained_bytes", "Log that the server keeps for our slot; 0 without one").set_function(
+        gauge(
+            "relay_stream_used_ratio", "Bytes of the stream divided by its max_bytes; a full stream refuses events"
+        ).set_function(lambda: lag.latest.stream_used if lag.latest else float("nan"))
+        gauge("relay_slot_retained_bytes", "Log that the server keeps for the slot; 0 without a slot").set_function(
             lambda: float(lag.latest.log.slot.retained_bytes) if lag.latest and lag.latest.log.slot else 0.0
         )
         gauge("relay_slot_safe_bytes", "Log that may be written before the slot is lost; +Inf: no limit").set_function(
             lambda: _safe_bytes(lag.latest)
         )
-        slot = Gauge("relay_slot_status", "1 for what the server says of our slot", ["status"], registry=self.registry)
+        slot = Gauge(
+            "relay_slot_status", "1 for the status of the slot on the server", ["status"], registry=self.registry
+        )
         for name in SLOT_STATES:
             slot.labels(name).set_function(lambda name=name: float(_slot_status(lag.latest) == name))  # type: ignore[misc]
-        mode = Gauge("relay_mode", "1 for how events are found", ["mode"], registry=self.registry)
+        mode = Gauge("relay_mode", "1 for the mode in use", ["mode"], registry=self.registry)
         for name in ("wal", "poll"):
             mode.labels(name).set_function(lambda name=name: float(status.mode.name == name))  # type: ignore[misc]
         state = Gauge("relay_state", "1 for the state the relay is in", ["state"], registry=self.registry)

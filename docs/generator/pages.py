@@ -31,9 +31,9 @@ _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
     ),
 )
 _LOCAL: Mapping[str, str] = {
-    "TANDEM_DIR": "Where the local stack keeps data and logs; `.tandem` of the project when not set.",
-    "TANDEM_PATIENCE_SECONDS": "How long `tandem` waits without a sign of life; 5.5, less after a slow start.",
-    "TANDEM_CACHE_DIR": "Where downloads and unpacked servers are kept; `cache` below that when not set.",
+    "TANDEM_DIR": "Where the local stack keeps data and logs; default: `.tandem` of the project.",
+    "TANDEM_PATIENCE_SECONDS": "How long `tandem` waits for a silent service; default: 5.5, less after a slow start.",
+    "TANDEM_CACHE_DIR": "Where downloads and unpacked servers are kept; default: `cache` in that directory.",
 }
 
 
@@ -42,7 +42,7 @@ def configuration() -> str:
     parts = [
         "# Settings\n\nMade from the code; do not edit. Values come from the environment, secrets also from files\n"
         "named like the variable in lower case below `/run/secrets` (or `TANDEM_SECRETS_DIR`). "
-        "A wrong value is named at start.\n"
+        "A process with a wrong value names it and does not start.\n"
     ]
     for title, usage, settings in _SECTIONS:
         rows = ((f"`{name}`", _default(default), text) for name, default, text in settings_table(settings))
@@ -55,10 +55,10 @@ def configuration() -> str:
     parts.append(f"\n{table(('variable', 'meaning'), others)}")
     named = ((f"`{name}`", text) for name, (_, text) in ADDRESS_VARIABLES.items())
     parts.append(
-        "\n## A stack that runs elsewhere\nThe `tandem` command looks at the local stack that runs here. "
-        "These variables name another one. Once one of them is set,\n"
-        "all that the others would name is at its port of `make up`."
-        f"\n\n{table(('variable', 'where it looks for'), named)}"
+        "\n## A stack that runs elsewhere\nThe `tandem` command uses the local stack that runs here. "
+        "These variables name another stack. If one of them is set,\n"
+        "each of the others defaults to its port of `make up`."
+        f"\n\n{table(('variable', 'address of'), named)}"
     )
     return "".join(parts)
 

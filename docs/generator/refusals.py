@@ -24,9 +24,9 @@ _UNFORESEEN = {"INTERNAL"}
 _RULES = """# Business rules
 
 Made from the code; do not edit. A command that breaks a rule is refused with `FAILED_PRECONDITION`, reason
-`RULE_VIOLATED`; the rule's id stands in the metadata of the `ErrorInfo` as `rule`. Ids are stable: callers may branch
-on them. The aggregate holds every rule, and the constraints named here hold a second time what can be seen of it in the
-rows that are to be; the other rules are about changes.
+`RULE_VIOLATED`; the `ErrorInfo` has the rule's id in its metadata as `rule`. Ids are stable: callers may branch
+on them. The message says what the command needs, what the order is, and what to do. The domain enforces every rule.
+The constraints named here enforce a second time what a row shows; rules without one are about changes.
 
 """
 _ERRORS = f"""# Errors
@@ -36,8 +36,8 @@ Made from the code; do not edit. A refusal is a `google.rpc.Status` whose first 
 
 """
 _WITHOUT_REASON = """
-A failure that names no reason was told by gRPC itself, on the caller's side or the server's, or by a proxy. Its
-exception goes by the status code, its `reason` is empty. Other codes become an `OrderError`.
+A failure without a reason comes from gRPC itself, on the caller's side or the server's, or from a proxy. Its
+exception follows from the status code, and its `reason` is empty. Other codes become an `OrderError`.
 
 """
 
@@ -55,7 +55,7 @@ def errors() -> str:
         (f"`{reason}`", meaning, *_cells(senders[reason]), f"`{EXCEPTIONS[reason].__name__}`")
         for reason, meaning in _meanings().items()
     )
-    reasons = table(("reason", "code and meaning", "sent by", "come back after", "exception"), rows)
+    reasons = table(("reason", "code and meaning", "sent by", "retry after", "exception"), rows)
     return _ERRORS + reasons + _WITHOUT_REASON + table(("code", "what happened", "exception"), _plain_failures())
 
 
