@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from command_service.bootstrap import await_schema, serve
+from command_service.bootstrap import await_schema, migrate, serve
 from command_service.config import CommandSettings
-from command_service.storage.schema import migrate
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
@@ -41,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _migrate(settings: CommandSettings) -> int:
-    before, after = migrate(settings.database_url.get_secret_value())
+    before, after = migrate(settings)
     done = "already is" if before == after else f"is now (it was {before or 'empty'})"
     sys.stdout.write(f"the database {done} at schema revision {after}\n")
     return 0

@@ -12,11 +12,8 @@ import structlog
 import uuid_utils
 from psycopg_pool import PoolTimeout
 
-from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
-from command_service.application.import_order import ImportOrderUseCase
-from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.config import CommandSettings
 from command_service.handlers import order_commands, order_export
@@ -24,6 +21,7 @@ from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
+from command_service.storage import schema
 from command_service.storage.availability import DatabaseWatch
 from command_service.storage.connections import CommandPool, command_pool
 from command_service.storage.housekeeping import Housekeeping
@@ -67,30 +65,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     watch = DatabaseWatch(database_url, on_change)
     metrics.database_available(watch.available)
     async with _opened_pool(settings, database_url, metrics) as pool:
-        units = PostgresUnitsOfWork(
-            pool,
-            available=lambda: watch.available,
-            answering=lambda: watch.answering,
-            listener=_log_statements if settings.log_sql else None,
-            statement_seconds=settings.deadline_cap_seconds,
-            # a statement is ended by the server within the cap; more silence than that is no server
-            answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
-        )
-        execution = Execution(units)
-        recorder = Recorder(ContractRepresentation(settings.max_event_bytes), random_identity)
-        imports = OrderImports(
-            ImportOrderUseCase(execution, recorder),
-            metrics,
-            streams=settings.max_import_streams,
-            at_once=max(1, settings.pool_size // 2),
-        )
-        metrics.watch("command_import_unanswered", "Orders of imports not yet answered.", lambda: imports.unanswered)
-        commands = order_commands.OrderCommands(
-            PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder), imports, metrics
-        )
-        terms = call_terms(metrics.call, settings.deadline_cap_seconds)
-        server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
-        server.add(service_methods(order_export.SERVICE, order_export.behaviours(), terms))
+        imports = _add_services(server, _execution(settings, pool, watch), settings, metrics)
         probes = ProbeServer(
             settings.probes_listen,
             live=lambda: None,
@@ -118,6 +93,33 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     _log.info("stopped")
 
 
+def _execution(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatch) -> Execution:
+    units = PostgresUnitsOfWork(
+        pool,
+        available=lambda: watch.available,
+        answering=lambda: watch.answering,
+        listener=_log_statements if settings.log_sql else None,
+        statement_seconds=settings.deadline_cap_seconds,
+        # a statement is ended by the server within the cap; more silence than that is no server
+        answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
+    )
+    return Execution(units, Recorder(ContractRepresentation(settings.max_event_bytes), random_identity))
+
+
+def _add_services(
+    server: GrpcServer, execution: Execution, settings: CommandSettings, metrics: CommandMetrics
+) -> OrderImports:
+    imports = OrderImports(
+        execution, metrics, streams=settings.max_import_streams, at_once=max(1, settings.pool_size // 2)
+    )
+    metrics.watch("command_import_unanswered", "Orders of imports not yet answered.", lambda: imports.unanswered)
+    commands = order_commands.OrderCommands(execution, imports, metrics)
+    terms = call_terms(metrics.call, settings.deadline_cap_seconds)
+    server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
+    server.add(service_methods(order_export.SERVICE, order_export.behaviours(), terms))
+    return imports
+
+
 async def _ended(pool: CommandPool, grace_seconds: float) -> None:
     """Waits for commits that outlive their callers.
 
@@ -136,6 +138,14 @@ async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:
     database_url = settings.database_url.get_secret_value()
     if not await wait_until_fine(lambda: schema_problem(database_url), stop):
         raise StartupRefused("stopped before the database had the schema this version needs")
+
+
+def migrate(settings: CommandSettings) -> tuple[str | None, str]:
+    """Migrates the database to the schema that this version needs. Returns its revision before and after.
+
+    Raises StartupRefused when the database cannot be reached or a table stays locked.
+    """
+    return schema.migrate(settings.database_url.get_secret_value())
 
 
 def _server(settings: CommandSettings, metrics: CommandMetrics) -> GrpcServer:

@@ -19,10 +19,8 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, Record
 from bench.harness.program import run_program
 from bench.harness.rounds import Figures, NotMeasured
 from bench.harness.servers import programs
-from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
-from command_service.application.place_order import PlaceOrderUseCase
 from command_service.application.recording import Recorder
 from command_service.bootstrap import random_identity
 from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
@@ -73,9 +71,8 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
 async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
     """Carries the commands out in `url`, one after the other, and writes down what is sent."""
     async with recording_pool(url) as (pool, sent):
-        execution = Execution(PostgresUnitsOfWork(pool))
         recorder = Recorder(ContractRepresentation(900_000), random_identity)
-        place, change = PlaceOrderUseCase(execution, recorder), ChangeOrderUseCase(execution, recorder)
+        execution = Execution(PostgresUnitsOfWork(pool), recorder)
 
         def call(request: Any) -> CommandCall:
             deadline = time.monotonic() + 20.0
@@ -84,12 +81,12 @@ async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[
         places, payments = [], []
         for request in requests:
             asked = call(request)
-            await place.handle(asked, commands.place_order(request, asked.derived_id))
+            await execution.execute(asked, commands.place_order(request, asked.derived_id))
             places.append(_trips(sent))
         for text in pay:
             payment = RecordPaymentRequest.FromString(text)
             asked = call(payment)
-            await change.handle(asked, commands.order_change(payment, asked.derived_id))
+            await execution.execute(asked, commands.COMMANDS["RecordPayment"](payment, asked.derived_id))
             payments.append(_trips(sent))
     return Recorded(places, payments)
 
@@ -126,10 +123,9 @@ async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figu
         async with pool.conversation() as conversation:
             transaction = Transaction(conversation)
             for trip in trips:
-                *queued, (query, params) = [statement for statement in trip if statement[0] != BEGIN]
-                for each, values in queued:
-                    transaction.queue(each, values or ())
-                await (transaction.commit() if query == COMMIT else transaction.fetch(query, params))
+                statements = [(query, params or ()) for query, params in trip if query not in (BEGIN, COMMIT)]
+                step = transaction.commit if trip[-1][0] == COMMIT else transaction.fetch
+                await step(*statements)
 
     return await _timed(url, work, callers, send)
 

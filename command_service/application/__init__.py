@@ -1,1 +1,1 @@
-"""Holds the use cases of callers, one per file, over ports that storage and wire implement."""
+"""Executes commands over ports that storage and wire implement."""

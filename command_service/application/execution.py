@@ -1,6 +1,9 @@
 """Executes any command: once per request id, completely or not at all, whatever the caller does meanwhile.
 
 The request id is claimed first. A second call with the same id waits for this transaction and then gets its response.
+For a new order the claim also checks that its id and number are free. An existing order is locked before it is read, so
+commands on one order run one after the other.
+
 Until the commit begins, a caller who leaves ends the work. From then on the unit of work finishes the commit without
 them, because its outcome would otherwise be unknown; a retry learns it. A transaction that the database ended, or whose
 connection broke, is retried here. The claim makes that as safe as the caller's own retry.
@@ -9,14 +12,15 @@ connection broke, is retried here. The claim makes that as safe as the caller's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused
-from command_service.application.ports import EarlierCall, FirstCall, NewOrder, UnitOfWork, UnitsOfWork
+from command_service.application.ports import EarlierCall, UnitsOfWork
+from command_service.application.recording import Recorder
+from command_service.domain.commands import Command, ImportOrder, PlaceOrder
+from command_service.domain.decisions import decide, decide_new
+from command_service.domain.errors import OrderNotFound, VersionMismatch
 
-#: Does a command's work in the unit and returns the response's bytes; may run several times, each in a new unit.
-Work = Callable[[UnitOfWork, FirstCall], Awaitable[bytes]]
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.05
 
@@ -24,32 +28,39 @@ PAUSE_SECONDS = 0.05
 class Execution:
     """Executes commands."""
 
-    def __init__(self, units: UnitsOfWork) -> None:
-        self._units = units
+    def __init__(self, units: UnitsOfWork, recorder: Recorder) -> None:
+        self._units, self._recorder = units, recorder
 
-    async def run(self, call: CommandCall, work: Work, new_order: NewOrder | None = None) -> CommandResult:
+    async def execute(self, call: CommandCall, command: Command) -> CommandResult:
         """Returns the command's result: of this call, or of the first one with its request id.
 
-        `new_order`: the order that the command creates. Raises the refusals of `work`, RequestIdReused, and the errors
-        of the unit of work.
+        Raises the refusals of the domain, RequestIdReused, OrderTooLarge, and the errors of the unit of work.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._attempt(call, work, new_order)
+                return await self._attempt(call, command)
             except (Conflict, ConnectionBroken):
                 if attempt == ATTEMPTS:
                     raise
             await asyncio.sleep(PAUSE_SECONDS * attempt)
         raise AssertionError("unreachable")
 
-    async def _attempt(self, call: CommandCall, work: Work, new_order: NewOrder | None) -> CommandResult:
+    async def _attempt(self, call: CommandCall, command: Command) -> CommandResult:
         async with self._units.begin(call.deadline) as unit:
-            claim = await unit.command_log.claim(call, new_order)
+            claim = await unit.claim(call, command.identity if isinstance(command, PlaceOrder | ImportOrder) else None)
             if isinstance(claim, EarlierCall):
                 if claim.fingerprint != call.fingerprint:
                     raise RequestIdReused
                 return CommandResult(claim.response, replayed=True)
-            response = await work(unit, claim)
-            unit.command_log.answer(call, response)
-            await unit.commit()
-            return CommandResult(response, replayed=False)
+            if isinstance(command, PlaceOrder | ImportOrder):
+                recorded = self._recorder.record(call, claim, None, decide_new(command, claim.now))
+            else:
+                stored = await unit.lock(command.order_id)
+                if stored is None:
+                    raise OrderNotFound(command.order_id)
+                version = stored.order.version
+                if call.expected_version not in (None, version):
+                    raise VersionMismatch(command.order_id, call.expected_version or 0, version)
+                recorded = self._recorder.record(call, claim, stored, decide(stored.order, command, stored.now))
+            await unit.commit(call, recorded)
+            return CommandResult(recorded.response, replayed=False)

@@ -1,4 +1,4 @@
-"""Declares what the use cases need: storage implements the unit of work, wire the representation."""
+"""Declares what executing a command needs: storage implements the unit of work, wire the representation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from command_service.application.command_call import CommandCall
 from command_service.application.event_record import EventRecord
+from command_service.domain.commands import OrderIdentity
 from command_service.domain.decision import Decision
 from command_service.domain.events import Event
 from command_service.domain.order import Order
@@ -62,72 +63,37 @@ class StoredOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class NewOrder:
-    """The id, source and number of an order that a command creates."""
+class Recorded:
+    """All that a command writes: the order before it (None: a new one) and after it, its event, the response."""
 
-    order_id: UUID
-    source: str
-    order_number: str
-
-
-class CommandLog(Protocol):
-    """The table that makes commands safe to retry: (principal, request id) → fingerprint, response."""
-
-    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
-        """Claims the request id; waits while another transaction holds it.
-
-        Raises RuleViolated if the id or number of the order to be created names another order.
-        """
-
-    def answer(self, call: CommandCall, response: bytes) -> None:
-        """Stores the response with the commit."""
+    before: Order | None
+    after: Order
+    event: EventRecord
+    response: bytes
 
 
-class Orders(Protocol):
-    """The orders' state."""
+class UnitOfWork(Protocol):
+    """One transaction over orders, outbox and command log. Without a commit nothing of it happens.
 
-    def add(self, order: Order, head: EventRecord) -> None:
-        """Adds a new order and the event that created it, with the commit.
+    It is a port, although storage alone implements it, because the application must not import storage.
+    """
 
-        The commit refuses an id or number taken after the claim.
+    async def claim(self, call: CommandCall, new_order: OrderIdentity | None) -> FirstCall | EarlierCall:
+        """Claims (principal, request id), which makes commands safe to retry; waits while another transaction holds it.
+
+        Raises RuleViolated if the id or number of `new_order`, which the call creates, names another order.
         """
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
         """Locks and returns the order; waits for transactions that hold the lock. None: there is no such order.
 
-        Raises as `UnitOfWork.commit`.
+        Raises as `commit`.
         """
 
-    def update(self, before: Order, after: Order, head: EventRecord) -> None:
-        """Stores what a command changed in a locked order and the event that changed it, with the commit."""
+    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+        """Writes order, event and response durably, or raises and nothing happened. A leaving caller does not end it.
 
-
-class Outbox(Protocol):
-    """The outbox: the journal of events, from which the relay publishes."""
-
-    def append(self, record: EventRecord) -> None:
-        """Adds an event, with the commit."""
-
-
-class UnitOfWork(Protocol):
-    """One transaction over orders, outbox and command log. Without a commit nothing of it happens."""
-
-    @property
-    def command_log(self) -> CommandLog:
-        """The request ids of this transaction."""
-
-    @property
-    def orders(self) -> Orders:
-        """The orders of this transaction."""
-
-    @property
-    def outbox(self) -> Outbox:
-        """The events of this transaction."""
-
-    async def commit(self) -> None:
-        """Writes everything durably, or raises and nothing happened. A caller who leaves does not end it.
-
-        Raises RuleViolated for what only the database can see, Conflict when another transaction interfered, and
+        Raises RuleViolated for an id or number taken after the claim, Conflict when another transaction interfered, and
         ConnectionBroken; only in the last case the commit may have happened.
         """
 

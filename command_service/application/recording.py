@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from uuid import UUID
 
 from command_service.application.command_call import CommandCall
 from command_service.application.event_record import AGGREGATE_TYPE, EventRecord
-from command_service.application.ports import FirstCall, Representation, StoredOrder
+from command_service.application.ports import FirstCall, Recorded, Representation, StoredOrder
 from command_service.domain.decision import Decision
 from command_service.domain.events import Event
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
-from command_service.domain.order import Order
 
 #: Draws a new event's id, a UUID of version 7, and its salt of 16 unpredictable bytes.
 DrawIdentity = Callable[[], tuple[UUID, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """All that a command writes: the order before it (None: a new one) and after it, its event, the response."""
-
-    before: Order | None
-    after: Order
-    event: EventRecord
-    response: bytes
 
 
 class Recorder:

@@ -25,6 +25,15 @@ class NewLine:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderIdentity:
+    """The id of an order, and its number within its source."""
+
+    order_id: UUID
+    source: str
+    order_number: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceOrder:
     """Accept a new order.
 
@@ -42,9 +51,9 @@ class PlaceOrder:
     order_number: str | None = None
 
     @property
-    def number(self) -> str:
-        """Returns the number of the new order: the caller's, or the one derived from its id."""
-        return self.order_number or order_number_of(self.order_id)
+    def identity(self) -> OrderIdentity:
+        """Returns the identity of the new order; its number is the caller's, or derived from its id."""
+        return OrderIdentity(self.order_id, self.source, self.order_number or order_number_of(self.order_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,11 @@ class ImportOrder:
     payments: tuple[ImportedPayment, ...] = ()
     shipments: tuple[Shipment, ...] = ()
     on_hold: bool = False
+
+    @property
+    def identity(self) -> OrderIdentity:
+        """Returns the identity of the imported order."""
+        return self.order.identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,7 @@ class ReleaseOrder:
     order_id: UUID
 
 
-#: Commands that make an order.
+#: Commands that create an order.
 NewOrder = PlaceOrder | ImportOrder
 #: Commands that change one.
 OrderChange = (

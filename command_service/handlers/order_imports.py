@@ -18,13 +18,13 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, Stopping, TimedOut
-from command_service.application.import_order import ImportOrderUseCase
+from command_service.application.execution import Execution
 from command_service.handlers.caller import principal_of, traceparent_of
 from command_service.handlers.import_turns import ImportTurns
 from command_service.handlers.request_rules import validate
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
-from command_service.wire import commands
+from command_service.wire.commands import fingerprint, import_order
 from service_runtime.edge.service_methods import Call, Context
 
 #: Orders of one stream that are read and not yet answered.
@@ -43,10 +43,8 @@ Result = asyncio.Task["bytes | Exception"]
 class OrderImports:
     """Serves at most `streams` import streams, with at most `at_once` transactions over all of them."""
 
-    def __init__(
-        self, import_order: ImportOrderUseCase, metrics: CommandMetrics, *, streams: int, at_once: int
-    ) -> None:
-        self._import_order, self._metrics = import_order, metrics
+    def __init__(self, execution: Execution, metrics: CommandMetrics, *, streams: int, at_once: int) -> None:
+        self._execution, self._metrics = execution, metrics
         self._limit, self._slots = streams, asyncio.Semaphore(at_once)
         self._streams: set[_Stream] = set()
         self._stopping = asyncio.Event()
@@ -92,14 +90,14 @@ class OrderImports:
         call = CommandCall(
             principal=principal,
             request_id=UUID(request.request_id),
-            fingerprint=commands.fingerprint(request),
+            fingerprint=fingerprint(request),
             reason=request.reason,
             traceparent=traceparent,
         )
-        command = commands.import_order(request, call.derived_id)
+        command = import_order(request, call.derived_id)
         while True:
             try:
-                result = await self._import_order.handle(call, command)
+                result = await self._execution.execute(call, command)
                 break
             except Overloaded:
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from command_service.storage.command_connection import Statement
+
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
@@ -22,13 +24,13 @@ class Write:
     sql: str
     columns: tuple[str, ...]
 
-    def row(self, values: Mapping[str, Any]) -> list[Any]:
-        """Returns the parameters for one row. Raises KeyError when a column's value is missing."""
-        return [values[column] for column in self.columns]
+    def of_row(self, values: Mapping[str, Any]) -> Statement:
+        """Returns the statement for one row. Raises KeyError when a column's value is missing."""
+        return self.sql, [values[column] for column in self.columns]
 
-    def rows(self, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-        """Returns the parameters for many rows: one list per column."""
-        return [[values[column] for values in rows] for column in self.columns]
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Statement:
+        """Returns the statement for many rows: one list per column."""
+        return self.sql, [[values[column] for values in rows] for column in self.columns]
 
 
 def insert_row(table: Table, suffix: str = "") -> Write:

@@ -1,14 +1,13 @@
-"""Runs one transaction in as few round trips as possible: statements without a needed result wait for the COMMIT.
+"""Runs one transaction in as few round trips as possible: statements without a needed result go with the COMMIT.
 
-A server runs a batch of statements in order and skips the rest after the first error. So a queued COMMIT never commits
-half of a batch.
+A server runs a batch of statements in order and skips the rest after the first error. So the COMMIT never commits half
+of a batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from psycopg import AsyncCursor
 
@@ -36,54 +35,42 @@ class Transaction:
     Without a commit the end of its conversation rolls it back.
     """
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        listener: StatementListener | None = None,
-        *,
-        statement_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, conversation: Conversation, *, statement_seconds: float | None = None) -> None:
         """Prepares a transaction. `statement_seconds` bounds each statement, below the connection's own limit."""
-        self._conversation, self._listener = conversation, listener
-        self._statement_seconds = statement_seconds
-        self._begun = self._committed = False
-        self._queue: list[Statement] = []
+        self._conversation, self._statement_seconds = conversation, statement_seconds
+        self._committed = False
         self._sent: list[str] = []
 
-    def queue(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Queues a statement for the next round trip; its result is not needed."""
-        self._queue.append((sql, parameters))
+    @property
+    def begun(self) -> bool:
+        """Tells whether anything was sent."""
+        return bool(self._sent)
 
-    async def fetch(self, sql: str, parameters: Sequence[Any]) -> Row | None:
-        """Sends the queued statements and this one; returns its first row, or None. Raises as `translated` says."""
-        self.queue(sql, parameters)
-        return await (await self._flush()).fetchone()
+    @property
+    def sent(self) -> Sequence[str]:
+        """Returns the sent statements, with the rollback of an uncommitted transaction."""
+        return (*self._sent, *([] if self._committed else [ROLLBACK]))
 
-    async def commit(self) -> None:
-        """Sends the queued statements and the COMMIT; everything is durable on return. Raises as `translated` says.
+    async def fetch(self, *statements: Statement) -> Row | None:
+        """Sends the statements together; returns the last one's first row, or None. Raises as `translated` says."""
+        return await (await self._send(statements)).fetchone()
+
+    async def commit(self, *statements: Statement) -> None:
+        """Sends the statements and the COMMIT; everything is durable on return. Raises as `translated` says.
 
         From now on it runs to its end even if the caller leaves, because its outcome would otherwise be unknown.
         """
-        self.queue(COMMIT, ())
-        cursor = await self._flush(to_the_end=True)
+        cursor = await self._send((*statements, (COMMIT, ())), to_the_end=True)
         # A COMMIT in a failed transaction is answered, without an error, by a rollback.
         if cursor.statusmessage != COMMIT:
             raise RuntimeError(f"the server answered {cursor.statusmessage} to COMMIT")
         self._committed = True
 
-    def tell(self) -> None:
-        """Reports the sent statements to the listener, with the rollback of an uncommitted transaction."""
-        if self._listener is not None and self._begun:
-            self._listener((*self._sent, *([] if self._committed else [ROLLBACK])))
-
-    async def _flush(self, *, to_the_end: bool = False) -> AsyncCursor[Row]:
-        batch = ([] if self._begun else self._beginning()) + self._queue
-        self._begun, self._queue = True, []
+    async def _send(self, statements: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
+        beginning: list[Statement] = [] if self.begun else [(BEGIN, ())]
+        if beginning and self._statement_seconds is not None:
+            beginning.append((LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",)))
+        batch = [*beginning, *statements]
         self._sent.extend(sql for sql, _ in batch)
         with translated():
             return await self._conversation.run(batch, to_the_end=to_the_end)
-
-    def _beginning(self) -> list[Statement]:
-        if self._statement_seconds is None:
-            return [(BEGIN, ())]
-        return [(BEGIN, ()), (LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",))]

@@ -9,40 +9,73 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from command_service.application.errors import DependencyUnavailable, Overloaded, TimedOut
-from command_service.storage.command_log import PostgresCommandLog
+from command_service.application.command_call import CommandCall
+from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, TimedOut
+from command_service.application.ports import EarlierCall, FirstCall, Recorded, StoredOrder
+from command_service.domain.commands import OrderIdentity
+from command_service.domain.errors import order_id_taken, order_number_taken
+from command_service.storage import command_log
 from command_service.storage.connections import ANSWER_SECONDS, CommandPool
 from command_service.storage.database_errors import DEPENDENCY
-from command_service.storage.orders import PostgresOrders
-from command_service.storage.outbox import PostgresOutbox
+from command_service.storage.orders import ID_KEY, NUMBER_KEY, changed_order, new_order
+from command_service.storage.stored_orders import LOAD, LOCK, stored_order
 from command_service.storage.transaction import STATEMENT_SECONDS, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
-    """One transaction."""
+    """One transaction; see the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.command_log = PostgresCommandLog(transaction)
-        self.orders = PostgresOrders(transaction)
-        self.outbox = PostgresOutbox(transaction)
 
-    async def commit(self) -> None:
+    async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
+        """Claims the request id; waits for a twin to end. The clock is read after that wait."""
+        key = (call.principal, call.request_id)
+        if new_order is None:
+            claimed = await self._transaction.fetch((command_log.CLAIM, (*key, call.fingerprint)))
+        else:
+            identity = (new_order.order_id, new_order.source, new_order.order_number)
+            claimed = await self._transaction.fetch((command_log.CLAIM_FOR_NEW, (*key, call.fingerprint, *identity)))
+        if claimed is None:
+            earlier = await self._transaction.fetch((command_log.RECALL, key))
+            if earlier is None:  # it expired between the two statements
+                raise Conflict
+            return EarlierCall(*earlier)
+        now, source_epoch, *taken = claimed
+        if new_order is not None:
+            id_taken, number_taken = taken
+            if id_taken:
+                raise order_id_taken(new_order.order_id)
+            if number_taken:
+                raise order_number_taken(new_order.order_number, new_order.source)
+        return FirstCall(now, source_epoch)
+
+    async def lock(self, order_id: UUID) -> StoredOrder | None:
+        """Waits for the lock on the order's row, then reads the order as earlier transactions left it."""
+        row = await self._transaction.fetch((LOCK, (order_id,)), (LOAD, (order_id,)))
+        return None if row is None else stored_order(row)
+
+    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
         """Sends everything with the COMMIT, which a leaving caller does not end.
 
         Raises RuleViolated for a taken id or number, and as `translated` says.
         """
+        order, event = recorded.after, recorded.event
+        written = new_order(order, event) if recorded.before is None else changed_order(recorded.before, order, event)
+        answer = (command_log.ANSWER, (call.principal, call.request_id, recorded.response))
         try:
-            await self._transaction.commit()
+            await self._transaction.commit(*written, answer)
         except UniqueViolation as error:
-            refusal = self.orders.refusal(error.diag.constraint_name)
-            if refusal is None:
-                raise
-            raise refusal from None
+            if error.diag.constraint_name == ID_KEY:
+                raise order_id_taken(order.order_id) from None
+            if error.diag.constraint_name == NUMBER_KEY:
+                raise order_number_taken(order.order_number, order.source) from None
+            raise
 
 
 class PostgresUnitsOfWork:
@@ -61,7 +94,7 @@ class PostgresUnitsOfWork:
         """`available`: commands are accepted. `answering`: a waiting command waits for others, not for the database.
 
         `statement_seconds` is the pool's limit for a statement. A statement without an answer after `answer_seconds` is
-        abandoned.
+        abandoned. `listener` gets the statements of each transaction after its end.
         """
         self._pool, self._available, self._answering, self._listener = pool, available, answering, listener
         self._statement_seconds, self._answer_seconds = statement_seconds, answer_seconds
@@ -80,15 +113,13 @@ class PostgresUnitsOfWork:
                 remaining = self._statement_seconds if deadline is None else deadline - time.monotonic()
                 if remaining <= 0:
                     raise TimedOut
-                transaction = Transaction(
-                    conversation,
-                    self._listener,
-                    statement_seconds=remaining if remaining < self._statement_seconds else None,
-                )
+                bounded = remaining if remaining < self._statement_seconds else None
+                transaction = Transaction(conversation, statement_seconds=bounded)
                 try:
                     yield PostgresUnitOfWork(transaction)
                 finally:
-                    transaction.tell()
+                    if self._listener is not None and transaction.begun:
+                        self._listener(transaction.sent)
         except (PoolTimeout, TooManyRequests):
             busy = self._available() and self._answering()
             raise (Overloaded() if busy else DependencyUnavailable(DEPENDENCY)) from None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +11,16 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2
 
 from command_service.domain import commands
-from command_service.domain.commands import ImportedPayment, ImportOrder, NewLine, OrderChange, PlaceOrder
-from command_service.domain.money import Money
+from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
 from command_service.domain.movements import LineQuantity, Shipment
-from command_service.wire.values import address_of, customer_of, money_of, time_of
+from command_service.wire.values import address_of, customer_of, money_of, optional_money, optional_time, time_of
 
 #: Any request of a command: a message with `request_id`. The generated classes share no narrower type.
 Request = Any
 #: Kind of what a command makes → its id when the caller names none.
 DerivedId = Callable[[str], UUID]
+#: A request, and ids for what the caller does not name → the command.
+ToCommand = Callable[[Any, DerivedId], Command]
 
 
 def fingerprint(request: Request) -> bytes:
@@ -48,8 +48,8 @@ def place_order(
         shipping_address=address_of(request.shipping_address),
         billing_address=address_of(request.billing_address) if request.HasField("billing_address") else None,
         lines=_new_lines(request.lines),
-        freight=_money(request, "freight"),
-        expected_total=_money(request, "expected_total"),
+        freight=optional_money(request, "freight"),
+        expected_total=optional_money(request, "expected_total"),
     )
 
 
@@ -75,7 +75,7 @@ def import_order(request: contract.ImportOrdersRequest, derived_id: DerivedId) -
                 carrier=shipment.carrier,
                 tracking_number=shipment.tracking_number,
                 shipped_at=time_of(shipment.ship_time),
-                delivered_at=_time(shipment, "deliver_time"),
+                delivered_at=optional_time(shipment, "deliver_time"),
             )
             for shipment in request.shipments
         ),
@@ -83,68 +83,66 @@ def import_order(request: contract.ImportOrdersRequest, derived_id: DerivedId) -
     )
 
 
-def order_change(request: Request, derived_id: DerivedId) -> OrderChange:
-    """Returns the command for a request that changes an order.
-
-    `derived_id` gives ids of movements that the caller does not name. Raises TypeError for any other request.
-    """
-    order_id = UUID(request.order_id)
-    match request:
-        case contract.ReviseOrderRequest():
-            lines, freight = _new_lines(request.lines), _money(request, "freight")
-            return commands.ReviseOrder(order_id, lines, freight, _money(request, "expected_total"))
-        case contract.ChangeShippingAddressRequest():
-            return commands.ChangeShippingAddress(order_id, address_of(request.shipping_address))
-        case contract.RecordPaymentRequest():
-            return commands.RecordPayment(
-                order_id,
-                payment_id=request.payment_id or str(derived_id("payment")),
-                amount=money_of(request.amount),
-                method=request.method,
-                reference=request.reference,
-                paid_at=_time(request, "pay_time"),
-            )
-        case contract.ShipOrderRequest():
-            return commands.ShipOrder(
-                order_id,
-                shipment_id=request.shipment_id or str(derived_id("shipment")),
-                items=_items(request.items),
-                carrier=request.carrier,
-                tracking_number=request.tracking_number,
-                shipped_at=_time(request, "ship_time"),
-            )
-        case contract.RecordDeliveryRequest():
-            return commands.RecordDelivery(order_id, request.shipment_id, _time(request, "deliver_time"))
-        case contract.CancelOrderRequest():
-            return commands.CancelOrder(order_id, _items(request.items))
-        case contract.ReturnItemsRequest():
-            return commands.ReturnItems(
-                order_id,
-                return_id=request.return_id or str(derived_id("return")),
-                items=_items(request.items),
-                returned_at=_time(request, "return_time"),
-            )
-        case contract.RefundOrderRequest():
-            return commands.RefundOrder(
-                order_id,
-                refund_id=request.refund_id or str(derived_id("refund")),
-                amount=money_of(request.amount),
-                reference=request.reference,
-                refunded_at=_time(request, "refund_time"),
-            )
-        case contract.HoldOrderRequest():
-            return commands.HoldOrder(order_id)
-        case contract.ReleaseOrderRequest():
-            return commands.ReleaseOrder(order_id)
-    raise TypeError(f"{request.DESCRIPTOR.full_name} changes no order")
+def _revise(request: contract.ReviseOrderRequest, _: DerivedId) -> commands.ReviseOrder:
+    return commands.ReviseOrder(
+        UUID(request.order_id),
+        lines=_new_lines(request.lines),
+        freight=optional_money(request, "freight"),
+        expected_total=optional_money(request, "expected_total"),
+    )
 
 
-def _money(message: Any, field: str) -> Money | None:
-    return money_of(getattr(message, field)) if message.HasField(field) else None
+def _redirect(request: contract.ChangeShippingAddressRequest, _: DerivedId) -> commands.ChangeShippingAddress:
+    return commands.ChangeShippingAddress(UUID(request.order_id), address_of(request.shipping_address))
 
 
-def _time(message: Any, field: str) -> datetime | None:
-    return time_of(getattr(message, field)) if message.HasField(field) else None
+def _pay(request: contract.RecordPaymentRequest, derived_id: DerivedId) -> commands.RecordPayment:
+    return commands.RecordPayment(
+        UUID(request.order_id),
+        payment_id=request.payment_id or str(derived_id("payment")),
+        amount=money_of(request.amount),
+        method=request.method,
+        reference=request.reference,
+        paid_at=optional_time(request, "pay_time"),
+    )
+
+
+def _ship(request: contract.ShipOrderRequest, derived_id: DerivedId) -> commands.ShipOrder:
+    return commands.ShipOrder(
+        UUID(request.order_id),
+        shipment_id=request.shipment_id or str(derived_id("shipment")),
+        items=_items(request.items),
+        carrier=request.carrier,
+        tracking_number=request.tracking_number,
+        shipped_at=optional_time(request, "ship_time"),
+    )
+
+
+def _deliver(request: contract.RecordDeliveryRequest, _: DerivedId) -> commands.RecordDelivery:
+    return commands.RecordDelivery(UUID(request.order_id), request.shipment_id, optional_time(request, "deliver_time"))
+
+
+def _cancel(request: contract.CancelOrderRequest, _: DerivedId) -> commands.CancelOrder:
+    return commands.CancelOrder(UUID(request.order_id), _items(request.items))
+
+
+def _take_back(request: contract.ReturnItemsRequest, derived_id: DerivedId) -> commands.ReturnItems:
+    return commands.ReturnItems(
+        UUID(request.order_id),
+        return_id=request.return_id or str(derived_id("return")),
+        items=_items(request.items),
+        returned_at=optional_time(request, "return_time"),
+    )
+
+
+def _refund(request: contract.RefundOrderRequest, derived_id: DerivedId) -> commands.RefundOrder:
+    return commands.RefundOrder(
+        UUID(request.order_id),
+        refund_id=request.refund_id or str(derived_id("refund")),
+        amount=money_of(request.amount),
+        reference=request.reference,
+        refunded_at=optional_time(request, "refund_time"),
+    )
 
 
 def _items(items: Iterable[order_types_pb2.LineQuantity]) -> tuple[LineQuantity, ...]:
@@ -163,3 +161,19 @@ def _new_lines(lines: Iterable[contract.NewOrderLine]) -> tuple[NewLine, ...]:
         )
         for line in lines
     )
+
+
+#: Method with one request and one response → its request's command.
+COMMANDS: Mapping[str, ToCommand] = {
+    "PlaceOrder": place_order,
+    "ReviseOrder": _revise,
+    "ChangeShippingAddress": _redirect,
+    "RecordPayment": _pay,
+    "ShipOrder": _ship,
+    "RecordDelivery": _deliver,
+    "CancelOrder": _cancel,
+    "ReturnItems": _take_back,
+    "RefundOrder": _refund,
+    "HoldOrder": lambda request, _: commands.HoldOrder(UUID(request.order_id)),
+    "ReleaseOrder": lambda request, _: commands.ReleaseOrder(UUID(request.order_id)),
+}

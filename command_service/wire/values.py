@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
@@ -26,6 +27,11 @@ def money_of(message: MoneyMessage) -> Money:
     return from_units(message.currency_code, message.units, message.nanos)
 
 
+def optional_money(message: Any, field: str) -> Money | None:
+    """Returns the amount in a field, None when it is absent."""
+    return money_of(getattr(message, field)) if message.HasField(field) else None
+
+
 def money_message(currency: str, minor_units: int) -> MoneyMessage:
     """An amount as the contract carries it."""
     units, nanos = to_units(Money(currency, minor_units))
@@ -42,6 +48,11 @@ def timestamp_message(moment: datetime) -> Timestamp:
 def time_of(message: Timestamp) -> datetime:
     """Returns the time, truncated to the microsecond."""
     return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+
+
+def optional_time(message: Any, field: str) -> datetime | None:
+    """Returns the time in a field, None when it is absent."""
+    return time_of(getattr(message, field)) if message.HasField(field) else None
 
 
 def address_of(message: PostalAddress) -> Address:

@@ -21,7 +21,7 @@ def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCrea
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
         order_id=command.order_id,
-        order_number=command.number,
+        order_number=command.identity.order_number,
         source=command.source,
         customer=command.customer,
         shipping_address=command.shipping_address,

@@ -13,8 +13,7 @@ from command_service.domain.errors import RuleViolated
 from command_service.domain.parties import Address
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import ANSWER, CLAIM, CLAIM_FOR_NEW
-from command_service.storage.orders import ADD_CUSTOMER, ADD_LINES, ADD_ORDER, CHANGE_ORDER
-from command_service.storage.outbox import APPEND
+from command_service.storage.orders import ADD_CUSTOMER, ADD_EVENT, ADD_LINES, ADD_ORDER, CHANGE_ORDER
 from command_service.storage.stored_orders import LOAD, LOCK
 from command_service.storage.transaction import BEGIN, COMMIT
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -29,7 +28,7 @@ PREPARED = "SELECT statement FROM pg_prepared_statements"
 #: What a PlaceOrder, HoldOrder and ReleaseOrder are made of.
 OFTEN_SENT = {
     *(BEGIN, CLAIM, CLAIM_FOR_NEW, LOCK, LOAD, ADD_CUSTOMER, ADD_ORDER.sql, ADD_LINES.sql, CHANGE_ORDER.sql),
-    *(APPEND.sql, ANSWER, COMMIT),
+    *(ADD_EVENT.sql, ANSWER, COMMIT),
 }
 #: Mutant: the newest link of the chain is looked up in the journal, where no index leads to it.
 FROM_THE_JOURNAL = "SELECT hash FROM outbox WHERE aggregate_id = $1 ORDER BY aggregate_version DESC LIMIT 1"

@@ -14,10 +14,11 @@ import pytest
 from psycopg import AsyncCursor
 
 from command_service.application.command_call import CommandCall
-from command_service.application.ports import EarlierCall, FirstCall, NewOrder, UnitOfWork, UnitsOfWork
+from command_service.application.ports import EarlierCall, FirstCall, Recorded, UnitOfWork, UnitsOfWork
+from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import RuleViolated
 from command_service.storage.command_connection import Row, Statement
-from command_service.storage.command_log import RECALL, PostgresCommandLog
+from command_service.storage.command_log import RECALL
 from command_service.storage.conversation import Conversation
 from command_service.storage.unit_of_work import PostgresUnitOfWork, PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
@@ -172,58 +173,51 @@ async def test_callers_who_leave_while_they_wait_for_a_twin_give_their_connectio
         assert not (await first).replayed
 
 
-class ForgetfulLog(PostgresCommandLog):
+class Forgetful(PostgresUnitOfWork):
     """Mutant: no command log."""
 
-    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
-        row = await self._transaction.fetch("SELECT clock_timestamp(), (SELECT epoch FROM source)", ())
+    async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
+        row = await self._transaction.fetch(("SELECT clock_timestamp(), (SELECT epoch FROM source)", ()))
         assert row is not None
         return FirstCall(*row)
 
-    def answer(self, call: CommandCall, response: bytes) -> None:
-        pass
 
+class Impatient(Forgetful):
+    """Mutant: looks first and takes the key before the commit, so that twins do not wait for each other."""
 
-class ImpatientLog(PostgresCommandLog):
-    """Mutant: looks first and takes the key with the commit, so that twins do not wait for each other."""
+    async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
+        earlier = await self._transaction.fetch((RECALL, (call.principal, call.request_id)))
+        return await super().claim(call, new_order) if earlier is None else EarlierCall(*earlier)
 
-    async def claim(self, call: CommandCall, new_order: NewOrder | None = None) -> FirstCall | EarlierCall:
-        earlier = await self._transaction.fetch(RECALL, (call.principal, call.request_id))
-        if earlier is not None:
-            return EarlierCall(*earlier)
-        row = await self._transaction.fetch("SELECT clock_timestamp(), (SELECT epoch FROM source)", ())
-        assert row is not None
-        return FirstCall(*row)
-
-    def answer(self, call: CommandCall, response: bytes) -> None:
-        self._transaction.queue(
+    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+        taking = (
             "INSERT INTO command_log (principal, request_id, fingerprint, response) VALUES ($1, $2, $3, $4)"
-            " ON CONFLICT DO NOTHING",
-            (call.principal, call.request_id, call.fingerprint, response),
+            " ON CONFLICT DO NOTHING RETURNING 1"
         )
+        await self._transaction.fetch((taking, (call.principal, call.request_id, call.fingerprint, recorded.response)))
+        await super().commit(call, recorded)
 
 
-def units_with(log: type[PostgresCommandLog], units: PostgresUnitsOfWork) -> UnitsOfWork:
+def units_of(kind: type[PostgresUnitOfWork], units: PostgresUnitsOfWork) -> UnitsOfWork:
     class Mutant:
         @asynccontextmanager
         async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:
             async with units.begin(deadline) as unit:
-                unit.command_log = log(unit._transaction)
-                yield unit
+                yield kind(unit._transaction)
 
     return Mutant()
 
 
 @pytest.mark.mutant
 @pytest.mark.parametrize(
-    ("check", "log"),
-    [(check_repetition, ForgetfulLog), (check_twins, ForgetfulLog), (check_twins, ImpatientLog)],
+    ("check", "kind"),
+    [(check_repetition, Forgetful), (check_twins, Forgetful), (check_twins, Impatient)],
 )
 async def test_a_guard_switched_off_is_noticed(
-    check: Check, log: type[PostgresCommandLog], command_database: str
+    check: Check, kind: type[PostgresUnitOfWork], command_database: str
 ) -> None:
     async with opened_pool(command_database) as pool:
-        mutant = Application(units_with(log, PostgresUnitsOfWork(pool)), pool)
+        mutant = Application(units_of(kind, PostgresUnitsOfWork(pool)), pool)
         with pytest.raises((AssertionError, RuleViolated)):
             await check(mutant, command_database)
 

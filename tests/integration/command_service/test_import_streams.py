@@ -15,7 +15,6 @@ import psycopg
 import pytest
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
-from command_service.application.import_order import ImportOrderUseCase
 from command_service.handlers import order_commands, order_imports
 from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import WINDOW, OrderImports
@@ -33,8 +32,7 @@ async def served(url: str) -> AsyncIterator[tuple[Any, OrderImports]]:
     """The import handler behind a real gRPC server and over a real database, in this process."""
     async with application(url) as orders:
         metrics = CommandMetrics()
-        use_case = ImportOrderUseCase(orders.execution, orders.recorder)
-        imports = OrderImports(use_case, metrics, streams=1, at_once=3)
+        imports = OrderImports(orders.execution, metrics, streams=1, at_once=3)
         server = grpc.aio.server()
         behaviours = {"ImportOrders": imports.import_orders}
         terms = call_terms(metrics.call, 30.0)

@@ -17,7 +17,7 @@ from command_service.application.errors import CommandError
 from command_service.domain import commands
 from command_service.domain.errors import RuleViolated, VersionMismatch
 from command_service.domain.money import Money
-from command_service.storage import orders as order_storage
+from command_service.storage import unit_of_work
 from command_service.storage.stored_orders import LOAD, LOCK
 from tests.fixtures.write_model import execute
 from tests.support.commands.command_application import Application, application, call, place_order
@@ -134,8 +134,8 @@ async def test_a_missing_guard_is_noticed(
     mutant: Mutant, check: Check, command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (mutant.lock, mutant.load) != (LOCK, LOAD)
-    monkeypatch.setattr(order_storage, "LOCK", mutant.lock)
-    monkeypatch.setattr(order_storage, "LOAD", mutant.load)
+    monkeypatch.setattr(unit_of_work, "LOCK", mutant.lock)
+    monkeypatch.setattr(unit_of_work, "LOAD", mutant.load)
     async with application(command_database) as orders:
         with pytest.raises((AssertionError, CommandError, psycopg.Error)):
             await check(orders, command_database)

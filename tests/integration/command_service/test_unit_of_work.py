@@ -25,6 +25,7 @@ from command_service.domain.money import Money
 from command_service.domain.order_number import order_number_of
 from command_service.storage import command_log
 from command_service.storage.command_log import CLAIM
+from command_service.storage.orders import new_order
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, opened_pool, place_order
@@ -268,12 +269,12 @@ async def test_work_without_a_commit_never_happened(command_database: str) -> No
     async with application(command_database) as orders:
         before = await table_digests(command_database)
         asked, command = call(), place_order()
-        async with orders.units.begin() as unit:
-            claimed = await unit.command_log.claim(asked)
+        async with PostgresUnitsOfWork(orders.pool).begin() as unit:
+            claimed = await unit.claim(asked, None)
             assert isinstance(claimed, FirstCall)
             recorded = orders.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
-            unit.orders.add(recorded.after, recorded.event)
-            unit.outbox.append(recorded.event)
+            sent = (*new_order(recorded.after, recorded.event), ("SELECT count(*) FROM orders", ()))
+            assert await unit._transaction.fetch(*sent) == (1,)
         assert await table_digests(command_database) == before
 
 

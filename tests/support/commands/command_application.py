@@ -7,16 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from command_service.application.change_order import ChangeOrderUseCase
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
-from command_service.application.import_order import ImportOrderUseCase
-from command_service.application.place_order import PlaceOrderUseCase
-from command_service.application.ports import FirstCall, UnitOfWork, UnitsOfWork
+from command_service.application.ports import (
+    EarlierCall,
+    FirstCall,
+    Recorded,
+    StoredOrder,
+    UnitOfWork,
+    UnitsOfWork,
+)
 from command_service.application.recording import Recorder
 from command_service.bootstrap import random_identity
-from command_service.domain.commands import ImportOrder, NewLine, OrderChange, PlaceOrder
-from command_service.domain.decisions import decide_new
+from command_service.domain.commands import ImportOrder, NewLine, OrderChange, OrderIdentity, PlaceOrder
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
@@ -49,9 +52,44 @@ def place_order(order_id: UUID | None = None, **changes: object) -> PlaceOrder:
     return PlaceOrder(**fields)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class GatedUnit:
+    """A unit of work that looks for nothing taken when it claims, and passes a gate before its commit."""
+
+    unit: UnitOfWork
+    gate: Gate
+
+    async def claim(self, call: CommandCall, new_order: OrderIdentity | None) -> FirstCall | EarlierCall:
+        """Without the order: what is taken is found by its insert."""
+        return await self.unit.claim(call, None)
+
+    async def lock(self, order_id: UUID) -> StoredOrder | None:
+        """As the unit does it."""
+        return await self.unit.lock(order_id)
+
+    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+        """After the gate."""
+        await self.gate(self.unit)
+        await self.unit.commit(call, recorded)
+
+
+@dataclass(frozen=True)
+class GatedUnits:
+    """Gated units of work."""
+
+    units: UnitsOfWork
+    gate: Gate
+
+    @asynccontextmanager
+    async def begin(self, deadline: float | None = None) -> AsyncIterator[UnitOfWork]:
+        """A gated one."""
+        async with self.units.begin(deadline) as unit:
+            yield GatedUnit(unit, self.gate)
+
+
 @dataclass
 class Application:
-    """Use case, execution and units of work over one pool."""
+    """Execution and units of work over one pool."""
 
     units: UnitsOfWork
     pool: CommandPool
@@ -59,42 +97,31 @@ class Application:
     execution: Execution = field(init=False)
 
     def __post_init__(self) -> None:
-        self.execution = Execution(self.units)
         self.recorder = Recorder(ContractRepresentation(self.max_event_bytes), random_identity)
-        self._place_order = PlaceOrderUseCase(self.execution, self.recorder)
-        self._change_order = ChangeOrderUseCase(self.execution, self.recorder)
-        self._import_order = ImportOrderUseCase(self.execution, self.recorder)
+        self.execution = Execution(self.units, self.recorder)
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """PlaceOrder as the service does it."""
-        return await self._place_order.handle(asked, command)
+        return await self.execution.execute(asked, command)
 
     async def change(self, asked: CommandCall, command: OrderChange) -> CommandResult:
         """Any command on an order as the service does it."""
-        return await self._change_order.handle(asked, command)
+        return await self.execution.execute(asked, command)
 
     async def import_(self, asked: CommandCall, command: ImportOrder) -> CommandResult:
         """One item of ImportOrders as the service does it."""
-        return await self._import_order.handle(asked, command)
+        return await self.execution.execute(asked, command)
 
     async def stored(self, order_id: UUID) -> Order:
         """The order as its tables have it."""
         async with self.units.begin() as unit:
-            found = await unit.orders.lock(order_id)
+            found = await unit.lock(order_id)
         assert found is not None
         return found.order
 
     async def place_through(self, gate: Gate, asked: CommandCall, command: PlaceOrder) -> CommandResult:
-        """PlaceOrder that passes `gate` after everything is queued and before the commit."""
-
-        async def work(unit: UnitOfWork, claimed: FirstCall) -> bytes:
-            recorded = self.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
-            unit.orders.add(recorded.after, recorded.event)
-            unit.outbox.append(recorded.event)
-            await gate(unit)
-            return recorded.response
-
-        return await self.execution.run(asked, work)
+        """PlaceOrder that passes `gate` after everything is decided and before the commit."""
+        return await Execution(GatedUnits(self.units, gate), self.recorder).execute(asked, command)
 
 
 @asynccontextmanager
