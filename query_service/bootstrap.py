@@ -37,7 +37,7 @@ from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.status import Overloaded, status_of
-from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats
 from query_service.handlers.notices.listening import Listening
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
@@ -54,6 +54,7 @@ from query_service.store_watch import StoreWatch
 from service_runtime.edge.call_limits import ConcurrencyLimit
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.edge.service_methods import Behaviour, service_methods
+from service_runtime.error_text import in_one_line
 from service_runtime.probes import ProbeServer
 from service_runtime.process import StartupRefused, cancel, first_of, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks
@@ -154,7 +155,7 @@ async def migrate(settings: QuerySettings) -> str:
     except ReadStoreNotReady as not_ready:
         raise StartupRefused(str(not_ready)) from None
     except NATS_ERRORS as error:
-        raise StartupRefused(f"nats: {problem_of(error)}; check QUERY_NATS_URL") from None
+        raise StartupRefused(f"nats: {in_one_line(error)}; check QUERY_NATS_URL") from None
     finally:
         await store.close()
     return f"the read model {identity.read_model} is set up, generation {identity.generation}; {consumer}"
@@ -174,7 +175,7 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
                     _nats(settings, "tandem query parked", within=CONNECT_SECONDS)
                 )
             except NATS_ERRORS as error:
-                raise DependencyDown("nats", problem_of(error)) from None
+                raise DependencyDown("nats", in_one_line(error)) from None
             return StreamLookUp(client), NoticeSender(client, NoticeSubjects(settings.stream, settings.consumer))
 
         return await run_parked(ParkedEvents(store, stream, now), action, key, needed_too=needed_too)
@@ -196,7 +197,7 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
         except (DependencyDown, ReadStoreNotReady, StartupRefused) as not_yet:
             return str(not_yet)
         except NATS_ERRORS as error:
-            return f"nats: {problem_of(error)}"
+            return f"nats: {in_one_line(error)}"
         return None
 
     try:

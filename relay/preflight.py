@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 
 from relay.config import RelaySettings
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.leadership_parts import inspect
 from relay.outbox.database import connect
 from relay.stream.access import nats_options, stream_plan
@@ -16,6 +16,7 @@ from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection
 from relay.stream.setup import other_replicas, require_server, require_stream
 from relay.wal.slot_watch import missing_limit
+from service_runtime.error_text import in_one_line
 
 FIT, UNFIT, DOWN = 0, 2, 3
 
@@ -50,7 +51,7 @@ async def _database(settings: RelaySettings) -> Preflight:
     except Refused as refusal:
         return Preflight(UNFIT, [str(refusal)])
     except (psycopg.Error, OSError, TimeoutError) as error:
-        reason = words(error)
+        reason = in_one_line(error)
         return Preflight(DOWN, [f"the database cannot be reached: {reason}; check RELAY_DATABASE_URL"])
     return Preflight(FIT, warnings=[warning] if warning is not None else [])
 
@@ -69,7 +70,7 @@ async def _stream(settings: RelaySettings) -> Preflight:
     except Refused as refusal:
         return Preflight(UNFIT, [str(refusal)])
     except (*NATS_ERRORS, StreamApiError) as error:
-        return Preflight(DOWN, [f"NATS cannot be reached: {words(error)}; check RELAY_NATS_URL"])
+        return Preflight(DOWN, [f"NATS cannot be reached: {in_one_line(error)}; check RELAY_NATS_URL"])
     finally:
         if connection is not None:
             await connection.end()

@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, pool
 
+from service_runtime.error_text import in_one_line
 from service_runtime.process import StartupRefused
 
 #: Only one migration at a time, whoever runs it.
@@ -81,5 +82,6 @@ def _refusal(error: Exception) -> Exception:
 
 def unreachable(error: psycopg.Error) -> str:
     """Returns one sentence for an operator about a failed connection, without a password."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"the database of COMMAND_DATABASE_URL cannot be used ({reason}); start it or correct the setting"
+    return (
+        f"the database of COMMAND_DATABASE_URL cannot be used ({in_one_line(error)}); start it or correct the setting"
+    )

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from service_runtime.error_text import in_one_line
 from service_runtime.nats_servers import nats_login, nats_servers
 from service_runtime.outage_log import OutageLog
 
@@ -28,11 +29,6 @@ _VERSION = "NATS/1.0"
 
 #: Takes a message: where to answer, its header block (None without headers), its body. Must not raise.
 Receiver = Callable[[str, bytes | None, bytes], None]
-
-
-def problem_of(error: Exception) -> str:
-    """What to say of an error; some of the library's have no text."""
-    return str(error) or type(error).__name__
 
 
 def header_fields(block: bytes | None) -> dict[str, str]:
@@ -91,9 +87,9 @@ async def connect_nats(url: str, name: str) -> NatsConnection:
 
     async def on_error(error: Exception) -> None:
         if client.is_connected:
-            _log.debug("nats error", error=problem_of(error))
+            _log.debug("nats error", error=in_one_line(error))
         else:  # of each attempt to connect, the first one too
-            outages.failed(problem_of(error))
+            outages.failed(in_one_line(error))
 
     async def on_disconnect() -> None:
         if not client.is_closed:

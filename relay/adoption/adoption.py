@@ -24,7 +24,7 @@ from relay.adoption.parts import AdoptionCheck, NothingToAdopt
 from relay.adoption.progress import AdoptionProgress
 from relay.config import RelaySettings
 from relay.events.cursor import Cursor
-from relay.events.errors import SessionClosed, words
+from relay.events.errors import SessionClosed
 from relay.outbox.adoption_record import AdoptionRecord, AdoptionRecords
 from relay.outbox.database import DatabaseConnection, connect
 from relay.outbox.leadership import AdvisoryLock
@@ -33,6 +33,7 @@ from relay.parking.parked_aggregates import ParkedAggregates
 from relay.publishing.loop import Ended, PublishLoop
 from relay.publishing.state import RelayState, resumption
 from relay.stream.access import stream_sink
+from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
 #: How long database and stream may be out of reach, or silent, before an adoption that has not begun gives up.
@@ -174,4 +175,4 @@ class Adoption:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
                 yield connection
         except (psycopg.Error, OSError, TimeoutError) as error:
-            raise Unreachable(f"the database cannot be reached: {words(error)}") from None
+            raise Unreachable(f"the database cannot be reached: {in_one_line(error)}") from None

@@ -5,11 +5,6 @@ from __future__ import annotations
 from enum import Enum
 
 
-def words(error: BaseException) -> str:
-    """What an error says, in one line. Some say nothing, such as one for what did not come in time."""
-    return " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
-
-
 class Refused(Exception):  # noqa: N818 - read as the state it names
     """The relay must not run against this database or stream as they are; an operator has to act.
 

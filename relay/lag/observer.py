@@ -20,7 +20,7 @@ import psycopg
 
 from relay.events.columns import ColumnNames
 from relay.events.cursor import Cursor, PollCursor, WalCursor
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.events.snapshot import Snapshot
 from relay.events.utc_time import utc_text
 from relay.lag.own_lag import OwnLag
@@ -32,6 +32,7 @@ from relay.stream.end import StreamEnd
 from relay.stream.nats_connection import NatsOptions
 from relay.wal.slot import slot_prefix
 from relay.wal.slot_watch import LogUse, log_use
+from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0
@@ -162,7 +163,7 @@ class LagObserver:
                 try:
                     await self._observe()
                 except (psycopg.Error, Refused, OSError, TimeoutError) as error:
-                    self._failed(words(error))
+                    self._failed(in_one_line(error))
                     await asyncio.sleep(MEASURE_SECONDS)
         finally:
             if self._reading is not None:

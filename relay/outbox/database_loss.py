@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import psycopg
 
-from relay.events.errors import LeadershipLost, Refused, words
+from relay.events.errors import LeadershipLost, Refused
+from service_runtime.error_text import in_one_line
 
 
 @contextlib.contextmanager
@@ -21,5 +22,5 @@ def database_lost() -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise Refused(f"the relay's role lacks a right: {str(error).strip()}") from None
     except (psycopg.Error, OSError, TimeoutError) as error:
-        reason = words(error)
+        reason = in_one_line(error)
         raise LeadershipLost(f"the database session broke off: {reason}") from None

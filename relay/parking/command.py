@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 
 from relay.config import RelaySettings
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.outbox.database import connect
 from relay.outbox.request_table import ParkedAggregate, RequestTable
 from relay.outbox.table import TableName
+from service_runtime.error_text import in_one_line
 
 DONE, REFUSED, MISUSED, DOWN = 0, 1, 2, 3
 #: How long a leader is waited for where nobody says otherwise.
@@ -64,7 +65,7 @@ async def run_parked(
     except (Refused, psycopg.errors.InsufficientPrivilege) as refusal:
         return ParkedReport(REFUSED, error=str(refusal).strip())
     except (psycopg.Error, OSError, TimeoutError) as error:
-        return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {words(error)}")
+        return ParkedReport(DOWN, error=f"the database {database} cannot be reached: {in_one_line(error)}")
     if answer is None:
         return ParkedReport(REFUSED, error=f"requested; no leader has carried it out within {question.wait:g} s")
     if "refused" in answer:

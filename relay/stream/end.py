@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from relay.events.cursor import HEADER, Cursor, CursorError
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream.position import cursor_of
+from service_runtime.error_text import in_one_line
 
 
 class StreamEnd:
@@ -32,7 +33,7 @@ class StreamEnd:
             await self._read(JetStreamApi(self._connection))
         except (Refused, StreamApiError, CursorError, *NATS_ERRORS) as error:
             await self.close()
-            return words(error)
+            return in_one_line(error)
         return None
 
     async def close(self) -> None:

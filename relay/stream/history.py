@@ -15,11 +15,12 @@ from nats.js.errors import APIError
 
 from relay.events.cursor import HEADER, CursorError, PassedOver, WalCursor, transaction_of
 from relay.events.delivered import Delivered
-from relay.events.errors import Closing, SessionClosed, words
+from relay.events.errors import Closing, SessionClosed
 from relay.events.id_set import IdSet
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream.position import cursor_of
+from service_runtime.error_text import in_one_line
 
 POSITION_HEADER = "Tandem-Position"
 _FETCH = 1_000
@@ -150,7 +151,7 @@ class StreamHistory:
         except (*NATS_ERRORS, StreamApiError, APIError) as error:
             if connection is not None and connection.denial is not None:
                 raise connection.denial from None
-            reason = f"the end of the stream cannot be read: {words(error)}"
+            reason = f"the end of the stream cannot be read: {in_one_line(error)}"
             raise SessionClosed(Closing.UNAVAILABLE, reason) from None
         finally:
             if connection is not None:

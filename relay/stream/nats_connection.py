@@ -21,8 +21,9 @@ import structlog
 from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.stream.ack_run import AckRun
+from service_runtime.error_text import in_one_line
 from service_runtime.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
@@ -125,7 +126,7 @@ class NatsConnection(Client):
         problems: list[str] = []
 
         async def error(problem: Exception) -> None:
-            problems.append(words(problem))
+            problems.append(in_one_line(problem))
             del problems[:-1]
             _log.debug("nats connection", problem=problems[-1])
 
@@ -160,7 +161,7 @@ class NatsConnection(Client):
                 )
         except NATS_ERRORS as failure:
             await self.end()
-            reason = problems[-1] if problems else words(failure)
+            reason = problems[-1] if problems else in_one_line(failure)
             if _SHUT_OUT.search(reason):
                 raise Refused(f"NATS does not let the relay in: {reason}; {_REMEDY}") from None
             raise ConnectionError(reason) from None
@@ -210,7 +211,7 @@ class NatsConnection(Client):
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await self.close()
         except NATS_ERRORS as error:
-            _log.debug("nats close", problem=words(error))
+            _log.debug("nats close", problem=in_one_line(error))
 
     async def _process_err(self, err_msg: str) -> None:
         """Notes a missing right. The library hands the sentence over in small letters, its parser still has ours."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed, words
+from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed
 from relay.events.message import Message, MessageLimits
 from relay.events.tail import Tail
 from relay.stream.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
@@ -32,6 +32,7 @@ from relay.stream.publish_policy import (
 )
 from relay.stream.publish_window import Flight, PublishWindow
 from relay.stream.setup import StreamPlan, ensure_stream, other_replicas, require_server
+from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
 
@@ -249,7 +250,7 @@ class JetStreamSession:
         try:
             stored = await self._api.message(str(self.stream.config["name"]), sequence)
         except (*NATS_ERRORS, StreamApiError) as error:
-            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {words(error)}") from None
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
         return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
 
     def _watch_deadline(self) -> None:
@@ -302,7 +303,7 @@ class JetStreamSink:
         try:
             connection = await NatsConnection.open(self._options, "tandem-relay", closed)
         except NATS_ERRORS as error:
-            raise SessionClosed(Closing.UNAVAILABLE, f"NATS cannot be reached: {words(error)}") from None
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS cannot be reached: {in_one_line(error)}") from None
         try:
             try:
                 require_server(connection.server_version)
@@ -315,7 +316,7 @@ class JetStreamSink:
                 await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)
             except (*NATS_ERRORS, StreamApiError) as error:
-                raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {words(error)}") from None
+                raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
             yield session
         finally:
             for session in sessions:

@@ -7,10 +7,11 @@ import asyncio
 import psycopg
 import structlog
 
-from relay.events.errors import Refused, words
+from relay.events.errors import Refused
 from relay.outbox.database import connect
 from relay.wal.slot import drop_slots, slots_of
 from service_runtime.backoff import Backoff
+from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class SlotCleanup:
                     return
                 reason = "somebody reads them, or this role may not drop them"
             except (Refused, psycopg.Error, OSError, TimeoutError) as error:
-                reason = words(error)
+                reason = in_one_line(error)
             if reason != told:
                 told = reason
                 _log.warning("slots of an earlier run cannot be dropped yet, and keep the log", slots=names, why=reason)

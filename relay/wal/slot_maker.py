@@ -8,12 +8,13 @@ import psycopg
 import structlog
 
 from relay.events.cursor import WalCheckpoint
-from relay.events.errors import LogUnavailable, Refused, words
+from relay.events.errors import LogUnavailable, Refused
 from relay.outbox.database import connect
 from relay.outbox.table import TableName
 from relay.wal.slot import drop_slots, slots_of
 from relay.wal.slot_creation import create_slot
 from service_runtime.backoff import Backoff
+from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ class SlotMaker:
                 finally:
                     await connection.close()
             except (LogUnavailable, Refused, psycopg.Error, OSError, TimeoutError) as error:
-                reason = self.problem = words(error)
+                reason = self.problem = in_one_line(error)
             if reason != told:
                 _log.warning("the log cannot be read, polling goes on", reason=reason)
                 told = reason

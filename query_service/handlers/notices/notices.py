@@ -21,9 +21,10 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.read_store import Freshness
-from query_service.handlers.nats_connection import NATS_ERRORS, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS
 from query_service.handlers.notices.subjects import NoticeSubjects
 from query_service.projection.proto_json import microseconds, moment
+from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class NoticeSender:
         try:
             await self._client.publish(subject, body)
         except NATS_ERRORS as error:
-            _log.debug("notice lost", subject=subject, error=problem_of(error))
+            _log.debug("notice lost", subject=subject, error=in_one_line(error))
 
 
 class NoticeListener:

@@ -14,7 +14,7 @@ from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.projecting.project_events import EventProjector
 from query_service.config import QuerySettings
-from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeSender
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.notices.subjects import NoticeSubjects
@@ -24,6 +24,7 @@ from query_service.handlers.stream.pacer import BackoffPacer
 from query_service.handlers.stream.projection_observer import MeteredProjection
 from query_service.handlers.stream.working_together import work_together
 from query_service.metrics import ProjectMetrics
+from service_runtime.error_text import in_one_line
 
 #: How often serving processes are told of lags.
 TELL_SECONDS = 1.0
@@ -70,7 +71,7 @@ class Projector:
             try:
                 await check_consumer(client, self._plan, identity)
             except NATS_ERRORS as error:
-                await self._pacer.pause(f"nats: {problem_of(error)}")
+                await self._pacer.pause(f"nats: {in_one_line(error)}")
             else:
                 self._pacer.resume()
                 return

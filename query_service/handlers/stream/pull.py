@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, header_fields, problem_of
+from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, header_fields
 from query_service.handlers.stream.consumer import ConsumerPlan, missing_consumer, silent_consumer
 from query_service.handlers.stream.working_together import work_together
+from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
 PULL_SECONDS = 2.0
@@ -131,7 +132,7 @@ class StreamPull:
         try:
             await self._client.publish_all(replies, answer)
         except NATS_ERRORS as error:
-            _log.debug("answer lost", error=problem_of(error))
+            _log.debug("answer lost", error=in_one_line(error))
 
     async def _request_again_and_again(self, inbox: str) -> None:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from relay.events.errors import words
 from relay.outbox.shut_out import refusal
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
@@ -69,11 +68,3 @@ def test_a_server_that_may_yet_let_us_in_is_waited_for(said: str) -> None:
 
 def test_a_name_that_sounds_like_it_is_none() -> None:
     assert refusal(psycopg.OperationalError("failed to resolve host 'authentication failed': unknown")) is None
-
-
-def test_errors_are_told_in_one_line_and_in_words() -> None:
-    assert words(psycopg.OperationalError(f"{AWAY}\n\tIs the server running?\n")).endswith(
-        "refused Is the server running?"
-    )
-    assert words(TimeoutError()) == "no answer"
-    assert words(BrokenPipeError()) == "BrokenPipeError"
