@@ -25,39 +25,39 @@ class _Watched:
 
 
 class TracedSeconds(Protocol):
-    """An example of a duration."""
+    """A histogram exemplar: one duration with its trace."""
 
     @property
     def trace_id(self) -> str:
-        """Where to look."""
+        """The trace of the event."""
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
 
     @property
     def at(self) -> float:
-        """When, in seconds since 1970."""
+        """The time of the measurement, in seconds since 1970."""
 
 
 class CountedSeconds(Protocol):
-    """Durations counted by somebody else, one count per bound and one for what is longer."""
+    """A histogram maintained outside prometheus_client: one count per bucket and one for longer durations."""
 
     @property
     def counts(self) -> Sequence[int]:
-        """How many there were."""
+        """The number of durations per bucket."""
 
     @property
     def total(self) -> float:
-        """Their sum."""
+        """The sum of all durations."""
 
     @property
     def exemplars(self) -> Mapping[int, TracedSeconds]:
-        """Index of the count → an example of it."""
+        """An exemplar by the index of its bucket."""
 
 
 class _Stages(Collector):
-    """A histogram that is counted elsewhere: four stages per event are too many for counters behind locks."""
+    """Exports a histogram that is counted elsewhere: four stages per event are too many for counters with locks."""
 
     def __init__(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
         self._labels = [*(f"{bound:g}" for bound in bounds), "+Inf"]

@@ -14,6 +14,6 @@ Rooms, each with its protocol in its `__init__`; imports go from top to bottom o
     outbox                Postgres: the table, the lock, the relay's own tables
     events                values without I/O: event, cursor, message
 
-The relay's position lives in the stream: every message carries the cursor that stands behind it, so an event and the
-position after it are stored by one write. Whoever leads next reads one message, the last one, and goes on behind it.
+The relay's position is in the stream: every message carries the cursor after it, so one write stores an event and the
+position after it. The next leader reads one message, the last one, and resumes after it.
 """

@@ -25,7 +25,7 @@ _LAST_POSITION = 2**63 - 1
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be typed behind `python -m relay`."""
+    """Declares the arguments of `python -m relay`."""
     whole = argparse.ArgumentParser(prog="python -m relay", description="Carries an outbox into a JetStream stream")
     commands = whole.add_subparsers(dest="command")
     commands.add_parser("run", help="relay until SIGTERM")

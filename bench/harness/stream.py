@@ -80,7 +80,7 @@ class Stream:
         return _stored((await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"])
 
     async def next_event(self, sequence: int) -> tuple[StoredMessage, int]:
-        """The first event at this sequence or behind it, and the sequence behind that."""
+        """Returns the first event at this sequence or after it, and the sequence after that."""
         which = {"seq": sequence, "next_by_subj": EVENTS}
         found = (await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"]
         return _stored(found), int(found["seq"]) + 1

@@ -83,7 +83,7 @@ class SampledStream:
     barrier: StoredMessage
 
     def messages(self, count: int) -> Iterator[StoredMessage]:
-        """The messages of as many orders, with barriers between and one behind them."""
+        """The messages of as many orders, with barriers between and one after them."""
         bodies = [Template(message.body, ids_in(message)) for message in self.events]
         for number, (sample, body) in zip(
             range(count), itertools.cycle(zip(self.events, bodies, strict=True)), strict=False

@@ -2,7 +2,7 @@
 
 For the log, a relay is run on the empty table first, until it streams. What it leaves (the stream's last message with
 its cursor, and the slot) is kept: each run begins with a new stream that holds that message only, and with a copy of
-the slot, behind which all rows stand.
+the slot, which precedes all rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BASE = "bench_base"
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """`events` rows in `url`; `slot`, `publication` and `before` are what a relay of the log goes on from. `end` is the
-    log position behind the rows."""
+    log position after the rows."""
 
     url: str
     events: int

@@ -51,7 +51,7 @@ class Peers:
         tell(self._absent or f"peers in {home}")
 
     async def seed(self) -> None:
-        """Writes the peers' backlog, behind a slot that each of their runs copies."""
+        """Writes the peers' backlog after a slot that each of their runs copies."""
         if not self._absent:
             self._lay_out()
             try:

@@ -15,7 +15,7 @@ from command_service.storage.database_errors import translated
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0
-#: Small, so that no command waits behind it for long.
+#: Small, so that no command waits for it for long.
 EXPIRY_BATCH = 500
 PARTITIONS_AHEAD = 2
 

@@ -110,7 +110,7 @@ async def until_searchable(stub: OrderQueryServiceAsyncStub, source: str, order_
 
 
 async def _searched(stub: OrderQueryServiceAsyncStub, request: SearchOrdersRequest) -> SearchOrdersResponse:
-    """The answer, asked for again while the read side is behind or out of reach."""
+    """Returns the answer; retries while the read side lags or cannot be reached."""
     while True:
         try:
             return await stub.SearchOrders(request, timeout=10)

@@ -162,10 +162,10 @@ def read_body(body: bytes, parse: Parse | None = None) -> Body:
 
 
 def _quickly(text: str, parse: Parse) -> Body | None:
-    """The parts of a body that is written as all are; None for any doubt.
+    """Returns the parts of a body in its usual form; None in any doubt.
 
-    No text within JSON can look like the seams, quotes being escaped there, but a field of the payload could have such
-    a name: then what stands before it is no whole object, and so is not parsed.
+    Quotes inside JSON strings are escaped, so the separators cannot occur in a string. A field of the payload could
+    match one. The left part is then not a complete object, parsing fails, and the slow path is used.
     """
     payload_end, personal_end = text.find(_PERSONAL), text.rfind(_SALT)
     personal_start, salt_start = payload_end + len(_PERSONAL), personal_end + len(_SALT)

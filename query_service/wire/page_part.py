@@ -1,6 +1,6 @@
 """An order as it stands in a page of orders: a part of the answer, as it is sent.
 
-Parts of a message, one behind the other, are the message. A store may therefore make each order's part when the order
+The concatenated parts of a message are the message. A store may therefore encode each order's part when the order
 is written, and a page is put together without describing or encoding anything.
 """
 

@@ -93,7 +93,7 @@ class StreamComparison:
         return int((await self._one(f"SELECT count(*) FROM {_MISSING}"))[0])
 
     def missing(self, after: int, limit: int) -> Query:
-        """Missing rows behind a position, in the order of positions."""
+        """Returns missing rows after a position, by position."""
         return self._table.joined(_MISSING, "tandem_position", after, limit)
 
     async def find_lost(self) -> Lost:

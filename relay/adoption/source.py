@@ -1,4 +1,4 @@
-"""What an adoption publishes: the restored rows that the stream lacks, behind them the first cursor of the new epoch.
+"""Delivers what an adoption publishes: the restored rows that the stream lacks, then the first cursor of the new epoch.
 
 Until that cursor is stored, every message carries the old source's last one. So whoever reads the stream's end before
 then, a relay or an adoption begun again, finds a stream of the old epoch: a relay stays stopped, an adoption compares
@@ -96,7 +96,7 @@ class AdoptionSource:
         self._end = Checkpoint(PollCursor(identity.epoch, line.snapshot), line.as_of)
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """The next missing rows; behind the last of them the new epoch's first cursor, once."""
+        """Returns the next missing rows; after the last of them the new epoch's first cursor, once."""
         assert self._comparison is not None
         old = self._old
         query = self._comparison.missing(self._position, max_events)
@@ -128,7 +128,7 @@ class AdoptionSource:
         """One transaction in which nobody writes to the outbox: it raises the epoch and reads the floor.
 
         A writer has its lock on the table before it draws a position. So all rows up to the floor are committed, and
-        whoever is in the middle of a transaction will write behind it and is not seen by the snapshot.
+        an open transaction will write after it and is not seen by the snapshot.
         """
         try:
             async with self._connection.transaction():

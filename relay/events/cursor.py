@@ -17,11 +17,11 @@ Behind events read from the write-ahead log:
 
 Delivered are all transactions whose commit record stands before `commit LSN`, and of the one that stands there the
 first `index` events. The rest is the last *checkpoint*, by which polling can take over: at the log position
-`checkpoint` everything was delivered that `snapshot` sees, and beside it just `transactions`; since then, `behind`
+`checkpoint` everything was delivered that `snapshot` sees, and also just `transactions`; since then, `behind`
 events. `publication` is the state in which the publication was then.
 
 What stands before the mark is the *base*. With many transactions open it is long. Then its text stands once, in the
-body of a barrier message, and the messages behind it name that barrier by its stream sequence:
+body of a barrier message, and the messages after it name that barrier by its stream sequence:
 `<source epoch>;<mode>;@<sequence>;<mark>`. The barrier itself says `@body` there.
 """
 
@@ -114,8 +114,8 @@ class WalCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class WalCursor:
-    """A position in the log behind a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`;
-    `behind`: how many events behind the checkpoint are delivered, or fewer where that is not known."""
+    """A position in the log after a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`;
+    `behind`: how many events after the checkpoint are delivered; fewer if that is not known."""
 
     epoch: int
     checkpoint: WalCheckpoint
@@ -126,12 +126,12 @@ class WalCursor:
 
     @property
     def base(self) -> str:
-        """The part that all events behind one checkpoint share."""
+        """The part that all events after one checkpoint share."""
         return f"{self.epoch};wal;{self.checkpoint.text}"
 
     @property
     def mark(self) -> str:
-        """The part that tells where behind the checkpoint."""
+        """The part that gives the position after the checkpoint."""
         return f"{lsn_text(self.commit_lsn)}:{self.index}:{self.transaction}:{self.behind}"
 
     @property

@@ -23,7 +23,7 @@ class Delivered:
         return event.transaction_id in self.transactions or event.position in self.positions
 
     def seen_by(self, snapshot: Snapshot) -> bool:
-        """Whether none of them can be found behind `snapshot`."""
+        """Whether no poll after `snapshot` can find any of them."""
         return not self.ids.not_seen_by(snapshot)
 
 

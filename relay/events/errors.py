@@ -48,7 +48,7 @@ class Closing(Enum):
     FENCED = "fenced"
     """The stream went on without us: read its last message again, step down if its term is higher."""
     EVENT = "event"
-    """The server refuses this one event whatever we do: park it, then go on behind the last stored one."""
+    """The server refuses this one event whatever we do: park it, then resume after the last stored one."""
     BATCH = "batch"
     """A batch was refused for something in it, which shows when its messages go one by one: go on like that."""
     DUPLICATE = "duplicate"
@@ -56,7 +56,7 @@ class Closing(Enum):
     SOURCE = "source"
     """The source cannot go on from here; it can from the stream's last message."""
     UNAVAILABLE = "unavailable"
-    """The outcome is unknown or the stream cannot take messages now: wait, then go on behind the last stored one."""
+    """The outcome is unknown, or the stream cannot accept messages now: wait, then resume after the last stored one."""
 
 
 class SessionClosed(Exception):  # noqa: N818

@@ -12,7 +12,7 @@ from relay.events.cursor import Cursor
 class Tail:
     """The end of the stream. `cursor` is None when no message carries one (an empty stream).
 
-    `created` tells the stream from another of the same name. `foreign` counts messages behind the last one of ours.
+    `created` tells the stream from another of the same name. `foreign` counts messages of others after our last one.
     """
 
     created: datetime

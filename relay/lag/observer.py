@@ -1,4 +1,4 @@
-"""How far the stream is behind the outbox, defined once for leader, standby, metrics, status and alerts.
+"""Measures how far the stream lags behind the outbox, for leader, standby, metrics, status and alerts alike.
 
 - *Covered*: rows that the cursor of the stream's last message says are delivered (published, or parked).
 - *Oldest unpublished age*: now − the least `recorded_at` of all committed rows not covered; 0 when all are.
@@ -36,10 +36,10 @@ from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
 MEASURE_SECONDS = 1.0
-#: How soon it is noticed that a leader cannot tell by itself, or that a standby's last measurement is outdated.
+#: How often to check whether a leader does not know its lag, or a standby's last measurement is outdated.
 LOOK_SECONDS = 0.05
-#: While a standby tells of a lag, it reads the stream's end so often, measures so often when it has moved on or much is
-#: told, and at once when both is so: what it says may be wrong by as much.
+#: While a standby reports a lag: re-read the stream's end every READ_SECONDS; re-measure every LAGGING_SECONDS if the
+#: end advanced or the lag exceeds MUCH_SECONDS, and at once if both. The reported lag may be wrong by as much.
 READ_SECONDS, LAGGING_SECONDS, MUCH_SECONDS = 0.1, 0.3, 0.7
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
@@ -93,7 +93,7 @@ async def uncovered(
     `covered`, counting up to `limit`."""
     now = now or await _snapshot(connection)
     if isinstance(cursor, WalCursor):
-        # What came behind the checkpoint counts as not covered until the next one, half a second later.
+        # What came after the checkpoint counts as not covered until the next one, half a second later.
         covered = cursor.checkpoint.transactions
         cursor = PollCursor(cursor.epoch, cursor.checkpoint.snapshot)
     seen, upto, position = cursor.seen, cursor.upto, cursor.position
@@ -101,7 +101,7 @@ async def uncovered(
     if seen is None and upto is None:
         counts.append(await _count(connection, table.counted(table.by_position(None, now, 0, limit, None))))
     elif upto is not None:
-        # The rest of a backlog begins right behind the position; where it does not, the index finds it.
+        # The rest of a backlog begins right after the position; if it does not, the index finds it.
         until = position + _WALK_FACTOR * limit if seen else None
         counts.append(await _count(connection, table.counted(table.by_position(seen, upto, position, limit, until))))
         if counts[0][0] == 0 and seen is not None:
@@ -271,13 +271,13 @@ class LagObserver:
         end = self._end
         cursor: Cursor = end.cursor or PollCursor(0)
         if not self._own.comparable(cursor.epoch):
-            self.latest = None  # what is behind cannot be known before the source is adopted
+            self.latest = None  # the lag cannot be known before the source is adopted
             return
         if cursor.epoch != self._floor_epoch:
             table.floor = await self._records.floor(connection, cursor.epoch)
             self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
-        # The leader knows more than the stream's last cursor tells: what it has stored behind the checkpoint.
+        # The leader knows more than the stream's last cursor: what it has stored after the checkpoint.
         stored, known = self._own.stored()
         if known is not None:
             cursor, covered = PollCursor(0, known[0]), known[1]

@@ -45,8 +45,10 @@ class Session(Protocol):
 
 
 class OwnLag:
-    """Fed by the publish loop's calls, asked by whoever measures. What a session knew at its end stays true for a
-    moment, until the table has been asked."""
+    """Keeps what the leader knows of its lag; the publish loop feeds it.
+
+    After a session ends, its values stay valid until the next measurement.
+    """
 
     def __init__(self) -> None:
         self._leads = False

@@ -1,8 +1,8 @@
-"""What a standby knows to be delivered, more exactly than the stream's last checkpoint says it.
+"""Knows what is delivered more exactly than the stream's last checkpoint.
 
-A cursor of the log says how many events behind its checkpoint are delivered. When there are just as many committed rows
-that the checkpoint does not cover, they are the same: then everything is delivered that the snapshot of this look sees,
-and until a later checkpoint says more, only what that snapshot does not see can be unpublished.
+A cursor in log mode says how many events after its checkpoint are delivered. If the number of committed rows that the
+checkpoint does not cover is the same, they are the same rows. Then everything that this snapshot sees is published.
+Until a later checkpoint says more, only what the snapshot does not see can be unpublished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ class StandbyCoverage:
         self._delivered: tuple[int, Snapshot] | None = None
 
     def learn(self, end: Cursor, rows: int, now: Snapshot) -> bool:
-        """`rows` that `now` sees are not covered by the checkpoint of `end`; whether all of them are delivered."""
+        """Compares the number of uncovered rows with the cursor; returns whether all of them are delivered.
+
+        `rows`: how many rows `now` sees that the checkpoint of `end` does not cover.
+        """
         if not isinstance(end, WalCursor) or rows != end.behind:
             return False
         self._delivered = end.epoch, now

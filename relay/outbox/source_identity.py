@@ -1,4 +1,4 @@
-"""Whose events these are: the cluster behind the connection, compared with the one that the database names.
+"""Compares the cluster of the connection with the one that the database records for its events.
 
 A restore or a failover with loss gives a database whose rows, transaction ids and positions are not those the stream
 has seen. It shows as another system identifier or timeline than the row of the table `source`.
@@ -53,7 +53,7 @@ async def primary_cluster(connection: DatabaseConnection) -> tuple[str, int]:
             "the database is a standby: point RELAY_DATABASE_URL at the primary"
             " (what a standby shows may be lost when another one is promoted)"
         )
-    # The timeline of the log being written; the control file's lags behind until the checkpoint after a promotion.
+    # The timeline of the log being written; the control file's lags until the checkpoint after a promotion.
     system_identifier, timeline = await _row(
         connection,
         "SELECT system_identifier::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"

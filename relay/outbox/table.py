@@ -117,7 +117,7 @@ class OutboxTable:
         self._select = ", ".join(f"{_expression(role, columns, types)} AS {role}" for role in OutboxEvent._fields)
 
     def by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> Query:
-        """Rows of the difference behind the position `after`, by the index on the transaction id.
+        """Returns rows of the difference after the position `after`, by the index on the transaction id.
 
         Not visible in `seen` means: begun later, or open then. Of those only what `upto` sees ended can matter, so a
         transaction that stays open costs nothing. `+ 0` keeps the planner off the primary key. Columns are turned into
@@ -207,7 +207,7 @@ class OutboxTable:
     def joined(
         self, table: str, column: str, after: int, limit: int, parameters: Mapping[str, Any] | None = None
     ) -> Query:
-        """Rows whose positions stand in `column` of another table, behind `after`, in the order of positions. What
+        """Returns rows whose positions are in `column` of another table, after `after`, by position. What
         `table` has of `parameters` is given with it."""
         text = f"""
             SELECT {self._select} FROM {self.name.quoted} JOIN {table} ON {self._position} = {column}

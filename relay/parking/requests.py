@@ -1,6 +1,6 @@
 """What an operator asks of the leader about parked aggregates: rows that it finds, carries out and answers.
 
-- *retry*: the aggregate's parked events are published behind what the stream has, in their order. Each leaves
+- *retry*: the aggregate's parked events are published after the end of the stream, in their order. Each leaves
   `outbox_parked` only after its ack. A retry notes the stream's end before it begins; after a crash the stream tells
   from there on which events it has already.
 - *discard*: parked events are given up, one or all of an aggregate's. Their positions stay with the request, so that an

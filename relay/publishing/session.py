@@ -105,7 +105,7 @@ class Publishing:
     async def claim(self, cursor: Cursor) -> None:
         """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
         await self._barrier(cursor)
-        # It tells no news; the end of a backlog is to be told as soon as it is reached.
+        # The claim barrier carries no new time, so allow the next barrier at once.
         self._barrier_due = 0.0
         await self._settle(READ_SECONDS)
         self._report()

@@ -8,7 +8,7 @@ earlier one has the lower position. Nothing is updated or deleted, and a transac
 
 That a transaction has ended must outlive the server. One that was rolled back may have left nothing on disk, and after
 a crash its id is drawn again by another, whose rows a cursor that counts it as ended would pass over. So the log is
-flushed up to S2 before anything is stored behind S2.
+flushed up to S2 before anything after S2 is stored.
 
 How the rows of a difference are found depends on how many there are:
 - none or few: by the index on the transaction id;
@@ -167,7 +167,7 @@ class PollSource:
     async def _chunk(
         self, at: PollCursor, upto: Snapshot, max_events: int, max_bytes: int
     ) -> tuple[list[OutboxEvent], bool]:
-        """Rows behind `at`, and whether they are the last of the difference."""
+        """Returns rows after `at`, and whether they are the last of the difference."""
         if at.seen is None:
             events, complete = await fetch_events(
                 self._connection, self._table.by_position(None, upto, at.position, max_events, None), max_bytes

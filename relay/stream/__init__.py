@@ -1,4 +1,4 @@
-"""The relay's side of JetStream: publishing behind a fence, and reading back what the stream holds.
+"""The relay's side of JetStream: publishing with fences, and reading back what the stream holds.
 
 A session reads the stream's last message and publishes after it. Every message names the sequence that it expects, so
 the stream refuses all of them once somebody else has written. The first error closes the session (`SessionClosed`);

@@ -1,6 +1,6 @@
-"""What the stream has: all of it, or what stands behind a cursor's base, where polling takes over from the log.
+"""Reads what the stream holds: all of it, or what follows a cursor's base, where polling takes over from the log.
 
-The messages behind a checkpoint all carry its base, so they are the last ones of the stream, and the first of them is
+The messages after a checkpoint all carry its base, so they are the last ones of the stream, and the first of them is
 found by bisection.
 """
 

@@ -10,7 +10,7 @@ One flush to disk for a batch, where a server that syncs each publish would need
 
 **In a cluster** a stream may have replicas, and a replica that catches up breaks on the id of a predecessor. There
 everything goes in batches, and what cannot goes singly: one batch or one message, and the next when it is decided.
-With nothing else undecided the expected sequence is fence enough: nothing of ours can stand behind a stranger's message
+With nothing else undecided the expected sequence is fence enough: nothing of ours can follow a stranger's message
 that took the place of what was refused.
 """
 
@@ -33,8 +33,8 @@ CHAIN_FLIGHT_BYTES = 1 << 20
 _SIZE = itemgetter(Message._fields.index("size"))
 _MESSAGE_ID = b"NATS/1.0\r\nNats-Msg-Id: "
 _EXPECTED, _LINK = b"\r\nNats-Expected-Last-Sequence: ", b"\r\nNats-Expected-Last-Msg-Id: "
-#: Above this time per message of a chain, the server is taken to sync each publish (seen: 0.02-0.04 ms without, 0.2-0.4
-#: ms with) for so long. A busy machine can look like that for a moment, so each of several flights must.
+#: Above this ack time per message (seen: 0.02-0.04 ms lazy, 0.2-0.4 ms synced) we assume for _BELIEVED_SECONDS that the
+#: server syncs every publish. It takes _MEASURED_FLIGHTS slow flights, to ignore a hiccup of a busy machine.
 _SYNCED_SECONDS = 0.0001
 _MEASURED_FLIGHT = 64
 _MEASURED_FLIGHTS = 4
@@ -44,7 +44,7 @@ _BARRIERS_BETWEEN = 8
 
 
 def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes | None, inbox: bytes) -> list[bytes]:
-    """Protocol frames of chained publishes behind `last_sequence`; acks go to `<inbox><predicted sequence>`."""
+    """Returns protocol frames of chained publishes after `last_sequence`; acks go to `<inbox><predicted sequence>`."""
     frames: list[bytes] = []
     # Pieces are joined once: formatting would let each frame grow piece by piece, at twice the cost of all the rest.
     to_inbox, end = b" %b" % inbox, b"\r\n"
@@ -96,7 +96,7 @@ def _frame(message: Message, headers: bytes, reply: bytes) -> bytes:
 def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int, *, whole_groups: bool) -> int:
     """Where a flight that begins at `start` ends (exclusive): within the limits, at least one message.
 
-    With `whole_groups` it ends where no group goes on behind it, if there is such a place.
+    With `whole_groups` it ends where no group continues after it, if there is such a place.
     """
     sizes = list(accumulate(map(_SIZE, messages[start : start + max_count])))
     end = start + max(1, bisect_right(sizes, max_bytes))

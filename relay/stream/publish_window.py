@@ -87,8 +87,10 @@ class PublishWindow:
         return self.stored_sequence + 1, count
 
     def acknowledged(self, sequence: int) -> Flight | None:
-        """Notes the acks up to `sequence`, which must be the expected one or, in the same flight, one behind it; the
-        flight that they complete, if they do."""
+        """Records acks up to `sequence`: the next expected one, or a later one in the same flight.
+
+        Returns the flight if this completes it.
+        """
         self.stored_sequence = sequence
         first = self._flights[0]
         if sequence < first.last_sequence:

@@ -97,11 +97,11 @@ def read_message(data: bytes, at: int = 0) -> LogicalMessage:
 
 
 def insert_head(relation: Relation) -> bytes:
-    """What an insert into that table begins with behind its kind: the table's oid, a new tuple, its column count."""
+    """Returns how an insert into that table begins after its kind: the table's oid, a new tuple, its column count."""
     return _INSERT.pack(relation.oid, b"N", len(relation.columns))
 
 
 def _text(data: bytes, start: int) -> tuple[str, int]:
-    """A text that ends with a zero byte, and the offset behind that."""
+    """Returns a text that ends with a zero byte, and the offset after it."""
     end = data.index(0, start)
     return data[start:end].decode(), end + 1

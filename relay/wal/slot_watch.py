@@ -1,4 +1,4 @@
-"""What the server keeps for our slot, and how much log lies behind the stream."""
+"""Measures the log that the server keeps for the slot, and how far the stream lags in it."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _run(columns: Sequence[Column], start: int) -> range:
 
 
 def _read_run(columns: Sequence[Column], run: range, names: dict[str, Any], fields: list[str]) -> list[str]:
-    """Unpacks them at once, each behind its kind and length, which must be as expected."""
+    """Unpacks them at once, each after its kind and length, which must be as expected."""
     first = run[0]
     codes = [_FIXED[columns[i].type_oid] for i in run]
     unpack = Struct(">" + "".join(f"5s{code}" for code in codes))

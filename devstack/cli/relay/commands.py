@@ -40,7 +40,7 @@ def _relay() -> None:
     """The relay between outbox and stream."""
 
 
-@application.command("status", help="Who leads, in which mode, how far behind, what is wrong.")
+@application.command("status", help="Who leads, in which mode, how large the lag is, what is wrong.")
 def status(
     address: Addresses = None,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second until Ctrl-C.")] = False,

@@ -56,7 +56,7 @@ class RefreshObserver(Protocol):
     """Counts what waiting for searches took."""
 
     def searchable(self, outcome: str, seconds: float) -> None:
-        """A wait ended: `refreshed` or `verified`, or `behind` when it was given up."""
+        """A wait ended: `refreshed` or `verified`, or `behind` if it was abandoned."""
 
 
 class AskedSearchability:

@@ -163,7 +163,7 @@ DIMENSION_FIELDS: Mapping[Dimension, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OrderSearch:
-    """A piece of a sorted list: up to `size` orders behind `after`. `since` is a mark of this store, or ""."""
+    """A page of a sorted list: up to `size` orders after the position `after`. `since`: a mark of this store, or ""."""
 
     criteria: OrderCriteria
     sort: OrderSort = OrderSort.PLACE_TIME_DESC

@@ -20,7 +20,7 @@ class NothingParked(QueryRefused):
 
 
 class StillNeeded(QueryRefused):
-    """A parked event that its order lacks is not forgotten without being told so twice."""
+    """Discarding an event that its order still lacks requires `--needed-too`."""
 
 
 class RetryOutcome(StrEnum):

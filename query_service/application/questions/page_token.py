@@ -1,6 +1,6 @@
 """Page tokens: where the next page begins, bound to the question they belong to, opaque to callers.
 
-A token holds a position in the sorted list, not a number of orders to skip, so a page begins behind the last order
+A token holds a position in the sorted list, not a number of orders to skip, so a page begins after the last order
 that was given, whatever arrived or changed before it.
 """
 

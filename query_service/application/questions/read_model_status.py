@@ -1,4 +1,4 @@
-"""How far behind the read model is, as far as this process knows."""
+"""Reports how far the read model lags, as far as this process knows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Orders by text and filters, sorted, a page at a time.
 
-Pages stay right while orders arrive and change. A page begins behind the last order given, so what arrives before it
+Pages stay right while orders arrive and change. A page begins after the last order given, so what arrives before it
 moves nothing. In most sorts an order cannot get from the part that was read into the part that was not: its key never
 changes, or changes only towards the front. In the others (by total) an order that was written since the first page
 was asked for is looked up in the journal, and left out when an earlier version of it stood in the part that was read,
@@ -95,7 +95,7 @@ class SearchOrders:
         return Answer(page, info)
 
     async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
-        """The first answer, and the orders behind the place that cannot have been given before it."""
+        """Returns the first answer, and the orders after the place that cannot have been given before it."""
         first = found = await self._reader.search(search)
         orders: list[FoundOrder] = []
         after = search.after

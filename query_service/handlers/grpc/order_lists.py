@@ -53,7 +53,7 @@ class OrderLists:
             facets=dimensions_of(request.facets),
         )
         answer = await page
-        # Parts of a message, one behind the other, are the message. So no order is copied, and none encoded here.
+        # The concatenated parts of a message are the message. So no order is copied, and none encoded here.
         orders = that_fit((order.page_part for order in answer.found.orders), len)
         rest = contract.SearchOrdersResponse(
             next_page_token=answer.found.token_after(len(orders)),

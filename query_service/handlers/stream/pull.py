@@ -36,7 +36,7 @@ _NO_RESPONDERS, _CONFLICT, _HEARTBEAT = "503", "409", "100"
 def place_of(reply: str) -> tuple[int, int]:
     """A delivered message's number in the stream, and when it was stored in microseconds since 1970."""
     # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
-    # the stream perhaps domain and account, behind the last perhaps a random token.
+    # the stream perhaps domain and account, after the last perhaps a random token.
     tokens = reply.split(".")
     first = 2 if len(tokens) == 9 else 4
     return int(tokens[first + 3]), int(tokens[first + 5]) // 1000
@@ -193,7 +193,7 @@ class StreamPull:
         self._request_over.set()
 
     async def _keep(self) -> None:
-        """Says of what we hold that work goes on, well before the server would give it to somebody else."""
+        """Sends +WPI for unacknowledged messages, so that the server does not redeliver them."""
         while True:
             await asyncio.sleep(self._plan.ack_wait / 3)
             await self._answer(list(self._held), b"+WPI")

@@ -24,7 +24,7 @@ _JOINTS = re.compile(f"[{_APOSTROPHES}{_DOTS}]")
 #: Also gershayim, and the marks of emphasis and question that Armenian writes inside words.
 _UNSEEN = re.compile(f"(?!{NON_JOINER})[{UNSEEN}\u05f4\u055b\u055c\u055e]")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
-#: The marks behind a letter of the scripts that have accents, or behind no letter.
+#: The marks after a letter of the scripts that have accents, or after no letter.
 _ACCENTED = re.compile(f"(?<![^ '0-9{ACCENTED}])[^\\w ']+")
 _ACCENTS = re.compile(f"[{ACCENTS}]+")
 _JOINING_NON_JOINER = re.compile(f"(?<=[{ARABIC}]){NON_JOINER}+(?=[{ARABIC}])")
@@ -42,7 +42,7 @@ _MARKED_LETTERS = {
     if not unicodedata.is_normalized("NFC", letter)
 }
 _MARKED_LETTER = re.compile("|".join(_MARKED_LETTERS))
-#: Thai and Lao am, typed before the tone or behind it.
+#: Thai and Lao am, typed before the tone or after it.
 _AM = "\u0e4d\u0ecd"
 _AM_AND_TONE = re.compile(f"[{_AM}\u0e48-\u0e4b\u0ec8-\u0ecb]{{2,}}")
 #: Letters that Unicode does not decompose. Of Arabic those that are typed for one another.

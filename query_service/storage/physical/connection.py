@@ -38,7 +38,7 @@ class _Orjson(JsonSerializer):
     def loads(self, data: bytes) -> Any:
         try:
             return orjson.loads(data)
-        except orjson.JSONDecodeError as error:  # of a proxy that found nobody behind it, for example
+        except orjson.JSONDecodeError as error:  # of a proxy without a server, for example
             raise SerializationError("the answer is no JSON", errors=(error,)) from None
 
 

@@ -1,4 +1,4 @@
-"""What our indices are called: a prefix to keep installations apart, aliases to speak to, generations behind them."""
+"""Names our indices: a prefix per installation, aliases for requests, and a generation per index."""
 
 from __future__ import annotations
 

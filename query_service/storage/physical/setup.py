@@ -1,4 +1,4 @@
-"""Creates our indices behind their aliases, and checks that they are what this release writes.
+"""Creates our indices and their aliases, and checks that they are what this release writes.
 
 Only `migrate` creates: a projector that meets a missing alias stops, because an index made by the first document would
 guess its mapping and hide that everything before it is gone.
