@@ -5,27 +5,39 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-MAX_LINES = 400
+MAX_LINES, NINE_OF_TEN_LINES, MEDIAN_LINES = 400, 250, 100
+MAX_FUNCTION_LINES = 65
+MAX_MODULES, MAX_TOP_LEVEL = 20, 23
 MAX_README_LINES = 150
+#: Above this a function has many ways through it; so many of all functions may.
+COMPLEX, MOST_COMPLEX_PERCENT = 10, 1.2
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "base"}
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 
 
-def tracked(*suffixes: str) -> list[Path]:
-    """Files under version control with one of the suffixes, generated ones left out."""
-    names = subprocess.run(
+def everything_tracked() -> list[str]:
+    """Names of all files under version control, or about to be."""
+    listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split("\0")
-    paths = [PROJECT / name for name in names if name.endswith(suffixes) and not GENERATED.search(name)]
+    return [name for name in listed if name]
+
+
+def tracked(*suffixes: str) -> list[Path]:
+    """Files under version control with one of the suffixes, generated ones left out."""
+    paths = [PROJECT / name for name in everything_tracked() if name.endswith(suffixes) and not GENERATED.search(name)]
     return [path for path in paths if path.is_file()]
 
 
@@ -37,9 +49,94 @@ def test_no_module_is_too_long() -> None:
     assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}
 
 
+#: What is no test.
+SOURCES = [path for path in PYTHON if not path.is_relative_to(PROJECT / "tests")]
+
+
 def test_modules_are_small_on_the_whole() -> None:
-    sizes = sorted(len(path.read_text().splitlines()) for path in PYTHON if not path.is_relative_to(PROJECT / "tests"))
-    assert sizes[len(sizes) // 2] <= 125, "half of our modules should be about a hundred lines or less"
+    sizes = sorted(len(path.read_text().splitlines()) for path in SOURCES)
+    assert sizes[len(sizes) // 2] <= MEDIAN_LINES
+    assert sizes[len(sizes) * 9 // 10] <= NINE_OF_TEN_LINES
+
+
+def test_no_folder_holds_too_many_modules() -> None:
+    modules = Counter(path.parent.relative_to(PROJECT) for path in SOURCES if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in modules.items() if count > MAX_MODULES} == {}
+
+
+def test_the_top_level_can_be_taken_in_at_a_glance() -> None:
+    names = {name.split("/")[0] for name in everything_tracked()}
+    assert len(names) <= MAX_TOP_LEVEL, sorted(names)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of ours. `ways`: how many ways lead through it, more or less."""
+
+    name: str
+    lines: int
+    ways: int
+
+
+def functions(source: str, module: str) -> Iterator[Function]:
+    """Functions and methods, inner ones too; each counts its own ways only."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            yield Function(f"{module}:{node.name}", lines, 1 + sum(branches(child) for child in node.body))
+
+
+def branches(node: ast.AST) -> int:
+    """How many more ways there are through a node than one."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Lambda():
+            return 0
+        case ast.BoolOp(values=values):
+            own = len(values) - 1
+        case (
+            ast.If() | ast.IfExp() | ast.For() | ast.AsyncFor() | ast.While() | ast.ExceptHandler() | ast.Assert()
+            | ast.comprehension() | ast.match_case()
+        ):  # fmt: skip
+            own = 1
+        case _:
+            own = 0
+    return own + sum(branches(child) for child in ast.iter_child_nodes(node))
+
+
+FUNCTIONS = [
+    function
+    for path in SOURCES
+    for function in functions(path.read_text(), path.relative_to(PROJECT).with_suffix("").as_posix())
+]
+
+
+def test_no_function_is_too_long() -> None:
+    assert [function for function in FUNCTIONS if function.lines > MAX_FUNCTION_LINES] == []
+
+
+def test_few_functions_have_many_ways_through_them() -> None:
+    many = [function for function in FUNCTIONS if function.ways > COMPLEX]
+    share = 100 * len(many) / len(FUNCTIONS)
+    assert share <= MOST_COMPLEX_PERCENT, "\n".join(map(str, sorted(many, key=lambda function: -function.ways)))
+
+
+def test_ways_are_counted() -> None:
+    source = """
+def plain(): return [1]
+def branching(a, b):
+    if a and b or a:
+        for one in [x for x in b if x]:
+            assert one
+    def inner(): return 1 if a else 2
+    match a:
+        case 1: pass
+        case _: pass
+"""
+    assert [(one.name, one.ways) for one in functions(source, "m")] == [
+        ("m:plain", 1),
+        ("m:branching", 9),
+        ("m:inner", 2),
+    ]
 
 
 def test_names_say_what_is_inside() -> None:
