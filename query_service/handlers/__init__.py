@@ -1,1 +1,1 @@
-"""The service's edges: gRPC calls in (`grpc`), the stream's messages in (`stream`), notices in and out (`notices`)."""
+"""Holds the service's edges: gRPC calls (`grpc`), the stream's messages (`stream`), notices in and out (`notices`)."""

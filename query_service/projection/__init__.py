@@ -1,1 +1,1 @@
-"""From a stream message to the documents of the read model: pure functions, standard library only, no clock."""
+"""Turns a stream message into the documents of the read model: pure functions, standard library only, no clock."""

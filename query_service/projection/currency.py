@@ -1,4 +1,4 @@
-"""Money in documents is a whole number of minor units, so that stores can add and compare it exactly."""
+"""Converts money into whole minor units, so that stores can add and compare it exactly."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NANOS_PER_UNIT = 10**9
 
 
 def exponent_of(currency_code: str) -> int:
-    """Decimal places of the currency's minor unit; 2 for every code without an exception."""
+    """Returns the decimal places of the currency's minor unit; 2 for every code that is no exception."""
     return _EXPONENTS.get(currency_code, 2)
 
 
 def finest_parts(amount: int, currency_code: str) -> int:
-    """An amount in minor units as so many ten-thousandths of a unit, by which amounts of any currency are ranked."""
+    """Returns minor units as ten-thousandths of a unit, by which amounts of any currency are ranked."""
     parts: int = FINEST_PARTS // 10 ** exponent_of(currency_code)
     return amount * parts
 
 
 def minor_units(units: int, nanos: int, currency_code: str) -> int:
-    """The amount in minor units; raises ValueError when it is finer than the currency or its signs differ."""
+    """Returns the amount in minor units. Raises ValueError if it is finer than the currency or its signs differ."""
     if abs(nanos) >= NANOS_PER_UNIT or units * nanos < 0:
         raise ValueError(f"units {units} with nanos {nanos} is no amount")
     scale: int = 10 ** exponent_of(currency_code)
@@ -44,7 +44,7 @@ def minor_units(units: int, nanos: int, currency_code: str) -> int:
 
 
 def units_and_nanos(amount: int, currency_code: str) -> tuple[int, int]:
-    """The amount as whole units and billionths, both with its sign."""
+    """Returns the amount as whole units and billionths, both with its sign."""
     scale: int = 10 ** exponent_of(currency_code)
     units, minor = divmod(abs(amount), scale)
     sign = -1 if amount < 0 else 1

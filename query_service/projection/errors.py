@@ -1,4 +1,4 @@
-"""Why an event cannot become documents."""
+"""Says why an event cannot become documents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unprojectable(StrEnum):
 
 
 class ProjectionError(ValueError):
-    """An event that no retry can project as it is; `reason` is stable, the text says which field and why."""
+    """No retry can project the event as it is. `reason` is stable; the text says which field and why."""
 
     def __init__(self, reason: Unprojectable, detail: str) -> None:
         super().__init__(detail)

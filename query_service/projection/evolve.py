@@ -1,7 +1,7 @@
-"""The order after an event: after-image and personal data, joined into the fields of its document.
+"""Computes the order's document from an event: the order after it, joined with the personal data.
 
-Events carry the whole order after the change, so the document needs no earlier state: `f(event)` instead of
-`f(state, event)`. That is what lets any worker write any event at any time.
+Events carry the whole order after the change, so the document needs no earlier state: `f(event)` instead of `f(state,
+event)`. So any worker may write any event at any time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _address, _customer, _omitted = reader(AddressDocument), reader(CustomerDocument
 
 
 def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
-    """The after-image with the personal fields back in their places; as it is when there are none (redacted)."""
+    """Returns the order with its personal fields restored; unchanged if there are none (redacted)."""
     joined = dict(order)
     if personal is None:
         return joined
@@ -66,7 +66,7 @@ def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]
 
 
 def evolve(order: Object, origin: Origin) -> OrderDocument:
-    """The document of an order given whole (ProtoJSON `Order`); raises ProjectionError naming the wrong field."""
+    """Returns the document of a whole order (ProtoJSON `Order`). Raises ProjectionError naming the wrong field."""
     currency = text(order, "currencyCode")
     money = money_in(currency)
     lines = [_line(line, money) for line in messages(order, "lines")]
@@ -133,12 +133,12 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
 
 
 def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
-    """A total as lists of several currencies sort it: whole units, and the finest parts of one."""
+    """Returns a total as lists over several currencies sort it: whole units, and the finest parts of one."""
     return (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
 
 
 def _distinct(values: Iterable[str]) -> list[str]:
-    """Each value once, in order of first appearance; what is "" is not there."""
+    """Returns each value once, in order of first appearance, without ""."""
     return [value for value in dict.fromkeys(values) if value]
 
 

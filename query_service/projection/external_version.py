@@ -1,8 +1,8 @@
-"""The one number that orders all writes of a document: source epoch, then the order's version, then the revision.
+"""Computes the one number that orders all writes of a document: source epoch, then order version, then revision.
 
-`epoch * 2**50 + version * 2**10 + revision`. A store that keeps the greatest number makes duplicates, re-ordering,
-concurrent writers and rebuilds harmless. Revision 0 is the event itself; repairs, redactions and re-projections of
-the same version count up from there.
+`epoch * 2**50 + version * 2**10 + revision`. A store that keeps the greatest number makes duplicates, reordering,
+concurrent writers and rebuilds harmless. Revision 0 is the event itself. Higher ones are reserved for repairs,
+redactions and re-projections of the same version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class VersionParts(NamedTuple):
 
 
 def external_version(source_epoch: int, version: int, revision: int = 0) -> int:
-    """The document's external version; raises ValueError naming the part that is out of bounds."""
+    """Returns the document's external version. Raises ValueError naming the part that is out of bounds."""
     if not 1 <= source_epoch <= MAX_EPOCH:
         raise ValueError(f"source epoch {source_epoch} is not within 1 to {MAX_EPOCH}")
     if not 1 <= version <= MAX_VERSION:
@@ -37,7 +37,7 @@ def external_version(source_epoch: int, version: int, revision: int = 0) -> int:
 
 
 def version_parts(number: int) -> VersionParts:
-    """The parts of an external version; raises ValueError for a number that `external_version` never gives."""
+    """Returns the parts of an external version. Raises ValueError for a number that `external_version` never gives."""
     parts = VersionParts(
         number >> (VERSION_BITS + REVISION_BITS), (number >> REVISION_BITS) & MAX_VERSION, number & MAX_REVISION
     )

@@ -1,7 +1,7 @@
-"""What somebody types who has a number in hand: an order number, an id, a reference of a payment, a tracking number.
+"""Computes the key of a number that people type: an order number, an id, a payment reference, a tracking number.
 
-Two writings of one number have the same key: case, blanks and punctuation do not count. Unlike words it is compared as
-a whole, so it finds what cannot be cut into words, and nothing else.
+Two spellings of one number have the same key: case, blanks and punctuation do not count. Unlike words it is compared as
+a whole, so it also finds what cannot be split into words, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def lookup_key(text: str) -> str:
-    """The letters, with their marks, and digits of `text`, in lower case; "" when it has none."""
+    """Returns the letters, with their marks, and digits of `text`, in lower case; "" if it has none."""
     if text.isascii():
         return _PUNCTUATION.sub("", text.lower())
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())

@@ -1,8 +1,8 @@
-"""The shapes of the read model's documents: what a screen needs, without joins.
+"""Declares the documents of the read model: what a screen needs, without joins.
 
-Amounts are whole minor units of the order's `currency_code`, times are microseconds since 1970 (UTC), enum values are
-the contract's names without their prefix. Every key is always there but `omitted`; None stands for what the order does
-not have.
+Amounts are minor units of the order's `currency_code`, times are microseconds since 1970 (UTC), enum values are the
+contract's names without their prefix. Every key except `omitted` is always present; None means that the order does not
+have it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CustomerDocument(TypedDict):
 
 
 class LineDocument(TypedDict):
-    """One position."""
+    """One line."""
 
     line_number: int
     sku: str
@@ -108,7 +108,7 @@ class OmittedDocument(TypedDict):
 
 
 class SaleDocument(TypedDict):
-    """What one line brought, beside everything it can be grouped by. Given-up pieces are left out."""
+    """The amounts of one line, beside everything it can be grouped by. Cancelled pieces are left out."""
 
     sku: str
     quantity: int
@@ -189,8 +189,8 @@ class OrderDocument(Origin):
 class EventDocument(TypedDict):
     """A document of `order-events`: the journal's entry of one version. Its id is `<order_id>/<version>`.
 
-    Holds the payload as the write side recorded it, to the letter, so that the hash chain can be checked here and an
-    order as it was can be shown by any later release. `personal` and `salt` are None once redacted.
+    It holds the payload exactly as the write side recorded it, so that the hash chain can be checked here and any later
+    release can show old versions of the order. `personal` and `salt` are None once redacted.
     """
 
     order_id: str

@@ -1,6 +1,6 @@
-"""Reads those parts of an order that its document keeps as the contract has them: texts, lists of texts, whole numbers.
+"""Reads those parts of an order that its document stores as in the contract: texts, lists of texts, integers.
 
-What is read follows from the part's class, so a field of such a part stands in one place.
+What is read follows from the part's class, so a field of such a part is declared once.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _READERS: Mapping[Any, Callable[[Object, str], Any]] = {str: text, int: integer,
 
 
 def reader(part: type[Part]) -> Callable[[Object | None], Part | None]:
-    """Makes what reads a message (ProtoJSON) into a part, and None into None.
+    """Returns a function that reads a message (ProtoJSON) into a part, and None into None.
 
-    What it makes raises ProjectionError naming the wrong field. Raises KeyError when the class has a field of another
+    The function raises ProjectionError naming the wrong field. Raises KeyError if the class has a field of another
     kind.
     """
     fields = [(name, _READERS[kind], json_name(name)) for name, kind in get_type_hints(part).items()]
@@ -31,6 +31,6 @@ def reader(part: type[Part]) -> Callable[[Object | None], Part | None]:
 
 
 def json_name(name: str) -> str:
-    """The name of a field as ProtoJSON has it."""
+    """Returns the name of a field in ProtoJSON."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))

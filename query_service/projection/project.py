@@ -1,4 +1,4 @@
-"""One event becomes two documents: the order as it now is, and the journal's entry."""
+"""Turns one event into two documents: the order as it now is, and the journal's entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from query_service.projection.upcast import upcast
 
 @dataclass(frozen=True, slots=True)
 class ProjectedEvent:
-    """What a store writes for one event; both documents carry `external_version` and both or none count as applied."""
+    """What a store writes for one event. Both documents carry `external_version`; both or none count as applied."""
 
     order: OrderDocument
     event: EventDocument
@@ -40,12 +40,12 @@ class ProjectedEvent:
 
 
 def event_document_id(order_id: str, version: int) -> str:
-    """The id of a document in `order-events`."""
+    """Returns the id of a document in `order-events`."""
     return f"{order_id}/{version}"
 
 
 def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
-    """Both documents of an event; raises ProjectionError when its payload is not what the contract says."""
+    """Returns both documents of an event. Raises ProjectionError if its payload violates the contract."""
     journal = EventDocument(
         order_id=event.order_id,
         version=event.version,
@@ -73,7 +73,7 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
 
 
 def order_after(entry: EventDocument) -> OrderDocument:
-    """The order as it was after a journal's entry, shown by today's rules; raises ProjectionError."""
+    """Returns the order after a journal's entry, shown by today's rules. Raises ProjectionError."""
     personal = None if entry["personal"] is None else parse_object(entry["personal"], "personal")
     return _order_after(entry, parse_object(entry["payload"], "payload"), personal)
 

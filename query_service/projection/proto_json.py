@@ -1,6 +1,6 @@
-"""Reads values out of ProtoJSON as the write side records it: int64 as text, absent fields for defaults.
+"""Reads values from ProtoJSON as the write side records it: int64 as text, absent fields for defaults.
 
-Each function raises ProjectionError (MALFORMED) naming the field, for anything the contract does not allow.
+Each function raises ProjectionError (MALFORMED) naming the field, for anything that the contract does not allow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 
 
 def malformed(field: str, problem: str) -> ProjectionError:
-    """The error for a field that is not what the contract says."""
+    """Returns the error for a field that violates the contract."""
     return ProjectionError(Unprojectable.MALFORMED, f"{field}: {problem}")
 
 
@@ -116,7 +116,7 @@ def moment(microseconds_since_epoch: int) -> datetime:
 
 @functools.lru_cache(maxsize=256)
 def money_in(currency_code: str) -> Money:
-    """What reads a field that is a `google.type.Money` of that currency: its minor units; None when absent."""
+    """Returns a function that reads a `google.type.Money` of that currency as minor units; None if absent."""
     scale: int = 10 ** exponent_of(currency_code)
     nanos_per_minor_unit = NANOS_PER_UNIT // scale
 

@@ -1,4 +1,7 @@
-"""The figures of an order's lines, each beside the keys of its order: stores add them up without joins."""
+"""Computes the amounts of an order's lines, each beside the keys of its order.
+
+So stores add them up without joins.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class CalendarKeys(TypedDict):
 
 
 class SaleKeys(CalendarKeys):
-    """What orders and their lines are grouped by; "" where an order has no such key."""
+    """What orders and their lines are grouped by; "" if an order has no such key."""
 
     currency_code: str
     state: str
@@ -31,7 +34,7 @@ class SaleKeys(CalendarKeys):
 
 
 def calendar(place_time: int | None) -> CalendarKeys:
-    """The calendar's keys of a time in microseconds since 1970."""
+    """Returns the calendar keys of a time in microseconds since 1970."""
     if place_time is None:
         return CalendarKeys(place_day="", place_week="", place_month="")
     return _calendar_of(place_time // _DAY)
@@ -46,7 +49,7 @@ def _calendar_of(days_since_epoch: int) -> CalendarKeys:
 
 
 def sale(line: LineDocument, keys: SaleKeys) -> SaleDocument:
-    """What a line brought. Freight belongs to the order as a whole and is in no line."""
+    """Returns the amounts of a line. Freight belongs to the order as a whole and to no line."""
     net, tax = line["net_amount"] or 0, line["tax_amount"] or 0
     return SaleDocument(
         sku=line["sku"],

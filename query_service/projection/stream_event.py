@@ -1,7 +1,7 @@
-"""What stands in a message of the stream: an event with its journal metadata, or a barrier.
+"""Reads a message of the stream: an event with its headers, or a barrier.
 
-The relay splices payload and personal data into the body as the raw text that was recorded. They are cut out again as
-text, never re-serialised, because the hash chain covers the letters and not their meaning.
+The relay splices payload and personal data into the body as recorded text. They are cut out again as text and never
+serialised again, because the hash chain covers the exact text and not its meaning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event as published: `payload` and `personal` parsed, their recorded text beside them."""
+    """An event as published: `payload` and `personal` parsed, with their recorded text."""
 
     order_id: str
     version: int
@@ -49,9 +49,9 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """A message that is no event. Everything committed on the write side before `time` comes before it in the stream.
+    """A message that is no event. Everything committed on the write side before `time` is earlier in the stream.
 
-    `time` is in microseconds since 1970; None for a barrier that says nothing about time.
+    `time` is in microseconds since 1970; None for a barrier without time.
     """
 
     time: int | None
@@ -59,12 +59,12 @@ class Barrier:
 
 
 def is_barrier(headers: Headers) -> bool:
-    """Whether a message with these headers is a barrier and no event."""
+    """Whether a message with these headers is a barrier."""
     return _EPOCH in headers and "ce-id" not in headers
 
 
 def read_barrier(headers: Headers) -> Barrier:
-    """The barrier of a message; raises ProjectionError."""
+    """Returns the barrier of a message. Raises ProjectionError."""
     time = headers.get("Tandem-Barrier-Time")
     return Barrier(
         time=None if time is None else microseconds(time, "Tandem-Barrier-Time"),
@@ -73,13 +73,13 @@ def read_barrier(headers: Headers) -> Barrier:
 
 
 def text_of(headers: Headers, name: str) -> str:
-    """A text of the source, which stands percent-encoded in a header (CloudEvents, binary mode); empty when missing."""
+    """Returns a text that is percent-encoded in a header (CloudEvents, binary mode); empty if missing."""
     value = headers.get(name, "")
     return unquote(value) if "%" in value else value
 
 
 def addressee(headers: Headers) -> tuple[str, int] | None:
-    """Order id and version that a message is about as far as its headers tell, also when its body cannot be read."""
+    """Returns order id and version of a message as far as its headers name them, even if its body cannot be read."""
     try:
         order_id = identifier(_text(headers, "ce-subject"), "ce-subject")
         return order_id, _bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
@@ -88,9 +88,9 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
 
 
 def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> StreamEvent:
-    """The event of a message; raises ProjectionError naming the header or the part of the body that is wrong.
+    """Returns the event of a message. Raises ProjectionError naming the wrong header or part of the body.
 
-    `parse` may read faster than the standard library does; what it refuses is read again.
+    `parse` may be faster than the standard library; what it refuses is parsed again.
     """
     recorded_headers = _header(headers, "Tandem-Headers")
     journal = parse_object(recorded_headers, "Tandem-Headers")
@@ -132,7 +132,7 @@ class Body:
 
 
 def read_body(body: bytes, parse: Parse | None = None) -> Body:
-    """The parts of a body; without the envelope it is the payload alone. Raises ProjectionError."""
+    """Returns the parts of a body; without the envelope it is the payload alone. Raises ProjectionError."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -243,7 +243,7 @@ def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
 
 
 def _agree(event: StreamEvent) -> None:
-    """Headers address the event, the payload is the event: they must name the same one."""
+    """Checks that headers and payload name the same event."""
     pairs = (
         ("orderId", event.order_id),
         ("eventId", event.event_id),

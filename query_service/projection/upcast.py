@@ -1,7 +1,7 @@
-"""Lifts the payload of an old event to the shape this release projects.
+"""Converts the payload of an old event to the shape that this release projects.
 
 A payload's shape has a number (`schema_version` in the event's headers). A change of the contract that old readers
-could not ignore gets the next number and a step here, from the number before to it; stored events stay as they are.
+could not ignore gets the next number, and a step here from the previous one. Stored events never change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def upcast(
     steps: Mapping[int, Callable[[Payload], Payload]] = STEPS,
     current: int = CURRENT_SCHEMA_VERSION,
 ) -> Payload:
-    """The payload in the current shape; raises ProjectionError for a shape that this release does not know."""
+    """Returns the payload in the current shape. Raises ProjectionError for an unknown shape."""
     if not 1 <= schema_version <= current:
         raise ProjectionError(
             Unprojectable.SCHEMA_UNKNOWN, f"schema version {schema_version} is not within 1 to {current}"

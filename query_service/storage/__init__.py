@@ -1,4 +1,4 @@
-"""The read stores, one module each, named by the level of separation they stand for."""
+"""Holds the read stores, one module each, named by their level of separation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from query_service.storage.physical.store import PhysicalStore
 
 
 def open_read_store(settings: QuerySettings, *, request_timeout: float) -> ReadStore:
-    """The store that `QUERY_READ_STORE` names; nothing is asked of it yet. `request_timeout` in seconds."""
+    """Returns the store that `QUERY_READ_STORE` names, without a request to it. `request_timeout` in seconds."""
     if settings.read_store == "memory":
         return MemoryStore()
     return PhysicalStore(

@@ -1,4 +1,4 @@
-"""The reference read store: dictionaries in this process. It says what every other store must answer."""
+"""Keeps the read model in dictionaries: the reference for what every other store must answer."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class MemoryStore:
 
     @staticmethod
     def _put(table: dict[str, tuple[int, Document]], key: str, external_version: int, document: Document) -> str | None:
-        """Keeps the newer document; returns the event that holds this very version when it is another one."""
+        """Keeps the newer document; returns the event of the stored one if that has the same version but is another."""
         stored = table.get(key)
         if stored is None or external_version > stored[0]:
             table[key] = external_version, deepcopy(document)

@@ -1,1 +1,1 @@
-"""Documents of the read model as messages of the contract."""
+"""Turns documents of the read model into messages of the contract."""

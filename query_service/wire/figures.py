@@ -1,4 +1,4 @@
-"""Figures as the contract's `OrderSummary`."""
+"""Turns figures into the contract's `OrderSummary`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST = 2**63 - 1
 
 
 def summary_message(figures: OrderFigures, percentiles: Sequence[float] = ()) -> contract.OrderSummary:
-    """The message of a group's figures; `percentiles` are those that were asked for. Raises SumTooLarge."""
+    """Returns the message of a group's figures, with the requested `percentiles`. Raises SumTooLarge."""
     currency = figures.currency_code
     scale = 10 ** exponent_of(currency)
     for name in ("net_total", "tax_total", "freight", "total"):

@@ -1,9 +1,9 @@
-"""From what to what: the fields in which two states of an order differ, as the contract's `FieldChange`.
+"""Computes the fields in which two states of an order differ, as the contract's `FieldChange`.
 
-A function of the two states alone. Fields are named by path: `shipping_address.locality`, `lines[2].quantity`,
-`payments[pay-1]`; what is in a list is told apart by its own id, and what appears or goes is one change as a whole.
-Applied to the earlier state the changes give the later one. The version and the time of change are left out: they
-stand in the event, and they change always.
+It depends on the two states alone. Fields are named by path: `shipping_address.locality`, `lines[2].quantity`,
+`payments[pay-1]`. Elements of lists are identified by their own id, and an element that appears or disappears is one
+change. Applied to the earlier state, the changes give the later one. The version and the time of change are left out:
+the event has them, and they always change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ID_FIELDS = {
 
 
 def changes_between(before: Order | None, after: Order) -> list[contract.FieldChange]:
-    """Every field that changed, in the order of the contract; None stands for an order that did not exist."""
+    """Returns every changed field, in the order of the contract. None stands for an order that did not exist."""
     return [
         contract.FieldChange(field=path, old_value=old, new_value=new)
         for path, old, new in _message_changes("", before or Order(), after)

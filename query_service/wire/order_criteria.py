@@ -1,4 +1,4 @@
-"""The contract's `OrderFilter`, sorts and dimensions as the application asks them."""
+"""Turns the contract's `OrderFilter`, sorts and dimensions into the application's criteria."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 2**63 - 1
 
 
 def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
-    """The criteria of a filter whose fields are as the request rules demand."""
+    """Returns the criteria of a filter that has passed the request rules."""
     currency = asked.currency_code or asked.min_total.currency_code or asked.max_total.currency_code
     return OrderCriteria(
         words=asked_words(asked.text),
@@ -80,5 +80,8 @@ def _amount(money: Money) -> int:
 
 
 def _time(timestamp: Timestamp) -> int:
-    """Microseconds since 1970, rounded up: that keeps both kinds of bounds exact for times in whole microseconds."""
+    """Returns microseconds since 1970, rounded up.
+
+    So both kinds of bounds stay exact for times in whole microseconds.
+    """
     return timestamp.seconds * 1_000_000 - (-timestamp.nanos // 1000)

@@ -1,7 +1,7 @@
-"""An order's document as the contract's `Order`: the exact inverse of what the projection made of it.
+"""Turns an order's document into the contract's `Order`: the exact inverse of the projection.
 
-A page of orders is many small messages. They are described as dictionaries, and one call makes them all: to make each
-from Python takes twice the time. What most orders do not have is not described.
+A page of orders is many small messages. They are described as dictionaries and built in one call; building each from
+Python takes twice the time. Absent fields are not described.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NANOS_PER_UNIT, _MICROSECONDS = 10**9, 1_000_000
 
 
 class _Numbers(dict[str, int]):
-    """Name of an enum's value, without prefix → its number. Raises ValueError for a name of a contract to come."""
+    """Maps the name of an enum's value, without prefix, to its number. Raises ValueError for an unknown name."""
 
     def __init__(self, enum: Any, prefix: str) -> None:
         super().__init__((name.removeprefix(prefix), number) for name, number in enum.items())
@@ -52,7 +52,7 @@ def order_message(document: OrderDocument) -> types.Order:
 
 
 def order_fields(document: OrderDocument) -> Fields:
-    """What the message of a document is made of, for those who make it inside another one."""
+    """Returns the fields of a document's message, for callers that build it inside another message."""
     money = _money_in(document["currency_code"])
     fields: Fields = {
         "order_id": document["order_id"],
@@ -110,7 +110,7 @@ def time_message(microseconds: int | None) -> Timestamp | None:
 
 @lru_cache(maxsize=256)
 def _money_in(currency: str) -> _Money:
-    """What makes the fields of Money in this currency; see `units_and_nanos`."""
+    """Returns the function that builds the fields of Money in this currency; see `units_and_nanos`."""
     scale = 10 ** exponent_of(currency)
     nanos = _NANOS_PER_UNIT // scale
     nothing: Fields = {"currency_code": currency}

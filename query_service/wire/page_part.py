@@ -1,7 +1,7 @@
-"""An order as it stands in a page of orders: a part of the answer, as it is sent.
+"""Encodes an order as it appears in a page of orders: a part of the answer.
 
-The concatenated parts of a message are the message. A store may therefore encode each order's part when the order
-is written, and a page is put together without describing or encoding anything.
+The concatenated parts of a message are the message. So a store may encode each order's part when the order is written,
+and a page is assembled without describing or encoding anything.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ EDITION = 1
 
 
 def page_part(document: OrderDocument) -> bytes:
-    """The part of a `SearchOrdersResponse` that holds this order."""
+    """Returns the part of a `SearchOrdersResponse` that holds this order."""
     fields: Any = order_fields(document)
     return contract.SearchOrdersResponse(orders=[fields]).SerializeToString()

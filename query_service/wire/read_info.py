@@ -1,4 +1,4 @@
-"""How fresh an answer is, as the contract says it."""
+"""Reports how fresh an answer is, in the contract's form."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def duration_message(microseconds: int) -> Duration:
 
 
 def microseconds_of(timestamp: Timestamp) -> int:
-    """A Timestamp in microseconds since 1970, finer digits cut."""
+    """Returns a Timestamp in microseconds since 1970, truncated."""
     return timestamp.seconds * _MICROSECONDS + timestamp.nanos // 1000

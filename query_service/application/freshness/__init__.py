@@ -1,4 +1,5 @@
-"""Waits until an answer shows what its caller has written, or says how stale it is.
+"""Waits until an answer contains what its caller has written, or reports how stale it is.
 
-A token names orders and versions. By id an answer is fresh once each version is applied; a list, once it is searchable.
+A token names orders and versions. An answer by id is fresh once each version is applied; a list, once each is
+searchable.
 """

@@ -1,4 +1,4 @@
-"""Read your writes over many orders: one look at all of them."""
+"""Checks many orders against a token with one read of all of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from query_service.application.ports.read_store import StoredOrder
 
 
 def look_at_orders(stored: Sequence[StoredOrder], wanted: Consistency) -> Look[Sequence[StoredOrder]]:
-    """What a look at these orders gave: all of them, and the first that lacks a version.
+    """Returns the read orders, and the first that lacks a version.
 
-    Raises Parked when a lacking version is parked and the caller wants no stale answer.
+    Raises Parked when a lacking version is parked and the caller does not accept stale answers.
     """
     epoch = max((order.document["source_epoch"] for order in stored if order.document is not None), default=0)
     parked = any(order.lacks_parked_version for order in stored)

@@ -1,6 +1,6 @@
-"""Read your writes: an answer waits, for a bounded time, until what the caller's token names is applied.
+"""Waits, for a bounded time, until what the caller's token names is applied.
 
-For look-ups by id *applied* is enough, because they see every acknowledged write at once. A question about some orders
+For look-ups by id *applied* is enough, because they see every acknowledged write at once. A query about some orders
 waits for those orders only; other orders in the token do not change its answer.
 """
 
@@ -22,9 +22,9 @@ RECHECK_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """How fresh the caller wants the answer: at least `versions` of these orders, of that incarnation of the source.
+    """How fresh the caller wants the answer: at least `versions` of these orders, in the history of `source_epoch`.
 
-    `source_epoch` 0 stands for no token. `max_wait` in seconds.
+    `source_epoch` 0 means no token. `max_wait` in seconds.
     """
 
     source_epoch: int = 0
@@ -33,12 +33,12 @@ class Consistency:
     stale_allowed: bool = False
 
     def version_of(self, order_id: str) -> int:
-        """The least version wanted of an order; 0 when any will do."""
+        """Returns the least version wanted of an order; 0 if any is good enough."""
         return max(0, self.versions.get(order_id, 0))
 
 
 def lacking(stored: StoredOrder, wanted: Consistency) -> int:
-    """The version that the token names and the store has not applied; 0 when it lacks nothing."""
+    """Returns the version that the token names and the store has not applied; 0 if it lacks nothing."""
     needed = wanted.version_of(stored.order_id)
     if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
         return needed if needed > stored.version else 0
@@ -47,7 +47,7 @@ def lacking(stored: StoredOrder, wanted: Consistency) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Look(Generic[Found]):
-    """What one look at the store gave: an answer, and the version that it still lacks (0: nothing), of which order."""
+    """The result of one read: an answer, and the version that it still lacks (0: nothing), of which order."""
 
     found: Found | None
     needed_version: int = 0
@@ -63,7 +63,7 @@ class Look(Generic[Found]):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Found]):
-    """What was found and how fresh it is."""
+    """What was found, and how fresh it is."""
 
     found: Found
     info: AnswerInfo
@@ -73,11 +73,11 @@ class WaitObserver(Protocol):
     """Counts waits."""
 
     def waited(self, outcome: str, seconds: float) -> None:
-        """A wait ended: `applied`, `stale` or `behind`, after so many seconds."""
+        """Counts a wait of so many seconds that ended as `applied`, `stale` or `behind`."""
 
 
 class VersionWaiter:
-    """The protocol: register for notices, look; while something is missing wait for a notice, and look again."""
+    """Registers for notices and reads the store; while a version is missing it waits for a notice and reads again."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class VersionWaiter:
     async def answer(
         self, order_ids: Collection[str], wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]
     ) -> Answer[Found]:
-        """The first look at these orders that lacks nothing, or what `wanted` says when that takes too long.
+        """Returns the first read that lacks nothing; after `max_wait` what `wanted` allows.
 
         Raises Behind and TokenOfOtherSource, and what `look` raises.
         """
@@ -115,7 +115,7 @@ class VersionWaiter:
                 await wake.wait(min(left, self._recheck))
 
     async def _look(self, wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]) -> Look[Found] | None:
-        """One look; None while the read model does not follow the incarnation of the source that the token is of."""
+        """Reads once; None while the read model does not follow the source epoch of the token."""
         followed = self._freshness.source_epoch
         if 0 < followed < wanted.source_epoch:
             return None  # it may be about to: a source that was restored tells its new epoch within seconds

@@ -1,7 +1,7 @@
-"""Refreshes that many share: whoever needs one joins the next that has not begun.
+"""Shares refreshes: a caller joins the next refresh that has not begun.
 
 At most one runs at a time, and two begin at least so many seconds apart, however many callers wait. A refresh that had
-begun when a caller came does not count for them: it may have looked at the index before their write was in.
+begun before a call does not count for it, because it may have read the index before the caller's write.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 
 class CoalescedRefresh:
-    """`refresh` gives whether all that was applied before it began is searchable now. `clock` in seconds."""
+    """`refresh` returns whether all that was applied before it began is searchable now. `clock` in seconds."""
 
     def __init__(
         self, refresh: Callable[[], Awaitable[bool]], clock: Callable[[], float], *, least_pause: float = 0.0
@@ -22,18 +22,18 @@ class CoalescedRefresh:
         self._begun_at = -least_pause
 
     async def catch_up(self) -> bool:
-        """Waits for a refresh that began after the call; whether it did what it should. Raises its errors."""
+        """Waits for a refresh that began after the call, and returns its result. Raises its errors."""
         return await asyncio.shield(self.following())  # a caller who leaves must not end it for the others
 
     def following(self) -> asyncio.Task[bool]:
-        """The next refresh, which has not begun."""
+        """Returns the next refresh, which has not begun."""
         if self._next is None:
             self._next = asyncio.create_task(self._run_after(self._running))
             self._next.add_done_callback(_heard)
         return self._next
 
     def begun_elsewhere(self) -> None:
-        """Somebody else's refresh began just now: ours keep their distance from it too."""
+        """Notes that another process began a refresh: ours keep their distance from it too."""
         self._begun_at = self._clock()
 
     async def _run_after(self, before: asyncio.Task[bool] | None) -> bool:

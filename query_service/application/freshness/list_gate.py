@@ -1,5 +1,4 @@
-"""What comes before every list, sum and count: the token honoured at *searchable*, and what the answer may say of
-its own freshness."""
+"""Prepares every list, sum and count: waits until the token's versions are searchable, and reports freshness."""
 
 from __future__ import annotations
 
@@ -21,14 +20,14 @@ SETTLED = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A list may be read now. `behind` is what the answer lacks of the token, None when nothing."""
+    """A list may be read now. `behind` is what the answer lacks of the token, None if nothing."""
 
     info: AnswerInfo
     behind: Behind | None = None
 
 
 class ListGate:
-    """Lets lists through once they contain what their token names. `clock` in seconds, `now` in microseconds."""
+    """Admits lists once they contain what their token names. `clock` in seconds, `now` in microseconds."""
 
     def __init__(
         self,
@@ -44,7 +43,7 @@ class ListGate:
         self._marked = ""
 
     async def admit(self, wanted: Consistency) -> Admission:
-        """Waits until everything the token names is searchable, or says what `wanted` says when that takes too long.
+        """Waits until everything that the token names is searchable; after `max_wait` does what `wanted` allows.
 
         Raises Parked, Behind and TokenOfOtherSource.
         """
@@ -67,9 +66,9 @@ class ListGate:
         return Admission(replace(info, stale=stale, parked=parked), behind)
 
     async def mark(self) -> str:
-        """A mark in the sequence of writes; all that was written before it is searchable when this returns.
+        """Returns a mark in the sequence of writes; everything written before it is searchable when this returns.
 
-        When nobody makes it so, it is an earlier one that was: then some orders count as changed that did not change.
+        Without a refresh it is an earlier mark. Then some orders count as changed that did not change.
         """
         mark = await self._reader.mark()
         if mark != self._marked:
@@ -79,7 +78,7 @@ class ListGate:
         return mark
 
     async def _unlisted(self, stored: Sequence[StoredOrder], wanted: Consistency, within: float) -> Behind | None:
-        """What lists still lack of the token's orders after a wait of up to so many seconds."""
+        """Returns what lists still lack of the token's orders after a wait of up to so many seconds."""
         documents = [order.document for order in stored if order.document is not None]
         applied = {
             one["order_id"]: (one["source_epoch"], min(one["version"], wanted.version_of(one["order_id"])))
@@ -93,7 +92,7 @@ class ListGate:
         return look_at_orders(await self._reader.orders(list(wanted.versions)), wanted)
 
     async def _keep_fresh(self) -> None:
-        """Lists become fresh by themselves, but only a refresh of ours tells that they have."""
+        """Requests a refresh: lists become fresh without one too, but only a requested refresh reports it."""
         applied, known = self._applied.latest, self._searchable.freshness
         if applied is None or (known is not None and applied.as_of - known.as_of < ASKED_FOR):
             return

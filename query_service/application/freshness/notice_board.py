@@ -1,8 +1,7 @@
-"""Wakes readers that wait for an order, in this process.
+"""Wakes the readers of this process that wait for an order.
 
-A notice is only a hint to look again. Whoever waits is registered before looking for the first time, so no change
-between the look and the wait goes unnoticed, and also looks again on his own from time to time, since hints may get
-lost on their way.
+A notice is only a hint to read again. A reader registers before its first read, so no change between read and wait is
+missed. It also reads again at intervals, because notices may get lost.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from contextlib import contextmanager
 
 
 class Wake:
-    """One reader's place to wait."""
+    """The place where one reader waits."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def ring(self) -> None:
-        """There may be news."""
+        """Signals that there may be news."""
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Returns at the next notice, also one since the last wait, or after `seconds`; whether there was a notice."""
+        """Waits for the next notice, or one since the last wait, or `seconds`; returns whether there was a notice."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -34,7 +33,7 @@ class Wake:
 
 
 class NoticeBoard:
-    """Who waits for which orders."""
+    """The readers that wait, by order."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Wake]] = {}
@@ -45,7 +44,7 @@ class NoticeBoard:
 
     @contextmanager
     def waiting(self, order_ids: Collection[str]) -> Iterator[Wake]:
-        """A place to wait for news of any of these orders, within the block."""
+        """Registers a reader for news of any of these orders during the block."""
         wake = Wake()
         self._readers += 1
         for order_id in order_ids:
@@ -61,7 +60,7 @@ class NoticeBoard:
                     del self._waiting[order_id]
 
     def announce(self, order_ids: Iterable[str]) -> None:
-        """There may be news of these orders."""
+        """Wakes the readers of these orders."""
         for order_id in order_ids:
             for wake in self._waiting.get(order_id, ()):
                 wake.ring()

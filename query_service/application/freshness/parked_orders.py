@@ -1,4 +1,4 @@
-"""What this process knows of parked orders: lists say it of the orders they show, without asking each time."""
+"""Remembers which orders are parked, so that lists report it without asking the store each time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 class ParkedOrders:
-    """Order id → parked versions. Learnt from the store now and then, and from notices at once."""
+    """Order id → parked versions. Read from the store at intervals, and updated by notices at once."""
 
     def __init__(self) -> None:
         self._versions: dict[str, set[int]] = {}
@@ -15,15 +15,15 @@ class ParkedOrders:
         return len(self._versions)
 
     def replace(self, parked: Mapping[str, Sequence[int]]) -> None:
-        """These are all, says the store."""
+        """Replaces everything by what the store has."""
         self._versions = {order_id: set(versions) for order_id, versions in parked.items()}
 
     def add(self, order_id: str, version: int) -> None:
-        """A version was parked just now."""
+        """Adds a version that was parked just now."""
         self._versions.setdefault(order_id, set()).add(version)
 
     def any_of(self, shown: Iterable[tuple[str, int]]) -> bool:
-        """Whether one of these orders, id and shown version, lacks a parked version."""
+        """Whether one of these orders, given as id and shown version, lacks a parked version."""
         return bool(self._versions) and any(
             parked > version for order_id, version in shown for parked in self._versions.get(order_id, ())
         )

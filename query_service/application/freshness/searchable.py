@@ -1,8 +1,8 @@
-"""From applied to searchable, as a serving process sees it: a list shows a write after a refresh that began after it.
+"""Waits until applied versions are searchable. A list shows a write after a refresh that began after the write.
 
-Serving processes do not refresh. They ask the projectors, of which one refreshes for all (`refresh_turns`), and join
-each other's questions. When nobody answers, the search itself tells whether it shows what a token names; until it does,
-the index's own refresh, every few seconds, is waited for.
+Serving processes do not refresh. They ask the projectors, of which one refreshes for all (`refresh_turns`), and share
+their requests. If nobody answers, the search itself shows whether it contains what a token names; until then they wait
+for the index's own refresh, which comes every few seconds.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ SILENCE_SECONDS = 1.0
 
 
 class Searchability(Protocol):
-    """What lists need to know, and may ask for."""
+    """What lists need to know about searchability, and may request."""
 
     @property
     def freshness(self) -> Freshness | None:
-        """How fresh lists are at least; None before anything is known."""
+        """The least freshness of lists; None while unknown."""
 
     @property
     def answering(self) -> bool:
         """Whether waiting for `catch_up` makes sense now."""
 
     def ask(self) -> None:
-        """Asks that all that is applied by now become searchable, and does not wait for it."""
+        """Requests that everything applied by now becomes searchable, without waiting."""
 
     async def catch_up(self) -> bool:
-        """Whether all that was applied before the call is known to be searchable now.
+        """Returns whether everything applied before the call is known to be searchable now.
 
         Raises DependencyDown and ReadStoreNotReady.
         """
@@ -45,24 +45,25 @@ class Searchability(Protocol):
     async def missing(
         self, applied: Mapping[str, Edition], within: float, *, settled: bool = False
     ) -> Mapping[str, int]:
-        """Waits up to `within` seconds until these editions of orders, all applied, or later ones are searchable.
+        """Waits up to `within` seconds until these versions of orders, all applied, or later ones are searchable.
 
-        Gives the versions that searches show of the orders for which they are not; empty when all are. `settled`: they
+        Returns the versions that searches show of the orders for which they are not; empty if all are. `settled`: they
         are old enough to be searchable by now. Raises as `catch_up`.
         """
 
 
 class RefreshObserver(Protocol):
-    """Counts what waiting for searches took."""
+    """Counts the waits for searches."""
 
     def searchable(self, outcome: str, seconds: float) -> None:
-        """A wait ended: `refreshed` or `verified`, or `behind` if it was abandoned."""
+        """Counts a wait that ended as `refreshed` or `verified`, or as `behind` if it was abandoned."""
 
 
 class AskedSearchability:
-    """Searchability by asking others. `ask` gives whether a refresh that began after it is done; `clock` in seconds.
+    """Learns searchability by asking others.
 
-    `listed` gives the editions that searches show now; `current` is how fresh they are, also learnt from elsewhere.
+    `ask` returns whether a refresh that began after it is done. `listed` returns the versions that searches show now.
+    `current` is how fresh they are, also learnt from notices. `clock` in seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What this process knows of how fresh the read model is: the latest that the store or a notice said."""
+"""Remembers how fresh the read model is: the latest that the store or a notice reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from query_service.application.ports.read_store import Freshness
 class AnswerInfo:
     """How fresh an answer is. `as_of` in microseconds since 1970, None before the first barrier.
 
-    `not_final`: it is for a time of which more may still become known.
+    `not_final`: the answer is for a time about which more may still become known.
     """
 
     as_of: int | None
@@ -22,13 +22,13 @@ class AnswerInfo:
 
 
 class FreshnessView:
-    """The latest freshness. It must be read before the documents it speaks of, never after."""
+    """The latest freshness. Read it before the documents that it describes, never after."""
 
     def __init__(self) -> None:
         self._latest: Freshness | None = None
 
     def observe(self, freshness: Freshness | None) -> None:
-        """Takes note; an older one changes nothing."""
+        """Records a freshness; an older one changes nothing."""
         if freshness is not None and (self._latest is None or freshness.as_of >= self._latest.as_of):
             self._latest = freshness
 
@@ -39,11 +39,11 @@ class FreshnessView:
 
     @property
     def source_epoch(self) -> int:
-        """The incarnation of the source that the read model follows; 0 while unknown."""
+        """The source epoch that the read model follows; 0 while unknown."""
         return 0 if self._latest is None else self._latest.source_epoch
 
     def info(self) -> AnswerInfo:
-        """What an answer read from now on may say of itself."""
+        """Returns what an answer that is read from now on may report about itself."""
         if self._latest is None:
             return AnswerInfo(None, "")
         return AnswerInfo(self._latest.as_of, self._latest.generation)

@@ -1,1 +1,1 @@
-"""Where the time goes between a command and its answer: lags by stage, over the last minutes."""
+"""Measures the lag between a command and its answer by stage, over the last minutes."""

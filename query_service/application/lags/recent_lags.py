@@ -1,4 +1,4 @@
-"""The lags of the last minute over all projectors, as a serving process hears of them."""
+"""Adds up the lags of the last minute over all projectors, as a serving process is notified of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class StageLag:
-    """How long half of the events, and all but one in a hundred, took from the stage before at most, in seconds.
+    """The longest time in seconds, from the stage before, of half of the events and of 99 in 100.
 
     `as_of` (microseconds since 1970): when the last of them were counted.
     """
@@ -25,14 +25,14 @@ class StageLag:
 
 
 class RecentLags:
-    """Counts by stage of the last minute; of an idle shop the last counts, however old. `now` in microseconds."""
+    """Counts by stage of the last minute; in an idle shop the last counts, however old. `now` in microseconds."""
 
     def __init__(self, now: Callable[[], int], *, window: float = WINDOW_SECONDS) -> None:
         self._now, self._window = now, round(window * 1e6)
         self._heard: dict[str, deque[tuple[int, Mapping[int, int]]]] = {stage: deque() for stage in STAGES}
 
     def add(self, stage: str, counts: Mapping[int, int]) -> None:
-        """A projector counted so many events per bucket; stages and buckets that we do not know are left out."""
+        """Adds a projector's counts per bucket; ignores unknown stages and buckets."""
         known = {bucket: count for bucket, count in counts.items() if 0 <= bucket <= len(BOUNDS) and count > 0}
         heard = self._heard.get(stage)
         if heard is None or not known:
@@ -41,7 +41,7 @@ class RecentLags:
         self._forget(heard)
 
     def lags(self) -> list[StageLag]:
-        """The stages of which anything is known, in the order of the way."""
+        """Returns the stages with counts, in the order of the way."""
         found: list[StageLag] = []
         for stage, heard in self._heard.items():
             self._forget(heard)

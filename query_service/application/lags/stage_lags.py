@@ -1,8 +1,8 @@
-"""How long events take from stage to stage: committed → published → received → applied → searchable.
+"""Measures how long events take from stage to stage: committed → published → received → applied → searchable.
 
-Each stage is measured from the one before, by the clocks of the database, the stream and the projector; what the clocks
-of their machines differ by is in the figures. Counts are kept by duration, so that the figures of several projectors
-and of several seconds can be added.
+Each stage is measured from the one before, by the clocks of the database, the stream and the projector. The figures
+contain the difference of these clocks. Counts are kept by duration, so that figures of several projectors and seconds
+can be added.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StageLags:
         self._unsearchable: deque[tuple[int, str]] = deque(maxlen=FOLLOWED)
 
     def applied(self, recorded_at: int, stored_at: int, received_at: int, trace_id: str) -> None:
-        """An event is in just now: when it was recorded, stored in the stream, and received."""
+        """Records an event that was applied just now: when it was recorded, stored in the stream, and received."""
         now = self._now()
         for stage, since, until in (
             ("published", recorded_at, stored_at),
@@ -69,7 +69,7 @@ class StageLags:
         self._unsearchable.append((now, trace_id))
 
     def refreshed(self, begun_at: int) -> None:
-        """A refresh that began then is done: what was applied before is searchable."""
+        """Records that a refresh is done that began at that time: what was applied before is searchable."""
         now = self._now()
         searchable = self.histograms["searchable"]
         while self._unsearchable and self._unsearchable[0][0] < begun_at:
@@ -77,11 +77,11 @@ class StageLags:
             searchable.observe((now - applied_at) / _MICROSECONDS, trace_id, now / _MICROSECONDS)
 
     def unsearchable_for(self) -> float:
-        """Since when something applied waits for a refresh, in seconds; 0 when nothing does."""
+        """Returns for how many seconds something applied has waited for a refresh; 0 if nothing does."""
         return (self._now() - self._unsearchable[0][0]) / _MICROSECONDS if self._unsearchable else 0.0
 
     def news(self) -> dict[str, dict[int, int]]:
-        """Stage → bucket → events counted since the last call; nothing that is 0."""
+        """Returns stage → bucket → events counted since the last call, without zeros."""
         found: dict[str, dict[int, int]] = {}
         for stage, histogram in self.histograms.items():
             told = self._told[stage]
@@ -94,7 +94,7 @@ class StageLags:
 
 
 def quantile(counts: Sequence[int], share: float) -> float:
-    """The duration in seconds that this share of events did not exceed, interpolated between bounds; 0 for none."""
+    """Returns the seconds that this share of events did not exceed, interpolated between bounds; 0 for none."""
     rank, below = share * sum(counts), 0
     for bucket, count in enumerate(counts):
         if count and below + count >= rank:

@@ -1,1 +1,1 @@
-"""What the read side asks of its store, and what may go wrong: the ports that each level of storage implements."""
+"""Declares what the read side needs of its store, and its errors. Every store implements these ports."""

@@ -1,4 +1,4 @@
-"""What a use case refuses, or cannot do now. `handlers/status.py` says how each looks to a caller."""
+"""Defines what a use case refuses, or cannot do now. `handlers/grpc/status.py` maps these errors to answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class QueryRefused(Exception):  # noqa: N818 - the names say what happened
-    """A question that gets no answer."""
+    """A query that gets no answer."""
 
 
 class OrderUnknown(QueryRefused):
@@ -26,7 +26,7 @@ class VersionUnknown(QueryRefused):
 
 
 class Behind(QueryRefused):
-    """The read model has not applied a version that is known to exist. `current_version` is 0 when it has none."""
+    """The read model has not applied a version that is known to exist. `current_version` is 0 if it has none."""
 
     def __init__(self, order_id: str, needed_version: int, current_version: int) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class Behind(QueryRefused):
 
 
 class Parked(QueryRefused):
-    """The version asked for could not be projected and waits for an operator; waiting does not help."""
+    """The requested version could not be projected and waits for an operator. Waiting does not help."""
 
     def __init__(self, order_id: str, version: int) -> None:
         super().__init__(f"version {version} of order {order_id} could not be projected and is parked")
@@ -45,7 +45,7 @@ class Parked(QueryRefused):
 
 
 class TokenOfOtherSource(QueryRefused):
-    """The token was issued by another incarnation of the source database than the read model follows."""
+    """The token has another source epoch than the read model follows."""
 
     def __init__(self, token_epoch: int, current_epoch: int) -> None:
         super().__init__(
@@ -64,7 +64,7 @@ class CustomerUnknown(QueryRefused):
 
 
 class PageTokenMalformed(QueryRefused):
-    """The page token was not issued for this question, or is damaged; the text says which."""
+    """The page token was not issued for this query, or is damaged; the text says which."""
 
 
 class SumTooLarge(QueryRefused):
@@ -81,7 +81,7 @@ class SumTooLarge(QueryRefused):
 
 
 class DependencyDown(Exception):  # noqa: N818
-    """A store or broker cannot be reached or cannot work now; the same call may succeed later."""
+    """A store or broker cannot be reached or cannot work now. The same call may succeed later."""
 
     def __init__(self, dependency: str, detail: str) -> None:
         super().__init__(f"{dependency}: {detail}")
@@ -89,7 +89,7 @@ class DependencyDown(Exception):  # noqa: N818
 
 
 class ReadStoreNotReady(Exception):  # noqa: N818
-    """The store is not set up as this release needs it; the text names what is missing and what to run."""
+    """The store is not set up as this release needs it. The text names what is missing and what to run."""
 
 
 class CapabilityMissing(QueryRefused):

@@ -1,12 +1,11 @@
-"""The port's half that answers questions over many orders: what can be asked, and the shapes of the answers.
+"""Declares queries over many orders: their criteria, and the shapes of their answers.
 
-Which orders: `OrderCriteria`. Amounts are minor units, times microseconds since 1970. Answers are exact, percentiles
-excepted (within 1 %). What a question sees is what is *searchable*, which may be later than what is applied: a write
-becomes searchable with the next refresh.
+Amounts are minor units, times microseconds since 1970. Answers are exact, except percentiles (within 1 %). A query sees
+what is *searchable*, which may lag behind what is applied: a write becomes searchable with the next refresh.
 
-Figures come by group, and never add two currencies: the currency is part of every group. When products are among the
+Figures are grouped and never add two currencies: the currency is part of every group. If products are among the
 dimensions, figures are those of the lines: `total` is net plus tax of the lines, freight belongs to no product and is
-0, `orders` counts orders with such a line and percentiles are over lines.
+0, `orders` counts orders with such a line, and percentiles are over lines.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ FACET_LIMIT = 100
 class OrderCriteria:
     """Which orders. Values of one kind are alternatives, different kinds are conditions; empty or None: any.
 
-    `words` are conditions: one of the alternatives of each must begin a word of the order's search text; unless
-    `lookup_key` is one of the order's own, which makes it an exact match of what was typed. Bounds named `from` or
-    `min` are inclusive, `until` and `max` exclusive.
+    `words` are conditions: a word of the order's search text must begin with one of the alternatives of each. An order
+    also matches if `lookup_key` is one of its own keys, which makes it an exact match. Bounds named `from` or `min` are
+    inclusive, `until` and `max` exclusive.
     """
 
     words: AskedWords = ()
@@ -61,9 +60,9 @@ class OrderCriteria:
 
 
 class OrderSort(StrEnum):
-    """What a list is sorted by; orders that are equal in it are sorted by their id.
+    """What a list is sorted by. Orders with equal keys are sorted by id.
 
-    Exact matches come before all others whatever the sort. Totals are compared in units of whatever currency.
+    Exact matches come before all others, whatever the sort. Totals are compared in units of any currency.
     """
 
     PLACE_TIME_DESC = "PLACE_TIME_DESC"
@@ -76,11 +75,11 @@ class OrderSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A sort's key: a field of the document.
+    """The key of a sort: a field of the document.
 
-    `returns`: whether a change can move an order from the part of the list that was read into the part that was not.
-    Place time and order number never change, and the update time only rises, which moves an order to the front. So does
-    what makes an order an exact match.
+    `returns`: whether a change can move an order from the part of the list already read into the part not yet read.
+    Place time and order number never change. The update time only rises, which moves an order to the front. So does
+    becoming an exact match.
     """
 
     field: str
@@ -114,7 +113,7 @@ class Position:
 
 
 def position_of(document: OrderDocument, sort: OrderSort, lookup_key: str = "") -> Position:
-    """Where an order stands; one without a value stands at the end. `lookup_key`: see OrderCriteria."""
+    """Returns an order's position. An order without a value comes last. `lookup_key`: see OrderCriteria."""
     sort_key = SORT_KEYS[sort]
     value = document[sort_key.field]  # type: ignore[literal-required]
     if value is None:
@@ -175,10 +174,10 @@ class OrderSearch:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """An order in a list, and where it stands in it.
+    """An order in a list, and its position.
 
-    `page_part`: the order as it is sent within a `SearchOrdersResponse`. A store makes it by `wire.page_part` when the
-    order is written, so that a page describes and encodes nothing. `changed`: it was written after the question's mark.
+    `page_part`: the order as encoded within a `SearchOrdersResponse`. The store encodes it with `wire.page_part` when
+    the order is written, so that a page encodes nothing. `changed`: it was written after the query's mark.
     """
 
     order_id: str
@@ -214,9 +213,9 @@ class OrderSummaries:
 
 @dataclass(frozen=True, slots=True)
 class OrderFigures:
-    """Figures of one group.
+    """The figures of one group.
 
-    A percentile is the total whose rank, smallest first, is nearest to so many percent of their number (within 1 %).
+    A percentile is the total whose rank, smallest first, is nearest to that percentage of their number (within 1 %).
     """
 
     keys: tuple[str, ...]
@@ -239,12 +238,12 @@ class OrderFigures:
 
 
 def nearest_rank(percentile: float, count: int) -> int:
-    """The rank, counted from 1, that is nearest to so many percent of `count`; half a rank counts up."""
+    """Returns the rank, counted from 1, nearest to so many percent of `count`; halves round up."""
     return max(math.floor(percentile / 100 * count + 0.5), 1)
 
 
 def rank(figures: OrderFigures) -> tuple[int, tuple[str, ...], str]:
-    """Sorts groups: largest total first, as a number of whole currency units whatever the currency; then by key."""
+    """Sorts groups: largest total first, as a number of whole currency units of any currency; then by key."""
     return -finest_parts(figures.total, figures.currency_code), figures.keys, figures.currency_code
 
 
@@ -275,28 +274,28 @@ NOT_LISTED: Edition = (0, 0)
 
 
 class OrderQuestions(Protocol):
-    """Raises what every method of a store raises, and CapabilityMissing."""
+    """Queries over many orders. Raises what every method of a store raises, and CapabilityMissing."""
 
     async def search(self, search: OrderSearch) -> FoundOrders:
-        """A piece of a list, all from one moment."""
+        """Returns one page of a list, all from one moment."""
 
     async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
-        """Figures by group."""
+        """Returns figures by group."""
 
     async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
-        """A customer's figures, all from one moment, with up to so many latest orders."""
+        """Returns a customer's figures, all from one moment, with up to so many latest orders."""
 
     async def mark(self) -> str:
-        """A mark in the sequence of writes: what is written from now on counts as changed since it.
+        """Returns a mark in the sequence of writes: what is written from now on counts as changed since it.
 
-        What was written before is in every answer of a refresh that begins after this returned.
+        Everything written before is in every answer after a refresh that begins after this returned.
         """
 
     def first_mark(self, mark: str) -> str:
-        """The mark before every write of the read model that a mark is of."""
+        """Returns the mark before every write of the read model to which a mark belongs."""
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
-        """What searches show of these orders now, NOT_LISTED where they show none."""
+        """Returns the versions that searches show of these orders now; NOT_LISTED if they show none."""
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
-        """The orders with a parked version newer than their document, with all their parked versions."""
+        """Returns the orders with a parked version newer than their document, with all their parked versions."""

@@ -1,11 +1,11 @@
-"""The port to a read store, from narrow to wide: `OrderReader < ProjectionWriter < ReadStore`.
+"""Declares the port to a read store, from narrow to wide: `OrderReader < ProjectionWriter < ReadStore`.
 
-`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, set-up a ReadStore. Stores differ in
-what they can do; that is data (`capabilities`), each with the reason when it is missing, and the conformance suite has
-a test for every one.
+`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, `migrate` a ReadStore. Stores differ in
+what they can do. That is data (`capabilities`), with a reason for each missing one, and the conformance suite has a
+test for every one.
 
 A store keeps for each order the document with the greatest external version, for each (order, version) the journal's
-entry with the greatest external version, the versions that are parked, and how fresh all of it is.
+entry with the greatest external version, the parked versions, and how fresh all of it is.
 
 Every method raises DependencyDown when the store cannot be reached or cannot work now, and ReadStoreNotReady when its
 set-up is missing.
@@ -47,7 +47,7 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether a store has a capability; `reason` says why when it has not."""
+    """Whether a store has a capability. `reason` says why not."""
 
     available: bool
     reason: str = ""
@@ -58,7 +58,7 @@ YES = Support(True)
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """What the store holds of an order: its document, and the versions of it that are parked, ascending."""
+    """An order in the store: its document, and its parked versions, ascending."""
 
     order_id: str
     document: OrderDocument | None = None
@@ -77,10 +77,10 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class EntryAtTime:
-    """The journal's entry in force at a time, None when the order did not exist yet.
+    """The journal's entry in force at a time; None if the order did not exist yet.
 
-    `missing_version` is a version that is not in the store and could be the one in force instead; None when the
-    answer is certain.
+    `missing_version` is a version that is not in the store and could be the one in force instead; None if the answer is
+    certain.
     """
 
     entry: EventDocument | None
@@ -91,8 +91,8 @@ class EntryAtTime:
 class Freshness:
     """Everything committed on the write side before `as_of` (microseconds since 1970) is applied.
 
-    `sequence` is the message of the stream up to which all are applied, `stream_created_at` (microseconds since 1970)
-    tells that stream from another of the same name.
+    `sequence` is the stream sequence up to which all is applied. `stream_created_at` (microseconds since 1970)
+    distinguishes that stream from another of the same name.
     """
 
     as_of: int
@@ -104,7 +104,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """An event that could not be projected. `order_id` is None when the message does not even tell whose it is."""
+    """An event that could not be projected. `order_id` is None if the message does not even name its order."""
 
     order_id: str | None
     version: int
@@ -121,12 +121,12 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Both documents are in, or newer ones are."""
+    """Both documents are stored, or newer ones are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The event can never be written as it is."""
+    """The event can never be stored as it is."""
 
     reason: Unprojectable
     detail: str
@@ -134,7 +134,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """At least one of the two documents is not in yet; the same event must be applied again."""
+    """At least one of the two documents is not stored yet; the same event must be applied again."""
 
     cause: str
 
@@ -144,14 +144,17 @@ Outcome = Applied | Refused | Deferred
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Which read model this is: a new one after each loss or rebuild from nothing, and its generation's name."""
+    """Which read model this is: `read_model` changes after each loss or rebuild from nothing.
+
+    `generation`: the suffix of its indices.
+    """
 
     read_model: str
     generation: str
 
 
 class OrderReader(OrderQuestions, Protocol):
-    """What answering questions needs: look-ups by id here, questions over many orders in OrderQuestions."""
+    """What queries need: look-ups by id here, queries over many orders in OrderQuestions."""
 
     @property
     def name(self) -> str:
@@ -159,58 +162,61 @@ class OrderReader(OrderQuestions, Protocol):
 
     @property
     def dependency(self) -> str:
-        """What a caller is told is down when the store is."""
+        """The name of the store that a caller gets when it is down."""
 
     @property
     def capabilities(self) -> Mapping[Capability, Support]:
         """Every capability, and whether this store has it."""
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
-        """What the store holds of each order, in the order asked; sees every write that was acknowledged before."""
+        """Returns each order in the store, in the given order; sees every write acknowledged before."""
 
     async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
-        """The journal's entries of these versions, None where there is none; sees every acknowledged write."""
+        """Returns the journal's entries of these versions, None for a missing one; sees every acknowledged write."""
 
     async def entry_at(self, order_id: str, time: int) -> EntryAtTime:
-        """The last entry recorded at `time` (microseconds since 1970) or before; sees every acknowledged write."""
+        """Returns the last entry recorded at or before `time` (microseconds since 1970).
+
+        Sees every acknowledged write.
+        """
 
     async def freshness(self) -> Freshness | None:
-        """How fresh the store is; None before the first barrier."""
+        """Returns how fresh the store is; None before the first barrier."""
 
     async def close(self) -> None:
         """Releases connections."""
 
 
 class ProjectionWriter(OrderReader, Protocol):
-    """What projecting events needs."""
+    """What the projection needs."""
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """Writes both documents of each event unless the store has newer ones; one outcome per event, in order.
 
-        Any order, any repetition and any concurrency give the same documents. When it raises, nothing is known about
-        any of the events; applying them again is safe.
+        Any order, any repetition and any concurrency give the same documents. If it raises, nothing is known about any
+        of the events, and applying them again is safe.
         """
 
     async def park(self, event: ParkedEvent) -> None:
-        """Remembers that an event could not be projected; the same event twice counts once."""
+        """Records that an event could not be projected; the same event twice counts once."""
 
     async def unpark(self, event: ParkedEvent) -> None:
-        """Forgets that an event is parked; nothing happens when it is not."""
+        """Deletes the record of a parked event; does nothing if it is not parked."""
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
-        """The parked events of an order, oldest version first."""
+        """Returns the parked events of an order, oldest version first."""
 
     async def parked_events(self) -> list[ParkedEvent]:
-        """All parked events, also those that a later version has healed, in any order."""
+        """Returns all parked events in any order, also those that a later version has healed."""
 
     async def refresh(self) -> None:
-        """Makes searchable what was applied before the call."""
+        """Makes everything searchable that was applied before the call."""
 
     async def record_freshness(self, freshness: Freshness) -> None:
-        """Remembers how fresh the store is; an older time than the one remembered changes nothing."""
+        """Stores how fresh the store is; an older time than the stored one changes nothing."""
 
     async def identity(self) -> StoreIdentity:
-        """Which read model this is; raises ReadStoreNotReady when the store is not set up for this release."""
+        """Returns which read model this is. Raises ReadStoreNotReady if it is not set up for this release."""
 
 
 class ReadStore(ProjectionWriter, Protocol):

@@ -1,8 +1,8 @@
-"""When may it be said that everything before a barrier is in the read model?
+"""Decides when everything before a barrier is in the read model.
 
-Several projectors share the stream, so none knows alone. What all of them know together is the consumer's ack floor:
-the number up to which every message is acknowledged. A message is acknowledged only after it is applied (or parked),
-so once the floor has reached a barrier, all before it is in.
+Several projectors share the stream, so none of them knows alone. What all of them know together is the consumer's ack
+floor: the sequence up to which every message is acknowledged. A message is acknowledged only after it is applied or
+parked. So once the floor has reached a barrier, everything before it is in.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from query_service.application.projecting.project_events import ReachedBarrier
 
 
 class BarrierLedger:
-    """The barriers that were delivered here and not yet reached by the ack floor. Others come every second."""
+    """The barriers that were delivered here and that the ack floor has not reached yet. One comes every second."""
 
     def __init__(self) -> None:
         self._waiting: list[ReachedBarrier] = []
 
     @property
     def waiting(self) -> bool:
-        """Whether asking for the floor is worth it."""
+        """Whether a barrier waits for the floor."""
         return bool(self._waiting)
 
     def add(self, reached: ReachedBarrier) -> None:
-        """Notes a barrier; those that say nothing about time are of no use here."""
+        """Adds a barrier; one without a time is ignored."""
         if reached.barrier.time is not None:
             self._waiting.append(reached)
 
     def claim(self, ack_floor: int, stream_created_at: int) -> ReachedBarrier | None:
-        """The latest barrier that the floor has reached, if any; it and all before it are forgotten.
+        """Returns the latest barrier that the floor has reached, if any, and removes it and all before it.
 
-        Barriers of an earlier stream of the same name are dropped: its numbers mean nothing in this one.
+        Barriers of an earlier stream of the same name are dropped, because their sequences mean nothing in this one.
         """
         ours = [reached for reached in self._waiting if reached.stored_at >= stream_created_at]
         self._waiting = [reached for reached in ours if reached.sequence > ack_floor]
@@ -39,9 +39,9 @@ class BarrierLedger:
 
 
 class Coverage:
-    """Notices when messages leave the stream before anybody projected them.
+    """Notices messages that leave the stream before anybody projected them.
 
-    The server moves the ack floor past messages that are gone, so the floor as it was before they went is what counts.
+    The server moves the ack floor past messages that are gone, so the floor from before counts.
     """
 
     def __init__(self, known: Freshness | None) -> None:
@@ -49,7 +49,7 @@ class Coverage:
         self._covered = 0 if known is None else known.sequence
 
     def lost(self, stream_created_at: int, first_sequence: int, ack_floor: int) -> int:
-        """How many messages left the stream since the last look without having been projected before it."""
+        """Returns how many messages have left the stream unprojected since the last call."""
         if stream_created_at != self._stream_created_at:
             self._stream_created_at, self._covered = stream_created_at, 0
         missing = max(0, first_sequence - self._covered - 1)

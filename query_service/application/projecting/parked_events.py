@@ -1,4 +1,4 @@
-"""What operators do with events that could not be projected: look at them, try them again, or forget them."""
+"""Lists, retries and discards events that could not be projected, for operators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StillNeeded(QueryRefused):
 
 
 class RetryOutcome(StrEnum):
-    """What became of a parked event that was tried again."""
+    """The result of retrying a parked event."""
 
     #: It is in, and no longer parked.
     APPLIED = "APPLIED"
@@ -36,27 +36,27 @@ class RetryOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParkedEntry:
-    """A parked event and the version that its order has without it; 0 when it has none."""
+    """A parked event and its order's version without it; 0 if the order has none."""
 
     event: ParkedEvent
     order_version: int
 
     @property
     def key(self) -> str:
-        """What names it: order and version, or for a message that tells no order its place in the stream."""
+        """The entry's name: order and version, or stream and sequence for a message that names no order."""
         if self.event.order_id is None:
             return f"{self.event.stream}/{self.event.sequence}"
         return f"{self.event.order_id}/{self.event.version}"
 
     @property
     def healed(self) -> bool:
-        """Whether a later version came; then only the order's history has a hole."""
+        """Whether a later version came; then only the order's history has a gap."""
         return self.order_version >= self.event.version > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """An entry after it was tried again."""
+    """An entry after its retry."""
 
     entry: ParkedEntry
     outcome: RetryOutcome
@@ -64,7 +64,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """A message as the stream has it; `stored_at` in microseconds since 1970."""
+    """A message of the stream. `stored_at` in microseconds since 1970."""
 
     stored_at: int
     headers: Mapping[str, str]
@@ -72,14 +72,14 @@ class StreamMessage:
 
 
 class StreamMessages(Protocol):
-    """Looks messages up."""
+    """Looks up messages of the stream."""
 
     async def message(self, stream: str, sequence: int) -> StreamMessage | None:
-        """The message of that number; None when the stream has it no longer. Raises DependencyDown."""
+        """Returns the message with that sequence; None if the stream no longer has it. Raises DependencyDown."""
 
 
 class ParkedEvents:
-    """The use cases. `stream` opens what a retry needs of the stream; `now` gives microseconds since 1970.
+    """The use cases. `stream` opens the stream for a retry. `now` gives microseconds since 1970.
 
     All raise DependencyDown and ReadStoreNotReady.
     """
@@ -93,12 +93,12 @@ class ParkedEvents:
         self._store, self._stream, self._now = store, stream, now
 
     async def everything(self) -> list[ParkedEntry]:
-        """All of them, the one that was parked first at the front."""
+        """Returns all entries, the one parked first at the front."""
         events = sorted(await self._store.parked_events(), key=lambda event: (event.parked_at, event.sequence))
         return await self._entries(events)
 
     async def show(self, key: str) -> list[ParkedEntry]:
-        """Those that a key names: an order's id, that and a version, or stream and sequence.
+        """Returns the entries that a key names: an order's id, that and a version, or stream and sequence.
 
         Raises NothingParked.
         """
@@ -115,15 +115,16 @@ class ParkedEvents:
         return found
 
     async def retry(self, key: str) -> list[Retried]:
-        """Tries them again, by the rules of this release and the store's present set-up. Raises NothingParked."""
+        """Retries the entries, by this release's rules and the store's present set-up. Raises NothingParked."""
         entries = await self.show(key)
         messages, announcer = await self._stream()
         return [await self._retry(entry, messages, announcer) for entry in entries]
 
     async def discard(self, key: str, *, needed_too: bool = False) -> list[ParkedEntry]:
-        """Forgets them; the order's history keeps a hole. Raises NothingParked.
+        """Deletes the entries; the order's history keeps a gap. Raises NothingParked.
 
-        Raises StillNeeded for one that its order still lacks, unless `needed_too`: nothing would tell readers then.
+        Raises StillNeeded for an event that its order still lacks, unless `needed_too`, because nothing would tell
+        readers afterwards.
         """
         entries = await self.show(key)
         needed = next((entry for entry in entries if not entry.healed), None)

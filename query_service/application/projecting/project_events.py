@@ -1,7 +1,7 @@
-"""Brings events from the stream into the read store: each is applied, or parked, and only then acknowledged.
+"""Applies events from the stream to the read store: each is applied or parked, and only then acknowledged.
 
-Events need no order among each other, so a delivery that has to be repeated never holds up the rest. What may come
-right by waiting is waited for, without end; what no waiting cures is parked, and its order tells so to readers.
+Events may be applied in any order, so a delivery that must be repeated never delays the rest. A problem that may end by
+itself is waited for without limit. An event that waiting cannot help is parked, and its order reports that to readers.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from query_service.projection.stream_event import (
 
 
 class Delivery(Protocol):
-    """A message of the stream in our hands. Unless it is acknowledged it will be delivered again, to anybody."""
+    """A message of the stream that was delivered to this projector. Without an ack it is delivered again, to any."""
 
     @property
     def sequence(self) -> int:
-        """Its number in the stream."""
+        """Its stream sequence."""
 
     @property
     def stored_at(self) -> int:
-        """When the stream got it, microseconds since 1970."""
+        """When the stream stored it, microseconds since 1970."""
 
     @property
     def received_at(self) -> int:
-        """When it came into our hands, microseconds since 1970."""
+        """When it was received, microseconds since 1970."""
 
     @property
     def headers(self) -> Headers:
@@ -57,42 +57,42 @@ class Delivery(Protocol):
         """Its body."""
 
     async def ack(self) -> None:
-        """Says that it is done with; may be lost, and then it is delivered again."""
+        """Acknowledges it. An ack may be lost; then it is delivered again."""
 
 
 class Announcer(Protocol):
-    """Tells readers what became readable. May lose what it is told: readers look for themselves now and then."""
+    """Notifies readers of what became readable. Notices may be lost, because readers also look at intervals."""
 
     async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
-        """These versions of these orders are in, or later ones."""
+        """Announces that these versions of these orders, or later ones, are applied."""
 
     async def parked(self, versions: Sequence[tuple[str, int]]) -> None:
-        """These versions of these orders are parked."""
+        """Announces that these versions of these orders are parked."""
 
 
 class Pacer(Protocol):
-    """Decides how long to wait before a failed step is tried again."""
+    """Decides how long to wait before a failed step is retried."""
 
     async def pause(self, reason: str) -> None:
-        """Waits, longer each time until `resume`; the reason is shown to operators."""
+        """Waits, longer each time until `resume`. Operators see the reason."""
 
     def resume(self) -> None:
-        """The step succeeded."""
+        """Notes that the step succeeded."""
 
 
 class ProjectionObserver(Protocol):
     """Counts what happens."""
 
     def applied(self, event: ProjectedEvent, delivery: Delivery) -> None:
-        """An event is in, by this delivery."""
+        """Counts an event that this delivery applied."""
 
     def parked(self, reason: Unprojectable) -> None:
-        """An event is parked."""
+        """Counts a parked event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReachedBarrier:
-    """A barrier that was delivered, with its number in the stream and when the stream got it (microseconds)."""
+    """A delivered barrier, with its stream sequence and when the stream stored it (microseconds)."""
 
     sequence: int
     stored_at: int
@@ -101,7 +101,7 @@ class ReachedBarrier:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A delivery with the event it holds."""
+    """A delivery with its parsed event."""
 
     delivery: Delivery
     event: ProjectedEvent
@@ -133,9 +133,9 @@ class EventProjector:
         self._stream, self._now, self._parse = stream, now, parse
 
     async def project(self, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
-        """Returns when every delivery is acknowledged, with the barriers among them.
+        """Returns the barriers among the deliveries once every delivery is acknowledged.
 
-        Raises ReadStoreNotReady when the store's set-up is missing; nothing unfinished is acknowledged then.
+        Raises ReadStoreNotReady when the store's set-up is missing; then nothing unfinished is acknowledged.
         """
         tasks, hopeless, barriers = _sorted(deliveries, self._parse)
         await self._park(hopeless)
@@ -146,7 +146,7 @@ class EventProjector:
         return [reached for reached, _ in barriers]
 
     async def _round(self, tasks: list[_Task]) -> list[_Task]:
-        """One attempt at all of them; returns those that are still to do."""
+        """Tries all of them once; returns those that are still to do."""
         try:
             outcomes = await self._store.apply([task.event for task in tasks])
         except DependencyDown as down:
@@ -184,7 +184,7 @@ class EventProjector:
 def _sorted(
     deliveries: Sequence[Delivery], parse: Parse | None
 ) -> tuple[list[_Task], list[_Hopeless], list[tuple[ReachedBarrier, Delivery]]]:
-    """What each delivery asks for: to be applied, to be parked, or to be noted as a barrier."""
+    """Sorts the deliveries into events to apply, events to park, and barriers."""
     tasks: list[_Task] = []
     hopeless: list[_Hopeless] = []
     barriers: list[tuple[ReachedBarrier, Delivery]] = []
@@ -203,7 +203,7 @@ def _sorted(
 def _settled(
     tasks: Sequence[_Task], outcomes: Sequence[Outcome]
 ) -> tuple[list[_Task], list[_Hopeless], list[_Task], str]:
-    """Tasks that are done, that can never be done, and that must be tried again, with the first cause of the latter."""
+    """Returns tasks that are done, that can never be done, and that must be retried, with the first cause to retry."""
     done: list[_Task] = []
     refused: list[_Hopeless] = []
     deferred: list[_Task] = []

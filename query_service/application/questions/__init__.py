@@ -1,1 +1,1 @@
-"""One module for each question: what it asks of the store and of freshness, and the answer it gives."""
+"""Holds one module per query: what it asks of the store and of freshness, and its answer."""

@@ -1,4 +1,4 @@
-"""Many orders by id, each at its latest applied version."""
+"""Returns many orders by id, each at its latest applied version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from query_service.projection.order_document import OrderDocument
 
 @dataclass(frozen=True, slots=True)
 class OrderBatch:
-    """The orders in the order asked, and the ids of which there is no order."""
+    """The orders in the given order, and the ids without an order."""
 
     orders: list[OrderDocument]
     missing: list[str]
@@ -27,10 +27,10 @@ class BatchGetOrders:
         self._reader, self._waiter = reader, waiter
 
     async def __call__(self, order_ids: Sequence[str], wanted: Consistency) -> Answer[OrderBatch]:
-        """The orders. Waits only for what the token says of these; raises Parked, Behind, TokenOfOtherSource.
+        """Returns the orders. Waits only for their versions in the token. Raises Parked, Behind, TokenOfOtherSource.
 
-        An order that the token names is never missing, and neither is one of which all that is known is parked; a
-        caller who takes stale answers gets the latter among the missing, and `parked` says so.
+        An order that the token names is never missing, nor is one of which only parked events are known. A caller who
+        accepts stale answers gets the latter among the missing, and `parked` reports it.
         """
         distinct = list(dict.fromkeys(order_ids))
 

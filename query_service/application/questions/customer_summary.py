@@ -1,4 +1,4 @@
-"""What a customer ordered."""
+"""Returns what a customer ordered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One order: as it is now, as it was at a version, as it was at a time."""
+"""Returns one order: now, at a version, or at a time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ _MICROSECONDS = 1_000_000
 
 
 class GetOrder:
-    """The use case. `finality_margin` (seconds) is the longest that a change may take from its record time to its
-    commit: an answer for a time is final only when the read model is that much past it."""
+    """The use case.
+
+    `finality_margin` (seconds) is the longest time from a change's record to its commit. An answer for a time is final
+    only when the read model is that much past it.
+    """
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter, *, finality_margin: float) -> None:
         self._reader, self._waiter = reader, waiter
         self._margin = round(finality_margin * _MICROSECONDS)
 
     async def now(self, order_id: str, wanted: Consistency) -> Answer[OrderDocument]:
-        """The order at its latest applied version. Raises OrderUnknown, Parked, Behind, TokenOfOtherSource."""
+        """Returns the order at its latest applied version. Raises OrderUnknown, Parked, Behind, TokenOfOtherSource."""
 
         async def look() -> Look[OrderDocument]:
             [stored] = await self._reader.orders([order_id])
@@ -38,7 +41,10 @@ class GetOrder:
         return await self._waiter.answer([order_id], wanted, look)
 
     async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[OrderDocument]:
-        """The order after that version. Raises OrderUnknown, VersionUnknown, Parked, Behind, TokenOfOtherSource."""
+        """Returns the order after that version.
+
+        Raises OrderUnknown, VersionUnknown, Parked, Behind, TokenOfOtherSource.
+        """
 
         async def look() -> Look[OrderDocument]:
             [entry] = await self._reader.entries(order_id, [version])
@@ -57,7 +63,7 @@ class GetOrder:
         return await self._waiter.answer([order_id], wanted, look)
 
     async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
-        """The order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
+        """Returns the order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
 
         The answer is not final while a change recorded before `time` could still arrive.
         """
@@ -83,7 +89,7 @@ class GetOrder:
 
     @staticmethod
     def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:
-        """Why there is no document: nobody knows the order, or all we know of it is parked."""
+        """Returns why there is no document: the order is unknown, or all its known events are parked."""
         if stored.parked_versions:
             return Parked(stored.order_id, stored.parked_versions[-1])
         return OrderUnknown(stored.order_id)

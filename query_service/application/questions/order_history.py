@@ -1,4 +1,4 @@
-"""What happened to an order: each event with the order before and after it, oldest first, a page at a time."""
+"""Returns what happened to an order: each event with the order before and after it, oldest first, page by page."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class HistoryStep:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A page. `following` is the version that the next one begins with, None on the last."""
+    """A page. `following` is the first version of the next page, None on the last."""
 
     steps: list[HistoryStep]
     following: int | None
     _fingerprint: str
 
     def token_after(self, count: int) -> str:
-        """The token for what follows the first `count` steps; "" when nothing does."""
+        """Returns the token for what follows the first `count` steps; "" if nothing does."""
         following = self.following if count == len(self.steps) else self.steps[count].entry["version"]
         return "" if following is None else write_page_token(self._fingerprint, {"v": following})
 
 
 class GetOrderHistory:
-    """The use case. Reads by ids, so it sees every acknowledged write."""
+    """The use case. It reads by id, so it sees every acknowledged write."""
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
         self._reader, self._waiter = reader, waiter
@@ -50,9 +50,9 @@ class GetOrderHistory:
     async def __call__(
         self, order_id: str, size: int, wanted: Consistency, *, page_token: str = ""
     ) -> Answer[HistoryPage]:
-        """A page. Raises OrderUnknown, PageTokenMalformed, Parked, Behind, TokenOfOtherSource.
+        """Returns a page. Raises OrderUnknown, PageTokenMalformed, Parked, Behind, TokenOfOtherSource.
 
-        A version that could not be projected is missing from the page, and `parked` says so.
+        A version that could not be projected is missing from the page, and `parked` reports it.
         """
         fingerprint = history_fingerprint(order_id)
         first = 1
@@ -81,7 +81,7 @@ class GetOrderHistory:
         return await self._waiter.answer([order_id], wanted, look)
 
     async def _steps(self, stored: StoredOrder, first: int, last: int) -> tuple[list[HistoryStep], int]:
-        """The steps of these versions, and the first of them that is not in yet though a later one is; 0 for none."""
+        """Returns these versions' steps, and the first missing version before a later one; 0 for none."""
         before_first = first - 1
         while before_first in stored.parked_versions:
             before_first -= 1

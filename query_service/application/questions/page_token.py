@@ -1,7 +1,7 @@
-"""Page tokens: where the next page begins, bound to the question they belong to, opaque to callers.
+"""Reads and writes page tokens: where the next page begins, bound to their query, opaque to callers.
 
-A token holds a position in the sorted list, not a number of orders to skip, so a page begins after the last order
-that was given, whatever arrived or changed before it.
+A token holds a position in the sorted list and not an offset. So a page begins after the last order that was given,
+whatever arrived or changed before it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _NOT_OURS = "the page token was not issued by this service or is damaged; begin 
 
 
 def list_fingerprint(criteria: OrderCriteria, sort: OrderSort) -> str:
-    """The same for the same orders in the same sort, however the alternatives were listed."""
+    """Returns the same text for the same criteria and sort, whatever the order of the alternatives."""
     return _fingerprint({"list": {name: _canonical(getattr(criteria, name)) for name in _CRITERIA}, "sort": sort})
 
 
 def history_fingerprint(order_id: str) -> str:
-    """The same for the same order."""
+    """Returns the same text for the same order."""
     return _fingerprint({"history": order_id})
 
 
 def write_page_token(fingerprint: str, place: Mapping[str, int | str]) -> str:
-    """The token for a place of the question with this fingerprint."""
+    """Returns the token for a position in the query with this fingerprint."""
     body = json.dumps([fingerprint, place], separators=(",", ":")).encode()
     return _PREFIX + base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES)).decode().rstrip("=")
 
 
 def read_page_token(token: str, fingerprint: str) -> dict[str, Any]:
-    """The place in a token; raises PageTokenMalformed unless it was issued for the question with this fingerprint."""
+    """Returns a token's position. Raises PageTokenMalformed unless it was issued for this fingerprint."""
     encoded = token.removeprefix(_PREFIX)
     if encoded == token:
         raise PageTokenMalformed(_NOT_OURS)
@@ -65,7 +65,7 @@ def read_page_token(token: str, fingerprint: str) -> dict[str, Any]:
 
 
 def place_value(place: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """A value of a place; raises PageTokenMalformed when it is missing or of another kind."""
+    """Returns a value of a position. Raises PageTokenMalformed if it is missing or of another kind."""
     value = place.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise PageTokenMalformed(_NOT_OURS)

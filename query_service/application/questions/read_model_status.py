@@ -12,7 +12,7 @@ from query_service.application.ports.read_store import Freshness, OrderReader
 
 @dataclass(frozen=True, slots=True)
 class ReadModelStatus:
-    """`pending_events` are in the stream and not applied yet; None when the stream cannot be asked."""
+    """`pending_events` are in the stream and not yet applied; None if the stream cannot be asked."""
 
     read_store: str
     freshness: Freshness | None
@@ -22,7 +22,7 @@ class ReadModelStatus:
 
 
 class GetReadModelStatus:
-    """The use case. `pending` asks the stream; it gives None when that cannot be asked."""
+    """The use case. `pending` asks the stream; it returns None if it cannot."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class GetReadModelStatus:
         self._reader, self._applied, self._lags, self._pending = reader, applied, lags, pending
 
     async def __call__(self) -> ReadModelStatus:
-        """The state now."""
+        """Returns the present state."""
         self._applied.observe(await self._reader.freshness())
         parked = await self._reader.parked_orders()
         pending = await self._pending()

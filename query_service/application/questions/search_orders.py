@@ -1,10 +1,10 @@
-"""Orders by text and filters, sorted, a page at a time.
+"""Returns orders by text and filters, sorted, page by page.
 
 Pages stay right while orders arrive and change. A page begins after the last order given, so what arrives before it
-moves nothing. In most sorts an order cannot get from the part that was read into the part that was not: its key never
-changes, or changes only towards the front. In the others (by total) an order that was written since the first page
-was asked for is looked up in the journal, and left out when an earlier version of it stood in the part that was read,
-because it may have been given there. So no order is given twice, and one is left out only if it changed meanwhile.
+moves nothing. In most sorts an order cannot move from the part already read into the part not yet read, because its key
+never changes, or only towards the front. In the others (by total) an order that was written since the first page is
+looked up in the journal. It is left out if an earlier version of it was in the part already read, because it may have
+been given there. So no order is given twice, and one is left out only if it changed meanwhile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page. `more`: orders follow it."""
+    """A page. `more`: further orders follow."""
 
     orders: list[FoundOrder]
     total: int
@@ -56,7 +56,7 @@ class OrderPage:
     _mark: str
 
     def token_after(self, count: int) -> str:
-        """The token for what follows the first `count` orders (0 only if there are none); "" when nothing does."""
+        """Returns the token for what follows the first `count` orders (0 only without orders); "" if nothing does."""
         if count == len(self.orders) and not self.more:
             return ""
         place = self.orders[count - 1].position
@@ -81,7 +81,7 @@ class SearchOrders:
         page_token: str = "",
         facets: tuple[Dimension, ...] = (),
     ) -> Answer[OrderPage]:
-        """A page. Raises PageTokenMalformed, Parked, Behind, TokenOfOtherSource."""
+        """Returns a page. Raises PageTokenMalformed, Parked, Behind, TokenOfOtherSource."""
         fingerprint = list_fingerprint(criteria, sort)
         place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
         admission = await self._gate.admit(wanted)
@@ -111,7 +111,7 @@ class SearchOrders:
             found = await self._reader.search(replace(search, after=after, facets=()))
 
     async def _unread(self, order: FoundOrder, read: Position, search: OrderSearch) -> bool:
-        """Whether no earlier version of an order, if it changed, stood in the part of the list up to `read`."""
+        """Whether no earlier version of a changed order was in the part of the list up to `read`."""
         if not order.changed:
             return True
         earlier = range(1, order.version)

@@ -1,4 +1,4 @@
-"""Figures by group."""
+"""Returns figures by group."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class SummarizeOrders:
     async def __call__(
         self, summaries: OrderSummaries, wanted: Consistency, *, include_cancelled: bool = False
     ) -> Answer[FoundFigures]:
-        """The figures. Raises Parked, Behind, TokenOfOtherSource.
+        """Returns the figures. Raises Parked, Behind, TokenOfOtherSource.
 
-        Cancelled orders are left out, unless they are asked for: by the flag, or by a state among the criteria.
+        Cancelled orders are left out unless they are requested, by the flag or by a state among the criteria.
         """
         criteria = summaries.criteria
         if not include_cancelled and not set(criteria.states) & set(CANCELLED_STATES):

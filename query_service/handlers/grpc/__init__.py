@@ -1,1 +1,1 @@
-"""Questions in, answers out: checks a request, calls the use case, and puts the answer or the error on the wire."""
+"""Serves queries: checks a request, calls the use case, and encodes the answer or the error."""

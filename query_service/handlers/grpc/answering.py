@@ -1,4 +1,4 @@
-"""What every question has in common: how long it may wait, and how large its answer may be."""
+"""Handles what every query shares: how long it may wait, and how large its answer may be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FRAME_BYTES = 6
 
 
 def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
-    """What the caller wants, in the time that remains; raises MalformedToken."""
+    """Returns what the caller wants, within the time that remains. Raises MalformedToken."""
     max_wait = DEFAULT_MAX_WAIT_SECONDS
     if options.HasField("max_wait"):
         max_wait = options.max_wait.seconds + options.max_wait.nanos / 1e9
@@ -38,8 +38,10 @@ def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
 def that_fit(
     parts: Iterable[Part], size: Callable[[Part], int] = methodcaller("ByteSize"), most: int = MAX_LIST_BYTES
 ) -> list[Part]:
-    """The first parts that together are small enough to be sent; at least one if there is one. They are messages
-    unless `size` tells the bytes of something else."""
+    """Returns the first parts that together are small enough to be sent; at least one if there is one.
+
+    The parts are messages, unless `size` gives the bytes of another kind.
+    """
     fitting: list[Part] = []
     for part in parts:
         most -= size(part) + _FRAME_BYTES

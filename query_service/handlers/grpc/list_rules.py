@@ -1,4 +1,4 @@
-"""What lists, sums and histories must be asked with: rules of filters, pages and groups, and relations of fields."""
+"""Lists the rules of lists, sums and histories: of filters, pages and groups, and relations of fields."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ PERCENTILES = must(
 
 
 def dimensions(least: int, most: int) -> Check:
-    """The rule for a list of dimensions."""
+    """Returns the rule for a list of dimensions."""
     known = _known(contract.OrderDimension)
     return must(
         f"be {least} to {most} known dimensions, each once",

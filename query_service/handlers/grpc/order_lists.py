@@ -1,4 +1,4 @@
-"""Questions over many orders. gRPC requests → use cases → responses; nothing else."""
+"""Translates requests for lists and sums into use cases, and their answers into responses. Nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class OrderLists:
         }
 
     async def search_orders(self, request: contract.SearchOrdersRequest, call: Call) -> bytes:
-        """A page of orders: a SearchOrdersResponse as it is sent."""
+        """Returns a page of orders: an encoded SearchOrdersResponse."""
         page = self.search(
             criteria_of(request.filter),
             sort_of(request.sort),

@@ -1,4 +1,4 @@
-"""Questions by id. gRPC requests → use cases → responses; nothing else."""
+"""Translates requests by id into use cases, and their answers into responses. Nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about the read model itself."""
+"""Serves the query about the read model itself."""
 
 from __future__ import annotations
 

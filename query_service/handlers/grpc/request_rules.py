@@ -1,7 +1,7 @@
-"""The one table of what questions must look like: request → field path → what its value must be.
+"""Lists what every query must look like: request → field path → what its value must be.
 
-Every field of every request that is served stands here, also those of which any value will do; a test compares the
-table with the contract. All that is wrong with a request is said at once.
+Every field of every served request is here, even if any value is valid; a test compares the table with the contract.
+Everything wrong with a request is reported at once.
 """
 
 from __future__ import annotations

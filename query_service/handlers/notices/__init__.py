@@ -1,4 +1,4 @@
-"""Between the processes of the query service, over NATS: what was applied, and requests to make it searchable.
+"""Connects the processes of the query service over NATS: notices of applied versions, and requests to refresh.
 
 A notice is a hint: it makes a process look sooner and proves nothing.
 """

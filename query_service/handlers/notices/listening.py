@@ -1,4 +1,4 @@
-"""A serving process's connection to NATS: kept for ever, listened on, and lent to those who ask over it."""
+"""Keeps a serving process's connection to NATS for ever, listens on it, and lends it for requests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Connect = Callable[[], contextlib.AbstractAsyncContextManager[NatsConnection]]
 
 
 class Listening:
-    """Takes notices as long as it lives. Without NATS answers still come: waiting readers look for themselves."""
+    """Receives notices as long as it lives. Without NATS answers still arrive, because waiting readers poll."""
 
     def __init__(self, connect: Connect, listener: NoticeListener) -> None:
         self._connect, self._listener = connect, listener
         self._connection: NatsConnection | None = None
 
     def connected(self) -> NatsConnection | None:
-        """The connection while it is one; None while NATS is away. Whoever gets it hears notices too."""
+        """The connection; None while NATS is down."""
         connection = self._connection
         return connection if connection is not None and connection.is_connected else None
 

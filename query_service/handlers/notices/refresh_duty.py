@@ -1,7 +1,7 @@
-"""A projector's part in making lists current: it refreshes the index for whoever asks, and at least once a second.
+"""Refreshes the index for whoever asks, and at least once a second: a projector's part in making lists current.
 
-Requests come by a queue group, so one projector gets each. It answers when a refresh that began after the request is
-done, whoever of the projectors does it; where refreshes are kept apart says `refresh_turns`.
+Requests arrive by a queue group, so one projector gets each. It answers when a refresh that began after the request is
+done, by any projector. `refresh_turns` decides which projector keeps refreshes apart.
 """
 
 from __future__ import annotations
@@ -42,15 +42,17 @@ class RefreshObserver(Protocol):
     """Counts refreshes."""
 
     def refreshed(self, outcome: str, seconds: float) -> None:
-        """A refresh ended: `done` or `failed`."""
+        """Counts a refresh that ended: `done` or `failed`."""
 
     def asked(self, outcome: str) -> None:
-        """A request was answered `here`, or handed on and answered `elsewhere`."""
+        """Counts a request that was answered `here`, or forwarded and answered `elsewhere`."""
 
 
 class RefreshDuty:
-    """One projector's part. `refresh` raises DependencyDown and ReadStoreNotReady; `now` gives microseconds since 1970,
-    `clock` seconds."""
+    """One projector's part. `refresh` raises DependencyDown and ReadStoreNotReady.
+
+    `now` gives microseconds since 1970, `clock` seconds.
+    """
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class RefreshDuty:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Answers until cancelled."""
+        """Answers requests until cancelled."""
         subscriptions = [
             await self._client.subscribe(self._subjects.refreshed, cb=self._on_refreshed),
             await self._client.subscribe(self._subjects.as_of, cb=self._on_as_of),
@@ -94,7 +96,7 @@ class RefreshDuty:
                     break
 
     async def catch_up(self) -> bool:
-        """Returns once a refresh that began after the call is done, here or elsewhere; False when it failed."""
+        """Waits for a refresh that began after the call, here or elsewhere; false if it failed."""
         while (other := self._turns.elsewhere) is not None:
             done = await self._handed_on(other)
             if self._turns.elsewhere == other:
@@ -104,7 +106,7 @@ class RefreshDuty:
         return await self._coalesced.catch_up()
 
     async def _handed_on(self, other: str) -> bool:
-        """Whether the other projector says that it is done."""
+        """Forwards a request; returns whether the other projector reports that it is done."""
         try:
             answer = await self._client.request(self._subjects.refresh_by(other), b"", timeout=HAND_ON_SECONDS)
         except NoRespondersError:
@@ -132,7 +134,7 @@ class RefreshDuty:
         return True
 
     async def _tell(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
-        """Tells other projectors, and serving processes how fresh searches are at least."""
+        """Informs other projectors of the refresh, and serving processes of the least freshness of searches."""
         known = None if freshness is None else freshness_fields(freshness)
         body = {"projector": self._turns.own, "begun_at": begun_at, "done": done, "freshness": known}
         await self._publish(self._subjects.refreshed, orjson.dumps(body))

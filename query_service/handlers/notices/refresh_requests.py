@@ -1,4 +1,4 @@
-"""A serving process's requests to the projectors to make searchable what is applied."""
+"""Sends a serving process's requests to refresh to the projectors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class RequestObserver(Protocol):
     """Counts requests."""
 
     def refresh_asked(self, outcome: str) -> None:
-        """A request ended: `refreshed`, `refused` by a projector that could not refresh, or `unanswered`."""
+        """Counts a request that ended: `refreshed`, `refused` by a failing projector, or `unanswered`."""
 
 
 class RefreshRequests:
-    """Asks over the connection that `connected` gives, if any."""
+    """Sends requests over the connection that `connected` gives, if any."""
 
     def __init__(
         self, subjects: NoticeSubjects, connected: Callable[[], NatsConnection | None], observer: RequestObserver
@@ -32,7 +32,7 @@ class RefreshRequests:
         self._subject, self._connected, self._observer = subjects.refresh, connected, observer
 
     async def ask(self) -> bool:
-        """Whether a refresh that began after the call is done."""
+        """Returns whether a refresh that began after the call is done."""
         outcome = "unanswered"
         if (connection := self._connected()) is not None:
             with contextlib.suppress(NoRespondersError, *NATS_ERRORS):

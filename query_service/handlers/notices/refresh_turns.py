@@ -1,9 +1,9 @@
-"""Which of several projectors refreshes the index for all.
+"""Decides which of several projectors refreshes the index for all.
 
-Requests reach any projector. The one that began a refresh last has the turn: the others hand requests on to it, so that
-one place keeps refreshes apart. Nobody is elected. When the turn has not been used for a while, or who has it does not
-answer, whoever gets the next request takes it; if two do at the same moment, each hears of the other and the greater
-name gives way, at the price of one refresh too many.
+Requests reach any projector. The one that began a refresh last holds the turn, and the others forward requests to it,
+so one place keeps refreshes apart. Nobody is elected. If the turn has not been used for a while, or its holder does not
+answer, the projector with the next request takes it. If two do at the same moment, each learns of the other, and the
+one with the greater name gives way, at the price of one refresh too many.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class RefreshTurns:
 
     @property
     def elsewhere(self) -> str | None:
-        """Who else has the turn; None when it is ours to take."""
+        """The other projector that holds the turn; None if this one may take it."""
         holder = self._present()
         return None if holder == self.own else holder
 
     def begun(self, projector: str) -> None:
-        """A projector, perhaps this one, began a refresh."""
+        """Records that a projector, perhaps this one, began a refresh."""
         holder = self._present()
         if holder is None or projector <= holder:
             self._holder, self._used_at = projector, self._clock()
 
     def gone(self, projector: str) -> None:
-        """A projector does not exist any more."""
+        """Records that a projector no longer exists."""
         if self._holder == projector:
             self._holder = None
 
     def late(self, projector: str) -> None:
-        """A projector did not answer in time."""
+        """Records that a projector did not answer in time."""
         if self._clock() - self._used_at >= SILENT_SECONDS:
             self.gone(projector)
 

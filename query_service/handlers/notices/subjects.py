@@ -1,6 +1,6 @@
-"""What the subjects are called by which projectors and serving processes speak to each other.
+"""Names the subjects on which projectors and serving processes communicate.
 
-Several read models may be fed by one stream, each through a consumer of its own: they must not hear each other.
+One stream may feed several read models, each through its own consumer. They must not hear each other.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class NoticeSubjects:
         self.refreshed = f"{self._prefix}.refreshed"
 
     def applied(self, partition: int | str) -> str:
-        """Of what became readable in a hash bucket of orders; `*` for all buckets."""
+        """Subject for what became readable in a hash bucket of orders; `*` for all buckets."""
         return f"{self._prefix}.applied.{partition}"
 
     def parked(self, partition: int | str) -> str:
-        """Of what was parked in a hash bucket of orders; `*` for all buckets."""
+        """Subject for what was parked in a hash bucket of orders; `*` for all buckets."""
         return f"{self._prefix}.parked.{partition}"
 
     def refresh_by(self, projector: str) -> str:
-        """Requests to one projector."""
+        """Subject for requests to one projector."""
         return f"{self._prefix}.refresh.{projector}"

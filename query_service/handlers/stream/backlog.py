@@ -1,4 +1,4 @@
-"""How many events the stream holds that are not applied yet."""
+"""Counts the events of the stream that are not applied yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StreamBacklog:
         self._plan, self._connected = plan, connected
 
     async def pending(self) -> int | None:
-        """The number; None when the stream cannot be asked."""
+        """Returns the number; None if the stream cannot be asked."""
         connection = self._connected()
         if connection is None:
             return None

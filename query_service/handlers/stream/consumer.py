@@ -1,4 +1,4 @@
-"""The durable consumer all projectors share: how it must be set up, and what it says about itself."""
+"""Sets up and inspects the durable consumer that all projectors share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READ_MODEL = "tandem-read-model"
 
 @dataclass(frozen=True, slots=True)
 class ConsumerPlan:
-    """The consumer as it must be. `ack_wait` in seconds; `durable` False makes one that lives as long as its user."""
+    """The required consumer. `ack_wait` in seconds; with `durable` False it lives as long as its user."""
 
     stream: str
     name: str
@@ -27,7 +27,7 @@ class ConsumerPlan:
     durable: bool = True
 
     def configuration(self, read_model: str) -> ConsumerConfig:
-        """Everything is delivered, again and again until it is acknowledged."""
+        """The configuration: everything is delivered, again and again until it is acknowledged."""
         return ConsumerConfig(
             name=self.name,
             durable_name=self.name if self.durable else None,
@@ -43,7 +43,7 @@ class ConsumerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """What consumer and stream say of themselves. Times are microseconds since 1970."""
+    """The state of consumer and stream. Times are microseconds since 1970."""
 
     ack_floor: int
     pending: int
@@ -54,9 +54,9 @@ class ConsumerState:
 
 
 async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity, known: Freshness | None) -> str:
-    """Creates the consumer, or brings it to the plan; returns what was done, in words. Safe to repeat.
+    """Creates the consumer, or changes it to the plan; returns in words what was done. Safe to repeat.
 
-    Raises StartupRefused when the stream is missing, or no longer has all that this read model lacks.
+    Raises StartupRefused when the stream is missing, or no longer holds everything that this read model lacks.
     """
     stream = await _stream(client, plan.stream)
     found = await _consumer(client, plan)
@@ -78,7 +78,7 @@ async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIde
 
 
 async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity) -> None:
-    """Raises StartupRefused unless the consumer is there, feeds this read model, and delivers until acknowledged."""
+    """Raises StartupRefused unless the consumer exists, feeds this read model, and redelivers until acknowledged."""
     await _stream(client, plan.stream)
     found = await _consumer(client, plan)
     if found is None:
@@ -109,8 +109,10 @@ async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIden
 
 
 async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | None:
-    """The present state; None when stream or consumer does not exist. The stream is asked first, so that its first
-    message is never later than the ack floor tells."""
+    """Returns the present state; None if stream or consumer does not exist.
+
+    The stream is asked first, so that its first message is never later than the ack floor.
+    """
     try:
         stream = await client.jetstream().stream_info(plan.stream)
         info = await client.jetstream().consumer_info(plan.stream, plan.name)
@@ -126,7 +128,7 @@ async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | 
 
 
 def missing_consumer(plan: ConsumerPlan) -> str:
-    """What to say when the consumer is not there."""
+    """Returns the message for a missing consumer."""
     return (
         f"the stream {plan.stream} has no consumer {plan.name} (or is gone itself);"
         " run `python -m query_service migrate`"
@@ -134,7 +136,7 @@ def missing_consumer(plan: ConsumerPlan) -> str:
 
 
 def silent_consumer(plan: ConsumerPlan) -> str:
-    """What to say when nobody answers in its place."""
+    """Returns the message for a consumer that does not answer."""
     return (
         f"the stream {plan.stream} has no consumer {plan.name} that answers: in a cluster it may have no leader at"
         " present; where it is gone, run `python -m query_service migrate`"
@@ -142,7 +144,7 @@ def silent_consumer(plan: ConsumerPlan) -> str:
 
 
 def foreign_consumer(plan: ConsumerPlan) -> str:
-    """What to say when the consumer is not this read model's."""
+    """Returns the message for a consumer of another read model."""
     return (
         f"the consumer {plan.name} of the stream {plan.stream} feeds another read model than the one in the read store,"
         " which would lack what it has acknowledged; run `python -m query_service migrate` to project the stream anew"
@@ -150,7 +152,7 @@ def foreign_consumer(plan: ConsumerPlan) -> str:
 
 
 def first_sequence(stream: StreamInfo) -> int:
-    """The number of the first message the stream has, or would have."""
+    """Returns the sequence of the first message that the stream has, or would have."""
     return stream.state.first_seq if stream.state.messages else stream.state.last_seq + 1
 
 

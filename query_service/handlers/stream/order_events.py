@@ -1,4 +1,4 @@
-"""The projector's edge to the stream: batches of deliveries go to the use case, barriers become claims of freshness."""
+"""Connects the stream to the use case: batches of deliveries go in, barriers become claims of freshness."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STOP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class BulkLimits:
-    """How much is written at once. `linger` in seconds: how long a batch that is not full waits for more."""
+    """How much is written at once. `linger`: seconds that a batch which is not full waits for more."""
 
     events: int
     bytes: int
@@ -38,7 +38,7 @@ class BulkLimits:
 
 
 class OrderEventConsumer:
-    """One projector at work. `on_claim` and `on_state` let metrics see what it learns."""
+    """One projector at work. `on_claim` and `on_state` pass what it learns to metrics."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class OrderEventConsumer:
             self._barrier_came.set()
 
     async def _claim(self) -> None:
-        """Asks for the ack floor while barriers wait for it, and says how fresh the read model is."""
+        """Polls the ack floor while barriers wait for it, and records how fresh the read model is."""
         pause = FLOOR_SECONDS
         while True:
             if not self._ledger.waiting:

@@ -1,4 +1,4 @@
-"""Waits between attempts: longer each time, never longer than a few seconds, for a reason that can be looked up."""
+"""Waits between attempts: longer each time, never more than a few seconds, with a visible reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
 
 
 class BackoffPacer:
-    """Shared by the steps that depend on the same thing. `reason` is None while all goes well."""
+    """Shared by the steps that depend on the same thing. `reason` is None while all is well."""
 
     def __init__(self, subject: str, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
         self._backoff = Backoff(first, longest)
@@ -25,7 +25,7 @@ class BackoffPacer:
         await asyncio.sleep(self._backoff.seconds())
 
     def resume(self) -> None:
-        """All goes well again."""
+        """Records that all is well again."""
         self._log.works()
         self.reason = None
         self._backoff.reset()

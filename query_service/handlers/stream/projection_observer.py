@@ -30,6 +30,6 @@ class MeteredProjection:
 
 
 def trace_id_of(traceparent: str) -> str:
-    """The trace id of a W3C `traceparent`; "" when it is none."""
+    """Returns the trace id of a W3C `traceparent`; "" for a malformed one."""
     parts = traceparent.split("-")
     return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""

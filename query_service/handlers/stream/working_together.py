@@ -1,4 +1,4 @@
-"""Tasks of which none makes sense without the others."""
+"""Runs tasks that make no sense without each other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from service_runtime.process import cancel
 
 
 async def work_together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Runs all at once until cancelled, or until the first one fails: that ends the others, and its error is raised as
-    it is."""
+    """Runs all until cancelled, or until the first one fails.
+
+    Then it ends the others and raises that error unchanged.
+    """
     tasks = [asyncio.create_task(one) for one in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

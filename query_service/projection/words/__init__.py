@@ -1,1 +1,1 @@
-"""Words as people write and search them: folded, in runs without spaces, as numbers are typed."""
+"""Folds words as people write and search them: without accents, in runs without spaces, with numbers as typed."""

@@ -1,7 +1,7 @@
-"""What a typed text asks for: beginnings of words, each of which an order must have.
+"""Turns a typed text into conditions: beginnings of words, each of which an order must have.
 
-A part that may have been written together with the one before is looked for either way: `ABC-123`, `abc 123` and
-`abc123` ask for the same, and so do `O'Neil` and `oneil`.
+A part that may be stored together with the one before is looked for either way: `ABC-123`, `abc 123` and `abc123` mean
+the same, and so do `O'Neil` and `oneil`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _DIGIT = re.compile("[0-9]")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A word or a part of one. `linked`: it may have been written together with the part before."""
+    """A word or a part of one. `linked`: it may be stored together with the part before."""
 
     word: str
     linked: bool
 
 
 def asked_words(text: str) -> AskedWords:
-    """The conditions of a text; none when it has neither letters nor digits."""
+    """Returns the conditions of a text; none if it has neither letters nor digits."""
     conditions: list[tuple[str, ...]] = []
     text, end = readable(text), 0
     for start, number_end, kept in numbers_in(text):
@@ -44,7 +44,7 @@ def asked_words(text: str) -> AskedWords:
 
 
 def begins_words(words: list[str], asked: AskedWords) -> bool:
-    """Whether the words that are kept of an order have what is asked for."""
+    """Whether the stored words of an order satisfy the conditions."""
     return all(any(word.startswith(alternatives) for word in words) for alternatives in asked)
 
 

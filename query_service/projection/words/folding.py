@@ -1,10 +1,10 @@
-"""Words as people search them: without case, accents and what nobody sees, all digits as ASCII's.
+"""Folds words as people search them: without case, accents and invisible characters, all digits as ASCII's.
 
-The same folding is applied to documents when they are projected and to what a caller types, so any store that can
-look up words and prefixes of words gives the same answer, and none needs an analyser of its own.
+Documents are folded when they are projected, and a caller's text in the same way. So any store that can look up words
+and prefixes gives the same answer, and none needs an analyser of its own.
 
-Some signs stand inside a word and may be left out or be a space: apostrophes, the non-joiner of Persian, the dot of
-col·lecció. They are joints: a chain is a word with its parts, `o'neil`, and `JOINT` stands between the parts.
+Some signs inside a word may be left out or typed as a space: apostrophes, the non-joiner of Persian, the dot of
+col·lecció. They are joints: a chain is a word with its parts, `o'neil`, and `JOINT` is between the parts.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _GERSHAYIM = re.compile(f'(?<=[{HEBREW}])[{UNSEEN}]*["\u201c\u201d]["\u201c\u201
 
 
 def fold(text: str) -> list[str]:
-    """The words of `text` in their order, folded: letters, digits and the marks that are no accents only."""
+    """Returns the words of `text` in order, folded: only letters, digits and marks that are not accents."""
     return [word for chain in chains(text).split() if (word := chain.replace(JOINT, ""))]
 
 
 def chains(text: str) -> str:
-    """The words of `text` in their order, folded, with spaces between them and a JOINT between parts."""
+    """Returns the words of `text` in order, folded, with spaces between them and a JOINT between parts."""
     return _folded(text, _WORDS)
 
 
 def code_chains(codes: Iterable[str]) -> str:
-    """Each code as one chain: whatever would cut words cuts a code into parts."""
+    """Returns each code as one chain: whatever would split words splits a code into parts."""
     return _folded("\n".join(codes), _CODES)
 
 
 def parts_of(chain: str) -> list[str]:
-    """The parts of a chain; joints around it mean nothing."""
+    """Returns the parts of a chain, ignoring joints at its ends."""
     parts = chain.split(JOINT)
     return [part for part in parts if part] if "" in parts else parts
 

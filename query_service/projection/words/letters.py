@@ -1,4 +1,4 @@
-"""Letters as people search them: which of them are the same, which are nothing, and which tell words apart."""
+"""Folds letters as people search them: which are equal, which are ignored, and which distinguish words."""
 
 from __future__ import annotations
 

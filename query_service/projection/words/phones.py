@@ -1,4 +1,4 @@
-"""Phone numbers: the same number with and without its calling code, in groups or not."""
+"""Finds phone numbers: the same number with and without its calling code, in groups or not."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _LEAST_NATIONAL_DIGITS = 2
 
 
 def readable(text: str) -> str:
-    """The text with ASCII's digits and signs, and without what is not seen."""
+    """Returns the text with ASCII's digits and signs, and without invisible characters."""
     if text.isascii():
         return text
     return _OTHER_DIGIT_OR_SIGN.sub(_in_ascii, _IDLE_NON_JOINER.sub("", _UNSEEN.sub("", text)))
 
 
 def stored_numbers(phone: str) -> list[str]:
-    """The digits of phone numbers without their calling codes, from each group on, and the last ones.
+    """Returns the digits of phone numbers without their calling codes, from each group on, and the last ones.
 
-    Some may come twice.
+    Some may occur twice.
     """
     phone = readable(phone)
     if "+" not in phone:
@@ -65,7 +65,7 @@ def _stored_number(phone: str) -> list[str]:
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Where phone numbers stand in a readable text, and how each may be kept."""
+    """Returns where phone numbers are in a readable text, and how each may be stored."""
     for found in _NUMBER.finditer(text):
         digits = "".join(_DIGITS.findall(found[0]))
         starts = _national_starts(found[0], digits)

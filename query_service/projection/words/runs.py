@@ -1,7 +1,7 @@
-"""Runs of letters without spaces: any part of them is found.
+"""Splits runs of letters without spaces, so that any part of them is found.
 
-Where a script puts no spaces between words, nobody can say where a word begins without a dictionary. So a piece of up
-to three letters is kept from every letter on, and a longer text is looked for by all its pieces.
+If a script puts no spaces between words, only a dictionary knows where a word begins. So a piece of up to three letters
+is stored from every letter on, and a longer text is looked for by all its pieces.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _LETTER = re.compile(f"[^{_MARKS}][{_MARKS}]*|[{_MARKS}]+")
 
 
 def split(word: str) -> list[str]:
-    """The word, cut where a run begins or ends; runs are at the odd places. Some others may be empty."""
+    """Returns the word, split where a run begins or ends. Runs are at the odd places; others may be empty."""
     return [word] if word.isascii() else _RUN.split(word)
 
 
 def stored_parts(word: str) -> list[str]:
-    """What is kept of a word: of runs a piece from each letter on, the last ones shorter; the rest as it is."""
+    """Returns what is stored for a word: a piece from each letter of a run, the last ones shorter; others unchanged."""
     if PLAIN_RUN.fullmatch(word):
         return [word[start : start + PIECE] for start in range(len(word))]
     kept: list[str] = []
@@ -46,7 +46,7 @@ def stored_parts(word: str) -> list[str]:
 
 
 def asked_pieces(run: str) -> list[str]:
-    """The pieces that a run must have so that this one may be in it, as beginnings of pieces that are kept."""
+    """Returns the pieces that a run must have to contain this one, as beginnings of stored pieces."""
     letters = _letters(run)
     starts = range(max(1, len(letters) - PIECE + 1))
     return ["".join(letters[start : start + PIECE])[:MAX_WORD_LENGTH] for start in starts]

@@ -1,6 +1,5 @@
-"""The physical level: documents in Elasticsearch, fed by events through the stream.
+"""Stores documents in Elasticsearch, fed by events through the stream: the physical level.
 
-Only what every Elasticsearch can do is used: no scripts, no plug-ins, no analysers of our own. All reads of this port
-are look-ups by id, which Elasticsearch answers in real time; searches, which see a write only after a refresh, come on
-top of them.
+It uses only what every Elasticsearch can do: no scripts, no plug-ins, no analysers of our own. Look-ups by id are
+answered in real time; searches see a write only after a refresh.
 """

@@ -1,8 +1,8 @@
-"""Requests to Elasticsearch, and what their failures mean for us.
+"""Sends requests to Elasticsearch and translates their failures.
 
-A request either answers, or raises DependencyDown (cannot be reached, overloaded, blocked: the same request may work
-later), or ReadStoreNotReady (an alias is missing), or lets the client's own error through (a defect of ours).
-The client neither retries nor waits on its own; how long to wait is for the caller to decide.
+A request either answers, or raises DependencyDown (unreachable, overloaded or blocked: the same request may succeed
+later), or ReadStoreNotReady (an alias is missing), or passes the client's own error on (a defect of ours). The client
+neither retries nor waits by itself; the caller decides how long to wait.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Orjson(JsonSerializer):
 
 
 class _Lines(NdjsonSerializer):
-    """What we send as lines is encoded already; the library would copy it twice."""
+    """Lines that are encoded already; the library would copy them twice."""
 
     def dumps(self, data: Any) -> bytes:
         return data if isinstance(data, bytes) else super().dumps(data)
@@ -79,9 +79,9 @@ class ElasticsearchConnection:
         lines: bytes | None = None,
         accept: tuple[int, ...] = (),
     ) -> tuple[int, Any]:
-        """Status and answer. `body` is sent as JSON, `lines` as newline-delimited JSON.
+        """Returns status and answer. `body` is sent as JSON, `lines` as newline-delimited JSON.
 
-        Failures are answers only when their status is one of `accept`.
+        A failure is an answer only if its status is in `accept`.
         """
         headers = {"accept": _JSON}
         if lines is not None:
@@ -102,7 +102,7 @@ class ElasticsearchConnection:
 
 
 def failure(status: int, answer: Any) -> Exception:
-    """What a failed answer means: set-up missing, unavailable for now, or a defect of ours."""
+    """Returns the error for a failed answer: set-up missing, unavailable for now, or a defect of ours."""
     kind, reason = describe(answer.get("error") if isinstance(answer, dict) else None)
     if kind == "index_not_found_exception":
         return not_ready(reason)
@@ -112,7 +112,7 @@ def failure(status: int, answer: Any) -> Exception:
 
 
 def describe(error: Any) -> tuple[str, str]:
-    """Type and reason of an error as it stands in answers, with the reasons of its causes."""
+    """Returns type and reason of an error in an answer, with the reasons of its causes."""
     if not isinstance(error, dict):
         return "error", str(error)
     reason, cause = str(error.get("reason")), error.get("caused_by")
@@ -122,5 +122,5 @@ def describe(error: Any) -> tuple[str, str]:
 
 
 def not_ready(detail: str) -> ReadStoreNotReady:
-    """The refusal for an index or alias that is not as `migrate` makes it."""
+    """Returns the error for an index or alias that is not as `migrate` creates it."""
     return ReadStoreNotReady(f"the read store is not set up ({detail}); run `python -m query_service migrate`")

@@ -1,4 +1,4 @@
-"""Criteria as an Elasticsearch query of filters, and how exact matches are told from others."""
+"""Turns criteria into an Elasticsearch query of filters, which also marks exact matches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Query = dict[str, Any]
 
 
 def query(criteria: OrderCriteria) -> Query:
-    """The query that finds exactly the orders that are meant."""
+    """Returns the query that finds exactly the matching orders."""
     excluded = [_terms("state", criteria.excluded_states)] if criteria.excluded_states else []
     return {"bool": {"filter": list(_filters(criteria)), "must_not": excluded}}
 
 
 def scored(criteria: OrderCriteria) -> Query:
-    """The same, and exact matches have a score of 1, others of 0."""
+    """Returns the same query with a score of 1 for exact matches and 0 for others."""
     asked = query(criteria)
     asked["bool"]["should"] = [{"constant_score": {"filter": _is_exact(criteria), "boost": 1}}]
     asked["bool"]["minimum_should_match"] = 0

@@ -1,7 +1,7 @@
-"""Finds which version of an order was in force at a time, in few look-ups by id.
+"""Finds which version of an order was in force at a time, with few look-ups by id.
 
-Record times of an order rise with its version, so a search over versions needs no index over times, and look-ups by id
-see every write at once where searches see it later.
+Record times of an order rise with its version, so a search over versions needs no index over times. Look-ups by id see
+every write at once; searches see it later.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ LOOK_UPS_PER_ROUND = 64
 async def version_in_force(
     fetch_times: FetchTimes, head: int, time: int, *, width: int = LOOK_UPS_PER_ROUND
 ) -> tuple[int, int | None]:
-    """The greatest version up to `head` recorded at `time` or before; 0 when there is none.
+    """Returns the greatest version up to `head` recorded at `time` or before; 0 if there is none.
 
-    The second value is the greatest version that is not there and could be the one in force instead, None when the
-    answer is certain.
+    The second value is the greatest missing version that could be the one in force instead; None if the answer is
+    certain.
     """
     low, high = 0, head + 1
     missing: set[int] = set()

@@ -1,7 +1,7 @@
-"""Figures by group, from composite aggregations: every group is gone through, so sums and ranks are exact.
+"""Computes figures by group with composite aggregations. Every group is visited, so sums and ranks are exact.
 
-Elasticsearch adds in floating point, which is exact below 2⁵³, and its histogram takes no totals that lie too far
-apart. Beyond that, sums and percentiles are taken here, from the distinct values and how often each occurs.
+Elasticsearch adds in floating point, exact below 2⁵³, and its histogram refuses totals that are too far apart. Beyond
+these limits, sums and percentiles are computed here, from the distinct values and how often each occurs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": 
 
 @dataclass(frozen=True, slots=True)
 class _Grouping:
-    """An aggregation over groups: of which orders, by which dimensions, by line or by order."""
+    """An aggregation over groups: its orders and dimensions, by line or by order."""
 
     criteria: OrderCriteria
     dimensions: tuple[Dimension, ...]
@@ -137,13 +137,13 @@ class _Grouping:
 
 
 class FigureReader:
-    """What OrderQuestions asks of figures."""
+    """Implements the figures of OrderQuestions."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
 
     async def summarize(self, asked: OrderSummaries) -> FoundFigures:
-        """See OrderQuestions. Totals and the first page of groups are of one moment, further pages of later ones."""
+        """See OrderQuestions. Totals and the first page of groups are from one moment, later pages are not."""
         all_groups = _Grouping(asked.criteria, asked.dimensions, asked.by_line)
         overall = replace(all_groups, dimensions=(), percentiles=asked.percentiles)
         wrapped = {"groups": all_groups.wrapped(_composite(all_groups)), "totals": overall.wrapped(_composite(overall))}
@@ -220,7 +220,7 @@ class FigureReader:
             found = None
 
     async def _exact(self, grouping: _Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
-        """The groups with what floating point may have rounded, or the histogram does not have, taken anew."""
+        """Recomputes the groups whose sums floating point may have rounded, or whose totals the histogram lacks."""
         exact = list(groups)
         for figure, field in grouping.summed().items():
             inexact = tuple(group for group in exact if _is_inexact(group, figure, grouping.percentiles))
@@ -282,7 +282,7 @@ def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[
 
 
 def _of_all(percentile: float, found: int, least: int, largest: int) -> int:
-    """A percentile as it was found, but for the ends, which are known exactly; it is never beyond them."""
+    """Returns a percentile as found, except for the ends, which are known exactly; it is never beyond them."""
     if percentile == 0:
         return least
     return largest if percentile == 100 else min(max(found, least), largest)

@@ -1,4 +1,4 @@
-"""Searches for orders. They see what was in with the last refresh, and never answer from a part of the index."""
+"""Searches for orders. A search sees what the last refresh made searchable, and never answers from a part of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PARKED_AT_ONCE = 500
 
 
 class OrderLists:
-    """What OrderQuestions asks, figures excepted."""
+    """Implements OrderQuestions without figures."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames, reader: DocumentReader) -> None:
         self._connection, self._names, self._reader = connection, names, reader
@@ -152,7 +152,7 @@ class OrderLists:
 
 
 def sorting(sort: OrderSort) -> list[dict[str, Any]]:
-    """The sort by key, then by id; orders without a value last."""
+    """Returns the sort by key, then by id; orders without a value come last."""
     key = SORT_KEYS[sort]
     direction = "desc" if key.descending else "asc"
     fields = (
@@ -167,7 +167,7 @@ def sorting(sort: OrderSort) -> list[dict[str, Any]]:
 
 
 def _sort_values(place: Position, asked: OrderSearch) -> list[Any]:
-    """What Elasticsearch sorts an order at this place by; the inverse of `_position`."""
+    """Returns the values by which Elasticsearch sorts an order at this position; the inverse of `_position`."""
     exact = [float(place.exact)] if asked.criteria.lookup_key else []
     keys = (
         divmod(place.key, FINEST_PARTS)

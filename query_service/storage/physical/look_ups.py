@@ -1,8 +1,8 @@
-"""Look-ups by id of callers who come at the same time, in one `_mget`.
+"""Sends the look-ups by id of concurrent callers in one `_mget`.
 
-A look-up sees every write that was acknowledged before it began, so it never joins a request that is under way: it
-waits for the next, together with all who come meanwhile. Alone it goes out at once; the more callers there are, the
-more of them share a request, and the less each costs here and there.
+A look-up sees every write that was acknowledged before it began. So it never joins a request that is in flight; it
+waits for the next, together with all that arrive meanwhile. A single look-up is sent at once. The more callers there
+are, the more of them share a request, and the less each costs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Documents = list[dict[str, Any]]
 
 
 class LookUps:
-    """What concurrent callers share, over one connection."""
+    """Shares requests among concurrent callers, over one connection."""
 
     def __init__(self, connection: ElasticsearchConnection) -> None:
         self._connection = connection
@@ -35,14 +35,14 @@ class LookUps:
         self._recent: asyncio.Task[None] | None = None
 
     async def documents(self, wanted: Wanted) -> Documents:
-        """The answers in order; a document that could not be looked up is a failure of who wants it, not an absence."""
+        """Returns the answers in order. A document that could not be read is an error, not an absence."""
         answer: asyncio.Future[Documents] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
         self._go_on()
         return complete(await answer)
 
     def _go_on(self) -> None:
-        """Sends a request when somebody waits and nothing holds it back."""
+        """Sends a request if somebody waits and nothing holds it back."""
         if not self._waiting or self._recent is not None or len(self._running) >= AT_ONCE:
             return
         task = self._recent = asyncio.create_task(self._ask())
@@ -58,7 +58,7 @@ class LookUps:
         self._go_on()
 
     async def _ask(self) -> None:
-        """One request for those who wait when it begins."""
+        """Sends one request for those who wait when it begins."""
         if not (together := self._next()):
             return
         try:
@@ -76,7 +76,7 @@ class LookUps:
             begin = end
 
     def _next(self) -> list[tuple[Wanted, asyncio.Future[Documents]]]:
-        """Who shares the next request, those first who came first; those who have left meanwhile take no part."""
+        """Returns who shares the next request, in order of arrival, without those who have left."""
         together: list[tuple[Wanted, asyncio.Future[Documents]]] = []
         size = 0
         while self._waiting and (not together or size + len(self._waiting[0][0]) <= MOST_DOCUMENTS):
@@ -88,14 +88,14 @@ class LookUps:
 
 
 async def multi_get(connection: ElasticsearchConnection, wanted: Wanted) -> Documents:
-    """One `_mget`: the answers in order, also those that say why a document could not be looked up."""
+    """Sends one `_mget`; returns the answers in order, also those that say why a document could not be read."""
     _, answer = await connection.request("POST", "/_mget", body={"docs": wanted})
     documents: Documents = answer["docs"]
     return documents
 
 
 def complete(documents: Documents) -> Documents:
-    """The same documents; raises for the first that could not be looked up."""
+    """Returns the same documents; raises for the first that could not be read."""
     for document in documents:
         if "error" in document:
             raise failure(503, document)

@@ -1,8 +1,8 @@
-"""How Elasticsearch keeps our documents: every field named, an unknown one refused.
+"""Declares how Elasticsearch stores our documents: every field is named, an unknown one refused.
 
 Amounts and times are `long`, so that comparing, adding and grouping are exact. Text is searched in one field of words
-that are folded already; `whitespace` only cuts them apart and `index_prefixes` makes beginnings of words as fast to
-look up as words. What nobody filters, sorts or groups by is kept in the document and not indexed.
+that are already folded; `whitespace` only splits them, and `index_prefixes` makes prefixes as fast to look up as words.
+Fields that nobody filters, sorts or groups by are stored and not indexed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FOLDED_WORDS: Mapping = {
 
 
 def _kept(part: type, **parts: Mapping) -> Mapping:
-    """Maps a part of a document in which nobody filters, sorts or groups; `parts` are the mappings of parts in it."""
+    """Maps a part of a document that is stored and not indexed; `parts` are the mappings inside it."""
     fields = {name: _KEPT_NUMBER if kind in (int, int | None) else _KEPT for name, kind in get_type_hints(part).items()}
     return {"properties": fields | parts}
 

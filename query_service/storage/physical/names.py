@@ -9,7 +9,7 @@ FIRST_GENERATION = "g1"
 
 @dataclass(frozen=True, slots=True)
 class IndexNames:
-    """Aliases of one installation. Documents are read and written through aliases only."""
+    """The aliases of one installation. Documents are read and written through aliases only."""
 
     prefix: str = ""
 
@@ -40,5 +40,5 @@ class IndexNames:
 
     @staticmethod
     def index(alias: str, generation: str) -> str:
-        """The index that holds an alias's documents in a generation."""
+        """Returns the index that holds an alias's documents in a generation."""
         return f"{alias}-{generation}"

@@ -1,7 +1,7 @@
-"""Pages are read more often than orders change: what a page sends of an order is kept beside the order's document.
+"""Stores an order's part of a page beside its document, because pages are read more often than orders change.
 
-Elasticsearch keeps it as bytes that it does not look into, apart from `_source`, so that documents do not carry it. A
-part names its edition; where it is missing or of another one, the document has to be asked for.
+Elasticsearch stores it as opaque bytes outside `_source`, so that documents do not carry it. A part names its edition.
+If it is missing or of another edition, the document must be read.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _EDITION_BYTES = 2
 
 
 def with_part(document: OrderDocument) -> dict[str, Any]:
-    """The document with its part. Raises TypeError or ValueError for what the contract cannot say."""
+    """Returns the document with its part. Raises TypeError or ValueError for what the contract cannot express."""
     return {**document, FIELD: b64encode(_edition() + parts.page_part(document)).decode()}
 
 
 def part_of(hit: Mapping[str, Any]) -> bytes | None:
-    """The part of a found order; None when none of this edition came with it."""
+    """Returns a found order's part; None without one of this edition."""
     kept: Sequence[str] = hit.get("fields", {}).get(FIELD, ())
     if not kept:
         return None

@@ -1,6 +1,6 @@
-"""Events that could not be projected: one document per order, which a reader looks up together with the order itself.
+"""Records events that could not be projected: one document per order, which a reader fetches together with the order.
 
-The messages are not copied: they hold personal data, and stream and journal still have them.
+The messages are not copied, because they contain personal data; stream and outbox have them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Events = list[dict[str, Any]]
 
 
 class ParkingLot:
-    """Read, change, write back guarded by sequence number: parking is rare, and several projectors may meet there."""
+    """Reads, changes and writes guarded by sequence number: parking is rare, and projectors may collide here."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
@@ -48,7 +48,7 @@ class ParkingLot:
         return [_parked_event(event) for event in events]
 
     async def all(self) -> list[ParkedEvent]:
-        """See ProjectionWriter. Pages by the number of the last write: what changes meanwhile comes once more."""
+        """See ProjectionWriter. Paged by the number of the last write; what changes meanwhile is returned once more."""
         await self._connection.request("POST", f"/{self._names.parked}/_refresh")
         found: dict[str, Events] = {}
         body: dict[str, Any] = {
@@ -64,7 +64,7 @@ class ParkingLot:
             body["search_after"] = hits[-1]["sort"]
 
     async def _read(self, document_id: str) -> tuple[Events, dict[str, Any]]:
-        """The parked events, and the guard that lets a write through only if nobody wrote since."""
+        """Returns the parked events, and the guard that admits a write only if nobody wrote since."""
         [found] = await get_documents(self._connection, [{"_index": self._names.parked, "_id": document_id}])
         if not found["found"]:
             return [], {"op_type": "create"}

@@ -1,4 +1,4 @@
-"""Look-ups by id. Elasticsearch answers them in real time: every acknowledged write is seen, refreshed or not."""
+"""Looks up documents by id. Elasticsearch answers in real time: every acknowledged write is seen, refreshed or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AS_OF = "as_of"
 
 
 class DocumentReader:
-    """What OrderReader asks, in `_mget` requests that concurrent callers share."""
+    """Implements OrderReader with `_mget` requests that concurrent callers share."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._look_ups, self._names = connection, LookUps(connection), names
@@ -60,7 +60,7 @@ class DocumentReader:
         return EntryAtTime(entry, missing)
 
     async def freshness(self) -> Freshness | None:
-        """See OrderReader. Asked apart from callers' look-ups, so that it tells of the store and not of a queue."""
+        """See OrderReader. Requested separately, so that it shows the store's state and not a queue's."""
         [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
         if not state["found"]:
             return None

@@ -117,7 +117,7 @@ class IndexSetup:
             )
 
     async def _stamp(self, *, anew: bool) -> None:
-        """Gives the read model its identity: a new one when documents that were written before are not there."""
+        """Gives the read model its identity: a new one if documents that were written before are missing."""
         identity = {"kind": IDENTITY, "read_model": str(uuid.uuid4()), "created_at": time.time_ns() // 1000}
         path = f"/{self._names.state}/{'_doc' if anew else '_create'}/{IDENTITY}"
         await self._connection.request("PUT", path, body=identity, accept=(409,))

@@ -1,7 +1,7 @@
 """Writes projected events with `_bulk`: both documents of an event in one request, guarded by its external version.
 
-Elasticsearch refuses a version that is not greater than the stored one (409). That is our success when the stored one
-is newer, or is this very event; at an equal version of another event it is a contradiction of the source.
+Elasticsearch refuses a version that is not greater than the stored one (409). That is a success if the stored one is
+newer or is this very event. If another event has the same version, the source contradicts itself.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Verdict(Enum):
 
 @dataclass(slots=True)
 class _Write:
-    """One document on its way."""
+    """One document to be written."""
 
     index: str
     document_id: str
@@ -62,7 +62,7 @@ class _Write:
 
 
 class BulkWriter:
-    """What ProjectionWriter.apply does. `shard_timeout` in seconds bounds the server's wait for a missing shard."""
+    """Implements ProjectionWriter.apply. `shard_timeout`: seconds that the server waits for a missing shard."""
 
     def __init__(
         self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5
@@ -167,7 +167,7 @@ def _judge(write: _Write, status: int, error: Any) -> None:
 
 
 def _outcome(pair: list[_Write]) -> Outcome:
-    """Both documents of an event count as one: it is applied when both are in."""
+    """Returns the outcome of an event: applied if both its documents are stored."""
     for write in pair:
         if write.verdict is _Verdict.PASSING:
             return Deferred(write.detail)
