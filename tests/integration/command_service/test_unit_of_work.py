@@ -15,6 +15,7 @@ import pytest
 from tandem.orders.partition import partition_of
 
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused, TimedOut
+from command_service.application.execution import Execution
 from command_service.application.ports import FirstCall, UnitOfWork
 from command_service.domain import rules
 from command_service.domain.commands import PlaceOrder
@@ -30,6 +31,7 @@ from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, opened_pool, place_order
 from tests.support.faults.rough_way import rough_way
+from tests.support.source_mutants import Mutant, noticed
 
 WRITTEN_BY_PLACE_ORDER = {"customers", "orders", "order_lines", "outbox", "command_log"}
 DIE = """
@@ -111,6 +113,12 @@ async def test_another_request_under_the_same_id_is_refused(command_database: st
         assert await table_digests(command_database) == before
         # Request ids of one caller mean nothing to another.
         assert not (await orders.place(replace(asked, principal="till"), place_order())).replayed
+
+
+@pytest.mark.mutant
+async def test_an_answer_to_another_request_is_noticed(command_database: str) -> None:
+    with noticed(Mutant(Execution._attempt, "claim.fingerprint != call.fingerprint", "False")):
+        await test_another_request_under_the_same_id_is_refused(command_database)
 
 
 async def place(orders: Application, command: PlaceOrder) -> None:

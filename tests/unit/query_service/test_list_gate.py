@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -24,6 +24,7 @@ from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import an_order, published
+from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
 SECOND = 1_000_000
@@ -301,3 +302,56 @@ async def test_a_mark_that_was_never_reached_is_before_everything() -> None:
     await world.apply(event(one))
     mark = await world.gate.mark()
     assert mark == world.store.first_mark(mark)
+
+
+#: What goes wrong → the mutant, and the test that must notice it.
+MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
+    "tokens are ignored": (
+        Mutant(ListGate.admit, "if wanted.source_epoch:", "if False:"),
+        test_every_question_over_many_orders_honours_the_token,
+    ),
+    "what is applied counts as listed": (
+        Mutant(ListGate.admit, "if unlisted is not None and", "if False and"),
+        test_what_is_applied_and_not_searchable_counts_as_behind,
+    ),
+    "what is not listed is not said": (
+        Mutant(ListGate.admit, "stale or unlisted is not None", "stale"),
+        test_what_is_applied_and_not_searchable_counts_as_behind,
+    ),
+    "lists are as fresh as look-ups": (
+        Mutant(ListGate.admit, "known = self._searchable.freshness", "known = self._applied.latest"),
+        test_a_list_never_claims_to_be_fresher_than_the_last_refresh,
+    ),
+    "every mark is refreshed": (
+        Mutant(ListGate.mark, "if mark != self._marked:", "if True:"),
+        test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice,
+    ),
+    "no mark is refreshed": (
+        Mutant(ListGate.mark, "if mark != self._marked:", "if False:"),
+        test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice,
+    ),
+    "a mark counts without a refresh": (
+        Mutant(ListGate.mark, "self._marked or self._reader.first_mark(mark)", "mark"),
+        test_a_mark_that_was_never_reached_is_before_everything,
+    ),
+    "lists wait for those who do not answer": (
+        Mutant(ListGate._keep_fresh, "if distant and self._searchable.answering:", "if distant:"),
+        test_lists_go_on_without_anybody_who_refreshes,
+    ),
+    "lists never wait": (
+        Mutant(ListGate._keep_fresh, "if distant and self._searchable.answering:", "if False:"),
+        test_a_list_never_claims_to_be_fresher_than_the_last_refresh,
+    ),
+    "young writes count as old": (
+        Mutant(ListGate._unlisted, ">= SETTLED", ">= SETTLED - 1"),
+        test_old_writes_are_looked_for_before_a_refresh_is_asked_for,
+    ),
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_gate_that_goes_wrong_is_noticed(mutant: str) -> None:
+    at_work, check = MUTANTS[mutant]
+    with noticed(at_work, or_raises=(Behind,)):
+        check()

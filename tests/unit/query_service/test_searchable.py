@@ -1,7 +1,7 @@
 """A serving process makes lists current by asking; without an answer the search itself tells what it shows."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -10,6 +10,7 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.order_questions import NOT_LISTED, Edition
 from query_service.application.ports.read_store import Freshness
+from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
 ONE, TWO = "one", "two"
@@ -82,7 +83,7 @@ async def test_without_an_answer_the_search_tells() -> None:
     world.away = True
     waiting = asyncio.create_task(world.lists.missing({ONE: (1, 2), TWO: (1, 1)}, 5))
     world.shown = {ONE: (1, 1), TWO: (1, 4)}
-    while world.looked < 2:
+    while world.looked < 2 and not waiting.done():
         await asyncio.sleep(0.01)
     assert not waiting.done()
     world.shown[ONE] = (1, 2)  # the index's own refresh
@@ -112,8 +113,8 @@ async def test_whoever_does_not_want_to_wait_gets_one_look() -> None:
 async def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked() -> None:
     world = World()
     world.free.clear()
-    async with asyncio.timeout(5):
-        assert await world.lists.missing({ONE: (1, 2)}, 0.1) == {ONE: 0}
+    assert await world.lists.missing({ONE: (1, 2)}, 0.1) == {ONE: 0}
+    assert world.clock() == pytest.approx(0.1)
     world.free.set()
 
 
@@ -148,12 +149,14 @@ async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_f
     world = World()
     world.view.observe(Freshness(10, 1, "g1", 1, 1))
     world.free.clear()
-    world.lists.ask()
+    first = asyncio.create_task(world.lists.catch_up())
     while not world.asked:
         await asyncio.sleep(0)
     world.view.observe(Freshness(20, 1, "g1", 1, 2))
     assert world.lists.freshness is None
     world.free.set()
+    assert await first
+    assert world.lists.freshness == Freshness(10, 1, "g1", 1, 1)
     assert await world.lists.catch_up()
     assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
     world.away = True
@@ -172,3 +175,50 @@ async def test_after_silence_lists_do_not_wait_for_a_while() -> None:
     world.away = False
     assert await world.lists.catch_up()
     assert world.lists.answering
+
+
+_MISSING = AskedSearchability.missing
+#: What goes wrong → the mutant, and the test that must notice it.
+MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
+    "silence is taken for an answer": (
+        Mutant(_MISSING, "await self._refreshed_within(within):", "(await self._refreshed_within(within) or True):"),
+        test_without_an_answer_the_search_tells,
+    ),
+    "an answer that does not come is waited for": (
+        Mutant(AskedSearchability._refreshed_within, "timeout=seconds", "timeout=None"),
+        test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked,
+    ),
+    "versions of an earlier source count": (
+        Mutant(AskedSearchability._lacking, "edition < wanted", "edition[1] < wanted[1]"),
+        test_the_same_version_of_an_earlier_source_does_not_count,
+    ),
+    "what is old is taken for searchable": (
+        Mutant(_MISSING, "(settled and not await self._lacking(applied))", "settled"),
+        test_what_is_old_enough_is_looked_for_first,
+    ),
+    "lists are as fresh as what came meanwhile": (
+        Mutant(AskedSearchability._refreshed, "observe(applied)", "observe(self._applied.latest)"),
+        test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_for,
+    ),
+    "lists are fresh without an answer": (
+        Mutant(AskedSearchability._refreshed, "return False", "self._current.observe(applied); return False"),
+        test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_for,
+    ),
+    "who was silent is not asked again": (
+        Mutant(AskedSearchability._refreshed, "self._silent_since = None", "pass"),
+        test_after_silence_lists_do_not_wait_for_a_while,
+    ),
+    "silence is forgotten": (
+        Mutant(AskedSearchability._refreshed, "self._silent_since = self._clock()", "pass"),
+        test_after_silence_lists_do_not_wait_for_a_while,
+    ),
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_wait_for_searches_that_goes_wrong_is_noticed(mutant: str) -> None:
+    at_work, check = MUTANTS[mutant]
+    # The loop says so when everybody waits without an end.
+    with noticed(at_work, or_raises=(RuntimeError,)):
+        check()

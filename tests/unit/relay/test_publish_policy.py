@@ -8,6 +8,7 @@ from relay.events.errors import Refused
 from relay.events.message import Message
 from relay.stream.publish_policy import PublishPolicy, batch_frames, chain_frames, cut
 from tests.support.relay.events import message
+from tests.support.source_mutants import Mutant, noticed
 
 
 def lines(frame: bytes) -> list[bytes]:
@@ -155,3 +156,45 @@ def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
     policy.stored(64, 0.1, 0.0, atomic=False)
     assert policy.atomic(100, 0.0)
     assert not PublishPolicy("chain").atomic(1000, 0.0)
+
+
+#: What goes wrong → the mutant.
+MUTANTS = {
+    "a chain expects one sequence for all": Mutant(chain_frames, "linked = sequence, _LINK", "linked = before, _LINK"),
+    "a chain names no predecessor": Mutant(chain_frames, "sequence, _LINK, message_id", 'sequence, b"", b""'),
+    "a batch is not fenced": Mutant(batch_frames, "if number == 1 else", "if False else"),
+    "a batch is committed at each message": Mutant(batch_frames, "if number == count else", "if True else"),
+    "groups are torn": Mutant(cut, "if not whole_groups or", "if True or"),
+    "nothing is sent when one is too large": Mutant(
+        cut, "max(1, bisect_right(sizes, max_bytes))", "bisect_right(sizes, max_bytes)"
+    ),
+    "a cluster is not known": Mutant(PublishPolicy.begin, "self._clustered = clustered", "self._clustered = False"),
+    "a chain in a cluster": Mutant(PublishPolicy.begin, 'self._setting == "chain"', "False"),
+    "a link in a cluster": Mutant(PublishPolicy.link, "None if self._clustered else", ""),
+    "a batch that is refused is sent again": Mutant(PublishPolicy.batch_refused, "count + _BARRIERS_BETWEEN", "0"),
+    "a batch is refused for good": Mutant(
+        PublishPolicy.stored, "max(0, self._chained_left - count)", "self._chained_left"
+    ),
+    "a batch of one": Mutant(PublishPolicy.atomic, "count < 2", "False"),
+    "the disk is measured beside other flights": Mutant(PublishPolicy.alone, "or self.measures(count, now)", ""),
+}
+
+
+def check_what_is_alone() -> None:
+    policy = PublishPolicy("auto")
+    assert policy.measures(256, 0.0)
+    assert policy.alone(256, 0.0)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_policy_that_goes_wrong_is_noticed(mutant: str) -> None:
+    with noticed(MUTANTS[mutant]):
+        test_a_chain_names_sequence_and_predecessor()
+        test_a_batch_is_fenced_once_and_committed_once()
+        test_cut_keeps_groups_whole_when_it_can()
+        test_cut_by_bytes_takes_one_that_is_larger()
+        test_auto_learns_that_each_publish_waits_for_the_disk()
+        test_in_a_cluster_nothing_is_sent_beside_something_undecided()
+        test_a_refused_batch_goes_singly_and_later_ones_are_batches_again()
+        check_what_is_alone()

@@ -1,7 +1,10 @@
 """What is in flight, and what an ack may be for."""
 
+import pytest
+
 from relay.stream.publish_window import PublishWindow
 from tests.support.relay.events import message
+from tests.support.source_mutants import Mutant, noticed
 
 
 def test_acks_of_a_chain_come_one_by_one() -> None:
@@ -63,3 +66,34 @@ def test_the_oldest_is_looked_for_among_what_has_no_ack() -> None:
     window.acknowledged(13)
     assert window.oldest() is None
     assert not window.settled
+
+
+#: What goes wrong → the mutant.
+MUTANTS = {
+    "each message of a batch is waited for": Mutant(
+        PublishWindow.expected,
+        "first.last_sequence if first.atomic else self.stored_sequence + 1",
+        "self.stored_sequence + 1",
+    ),
+    "one ack ends a flight": Mutant(PublishWindow.acknowledged, "sequence < first.last_sequence", "False"),
+    "what is stored takes room": Mutant(PublishWindow.acknowledged, "self._bytes -= first.size", "pass"),
+    "what is sent takes none": Mutant(PublishWindow.sent, "self._bytes += size", "pass"),
+    "sequences are not predicted": Mutant(PublishWindow.sent, "self.sent_sequence += len(messages)", "pass"),
+    "flights wait without an end": Mutant(PublishWindow.sent, "now + timeout", "now + 100 * timeout"),
+    "what is stored counts as outstanding": Mutant(
+        PublishWindow.oldest, "max(0, self.stored_sequence - flight.last_sequence + len(flight.messages))", "0"
+    ),
+    "the wrong message is named": Mutant(
+        PublishWindow.message_at, "flight.last_sequence - 1", "flight.last_sequence - 2"
+    ),
+}
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_window_that_goes_wrong_is_noticed(mutant: str) -> None:
+    with noticed(MUTANTS[mutant], or_raises=(IndexError,)):
+        test_acks_of_a_chain_come_one_by_one()
+        test_a_batch_is_acknowledged_by_its_last_message()
+        test_no_room_when_either_bound_is_reached()
+        test_the_oldest_is_looked_for_among_what_has_no_ack()
