@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,34 @@ def test_what_a_document_names_exists(document: Path) -> None:
     missing += [name for name in LINK.findall(text) if not (document.parent / name).exists()]
     missing += [f"make {name}" for name in TARGET.findall(text) if name not in targets]
     assert missing == []
+
+
+STEP = re.compile(r"`([\w/]+):([\w.]+)`")
+#: The most functions that a request or an event may pass through on its way.
+WAYS = {"an order": 60, "an event": 30, "a projection": 30, "a search": 45}
+
+
+def ways() -> dict[str, list[tuple[str, str]]]:
+    """What passes through what, as the architecture's page lists it: module and function of each step."""
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## The way of ", text, flags=re.MULTILINE)[1:]
+    return {section.split("\n")[0]: STEP.findall(section.split("\n## ")[0]) for section in sections}
+
+
+def functions(node: ast.AST, prefix: str = "") -> Iterator[str]:
+    """Names of all functions and methods below a node, those inside others as `outer.inner`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if not isinstance(child, ast.ClassDef):
+                yield f"{prefix}{child.name}"
+            yield from functions(child, f"{prefix}{child.name}.")
+        else:
+            yield from functions(child, prefix)
+
+
+@pytest.mark.parametrize("way", ways())
+def test_each_step_of_a_way_is_a_function(way: str) -> None:
+    steps = ways()[way]
+    assert 0 < len(steps) <= WAYS[way]
+    modules = {module: ast.parse((PROJECT / f"{module}.py").read_text()) for module, _ in steps}
+    assert [step for step in steps if step[1] not in functions(modules[step[0]])] == []

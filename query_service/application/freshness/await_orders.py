@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from query_service.application.freshness.await_versions import Consistency, Look, lacking
 from query_service.application.ports.errors import Parked
-from query_service.application.ports.read_store import StoredOrder
+from query_service.application.ports.read_store import OrderReader, StoredOrder
 
 
-def look_at_orders(stored: Sequence[StoredOrder], wanted: Consistency) -> Look[Sequence[StoredOrder]]:
-    """Returns the read orders, and the first that lacks a version.
+async def look_at_orders(
+    reader: OrderReader, order_ids: Sequence[str], wanted: Consistency
+) -> Look[Sequence[StoredOrder]]:
+    """Reads the orders; returns them, and the first that lacks a version.
 
     Raises Parked when a lacking version is parked and the caller does not accept stale answers.
     """
+    stored = await reader.orders(order_ids)
     epoch = max((order.document["source_epoch"] for order in stored if order.document is not None), default=0)
     parked = any(order.lacks_parked_version for order in stored)
     behind = [(order, needed) for order in stored if (needed := lacking(order, wanted))]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from query_service.application.freshness.await_orders import look_at_orders
-from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.await_versions import Consistency, VersionWaiter, lacking
 from query_service.application.freshness.searchable import Searchability
 from query_service.application.freshness.view import AnswerInfo, FreshnessView
 from query_service.application.ports.errors import Behind
@@ -51,7 +51,8 @@ class ListGate:
         stored: Sequence[StoredOrder] = ()
         stale = parked = False
         if wanted.source_epoch:
-            answer = await self._waiter.answer(list(wanted.versions), wanted, lambda: self._look(wanted))
+            named = list(wanted.versions)
+            answer = await self._waiter.answer(named, wanted, lambda: look_at_orders(self._reader, named, wanted))
             stored, stale, parked = answer.found, answer.info.stale, answer.info.parked
         behind = next((_behind(order, wanted) for order in stored if lacking(order, wanted)), None)
         if stored:
@@ -87,9 +88,6 @@ class ListGate:
         settled = self._now() - max((document["recorded_at"] for document in documents), default=0) >= SETTLED
         missing = await self._searchable.missing(applied, max(0.0, within), settled=settled)
         return next((Behind(one, wanted.version_of(one), shown) for one, shown in missing.items()), None)
-
-    async def _look(self, wanted: Consistency) -> Look[Sequence[StoredOrder]]:
-        return look_at_orders(await self._reader.orders(list(wanted.versions)), wanted)
 
     async def _keep_fresh(self) -> None:
         """Requests a refresh: lists become fresh without one too, but only a requested refresh reports it."""

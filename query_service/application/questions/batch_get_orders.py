@@ -35,7 +35,7 @@ class BatchGetOrders:
         distinct = list(dict.fromkeys(order_ids))
 
         async def look() -> Look[Sequence[StoredOrder]]:
-            seen = look_at_orders(await self._reader.orders(distinct), wanted)
+            seen = await look_at_orders(self._reader, distinct, wanted)
             absent = any(order.document is None and wanted.version_of(order.order_id) for order in seen.found or ())
             return replace(seen, found=None) if seen.needed_version and absent else seen
 
