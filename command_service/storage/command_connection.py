@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import select
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ class CommandConnection(AsyncConnection[Row]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._cursors: dict[str, AsyncCursor[Row]] = {}
+        self._cursors: defaultdict[str, AsyncCursor[Row]] = defaultdict(lambda: self.cursor())
 
     async def run(self, batch: Sequence[Statement]) -> AsyncCursor[Row]:
         """Sends the statements together and returns the last one's cursor. The server skips the rest after an error.
@@ -42,7 +43,7 @@ class CommandConnection(AsyncConnection[Row]):
         try:
             async with self.pipeline():
                 try:
-                    cursors = [await self._cursor(sql).execute(sql, values or None) for sql, values in batch]
+                    cursors = [await self._cursors[sql].execute(sql, values or None) for sql, values in batch]
                 except psycopg.Error as error:  # kept from the pipeline, which would log what it still has to read
                     first = error
         except psycopg.Error as error:
@@ -50,12 +51,6 @@ class CommandConnection(AsyncConnection[Row]):
         if first is not None:
             raise first
         return cursors[-1]
-
-    def _cursor(self, sql: str) -> AsyncCursor[Row]:
-        cursor = self._cursors.get(sql)
-        if cursor is None:
-            cursor = self._cursors[sql] = self.cursor()
-        return cursor
 
     @property
     def idle(self) -> bool:

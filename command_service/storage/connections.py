@@ -46,7 +46,9 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
         not wait for work that continues without its caller. A caller that is cancelled, even twice, leaves the rest to
         the pool. Raises PoolTimeout, TooManyRequests.
         """
-        conversation = Conversation(await self._living(), answer_seconds)
+        while (connection := await self.getconn()).spoken_to:  # a restart of the server ends idle sessions
+            await asyncio.shield(self._to_its_end(self._replace(connection)))
+        conversation = Conversation(connection, answer_seconds)
         self._conversations.add(conversation)
         awaited = True
         try:
@@ -59,12 +61,6 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             ending = self._to_its_end(self._end(conversation))
             if awaited:
                 await asyncio.shield(ending)
-
-    async def _living(self) -> CommandConnection:
-        """Returns a connection whose session is alive. After a server restart all idle sessions have ended."""
-        while (connection := await self.getconn()).spoken_to:
-            await asyncio.shield(self._to_its_end(self._replace(connection)))
-        return connection
 
     def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs the work to its end, whatever the caller does."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from psycopg import errors
 
-from command_service.application.errors import Conflict, ConnectionBroken, TimedOut
+from command_service.application.errors import CommandError, Conflict, ConnectionBroken, TimedOut
 
 DEPENDENCY = "postgres"
 #: Another transaction was in the way; the same work may succeed at once.
@@ -19,21 +16,15 @@ _UNAVAILABLE = ("08", "53", "57P", "25P03", "25006")
 _OUT_OF_STEP = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raises Conflict, TimedOut or ConnectionBroken for the driver's errors that mean these."""
-    try:
-        yield
-    except _CONFLICTS as error:
-        raise Conflict from error
-    except errors.QueryCanceled as error:
-        raise TimedOut from error
-    except _OUT_OF_STEP as error:
-        raise ConnectionBroken(DEPENDENCY) from error
-    except psycopg.Error as error:
-        if means_unavailable(error):
-            raise ConnectionBroken(DEPENDENCY) from error
-        raise
+def meaning_of(error: psycopg.Error) -> CommandError | None:
+    """Returns Conflict, TimedOut or ConnectionBroken for an error that means it."""
+    if isinstance(error, _CONFLICTS):
+        return Conflict()
+    if isinstance(error, errors.QueryCanceled):
+        return TimedOut()
+    if isinstance(error, _OUT_OF_STEP) or means_unavailable(error):
+        return ConnectionBroken(DEPENDENCY)
+    return None
 
 
 def means_unavailable(error: psycopg.Error) -> bool:

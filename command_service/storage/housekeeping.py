@@ -8,10 +8,8 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from command_service.application.errors import CommandError
 from command_service.storage.command_connection import OutOfStep
 from command_service.storage.connections import CommandPool
-from command_service.storage.database_errors import translated
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0
@@ -51,15 +49,14 @@ class Housekeeping:
             try:
                 await self.extend_outbox()
                 await self.expire_command_log()
-            except (CommandError, psycopg.Error) as error:  # a busy pool refuses with the driver's errors
+            except psycopg.Error as error:
                 _log.warning("housekeeping put off", error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def extend_outbox(self) -> int:
         """Creates partitions ahead of need and returns how many."""
         async with self._pool.conversation() as conversation:
-            with translated():
-                row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
+            row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
         made = int(row[0]) if row else 0
         if made:
             _log.info("outbox partitions made", count=made)
@@ -70,8 +67,7 @@ class Housekeeping:
         expired = 0
         while True:
             async with self._pool.conversation() as conversation:
-                with translated():
-                    cursor = await conversation.run([(EXPIRE, (self._retention_hours, EXPIRY_BATCH))])
+                cursor = await conversation.run([(EXPIRE, (self._retention_hours, EXPIRY_BATCH))])
                 count = cursor.rowcount
             if count < 0:
                 raise OutOfStep("the answer to a DELETE does not say how many rows are gone")

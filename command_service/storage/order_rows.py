@@ -13,7 +13,7 @@ from command_service.application.event_record import EventRecord
 from command_service.domain.hash_chain import Link
 from command_service.domain.line import OrderLine
 from command_service.domain.order import Order
-from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
 
 Row = Mapping[str, Any]
 _LINK = tuple(field.name for field in fields(Link))
@@ -34,8 +34,10 @@ def order_row(order: Order, head: EventRecord) -> Row:
         "redacted": order.redacted,
         "customer_id": order.customer.customer_id,
         **{f"customer_{name}": getattr(order.customer, name) for name in CONTACT_TEXTS},
-        **_address("shipping", order.shipping_address),
-        **_address("billing", order.billing_address),
+        **{f"shipping_{name}": getattr(order.shipping_address, name) for name in ADDRESS_TEXTS},
+        **{f"shipping_{name}": list(getattr(order.shipping_address, name)) for name in ADDRESS_LISTS},
+        **{f"billing_{name}": getattr(order.billing_address, name) for name in ADDRESS_TEXTS},
+        **{f"billing_{name}": list(getattr(order.billing_address, name)) for name in ADDRESS_LISTS},
         "currency_code": order.currency,
         "freight": order.freight,
         "net_total": order.net_total,
@@ -65,29 +67,22 @@ def event_row(record: EventRecord) -> Row:
 
 def line_rows(order_id: UUID, lines: Iterable[OrderLine]) -> list[Row]:
     """Returns the rows of `order_lines`."""
-    return [_line_row(order_id, line) for line in lines]
-
-
-def _line_row(order_id: UUID, line: OrderLine) -> Row:
-    return {
-        "order_id": order_id,
-        "line_number": line.line_number,
-        "sku": line.sku,
-        "product_name": line.product_name,
-        "unit_price": line.unit_price,
-        "quantity": line.quantity,
-        "discount_basis_points": line.discount_basis_points,
-        "tax_rate_basis_points": line.tax_rate_basis_points,
-        "net_amount": line.net_amount,
-        "tax_amount": line.tax_amount,
-        "cancelled_quantity": line.cancelled_quantity,
-        "shipped_quantity": line.shipped_quantity,
-        "delivered_quantity": line.delivered_quantity,
-        "returned_quantity": line.returned_quantity,
-    }
-
-
-def _address(kind: str, address: Address) -> dict[str, Any]:
-    texts = {f"{kind}_{name}": getattr(address, name) for name in ADDRESS_TEXTS}
-    lists = {f"{kind}_{name}": list(getattr(address, name)) for name in ADDRESS_LISTS}
-    return texts | lists
+    return [
+        {
+            "order_id": order_id,
+            "line_number": line.line_number,
+            "sku": line.sku,
+            "product_name": line.product_name,
+            "unit_price": line.unit_price,
+            "quantity": line.quantity,
+            "discount_basis_points": line.discount_basis_points,
+            "tax_rate_basis_points": line.tax_rate_basis_points,
+            "net_amount": line.net_amount,
+            "tax_amount": line.tax_amount,
+            "cancelled_quantity": line.cancelled_quantity,
+            "shipped_quantity": line.shipped_quantity,
+            "delivered_quantity": line.delivered_quantity,
+            "returned_quantity": line.returned_quantity,
+        }
+        for line in lines
+    ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import psycopg
 from psycopg import AsyncCursor
 
 from command_service.storage.command_connection import Row, Statement
 from command_service.storage.conversation import Conversation
-from command_service.storage.database_errors import translated
+from command_service.storage.database_errors import meaning_of
 
 #: Explicit: a default set for the role or the database must not change what a unit of work means.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -52,11 +53,11 @@ class Transaction:
         return (*self._sent, *([] if self._committed else [ROLLBACK]))
 
     async def fetch(self, *statements: Statement) -> Row | None:
-        """Sends the statements together; returns the last one's first row, or None. Raises as `translated` says."""
+        """Sends the statements together; returns the last one's first row, or None. Raises as `meaning_of` says."""
         return await (await self._send(statements)).fetchone()
 
     async def commit(self, *statements: Statement) -> None:
-        """Sends the statements and the COMMIT; everything is durable on return. Raises as `translated` says.
+        """Sends the statements and the COMMIT; everything is durable on return. Raises as `meaning_of` says.
 
         From now on it runs to its end even if the caller leaves, because its outcome would otherwise be unknown.
         """
@@ -72,5 +73,10 @@ class Transaction:
             beginning.append((LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",)))
         batch = [*beginning, *statements]
         self._sent.extend(sql for sql, _ in batch)
-        with translated():
+        try:
             return await self._conversation.run(batch, to_the_end=to_the_end)
+        except psycopg.Error as error:
+            meaning = meaning_of(error)
+            if meaning is None:
+                raise
+            raise meaning from error

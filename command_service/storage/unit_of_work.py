@@ -63,7 +63,7 @@ class PostgresUnitOfWork:
     async def commit(self, call: CommandCall, recorded: Recorded) -> None:
         """Sends everything with the COMMIT, which a leaving caller does not end.
 
-        Raises RuleViolated for a taken id or number, and as `translated` says.
+        Raises RuleViolated for a taken id or number, and as `meaning_of` says.
         """
         order, event = recorded.after, recorded.event
         written = new_order(order, event) if recorded.before is None else changed_order(recorded.before, order, event)

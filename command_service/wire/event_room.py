@@ -8,17 +8,7 @@ it. All sizes are bytes of the outbox's JSON. Everything that can grow counts at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from json.encoder import encode_basestring
-from operator import attrgetter
-from typing import Any, TypeVar
-
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.type.money_pb2 import Money
-from google.type.postal_address_pb2 import PostalAddress
-from tandem.orders.v1 import order_events_pb2, order_types_pb2
 
 from command_service.application.errors import OrderTooLarge
 from command_service.domain.decision import Decision
@@ -30,20 +20,15 @@ from command_service.domain.events import (
     OrderRevised,
     OrderShippingAddressChanged,
 )
-from command_service.domain.line import OrderLine
-from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
-from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
-from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address
-from command_service.domain.rules import MAX_QUANTITY
-from command_service.wire.json_text import json_text
-
-Movement = TypeVar("Movement")
-#: The longest character in JSON text.
-_CHARACTER = 4
-_ID, _METHOD, _REFERENCE, _CARRIER, _REASON = 64, 40, 200, 100, 500
-#: The caller's identity, in the event and in its headers, which are short beside it.
-_ACTOR, _HEADERS = 2_048, 3_072
+from command_service.wire.json_sizes import (
+    address_size,
+    beside_the_order,
+    line_size,
+    movement_sizes,
+    newest_movements,
+    without_movements,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,88 +49,6 @@ class Omitted:
 NOTHING = Omitted()
 #: Events of which callers choose how large they are. All others tell what happened, and that must be recordable.
 CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged)
-
-
-def _size(message: Message) -> int:
-    """Returns the bytes of a message as an element of a list."""
-    return len(json_text(message).encode()) + 1
-
-
-def _texts(texts: Iterable[str]) -> int:
-    """Returns the bytes of texts in JSON, without their quotes."""
-    return len(encode_basestring("".join(texts)).encode()) - 2
-
-
-_INT32, _INT64, _UUID = 2**31 - 1, 2**63 - 1, "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b"
-_MONEY = Money(currency_code="EUR", units=MAX_AMOUNT, nanos=999_999_999)
-_TIME = Timestamp(seconds=253_402_300_799, nanos=999_999_000)
-_ITEM = order_types_pb2.LineQuantity(line_number=_INT32, quantity=MAX_QUANTITY)
-# Each message at its largest but for its texts and items, of which there is one, short.
-_ITEM_BYTES = _size(_ITEM)
-_LINE_BYTES = _size(
-    order_types_pb2.OrderLine(
-        line_number=_INT32, sku="x", product_name="x", unit_price=_MONEY, quantity=MAX_QUANTITY,
-        discount_basis_points=BASIS_POINTS, tax_rate_basis_points=BASIS_POINTS, net_amount=_MONEY, tax_amount=_MONEY,
-        cancelled_quantity=MAX_QUANTITY, shipped_quantity=MAX_QUANTITY, delivered_quantity=MAX_QUANTITY,
-        returned_quantity=MAX_QUANTITY,
-    )
-)  # fmt: skip
-_PAYMENT_BYTES = _size(
-    order_types_pb2.Payment(payment_id="x", amount=_MONEY, method="x", reference="x", pay_time=_TIME)
-)
-_SHIPMENT_BYTES = _size(
-    order_types_pb2.Shipment(
-        shipment_id="x", items=[_ITEM], carrier="x", tracking_number="x", ship_time=_TIME, deliver_time=_TIME
-    )
-)
-_RETURN_BYTES = _size(order_types_pb2.Return(return_id="x", items=[_ITEM], return_time=_TIME))
-_REFUND_BYTES = _size(order_types_pb2.Refund(refund_id="x", amount=_MONEY, reference="x", refund_time=_TIME))
-# Of an address, beside its country of two letters.
-_FREE_TEXTS = [name for name in ADDRESS_TEXTS if name != "region_code"]
-_free_texts, _lists, _contact = attrgetter(*_FREE_TEXTS), attrgetter(*ADDRESS_LISTS), attrgetter(*CONTACT_TEXTS)
-_SHORT_ADDRESS: dict[str, Any] = {**dict.fromkeys(_FREE_TEXTS, "x"), **{name: ["x"] for name in ADDRESS_LISTS}}
-_SHORT_CONTACT: dict[str, Any] = {f"customer_{name}": "x" for name in CONTACT_TEXTS}
-_ADDRESS_BYTES = _size(PostalAddress(region_code="DE", **_SHORT_ADDRESS))
-_ORDER_BYTES = _size(
-    order_types_pb2.Order(
-        order_id=_UUID, order_number="x", version=_INT64, on_hold=True, source="x", redacted=True, currency_code="EUR",
-        state=order_types_pb2.ORDER_STATE_DELIVERED, payment_state=order_types_pb2.PAYMENT_STATE_PARTIALLY_REFUNDED,
-        fulfillment_state=order_types_pb2.FULFILLMENT_STATE_PARTIALLY_DELIVERED,
-        customer=order_types_pb2.Customer(customer_id="x"), lines=[order_types_pb2.OrderLine()],
-        payments=[order_types_pb2.Payment()], shipments=[order_types_pb2.Shipment()],
-        returns=[order_types_pb2.Return()], refunds=[order_types_pb2.Refund()],
-        billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
-        freight=_MONEY, net_total=_MONEY, tax_total=_MONEY, total=_MONEY, paid_total=_MONEY, refunded_total=_MONEY,
-        refund_due=_MONEY, place_time=_TIME, update_time=_TIME,
-        omitted=order_types_pb2.OmittedMovements(payments=_INT32, shipments=_INT32, returns=_INT32, refunds=_INT32),
-    )
-)  # fmt: skip
-#: What taking the personal data out of the order adds: names of its fields, and what is in both halves.
-_PERSONAL_BYTES = _size(
-    order_events_pb2.OrderPersonalData(
-        **_SHORT_CONTACT,
-        billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
-    )
-)  # fmt: skip
-#: What stands around the order in an event: the event itself with its reason and the previous states, and its headers.
-_AROUND_BYTES = (
-    _size(
-        order_events_pb2.OrderEvent(
-            event_id=_UUID, order_id=_UUID, order_version=_INT64, event_type="ORDER_SHIPPING_ADDRESS_CHANGED",
-            occur_time=_TIME, reason="x", actor="x", request_id=_UUID,
-            order_cancelled=order_events_pb2.OrderCancelled(
-                previous_total=_MONEY, previous_state=order_types_pb2.ORDER_STATE_DELIVERED
-            ),
-        )
-    )
-    + _REASON * _CHARACTER
-    + _ACTOR
-    + _HEADERS
-)  # fmt: skip
-_LARGEST_PAYMENT = _PAYMENT_BYTES + _CHARACTER * (_ID + _METHOD + _REFERENCE)
-_LARGEST_REFUND = _REFUND_BYTES + _CHARACTER * (_ID + _REFERENCE)
-_LARGEST_SHIPMENT = _SHIPMENT_BYTES + _CHARACTER * (_ID + 2 * _CARRIER)
-_LARGEST_RETURN = _RETURN_BYTES + _CHARACTER * _ID
 
 
 def check_room(decision: Decision[Event], size: int, limit: int) -> None:
@@ -169,19 +72,17 @@ def room_needed(order: Order, *, every_movement: bool) -> int:
 
     `every_movement`: it lists all other movements too.
     """
-    items = _largest_items(order)
-    newest = _LARGEST_PAYMENT + _LARGEST_REFUND + _LARGEST_SHIPMENT + _LARGEST_RETURN + 2 * items
-    listed = sum(map(sum, _movement_sizes(order, None))) if every_movement else 0
-    return _without_movements(order) + newest + listed
+    listed = sum(map(sum, movement_sizes(order, None))) if every_movement else 0
+    return without_movements(order) + newest_movements(order) + listed
 
 
 def old_values_of(event: Event) -> int:
     """Returns the bytes of the values that the event replaces; events about movements always fit."""
     match event:
         case OrderRevised():
-            return sum(map(_line, event.previous_lines))
+            return sum(map(line_size, event.previous_lines))
         case OrderShippingAddressChanged():
-            return _address(event.previous_shipping_address)
+            return address_size(event.previous_shipping_address)
         case _:
             return 0
 
@@ -191,8 +92,8 @@ def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
 
     `bare` is the order's present size without movements. Without it the largest possible size counts.
     """
-    room = limit - (_without_movements(order) if bare is None else bare + _beside(order))
-    sizes = _movement_sizes(order, room)
+    room = limit - (without_movements(order) if bare is None else bare + beside_the_order(order))
+    sizes = movement_sizes(order, room)
     totals = [sum(each) for each in sizes]
     # The list that takes most gives up its oldest first: a thousand payments do not crowd out the one shipment.
     while sum(totals) > room:
@@ -207,82 +108,3 @@ def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
         returns=len(order.returns) - returns,
         refunds=len(order.refunds) - refunds,
     )
-
-
-def _without_movements(order: Order) -> int:
-    """Returns the bytes of the largest later event of the order, without its movements."""
-    customer = order.customer
-    texts = (order.order_number, order.source, customer.customer_id)
-    return (
-        _ORDER_BYTES
-        + _beside(order)
-        + _texts((*texts, *_contact(customer)))
-        + _address(order.shipping_address)
-        + _address(order.billing_address)
-        + sum(map(_line, order.lines))
-    )
-
-
-def _beside(order: Order) -> int:
-    """Returns the bytes of the largest later event without the order in it."""
-    # What moves stands in the event as its change too, and a cancellation names as many items.
-    change = _LARGEST_SHIPMENT + _largest_items(order)
-    return _PERSONAL_BYTES + _AROUND_BYTES + change
-
-
-def _largest_items(order: Order) -> int:
-    """Returns the bytes of one item for each line."""
-    number = max(line.line_number for line in order.lines)
-    return len(order.lines) * (_ITEM_BYTES - len(str(_INT32)) + len(str(number)))
-
-
-def _movement_sizes(order: Order, room: int | None) -> list[list[int]]:
-    """Returns the bytes of the newest payments, shipments, returns and refunds, newest first, up to `room`."""
-    return [
-        _newest(order.payments, _payment, room),
-        _newest(order.shipments, _shipment, room),
-        _newest(order.returns, _return, room),
-        _newest(order.refunds, _refund, room),
-    ]
-
-
-def _newest(movements: Sequence[Movement], size: Callable[[Movement], int], room: int | None) -> list[int]:
-    sizes: list[int] = []
-    total = 0
-    for movement in reversed(movements):
-        sizes.append(size(movement))
-        total += sizes[-1]
-        if room is not None and total > room:
-            break
-    return sizes
-
-
-def _line(line: OrderLine) -> int:
-    return _LINE_BYTES + _texts((line.sku, line.product_name))
-
-
-def _address(address: Address) -> int:
-    lists = [text for texts in _lists(address) for text in texts]
-    return _ADDRESS_BYTES + _texts(_free_texts(address)) + _texts(lists) + 3 * len(lists)
-
-
-def _payment(payment: Payment) -> int:
-    return _PAYMENT_BYTES + _texts((payment.payment_id, payment.method, payment.reference))
-
-
-def _shipment(shipment: Shipment) -> int:
-    texts = (shipment.shipment_id, shipment.carrier, shipment.tracking_number)
-    return _SHIPMENT_BYTES + _texts(texts) + _items(shipment.items)
-
-
-def _return(returned: Return) -> int:
-    return _RETURN_BYTES + _texts((returned.return_id,)) + _items(returned.items)
-
-
-def _items(items: tuple[LineQuantity, ...]) -> int:
-    digits = sum(len(str(item.line_number)) + len(str(item.quantity)) for item in items)
-    return len(items) * (_ITEM_BYTES - len(str(_INT32)) - len(str(MAX_QUANTITY))) + digits
-
-
-def _refund(refund: Refund) -> int:
-    return _REFUND_BYTES + _texts((refund.refund_id, refund.reference))

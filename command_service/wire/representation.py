@@ -23,6 +23,7 @@ from command_service.wire.personal_data import take_out
 from command_service.wire.values import address_message
 
 SCHEMA_VERSION = "1"
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ContractRepresentation:
@@ -44,10 +45,17 @@ class ContractRepresentation:
         personal = take_out(message.order)
         if isinstance(event, OrderShippingAddressChanged):
             personal.previous_shipping_address.CopyFrom(address_message(event.previous_shipping_address))
+        headers = {
+            "traceparent": call.traceparent,
+            "actor": call.principal,
+            "request_id": str(call.request_id),
+            "schema_version": SCHEMA_VERSION,
+            "source_epoch": str(source_epoch),
+        }
         described = Description(
             payload=json_text(message),
             personal=json_text(personal),
-            headers=_headers(call, source_epoch),
+            headers=_encode({name: text for name, text in headers.items() if text}),
             response=response,
         )
         check_room(decision, described.size, self._max_event_bytes)
@@ -86,16 +94,3 @@ def _response(
             order=order, version=order.version, events=[event], consistency_token=token
         )
     return message.SerializeToString(deterministic=True)
-
-
-def _headers(call: CommandCall, source_epoch: int) -> str:
-    """Returns the headers as JSON. All values are texts; `traceparent` only if the caller sent one."""
-    headers = {
-        "traceparent": call.traceparent,
-        "actor": call.principal,
-        "request_id": str(call.request_id),
-        "schema_version": SCHEMA_VERSION,
-        "source_epoch": str(source_epoch),
-    }
-    present = {name: value for name, value in headers.items() if value}
-    return json.dumps(present, separators=(",", ":"), ensure_ascii=False)

@@ -27,7 +27,7 @@ from command_service.domain.events import OrderImported, OrderPaid, OrderShipped
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
-from command_service.wire import event_room
+from command_service.wire import event_room, json_sizes
 from command_service.wire import representation as wire
 from command_service.wire.event_room import Omitted, omitted_from, room_needed
 from command_service.wire.representation import ContractRepresentation
@@ -352,10 +352,10 @@ def test_every_text_of_an_order_is_counted() -> None:
 @pytest.mark.parametrize(
     "mutant",
     [
-        Mutant(event_room._without_movements, "_contact(customer)", "()"),
-        Mutant(event_room._without_movements, "order.source", '""'),
-        Mutant(event_room._address, "_free_texts(address)", "()"),
-        Mutant(event_room._line, "line.product_name", '""'),
+        Mutant(json_sizes.without_movements, "_contact(customer)", "()"),
+        Mutant(json_sizes.without_movements, "order.source", '""'),
+        Mutant(json_sizes.address_size, "_free_texts(address)", "()"),
+        Mutant(json_sizes.line_size, "line.product_name", '""'),
     ],
 )
 def test_a_text_that_is_not_counted_is_noticed(mutant: Mutant) -> None:
