@@ -71,7 +71,7 @@ def _seconds(word: str) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command; the exit code."""
+    """Runs the command and returns the exit code."""
     given = parser().parse_args(arguments)
     try:
         settings = load_settings(RelaySettings)

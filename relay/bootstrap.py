@@ -29,23 +29,23 @@ _log = structlog.get_logger(__name__)
 
 
 class MetricsObserver:
-    """Passes what the loop and the sink tell on to the metrics and to whoever measures the lag."""
+    """Passes what the loop and the sink report on to the metrics and to the lag measurement."""
 
     def __init__(self, metrics: RelayMetrics, own: OwnLag) -> None:
         self._metrics = metrics
         self._own = own
 
     def standing_by(self, source_epoch: int) -> None:
-        """Notes whose database it is."""
+        """Records the database's epoch."""
         self._own.database_checked(source_epoch)
 
     def leads(self, source_epoch: int) -> None:
-        """Notes that this relay leads, and whose database it is."""
+        """Records that this relay leads, and the database's epoch."""
         self._own.database_checked(source_epoch)
         self._own.leads()
 
     def stepped_back(self) -> None:
-        """Notes that this relay does not lead."""
+        """Records that this relay does not lead."""
         self._own.stepped_back()
 
     def error(self, kind: str, cause: Exception) -> None:
@@ -55,7 +55,7 @@ class MetricsObserver:
             self._own.source_changed()
 
     def fenced(self, reason: str) -> None:
-        """Counts a fencing."""
+        """Counts a refused publish of a fenced session."""
         self._metrics.fenced.inc()
 
     def session_begun(self, session: Publishing) -> None:
@@ -64,11 +64,11 @@ class MetricsObserver:
         self._own.session_begun(session)
 
     def session_over(self) -> None:
-        """Notes that it publishes nothing more."""
+        """Records that the session publishes nothing more."""
         self._own.session_over()
 
     def duplicate(self) -> None:
-        """Counts an event that was there already."""
+        """Counts an event that was already stored."""
         self._metrics.published.labels("duplicate").inc()
 
 
@@ -106,7 +106,7 @@ class Relay:
         self.metrics.show(self.status, self.lag)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serves probes and relays until `stop` is set. StartupRefused when database or stream are unfit."""
+        """Serves probes and relays until `stop` is set. Raises StartupRefused when database or stream are unfit."""
         probes = ProbeServer(
             self.settings.probes_listen,
             live=self.status.live,

@@ -1,4 +1,4 @@
-"""Settings of the relay: environment variables that begin with `RELAY_`."""
+"""Declares the relay's settings: environment variables that begin with `RELAY_`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_NAME = 63
 
 
 class RelaySettings(ServiceSettings):
-    """One relay: one outbox table, one stream."""
+    """The settings of one relay: one outbox table, one stream."""
 
     model_config = SettingsConfigDict(env_prefix="RELAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -193,7 +193,7 @@ class RelaySettings(ServiceSettings):
 
     @property
     def columns(self) -> ColumnNames:
-        """Column names by role; a role missing here is looked for under its own name and may be absent."""
+        """Column names by role. A role without a name is looked up under its own name and may be absent."""
         given = {role: getattr(self, f"column_{role}") for role in ROLES}
         return ColumnNames(
             names={role: name if name is not None else role for role, name in given.items() if name != ""},

@@ -1,4 +1,4 @@
-"""Checks a leader's session, and makes the parts of its leadership from what the check has found."""
+"""Checks a leader's session, and builds the parts of its leadership from the result."""
 
 from __future__ import annotations
 

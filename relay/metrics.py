@@ -1,4 +1,4 @@
-"""The relay's metrics for Prometheus. Labels are few and bounded."""
+"""Exports the relay's metrics to Prometheus. Labels are few and bounded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5
 
 
 class CommitToAck(Collector):
-    """Histogram of the time from `recorded_at` to the stream's ack. Counts events by the flight: cheaper than one
-    observation each, and just as exact. `clock` gives seconds since 1970."""
+    """A histogram of the time from `recorded_at` to the stream's ack.
+
+    It counts events per flight, which is cheaper than one observation each and just as exact. `clock` gives seconds
+    since 1970.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -28,7 +31,7 @@ class CommitToAck(Collector):
         self._sum = 0.0
 
     def observe(self, recorded_at: Sequence[int], clock_offset: float) -> None:
-        """Counts events recorded at those times (µs since 1970, database clock; at least one) and stored just now."""
+        """Counts at least one event recorded at those times (µs since 1970, database clock) and stored just now."""
         now = self._clock() + clock_offset
         first, last = (bisect_left(BUCKETS_SECONDS, now - one / 1e6) for one in (max(recorded_at), min(recorded_at)))
         if first == last > 0:
@@ -57,7 +60,7 @@ class CommitToAck(Collector):
 
 
 class RelayMetrics:
-    """All metrics in a registry of their own."""
+    """All metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Looks at database and stream as a relay does before it leads, and changes nothing: to be run before deploying."""
+"""Checks database and stream as a relay does before it leads, without changing anything. Run it before deploying."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FIT, UNFIT, DOWN = 0, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """One sentence for each problem, and for each thing to know that is none.
+    """One sentence per problem, and one per notice.
 
-    `exit_code`: 0 fit, 2 unfit, 3 when something is out of reach.
+    `exit_code`: 0 fit, 2 unfit, 3 if something cannot be reached.
     """
 
     exit_code: int
@@ -34,7 +34,7 @@ class Preflight:
 
 
 async def preflight(settings: RelaySettings) -> Preflight:
-    """Looks at both, whatever is found at the first."""
+    """Checks both, whatever it finds at the first."""
     database, stream = await _database(settings), await _stream(settings)
     return Preflight(
         max(database.exit_code, stream.exit_code),

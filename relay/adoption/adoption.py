@@ -44,7 +44,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 
 class Unreachable(Exception):  # noqa: N818 - read as the state it names
-    """Database or stream cannot be reached; the message says which and why."""
+    """Database or stream cannot be reached. The message says which and why."""
 
 
 class Adoption:
@@ -81,10 +81,10 @@ class Adoption:
         )
 
     async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> AdoptionRecord | None:
-        """The record of the adoption, or None when `stop` was set before it was through.
+        """Returns the record of the adoption, or None if `stop` was set before it was done.
 
-        NothingToAdopt; Refused when database or stream are unfit; Unreachable when either is. `tell` is given what
-        keeps it waiting.
+        Raises NothingToAdopt; Refused when database or stream are unfit; Unreachable when either is. `tell` receives
+        what delays it.
         """
         await self._look()
         while not stop.is_set():
@@ -105,8 +105,10 @@ class Adoption:
         return self._end is not None and ended.cursor == self._end
 
     async def _look(self) -> None:
-        """NothingToAdopt without waiting for the lock, which a healthy relay holds. Unreachable, for one, when there is
-        no answer within the patience."""
+        """Checks without waiting for the lock, which a healthy relay holds. Raises NothingToAdopt.
+
+        Raises Unreachable also when there is no answer within the patience.
+        """
         looking = asyncio.create_task(self._look_at_both())
         try:
             await asyncio.wait({looking}, timeout=self._patience)
@@ -170,7 +172,7 @@ class Adoption:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[DatabaseConnection]:
-        """A session beside the leader's. Unreachable when there is none to be had, or it breaks off."""
+        """Opens a session beside the leader's. Raises Unreachable when that fails or it breaks off."""
         try:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
                 yield connection

@@ -1,9 +1,9 @@
-"""Compares the outbox with the stream by event id, in the database: it can sort more than fits into our memory.
+"""Compares the outbox with the stream by event id, inside the database, which can sort more than our memory holds.
 
-Missing are rows up to the floor whose event the stream does not have. Where the stream has lost its beginning to age,
-rows that it had once are not in it either. Of those the old source's last cursor tells: delivered was what its snapshot
-sees, if it was recorded before the last time that the old source told. Whatever came later is of the new history, and
-its transaction ids say nothing about the old one.
+Missing are rows up to the floor whose event is not in the stream. If the stream has lost its beginning to age, it also
+lacks rows that it once had. The old source's last cursor tells which: a row was delivered if the cursor's snapshot sees
+it and it was recorded before the last time that the old source reported. Everything later belongs to the new history,
+whose transaction ids say nothing about the old one.
 """
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier or an expression made of them
 
@@ -30,8 +30,11 @@ _STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "p
 
 @dataclass(slots=True)
 class StreamContent:
-    """What reading the stream has told. `as_of`: the last time that the old source told (µs, its clock); `adopted`:
-    events that are in it in the new epoch already, from an adoption that was interrupted."""
+    """The result of reading the stream.
+
+    `as_of`: the last time that the old source reported (µs, its clock). `adopted`: events that are already in the
+    stream under the new epoch, from an interrupted adoption.
+    """
 
     first_sequence: int = 1
     as_of: int | None = None
@@ -41,7 +44,7 @@ class StreamContent:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What the stream has and the source has not."""
+    """An event that the stream has and the source has not."""
 
     events: int
     aggregates: int
@@ -49,7 +52,7 @@ class Lost:
 
 
 class StreamComparison:
-    """Works in temporary tables of the leader's session, which it never leaves silent for long."""
+    """Compares in temporary tables of the leader's session, which it never leaves silent for long."""
 
     def __init__(self, table: OutboxTable, connection: DatabaseConnection, history: StreamHistory, epoch: int) -> None:
         self._table = table
@@ -78,8 +81,10 @@ class StreamComparison:
         return content
 
     async def find_missing(self, floor: int, old: Cursor, content: StreamContent, old_floor: int) -> int:
-        """How many rows up to `floor` the stream lacks; `missing` gives them. `old` and `old_floor` are of the epoch
-        before."""
+        """Returns how many rows up to `floor` the stream lacks; `missing` returns them.
+
+        `old` and `old_floor` belong to the epoch before.
+        """
         aged, parameters = self._aged(old, content, old_floor)
         await self._connection.execute(
             f"CREATE TEMP TABLE {_name(_MISSING)} AS"
@@ -97,7 +102,7 @@ class StreamComparison:
         return self._table.joined(_MISSING, "tandem_position", after, limit)
 
     async def find_lost(self) -> Lost:
-        """Events of the stream that the source lacks. Those before the first row that it still keeps do not count."""
+        """Returns events of the stream that the source lacks, without those before its first remaining row."""
         table = self._table
         await self._connection.execute(
             f"CREATE TEMP TABLE {_name(_LOST)} AS SELECT * FROM {_STREAM} s"
@@ -133,7 +138,7 @@ class StreamComparison:
         )
 
     def _aged(self, old: Cursor, content: StreamContent, old_floor: int) -> tuple[str, dict[str, Any]]:
-        """The condition that a row was delivered and has aged out of the stream, with its parameters."""
+        """Returns the condition that a row was delivered and has aged out of the stream, with its parameters."""
         if content.first_sequence <= 1 or content.as_of is None:
             return "false", {}
         transaction, position = self._table.transaction_id, self._table.position
@@ -158,7 +163,7 @@ class StreamComparison:
         )
 
     async def _not_discarded(self) -> str:
-        """The condition that an operator has not given the row up."""
+        """Returns the condition that no operator has discarded the row."""
         requests = self._table.name.beside(REQUEST_TABLE).quoted
         found = await self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", [requests.replace("%%", "%")])
         if not (await found.fetchone() or (False,))[0]:

@@ -72,7 +72,7 @@ class AdoptionSource:
         self._position = 0
 
     async def resume(self, cursor: Cursor) -> None:
-        """Draws the line, compares outbox and stream, and stands before the first row that is missing."""
+        """Draws the line, compares outbox and stream, and goes to the first missing row."""
         identity = self._becomes(cursor)
         self._old, self._position = cursor, 0
         old_floor = await self._records.floor(self._connection, cursor.epoch)
@@ -109,26 +109,26 @@ class AdoptionSource:
         return Batch(end.base, end, (), (), end, self._end, more=False)
 
     def stored(self, cursor: Cursor) -> None:
-        """Nothing to give up."""
+        """Does nothing: there is nothing to release."""
 
     def idle_seconds(self) -> float:
         """Nothing to wait for."""
         return 0.0
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Nothing comes."""
+        """Does nothing: no rows arrive."""
 
     def covering(self) -> None:
-        """The cursor tells all that is known."""
+        """None: the cursor says everything."""
 
     async def close(self) -> None:
-        """The temporary tables go with the session."""
+        """Does nothing: the temporary tables end with the session."""
 
     async def _draw_line(self, identity: SourceIdentity) -> Line:
-        """One transaction in which nobody writes to the outbox: it raises the epoch and reads the floor.
+        """Raises the epoch and reads the floor in one transaction during which nobody writes to the outbox.
 
-        A writer has its lock on the table before it draws a position. So all rows up to the floor are committed, and
-        an open transaction will write after it and is not seen by the snapshot.
+        A writer locks the table before it draws a position. So all rows up to the floor are committed, and an open
+        transaction will write after it and is not seen by the snapshot.
         """
         try:
             async with self._connection.transaction():

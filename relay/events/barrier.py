@@ -1,7 +1,7 @@
-"""Barrier messages: no event, but a statement about all events before it.
+"""Builds barriers: messages that are no events, but statements about all events before them.
 
-A barrier with `Tandem-Barrier-Time: T` says: everything committed before source time T stands before this message. One
-without says nothing about time; it claims the stream for a new term, or holds a cursor too long for every message.
+A barrier with `Tandem-Barrier-Time: T` says that everything committed before source time T is earlier in the stream.
+One without a time claims the stream for a new term, or holds a cursor that is too long for every message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INTERVAL_SECONDS = 1.0
 
 
 class BarrierBuilder:
-    """Builds the barriers of one publishing session; each gets a message id of its own."""
+    """Builds the barriers of one publishing session. Each gets a message id of its own."""
 
     def __init__(self, subject: str, *, publish_epoch: int, term: int) -> None:
         self._subject = subject.encode()
@@ -30,7 +30,7 @@ class BarrierBuilder:
         self._session = secrets.token_hex(4)
 
     def barrier(self, cursor: Cursor, as_of: int | None) -> Message:
-        """A barrier at `cursor`, of its source epoch. A base too long for a header stands in the body."""
+        """Returns a barrier at `cursor`, with its source epoch. A base too long for a header is in the body."""
         self._count += 1
         base = cursor.base
         if len(base) > LONGEST_BASE:

@@ -1,4 +1,4 @@
-"""Which column plays which role in an outbox table."""
+"""Maps the roles of an outbox table to its columns."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ROLES = REQUIRED_ROLES + OPTIONAL_ROLES
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """`names`: role → column. A role of `optional` may lack its column; one that is not named at all has none."""
+    """`names`: role → column. An `optional` role may lack its column; a role that is not named has none."""
 
     names: Mapping[str, str]
     optional: frozenset[str]
 
     @classmethod
     def default(cls) -> ColumnNames:
-        """Every column is called like its role."""
+        """Returns names where every column is called like its role."""
         return cls({role: role for role in ROLES}, frozenset(OPTIONAL_ROLES))

@@ -46,13 +46,15 @@ IN_BODY = "@body"
 
 
 class CursorError(ValueError):
-    """Text that is no cursor this relay understands; the message names the text."""
+    """The text is no cursor that this relay understands. The message names the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """Events a poll would find that the stream has already: those of whole transactions, and those that stand in the
-    stream from sequence `first` to `last` (none when `last` < `first`)."""
+    """Events that a poll must skip because the stream has them: those of whole transactions, and a range.
+
+    The range is the stream's messages from sequence `first` to `last` (none if `last` < `first`).
+    """
 
     transactions: tuple[int, ...]
     first: int
@@ -66,7 +68,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class PollCursor:
-    """A position between two snapshots. `upto` None: nothing is half delivered, `position` is 0."""
+    """A position between two snapshots. `upto` None: nothing is half delivered, and `position` is 0."""
 
     epoch: int
     seen: Snapshot | None = None
@@ -96,7 +98,7 @@ class PollCursor:
 
 @dataclass(frozen=True, slots=True)
 class WalCheckpoint:
-    """At `lsn` of the log, as read by `slot`: delivered is what `snapshot` sees, and `transactions` beside it."""
+    """A place `lsn` in the log, read by `slot`: what `snapshot` sees is delivered, and also `transactions`."""
 
     slot: str
     publication: str
@@ -114,8 +116,11 @@ class WalCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class WalCursor:
-    """A position in the log after a checkpoint. `transaction` (0: none) is the one that committed at `commit_lsn`;
-    `behind`: how many events after the checkpoint are delivered; fewer if that is not known."""
+    """A position in the log after a checkpoint.
+
+    `transaction` (0: none) is the one that committed at `commit_lsn`. `behind`: how many events after the checkpoint
+    are delivered; fewer if that is not known.
+    """
 
     epoch: int
     checkpoint: WalCheckpoint
@@ -144,24 +149,24 @@ Cursor = PollCursor | WalCursor
 
 
 def mark(base: str, at: str) -> str:
-    """The cursor with `base` (long or anchored) at a position, or at `end`."""
+    """Returns the cursor with `base` (long or anchored) at a position, or at `end`."""
     return f"{base};{at}"
 
 
 def anchored(base: str, sequence: int) -> str:
-    """The short base that stands for a long one stored by the barrier message at `sequence`."""
+    """Returns the short base for a long one that the barrier message at `sequence` stores."""
     epoch, mode, _ = base.split(";", 2)
     return f"{epoch};{mode};@{sequence}"
 
 
 def in_body(base: str) -> str:
-    """The base that the barrier itself carries in its header while its body has the long one."""
+    """Returns the base that the barrier itself carries in its header while its body has the long one."""
     epoch, mode, _ = base.split(";", 2)
     return f"{epoch};{mode};{IN_BODY}"
 
 
 def anchor_of(text: str) -> int | str | None:
-    """The stream sequence of the barrier that a cursor refers to, IN_BODY, or None when the text is complete."""
+    """Returns the stream sequence of the barrier that a cursor refers to, IN_BODY, or None for a complete text."""
     parts = text.split(";")
     if len(parts) == 4 and parts[2] == IN_BODY:
         return IN_BODY
@@ -170,19 +175,19 @@ def anchor_of(text: str) -> int | str | None:
 
 
 def resolve(text: str, anchor_text: str) -> str:
-    """The long form of the anchored cursor `text`, given the long cursor text that its barrier's body has."""
+    """Returns the long form of the anchored cursor `text`, given the long cursor text in its barrier's body."""
     return mark(anchor_text.rpartition(";")[0], text.rpartition(";")[2])
 
 
 def transaction_of(text: str) -> int | None:
-    """The transaction that a cursor of the log says to be delivered last, long or anchored; None for other cursors."""
+    """Returns the transaction that a log cursor, long or anchored, delivered last; None for other cursors."""
     parts = text.split(";", 2)
     match = _WAL_MARK.fullmatch(text.rpartition(";")[2]) if len(parts) == 3 and parts[1] == "wal" else None
     return int(match[3]) or None if match else None
 
 
 def parse(text: str) -> Cursor:
-    """Reads a cursor in its long form; CursorError when it is none, or of a mode that this relay cannot resume."""
+    """Reads a cursor in its long form. Raises CursorError for other text, or a mode that this relay cannot resume."""
     parts = text.split(";")
     if len(parts) < 3 or not parts[0].isdecimal() or not parts[0].isascii():
         raise CursorError(f"not a relay cursor: {text[:80]!r}")

@@ -1,4 +1,4 @@
-"""What a poll must pass over because the log has given it already."""
+"""Remembers what a poll must skip because the log has delivered it already."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from relay.events.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Events that the stream has although no snapshot of the cursor sees them: those of whole `transactions`, and
-    those at `positions`. `ids`: all transactions that have such events."""
+    """Events in the stream that no snapshot of the cursor sees.
+
+    They are those of whole `transactions`, and those at `positions`. `ids`: all transactions with such events.
+    """
 
     transactions: frozenset[str] = frozenset()
     positions: IdSet = field(default_factory=IdSet)

@@ -1,4 +1,4 @@
-"""What stops or delays the relay, sorted by what must happen next."""
+"""Defines what stops or delays the relay, by what must happen next."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import Enum
 class Refused(Exception):  # noqa: N818 - read as the state it names
     """The relay must not run against this database or stream as they are; an operator has to act.
 
-    The message is one sentence that says what is wrong and what to do. `state` is shown by status and metrics.
+    The message is one sentence that says what is wrong and what to do. Status and metrics show `state`.
     """
 
     state = "REFUSED"
 
 
 class SourceIsStandby(Refused):
-    """The database is in recovery: what it shows may never have happened on the primary that is promoted next."""
+    """The database is in recovery: the primary that is promoted next may never have had what it shows."""
 
     state = "SOURCE_IS_STANDBY"
 
@@ -27,11 +27,11 @@ class SourceChanged(Refused):
 
 
 class LogUnavailable(Exception):  # noqa: N818 - read as the state it names
-    """The write-ahead log cannot be read as things are; polling can go on. The message says why and what would help."""
+    """The write-ahead log cannot be read at present; polling can continue. The message says why and what would help."""
 
 
 class LeadershipLost(Exception):  # noqa: N818
-    """The leader session is gone or its lock is not ours any more: stop publishing and stand by."""
+    """The leader session has ended or lost its lock: stop publishing and stand by."""
 
 
 class SteppedDown(LeadershipLost):
@@ -39,7 +39,7 @@ class SteppedDown(LeadershipLost):
 
 
 class Unpublishable(Exception):  # noqa: N818
-    """An event that no retry can publish; the message is the reason that is recorded with it."""
+    """No retry can publish the event. The message is the reason that is recorded with it."""
 
 
 class Closing(Enum):
@@ -60,9 +60,9 @@ class Closing(Enum):
 
 
 class SessionClosed(Exception):  # noqa: N818
-    """A publishing session ended by its first error; what it had in flight is decided by the stream, not by us.
+    """A publishing session ended by its first error. The stream, not we, decides what was in flight.
 
-    `sequence` is the predicted stream sequence of the message the error belongs to, if it belongs to one.
+    `sequence` is the predicted stream sequence of the failed message, if the error belongs to one.
     """
 
     def __init__(self, closing: Closing, reason: str, sequence: int | None = None) -> None:
@@ -73,7 +73,7 @@ class SessionClosed(Exception):  # noqa: N818
 
 
 class DuplicateReported(SessionClosed):
-    """An ack said `duplicate: true`; `stored_sequence` is where the server claims to have the original."""
+    """An ack said `duplicate: true`. `stored_sequence` is where the server claims to have the original."""
 
     def __init__(self, reason: str, sequence: int | None, stored_sequence: int) -> None:
         super().__init__(Closing.DUPLICATE, reason, sequence)

@@ -1,4 +1,4 @@
-"""One row of an outbox table, whatever its columns are called."""
+"""Describes one row of an outbox table, whatever its columns are called."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 
 class OutboxEvent(NamedTuple):
-    """One row of the outbox, as stored. Texts are the column's own text, byte columns are lower-case hex, times are µs
-    since 1970 (None when the column is empty or not finite)."""
+    """One row of the outbox, as stored.
+
+    Texts are the column's own text, byte columns are lower-case hex, times are µs since 1970 (None if the column is
+    empty or not finite).
+    """
 
     position: int
     transaction_id: str

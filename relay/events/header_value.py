@@ -1,7 +1,7 @@
-"""Texts of the outbox as values of message headers, percent-encoded as CloudEvents' binary mode demands.
+"""Percent-encodes texts of the outbox as header values, as CloudEvents' binary mode requires.
 
 Encoded are the space, the double quote, the percent sign and everything outside U+0021 to U+007E, byte by byte of its
-UTF-8. So a value keeps its outer blanks, and whoever decodes it once has the text as it was recorded.
+UTF-8. So a value keeps its outer blanks, and decoding it once gives the recorded text.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ needs_encoding = re.compile(r"[^!#$&-~]").search
 
 
 def encode(text: str) -> str:
-    """The header value of a text."""
+    """Returns the header value of a text."""
     return quote(text, safe=_PLAIN) if needs_encoding(text) else text
 
 
 def decode(value: str) -> str:
-    """The text of a header value; what is no encoded byte stands for itself."""
+    """Returns the text of a header value; what is no encoded byte stays unchanged."""
     return unquote(value) if "%" in value else value

@@ -1,4 +1,4 @@
-"""Many ids that lie close together, such as transaction ids or positions, at about two bytes each."""
+"""Stores many ids that are close together, such as transaction ids or positions, at about two bytes each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class IdSet:
             yield from self._of_page(page)
 
     def not_seen_by(self, snapshot: Snapshot) -> list[int]:
-        """The ids that `snapshot` does not see, ascending; taken as transaction ids."""
+        """Returns the ids, as transaction ids, that `snapshot` does not see, ascending."""
         unseen = [one for one in snapshot.in_progress if one in self]
         first = snapshot.xmax >> _PAGE_BITS
         for page in sorted(page for page in self._pages if page >= first):

@@ -1,15 +1,15 @@
-"""Positions in the write-ahead log (LSN): a 64-bit number inside, `16/B374D848` in SQL and in cursors."""
+"""Converts positions in the write-ahead log (LSN): a 64-bit number inside, `16/B374D848` in SQL and in cursors."""
 
 from __future__ import annotations
 
 
 def lsn_text(lsn: int) -> str:
-    """A log position as Postgres prints it, `16/B374D848`."""
+    """Returns a log position as Postgres prints it, `16/B374D848`."""
     return "%X/%X" % (lsn >> 32, lsn & 0xFFFFFFFF)  # noqa: UP031 - half the time of an f-string
 
 
 def parse_lsn(text: str) -> int:
-    """Reads a log position; ValueError when it is none."""
+    """Reads a log position. Raises ValueError for other text."""
     high, slash, low = text.partition("/")
     if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8 or not (high + low).isalnum():
         raise ValueError(f"not a log position: {text[:40]!r}")

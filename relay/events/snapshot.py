@@ -1,4 +1,4 @@
-"""The value of Postgres's `pg_snapshot`: which transactions had ended, for whoever took it."""
+"""Reads Postgres's `pg_snapshot`: which transactions had ended when it was taken."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _TEXT = re.compile(r"(\d+):(\d+):((?:\d+(?:,\d+)*)?)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Text form `xmin:xmax:xip,xip,…`: all below `xmin` had ended, none from `xmax` on had, and of those between
-    only the ones in `in_progress` (ascending) had not."""
+    """A snapshot. Its text form is `xmin:xmax:xip,xip,…`.
+
+    All ids below `xmin` had ended, none from `xmax` on had, and of those between only the ones in `in_progress`
+    (ascending) had not.
+    """
 
     xmin: int
     xmax: int
@@ -20,7 +23,7 @@ class Snapshot:
 
     @classmethod
     def parse(cls, text: str) -> Snapshot:
-        """Reads the text form; ValueError when it is none."""
+        """Reads the text form. Raises ValueError for other text."""
         match = _TEXT.fullmatch(text)
         if match is None:
             raise ValueError(f"not a pg_snapshot: {text[:80]!r}")
@@ -35,8 +38,11 @@ class Snapshot:
 
     @classmethod
     def parse_exported(cls, text: str) -> Snapshot:
-        """Reads the text of a snapshot that a slot exported: it may end before it begins, when the last transactions
-        before the slot were rolled back. All below `xmin` had ended then too, and nothing else had."""
+        """Reads the text of a snapshot that a slot exported.
+
+        It may end before it begins, if the last transactions before the slot were rolled back. Then too all below
+        `xmin` had ended, and nothing else had.
+        """
         xmin, _, rest = text.partition(":")
         xmax, _, in_progress = rest.partition(":")
         if xmin.isdecimal() and xmax.isdecimal() and int(xmax) < int(xmin) and not in_progress:
@@ -58,7 +64,7 @@ class Snapshot:
         return at == len(self.in_progress) or self.in_progress[at] != transaction_id
 
     def ended_until(self, later: Snapshot) -> list[int]:
-        """Transactions in progress here that `later` sees ended."""
+        """Returns the transactions in progress here that `later` sees as ended."""
         return [one for one in self.in_progress if later.sees(one)]
 
     def sees_as_much_as(self, later: Snapshot) -> bool:
@@ -66,5 +72,5 @@ class Snapshot:
         return self.xmax == later.xmax and not self.ended_until(later)
 
     def includes(self, other: Snapshot) -> bool:
-        """Whether this sees all that `other` sees; False also where only ids beyond our end, all open, would tell."""
+        """Whether this sees everything that `other` sees. False also if only open ids beyond our end could tell."""
         return self.xmax >= other.xmax and not any(other.sees(one) for one in self.in_progress)

@@ -1,4 +1,4 @@
-"""Subjects: filling the template for an event, and whether a stream takes what the template can give."""
+"""Fills the subject template for an event, and checks whether a stream accepts every result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _CACHED = 8_192
 
 
 class SubjectTemplate:
-    """Such as `orders.v1.{partition}.{event_type}`. ValueError when no stream could take its subjects."""
+    """A template such as `orders.v1.{partition}.{event_type}`.
+
+    Raises ValueError if no stream could accept its subjects.
+    """
 
     def __init__(self, template: str) -> None:
         try:
@@ -33,7 +36,7 @@ class SubjectTemplate:
         self._cache: dict[tuple[object, str, str], bytes] = {}
 
     def subject(self, partition: int, event_type: str, aggregate_type: str) -> bytes:
-        """The subject of an event; Unpublishable when a value cannot stand in a subject."""
+        """Returns the subject of an event. Raises Unpublishable if a value cannot be in a subject."""
         key = (partition, event_type, aggregate_type)
         known = self._cache.get(key)
         if known is not None:
@@ -51,13 +54,13 @@ class SubjectTemplate:
 
     @property
     def filters(self) -> list[str]:
-        """Stream subjects that take all the template can give: the literal tokens before the first field, then `>`."""
+        """The stream subjects that cover the template: the literal tokens before the first field, then `>`."""
         tokens = self._template.split(".")
         literal = next((i for i, token in enumerate(tokens) if "{" in token), len(tokens))
         return [".".join([*tokens[:literal], ">"]) if literal < len(tokens) else self._template]
 
     def may_produce(self, subject: str) -> bool:
-        """Whether some event could get this very subject."""
+        """Whether some event could get exactly this subject."""
         pattern = "".join(
             re.escape(text) + (_VALUE.pattern if name is not None and name != "partition" else r"\d+" if name else "")
             for text, name, _, _ in string.Formatter().parse(self._template)

@@ -1,4 +1,4 @@
-"""The end of a stream, as a publishing session finds it."""
+"""Describes the end of a stream, as a publishing session finds it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from relay.events.cursor import Cursor
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of the stream. `cursor` is None when no message carries one (an empty stream).
+    """The end of the stream. `cursor` is None if no message carries one (an empty stream).
 
-    `created` tells the stream from another of the same name. `foreign` counts messages of others after our last one.
+    `created` distinguishes the stream from another of the same name. `foreign` counts messages of others after our last
+    one.
     """
 
     created: datetime

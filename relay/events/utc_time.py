@@ -1,4 +1,4 @@
-"""A time as pages and documents of the relay tell it: UTC, milliseconds, a Z."""
+"""Formats times on the relay's pages and in its documents: UTC, milliseconds, a Z."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_text(seconds: float) -> str:
-    """`2026-11-27T08:00:00.000Z` for seconds since 1970."""
+    """Returns `2026-11-27T08:00:00.000Z` for seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

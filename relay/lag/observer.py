@@ -56,9 +56,11 @@ _UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """One measurement. `oldest_recorded_at` in µs, None when nothing is uncovered; `clock_offset` is the database's
-    clock minus ours, in seconds; `capped` says that there are more than `backlog` rows; `stream_used` is the stream's
-    bytes over its limit."""
+    """One measurement.
+
+    `oldest_recorded_at` in µs, None if nothing is uncovered. `clock_offset` is the database's clock minus ours, in
+    seconds. `capped`: there are more than `backlog` rows. `stream_used` is the stream's bytes divided by its limit.
+    """
 
     backlog: int
     capped: bool
@@ -89,8 +91,10 @@ async def uncovered(
     covered: Sequence[int] = (),
     now: Snapshot | None = None,
 ) -> tuple[int, int | None]:
-    """(rows, least recorded_at in µs) that are committed by `now` and not covered by `cursor` nor of the transactions
-    `covered`, counting up to `limit`."""
+    """Returns (rows, least recorded_at in µs) committed by `now` and not covered, counting up to `limit`.
+
+    Covered are the rows that `cursor` covers, and those of the transactions `covered`.
+    """
     now = now or await _snapshot(connection)
     if isinstance(cursor, WalCursor):
         # What came after the checkpoint counts as not covered until the next one, half a second later.
@@ -126,8 +130,11 @@ async def _count(connection: DatabaseConnection, query: Query) -> tuple[int, int
 
 
 class LagObserver:
-    """Measures over connections of its own, leader or not: once a second, and at once where a leader cannot tell or a
-    standby tells of a lag while the stream moves on. `on_error` is called for each measurement that failed."""
+    """Measures over connections of its own, leader or not.
+
+    It measures once a second, and at once if a leader does not know its lag, or a standby reports a lag while the
+    stream advances. `on_error` is called for each failed measurement.
+    """
 
     def __init__(
         self,
@@ -157,7 +164,7 @@ class LagObserver:
         self.latest: Lag | None = None
 
     async def run(self) -> None:
-        """Measures until cancelled; failures are told and tried again."""
+        """Measures until cancelled. Failures are reported and retried."""
         try:
             while True:
                 try:
@@ -221,8 +228,10 @@ class LagObserver:
             await connection.close()
 
     async def _look_at_stream(self, period: float = MEASURE_SECONDS / 2) -> None:
-        """A leader has no need to wait for it. A standby has, but not for long: while NATS does not answer, nothing is
-        stored, and what it read last still holds."""
+        """Reads the stream's end. Only a standby waits for it, and not for long.
+
+        While NATS does not answer, nothing is stored, and what the standby read last still holds.
+        """
         if time.monotonic() < self._end_read + period:
             return
         if self._reading is None or self._reading.done():
@@ -243,7 +252,7 @@ class LagObserver:
                 return
 
     async def _is_outdated(self) -> bool:
-        """Whether a standby tells of a lag that the stream may have made up for since it was measured."""
+        """Whether a standby reports a lag that the stream may have reduced since the measurement."""
         lag, age = self.latest, self.oldest_age(time.time())
         if lag is None or age is None or lag.backlog == 0 or self._own.leading:
             return False
@@ -252,7 +261,7 @@ class LagObserver:
         return (moved and much) or ((moved or much) and time.time() - lag.measured_at > LAGGING_SECONDS)
 
     def _cannot_tell(self) -> bool:
-        """Whether a leader could be wrong if it went by the last measurement alone."""
+        """Whether the last measurement alone could mislead a leader."""
         lag = self.latest
         return lag is not None and not self._own.tells(
             lag.database_time(time.time()),

@@ -1,9 +1,9 @@
-"""What a leader knows of its own lag at any moment, without asking anybody.
+"""Derives a leader's lag from what it knows, without asking anybody.
 
-Measurements come once a second, and in between a leader stores thousands of events. Two things it knows by itself:
-which events it has sent and has no ack for, and up to which source time it has read everything. Events are sent in the
-order of their commits, so the oldest in flight stands for the oldest unpublished one; when nothing is in flight and all
-up to a moment ago has been read, there is none. Otherwise it cannot tell, and the table must be asked.
+A measurement comes once a second, and a leader stores thousands of events in between. It knows two things by itself:
+which events are in flight, and up to which source time it has read everything. Events are sent in commit order, so the
+oldest one in flight is the oldest unpublished one. If nothing is in flight, and everything up to a moment ago has been
+read, there is none. Otherwise the table must be asked.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ RECENT_SECONDS = 1.0
 
 
 class Session(Protocol):
-    """What a publishing session tells of itself when asked. Times are µs since 1970 by the database's clock."""
+    """What a publishing session reports when asked. Times are µs since 1970 by the database's clock."""
 
     @property
     def settled(self) -> bool:
-        """Whether everything that was sent has its ack."""
+        """Whether every sent message has its ack."""
 
     @property
     def read_up_to(self) -> int | None:
@@ -41,7 +41,7 @@ class Session(Protocol):
         """The least `recorded_at` of the events that have no ack yet; None when there is no such event."""
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored, where that is known more exactly than the cursor says it."""
+        """What is stored, if that is known more exactly than by the cursor."""
 
 
 class OwnLag:
@@ -62,7 +62,7 @@ class OwnLag:
         self._source_epoch, self._source_changed = source_epoch, False
 
     def source_changed(self) -> None:
-        """Notes that the database is another one than that whose events the stream holds."""
+        """Records that the database is another one than the one whose events the stream holds."""
         self._source_changed = True
 
     def leads(self) -> None:
@@ -70,7 +70,7 @@ class OwnLag:
         self._leads = True
 
     def session_begun(self, session: Session) -> None:
-        """Takes what it tells from this session from now on."""
+        """Takes its values from this session from now on."""
         self._session, self._over = session, False
 
     def session_over(self) -> None:
@@ -97,12 +97,14 @@ class OwnLag:
         return known and not self._source_changed
 
     def stored(self) -> tuple[Cursor | None, tuple[Snapshot, Sequence[int]] | None]:
-        """The cursor that the session has stored, and what it covers more exactly; None for what is not known."""
+        """The cursor that the session has stored, and what it covers more exactly; None for what is unknown."""
         return (self._session.stored_cursor, self._session.covering()) if self._session is not None else (None, None)
 
     def oldest(self, now: int, measured: int | None, *, measured_in_session: bool) -> int | None:
-        """`recorded_at` of the oldest unpublished event at the database's time `now`, given what was measured last (in
-        a session or not); None when there is none."""
+        """Returns `recorded_at` of the oldest unpublished event at the database's time `now`; None if there is none.
+
+        It starts from the last measurement, made in a session or not.
+        """
         session = self._session
         if session is None or (self._over and not measured_in_session):
             return measured
@@ -114,8 +116,7 @@ class OwnLag:
         return max(measured, session.last_read) if session.last_read is not None else measured
 
     def tells(self, now: int, *, measured_backlog: bool, measured_in_session: bool) -> bool:
-        """Whether the age at the database's time `now` is known without a new measurement: to a leader, or because
-        nobody asks this one."""
+        """Whether the age at the database's time `now` is known without a new measurement."""
         if not self._leads:
             return True
         if self._session is None or self._over:

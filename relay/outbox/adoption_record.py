@@ -1,4 +1,4 @@
-"""What an adoption has found, kept in the database: the floor it left, and what the stream has and the source lost."""
+"""Stores what an adoption found: its floor, and the events that the stream has and the source lost."""
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class AdoptionRecords:
         return AdoptionRecord(epoch, floor, adopted_at, published, events, aggregates, listed)
 
     async def floor(self, connection: DatabaseConnection, source_epoch: int) -> int:
-        """The floor that holds in an epoch: that of the last adoption up to it, 0 where there was none."""
+        """Returns the floor of an epoch: that of the last adoption up to it, 0 without one."""
         if not await self._exists(connection):
             return 0
         rows = await connection.execute(
@@ -96,7 +96,7 @@ class AdoptionRecords:
         return row is not None and bool(row[0])
 
     async def prepare(self, connection: DatabaseConnection) -> None:
-        """Makes the table where it is missing, readable for whoever may read the relay's state."""
+        """Creates the table if it is missing, readable for whoever may read the relay's state."""
         try:
             async with making(connection, self._name):
                 await connection.execute(f"CREATE TABLE IF NOT EXISTS {self._name.quoted} ({_COLUMNS})", prepare=False)
@@ -113,7 +113,7 @@ class AdoptionRecords:
             ) from None
 
     async def begin(self, connection: DatabaseConnection, source_epoch: int, floor: int) -> None:
-        """Notes the floor, in the transaction that raises the epoch."""
+        """Records the floor, in the transaction that raises the epoch."""
         await connection.execute(
             f"""INSERT INTO {self._name.quoted} AS record VALUES (%s, %s, %s, now(), 0, 0, 0, '[]')
                 ON CONFLICT (stream, source_epoch) DO UPDATE SET floor = excluded.floor, adopted_at = now()""",
@@ -130,7 +130,7 @@ class AdoptionRecords:
         lost_aggregates: int,
         lost: Sequence[LostEvent],
     ) -> None:
-        """Notes what the comparison has found."""
+        """Records the result of the comparison."""
         await connection.execute(
             f"UPDATE {self._name.quoted} SET published = %s, lost_events = %s, lost_aggregates = %s, lost = %s"
             " WHERE stream = %s AND source_epoch = %s",

@@ -1,4 +1,4 @@
-"""The two small tables the relay keeps beside the outbox, made by it where nobody else has made them."""
+"""Creates the two small tables that the relay keeps beside the outbox, if nobody else has."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def ensure_tables(connection: DatabaseConnection, outbox: TableName) -> No
 
 @contextlib.asynccontextmanager
 async def making(connection: DatabaseConnection, table: TableName) -> AsyncIterator[None]:
-    """A transaction in which nobody else makes that table or grants rights on it; two at once would fail."""
+    """Runs a transaction in which nobody else creates that table or grants rights on it; two at once would fail."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.quoted])
         yield

@@ -1,4 +1,4 @@
-"""Sessions of the relay on the database: autocommit, over TCP, and noticed on both sides when the other is gone."""
+"""Opens the relay's database sessions: autocommit, over TCP, and each side notices when the other is gone."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _NEVER_BY_ITSELF = 1_000_000_000
 
 
 async def connect(url: str, application_name: str, *, session_timeout: int | None = None) -> DatabaseConnection:
-    """Opens a session; psycopg.Error when that fails, Refused when the server does not let the role in.
+    """Opens a session. Raises psycopg.Error when that fails, Refused when the server does not let the role in.
 
-    With `session_timeout` (seconds) the server ends it when we are silent, in or out of a transaction, or do not read.
+    With `session_timeout` (seconds) the server ends the session if we are silent, in or out of a transaction, or do not
+    read.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(

@@ -1,4 +1,4 @@
-"""What an error of the leader's session means for the leader."""
+"""Translates errors of the leader's session."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from service_runtime.error_text import in_one_line
 
 @contextlib.contextmanager
 def database_lost() -> Iterator[None]:
-    """LeadershipLost for what fails here: it is the leader's session, and with it goes the lock.
+    """Raises LeadershipLost for errors in the block: the leader's session ends, and its lock with it.
 
-    Refused where only a right is missing: waiting mends nothing then. The next session's check names it (`rights`).
+    Raises Refused if only a right is missing, because waiting does not help. The next session's check names it
+    (`rights`).
     """
     try:
         yield

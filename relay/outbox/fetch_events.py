@@ -1,4 +1,4 @@
-"""Reads rows of the outbox as events, no more at once than there is room for."""
+"""Reads rows of the outbox as events, at most as many as there is room for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROW_OVERHEAD_BYTES = 1_024
 
 
 async def fetch_events(connection: DatabaseConnection, query: Query, max_bytes: int) -> tuple[list[OutboxEvent], bool]:
-    """The rows, cut off once they exceed `max_bytes`; False beside them when they were cut."""
+    """Returns the rows, cut off once they exceed `max_bytes`, and whether they are complete."""
     events: list[OutboxEvent] = []
     size = 0
     async with connection.cursor(binary=True) as cursor:

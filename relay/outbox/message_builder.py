@@ -1,4 +1,4 @@
-"""The builder of messages, as the settings and the table want it."""
+"""Creates the builder of messages from the settings and the table."""
 
 from __future__ import annotations
 

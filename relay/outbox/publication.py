@@ -1,7 +1,7 @@
-"""The publication by which the log tells of the outbox's inserts: made when missing, and watched for changes.
+"""Creates the publication by which the log reports the outbox's inserts, and watches it for changes.
 
-A publication that changes while a slot is read makes the server leave out rows without a word. Its *state* changes with
-every change of it, so each checkpoint tells in which state it was made.
+If a publication changes while a slot is read, the server silently leaves out rows. Its *state* changes with every
+change, so each checkpoint records the state in which it was made.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ STATE = """(
 
 
 def publication_name(schema: str, table: str) -> str:
-    """The name used where none is configured: no two tables of a database have the same, as publications stand in no
-    schema."""
+    """Returns the default name. No two tables of a database share one, because publications are in no schema."""
     name = f"tandem_{table}"
     if schema == "public" and len(name.encode()) <= _LONGEST_NAME:
         return name
@@ -58,7 +57,7 @@ def creation(name: str, table: TableName) -> str:
 
 
 async def ensure_publication(connection: DatabaseConnection, name: str, table: TableName) -> str:
-    """The publication's state. Creates it when it is missing; LogUnavailable when it cannot be, or would not do."""
+    """Returns the publication's state; creates a missing one. Raises LogUnavailable if that fails or it is unfit."""
     if not await _exists(connection, name):
         statement = creation(name, table)
         try:

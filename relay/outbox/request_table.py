@@ -1,4 +1,4 @@
-"""The table of requests to the leader, from the operator's side: what is parked, asking, waiting for the answer."""
+"""Lists parked events and sends requests to the leader, on the operator's side."""
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ParkedAggregate:
-    """An aggregate that is held back. `reason` and `since` are those of its first parked event."""
+    """An aggregate with parked events. `reason` and `since` are those of the first one."""
 
     aggregate_type: str
     aggregate_id: str
@@ -59,7 +59,7 @@ class ParkedRow:
 
 
 class RequestTable:
-    """Requests for one outbox and stream, over a connection of the operator's."""
+    """Requests for one outbox and stream, over an operator's connection."""
 
     def __init__(self, outbox: TableName, stream: str, connection: DatabaseConnection) -> None:
         self._requests = outbox.beside(REQUEST_TABLE)
@@ -69,7 +69,7 @@ class RequestTable:
         self._connection = connection
 
     async def parked(self, aggregate_id: str | None = None) -> Sequence[ParkedAggregate]:
-        """All parked aggregates, or those of an id, the longest parked first."""
+        """Returns all parked aggregates, or those of an id, the longest parked first."""
         try:
             rows = await self._connection.execute(
                 "SELECT coalesce(aggregate_type, ''), coalesce(aggregate_id, ''), count(*), min(position),"
@@ -84,7 +84,7 @@ class RequestTable:
         return [ParkedAggregate(*row) for row in await rows.fetchall()]
 
     async def events(self, aggregate: ParkedAggregate) -> Sequence[ParkedRow]:
-        """The parked events of an aggregate in their order, the first thousand."""
+        """Returns the parked events of an aggregate in their order, the first thousand."""
         rows = await self._connection.execute(
             "SELECT position, aggregate_version, reason,"
             " to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
@@ -95,7 +95,7 @@ class RequestTable:
         return [ParkedRow(*row) for row in await rows.fetchall()]
 
     async def ask(self, action: str, aggregate: ParkedAggregate, position: int | None = None) -> int:
-        """Writes a request; its id. Refused when our role may not."""
+        """Writes a request and returns its id. Raises Refused if the role may not."""
         try:
             await self._prepare()
             rows = await self._connection.execute(
@@ -113,7 +113,7 @@ class RequestTable:
         return int(row[0])
 
     async def answer(self, request: int, seconds: float) -> str | None:
-        """What the leader answered; None when it has not within that time."""
+        """Returns the leader's answer; None if there is none within that time."""
         deadline = time.monotonic() + seconds
         while True:
             rows = await self._connection.execute(
@@ -127,7 +127,7 @@ class RequestTable:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _prepare(self) -> None:
-        """Makes the table, and lets those answer who keep the relay's state."""
+        """Creates the table and grants rights on it to those who own the relay's state."""
         async with making(self._connection, self._requests):
             await self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._requests.quoted} ({_COLUMNS})", prepare=False

@@ -1,6 +1,6 @@
-"""The rights of the relay's role: all that are missing are named at once, each with the statement that grants it.
+"""Checks the rights of the relay's role, and names all missing ones at once, each with the statement that grants it.
 
-The catalogue is asked and not the tables, so a right that is needed in an hour only is missed at the start too.
+It asks the catalogue and not the tables, so it also finds at the start a right that is needed only later.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ _LOCKING = ("UPDATE", "DELETE", "TRUNCATE")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Rights on a table, if it exists. `columns`: only these are used, all when it is empty; `any_of`: one of the
-    rights will do; `where`: a table without which the rights are not needed."""
+    """Rights on a table, if it exists.
+
+    `columns`: only these are used, all if empty. `any_of`: one of the rights is enough. `where`: a table without which
+    the rights are not needed.
+    """
 
     table: TableName
     rights: Sequence[str]
@@ -38,14 +41,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A right that the role lacks, and the SQL that mends it."""
+    """A right that the role lacks, and the SQL that grants it."""
 
     right: str
     remedy: str
 
 
 def publishing_needs(outbox: TableName, source: TableName) -> list[Need]:
-    """What a relay needs."""
+    """Returns what a relay needs."""
     requests, parked = outbox.beside(REQUEST_TABLE), outbox.beside(PARKED_TABLE)
     return [
         Need(outbox, ("SELECT",)),
@@ -59,12 +62,12 @@ def publishing_needs(outbox: TableName, source: TableName) -> list[Need]:
 
 
 def adopting_needs(outbox: TableName, source: TableName) -> list[Need]:
-    """What an adoption needs beside, but for the record that it makes itself."""
+    """Returns what an adoption needs in addition, without the record that it creates itself."""
     return [*publishing_needs(outbox, source), Need(outbox, _LOCKING, any_of=True), Need(source, ("UPDATE",))]
 
 
 async def require_rights(connection: DatabaseConnection, needs: Sequence[Need], others: Sequence[Missing] = ()) -> None:
-    """Refused when the session's role lacks one of the rights; the sentence names all, `others` among them."""
+    """Raises Refused if the session's role lacks a right. The sentence names all of them, and `others`."""
     role = await _role(connection)
     missing = await _functions(connection, role)
     for need in needs:
@@ -76,7 +79,7 @@ async def require_rights(connection: DatabaseConnection, needs: Sequence[Need], 
 
 
 async def missing_to_read_log(connection: DatabaseConnection, outbox: TableName, publication: str) -> list[Missing]:
-    """What the session's role lacks to read the log: to replicate, and to make the publication if there is none."""
+    """Returns what the role lacks to read the log: to replicate, and to create a missing publication."""
     role, table = await _role(connection), await _find(connection, outbox)
     may_replicate, may_publish = await _row(
         connection,
@@ -96,7 +99,7 @@ async def missing_to_read_log(connection: DatabaseConnection, outbox: TableName,
 
 
 async def missing_to_compare(connection: DatabaseConnection) -> list[Missing]:
-    """What the session's role lacks to compare outbox and stream within the database."""
+    """Returns what the role lacks to compare outbox and stream inside the database."""
     may_make, database = await _row(
         connection,
         "SELECT has_database_privilege(current_database(), 'TEMPORARY'), quote_ident(current_database())",

@@ -1,7 +1,7 @@
-"""Tells a role that a database does not let in from a database that is away: waiting mends only the latter.
+"""Distinguishes a database that refuses the role from one that is down. Waiting helps only with the latter.
 
-Errors of connecting carry no code, only what the server said. One that speaks another language than English is waited
-for, with its sentence shown.
+Connection errors carry no code, only the server's words. If the server speaks another language than English, the relay
+waits and shows its sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEXT_ATTEMPT = "\n- host: "
 
 
 def refusal(error: psycopg.Error) -> Refused | None:
-    """What to tell when every server that was tried has turned the role away; None when another may let it in later."""
+    """Returns the refusal if every server that was tried has refused the role; None if another may accept it later."""
     first, *several = str(error).strip().split(_NEXT_ATTEMPT)
     remedies = [_remedy(attempt) for attempt in several or [first]]
     if not remedies[0] or not all(remedies):

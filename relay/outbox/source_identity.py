@@ -19,7 +19,7 @@ COLUMNS = ("epoch", "system_identifier", "timeline")
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """`epoch` counts the histories of the source; it is 1 where the database keeps no table `source`."""
+    """The identity of the source. `epoch` counts its histories; it is 1 without a table `source`."""
 
     epoch: int
     system_identifier: str
@@ -32,7 +32,7 @@ class SourceIdentity:
 
 
 async def require_same_source(connection: DatabaseConnection, source_table: TableName) -> SourceIdentity:
-    """The identity of this primary; SourceIsStandby, or SourceChanged when it is not the one on record."""
+    """Returns the identity of this primary. Raises SourceIsStandby, or SourceChanged if another one is recorded."""
     cluster = await primary_cluster(connection)
     recorded = await recorded_source(connection, source_table)
     if recorded is None:
@@ -47,7 +47,7 @@ async def require_same_source(connection: DatabaseConnection, source_table: Tabl
 
 
 async def primary_cluster(connection: DatabaseConnection) -> tuple[str, int]:
-    """System identifier and timeline of the database we speak to; SourceIsStandby when it is no primary."""
+    """Returns system identifier and timeline of the database. Raises SourceIsStandby if it is no primary."""
     if (await _row(connection, "SELECT pg_is_in_recovery()"))[0]:
         raise SourceIsStandby(
             "the database is a standby: point RELAY_DATABASE_URL at the primary"
@@ -63,7 +63,7 @@ async def primary_cluster(connection: DatabaseConnection) -> tuple[str, int]:
 
 
 async def recorded_source(connection: DatabaseConnection, source_table: TableName) -> SourceIdentity | None:
-    """The source that the database says its events are of; None when it keeps no such table."""
+    """Returns the source that the database records for its events; None without such a table."""
     if not (await _row(connection, "SELECT to_regclass(%s) IS NOT NULL", source_table.plain))[0]:
         return None
     cursor = await connection.execute(f"SELECT {', '.join(COLUMNS)} FROM {source_table.quoted} LIMIT 2")  # noqa: S608

@@ -1,4 +1,4 @@
-"""What a database must be before a relay may promise anything about its events. Each refusal names its cause."""
+"""Checks what a database needs before a relay may promise anything. Each refusal names its cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OLDEST_POSTGRES = 15
 
 
 async def check_database(connection: DatabaseConnection, url: str) -> None:
-    """Refused when the server is too old or not durable, or when a pooler stands between us and our session."""
+    """Raises Refused if the server is too old or not durable, or a pooler is between us and our session."""
     version = connection.info.server_version
     if version < OLDEST_POSTGRES * 10_000:
         raise Refused(f"Postgres is version {version // 10_000}, too old: run {OLDEST_POSTGRES} or later")
@@ -36,7 +36,7 @@ async def check_database(connection: DatabaseConnection, url: str) -> None:
 
 
 async def _check_settings_of_roles(connection: DatabaseConnection) -> None:
-    """A role or database may have a setting of its own, which our session does not show."""
+    """Checks settings of roles and databases, which our session does not show."""
     rows = await connection.execute(
         "SELECT coalesce('role ' || quote_ident(rolname), 'all roles')"
         " || coalesce(' in database ' || quote_ident(datname), '')"

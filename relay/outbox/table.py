@@ -1,7 +1,7 @@
-"""The outbox table as configured: looked up in the catalogue once, then turned into the SQL that reads it.
+"""Looks the outbox table up in the catalogue once, and builds the SQL that reads it.
 
-The reading statements are shaped so that the planner has one sensible choice. A difference between two snapshots is
-found by the index on the transaction id (two look-ups, `UNION ALL`); a backlog is walked along the primary key.
+The statements are written so that the planner has one sensible choice. The index on the transaction id finds a
+difference between two snapshots (two look-ups, `UNION ALL`); a backlog is read along the primary key.
 """
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
@@ -55,7 +55,7 @@ _PREPARED_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class TableName:
-    """`schema` is None when the table is found by the search path."""
+    """A table's name. `schema` is None if the search path finds the table."""
 
     schema: str | None
     name: str
@@ -94,10 +94,10 @@ class Query:
 
 
 class OutboxTable:
-    """SQL of one outbox table.
+    """The SQL of one outbox table.
 
     `floor`: rows up to this position were restored from another cluster, so their transaction ids mean nothing here.
-    They were delivered by the adoption (see `relay.adoption`); only a refill from the first row on finds them again.
+    The adoption delivered them (see `relay.adoption`); only a refill from the first row on reads them again.
     """
 
     def __init__(self, name: TableName, columns: Mapping[str, str], types: Mapping[str, str]) -> None:
@@ -153,7 +153,7 @@ class OutboxTable:
         return f"EXECUTE {PREPARED} ({', '.join(literals)})"
 
     def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
-        """Rows of the difference with `after` < position (≤ `until`), by a walk along the primary key."""
+        """Returns rows of the difference with `after` < position (≤ `until`), along the primary key."""
         after = max(after, self.floor) if seen else after
         restored = f"{self._position} <= %(floor)s::bigint OR" if self.floor and not seen else ""
         text = f"""
@@ -171,8 +171,10 @@ class OutboxTable:
         return Query(text, parameters)
 
     def count_since(self, seen: Snapshot, now: Snapshot, limit: int, covered: Sequence[int] = ()) -> Query:
-        """(rows, least recorded_at in µs) of the difference but for the transactions `covered`, counting no further
-        than `limit` rows."""
+        """Returns (rows, least recorded_at in µs) of the difference, counting no further than `limit` rows.
+
+        Rows of the transactions `covered` do not count.
+        """
         text = f"""
             SELECT count(*), min(recorded_at) FROM (
                 SELECT {self._recorded_at} AS recorded_at FROM {self.name.quoted}
@@ -191,7 +193,7 @@ class OutboxTable:
         return Query(text, self._difference(seen, now) | more)
 
     def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> Query:
-        """Ids of the transactions that have rows in the difference, ascending, no more than `limit`."""
+        """Returns at most `limit` ids of the transactions with rows in the difference, ascending."""
         text = f"""
             SELECT DISTINCT id::text::numeric AS id FROM (
                 SELECT {self._transaction} AS id FROM {self.name.quoted}
@@ -215,7 +217,7 @@ class OutboxTable:
         return Query(text, {"after": after, "limit": limit, **(parameters or {})})
 
     async def require_sequence_behind(self, connection: DatabaseConnection, position: int) -> None:
-        """Refused when the sequence would draw positions again that rows have already, as after a partial restore."""
+        """Raises Refused if the sequence would draw positions again that rows have, as after a partial restore."""
         row = await (
             await connection.execute(
                 "SELECT sequence, pg_sequence_last_value(sequence::regclass) FROM"
@@ -241,7 +243,7 @@ class OutboxTable:
 
 
 async def find_table(connection: DatabaseConnection, name: TableName, columns: ColumnNames) -> OutboxTable:
-    """Looks the table up and checks what reading it depends on; Refused names what is missing and how to add it."""
+    """Looks the table up and checks what reading it needs. Refused names what is missing and how to add it."""
     found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.plain])).fetchone()
     if found is None or found[0] is None:
         raise Refused(f"table {name} does not exist in this database: create it, or set RELAY_TABLE")

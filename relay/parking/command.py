@@ -1,6 +1,6 @@
-"""`parked list|show|retry|discard`: what operators ask about events that no stream takes, and what they are told.
+"""Runs `parked list|show|retry|discard` for operators.
 
-Exit codes: 0 done, 1 refused or not carried out, 2 misused, 3 the database is out of reach.
+Exit codes: 0 done, 1 refused or not executed, 2 wrong usage, 3 the database cannot be reached.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ParkedQuestion:
-    """What is asked. `aggregate_type`: where aggregates of several types have the id; `position`: of a single event
-    that is to be discarded; `wait`: for the leader's answer, in seconds."""
+    """An operator's request.
+
+    `aggregate_type`: needed if aggregates of several types have the id. `position`: of a single event to discard.
+    `wait`: for the leader's answer, in seconds.
+    """
 
     action: str
     aggregate_id: str = ""
@@ -50,8 +53,10 @@ class ParkedReport:
 async def run_parked(
     settings: RelaySettings, question: ParkedQuestion, *, patience_seconds: float = PATIENCE_SECONDS
 ) -> ParkedReport:
-    """Answers from the outbox's database, or asks the leader by way of it. Whatever is no leader's answer may take
-    `patience_seconds`."""
+    """Answers from the outbox's database, or through it asks the leader.
+
+    Everything except a leader's answer may take `patience_seconds`.
+    """
     database = settings.database_name
     try:
         async with asyncio.timeout(patience_seconds):
@@ -74,7 +79,7 @@ async def run_parked(
 
 
 async def _look_up(table: RequestTable, question: ParkedQuestion) -> ParkedReport | ParkedAggregate:
-    """The report of a question that needs no leader, else the aggregate that is meant."""
+    """Returns the report for a request that needs no leader, otherwise the named aggregate."""
     if question.action == "list":
         return ParkedReport(document={"parked": [one.as_dict() for one in await table.parked()]})
     aggregate = _the_one(await table.parked(question.aggregate_id), question)
@@ -95,7 +100,7 @@ def _the_one(found: Sequence[ParkedAggregate], question: ParkedQuestion) -> Park
 
 
 def lines(report: ParkedReport) -> list[str]:
-    """A report for people, in plain lines."""
+    """Returns a report for people, as plain lines."""
     if report.error:
         return [report.error]
     if "outcome" in report.document:

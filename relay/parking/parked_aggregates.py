@@ -1,8 +1,8 @@
-"""Events that can never be published, and all later ones of their aggregates.
+"""Parks events that can never be published, and all later events of their aggregates.
 
-An event is recorded before the cursor passes it, so that nothing is passed over in silence. Its aggregate's later
-events follow it, as an order must not have gaps; every other aggregate goes on. Retry and discard are requests to the
-leader (`parking.requests`).
+An event is recorded before the cursor passes it, so nothing is skipped silently. Later events of its aggregate are
+parked too, because an aggregate must have no gaps; every other aggregate continues. Retry and discard are requests to
+the leader (`parking.requests`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ParkedAggregates:
-    """The aggregates that are held back, known from the table `outbox_parked`."""
+    """The aggregates with parked events, read from the table `outbox_parked`."""
 
     def __init__(self, outbox: TableName) -> None:
         self._table = outbox.beside(PARKED_TABLE).quoted
@@ -28,12 +28,12 @@ class ParkedAggregates:
         return len(self._aggregates)
 
     async def load(self, connection: DatabaseConnection) -> None:
-        """Reads which aggregates are held back now."""
+        """Reads which aggregates are parked now."""
         cursor = await connection.execute(f"SELECT DISTINCT aggregate_type, aggregate_id FROM {self._table}")  # noqa: S608
         self._aggregates = {(kind, aggregate) for kind, aggregate in await cursor.fetchall()}
 
     def holds(self, event: OutboxEvent) -> bool:
-        """Whether the event must follow an earlier one of its aggregate."""
+        """Whether the event must be parked too."""
         return (event.aggregate_type, event.aggregate_id) in self._aggregates
 
     async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> None:

@@ -30,7 +30,7 @@ _MINE = "coalesce(aggregate_type, '') = %(kind)s AND coalesce(aggregate_id, '') 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `position`: the only event that is meant; `begun_behind`: the stream's end when it was begun."""
+    """One request. `position`: of the only event that is meant. `begun_behind`: the stream's end when it began."""
 
     id: int
     action: str
@@ -52,7 +52,7 @@ class ParkedRequests:
         self._parked = table.name.beside(PARKED_TABLE).quoted
 
     async def first(self) -> Request | None:
-        """The oldest request that is not answered. There is no table before the first one."""
+        """Returns the oldest unanswered request. Before the first request there is no table."""
         found = await self._connection.execute(
             "SELECT to_regclass(%s) IS NOT NULL", [self._requests.replace("%%", "%")]
         )
@@ -67,7 +67,7 @@ class ParkedRequests:
         return Request(*row) if row is not None else None
 
     async def begin(self, request: Request, stored_sequence: int) -> None:
-        """Notes where a retry begins, or learns from the stream what an earlier attempt has published."""
+        """Records where a retry begins, or learns from the stream what an earlier attempt has published."""
         if request.begun_behind is None:
             await self._connection.execute(
                 f"UPDATE {self._requests} SET begun_behind = %s WHERE id = %s", [stored_sequence, request.id]
@@ -86,18 +86,18 @@ class ParkedRequests:
         )
 
     async def waiting(self, request: Request, most: int, most_bytes: int) -> list[OutboxEvent]:
-        """The aggregate's first parked events, in their order."""
+        """Returns the aggregate's first parked events, in their order."""
         mine = f"(SELECT position AS tandem_position FROM {self._parked} WHERE {_MINE}) AS tandem_parked"
         more = {"kind": request.aggregate_type, "aggregate": request.aggregate_id}
         query = self._table.joined(mine, "tandem_position", -1, most, more)
         return (await fetch_events(self._connection, query, most_bytes))[0]
 
     async def published(self, positions: Sequence[int]) -> None:
-        """These events are in the stream."""
+        """Deletes events that are in the stream."""
         await self._connection.execute(f"DELETE FROM {self._parked} WHERE position = ANY(%s::bigint[])", [positions])
 
     async def discard(self, request: Request) -> None:
-        """Gives the meant events up, and answers."""
+        """Discards the named events, and answers."""
         await self._connection.execute(
             f"""WITH gone AS (
                     DELETE FROM {self._parked} WHERE {_MINE}

@@ -1,7 +1,7 @@
-"""Carries events from a source into the stream, as the one leader.
+"""Publishes events from a source to the stream, as the one leader.
 
     loop: stand by for the lock, lead, begin sessions ─> session: claim the stream, read, publish, confirm
 
-A session ends with its first error. The loop then proves that it still holds the lock, waits and begins the next one.
+A session ends with its first error. The loop then proves that it still holds the lock, waits, and begins the next one.
 Only the loop writes `RelayStatus`.
 """

@@ -1,9 +1,9 @@
-"""What the database remembers of the stream: a lower bound, written now and then.
+"""Stores a lower bound of the stream's state in the database, now and then.
 
-The position is in the stream. This row exists for what the stream cannot tell of itself: that it is another stream
-than before, or that it has lost its end. Either is a *loss*. Then message ids get a new publish epoch, because the
-server may still refuse the old ones as duplicates, and the relay goes on from what the stream still has: from its last
-message, or from the very first row when it has none.
+The position is in the stream. This row exists for what the stream cannot know of itself: that it is another stream than
+before, or that it has lost its end. Either is a *loss*. Then message ids get a new publish epoch, because the server
+may still refuse the old ones as duplicates. The relay resumes from what the stream still has: its last message, or the
+very first row if it is empty.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StateRow:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where and how to go on. `loss` says in one sentence what was lost, None when nothing was."""
+    """Where and how to resume. `loss` says in one sentence what was lost, None if nothing was."""
 
     cursor: Cursor | None
     publish_epoch: int
@@ -38,7 +38,7 @@ class Resumption:
 
 
 def resumption(row: StateRow | None, tail: Tail) -> Resumption:
-    """Decides from the remembered row and the stream's end."""
+    """Decides from the stored row and the stream's end."""
     if row is None:
         return Resumption(tail.cursor, 1, None)
     if row.created != tail.created:

@@ -1,6 +1,6 @@
-"""What the relay is doing, for those who look at it: state, last error, and whether its loop still moves.
+"""Describes what the relay is doing: state, last error, and whether its loop still moves.
 
-The loop writes it, and its session by `moved` and `reached`; pages, probes and metrics read it. Nothing decides by it.
+The loop writes it, and its session by `moved` and `reached`. Pages, probes and metrics read it. Nothing decides by it.
 """
 
 from __future__ import annotations
@@ -58,14 +58,13 @@ class RelayStatus:
     _due: float = field(default_factory=lambda: time.monotonic() + WEDGED_SECONDS)
 
     def moved(self, expect_within: float = WEDGED_SECONDS) -> None:
-        """The loop has come round once more, and will again within so many seconds."""
+        """Records that the loop moved, and will again within so many seconds."""
         self._due = time.monotonic() + expect_within
 
     def reached(
         self, mode: Mode, *, stream_sequence: int, cursor: Cursor | None, inflight_bytes: int, parked_aggregates: int
     ) -> None:
-        """Takes from a session that moves how far it has come: what the stream has acknowledged, and up to which
-        cursor (None: no message of this session yet)."""
+        """Records what the stream has acknowledged, and up to which cursor (None: no message of this session yet)."""
         if stream_sequence != self.stream_sequence:
             self.stream_sequence, self.last_progress = stream_sequence, time.time()
         if cursor is not None:
@@ -74,20 +73,20 @@ class RelayStatus:
         self.moved()
 
     def failed(self, reason: str) -> None:
-        """Keeps the latest error for those who ask; it stays until the next one."""
+        """Records the latest error; it stays until the next one."""
         self.last_error, self.last_error_at = reason, time.time()
 
     def stepped_back(self) -> None:
-        """Does not lead, or not any more: what was known as leader is of no use now."""
+        """Forgets what was known as leader."""
         self.leader, self.cursor = False, None
 
     def live(self) -> str | None:
-        """None while the loop moves. An outage is no reason to be killed: the loop waits it out, moving."""
+        """None while the loop moves. An outage is no reason to be killed, because the loop waits and moves."""
         late = time.monotonic() - self._due
         return None if late < 0 else f"the relay's loop should have moved {late:.0f} s ago"
 
     def ready(self) -> str | None:
-        """None when this relay publishes, or stands by for one that does."""
+        """None if this relay publishes, or stands by for one that does."""
         if self.state in {PUBLISHING, STANDBY}:
             return None
         return f"{self.state}: {self.last_error}" if self.last_error else self.state

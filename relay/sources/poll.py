@@ -38,8 +38,10 @@ _WALK_FACTOR = 100
 
 
 class PollSource:
-    """Reads one outbox table over the leader's session. Statements are single ones in autocommit: nothing is held open
-    between reads."""
+    """Reads one outbox table over the leader's session.
+
+    It uses single statements in autocommit, so nothing stays open between reads.
+    """
 
     mode = Mode("poll")
 
@@ -56,15 +58,15 @@ class PollSource:
 
     @property
     def cursor(self) -> PollCursor:
-        """Where it stands."""
+        """The present position."""
         return self._cursor
 
     def pass_over(self, delivered: Delivered) -> None:
-        """What the cursor says is to be passed over."""
+        """Sets the events that the cursor says to skip."""
         self._delivered = delivered
 
     def end_at(self, snapshot: Snapshot) -> None:
-        """The next difference is to end at `snapshot`, if it lies ahead of the present position."""
+        """Makes the next difference end at `snapshot`, if that is ahead of the present position."""
         self._end = snapshot
 
     async def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> list[int]:
@@ -74,7 +76,7 @@ class PollSource:
         return [int(row[0]) for row in await cursor.fetchall()]
 
     async def resume(self, cursor: Cursor) -> None:
-        """Goes to `cursor`. Planner settings of the session are set here, as they belong to the way we read."""
+        """Goes to `cursor`. It also sets the session's planner settings, which belong to this way of reading."""
         assert isinstance(cursor, PollCursor)
         self._cursor = cursor
         self._as_of = None
@@ -88,7 +90,7 @@ class PollSource:
             self._prepared = True
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """The next chunk of the difference in progress, or of a new one."""
+        """Returns the next chunk of the present difference, or of a new one."""
         if self._cursor.upto is None:
             checkpoint = await self._open_difference()
             if checkpoint is not None:
@@ -119,23 +121,23 @@ class PollSource:
         return Batch(before.base, before, events, marks, after, reached, more=False)
 
     def stored(self, cursor: Cursor) -> None:
-        """Nothing to give up: rows stay in the table."""
+        """Does nothing: rows stay in the table."""
 
     def idle_seconds(self) -> float:
         """5 ms while rows come, backing off to 250 ms."""
         return self._idle
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Nobody tells us when rows come."""
+        """Does nothing: nobody announces new rows."""
 
     def covering(self) -> None:
-        """The cursor tells all of it."""
+        """None: the cursor says everything."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no resource is held."""
 
     async def _open_difference(self) -> Checkpoint | None:
-        """Takes S2. A checkpoint when it sees no more than S1, so that no table needs to be touched."""
+        """Takes S2. Returns a checkpoint if S2 sees no more than S1, so that no table is read."""
         # In autocommit now() is when the statement arrived, before its snapshot was taken: what had committed before
         # now() is visible in it. (statement_timestamp() and clock_timestamp() may be later than the snapshot.)
         cursor = await self._connection.execute(
@@ -161,7 +163,7 @@ class PollSource:
         return None
 
     async def _flush(self) -> None:
-        """Returns when all that is in the log now is on disk: the commit of a record of our own waits for it."""
+        """Waits until everything in the log is on disk, by committing a record of our own."""
         await self._connection.execute("SELECT pg_logical_emit_message(true, 'tandem.flush', '')", prepare=True)
 
     async def _chunk(

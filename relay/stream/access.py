@@ -1,4 +1,4 @@
-"""How the settings say to reach NATS, and what the stream must be."""
+"""Turns settings into the connection to NATS and the plan of the stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service_runtime.nats_servers import nats_login, nats_servers
 
 
 def nats_options(settings: RelaySettings) -> NatsOptions:
-    """How to reach NATS."""
+    """Returns how to connect to NATS."""
     return NatsOptions(
         tuple(nats_servers(settings.nats_url)),
         nats_login(settings.nats_url),
@@ -23,7 +23,7 @@ def nats_options(settings: RelaySettings) -> NatsOptions:
 
 
 def stream_plan(settings: RelaySettings) -> StreamPlan:
-    """What the stream must be."""
+    """Returns how the stream must be."""
     return StreamPlan(
         settings.stream,
         settings.subject_template,
@@ -36,7 +36,7 @@ def stream_plan(settings: RelaySettings) -> StreamPlan:
 
 
 def stream_sink(settings: RelaySettings, on_stored: OnStored) -> JetStreamSink:
-    """The sink of the stream."""
+    """Returns the sink of the stream."""
     limits = WindowLimits(settings.window_events, settings.window_bytes, settings.ack_timeout_seconds)
     return JetStreamSink(
         nats_options(settings), stream_plan(settings), PublishPolicy(settings.publish), limits, on_stored

@@ -1,4 +1,4 @@
-"""What the server's answers to publishes mean."""
+"""Reads the server's answers to publishes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Nack:
 
 
 def read_ack(body: bytes, headers: bytes | None) -> Ack | Nack | None:
-    """Reads an answer; None for the empty one that tells only that a batch was begun."""
+    """Reads an answer; None for the empty one, which says only that a batch was begun."""
     if not body:
         if headers is None:
             return None

@@ -1,8 +1,8 @@
-"""Recognises the acks we wait for in the bytes as they arrive: good ones in a row are compared, not parsed.
+"""Recognises awaited acks in the arriving bytes: good ones in a row are compared, not parsed.
 
-While all goes well the server's next bytes are known beforehand: an ack for each message, in the order of sending, with
-the very sequence that was predicted. So those bytes are written down once and compared at once. What differs by a byte
-(an error, a duplicate, another sequence, another server's way to write it) is left to the parser.
+Normally the server's next bytes are known: an ack for each message, in the order of sending, with the predicted
+sequence. So these bytes are built once and compared at once. Anything that differs (an error, a duplicate, another
+sequence, another server's format) goes to the parser.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class AckRun:
         self._shapes = [_Shape(inbox, sid, body % stream.encode()) for body in _BODIES]
 
     def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
-        """How many of the acks for `first`, `first` + 1, … (`most` of them) `data` begins with, and their bytes.
+        """Returns how many of the awaited acks `data` begins with, and their bytes.
 
-        Fewer may be counted than there are; more, never.
+        Awaited are the acks for `first`, `first` + 1, …, at most `most`. It may count too few, never too many.
         """
         for shape in self._shapes:
             found = shape.count(data, first, most)
@@ -30,7 +30,7 @@ class AckRun:
         return 0, 0
 
     def incomplete(self, data: bytes) -> bool:
-        """Whether `data` is no more than the beginning of a message to the inbox."""
+        """Whether `data` is only the beginning of a message to the inbox."""
         return data.count(b"\r\n") < 2 and (data.startswith(self._start) or self._start.startswith(data))
 
 

@@ -1,4 +1,4 @@
-"""The stream's last cursor and how full it is, read once in a while by whoever measures the lag."""
+"""Reads the stream's last cursor and how full the stream is, for the lag measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service_runtime.error_text import in_one_line
 
 
 class StreamEnd:
-    """Keeps a connection of its own while it works. What was read last stays when it cannot be read: a lower bound."""
+    """Keeps a connection of its own while it works. If the end cannot be read, the last one stays as a lower bound."""
 
     def __init__(self, options: NatsOptions, stream: str) -> None:
         self._options = options
@@ -25,7 +25,7 @@ class StreamEnd:
         self.used_ratio = 0.0
 
     async def read(self) -> str | None:
-        """Reads it anew; None, or why that was not possible."""
+        """Reads the end anew; returns None, or why that was not possible."""
         try:
             if self._connection is None:
                 self._connection = await NatsConnection.open(self._options, "tandem-relay lag")

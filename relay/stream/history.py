@@ -30,7 +30,10 @@ _MOST_WAITS = 6
 
 
 class StreamHistory:
-    """Reads one stream over a connection of its own. SessionClosed when that fails, Refused when our user may not."""
+    """Reads one stream over a connection of its own.
+
+    Raises SessionClosed when that fails, Refused if our user lacks the right.
+    """
 
     def __init__(self, options: NatsOptions, stream: str) -> None:
         self._options = options
@@ -78,8 +81,10 @@ class StreamHistory:
         return (found.epoch, found.checkpoint) == (wanted.epoch, wanted.checkpoint)
 
     async def headers(self, first: int = 1) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
-        """(sequence, headers) of all messages that are there now from `first` on, in chunks; an empty one while none
-        arrives."""
+        """Returns (sequence, headers) of all present messages from `first` on, in chunks.
+
+        A chunk is empty while no message arrives.
+        """
         async with self._connected() as connection:
             info = await JetStreamApi(connection).stream_info(self._stream)
             if info is None or not info.messages:
@@ -89,7 +94,7 @@ class StreamHistory:
                     yield chunk
 
     async def first_sequence(self) -> int:
-        """Sequence of the first message that the stream still has, or will have."""
+        """Returns the sequence of the first message that the stream still has, or will have."""
         async with self._connected() as connection:
             info = await JetStreamApi(connection).stream_info(self._stream)
             return info.first_sequence if info is not None else 1
@@ -108,7 +113,7 @@ class StreamHistory:
     async def _chunks(
         self, connection: NatsConnection, first: int, last: int
     ) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
-        """Messages from `first` to `last`, which must be there; an empty chunk for every wait without any."""
+        """Returns the messages from `first` to `last`, which must exist; an empty chunk for each wait in vain."""
         subscription = await connection.jetstream().pull_subscribe(
             ">",
             stream=self._stream,

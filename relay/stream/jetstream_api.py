@@ -1,4 +1,4 @@
-"""The few JetStream API calls the relay makes, as request and reply; the stream's leader answers all of them."""
+"""Makes the few JetStream API calls of the relay, as request and reply. The stream's leader answers all of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the server says of a stream: its configuration and state as in the API, `created` in RFC 3339."""
+    """The server's description of a stream: configuration and state as in the API, `created` in RFC 3339."""
 
     config: Mapping[str, Any]
     created: str
@@ -53,20 +53,22 @@ class StreamInfo:
 
     @property
     def used_ratio(self) -> float:
-        """Bytes over the limit; 0 when there is none."""
+        """Returns the bytes divided by the limit; 0 without a limit."""
         most = self.config.get("max_bytes", -1)
         return self.bytes / most if most > 0 else 0.0
 
 
 class JetStreamApi:
-    """API calls over one connection. Each raises StreamApiError, an error of the connection, or Refused when our user
-    may not make it."""
+    """API calls over one connection.
+
+    Each raises StreamApiError, an error of the connection, or Refused if our user lacks the right.
+    """
 
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
 
     async def stream_info(self, stream: str) -> StreamInfo | None:
-        """State and configuration; None when there is no such stream."""
+        """Returns state and configuration; None if there is no such stream."""
         try:
             answer = await self._request(f"STREAM.INFO.{stream}", {})
         except StreamApiError as error:
@@ -85,15 +87,15 @@ class JetStreamApi:
         )
 
     async def create_stream(self, config: Mapping[str, Any]) -> None:
-        """Creates the stream; no error when one of the very same configuration exists."""
+        """Creates the stream; no error if one with the same configuration exists."""
         await self._request(f"STREAM.CREATE.{config['name']}", config)
 
     async def message(self, stream: str, sequence: int) -> StoredMessage | None:
-        """The message at `sequence`; None when there is none (any more)."""
+        """Returns the message at `sequence`; None if there is none (any more)."""
         return await self._message(stream, {"seq": sequence})
 
     async def last_message(self, stream: str, subject: str = ">") -> StoredMessage | None:
-        """The last message on `subject`, wildcards allowed."""
+        """Returns the last message on `subject`, wildcards allowed."""
         return await self._message(stream, {"last_by_subj": subject})
 
     async def _message(self, stream: str, wanted: Mapping[str, Any]) -> StoredMessage | None:
@@ -122,7 +124,7 @@ class JetStreamApi:
         return answer
 
     async def _answer(self, operation: str, payload: bytes) -> bytes:
-        """Asks again and again: what is asked while the stream elects a leader is never answered."""
+        """Retries, because a request during the election of a stream's leader is never answered."""
         for seconds in ASK_SECONDS:
             try:
                 return (await self._connection.request(f"$JS.API.{operation}", payload, timeout=seconds)).data

@@ -1,4 +1,4 @@
-"""Where the stream stands: its last message, read from the stream's leader, and the cursor that message carries."""
+"""Reads the stream's last message, from the stream's leader, and the cursor that the message carries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ FOREIGN_SEARCH = 1_000
 
 
 async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:
-    """Reads the last message of ours. Its cursor counts as none when it refers to a barrier that has aged out; Refused
-    when it is of a kind that this relay cannot resume."""
+    """Reads our last message.
+
+    Its cursor counts as none if it refers to a barrier that has aged out. Raises Refused for a kind that this relay
+    cannot resume.
+    """
     created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
     last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
     if last is None and info.messages > FOREIGN_SEARCH:
@@ -54,8 +57,10 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
 
 
 async def cursor_of(api: JetStreamApi, stream: str, message: StoredMessage) -> Cursor:
-    """The cursor of a message of ours, with the barrier looked up that it may refer to; CursorError when there is none
-    that can be read."""
+    """Returns the cursor of one of our messages, with the barrier that it may refer to.
+
+    Raises CursorError if none can be read.
+    """
     return parse(await _long_text(api, stream, message))
 
 
@@ -74,7 +79,7 @@ async def _long_text(api: JetStreamApi, stream: str, message: StoredMessage) -> 
 
 
 def term_of(headers: Mapping[str, str]) -> int:
-    """The term that a message carries, 0 when none."""
+    """Returns the term of a message, 0 without one."""
     value = headers.get(TERM_HEADER, "")
     return int(value) if value.isdecimal() else 0
 
@@ -96,7 +101,7 @@ async def _last_of_ours(api: JetStreamApi, stream: str, last_sequence: int) -> t
 
 
 async def _as_of(api: JetStreamApi, stream: str, last: StoredMessage, barrier_subject: str) -> int | None:
-    """The source time (µs) of the last barrier that tells one; later messages cannot make it untrue."""
+    """Returns the source time (µs) of the last barrier with a time; later messages cannot make it untrue."""
     text = last.headers.get(TIME_HEADER)
     if text is None:
         barrier = await api.last_message(stream, barrier_subject)

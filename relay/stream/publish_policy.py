@@ -68,7 +68,7 @@ def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes
 
 
 def batch_frames(messages: Sequence[Message], last_sequence: int, batch_id: bytes, inbox: bytes) -> list[bytes]:
-    """Protocol frames of one atomic batch. Its first message is answered too, so that a refusal comes early."""
+    """Returns protocol frames of one atomic batch. Its first message is answered too, so that a refusal comes early."""
     frames: list[bytes] = []
     count = len(messages)
     for number, message in enumerate(messages, 1):
@@ -94,7 +94,7 @@ def _frame(message: Message, headers: bytes, reply: bytes) -> bytes:
 
 
 def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int, *, whole_groups: bool) -> int:
-    """Where a flight that begins at `start` ends (exclusive): within the limits, at least one message.
+    """Returns where a flight that begins at `start` ends (exclusive): within the limits, at least one message.
 
     With `whole_groups` it ends where no group continues after it, if there is such a place.
     """
@@ -130,9 +130,9 @@ class PublishPolicy:
         self._max_batch = MAX_BATCH
 
     def begin(self, *, clustered: bool) -> None:
-        """A session begins, maybe with another server; `clustered`: the stream has replicas, or may get some.
+        """Begins a session, perhaps with another server. `clustered`: the stream has replicas, or may get some.
 
-        Refused when the setting asks for what a cluster cannot do.
+        Raises Refused if the setting asks for what a cluster cannot do.
         """
         if clustered and self._setting == "chain":
             raise Refused(
@@ -148,37 +148,40 @@ class PublishPolicy:
         return self._max_batch
 
     def atomic(self, count: int, now: float) -> bool:
-        """Whether `count` waiting messages go as batches at the monotonic time `now`."""
+        """Whether `count` waiting messages are sent as batches at the monotonic time `now`."""
         if self._setting == "chain" or count < 2 or self._chained_left > 0:
             return False
         return self._setting == "atomic" or self._clustered or now < self._synced_until
 
     def alone(self, count: int, now: float) -> bool:
-        """Whether a flight of `count` waiting messages must find nothing undecided before it. A batch must: it cannot
-        name its predecessor's id, only its sequence. In a cluster nothing names that id, so everything must."""
+        """Whether a flight of `count` messages must wait until nothing is in flight.
+
+        A batch must: it cannot name the id of the message before it, only the sequence. In a cluster no message names
+        that id, so every flight must.
+        """
         return self._clustered or self.atomic(count, now) or self.measures(count, now)
 
     @property
     def most_chained(self) -> int:
-        """Most messages of a flight that is no batch."""
+        """Returns the most messages of a flight that is no batch."""
         return 1 if self._clustered else CHAIN_FLIGHT
 
     def link(self, last_id: bytes | None) -> bytes | None:
-        """The id that the first message of such a flight names as its predecessor's, if any."""
+        """Returns the id that the first message of such a flight names as the message before it, if any."""
         return None if self._clustered else last_id
 
     def measures(self, count: int, now: float) -> bool:
-        """Whether a flight of `count` messages is to be measured, so that nothing else may be in flight."""
+        """Whether a flight of `count` messages is measured, so that nothing else may be in flight."""
         return self._measuring and count >= _MEASURED_FLIGHT and now >= self._synced_until
 
     def batch_refused(self, count: int, *, too_large: bool) -> None:
-        """A batch of `count` was refused for what is in it: its messages go singly, then come batches again."""
+        """Records that a batch of `count` was refused for its content: send its messages singly, then batches again."""
         self._chained_left = count + _BARRIERS_BETWEEN
         if too_large:
             self._max_batch = max(2, self._max_batch // 2)
 
     def stored(self, count: int, seconds: float, now: float, *, atomic: bool) -> None:
-        """Learns that `count` messages were acknowledged at `now`, `seconds` after the server could begin them."""
+        """Records that `count` messages were acknowledged at `now`, `seconds` after the server could begin them."""
         if atomic:
             return
         self._chained_left = max(0, self._chained_left - count)

@@ -1,4 +1,4 @@
-"""The stream as the relay needs it: created when missing, refused by name when it could lose or reorder events."""
+"""Creates a missing stream, and refuses one that could lose or reorder events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StreamPlan:
 
     @property
     def subjects(self) -> list[str]:
-        """The wildcard subjects of a stream made by us."""
+        """The wildcard subjects of a stream that we create."""
         filters = SubjectTemplate(self.template).filters
         return filters if any(takes(one, self.barrier_subject) for one in filters) else [*filters, self.barrier_subject]
 
@@ -88,7 +88,7 @@ def require_server(version: tuple[int, int, int]) -> None:
 
 
 def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
-    """Refuses a stream that differs in what the guarantees rest on, naming the first difference."""
+    """Refuses a stream that breaks what the promises need, naming the first difference."""
     for problem, wrong, remedy in _CHECKS:
         if wrong(config):
             raise Refused(f"stream {plan.name} {problem}: it must have {remedy}")
@@ -102,8 +102,10 @@ def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
 
 
 def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
-    """A sentence about a stream with more or fewer replicas than planned; None when it has as many. No reason to stop:
-    its messages are right with any number, and lost ones come again from the outbox."""
+    """Returns a sentence about a stream with more or fewer replicas than planned; None if the number is right.
+
+    That is no reason to stop: its messages are right with any number, and the outbox replaces lost ones.
+    """
     have = config.get("num_replicas", 1)
     if have == plan.replicas:
         return None
@@ -114,9 +116,9 @@ def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
 
 
 async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
-    """The stream's state; creates it when it is missing and that is allowed, Refused when it cannot be used.
+    """Returns the stream's state; creates it if it is missing and allowed. Raises Refused if it cannot be used.
 
-    StreamApiError while a cluster has too few servers to create it, or does not know it yet.
+    Raises StreamApiError while a cluster has too few servers to create it, or does not know it yet.
     """
     info = await api.stream_info(plan.name)
     if info is None:

@@ -1,6 +1,6 @@
-"""What the bytes of a column mean, by its type, as pgoutput sends them in binary form.
+"""Reads a column's bytes by its type, as pgoutput sends them in binary form.
 
-Only types whose bytes have a text that is certain are read, and each gives the very value that a poll gives.
+Only types with an unambiguous text are read, and each gives the same value as a poll.
 """
 
 from __future__ import annotations
@@ -84,5 +84,5 @@ _READERS: Mapping[str, Mapping[str, Convert]] = {
 
 
 def reader_of(role: str, type_name: str) -> Convert | None:
-    """What reads a column of that type (`enum` for any enum) in that role; None when nothing can."""
+    """Returns the reader of a column of that type (`enum` for any enum) in that role; None if there is none."""
     return _READERS.get(role, _TEXTS).get(type_name)

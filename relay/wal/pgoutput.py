@@ -30,7 +30,7 @@ _new = tuple.__new__
 
 
 class ProtocolError(Exception):
-    """Bytes that are no message of the protocol as we asked for it."""
+    """The bytes are no message of the protocol as we requested it."""
 
 
 class Begin(NamedTuple):
@@ -42,7 +42,7 @@ class Begin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table whose rows follow; `columns`: (name, type oid) in the order of its tuples."""
+    """A table whose rows follow. `columns`: (name, type oid) in the order of its tuples."""
 
     oid: int
     schema: str
@@ -52,7 +52,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class LogicalMessage:
-    """A message written by `pg_logical_emit_message`; `lsn`: where its record begins."""
+    """A message written by `pg_logical_emit_message`. `lsn`: where its record begins."""
 
     lsn: int
     transactional: bool
@@ -67,7 +67,7 @@ def read_begin(data: bytes, at: int = 0) -> Begin:
 
 
 def read_relation(data: bytes, at: int = 0) -> Relation:
-    """Reads the Relation at `at`; ProtocolError when it is cut short."""
+    """Reads the Relation at `at`. Raises ProtocolError if it is cut short."""
     try:
         (oid,) = _RELATION.unpack_from(data, at + 1)
         schema, end = _text(data, at + 1 + _RELATION.size)
@@ -85,7 +85,7 @@ def read_relation(data: bytes, at: int = 0) -> Relation:
 
 
 def read_message(data: bytes, at: int = 0) -> LogicalMessage:
-    """Reads the logical message at `at`; ProtocolError when it is cut short."""
+    """Reads the logical message at `at`. Raises ProtocolError if it is cut short."""
     try:
         flags, lsn = _MESSAGE.unpack_from(data, at + 1)
         prefix, end = _text(data, at + 1 + _MESSAGE.size)

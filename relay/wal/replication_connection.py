@@ -1,8 +1,8 @@
-"""A session of Postgres's replication protocol: makes slots, and streams one.
+"""Speaks Postgres's replication protocol in one session: creates slots, and streams one.
 
-psycopg connects and speaks the commands; the stream is read from libpq as it comes. Nothing is read from the socket but
-by `messages`, so a reader that stops reading holds back the server, not our memory. Feedback goes out from a task of
-its own every second, whatever the reader does: without it the server would take us for dead.
+psycopg connects and sends the commands; the stream is read from libpq as it arrives. Only `messages` reads from the
+socket, so a reader that stops reading delays the server and does not fill our memory. A task of its own sends feedback
+every second, whatever the reader does; without it the server would believe that we are dead.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MISSING_PUBLICATION = "skipped loading publication"
 
 
 class ReplicationConnection:
-    """One session. Each of its errors is psycopg's, or LogUnavailable; after one it is of no further use."""
+    """One session. Its errors are psycopg's, or LogUnavailable; after one it cannot be used."""
 
     def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class ReplicationConnection:
 
     @classmethod
     async def open(cls, url: str) -> ReplicationConnection:
-        """Connects; psycopg.Error when the server or the role does not allow it."""
+        """Connects. Raises psycopg.Error if the server or the role does not allow it."""
         connection = await psycopg.AsyncConnection.connect(
             url,
             autocommit=True,
@@ -78,7 +78,7 @@ class ReplicationConnection:
         return self._connection.info.server_version
 
     async def create_slot(self, name: str) -> tuple[str, str]:
-        """Makes a slot for pgoutput: (its first log position, name of the snapshot just there).
+        """Creates a slot for pgoutput; returns its first log position, and the name of the snapshot there.
 
         Waits for every write transaction that is open in the cluster. The snapshot lives until our next command.
         """
@@ -93,8 +93,10 @@ class ReplicationConnection:
         return row[1], row[2]
 
     async def start(self, slot: str, publication: str, on_arrival: Callable[[], None]) -> None:
-        """Begins to stream from where the slot stands. `on_arrival` is called when `messages`, having had nothing, may
-        have something again."""
+        """Begins to stream from the slot's position.
+
+        `on_arrival` is called when `messages`, after it had nothing, may have something again.
+        """
         self._on_arrival = on_arrival
         await self._connection.execute(
             sql.SQL(
@@ -105,8 +107,10 @@ class ReplicationConnection:
         self._feedback = asyncio.create_task(self._feed_back())
 
     def messages(self) -> Iterator[bytes | None]:
-        """The messages of the stream, whose pgoutput part begins at HEADER; a None among them says that no more has
-        arrived yet. Ends with an error only."""
+        """Returns the messages of the stream, whose pgoutput part begins at HEADER.
+
+        None among them says that no more has arrived yet. Ends only with an error.
+        """
         try:
             while True:
                 if self._failure is not None:
@@ -144,7 +148,7 @@ class ReplicationConnection:
                 fresh = True
 
     def confirm(self, lsn: int) -> None:
-        """The server need not keep what stands before `lsn`; told with the next feedback."""
+        """Lets the server drop what is before `lsn`, with the next feedback."""
         self._confirmed = max(self._confirmed, lsn)
 
     async def close(self) -> None:

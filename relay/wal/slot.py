@@ -1,7 +1,7 @@
-"""Replication slots of the relay: their names, their state, making and dropping them.
+"""Names, inspects, creates and drops the relay's replication slots.
 
-Each slot gets a name of its own, which the cursor carries from the first message on that the slot gave. So a slot that
-the stream's last cursor does not name is of no use to anyone, and is dropped.
+Each slot gets a name of its own, which the cursor carries from the slot's first message on. So a slot that the stream's
+last cursor does not name is useless, and is dropped.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _TAKEOVER_MILLISECONDS = 3_000
 
 
 def slot_prefix(table: str, stream: str) -> str:
-    """What all slot names of one (table, stream) pair begin with."""
+    """Returns the beginning of all slot names of one (table, stream) pair."""
     digest = hashlib.sha256(f"{table}\0{stream}".encode()).hexdigest()
     return f"tandem_{digest[:12]}_"
 
 
 def new_slot_name(prefix: str) -> str:
-    """A name that no slot has had before."""
+    """Returns a name that no slot has had before."""
     return f"{prefix}{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """What the server says of a slot. `problem`: why it cannot be read, None when it can."""
+    """The server's state of a slot. `problem`: why it cannot be read, None if it can."""
 
     confirmed_lsn: int
     active_pid: int | None
@@ -43,7 +43,7 @@ class SlotState:
 
 
 async def slot_state(connection: DatabaseConnection, name: str) -> SlotState | None:
-    """The state of a slot; None when there is none of that name in this database."""
+    """Returns the state of a slot; None if this database has none of that name."""
     invalidation = "invalidation_reason" if connection.info.server_version >= 170_000 else "NULL"
     row = await (
         await connection.execute(
@@ -67,9 +67,9 @@ async def slot_state(connection: DatabaseConnection, name: str) -> SlotState | N
 
 
 async def take_slot(connection: DatabaseConnection, name: str, checkpoint_lsn: int) -> None:
-    """Makes sure that the slot can be read from the checkpoint on, nobody else reading it. LogUnavailable says why not.
+    """Makes sure that the slot can be read from the checkpoint on, by nobody else. Raises LogUnavailable otherwise.
 
-    A session of an older relay that still holds it is ended: whoever holds the leader's lock may read the slot.
+    Ends a session of an older relay that still holds it: whoever holds the leader's lock may read the slot.
     """
     state = await slot_state(connection, name)
     if state is None:
@@ -89,7 +89,7 @@ async def take_slot(connection: DatabaseConnection, name: str, checkpoint_lsn: i
 
 
 async def slots_of(connection: DatabaseConnection, prefix: str) -> list[str]:
-    """The names of this database's slots that begin with `prefix`."""
+    """Returns the names of this database's slots that begin with `prefix`."""
     rows = await connection.execute(
         "SELECT slot_name FROM pg_replication_slots"
         " WHERE starts_with(slot_name, %s) AND database = current_database() ORDER BY slot_name",
@@ -99,7 +99,7 @@ async def slots_of(connection: DatabaseConnection, prefix: str) -> list[str]:
 
 
 async def drop_slots(connection: DatabaseConnection, names: Iterable[str]) -> list[str]:
-    """Drops slots; those that stay, because somebody else reads them or our role may not."""
+    """Drops slots; returns those that stay, because somebody else reads them or the role may not."""
     left: list[str] = []
     for name in names:
         state = await slot_state(connection, name)

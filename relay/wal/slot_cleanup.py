@@ -1,4 +1,4 @@
-"""Drops, in the background, the slots that earlier runs have left: a slot that nobody reads fills the disk."""
+"""Drops, in the background, the slots that earlier runs have left. An unread slot fills the disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 class SlotCleanup:
-    """Begun by the leader. What cannot be dropped at once, because a stranger reads it, is tried again until it can."""
+    """Started by the leader. A slot that somebody else reads is retried until it can be dropped."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url = url
@@ -29,12 +29,12 @@ class SlotCleanup:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, keep: str | None = None) -> None:
-        """Starts on all slots of our name that there are now, but for `keep`, which is in use."""
+        """Starts on all slots with our prefix, except `keep`, which is in use."""
         await self.end()
         self._task = asyncio.create_task(self._drop_all(keep))
 
     async def end(self) -> None:
-        """Gives up."""
+        """Stops trying."""
         task, self._task = self._task, None
         if task is not None:
             await cancel(task)

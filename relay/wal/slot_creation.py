@@ -1,4 +1,4 @@
-"""Makes the slot that streaming begins with, and the checkpoint that says what was delivered where it begins."""
+"""Creates the slot with which streaming begins, and the checkpoint that says what was delivered there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from relay.wal.slot import new_slot_name
 
 
 async def check_log(connection: DatabaseConnection) -> None:
-    """LogUnavailable when the server's settings forbid to read the log, or to rely on it."""
+    """Raises LogUnavailable if the server's settings forbid reading the log, or relying on it."""
     row = await (
         await connection.execute(
             "SELECT current_setting('wal_level'), current_setting('synchronous_standby_names'),"
@@ -68,10 +68,10 @@ async def _check_standbys(connection: DatabaseConnection, synchronized: str | No
 async def create_slot(
     connection: DatabaseConnection, url: str, prefix: str, publication: str, table: TableName
 ) -> WalCheckpoint:
-    """Makes a slot of a new name; LogUnavailable says why there can be none.
+    """Creates a slot with a new name. Raises LogUnavailable if there can be none.
 
-    Waits for every write transaction that is open in the cluster. The checkpoint says that nothing is delivered but
-    what had committed where the slot begins.
+    Waits for every write transaction that is open in the cluster. The checkpoint says that exactly what had committed
+    where the slot begins is delivered.
     """
     await check_log(connection)
     state = await ensure_publication(connection, publication, table)

@@ -1,4 +1,4 @@
-"""Makes a slot in the background, as often as it takes, while polling goes on."""
+"""Creates a slot in the background, with as many attempts as needed, while polling continues."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class SlotMaker:
         self._task: asyncio.Task[WalCheckpoint] | None = None
 
     def begin(self) -> None:
-        """Starts, unless it runs. No slot of ours is in use then, so all there are of our name are dropped first."""
+        """Starts, unless it runs. No slot of ours is in use then, so all with our prefix are dropped first."""
         if self._task is None:
             self.problem = None
             self._task = asyncio.create_task(self._make_until_made())
 
     def made(self) -> WalCheckpoint | None:
-        """The checkpoint of the slot that was made; None until then."""
+        """The checkpoint of the created slot; None until then."""
         if self._task is None or not self._task.done():
             return None
         return self._task.result()
 
     async def forget(self) -> None:
-        """Ends an attempt that runs, and forgets what was made."""
+        """Cancels an attempt, and forgets its result."""
         task, self._task = self._task, None
         if task is not None:
             await cancel(task)

@@ -17,8 +17,11 @@ _NOW = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_curr
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """Our slot as the server sees it. `retained_bytes`: log that it holds back; `safe_bytes`: how much more may be
-    written before it is lost, None without a limit; `status`: reserved, extended, unreserved or lost."""
+    """Our slot as the server reports it.
+
+    `retained_bytes`: log that it keeps. `safe_bytes`: how much more may be written before the slot is lost, None
+    without a limit. `status`: reserved, extended, unreserved or lost.
+    """
 
     name: str
     active: bool
@@ -33,14 +36,14 @@ class SlotUse:
 
 @dataclass(frozen=True, slots=True)
 class LogUse:
-    """`behind_bytes`: log written since the stream's last position, None when that is no position of the log."""
+    """`behind_bytes`: log written since the stream's last position; None if that is no position of the log."""
 
     slot: SlotUse | None
     behind_bytes: int | None
 
 
 async def missing_limit(connection: DatabaseConnection) -> str | None:
-    """A warning where the server keeps log for slots without end; None where it has a limit."""
+    """Returns a warning if the server keeps log for slots without limit; None if it has a limit."""
     rows = await connection.execute("SELECT current_setting('max_slot_wal_keep_size') = '-1'")
     row = await rows.fetchone()
     if row is None or not row[0]:
@@ -53,7 +56,7 @@ async def missing_limit(connection: DatabaseConnection) -> str | None:
 
 
 async def log_use(connection: DatabaseConnection, prefix: str, cursor: Cursor | None) -> LogUse:
-    """Asks the server, in one statement; `prefix` is that of our slots' names."""
+    """Asks the server, in one statement. `prefix` is that of our slots' names."""
     reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None
     rows = await connection.execute(
         f"""SELECT slot_name, active, coalesce(wal_status, 'lost'),

@@ -1,9 +1,9 @@
-"""Writes, for the rows of one table, the function that takes them apart: straight-line Python, no loop over columns.
+"""Writes the function that decodes the rows of one table: straight-line Python without a loop over columns.
 
-Decoding is what a relay of the log spends most on, and a loop that asks each column for its kind, length and reader
-costs as much as all that it reads. What the function does is fixed by the table's description: columns of fixed size
-that stand side by side are unpacked together, the others one by one. No name or value from outside gets into its text.
-Rows it was not written for (such as a null among columns of fixed size) go to the loop.
+Decoding is what a relay of the log spends most time on, and a loop that asks each column for its kind, length and
+reader costs as much as the reading itself. The table's description fixes what the function does: adjacent columns of
+fixed size are unpacked together, the others one by one. No name or value from outside gets into its text. Rows for
+which it was not written (such as a null among columns of fixed size) go to the loop.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SLICED: Mapping[Convert, str] = {text: "{v}.decode()", binary_text: "{v}.hex()"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`field`: its place in an event, None when no field wants it; `read`: what makes a value of its bytes."""
+    """One column. `field`: its place in an event, None if no field uses it. `read`: turns its bytes into a value."""
 
     type_oid: int
     field: int | None
