@@ -149,6 +149,11 @@ def test_every_module_says_what_it_is() -> None:
     assert silent == []
 
 
+def test_unit_tests_start_no_process() -> None:
+    unit = [path for path in PYTHON if path.is_relative_to(PROJECT / "tests/unit")]
+    assert [path.name for path in unit if "subprocess" in path.read_text()] == [Path(__file__).name]  # it asks git
+
+
 def test_the_readme_stays_short() -> None:
     assert len((PROJECT / "README.md").read_text().splitlines()) <= MAX_README_LINES
 
