@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import TypeVar
 
@@ -19,9 +19,7 @@ from query_service.application.ports.order_questions import (
     OrderSummaries,
 )
 from query_service.application.ports.read_store import (
-    YES,
     Applied,
-    Capability,
     EntryAtTime,
     Freshness,
     Outcome,
@@ -29,7 +27,6 @@ from query_service.application.ports.read_store import (
     Refused,
     StoredOrder,
     StoreIdentity,
-    Support,
 )
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
@@ -53,14 +50,6 @@ class MemoryStore:
         self._written: dict[str, int] = {}
         self._freshness: Freshness | None = None
         self._identity = StoreIdentity(str(uuid.uuid4()), generation)
-
-    @property
-    def capabilities(self) -> Mapping[Capability, Support]:
-        """All but outliving the process."""
-        return {
-            **dict.fromkeys(Capability, YES),
-            Capability.SURVIVE_RESTART: Support(False, "everything is in the memory of one process"),
-        }
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""

@@ -17,9 +17,8 @@ from query_service.application.ports.order_questions import (
     OrderSummaries,
     SortKey,
 )
-from query_service.application.ports.read_store import Capability, ReadStore
+from query_service.application.ports.read_store import ReadStore
 from query_service.projection.project import ProjectedEvent
-from tests.conformance.read_store_suite import proves
 from tests.golden.order_questions import typed
 from tests.support.queries.listed_orders import all_pages, applied, large_event, nothing, searching, small_event
 from tests.support.queries.order_events import an_order
@@ -65,7 +64,6 @@ async def _check_an_exact_match(store: ReadStore) -> None:
 class OrderFindingSuite:
     """A part of the suite of questions."""
 
-    @proves(Capability.SUMMARIZE_PERCENTILES)
     @pytest.mark.parametrize("scale", [1, 2**53 + 1], ids=["small", "above floating point"])
     async def test_the_ends_are_the_least_and_the_largest(self, store: ReadStore, scale: int) -> None:
         totals = [1_003 * scale, 17 * scale, 999 * scale + 1]
@@ -76,7 +74,6 @@ class OrderFindingSuite:
             assert (figures.percentiles[0], figures.percentiles[2]) == (min(totals), max(totals))
             assert figures.percentiles[1] == pytest.approx(sorted(totals)[1], rel=0.01)
 
-    @proves(Capability.SUMMARIZE_PERCENTILES)
     async def test_totals_may_lie_as_far_apart_as_numbers_do(self, store: ReadStore) -> None:
         groups = {str(number): totals for number, totals in enumerate(FAR_APART)}
         await applied(store, [large_event(total, source) for source, totals in groups.items() for total in totals])
@@ -91,7 +88,6 @@ class OrderFindingSuite:
         middle = everything[len(everything) // 2]
         assert found.totals[0].percentiles == (everything[0], middle, middle, everything[-1], everything[-1])
 
-    @proves(Capability.SUMMARIZE_PERCENTILES)
     @pytest.mark.parametrize("total", [1, 999_999, 123_456_789_012_345, 2**60 + 1])
     async def test_every_percentile_of_one_order_is_its_total(self, store: ReadStore, total: int) -> None:
         await applied(store, [large_event(total)])
@@ -99,7 +95,6 @@ class OrderFindingSuite:
         found = await store.summarize(OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=percentiles))
         assert [group.percentiles for group in (*found.groups, *found.totals)] == [(total,) * 5] * 2
 
-    @proves(Capability.SUMMARIZE_ORDERS)
     async def test_sums_are_exact_beyond_what_a_number_of_the_contract_holds(self, store: ReadStore) -> None:
         totals = {"one": (2**63 - 1, 2**63 - 2), "other": (2**63 - 1, 2**63 - 3), "small": (5, 7)}
         for source, amounts in totals.items():
@@ -110,7 +105,6 @@ class OrderFindingSuite:
         customer = an_order().customer.customer_id
         assert (await store.customer(customer, recent=1)).totals[0].total == found.totals[0].total
 
-    @proves(Capability.LIST_ORDERS)
     async def test_totals_of_several_currencies_are_sorted_by_their_units(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -120,12 +114,10 @@ class OrderFindingSuite:
         with pytest.raises(AssertionError):
             await _check_totals_in_units(store)
 
-    @proves(Capability.SEARCH_TEXT)
     async def test_an_exact_match_leads_whatever_the_sort_and_comes_once(self, store: ReadStore) -> None:
         await _check_an_exact_match(store)
 
     @pytest.mark.mutant
-    @proves(Capability.SEARCH_TEXT)
     async def test_a_page_that_forgets_the_exact_ones_is_noticed(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -23,11 +23,11 @@ from query_service.application.ports.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.application.ports.read_store import Capability, ReadStore
+from query_service.application.ports.read_store import ReadStore
 from query_service.projection.project import ProjectedEvent
 from query_service.wire.page_part import page_part
 from tests.conformance.order_finding_suite import OrderFindingSuite
-from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event, proves
+from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import ANSWERS, as_text, exact_answers, percentile_answers, text_answers
 from tests.support.queries.listed_orders import all_pages, applied, searching, small_event
@@ -109,7 +109,6 @@ class OrderQuestionSuite(OrderFindingSuite):
 
     # -- golden answers ------------------------------------------------------------------------------------------
 
-    @proves(Capability.LIST_ORDERS)
     async def test_lists_counts_and_sums_are_the_golden_ones(self, store: ReadStore) -> None:
         await applied(store, order_book())
         found, expected = await exact_answers(store), (ANSWERS / "exact.json").read_text()
@@ -117,7 +116,6 @@ class OrderQuestionSuite(OrderFindingSuite):
             assert json.loads(json.dumps(found[name])) == answer, name
         assert as_text(found) == expected
 
-    @proves(Capability.LIST_ORDERS)
     async def test_what_a_page_sends_is_the_order(self, store: ReadStore) -> None:
         await applied(store, order_book())
         found = await store.search(OrderSearch(OrderCriteria(), size=len(order_book())))
@@ -125,14 +123,12 @@ class OrderQuestionSuite(OrderFindingSuite):
         assert [order.page_part == page_part(book[order.order_id]) for order in found.orders] == [True] * len(book)
         assert [order.version for order in found.orders] == [book[order.order_id]["version"] for order in found.orders]
 
-    @proves(Capability.COUNT_FACETS)
     async def test_facets_stand_beside_the_page_and_count_all(self, store: ReadStore) -> None:
         await applied(store, order_book())
         found = await store.search(OrderSearch(OrderCriteria(), size=1, facets=(Dimension.STATE, Dimension.SOURCE)))
         assert set(found.facets) == {Dimension.STATE, Dimension.SOURCE}
         assert sum(count for _, count in found.facets[Dimension.STATE]) == found.total == len(order_book())
 
-    @proves(Capability.SUMMARIZE_ORDERS)
     async def test_figures_are_exact_where_floating_point_is_not(self, store: ReadStore) -> None:
         await applied(store, order_book())
         totals = [event.order["total"] or 0 for event in order_book() if event.order["currency_code"] == "VND"]
@@ -141,7 +137,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         assert sum(group.total for group in found.groups) == sum(totals)
         assert any(int(float(group.total)) != group.total for group in found.groups), "floats would do: proves nothing"
 
-    @proves(Capability.SEARCH_TEXT)
     async def test_texts_find_the_golden_orders(self, store: ReadStore) -> None:
         await applied(store, order_book())
         found, expected = await text_answers(store), json.loads((ANSWERS / "text.json").read_text())
@@ -151,7 +146,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         assert expected["konig"]
         assert not expected["onig"]
 
-    @proves(Capability.SUMMARIZE_PERCENTILES)
     async def test_percentiles_are_within_one_percent(self, store: ReadStore) -> None:
         await applied(store, order_book())
         found, expected = await percentile_answers(store), json.loads((ANSWERS / "percentiles.json").read_text())
@@ -159,7 +153,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         for group, values in expected.items():
             assert found[group] == pytest.approx(values, rel=0.01), group
 
-    @proves(Capability.SUMMARIZE_CUSTOMER)
     async def test_a_customer_is_the_sum_of_his_orders(self, store: ReadStore) -> None:
         await applied(store, order_book())
         theirs = [event.order for event in order_book() if event.order["customer_id"] == "LILAS"]
@@ -176,14 +169,12 @@ class OrderQuestionSuite(OrderFindingSuite):
 
     # -- lists that are read while orders arrive and change ----------------------------------------------------------
 
-    @proves(Capability.MARK_WRITES)
     async def test_pages_stay_right_while_orders_arrive_and_change(self, store: ReadStore) -> None:
         shop = await Shop.opened(store, 11, self.shop_size)
         for sort in OrderSort:
             await read_while_it_goes_on(shop, sort)
 
     @pytest.mark.mutant
-    @proves(Capability.MARK_WRITES)
     async def test_without_the_mark_orders_would_come_twice(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -200,7 +191,6 @@ class OrderQuestionSuite(OrderFindingSuite):
                 await read_while_it_goes_on(shop, sort)
 
     @pytest.mark.mutant
-    @proves(Capability.LIST_ORDERS)
     async def test_without_the_id_orders_of_equal_rank_would_be_missing(
         self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -216,7 +206,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         with pytest.raises(AssertionError, match=r"PLACE_TIME_DESC.* are missing"):
             await read_while_it_goes_on(shop, OrderSort.PLACE_TIME_DESC)
 
-    @proves(Capability.MARK_WRITES)
     async def test_an_order_that_moves_within_the_unread_part_is_given(self, store: ReadStore) -> None:
         ids = [str(uuid.UUID(int=number)) for number in range(1, 7)]
         await applied(store, [small_event(order_id, 1, 600 - 100 * n) for n, order_id in enumerate(ids)])
@@ -229,7 +218,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         seen = await all_pages(searching(store), OrderSort.TOTAL_DESC, between, size=2)
         assert seen == [ids[0], ids[1], ids[2], ids[5], ids[3], ids[4]]
 
-    @proves(Capability.MARK_WRITES)
     async def test_an_order_that_moved_long_ago_is_given(self, store: ReadStore) -> None:
         ids = [str(uuid.UUID(int=number)) for number in range(1, 5)]
         await applied(store, [small_event(order_id, 1, 400 - 100 * n) for n, order_id in enumerate(ids)])
@@ -241,7 +229,6 @@ class OrderQuestionSuite(OrderFindingSuite):
         seen = await all_pages(searching(store), OrderSort.TOTAL_DESC, between, size=1)
         assert seen == [ids[1], ids[2], ids[3], ids[0]]
 
-    @proves(Capability.MARK_WRITES)
     async def test_a_mark_of_another_read_model_is_refused(self, store: ReadStore) -> None:
         await applied(store, [an_event(str(uuid.uuid4()), 1)])
         for mark in ("elsewhere:1", "1", ":", "g1:x", f"{await store.mark()}x"):
@@ -250,7 +237,6 @@ class OrderQuestionSuite(OrderFindingSuite):
 
     # -- parked orders -------------------------------------------------------------------------------------------------
 
-    @proves(Capability.LIST_PARKED_ORDERS)
     async def test_parked_orders_are_known_until_they_heal(self, store: ReadStore) -> None:
         waiting, healed, whole = (str(uuid.uuid4()) for _ in range(3))
         await store.apply([an_event(waiting, 1), an_event(healed, 1), an_event(whole, 1)])

@@ -11,6 +11,7 @@ __all__ = ["order_id"]
 
 class TestMemoryStore(ReadStoreSuite):
     name = "memory"
+    survives_restarts = False
 
     @pytest.fixture
     def installation(self) -> OpenStore:

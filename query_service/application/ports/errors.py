@@ -90,11 +90,3 @@ class DependencyDown(Exception):  # noqa: N818
 
 class ReadStoreNotReady(Exception):  # noqa: N818
     """The store is not set up as this release needs it. The text names what is missing and what to run."""
-
-
-class CapabilityMissing(QueryRefused):
-    """The configured read store cannot do it, by its nature."""
-
-    def __init__(self, capability: str, reason: str) -> None:
-        super().__init__(f"this read store has no {capability}: {reason}")
-        self.capability, self.reason = capability, reason

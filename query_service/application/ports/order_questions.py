@@ -274,7 +274,7 @@ NOT_LISTED: Edition = (0, 0)
 
 
 class OrderQuestions(Protocol):
-    """Queries over many orders. Raises what every method of a store raises, and CapabilityMissing."""
+    """Queries over many orders. Raises what every method of a store raises."""
 
     async def search(self, search: OrderSearch) -> FoundOrders:
         """Returns one page of a list, all from one moment."""

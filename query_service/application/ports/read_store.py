@@ -1,8 +1,7 @@
 """Declares the port to a read store, from narrow to wide: `OrderReader < ProjectionWriter < ReadStore`.
 
-`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, `migrate` a ReadStore. Stores differ in
-what they can do. That is data (`capabilities`), with a reason for each missing one, and the conformance suite has a
-test for every one.
+`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, `migrate` a ReadStore. One conformance
+suite holds every store to all of it.
 
 A store keeps for each order the document with the greatest external version, for each (order, version) the journal's
 entry with the greatest external version, the parked versions, and how fresh all of it is.
@@ -13,47 +12,14 @@ set-up is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from query_service.application.ports.order_questions import OrderQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent
-
-
-class Capability(StrEnum):
-    """Something a read store may or may not be able to do."""
-
-    READ_BY_ID = "read_by_id"
-    READ_AT_VERSION = "read_at_version"
-    READ_AT_TIME = "read_at_time"
-    READ_HISTORY = "read_history"
-    LIST_ORDERS = "list_orders"
-    SEARCH_TEXT = "search_text"
-    COUNT_FACETS = "count_facets"
-    MARK_WRITES = "mark_writes"
-    SUMMARIZE_ORDERS = "summarize_orders"
-    SUMMARIZE_PERCENTILES = "summarize_percentiles"
-    SUMMARIZE_CUSTOMER = "summarize_customer"
-    LIST_PARKED_ORDERS = "list_parked_orders"
-    APPLY_EVENTS = "apply_events"
-    PARK_EVENTS = "park_events"
-    TRACK_FRESHNESS = "track_freshness"
-    SURVIVE_RESTART = "survive_restart"
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """Whether a store has a capability. `reason` says why not."""
-
-    available: bool
-    reason: str = ""
-
-
-YES = Support(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +129,6 @@ class OrderReader(OrderQuestions, Protocol):
     @property
     def dependency(self) -> str:
         """The name of the store that a caller gets when it is down."""
-
-    @property
-    def capabilities(self) -> Mapping[Capability, Support]:
-        """Every capability, and whether this store has it."""
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """Returns each order in the store, in the given order; sees every write acknowledged before."""

@@ -60,11 +60,6 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         lambda error: {"order_id": error.order_id, "parked_version": str(error.version)},
     ),
     errors.TokenOfOtherSource: Answer(Code.FAILED_PRECONDITION, reasons.ERROR_REASON_TOKEN_FROM_OTHER_SOURCE, _epochs),
-    errors.CapabilityMissing: Answer(
-        Code.FAILED_PRECONDITION,
-        reasons.ERROR_REASON_CAPABILITY_MISSING,
-        lambda error: {"capability": error.capability},
-    ),
     errors.SumTooLarge: Answer(
         Code.OUT_OF_RANGE,
         reasons.ERROR_REASON_SUM_TOO_LARGE,

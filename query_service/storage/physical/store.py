@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from query_service.application.ports.read_store import (
-    YES,
-    Capability,
     Freshness,
-    Support,
 )
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.figures import FigureReader
@@ -50,11 +46,6 @@ class PhysicalStore:
             parking.park, parking.unpark, parking.parked, parking.all,
         )  # fmt: skip
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
-
-    @property
-    def capabilities(self) -> Mapping[Capability, Support]:
-        """Everything."""
-        return dict.fromkeys(Capability, YES)
 
     async def record_freshness(self, freshness: Freshness) -> None:
         """See ProjectionWriter. The time itself is the external version, so it never goes back."""
