@@ -1,1 +1,1 @@
-"""The local stack: real servers and all processes on this machine, and `tandem`, which runs and asks them."""
+"""Holds the local stack: real servers and all processes on this machine, and `tandem`, which runs and queries them."""

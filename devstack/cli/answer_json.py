@@ -1,7 +1,7 @@
-"""Messages of the contract as JSON documents, in the one style of the command line.
+"""Writes messages of the contract as JSON documents, in the one style of the command line.
 
-Field names as the contract spells them (`order_id`), whole numbers as numbers, times in UTC with a Z, durations as
-ProtoJSON (`0.734s`), names of enum values, and fields without a value said as such. Any reader of ProtoJSON takes it.
+Field names as in the contract (`order_id`), integers as numbers, times in UTC with a Z, durations as in ProtoJSON
+(`0.734s`), names of enum values, and explicit defaults. Every ProtoJSON parser reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def answer_document(message: Message) -> dict[str, Any]:
-    """The message as a document; messages that are not set are left out, so are optional fields."""
+    """Returns the message as a document, without messages and optional fields that are not set."""
     document: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)

@@ -1,4 +1,4 @@
-"""The commands of `tandem`, and what they are called."""
+"""Collects the commands of `tandem`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as options take them: ASCII digits, nothing that only Python reads as a number (`1_000`, `٣`, `nan`)."""
+"""Reads numbers of options: ASCII digits, and nothing that only Python reads as a number (`1_000`, `٣`, `nan`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ N = TypeVar("N", int, float)
 
 
 def whole(least: int = 0, most: int = MOST) -> Callable[[Any], int]:
-    """What reads a whole number from `least` to `most`; ValueError says which are taken."""
+    """Returns a reader of integers from `least` to `most`; its ValueError says which are allowed."""
     return _reader("whole number", r"[+-]?[0-9]{1,19}", int, least, most)
 
 
 def number(least: float, most: float) -> Callable[[Any], float]:
-    """The same for a number that may have decimals."""
+    """Returns the same reader for numbers with decimals."""
     return _reader("number", r"[+-]?[0-9]{1,19}(\.[0-9]{0,19})?", float, least, most)
 
 

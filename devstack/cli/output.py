@@ -1,4 +1,4 @@
-"""How a command ends when something is wrong: with one sentence, or with `--json` with one document."""
+"""Ends a command when something is wrong: with one sentence, or with `--json` with one document."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Waiting for an answer while somebody is there to give it.
+"""Waits for an answer only while somebody is there to give it.
 
-A process that hangs takes connections and never answers, and a store that hangs makes its service do the same. So while
-an answer is awaited the service is asked for a sign of life; without one the command ends soon, however long it could
-have waited.
+A process that hangs accepts connections and never answers, and a store that hangs makes its service do the same. So
+while a command waits for an answer, it probes the service. Without a reply it ends soon, however long it could have
+waited.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ Answer = TypeVar("Answer")
 
 
 class NoSignOfLife(Exception):  # noqa: N818 - reads as what happened
-    """Nobody is there to answer; the message says who and what is known of it."""
+    """Nobody is there to answer. The message says who, and what is known."""
 
 
 async def answer_while_alive(
     work: Awaitable[Answer], sign_of_life: Callable[[], Awaitable[None]], heard: Callable[[], float] = lambda: 0.0
 ) -> Answer:
-    """What `work` gives. `sign_of_life` raises NoSignOfLife, and then `work` is cancelled; `heard` tells when, on the
-    monotonic clock, something came last."""
+    """Returns the result of `work`; cancels it when `sign_of_life` raises NoSignOfLife.
+
+    `heard` returns when, on the monotonic clock, something arrived last.
+    """
     task = asyncio.ensure_future(work)
     begun, silence = time.monotonic(), patience_seconds() * SILENT_PART
     try:
@@ -54,7 +56,7 @@ async def answer_while_alive(
 
 
 def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
-    """What asks `command` or `query` for a sign of life."""
+    """Returns a probe of `command` or `query`."""
 
     async def asked() -> None:
         health, searched = await asyncio.gather(_health(stubs, service), _searched(stubs, service))
@@ -96,7 +98,7 @@ def _silent(error: grpc.aio.AioRpcError) -> bool:
 
 
 def sign_of_reading(stubs: Stubs) -> Callable[[], Awaitable[None]]:
-    """What asks `query` for a sign of life, and whether what it reads gets any younger."""
+    """Returns a probe of `query` that also checks whether what it reads gets younger."""
     seen: tuple[float, int] | None = None
 
     async def asked() -> None:

@@ -1,4 +1,4 @@
-"""A bar with rate and time left; without a terminal a plain line every few seconds."""
+"""Shows a bar with rate and time left; without a terminal a plain line every few seconds."""
 
 from __future__ import annotations
 

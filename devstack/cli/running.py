@@ -1,4 +1,4 @@
-"""Running the command line: wrong usage, arguments that are no text, and readers that went away."""
+"""Runs the command line, and handles wrong usage, arguments that are no text, and readers that left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command; its exit code."""
+    """Runs one command and returns its exit code."""
     from devstack.cli.app import command_line
 
     as_json = "--json" in arguments

@@ -1,5 +1,4 @@
-"""Tables that fit: beside each other where the terminal is wide enough, else each row over several lines. Nothing is
-ever cut."""
+"""Draws tables that fit: columns if the terminal is wide enough, otherwise several lines per row. Nothing is cut."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The only way of the command line to the terminal: everything is plain text here, and no text is ever markup.
+"""Prints everything for the command line as plain text. No text is ever markup.
 
-Rich is touched here, in `tables` and in `progress` alone, and a house rule holds it so.
+Only this module, `tables` and `progress` use Rich; a house rule checks it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Picture = RenderableType
 
 
 class NobodyReads(Exception):  # noqa: N818 - reads as what happened
-    """Who read our output has enough: `tandem … | head -1`.
+    """The reader of our output has left: `tandem … | head -1`.
 
     It is no OSError: the command line's parser would end the process with 1 by itself, and code that talks to servers
     would take it for a server's silence.

@@ -1,5 +1,7 @@
-"""How long a command waits for somebody who may not be there: TANDEM_PATIENCE_SECONDS; when that is not set 5.5, or
-less after a slow start, so that the command ends within ten seconds."""
+"""Computes how long a command waits for a silent service.
+
+It is TANDEM_PATIENCE_SECONDS, by default 5.5, or less after a slow start, so that the command ends within ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ SILENT_PART = 0.45
 
 
 def sign_seconds() -> float:
-    """Seconds in which whoever is there gives a sign of life."""
+    """Returns the seconds in which a live service replies to a probe."""
     return patience_seconds() * (1 - SILENT_PART)
 
 
 def patience_seconds() -> float:
-    """Seconds without a sign of life until a command gives up."""
+    """Returns the seconds without a reply after which a command ends."""
     try:
         return max(0.1, float(os.environ.get("TANDEM_PATIENCE_SECONDS", "")))
     except ValueError:

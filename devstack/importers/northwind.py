@@ -1,7 +1,7 @@
-"""The Northwind sample company as import requests.
+"""Reads the Northwind sample company as import requests.
 
-Amounts are US dollars. Where an order has a shipped date it was paid `on_account` and shipped whole on that date. Ids
-are derived from source and order number, so a second import repeats the first one's requests exactly.
+Amounts are US dollars. An order with a shipped date was paid `on_account` and shipped whole on that date. Ids are
+derived from source and order number, so a second import repeats the first one's requests exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sending import requests over one stream and following them until all of them can be found."""
+"""Sends import requests over one stream and waits until all orders can be found."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BROKEN = {
 
 @dataclass
 class ImportResult:
-    """What became of the requests; `refused` maps order numbers to refusals."""
+    """The results. `refused` maps order numbers to refusals."""
 
     imported: int = 0
     replayed: int = 0
@@ -54,10 +54,10 @@ async def import_orders(
     requests: Iterable[ImportOrdersRequest],
     on_result: Callable[[ImportResult], None] = lambda _: None,
 ) -> ImportResult:
-    """Sends all requests and counts their results; goes on over streams that break.
+    """Sends all requests and counts their results; resumes when a stream breaks.
 
-    What had been imported all the same is then answered as a replay. Raises AioRpcError when no result comes for a
-    minute of failures, or the service refuses the call itself; OrderError when it says nothing for so long.
+    Orders that were imported are then answered as replays. Raises AioRpcError when a minute of failures brings no
+    result or the service refuses the call itself; OrderError when it is silent for so long.
     """
     result = ImportResult()
     try:

@@ -1,5 +1,7 @@
-"""Orders that could be real: customers who come back, products with a price, baskets of a few lines. The same seed
-gives the same orders."""
+"""Makes up realistic orders: customers who return, products with a price, baskets of a few lines.
+
+The same seed gives the same orders.
+"""
 
 from __future__ import annotations
 

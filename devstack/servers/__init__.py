@@ -1,8 +1,8 @@
-"""Real servers on this machine without Docker: Postgres, NATS with JetStream, Elasticsearch.
+"""Runs real servers on this machine without Docker: Postgres, NATS with JetStream, Elasticsearch.
 
 `LocalServers(directory)` runs all three; `PostgresServer`, `NatsServer` and `ElasticsearchServer` run one each with the
-same life (`start`, `stop`, `kill`, `restart`, `url`, `pid`). They run as an unprivileged account when we are root, keep
-their data under `directory`, and never outlive the process that started them.
+same methods (`start`, `stop`, `kill`, `restart`, `url`, `pid`). They run as an unprivileged account if we are root,
+keep their data under `directory`, and never outlive the process that started them.
 """
 
 from devstack.servers.elasticsearch import ElasticsearchServer

@@ -1,4 +1,4 @@
-"""A server process that dies with us: starting it under its guard, signalling it, waiting for its end."""
+"""Starts a server process under a guard, signals it, and waits for its end. It dies with us."""
 
 import asyncio
 import contextlib
@@ -93,7 +93,7 @@ class Child:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """The little that every program needs; user settings such as PGHOST or ES_JAVA_OPTS stay outside."""
+    """Returns the little that every program needs, without user settings such as PGHOST or ES_JAVA_OPTS."""
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC"}
 
 

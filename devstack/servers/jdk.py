@@ -1,4 +1,4 @@
-"""A Java that can run Elasticsearch: each candidate is asked for version and modules, unfit ones are passed over."""
+"""Finds a Java that can run Elasticsearch. Each candidate is asked for version and modules; unfit ones are skipped."""
 
 import os
 import re

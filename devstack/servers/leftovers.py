@@ -1,4 +1,4 @@
-"""What a killed run left behind: its processes are found by the mark they carry, and ended before a new start."""
+"""Ends the processes of a killed run before a new start. They are found by the mark they carry."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The life of one local server: download → install → start → stop, kill, restart, the same for all three."""
+"""Runs one local server: download → install → start → stop, kill, restart, the same for all three."""
 
 import asyncio
 import signal

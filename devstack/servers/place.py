@@ -1,4 +1,4 @@
-"""Directories that the servers' account can enter, also when the project lies where only root may look."""
+"""Gives directories that the servers' account can enter, even if the project is where only root may look."""
 
 import contextlib
 import fcntl

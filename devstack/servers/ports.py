@@ -1,4 +1,4 @@
-"""Ports on loopback: a free one from the operating system, or one clear sentence about a busy one."""
+"""Finds free ports on loopback, and explains a busy one in one sentence."""
 
 import asyncio
 import errno

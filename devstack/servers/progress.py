@@ -1,4 +1,4 @@
-"""What a local server reports while it comes up, phase by phase."""
+"""Reports the progress of a starting server, phase by phase."""
 
 import time
 from collections.abc import Callable, Iterator

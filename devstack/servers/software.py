@@ -1,4 +1,4 @@
-"""Programs where the servers' account can run them: in place when it can, else one copy that it can enter."""
+"""Puts programs where the servers' account can run them: in place if it can, otherwise in one copy."""
 
 import asyncio
 import os

@@ -1,1 +1,1 @@
-"""The local stack: which services run where, how they are started, proved and stopped, and how they are doing."""
+"""Starts, proves, stops and observes the local stack: its services, and where they run."""

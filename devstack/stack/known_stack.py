@@ -31,8 +31,10 @@ ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
 
 
 def check_named_addresses() -> None:
-    """ValueError, a sentence with the variable and without secrets, when one names what nobody could reach, or a port
-    that is none."""
+    """Raises ValueError if a variable names an unreachable address or an impossible port.
+
+    The message is a sentence with the variable and without secrets.
+    """
     for setting in DEFAULT_PORTS:
         try:
             port_of(setting)

@@ -1,4 +1,4 @@
-"""The note a running local stack leaves in `.tandem/stack.json`, so that other commands find it."""
+"""Reads and writes the note of a running local stack in `.tandem/stack.json`, by which other commands find it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StackRecord:
 
 
 def read_record() -> StackRecord | None:
-    """The running stack, or None when there is none."""
+    """Returns the running stack, or None."""
     try:
         content = json.loads((state_directory() / "stack.json").read_text())
         record = StackRecord(content["pid"], content["started"], Topology(**content["topology"]))
@@ -62,7 +62,7 @@ def read_record() -> StackRecord | None:
 
 
 def remove_own_record() -> None:
-    """Takes the note away, unless it is another process's."""
+    """Removes the note, unless it belongs to another process."""
     record = read_record()
     if record is None or record.pid == os.getpid():
         (state_directory() / "stack.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One look at all relays of one outbox: who leads, how far the stream lags, and what is wrong."""
+"""Observes all relays of one outbox: who leads, how far the stream lags, and what is wrong."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ class Proof:
 
 
 async def self_check(topology: Topology) -> Proof:
-    """Sends one order (customer `tandem-selfcheck`, source `selfcheck`) through the stack and cancels it at the end.
+    """Sends one order (customer `tandem-selfcheck`, source `selfcheck`) through the stack, then cancels it.
 
-    Raises SelfCheckFailed naming the stage it did not reach.
+    Raises SelfCheckFailed naming the stage that it did not reach.
     """
     order_id = str(uuid.uuid4())
     try:

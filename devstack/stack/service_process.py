@@ -1,4 +1,4 @@
-"""One of our own processes in the local stack: started, watched until it is ready, started again when it ends."""
+"""Runs one of our processes in the local stack: starts it, waits until it is ready, restarts it when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at every process of a stack: does it answer, is it ready, how far does the read side lag."""
+"""Observes every process of a stack: does it answer, is it ready, how far does the read side lag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who listens where in the local stack, and which settings each process gets from that."""
+"""Says which process listens where in the local stack, and which settings follow from that."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reference pages made from what the code declares: `--write` writes them, `--verify` fails when one is out of date.
+"""Writes reference pages from what the code declares: `--write` writes them, `--verify` fails if one is out of date.
 
-The page of metrics is made from what running processes really export; its test writes it (see there).
+The page of metrics is built from what running processes export; its test writes it (see there).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOCAL: Mapping[str, str] = {
 
 
 def configuration() -> str:
-    """The page of all settings."""
+    """Returns the page of all settings."""
     parts = [
         "# Settings\n\nMade from the code; do not edit. Values come from the environment, secrets also from files\n"
         "named like the variable in lower case below `/run/secrets` (or `TANDEM_SECRETS_DIR`). "
@@ -64,7 +64,7 @@ def configuration() -> str:
 
 
 def metrics(scrapes: Mapping[str, str]) -> str:
-    """The page of all metrics; `scrapes` maps a process's title to the text of its `/metrics`."""
+    """Returns the page of all metrics. `scrapes` maps a process's title to the text of its `/metrics`."""
     parts = [
         "# Metrics\n\nMade from what running processes export; do not edit. "
         "OpenMetrics on `/metrics` of each probe port.\n"
@@ -85,7 +85,7 @@ PAGES = {"configuration.md": configuration, "errors.md": errors, "rules.md": rul
 
 
 def main() -> int:
-    """Exit code 1 when a page is out of date."""
+    """Returns exit code 1 when a page is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the pages")

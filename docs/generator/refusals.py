@@ -1,4 +1,4 @@
-"""Reference pages of what callers are refused with: the business rules, and the reasons with their codes."""
+"""Writes the reference pages of refusals: the business rules, and the reasons with their codes."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ exception follows from the status code, and its `reason` is empty. Other codes b
 
 
 def rules() -> str:
-    """The page of business rules."""
+    """Returns the page of business rules."""
     rows = ((f"`{rule.id}`", rule.sentence, _constraints(rule)) for rule in ALL_RULES)
     return _RULES + table(("rule", "what it says", "constraints"), rows)
 
 
 def errors() -> str:
-    """The page of reasons."""
+    """Returns the page of reasons."""
     senders = _senders()
     rows = (
         (f"`{reason}`", meaning, *_cells(senders[reason]), f"`{EXCEPTIONS[reason].__name__}`")
@@ -78,7 +78,7 @@ def _meanings() -> Mapping[str, str]:
 
 
 def _senders() -> Mapping[str, list[tuple[str, float | None]]]:
-    """Reason → the services that send it, each with the seconds after which to come back."""
+    """Maps a reason to the services that send it, each with the seconds after which to retry."""
     senders: dict[str, list[tuple[str, float | None]]] = {reason: [] for reason in EXCEPTIONS}
     for service, answers in (("commands", command_status.ANSWERS), ("queries", query_status.ANSWERS)):
         for answer in answers.values():

@@ -1,1 +1,1 @@
-"""How orders, their history and the answers to questions look on a screen."""
+"""Shows orders, their history and the answers to queries on a screen."""

@@ -1,6 +1,6 @@
-"""A changed field of an order in words: what it is called, and its value before and after.
+"""Describes a changed field of an order in words: its name, and its value before and after.
 
-The contract names fields by path and gives values as ProtoJSON (see `FieldChange`); people get names, amounts and ids.
+The contract names fields by path and gives values as ProtoJSON (see `FieldChange`). People get names, amounts and ids.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def change_words(change: FieldChange) -> str:
 
 
 def _named(message: Any, path: str) -> tuple[str, Any, bool] | None:
-    """Words for the path, its last field, and whether a whole element of a list is meant; None when it is no path.
+    """Returns words for the path, its last field, and whether a whole list element is meant; None if it is no path.
 
-    An id may hold brackets and dots of its own: of all ways to read it the first one that the contract knows counts.
+    An id may contain brackets and dots. Of all ways to read the path, the first one that the contract knows counts.
     """
     name, rest = path, ""
     for number, character in enumerate(path):
@@ -70,7 +70,7 @@ def _joined(before: str, found: tuple[str, Any, bool] | None) -> tuple[str, Any,
 
 
 def _value(field: Any, text: str) -> str:
-    """ProtoJSON of the field's type in words; as it is where it is of another form."""
+    """Returns ProtoJSON of the field's type in words; unchanged if it has another form."""
     if not text:
         return _NONE
     try:

@@ -1,4 +1,4 @@
-"""The history of an order on the screen: who did what when and why, and which fields it changed."""
+"""Shows the history of an order: who did what, when and why, and which fields changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST = ("state", "total", "paid_total")
 
 
 def print_history(answer: GetOrderHistoryResponse) -> None:
-    """What happened, oldest first, and below each change the fields it changed."""
+    """Prints the changes, oldest first, and below each the fields that changed."""
     for entry in answer.entries:
         show(*entry_pictures(entry))
     if answer.next_page_token:

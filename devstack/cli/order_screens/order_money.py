@@ -1,4 +1,4 @@
-"""What is still to be paid of an order, which its message does not say by itself."""
+"""Computes the open amount of an order, which its message does not contain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from query_service.projection.currency import minor_units, units_and_nanos
 
 
 def open_amount(order: Order) -> Money:
-    """What the pieces cost that were neither given up nor came back, and freight, less what was paid and kept."""
+    """Returns the price of the pieces neither cancelled nor returned, and freight, less what was paid and kept."""
     kept = _minor(order.total) - sum(_charged(line, 0) - _charged(line, line.returned_quantity) for line in order.lines)
     missing = max(0, kept - _minor(order.paid_total) + _minor(order.refunded_total))
     units, nanos = units_and_nanos(missing, order.currency_code)
@@ -18,7 +18,7 @@ def open_amount(order: Order) -> Money:
 
 
 def _charged(line: OrderLine, returned: int) -> int:
-    """Net and tax in minor units of what is left of a line when so many pieces came back."""
+    """Returns net and tax in minor units of what is left of a line when so many pieces were returned."""
     quantity = line.quantity - line.cancelled_quantity - returned
     net = line_net(_minor(line.unit_price), quantity, line.discount_basis_points)
     return net + tax_on(net, line.tax_rate_basis_points)

@@ -1,4 +1,4 @@
-"""An order on the screen: where it stands, what it costs and what of it is paid, who gets it, what was moved."""
+"""Shows an order: its states, its amounts, who receives it, and what moved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def print_several(answer: BatchGetOrdersResponse) -> None:
 
 
 def freshness(info: ReadInfo) -> str:
-    """How old the answer may be, and what it lacks."""
+    """Returns how old the answer may be, and what it lacks."""
     age = f"{info.staleness.ToTimedelta().total_seconds():.3f} s ago"
     told = [f"as of {time(info.as_of)}, {age}" if info.HasField("as_of") else "as of a time that is not known yet"]
     if info.stale:

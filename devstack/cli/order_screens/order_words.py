@@ -1,4 +1,4 @@
-"""Values of the contract in the words people use: amounts, times, states, addresses, pieces."""
+"""Writes values of the contract in words: amounts, times, states, addresses, pieces."""
 
 from __future__ import annotations
 

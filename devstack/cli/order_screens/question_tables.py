@@ -1,4 +1,4 @@
-"""Lists and figures of the read side on the screen."""
+"""Shows lists and figures of the read side."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def print_orders(answer: SearchOrdersResponse) -> None:
 
 
 def order_rows(orders: Iterable[Order]) -> Rows:
-    """Orders, one a row; number and id are there whole however narrow the terminal is."""
+    """Returns orders, one per row; number and id are complete however narrow the terminal is."""
     return Rows(
         _ORDERS,
         [

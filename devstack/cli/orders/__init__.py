@@ -1,1 +1,1 @@
-"""`tandem orders …`, `tandem import` and `tandem sample`: reads the options, makes the call, hands the answer on."""
+"""Holds `tandem orders …`, `tandem import` and `tandem sample`: read options, call the services, show answers."""

@@ -1,4 +1,4 @@
-"""Making calls from the command line: answers are shown, a refusal ends the command with one sentence."""
+"""Calls the services from the command line. Answers are shown; a refusal ends the command with one sentence."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def with_stubs(work: Callable[[Stubs], Awaitable[Answer]]) -> Answer:
 async def answered(
     stubs: Stubs, service: str, call: Awaitable[Answer], *, as_json: bool, request_id: str = ""
 ) -> Answer:
-    """What `command` or `query` answers; ends the command with 1 or 2 when it refuses, with 3 when it is away.
+    """Returns the answer of `command` or `query`; ends the command with 1 or 2 if refused, with 3 if it is down.
 
-    With `request_id` the call changes something, and whether it did is not known when no answer comes.
+    With `request_id` the call changes something, and without an answer nobody knows whether it did.
     """
     import grpc
 
@@ -81,7 +81,7 @@ def cancel_by_signals() -> None:
 
 
 def refused(error: grpc.aio.AioRpcError, service: str, address: str, *, as_json: bool, hint: str = "") -> NoReturn:
-    """Ends the command with what the service said, or with the fact that nobody answers."""
+    """Ends the command with the service's message, or with the fact that nobody answers."""
     import grpc
     from tandem.orders.errors import from_rpc_error
 

@@ -1,4 +1,4 @@
-"""`tandem orders cancel|hold|release`, and how any command that changes an order is sent."""
+"""Holds `tandem orders cancel|hold|release`, and sends any command that changes an order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cancel(
     expected_version: ExpectedVersion = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Gives up the order, or unshipped pieces of it."""
+    """Cancels the order, or unshipped pieces of it."""
     details = {"items": line_quantities(item, as_json=as_json)}
     change("CancelOrder", order, reason, request_id, expected_version, details, as_json=as_json)
 
@@ -66,12 +66,12 @@ def release(
     expected_version: ExpectedVersion = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Lets shipping go on."""
+    """Allows shipping again."""
     change("ReleaseOrder", order, reason, request_id, expected_version, {}, as_json=as_json)
 
 
 def line_quantities(words: list[str] | None, *, as_json: bool) -> list[Any]:
-    """What `--item` names; ends the command when a word has the wrong form."""
+    """Returns what `--item` names; ends the command when a word has the wrong form."""
     from devstack.cli.orders.words import line_quantity
 
     return [in_form(line_quantity, word, as_json=as_json) for word in words or []]

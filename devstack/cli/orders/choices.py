@@ -1,5 +1,7 @@
-"""Words that stand for values of the contract's enums: for the help, and for the requests. A test compares them with
-the contract, whose loading would make every `tandem --help` slow."""
+"""Maps words to values of the contract's enums, for the help and for requests.
+
+A test compares them with the contract. Loading the contract would make every `tandem --help` slow.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def listed(words: tuple[str, ...], conjunction: str = "or") -> str:
 
 
 def chosen(enum: Any, word: str, option: str, *, as_json: bool) -> Any:
-    """The enum's value that a word stands for; ends the command when there is none."""
+    """Returns the enum's value for a word; ends the command if there is none."""
     words = CHOICES[enum.DESCRIPTOR.name]
     spelled = word.lower().replace("-", "_")
     if spelled not in words:

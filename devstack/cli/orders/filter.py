@@ -1,4 +1,4 @@
-"""Which orders a question is about: the options that `search` and `summarize` share."""
+"""Declares the options that `search` and `summarize` share: which orders a query is about."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def order_filter(
     tracking_numbers: list[str] | None = None,
     as_json: bool,
 ) -> Any:
-    """The filter that the options describe; ends the command when one names no value."""
+    """Returns the filter for the options; ends the command if one names no value."""
     from tandem.orders.v1.order_query_service_pb2 import OrderFilter
     from tandem.orders.v1.order_types_pb2 import FulfillmentState, OrderState, PaymentState
 

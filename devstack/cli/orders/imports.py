@@ -1,4 +1,4 @@
-"""`tandem import …`: orders from elsewhere, with a bar that shows rate and time left."""
+"""Holds `tandem import …`: imports orders, with a bar that shows rate and time left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @application.callback()
 def imports() -> None:
-    """Takes over orders from another system."""
+    """Imports orders from another system."""
 
 
 @application.command()
@@ -75,7 +75,7 @@ def _answered(progress: ImportResult, orders: int) -> str:
 async def _import(
     source: str, requests: list[ImportOrdersRequest], progress: ImportResult, as_json: bool
 ) -> ImportResult:
-    """Imports all and returns when they can be found; `progress` tells how far it came, whatever happens."""
+    """Imports everything and waits until it can be found; `progress` shows how far it came."""
     import grpc
     from tandem.orders.errors import OrderError
 

@@ -1,4 +1,4 @@
-"""Which order is meant: commands take its id, or the number that people call it by."""
+"""Finds the order that a word means: its id, or the number that people use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OrderWord = Annotated[str, typer.Argument(metavar="ORDER", help="Id or number of
 
 
 async def order_id_of(stubs: Stubs, word: str, *, as_json: bool, token: str = "") -> str:
-    """The id; a number is looked up on the read side. Ends the command when no order has it, or more than one."""
+    """Returns the id. A number is looked up on the read side. Ends the command if no order has it, or several do."""
     try:
         return str(uuid.UUID(word))  # also where it was typed in another form, without hyphens for example
     except ValueError:

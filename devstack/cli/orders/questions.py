@@ -1,4 +1,4 @@
-"""`tandem orders search|summarize|customer`: lists and figures."""
+"""Holds `tandem orders search|summarize|customer`: lists and figures."""
 
 from __future__ import annotations
 

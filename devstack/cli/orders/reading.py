@@ -1,4 +1,4 @@
-"""`tandem orders get|history`: one order, or several, as they are now or were once."""
+"""Holds `tandem orders get|history`: one order or several, now or at an earlier moment."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def history(
     page_token: Annotated[str, typer.Option(metavar="TOKEN", help="From the page before.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Tells what happened to an order: what, when, by whom, why."""
+    """Shows what happened to an order: what, when, by whom, why."""
     from tandem.orders.v1.order_query_service_pb2 import GetOrderHistoryRequest
 
     from devstack.cli.order_screens.history_screen import print_history

@@ -1,4 +1,4 @@
-"""From words on the command line to the parts of requests that several commands share."""
+"""Turns words of the command line into parts of requests that several commands share."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def in_form(make: Any, *words: Any, as_json: bool) -> Any:
 
 
 def request_id_or_new(request_id: str) -> str:
-    """The one given, else a new one."""
+    """Returns the given id, or a new one."""
     return request_id or str(uuid.uuid4())
 
 
 def amount_if_given(text: str, currency: str, option: str, *, as_json: bool) -> Any:
-    """Money, or None where nothing was typed."""
+    """Returns Money, or None if nothing was typed."""
     from devstack.cli.orders.words import money
 
     return in_form(money, text, currency, option, as_json=as_json) if text else None

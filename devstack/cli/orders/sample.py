@@ -1,4 +1,4 @@
-"""`tandem sample`: a made-up shop, placed order by order."""
+"""Holds `tandem sample`: places the orders of a made-up shop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPLAYED = "tandem-replayed"
 
 @dataclass
 class Placed:
-    """How far it came: orders placed now, and orders that an earlier run with this seed had placed."""
+    """The progress: orders placed now, and orders that an earlier run with this seed had placed."""
 
     orders: int
     seed: int
@@ -96,7 +96,7 @@ async def _place_all(placed: Placed, as_json: bool) -> None:
 
 
 async def _callers(stubs: Stubs, placed: Placed, hear: Callable[[], None], as_json: bool) -> None:
-    """Places all orders, so many at a time; raises what the first caller that was refused met."""
+    """Places all orders, so many at a time; raises the first refusal."""
     from devstack.cli.progress import progress_bar
     from devstack.importers.sample_orders import SampleShop
 

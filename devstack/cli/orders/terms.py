@@ -1,4 +1,4 @@
-"""`tandem orders place|revise|address`: what is ordered, by whom, and where it goes."""
+"""Holds `tandem orders place|revise|address`: what is ordered, by whom, and where it goes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def address(
     expected_version: ExpectedVersion = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Sends an order elsewhere, until something was shipped.
+    """Changes the shipping address, until something was shipped.
 
     The whole address is replaced.
     """

@@ -1,4 +1,4 @@
-"""Numbers, amounts and lines as they are typed. Only the form is checked here; the services know the rules."""
+"""Reads numbers, amounts and lines as typed. Only the form is checked here; the services know the rules."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`tandem relay …`: how the relay is doing, and what it has parked."""
+"""Holds `tandem relay …`: the relay's state, adoptions, and parked events."""

@@ -1,4 +1,4 @@
-"""`tandem relay`: watch the relays of an outbox, adopt a restored database, see to what is parked."""
+"""Holds `tandem relay`: watch the relays of an outbox, adopt a restored database, retry or discard parked events."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _local_addresses(as_json: bool) -> list[str]:
 
 
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
-    """Looks every second until a signal comes; what was seen last."""
+    """Looks every second until a signal arrives; returns what was seen last."""
     from devstack.cli.stack.watching import watch_as_lines, watch_on_screen
     from devstack.stack.relay_status import RelaysStatus, observe_relays
 

@@ -1,4 +1,4 @@
-"""`tandem relay parked`: aggregates that are held back because an event of theirs could not be published."""
+"""Holds `tandem relay parked`: aggregates whose events could not be published."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 @application.callback()
 def _parked() -> None:
-    """Events that no stream takes.
+    """Events that no stream accepts.
 
     The later events of their aggregates wait with them.
     """
@@ -39,7 +39,7 @@ def _parked() -> None:
 
 @application.command("list")
 def list_parked(of_environment: OfEnvironment = False, as_json: AsJson = False) -> None:
-    """Lists what is held back, the longest parked first."""
+    """Lists parked aggregates, the longest parked first."""
     from relay.parking.command import ParkedQuestion
 
     report = _report(ParkedQuestion("list", wait=0), of_environment, as_json)
@@ -88,7 +88,7 @@ def retry(
     of_environment: OfEnvironment = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publishes what is parked, once its cause is put right."""
+    """Publishes parked events, once the cause is fixed."""
     from relay.parking.command import ParkedQuestion
 
     question = ParkedQuestion("retry", aggregate_id, type_, wait=wait)
@@ -112,7 +112,7 @@ def discard(
     of_environment: OfEnvironment = False,
     as_json: AsJson = False,
 ) -> None:
-    """Gives parked events up.
+    """Discards parked events.
 
     They stay in the outbox and are never published.
     """

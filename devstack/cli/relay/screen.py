@@ -1,4 +1,4 @@
-"""The one screen of `tandem relay status`."""
+"""Shows `tandem relay status` on one screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which relay a command is about: the local stack's, if it runs here, else the environment's."""
+"""Finds the relay that a command is about: the local stack's if it runs here, otherwise the environment's."""
 
 from __future__ import annotations
 

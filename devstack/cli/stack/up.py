@@ -1,4 +1,4 @@
-"""`tandem up` and `tandem down`."""
+"""Holds `tandem up` and `tandem down`."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _Up:
 
 
 def down(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
-    """Asks the running stack to stop and waits until it has; nothing to stop is well too."""
+    """Asks the running stack to stop and waits until it has. No running stack is no failure."""
     from devstack.stack.record import read_record
 
     record = read_record()

@@ -1,4 +1,4 @@
-"""Looking again and again until Ctrl-C or SIGTERM, as lines of JSON or on a screen."""
+"""Repeats a look until Ctrl-C or SIGTERM, as lines of JSON or on a screen."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Seen = TypeVar("Seen")
 async def watch_as_lines(
     look: Callable[[], Awaitable[Seen]], document: Callable[[Seen], dict[str, Any]], every: float
 ) -> Seen:
-    """One JSON document a line, `every` seconds after the look before; what was seen last."""
+    """Prints one JSON document per line, `every` seconds after the last one; returns what was seen last."""
     return await _watch(look, lambda seen: say_json_line(document(seen)), every)
 
 
 async def watch_on_screen(
     look: Callable[[], Awaitable[Seen]], picture: Callable[[Seen], Picture], every: float, *, whole: bool
 ) -> Seen:
-    """A picture that is drawn anew, on the `whole` screen or in place; what was seen last."""
+    """Draws a picture again and again, on the `whole` screen or in place; returns what was seen last."""
     with live_picture(whole=whole) as draw:
         return await _watch(look, lambda seen: draw(picture(seen)), every)
 
 
 async def _watch(look: Callable[[], Awaitable[Seen]], show: Callable[[Seen], None], every: float) -> Seen:
-    """Looks and shows until a signal comes.
+    """Looks and shows until a signal arrives.
 
-    SIGINT is asked for: a process that was started in the background ignores it otherwise, and is never interrupted.
+    It requests SIGINT: a process that was started in the background ignores it otherwise, and is never interrupted.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,1 +1,1 @@
-"""`tandem outbox`, `tandem events` and `tandem projection`: what is on its way, read from the outbox and the stream."""
+"""Holds `tandem outbox`, `tandem events` and `tandem projection`: shows what is in outbox and stream."""

@@ -1,4 +1,4 @@
-"""A connection to NATS that a command opens: there soon, or not at all."""
+"""Connects a command to NATS: soon, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NATS_ERRORS = (NatsError, OSError, TimeoutError)
 
 
 async def _ignore(_: Exception) -> None:
-    """Errors are told where they are met; the library's own way is a traceback a second."""
+    """Ignores errors: they are reported where they occur, and the library would print a traceback a second."""
 
 
 @asynccontextmanager
@@ -47,6 +47,6 @@ async def connected(url: str) -> AsyncIterator[Client]:
 
 
 async def ask_for_life(url: str) -> None:
-    """Returns when a server answers; raises one of NATS_ERRORS otherwise."""
+    """Returns when a server answers; otherwise raises one of NATS_ERRORS."""
     async with connected(url) as client:
         await client.flush(round(patience_seconds()) + 1)

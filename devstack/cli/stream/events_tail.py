@@ -1,4 +1,4 @@
-"""Reading the stream between the two sides as it grows: from so many events back, whatever else stands between them."""
+"""Follows the stream's events: from so many events back, whatever messages are between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FETCH_SECONDS = 1.0
 
 
 def event_subjects(template: str) -> str:
-    """The subjects of events, of which barriers are none: `orders.v1.{partition}.{event_type}` is `orders.v1.*.*`."""
+    """Returns the subjects of events without barriers: `orders.v1.{partition}.{event_type}` is `orders.v1.*.*`."""
     return ".".join("*" if "{" in token else token for token in template.split("."))
 
 
@@ -39,7 +39,7 @@ async def tail_events(
     stream: str = STREAM,
     template: str = RelaySettings.model_fields["subject_template"].default,
 ) -> None:
-    """Gives `row` the last events, and later ones until `stop`; raises NobodyAnswers."""
+    """Passes the last events to `row`, and later ones until `stop`. Raises NobodyAnswers."""
     subjects = event_subjects(template)
     try:
         async with connected(url) as client:
@@ -85,7 +85,7 @@ async def _messages_from(jetstream: JetStreamContext, stream: str, subjects: str
 
 
 def _from(subjects: str, first: int) -> ConsumerConfig:
-    """A consumer of ours alone, which the server drops when we are gone."""
+    """Creates a consumer of our own, which the server drops after we have left."""
     return ConsumerConfig(
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=first,
@@ -97,7 +97,7 @@ def _from(subjects: str, first: int) -> ConsumerConfig:
 
 
 async def _fetched(subscription: JetStreamContext.PullSubscription, stop: asyncio.Event) -> list[Msg]:
-    """The next messages; none when a second brought none, or a stop came."""
+    """Returns the next messages; none if a second brought none, or a stop came."""
     fetching = asyncio.ensure_future(subscription.fetch(100, timeout=_FETCH_SECONDS))
     stopping = asyncio.ensure_future(stop.wait())
     try:

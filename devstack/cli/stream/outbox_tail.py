@@ -1,4 +1,4 @@
-"""Reading the journal of the write side as it grows."""
+"""Follows the write side's outbox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LATER = f"SELECT {_COLUMNS} FROM outbox WHERE position > %s ORDER BY position" 
 
 
 async def tail_outbox(url: str, stop: asyncio.Event, row: Callable[..., None], *, last: int, follow: bool) -> None:
-    """Gives `row` the last events, and later ones until `stop`; raises NobodyAnswers."""
+    """Passes the last events to `row`, and later ones until `stop`. Raises NobodyAnswers."""
     async with _asked(url) as ask:
         rows = await ask(_NEWEST, last) if last else []
         seen = rows[-1][0] if rows else await _newest_position(ask)

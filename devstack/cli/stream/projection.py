@@ -1,4 +1,4 @@
-"""`tandem projection parked`: events that could not be projected, on the stack that runs here or as QUERY_… say."""
+"""Holds `tandem projection parked`: events that could not be projected, on this stack or that of QUERY_… settings."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _projection() -> None:
 def _parked() -> None:
     """Events that could not be projected.
 
-    Their orders say so to readers until a later version or a retry heals.
+    Their orders report it to readers until a later version or a retry heals them.
     """
 
 
 @parked.command("list")
 def list_parked(as_json: AsJson = False) -> None:
-    """Lists them, the one that was parked first at the front."""
+    """Lists parked events, the one that was parked first at the front."""
     _run("list", "", as_json=as_json)
 
 
@@ -58,7 +58,7 @@ def show(key: Key, as_json: AsJson = False) -> None:
 
 @parked.command("retry")
 def retry(key: Key, as_json: AsJson = False) -> None:
-    """Tries them again, after their cause was mended.
+    """Retries parked events, after their cause was fixed.
 
     That is a mapping, or a release that understands more. Exit code 1 when one stays parked.
     """
@@ -71,7 +71,7 @@ def discard(
     needed_too: Annotated[bool, typer.Option("--needed-too", help="Also what no later version has healed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forgets them; the order's history keeps a hole."""
+    """Discards parked events; the order's history keeps a gap."""
     _run("discard", key, needed_too=needed_too, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`tandem outbox tail` and `tandem events tail`: see the events go by, as written and as published."""
+"""Holds `tandem outbox tail` and `tandem events tail`: shows events as written and as published."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until 
 
 
 class NobodyAnswers(Exception):  # noqa: N818 - reads as what happened
-    """What is tailed does not answer; the message says who and why."""
+    """The source of a tail does not answer. The message says who and why."""
 
 
 @outbox.callback()
@@ -79,7 +79,7 @@ def _run(tail: Callable[[Topology, asyncio.Event], Awaitable[None]], as_json: bo
 
 
 def _stop_when_nobody_reads(stop: asyncio.Event) -> None:
-    """Sets `stop` when what reads our output through a pipe ends: `tail | head -1` is over with the first line."""
+    """Sets `stop` when the reader of our output leaves: `tail | head -1` ends after the first line."""
     try:
         output = sys.stdout.fileno()
         if stat.S_ISFIFO(os.fstat(output).st_mode):
