@@ -17,6 +17,7 @@ from bench.harness.rounds import Results, Run, interleave
 from bench.harness.servers import Servers, running_servers
 from bench.harness.settings import BenchSettings
 from bench.relay.backlog import Backlog, make_backlog
+from bench.relay.decoding import decode, logged_rows
 from bench.relay.drain import drain
 from bench.relay.floors import nats_bench, recvlogical
 from bench.relay.order_samples import order_events
@@ -26,6 +27,7 @@ from bench.relay.steady import steady
 
 PEER = "debezium-tuned"
 LAZY, ALWAYS = "wal 400 B", "wal 400 B, sync always"
+WRITTEN, LOOP = "function written for the table", "loop over the columns"
 FLOOR = "nats bench async with ids"
 
 
@@ -37,23 +39,31 @@ async def main() -> int:
         peers = Peers(settings, servers)
         await peers.install()
         await peers.seed()
-        drains = await interleave(await _drains(settings, servers, peers), settings.rounds, "drain")
+        small = await _backlog(servers, settings, "bench_small", "wal", real=False)
+        decodes = await interleave(await _decodes(small), settings.rounds, "decode")
+        drains = await interleave(await _drains(settings, servers, peers, small), settings.rounds, "drain")
         steadies = await interleave(await _steadies(settings, servers, peers), settings.rounds, "steady")
-    claims = [*_drain_claims(drains), *_steady_claims(steadies)]
-    return report({"drain": drains, "steady": steadies}, claims)
+    claims = [*_decode_claims(decodes), *_drain_claims(drains), *_steady_claims(steadies)]
+    return report({"decode": decodes, "drain": drains, "steady": steadies}, claims)
 
 
-async def _drains(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
+async def _backlog(servers: Servers, settings: BenchSettings, name: str, mode: str, *, real: bool) -> Backlog:
+    samples = await order_events(servers) if real else small_samples()
+    return await make_backlog(servers, await make_database(servers, name, samples), settings.events, mode)
+
+
+async def _decodes(backlog: Backlog) -> dict[str, Run]:
+    """Ways to take a row of the log apart."""
+    rows = await logged_rows(backlog)
+    return {WRITTEN: partial(decode, rows, rows.decoder.event), LOOP: partial(decode, rows, rows.decoder.by_column)}
+
+
+async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small: Backlog) -> dict[str, Run]:
     """Contenders of the drain by name, in the order in which a round runs them."""
 
     def ours(backlog: Backlog, mode: str, nats_url: str) -> Run:
         return partial(drain, servers.directory / f"drain-{mode}", nats_url, backlog, mode)
 
-    async def backlog(name: str, mode: str, *, real: bool) -> Backlog:
-        samples = await order_events(servers) if real else small_samples()
-        return await make_backlog(servers, await make_database(servers, name, samples), settings.events, mode)
-
-    small = await backlog("bench_small", "wal", real=False)
     contenders: dict[str, Run] = {
         FLOOR: partial(nats_bench, settings, servers.nats, "async"),
         "nats bench atomic with ids": partial(nats_bench, settings, servers.nats, "atomic"),
@@ -63,7 +73,7 @@ async def _drains(settings: BenchSettings, servers: Servers, peers: Peers) -> di
         ALWAYS: ours(small, "wal", servers.nats_always.url),
     }
     if settings.full:
-        large = await backlog("bench_after_image", "wal", real=True)
+        large = await _backlog(servers, settings, "bench_after_image", "wal", real=True)
         contenders["poll 400 B"] = ours(small, "poll", servers.nats.url)
         contenders["poll 400 B, sync always"] = ours(small, "poll", servers.nats_always.url)
         for mode in ("wal", "poll"):
@@ -88,6 +98,16 @@ async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers) -> 
         contenders[ALWAYS] = ours("wal", servers.nats_always.url)
         contenders["poll 400 B"] = ours("poll", servers.nats.url)
     return contenders
+
+
+def _decode_claims(results: Results) -> list[Claim]:
+    ours, theirs = (results.median(one, "us_per_row") for one in (WRITTEN, LOOP))
+    return [
+        compare(
+            "decode, wal 400 B: CPU per row of the function written for the table against a loop over its columns",
+            "us", ours, theirs, at_most(0.6), results.why_not(WRITTEN, LOOP),
+        ),
+    ]  # fmt: skip
 
 
 def _drain_claims(results: Results) -> list[Claim]:

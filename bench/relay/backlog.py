@@ -17,7 +17,8 @@ from bench.harness.stream import StoredMessage, Stream
 from bench.relay.outbox_rows import load
 from bench.relay.run import running_relay
 
-_BASE = "bench_base"
+#: Stands before all rows, and is never read from.
+BASE_SLOT = "bench_base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Backlog:
         await sql(
             self.url,
             "SELECT pg_copy_logical_replication_slot(%(base)s, %(name)s)",
-            {"base": _BASE, "name": name},
+            {"base": BASE_SLOT, "name": name},
         )
 
 
@@ -69,8 +70,8 @@ async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Ba
         before = replace(before, headers={k: v for k, v in before.headers.items() if not k.startswith("Nats-")})
         await nats.drop()
     slot = before.headers["Tandem-Cursor"].split(";")[2]
-    await drop_slot(url, _BASE)
-    await sql(url, "SELECT pg_copy_logical_replication_slot(%(slot)s, %(base)s)", {"slot": slot, "base": _BASE})
+    await drop_slot(url, BASE_SLOT)
+    await sql(url, "SELECT pg_copy_logical_replication_slot(%(slot)s, %(base)s)", {"slot": slot, "base": BASE_SLOT})
     await load(url, events)
     end = (await sql(url, "SELECT pg_current_wal_flush_lsn()::text"))[0][0]
     publication = (await sql(url, "SELECT pubname FROM pg_publication"))[0][0]

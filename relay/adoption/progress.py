@@ -13,12 +13,13 @@ class AdoptionProgress:
     """
 
     def __init__(self) -> None:
-        self.begins()
+        self.obstacle: str | None = None
+        self.unreachable: str | None = None
+        self.waiting_for_lock = False
 
     def begins(self) -> None:
         """Forgets earlier obstacles."""
-        self.obstacle: str | None = None
-        self.unreachable: str | None = None
+        self.obstacle = self.unreachable = None
         self.waiting_for_lock = False
 
     def standing_by(self, source_epoch: int) -> None:

@@ -44,6 +44,15 @@ class Line:
     as_of: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be published after the cursor `old`: the rows that `comparison` has found missing, then `end`."""
+
+    old: Cursor
+    comparison: StreamComparison
+    end: Checkpoint
+
+
 class AdoptionSource:
     """A source that ends. `becomes`: the identity that is to be recorded, given the old
     source's last cursor; `on_end` is told when all has been read."""
@@ -68,13 +77,13 @@ class AdoptionSource:
         self._history = history
         self._becomes = becomes
         self._on_end = on_end
-        self._comparison: StreamComparison | None = None
+        self._work: _Work | None = None
         self._position = 0
 
     async def resume(self, cursor: Cursor) -> None:
         """Draws the line, compares outbox and stream, and goes to the first missing row."""
         identity = self._becomes(cursor)
-        self._old, self._position = cursor, 0
+        self._position = 0
         old_floor = await self._records.floor(self._connection, cursor.epoch)
         line = await self._draw_line(identity)
         comparison = StreamComparison(self._table, self._connection, self._history, identity.epoch)
@@ -92,21 +101,21 @@ class AdoptionSource:
         _log.info(
             "compared", floor=line.floor, stream_events=content.events, missing=missing, lost_by_the_source=lost.events
         )
-        self._comparison = comparison
-        self._end = Checkpoint(PollCursor(identity.epoch, line.snapshot), line.as_of)
+        end = Checkpoint(PollCursor(identity.epoch, line.snapshot), line.as_of)
+        self._work = _Work(cursor, comparison, end)
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """Returns the next missing rows; after the last of them the new epoch's first cursor, once."""
-        assert self._comparison is not None
-        old = self._old
-        query = self._comparison.missing(self._position, max_events)
+        assert self._work is not None
+        old = self._work.old
+        query = self._work.comparison.missing(self._position, max_events)
         events, _ = await fetch_events(self._connection, query, max_bytes)
         if events:
             self._position = events[-1].position
             return Batch(old.base, old, events, [old.mark] * len(events), old, None, more=True)
-        end = self._end.cursor
+        end = self._work.end.cursor
         self._on_end(end)
-        return Batch(end.base, end, (), (), end, self._end, more=False)
+        return Batch(end.base, end, (), (), end, self._work.end, more=False)
 
     def stored(self, cursor: Cursor) -> None:
         """Does nothing: there is nothing to release."""

@@ -103,7 +103,7 @@ class MessageBuilder:
         self._plain_ids = plain_roles >= {"event_id", "aggregate_id"}
         self._plain_digests = plain_roles >= {"hash", "personal_digest"}
         self._one_line = _json_on_one_line if "headers" in json_roles else _one_line
-        self._kinds: dict[tuple[int, str, str], tuple[bytes, str]] = {}
+        self._kinds: dict[tuple[int, str | None, str | None], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, base: str, at: str) -> Message:
         """The message of `event` with the cursor `base;at`; Unpublishable says why no stream could take it."""
@@ -112,7 +112,7 @@ class MessageBuilder:
             position, transaction_id, event_id, aggregate_type, aggregate_id, version, partition, event_type,
             payload, personal, salt, digest, headers, digest_of_chain, occurred_at, recorded_at,
         ) = event  # fmt: skip
-        if event_id is None or event_type is None or aggregate_type is None or aggregate_id is None:
+        if event_id is None or aggregate_id is None:
             raise Unpublishable("an id or type of the event is null")
         if recorded_at is None:
             raise Unpublishable("recorded_at is null or infinite")
@@ -125,7 +125,7 @@ class MessageBuilder:
         recorded = rfc3339(recorded_at)
         occurred = recorded if occurred_at is None or occurred_at == recorded_at else rfc3339(occurred_at)
         if not self._plain_digests:
-            digest_of_chain, digest = _one_line(digest_of_chain or ""), _one_line(digest or "")
+            digest_of_chain, digest = _line_or_none(digest_of_chain), _line_or_none(digest)
         text = (
             f"Tandem-Cursor: {base};{at}\r\n{lines}ce-id: {event_id}\r\nce-subject: {aggregate_id}\r\n"
             f"ce-partitionkey: {aggregate_id}\r\nce-time: {occurred}\r\n"
@@ -147,8 +147,10 @@ class MessageBuilder:
         message_id = f"{self._id_prefix}{event_id}".encode()
         return _new(Message, (subject, message_id, head, body, transaction_id, position, recorded_at, size))
 
-    def _kind(self, partition: int, event_type: str, aggregate_type: str) -> tuple[bytes, str]:
+    def _kind(self, partition: int, event_type: str | None, aggregate_type: str | None) -> tuple[bytes, str]:
         """Subject and header lines that events of a type and partition share; remembered."""
+        if event_type is None or aggregate_type is None:
+            raise Unpublishable("an id or type of the event is null")
         subject = self._template.subject(partition, event_type, aggregate_type)
         if not event_type:
             raise Unpublishable("event_type is empty")
@@ -213,6 +215,10 @@ def _has_control(text: str) -> bool:
 def _one_line(text: str) -> str:
     """Text fit for a header line. JSON may hold line breaks between its tokens only, where a blank means the same."""
     return _CONTROL.sub(" ", text) if _has_control(text) else text
+
+
+def _line_or_none(text: str | None) -> str | None:
+    return _one_line(text) if text is not None else None
 
 
 def _json_on_one_line(text: str) -> str:

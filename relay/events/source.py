@@ -67,7 +67,7 @@ class Source(Protocol):
         """How long to wait before the next read, given what the last ones found."""
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """From now on `wake` is called when there is something to read before `idle_seconds` are over."""
+        """Once resumed, `wake` is called when there is something to read before `idle_seconds` are over."""
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """What is stored, as exactly as the source knows it: all that a snapshot sees, and transactions beside it. None

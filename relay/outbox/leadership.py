@@ -51,7 +51,8 @@ class HeldLock(Generic[Held]):
         self.connection = connection
         self.found = found
         self._key = key
-        self._spoke = time.monotonic()
+        #: When (monotonic) the session will have been silent for so long that something must be said.
+        self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def prove(self) -> None:
         """Asks the database whether the lock is still ours; LeadershipLost when it is not, or cannot be asked."""
@@ -67,20 +68,20 @@ class HeldLock(Generic[Held]):
                 ).fetchone()
         if row is None or row[0] != 1:
             raise LeadershipLost("the leader's lock is not held by our session any more")
-        self._spoke = time.monotonic()
+        self.spoke()
 
     async def touch(self) -> None:
         """Speaks on the session if nothing was said for a while."""
-        if time.monotonic() - self._spoke < TOUCH_SECONDS:
+        if time.monotonic() < self.touch_due:
             return
         with database_lost():
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 await self.connection.execute("SELECT 1")
-        self._spoke = time.monotonic()
+        self.spoke()
 
     def spoke(self) -> None:
         """Notes that a statement has just succeeded on the session."""
-        self._spoke = time.monotonic()
+        self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def release(self) -> None:
         """Gives the lock up, so that a standby need not wait for the session's end."""

@@ -269,6 +269,7 @@ class PublishLoop:
                 status=self.status,
             )
         )
+        source.notify(session.wake)
         # First the stream: while it takes nothing, the database need not begin to decode anew each time.
         await publishing.claim(cursor)
         try:

@@ -112,15 +112,19 @@ class Publishing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carries events until `stop` is set, then waits for the acks and leaves a barrier behind the last of them."""
-        self._source.notify(self._session.wake)
         while not stop.is_set():
-            self._parts.status.moved()
-            await self._leader.touch()
-            events, size = self._session.room()
+            if time.monotonic() >= self._leader.touch_due:
+                await self._leader.touch()
+            events, size = self._session.window.room()
             if not self._session.settled and (events < READ_EVENTS // 2 or size < READ_BYTES // 4):
                 await self._session.wait(SLICE_SECONDS)
+                self._parts.status.moved()
                 continue
-            batch = await self._read(min(READ_EVENTS, events), min(READ_BYTES, size))
+            self._parts.status.moved(2 * READ_SECONDS)
+            async with asyncio.timeout(READ_SECONDS):
+                batch = await self._source.read(min(READ_EVENTS, events), min(READ_BYTES, size))
+            self._leader.spoke()
+            self._parts.status.moved()
             await self._carry(batch)
             self._report()
             if time.monotonic() >= self._state_due:
@@ -137,18 +141,15 @@ class Publishing:
         self._report()
         await self._save_state()
 
-    async def _read(self, max_events: int, max_bytes: int) -> Batch:
-        self._parts.status.moved(2 * READ_SECONDS)
-        async with asyncio.timeout(READ_SECONDS):
-            batch = await self._source.read(max_events, max_bytes)
-        self._leader.spoke()
-        self._parts.status.moved()
-        return batch
-
     async def _carry(self, batch: Batch) -> None:
         if batch.events:
-            messages = await self._build(batch, await self._base(batch.base, batch.before))
-            await self._send(messages)
+            base = batch.base if len(batch.base) <= LONGEST_BASE else await self._anchored(batch.base, batch.before)
+            built: Sequence[Message] | None = None
+            if not self._exceptions and not len(self._parked):
+                with contextlib.suppress(Unpublishable):
+                    build = self._parts.messages.event
+                    built = [build(event, base, at) for event, at in zip(batch.events, batch.marks, strict=True)]
+            await self._send(built if built is not None else await self._build(batch, base))
             self._sent_up_to(batch.after)
             self.last_read = batch.events[-1].recorded_at
         self._checkpoint = batch.reached
@@ -158,39 +159,30 @@ class Publishing:
             if time.monotonic() >= self._barrier_due:
                 await self._barrier(batch.reached.cursor)
 
-    async def _base(self, base: str, before: Cursor) -> str:
-        """The base that messages behind `before` carry: its own, or the barrier that holds it."""
-        if len(base) <= LONGEST_BASE:
-            return base
+    async def _anchored(self, base: str, before: Cursor) -> str:
+        """What messages behind `before` carry instead of its base, which is too long: the barrier that holds it."""
         if self._anchor is None or self._anchor[0] != base:
             await self._barrier(before)
         assert self._anchor is not None
         return anchored(base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        build = self._parts.messages.event
-        exceptional = bool(self._exceptions) or len(self._parked) > 0
-        if not exceptional:
-            with contextlib.suppress(Unpublishable):
-                return [build(event, base, at) for event, at in zip(batch.events, batch.marks, strict=True)]
+        """The messages of a batch of which not every event can be sent; the others are parked, or stored already."""
         built: list[Message] = []
         for event, at in zip(batch.events, batch.marks, strict=True):
-            reason = None
-            if exceptional:
-                if event.position in self._exceptions.stored:
-                    continue
-                reason = self._exceptions.refused.get(event.position)
-                if reason is None and self._parked.holds(event):
-                    reason = "an earlier event of its aggregate is parked"
+            if event.position in self._exceptions.stored:
+                continue
+            reason = self._exceptions.refused.get(event.position)
+            if reason is None and self._parked.holds(event):
+                reason = "an earlier event of its aggregate is parked"
             if reason is None:
                 try:
-                    built.append(build(event, base, at))
+                    built.append(self._parts.messages.event(event, base, at))
                     continue
                 except Unpublishable as unpublishable:
                     reason = str(unpublishable)
             # Recorded and committed before any message is sent whose cursor passes it.
             await self._parked.park(self._leader.connection, event, reason)
-            exceptional = True
         return built
 
     async def _carry_out(self, requests: ParkedRequests) -> None:
@@ -218,7 +210,8 @@ class Publishing:
             done: list[int] = []
             messages: list[Message] = []
             reason = None
-            header = await self._base(cursor.base, cursor)
+            base = cursor.base
+            header = base if len(base) <= LONGEST_BASE else await self._anchored(base, cursor)
             for event in events:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
@@ -253,9 +246,9 @@ class Publishing:
     async def _send(self, messages: Sequence[Message]) -> None:
         sent = 0
         while sent < len(messages):
-            while not self._session.ready(len(messages) - sent):
+            before, sent = sent, self._session.send(messages, sent)
+            if sent == before:
                 await self._wait()
-            sent = self._session.send(messages, sent)
 
     def _sent_up_to(self, cursor: Cursor) -> None:
         self._positions.append((self._session.next_sequence - 1, cursor))

@@ -24,7 +24,7 @@ from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Mode
 from relay.sources.poll import PollSource
 from relay.stream.history import StreamHistory
-from relay.wal.reader import new_cursor
+from relay.wal.reader import IDLE_SECONDS, WalReader, new_cursor
 from relay.wal.slot_cleanup import SlotCleanup
 from relay.wal.slot_maker import SlotMaker
 from relay.wal.source import WalSource
@@ -54,15 +54,16 @@ class SwitchingSource:
         self._cleanup = cleanup
         self._history = history
         self._why = self._reason = why
-        #: The slot that is streamed now.
-        self._slot: str | None = None
+        #: What reads the log now; None while polling.
+        self._reader: WalReader | None = None
+        self._wake: Callable[[], None] = lambda: None
         self._checkpointed = False
         self._distrusted: set[str] = set()
 
     @property
     def mode(self) -> Mode:
         """The mode in use, and why it is not the wanted one."""
-        return Mode("wal") if self._slot is not None else Mode("poll", self._slots.problem or self._reason)
+        return Mode("wal") if self._reader is not None else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`: by the slot that it names if that can be read, else by polling."""
@@ -87,13 +88,13 @@ class SwitchingSource:
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """The next events. SessionClosed when the log broke off: only the stream knows then what was delivered."""
-        if self._wal is not None and self._slot is not None:
+        if (reader := self._reader) is not None:
             try:
-                batch = await self._wal.read(max_events, max_bytes)
+                batch = await reader.read(max_events, max_bytes)
             except LogUnavailable as problem:
                 if not self._checkpointed:
                     # It would break off again and again: what it chokes on stands between here and the next checkpoint.
-                    self._distrusted.add(self._slot)
+                    self._distrusted.add(reader.slot)
                 raise SessionClosed(Closing.SOURCE, str(problem)) from None
             self._checkpointed = self._checkpointed or batch.reached is not None
             return batch
@@ -105,32 +106,31 @@ class SwitchingSource:
 
     def stored(self, cursor: Cursor) -> None:
         """Confirms checkpoints of the log."""
-        if self._slot is not None and self._wal is not None:
-            self._wal.stored(cursor)
+        if self._reader is not None:
+            self._reader.stored(cursor)
 
     def idle_seconds(self) -> float:
         """As the source in use has it."""
-        return self._wal.idle_seconds() if self._slot and self._wal else self._poll.idle_seconds()
+        return IDLE_SECONDS if self._reader is not None else self._poll.idle_seconds()
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Arrivals from the log."""
-        if self._wal is not None:
-            self._wal.notify(wake)
+        """Arrivals from the log, whenever it is read from now on."""
+        self._wake = wake
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """As the log has it."""
-        return self._wal.covering() if self._slot and self._wal else None
+        return self._reader.covering() if self._reader is not None else None
 
     async def close(self) -> None:
         """Ends stream, slot making and clearing up; a slot that is in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
-        self._slot = None
+        reader, self._reader = self._reader, None
         await self._cleanup.end()
         await self._slots.forget()
-        if self._wal is not None:
-            await self._wal.close()
+        if reader is not None:
+            await reader.close()
 
     async def _go_on_polling(self, cursor: PollCursor, delivered: Delivered) -> None:
         await self._poll.resume(cursor)
@@ -147,10 +147,10 @@ class SwitchingSource:
         if cursor.checkpoint.slot in self._distrusted:
             return f"slot {cursor.checkpoint.slot} failed before it gave a checkpoint"
         try:
-            await self._wal.resume(cursor)
+            self._reader = await self._wal.open(cursor, self._wake)
         except LogUnavailable as problem:
             return str(problem)
-        self._slot, self._checkpointed = cursor.checkpoint.slot, False
+        self._checkpointed = False
         await self._cleanup.begin(keep=cursor.checkpoint.slot)
         return None
 

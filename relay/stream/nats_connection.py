@@ -50,11 +50,11 @@ class NatsOptions:
     key_file: str = ""
 
 
+Awaited = Callable[[], tuple[int, int]]
+
+
 class AckReceiver(Protocol):
     """Takes what arrives on the ack inbox."""
-
-    def awaited(self) -> tuple[int, int]:
-        """(first, count): the sequences whose acks are to come next, one for each; count 0 when none are."""
 
     def on_acks(self, count: int) -> None:
         """The next `count` awaited acks have arrived, and are good."""
@@ -67,11 +67,15 @@ class AckReceiver(Protocol):
 
 
 class AckFirstParser:
-    """Stands before the library's parser and takes awaited acks away from the front of its input."""
+    """Stands before the library's parser and takes awaited acks away from the front of its input.
 
-    def __init__(self, parser: Parser, run: AckRun, receiver: AckReceiver) -> None:
+    `awaited`: (first, count) of the sequences whose acks are to come next, one for each; count 0 when none are.
+    """
+
+    def __init__(self, parser: Parser, run: AckRun, awaited: Awaited, receiver: AckReceiver) -> None:
         self._parser = parser
         self._run = run
+        self._awaited = awaited
         self._receiver = receiver
         self._held = b""
 
@@ -91,7 +95,7 @@ class AckFirstParser:
             if self._held or self._parser.buf:
                 data, self._held = bytes(self._parser.buf) + self._held + data, b""
                 self._parser.buf.clear()
-            while (found := self._run.count(data, *self._receiver.awaited()))[0]:
+            while (found := self._run.count(data, *self._awaited()))[0]:
                 self._receiver.on_acks(found[0])
                 data = data[found[1] :]
             if self._run.incomplete(data):
@@ -176,14 +180,15 @@ class NatsConnection(Client):
         version = self.connected_server_version
         return version.major, version.minor, version.patch
 
-    async def receive_acks(self, stream: str, receiver: AckReceiver) -> None:
+    async def receive_acks(self, stream: str, awaited: Awaited, receiver: AckReceiver) -> None:
         """Opens an inbox of its own (`inbox` is its prefix, with a trailing dot) for the stream's acks."""
         self.inbox = f"{self.new_inbox()}.".encode()
         self._receiver = receiver
         subscription = await self.subscribe(f"{self.inbox.decode()}*")
         self._ack_sid = subscription._id  # noqa: SLF001 - the number that the server puts on each ack
         await self.flush(FLUSH_TIMEOUT_SECONDS)
-        self._ps = cast("Parser", AckFirstParser(self._ps, AckRun(self.inbox, self._ack_sid, stream), receiver))
+        run = AckRun(self.inbox, self._ack_sid, stream)
+        self._ps = cast("Parser", AckFirstParser(self._ps, run, awaited, receiver))
 
     def write(self, frames: list[bytes]) -> None:
         """Hands complete protocol frames to the socket, all at once. OSError when the connection is gone."""

@@ -73,10 +73,6 @@ class PublishWindow:
         first = self._flights[0]
         return first.last_sequence if first.atomic else self.stored_sequence + 1
 
-    def first_flight_end(self) -> int:
-        """The predicted sequence of the last message of the oldest flight; there must be one."""
-        return self._flights[0].last_sequence
-
     def awaited(self) -> tuple[int, int]:
         """(first, count) of the sequences that are to be acknowledged one by one before anything else."""
         count = 0
@@ -87,12 +83,12 @@ class PublishWindow:
         return self.stored_sequence + 1, count
 
     def acknowledged(self, sequence: int) -> Flight | None:
-        """Records acks up to `sequence`: the next expected one, or a later one in the same flight.
+        """Records acks up to `sequence` (the next expected one or a later one), no further than the oldest flight.
 
-        Returns the flight if this completes it.
+        Returns that flight if this completes it.
         """
-        self.stored_sequence = sequence
         first = self._flights[0]
+        self.stored_sequence = min(sequence, first.last_sequence)
         if sequence < first.last_sequence:
             return None
         self._bytes -= first.size

@@ -73,54 +73,52 @@ class JetStreamSession:
         self._policy = policy
         self._ack_timeout = limits.ack_timeout
         self._on_stored = on_stored
-        self._window = PublishWindow(tail.last_sequence, limits.events, limits.bytes)
+        #: What is in flight, and how much more may be.
+        self.window = PublishWindow(tail.last_sequence, limits.events, limits.bytes)
         self._last_id: bytes | None = None
         self._closed: SessionClosed | Refused | None = None
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
+        #: Ends the pause, or the next one when there is none.
+        self.wake: Callable[[], None] = self._woken.set
         self._timer: asyncio.TimerHandle | None = None
         self._free_since = 0.0
 
     @property
     def next_sequence(self) -> int:
         """The predicted stream sequence of the next message."""
-        return self._window.sent_sequence + 1
+        return self.window.sent_sequence + 1
 
     @property
     def stored_sequence(self) -> int:
         """The last stream sequence that is acknowledged (or was there before us)."""
-        return self._window.stored_sequence
+        return self.window.stored_sequence
 
     @property
     def settled(self) -> bool:
         """Whether everything sent has been acknowledged."""
-        return self._window.settled
+        return self.window.settled
 
     @property
     def outstanding_bytes(self) -> int:
         """Bytes in flight."""
-        return self._window.outstanding_bytes
+        return self.window.outstanding_bytes
 
     def oldest_in_flight(self) -> int | None:
         """The least `recorded_at` (µs) of the events in flight; None when there are none."""
-        return self._window.oldest()
-
-    def room(self) -> tuple[int, int]:
-        """(events, bytes) that may be in flight beside what is."""
-        return self._window.room()
-
-    def ready(self, count: int) -> bool:
-        """Whether `count` waiting messages (or their first part) may be sent now."""
-        now = time.monotonic()
-        if self._policy.alone(count, now):
-            return self._window.settled
-        return self._window.room()[0] > 0 and self._connection.unwritten < MAX_UNWRITTEN_BYTES
+        return self.window.oldest()
 
     def send(self, messages: Sequence[Message], start: int = 0) -> int:
-        """Writes one flight of `messages[start:]`; the index behind it. SessionClosed once the session is over."""
+        """Writes one flight of `messages[start:]`; the index behind it, or `start` when acks must come first.
+        SessionClosed once the session is over."""
         self._raise_if_closed()
-        window, waiting = self._window, len(messages) - start
-        now = time.monotonic()
+        window, waiting = self.window, len(messages) - start
+        now, room = time.monotonic(), window.room()[0]
+        if self._policy.alone(waiting, now):
+            if not window.settled:
+                return start
+        elif room <= 0 or self._connection.unwritten >= MAX_UNWRITTEN_BYTES:
+            return start
         atomic = self._policy.atomic(waiting, now)
         if atomic:
             end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
@@ -128,8 +126,9 @@ class JetStreamSession:
             batch_id = secrets.token_hex(8).encode()
             frames = batch_frames(flight, window.sent_sequence, batch_id, self._connection.inbox)
         else:
-            room = max(1, window.room()[0])
-            end = cut(messages, start, min(self._policy.most_chained, room), CHAIN_FLIGHT_BYTES, whole_groups=False)
+            end = cut(
+                messages, start, min(self._policy.most_chained, max(1, room)), CHAIN_FLIGHT_BYTES, whole_groups=False
+            )
             flight = messages[start:end]
             frames = chain_frames(
                 flight, window.sent_sequence, self._policy.link(self._last_id), self._connection.inbox
@@ -138,7 +137,8 @@ class JetStreamSession:
             self._free_since = now
         window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic)
         self._last_id = flight[-1].message_id
-        self._watch_deadline()
+        if self._timer is None:
+            self._watch_deadline()
         try:
             self._connection.write(frames)
         except NATS_ERRORS as error:
@@ -156,10 +156,6 @@ class JetStreamSession:
         await self._wait_for(self._woken, seconds)
         self._woken.clear()
 
-    def wake(self) -> None:
-        """Ends the pause, or the next one when there is none."""
-        self._woken.set()
-
     async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
         self._raise_if_closed()
         with contextlib.suppress(TimeoutError):
@@ -167,15 +163,23 @@ class JetStreamSession:
                 await event.wait()
         self._raise_if_closed()
 
-    def awaited(self) -> tuple[int, int]:
-        """(first, count) of the sequences whose acks are to come next."""
-        return self._window.awaited() if self._closed is None else (0, 0)
-
-    def on_acks(self, count: int) -> None:
-        """Takes the next `count` good acks at once."""
-        window, last = self._window, self._window.stored_sequence + count
-        while window.stored_sequence < last:
-            self._take(min(last, window.first_flight_end()))
+    def on_acks(self, count: int, batch_count: int | None = None) -> None:
+        """Takes the next `count` good acks at once; the ack of a batch says that `batch_count` messages are stored."""
+        if self._closed is not None:
+            return
+        last = self.window.stored_sequence + count
+        self._changed.set()
+        while self.window.stored_sequence < last and (flight := self.window.acknowledged(last)) is not None:
+            now = time.monotonic()
+            if flight.atomic and batch_count != len(flight.messages):
+                reason = f"a batch of {len(flight.messages)} was stored as {batch_count}"
+                self.close(SessionClosed(Closing.FENCED, reason))
+                return
+            self._policy.stored(
+                len(flight.messages), now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic
+            )
+            self._free_since = now
+            self._on_stored(flight)
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
         """Takes one answer of the server."""
@@ -209,33 +213,16 @@ class JetStreamSession:
             reason = f"the server knows the id of message {number} already, stored at {ack.sequence}"
             self.close(DuplicateReported(reason, number, ack.sequence))
             return
-        window = self._window
+        window = self.window
         if ack.sequence != number or number != window.expected():
             reason = f"ack for sequence {ack.sequence} of message {number}, expected {window.expected()}"
             self.close(SessionClosed(Closing.FENCED, reason))
             return
-        self._take(number, ack.count)
-
-    def _take(self, sequence: int, batch_count: int | None = None) -> None:
-        """Notes that the stream has everything up to `sequence`, which is in the first flight."""
-        flight = self._window.acknowledged(sequence)
-        self._changed.set()
-        if flight is None:
-            return
-        now = time.monotonic()
-        if flight.atomic and batch_count != len(flight.messages):
-            reason = f"a batch of {len(flight.messages)} was stored as {batch_count}"
-            self.close(SessionClosed(Closing.FENCED, reason))
-            return
-        self._policy.stored(
-            len(flight.messages), now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic
-        )
-        self._free_since = now
-        self._on_stored(flight)
+        self.on_acks(number - window.stored_sequence, ack.count)
 
     def _refused(self, nack: Nack, number: int) -> None:
         closing = nack.closing
-        flight = self._window.flight_of(number)
+        flight = self.window.flight_of(number)
         if closing in {Closing.BATCH, Closing.EVENT} and flight is not None and flight.atomic:
             self._policy.batch_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)
             closing = Closing.BATCH
@@ -243,7 +230,7 @@ class JetStreamSession:
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
         """The message that an error belongs to."""
-        return self._window.message_at(cause.sequence) if cause.sequence is not None else None
+        return self.window.message_at(cause.sequence) if cause.sequence is not None else None
 
     async def holds(self, sequence: int, message: Message) -> bool:
         """Whether the stream really has `message` at `sequence`. SessionClosed when it cannot be asked."""
@@ -254,15 +241,15 @@ class JetStreamSession:
         return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
 
     def _watch_deadline(self) -> None:
-        if self._timer is None and (deadline := self._window.deadline()) is not None:
+        if self._timer is None and (deadline := self.window.deadline()) is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._deadline_passed)
 
     def _deadline_passed(self) -> None:
         self._timer = None
-        deadline = self._window.deadline()
+        deadline = self.window.deadline()
         if deadline is not None and time.monotonic() >= deadline:
-            reason = f"no ack for message {self._window.expected()} within {self._ack_timeout:g} s"
+            reason = f"no ack for message {self.window.expected()} within {self._ack_timeout:g} s"
             self.close(SessionClosed(Closing.UNAVAILABLE, reason))
         else:
             self._watch_deadline()
@@ -313,7 +300,7 @@ class JetStreamSink:
                 tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
                 self._policy.begin(clustered=info.clustered)
                 session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
-                await connection.receive_acks(self._plan.name, session)
+                await connection.receive_acks(self._plan.name, session.window.awaited, session)
                 sessions.append(session)
             except (*NATS_ERRORS, StreamApiError) as error:
                 raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None

@@ -8,9 +8,12 @@ that committed there.
 from __future__ import annotations
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+
+import psycopg
 
 from relay.events.cursor import Cursor, WalCheckpoint, WalCursor
 from relay.events.errors import LogUnavailable
@@ -19,6 +22,8 @@ from relay.events.id_set import IdSet
 from relay.events.lsn import lsn_text
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint
+from relay.outbox.database import DatabaseConnection
+from relay.outbox.publication import STATE
 from relay.wal.pgoutput import (
     BEGIN,
     COMMIT,
@@ -37,24 +42,40 @@ from relay.wal.tuple_program import Read
 
 #: Messages with this prefix may be checkpoints of ours.
 MESSAGE_PREFIX = "tandem.cursor"
+CHECKPOINT_SECONDS = 0.5
+#: The longest wait for an arrival; what arrives ends it.
+IDLE_SECONDS = 0.25
 #: More transactions than these are not listed for those who measure the lag.
 MOST_COVERING = 20_000
 _OID = slice(HEADER + 1, HEADER + 5)
 _WHOLE = 1 << 62
 #: No insert begins with it, so none is read before its table is described.
 _NO_TABLE = bytes(7)
+#: From here on a message can be flushed at once; before, it comes when the log is written for others, or after 0.2 s.
+_FLUSHING_VERSION = 170_000
+# now() is when the statement arrived, before its snapshot was taken.
+_EMIT = f"""
+    SELECT pg_logical_emit_message(false, '{MESSAGE_PREFIX}', %(token)s || ';'
+    || (extract(epoch FROM now()) * 1000000)::bigint || ';' || pg_current_snapshot()::text || ';' || {STATE}"""  # noqa: S608
 
 
 class WalReader:
-    """Reads behind `cursor`, from a replication session that streams the cursor's slot.
-
-    `token`: what our checkpoints begin with. Others may write messages with our prefix; only we know it.
-    """
+    """Reads behind `cursor`, from a replication session that streams the cursor's slot. Checkpoints are written over
+    the leader's session, `connection`. LogUnavailable: the slot cannot be read any more."""
 
     def __init__(
-        self, cursor: WalCursor, layout: TupleLayout, publication: str, replication: ReplicationConnection
+        self,
+        cursor: WalCursor,
+        layout: TupleLayout,
+        publication: str,
+        connection: DatabaseConnection,
+        replication: ReplicationConnection,
     ) -> None:
-        self.token = secrets.token_hex(8)
+        self.slot = cursor.checkpoint.slot
+        self._connection = connection
+        # What our checkpoints begin with. Others may write messages with our prefix; only we know this.
+        self._token = secrets.token_hex(8)
+        self._emit_due = 0.0
         self._layout = layout
         self._publication = publication
         self._replication = replication
@@ -78,8 +99,18 @@ class WalReader:
         self._head = _NO_TABLE
         self._read_event: Read = _undescribed
 
-    def take(self, max_events: int, max_bytes: int) -> Batch:
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
         """Takes what has arrived, up to the next checkpoint."""
+        if time.monotonic() >= self._emit_due:
+            await self._emit()
+        try:
+            return self._take(max_events, max_bytes)
+        except psycopg.Error as error:
+            raise LogUnavailable(f"the replication stream broke off: {str(error).strip()}") from None
+        except ProtocolError as error:
+            raise LogUnavailable(f"the replication stream cannot be read: {error}") from None
+
+    def _take(self, max_events: int, max_bytes: int) -> Batch:
         events: list[OutboxEvent] = []
         marks: list[str] = []
         before, last = self._cursor, (0, 0, "", 0)
@@ -92,13 +123,18 @@ class WalReader:
             if data is None:
                 more = False
                 break
-            if data[HEADER] != INSERT:
-                self._index = index
-                reached = self._control(data)
-                if reached is not None:
+            kind = data[HEADER]
+            if kind != INSERT:
+                if kind == BEGIN:
+                    index, skip = 0, self._begin(data)
+                    lsn, commit = self._commit_lsn, self._commit_text
+                elif kind == COMMIT:
+                    if index:
+                        self._unstored.append((lsn, index, self._transaction))
+                elif (reached := self._control(kind, data)) is not None:
                     break
-                head, read, index, skip = self._head, self._read_event, self._index, self._skip
-                lsn, commit = self._commit_lsn, self._commit_text
+                else:
+                    head, read = self._head, self._read_event
                 continue
             if not data.startswith(head, HEADER + 1):
                 self._other_insert(data)
@@ -119,7 +155,7 @@ class WalReader:
                 size += len(data)
                 if len(events) >= max_events or size >= max_bytes:
                     break
-        self._index = index
+        self._index, self._skip = index, skip
         after = before
         if marks:
             lsn, index, transaction, behind = last
@@ -152,17 +188,17 @@ class WalReader:
         """Ends the stream; the slot stays."""
         await self._replication.close()
 
-    def _control(self, data: bytes) -> Checkpoint | None:
-        """Takes a message that is no insert; the checkpoint, if it is one of ours."""
-        kind = data[HEADER]
-        if kind == BEGIN:
-            self._index, self._skip = 0, self._begin(data)
-        elif kind == COMMIT:
-            if self._index:
-                self._unstored.append((self._commit_lsn, self._index, self._transaction))
-        elif kind == MESSAGE:
+    async def _emit(self) -> None:
+        """Writes a message of ours to the log; when it comes back, it is a checkpoint."""
+        self._emit_due = time.monotonic() + CHECKPOINT_SECONDS
+        flushing = ", true)" if self._connection.info.server_version >= _FLUSHING_VERSION else ")"
+        await self._connection.execute(_EMIT + flushing, {"token": self._token, "publication": self._publication})
+
+    def _control(self, kind: int, data: bytes) -> Checkpoint | None:
+        """Takes a message that does not come with each transaction; the checkpoint, if it is one of ours."""
+        if kind == MESSAGE:
             return self._message(data)
-        elif kind == RELATION:
+        if kind == RELATION:
             relation = read_relation(data, HEADER)
             if relation.oid == self._layout.oid:
                 decoder = TupleDecoder(self._layout, relation)
@@ -185,7 +221,7 @@ class WalReader:
         if message.prefix != MESSAGE_PREFIX or message.transactional:
             return None
         token, _, content = message.content.partition(b";")
-        if token != self.token.encode():
+        if token != self._token.encode():
             return None
         as_of, snapshot_text, state = content.decode().split(";")
         snapshot, old = Snapshot.parse(snapshot_text), self._cursor.checkpoint

@@ -73,10 +73,10 @@ class TupleDecoder:
         self.head = insert_head(relation)
         self._columns = [Column(oid, *layout.readers.get(name, (None, bytes))) for name, oid in relation.columns]
         #: (data, at) → the row of the insert message at offset `at`, which begins with `head`.
-        self.event = write_reader(self._columns, self._read_by_column)
+        self.event = write_reader(self._columns, self.by_column)
 
-    def _read_by_column(self, data: bytes, at: int) -> OutboxEvent:
-        """Reads any row, and refuses what is none."""
+    def by_column(self, data: bytes, at: int) -> OutboxEvent:
+        """Reads any row, and refuses what is none. `event` is quicker (ADR 56, measured by `make bench-relay`)."""
         values: list[Any] = [None] * len(OutboxEvent._fields)
         end = at + INSERT_HEAD
         for column in self._columns:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
 from relay.events.columns import ColumnNames
-from relay.events.cursor import WalCursor
+from relay.events.cursor import Cursor, WalCursor
 from relay.events.errors import LogUnavailable
 from relay.events.event import OutboxEvent
-from relay.events.source import Batch
+from relay.events.snapshot import Snapshot
+from relay.events.source import Batch, Mode
 from relay.outbox.database import connect
 from relay.outbox.publication import publication_name
 from relay.outbox.table import TableName
 from relay.wal.pgoutput import read_begin
-from relay.wal.reader import WalReader, new_cursor
+from relay.wal.reader import IDLE_SECONDS, WalReader, new_cursor
 from relay.wal.replication_connection import HEADER
 from relay.wal.slot import drop_slots, slots_of, take_slot
 from relay.wal.slot_creation import create_slot
@@ -41,6 +42,40 @@ INSERT = "INSERT INTO outbox (aggregate_id, aggregate_version) SELECT gen_random
 ONE = "6d0cbd4a-9d0f-4e0b-8d5e-2b1f6f5f9f11"
 
 
+class OneSlot:
+    """The log as a source that never polls."""
+
+    mode = Mode("wal")
+
+    def __init__(self, log: WalSource) -> None:
+        self._log = log
+        self._ends = AsyncExitStack()
+        self._wake: Callable[[], None] = lambda: None
+
+    async def resume(self, cursor: Cursor) -> None:
+        assert isinstance(cursor, WalCursor)
+        self.reader = await self._log.open(cursor, self._wake)
+        self._ends.push_async_callback(self.reader.close)
+
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        return await self.reader.read(max_events, max_bytes)
+
+    def stored(self, cursor: Cursor) -> None:
+        self.reader.stored(cursor)
+
+    def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
+        return self.reader.covering()
+
+    def idle_seconds(self) -> float:
+        return IDLE_SECONDS
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    async def close(self) -> None:
+        await self._ends.aclose()
+
+
 class Log:
     """One slot of a database: where it begins, and sources that read it."""
 
@@ -56,13 +91,13 @@ class Log:
         self.beginning = new_cursor(1, checkpoint)
         return self.beginning
 
-    def source(self, connection: psycopg.AsyncConnection[Any], kind: type[WalReader] = WalReader) -> WalSource:
-        return WalSource(self.layout, connection, self.url, self.publication, kind)
+    def source(self, connection: psycopg.AsyncConnection[Any], kind: type[WalReader] = WalReader) -> OneSlot:
+        return OneSlot(WalSource(self.layout, connection, self.url, self.publication, kind))
 
     @asynccontextmanager
     async def reading(
         self, cursor: WalCursor | None = None, kind: type[WalReader] = WalReader
-    ) -> AsyncIterator[WalSource]:
+    ) -> AsyncIterator[OneSlot]:
         connection = await connect(self.url, "source under test")
         source = self.source(connection, kind)
         try:
@@ -114,7 +149,7 @@ async def relayed(
     return verdict, ledger, stored.crashes
 
 
-async def read_until(source: WalSource, done: Callable[[list[OutboxEvent], Batch], bool], seconds: float = 120.0,
+async def read_until(source: OneSlot, done: Callable[[list[OutboxEvent], Batch], bool], seconds: float = 120.0,
                      most: int = 1_000) -> list[OutboxEvent]:  # fmt: skip
     """Reads, as the publish loop would, until `done(events so far, batch)`."""
     events: list[OutboxEvent] = []
@@ -171,8 +206,8 @@ class PassesOverNothing(WalReader):
 class ConfirmsWhatItRead(WalReader):
     """Mutant: the slot is moved on before anything is stored."""
 
-    def take(self, max_events: int, max_bytes: int) -> Batch:
-        batch = super().take(max_events, max_bytes)
+    async def read(self, max_events: int, max_bytes: int) -> Batch:
+        batch = await super().read(max_events, max_bytes)
         self._replication.confirm(self._cursor.commit_lsn)
         return batch
 

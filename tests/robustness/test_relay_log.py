@@ -281,8 +281,8 @@ async def test_a_publication_changed_and_changed_back(world: World, change: str)
 
 #: Mutant: the state of the publication is taken for unchanged.
 BLIND_TO_THE_PUBLICATION = """
-import relay.wal.source as w, relay.outbox.publication as p
-w._EMIT = w._EMIT.replace(p.STATE, "'unchanged'")
+import relay.wal.source as w, relay.wal.reader as r, relay.outbox.publication as p
+r._EMIT = r._EMIT.replace(p.STATE, "'unchanged'")
 async def unchanged(connection, name):
     return "unchanged"
 w.publication_state = unchanged

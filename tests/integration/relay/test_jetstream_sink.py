@@ -108,10 +108,10 @@ async def test_mutant_that_resyncs_in_place_repeats_events(
 
     def resync(session: JetStreamSession, nack: Nack, _: int) -> None:
         end = re.search(r"wrong last sequence: (\d+)", nack.reason)
-        if end is None or int(end[1]) == session._window.sent_sequence - 5:
+        if end is None or int(end[1]) == session.window.sent_sequence - 5:
             return  # the refusals of what followed the first message
-        refused = [message for flight in session._window._flights for message in flight.messages]
-        session._window, session._last_id = PublishWindow(int(end[1]), 4_096, 16 << 20), None
+        refused = [message for flight in session.window._flights for message in flight.messages]
+        session.window, session._last_id = PublishWindow(int(end[1]), 4_096, 16 << 20), None
         session.send(refused)
 
     monkeypatch.setattr(JetStreamSession, "_refused", resync)

@@ -30,5 +30,5 @@ interrupted.Adoption._read_to_the_end = interrupting
 """
 BY_THE_DISPLAY = """
 import relay.adoption.adoption as mutant
-mutant.Adoption._is_through = lambda adoption, ended: adoption._loop.status.cursor == adoption._end.text
+mutant.Adoption._is_through = lambda adoption, ended: adoption._loop.status.cursor == adoption._end
 """

@@ -74,9 +74,9 @@ async def send_all(session: JetStreamSession, batch: Sequence[Message]) -> None:
     """Sends all, without waiting for the last acks."""
     sent = 0
     while sent < len(batch):
-        while not session.ready(len(batch) - sent):
+        before, sent = sent, session.send(batch, sent)
+        if sent == before:
             await session.wait(1.0)
-        sent = session.send(batch, sent)
 
 
 async def settle(session: JetStreamSession) -> None:

@@ -123,7 +123,7 @@ async def check_cut(cuts: Iterable[int]) -> None:
     data = acks(90, 20) + b"PING\r\n" + acks(110, 10) + b"PING\r\n" + refusal
     receiver = Receiver(90, 31)
     connection = Connection(receiver)
-    parser = AckFirstParser(Parser(connection), RUN, receiver)
+    parser = AckFirstParser(Parser(connection), RUN, receiver.awaited, receiver)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     for start, end in itertools.pairwise(edges):
         await parser.parse(data[start:end])
@@ -139,7 +139,7 @@ async def test_however_the_bytes_are_cut_each_ack_is_taken_once_and_nothing_is_l
 
 async def test_most_of_a_run_never_meets_the_parser() -> None:
     receiver = Receiver(990, 500)
-    parser = AckFirstParser(Parser(Connection(receiver)), RUN, receiver)
+    parser = AckFirstParser(Parser(Connection(receiver)), RUN, receiver.awaited, receiver)
     data = acks(990, 500)
     for start in range(0, len(data), 4_096):
         await parser.parse(data[start : start + 4_096])

@@ -71,7 +71,7 @@ def row(values: Sequence[bytes | None]) -> bytes:
 
 
 def by_column(data: bytes) -> OutboxEvent:
-    return DECODER._read_by_column(data, 0)
+    return DECODER.by_column(data, 0)
 
 
 whole_rows = st.tuples(*(VALUES[oid] for oid, _, _ in TABLE.values()))
