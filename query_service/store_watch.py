@@ -70,14 +70,14 @@ class StoreWatch:
             self._failures += 1
             self._outages.failed(str(error))
             self._reason = str(error)
-            await self._tell(self._serving and self._failures < FAILURES)
+            await self._report(self._serving and self._failures < FAILURES)
         else:
             self._failures = 0
             self._outages.works()
             self._reason = None
-            await self._tell(True)
+            await self._report(True)
 
-    async def _tell(self, serving: bool) -> None:
+    async def _report(self, serving: bool) -> None:
         if serving != self._serving:
             self._serving = serving
             await self._set_serving(serving)

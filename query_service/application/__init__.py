@@ -1,5 +1,6 @@
-"""The read side's use cases: project events, answer questions. Knows no broker, no store and no
-wire format, only the ports; the parts of pages that it hands on are bytes to it.
+"""The use cases of the read side: project events and answer questions.
 
-`ports` is below all; `freshness` and `lags` serve the `questions`; `projecting` shares nothing with them but the ports.
+They know the ports only: no broker, no store, no wire format. The encoded parts of pages pass through as bytes.
+
+Every package imports `ports`. `questions` also imports `freshness` and `lags`. `projecting` imports neither.
 """

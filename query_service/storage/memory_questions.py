@@ -22,7 +22,7 @@ from query_service.application.ports.order_questions import (
     OrderSearch,
     OrderSort,
     OrderSummaries,
-    is_behind,
+    comes_after,
     nearest_rank,
     position_of,
     rank,
@@ -71,11 +71,11 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
     key = asked.criteria.lookup_key
     found = [(order, position_of(order, asked.sort, key)) for order in in_sort(matching, asked.sort, key)]
     after = asked.after
-    behind = [(order, place) for order, place in found if after is None or is_behind(place, after, asked.sort)]
+    following = [(order, place) for order, place in found if after is None or comes_after(place, after, asked.sort)]
     return FoundOrders(
         [
             FoundOrder(order["order_id"], order["version"], page_part(order), place, changed(order["order_id"]))
-            for order, place in behind[: asked.size]
+            for order, place in following[: asked.size]
         ],
         len(matching),
         {dimension: _counts(matching, dimension) for dimension in asked.facets},

@@ -1,5 +1,5 @@
-"""Waits until an answer contains what its caller has written, or reports how stale it is.
+"""Read your writes: an answer waits until it shows what its caller has written, or it says how stale it is.
 
-A token names orders and versions. An answer by id is fresh once each version is applied; a list, once each is
-searchable.
+A token names orders and versions. A look-up by id is fresh once each version is applied. A list is fresh once each
+version is searchable.
 """

@@ -1,7 +1,7 @@
-"""Waits, for a bounded time, until what the caller's token names is applied.
+"""Read your writes: an answer waits, for a bounded time, until the versions that the caller's token names are applied.
 
-For look-ups by id *applied* is enough, because they see every acknowledged write at once. A query about some orders
-waits for those orders only; other orders in the token do not change its answer.
+A look-up by id sees every acknowledged write at once, so it need not wait for a refresh. A question about some orders
+waits for those orders only. Other orders in the token do not change its answer.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import Generic, Protocol, TypeVar
 
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.view import AnswerInfo, FreshnessView
-from query_service.application.ports.errors import Behind, TokenOfOtherSource
+from query_service.application.ports.errors import Lagging, TokenOfOtherSource
 from query_service.application.ports.read_store import StoredOrder
 
 Found = TypeVar("Found")
-#: Seconds after which a waiting reader looks again without a notice.
+#: A waiting reader reads the store again after so many seconds without a notice.
 RECHECK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """How fresh the caller wants the answer: at least `versions` of these orders, in the history of `source_epoch`.
+    """How fresh the caller wants the answer: at least `versions` (by order id) of `source_epoch`.
 
-    `source_epoch` 0 means no token. `max_wait` in seconds.
+    `source_epoch` is 0 when the caller has no token. `max_wait` is in seconds. `stale_allowed`: when the wait is over,
+    return a stale answer instead of raising Lagging.
     """
 
     source_epoch: int = 0
@@ -33,12 +34,12 @@ class Consistency:
     stale_allowed: bool = False
 
     def version_of(self, order_id: str) -> int:
-        """Returns the least version wanted of an order; 0 if any is good enough."""
+        """Returns the lowest version of an order that the caller accepts; 0 when it accepts any."""
         return max(0, self.versions.get(order_id, 0))
 
 
-def lacking(stored: StoredOrder, wanted: Consistency) -> int:
-    """Returns the version that the token names and the store has not applied; 0 if it lacks nothing."""
+def missing_version(stored: StoredOrder, wanted: Consistency) -> int:
+    """Returns the version that the token names and the store has not applied yet; 0 when there is none."""
     needed = wanted.version_of(stored.order_id)
     if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
         return needed if needed > stored.version else 0
@@ -46,24 +47,27 @@ def lacking(stored: StoredOrder, wanted: Consistency) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Look(Generic[Found]):
-    """The result of one read: an answer, and the version that it still lacks (0: nothing), of which order."""
+class ReadAttempt(Generic[Found]):
+    """The result of reading the store once: an answer, and the version that it still lacks (`needed_version`).
+
+    `needed_version` is 0 when the answer lacks nothing. `current_version` is the version of the order in the store.
+    """
 
     found: Found | None
     needed_version: int = 0
     current_version: int = 0
-    #: The incarnation of the source that the found documents come from; 0 when nothing was found.
+    #: The source epoch of the documents read; 0 when there is no document.
     source_epoch: int = 0
-    #: A parked version is newer than what was found; `hopeless`: it is the needed one, so that no waiting helps.
+    #: A parked version is newer than the answer. `hopeless`: the needed version is parked, so waiting does not help.
     parked: bool = False
     hopeless: bool = False
-    #: The order whose version is lacking; "" for the only one asked for.
+    #: The order that lacks the needed version; "" when the question is about one order.
     order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Found]):
-    """What was found, and how fresh it is."""
+    """An answer, and how fresh it is."""
 
     found: Found
     info: AnswerInfo
@@ -73,11 +77,15 @@ class WaitObserver(Protocol):
     """Counts waits."""
 
     def waited(self, outcome: str, seconds: float) -> None:
-        """Counts a wait of so many seconds that ended as `applied`, `stale` or `behind`."""
+        """Counts a wait that ended after `seconds`. `outcome`: `applied`, `stale` or `behind`."""
 
 
 class VersionWaiter:
-    """Registers for notices and reads the store; while a version is missing it waits for a notice and reads again."""
+    """Reads the store until an answer lacks nothing.
+
+    It registers for notices before the first read, so no change between a read and the wait is missed. While a version
+    is missing it waits for a notice, or `recheck` seconds, and reads again.
+    """
 
     def __init__(
         self,
@@ -92,18 +100,18 @@ class VersionWaiter:
         self._recheck = recheck
 
     async def answer(
-        self, order_ids: Collection[str], wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]
+        self, order_ids: Collection[str], wanted: Consistency, read: Callable[[], Awaitable[ReadAttempt[Found]]]
     ) -> Answer[Found]:
-        """Returns the first read that lacks nothing; after `max_wait` what `wanted` allows.
+        """Returns the first answer that lacks nothing; a stale answer after `wanted.max_wait`, when it is allowed.
 
-        Raises Behind and TokenOfOtherSource, and what `look` raises.
+        Raises Lagging and TokenOfOtherSource when the wait ends without an answer, and whatever `read` raises.
         """
         started = self._clock()
         waited = False
         with self._board.waiting(order_ids) as wake:
             while True:
                 info = self._freshness.info()
-                seen = await self._look(wanted, look)
+                seen = await self._attempt(wanted, read)
                 if seen is not None and seen.found is not None and not seen.needed_version:
                     if waited:
                         self._observer.waited("applied", self._clock() - started)
@@ -114,12 +122,17 @@ class VersionWaiter:
                 waited = True
                 await wake.wait(min(left, self._recheck))
 
-    async def _look(self, wanted: Consistency, look: Callable[[], Awaitable[Look[Found]]]) -> Look[Found] | None:
-        """Reads once; None while the read model does not follow the source epoch of the token."""
+    async def _attempt(
+        self, wanted: Consistency, read: Callable[[], Awaitable[ReadAttempt[Found]]]
+    ) -> ReadAttempt[Found] | None:
+        """Reads once. Returns None while the read model is at an earlier source epoch than the token.
+
+        Raises TokenOfOtherSource when the read model is at a later one.
+        """
         followed = self._freshness.source_epoch
         if 0 < followed < wanted.source_epoch:
-            return None  # it may be about to: a source that was restored tells its new epoch within seconds
-        seen = await look() if followed <= wanted.source_epoch or not wanted.source_epoch else None
+            return None  # wait: a restored source publishes its new epoch within seconds
+        seen = await read() if followed <= wanted.source_epoch or not wanted.source_epoch else None
         followed = max(followed, seen.source_epoch if seen is not None else 0)
         if 0 < wanted.source_epoch < followed:
             raise TokenOfOtherSource(wanted.source_epoch, followed)
@@ -129,7 +142,7 @@ class VersionWaiter:
         self,
         order_ids: Collection[str],
         wanted: Consistency,
-        seen: Look[Found] | None,
+        seen: ReadAttempt[Found] | None,
         info: AnswerInfo,
         seconds: float,
     ) -> Answer[Found]:
@@ -139,7 +152,7 @@ class VersionWaiter:
         self._observer.waited("behind", seconds)
         if seen is None:
             raise TokenOfOtherSource(wanted.source_epoch, self._freshness.source_epoch)
-        raise Behind(seen.order_id or next(iter(order_ids)), seen.needed_version, seen.current_version)
+        raise Lagging(seen.order_id or next(iter(order_ids)), seen.needed_version, seen.current_version)
 
 
 def _noting(info: AnswerInfo, *, stale: bool, parked: bool) -> AnswerInfo:

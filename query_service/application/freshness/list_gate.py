@@ -1,33 +1,36 @@
-"""Prepares every list, sum and count: waits until the token's versions are searchable, and reports freshness."""
+"""Runs before every list, sum and count: waits until the token's versions are searchable.
+
+It also says how fresh the list will be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.freshness.await_orders import look_at_orders
-from query_service.application.freshness.await_versions import Consistency, VersionWaiter, lacking
+from query_service.application.freshness.await_orders import read_orders
+from query_service.application.freshness.await_versions import Consistency, VersionWaiter, missing_version
 from query_service.application.freshness.searchable import Searchability
 from query_service.application.freshness.view import AnswerInfo, FreshnessView
-from query_service.application.ports.errors import Behind
+from query_service.application.ports.errors import Lagging
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 
-#: When lists are known to be this much less fresh than look-ups (microseconds), a refresh is asked for; and waited for.
-ASKED_FOR, WAITED_FOR = 1_000_000, 5_000_000
-#: What was recorded so long ago (microseconds) is most likely searchable: one search is cheaper than a refresh.
+#: How far lists may lag behind look-ups (microseconds) before a refresh is requested, and before it is waited for.
+REQUEST_LAG, WAIT_LAG = 1_000_000, 5_000_000
+#: A change recorded longer ago than this (microseconds) is most likely searchable: a search is cheaper than a refresh.
 SETTLED = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A list may be read now. `behind` is what the answer lacks of the token, None if nothing."""
+    """Permission to read a list now. `lagging` names a version of the token that the list will lack, if any."""
 
     info: AnswerInfo
-    behind: Behind | None = None
+    lagging: Lagging | None = None
 
 
 class ListGate:
-    """Admits lists once they contain what their token names. `clock` in seconds, `now` in microseconds."""
+    """Admits a list once it contains what its token names. `clock` is in seconds, `now` in microseconds since 1970."""
 
     def __init__(
         self,
@@ -40,66 +43,75 @@ class ListGate:
     ) -> None:
         self._reader, self._waiter, self._applied, self._searchable = reader, waiter, applied, searchable
         self._clock, self._now = clock, now
-        self._marked = ""
+        self._searchable_mark = ""
 
     async def admit(self, wanted: Consistency) -> Admission:
-        """Waits until everything that the token names is searchable; after `max_wait` does what `wanted` allows.
+        """Waits until every version that the token names is searchable.
 
-        Raises Parked, Behind and TokenOfOtherSource.
+        After `wanted.max_wait` it admits a stale list when that is allowed. Raises Parked, Lagging and
+        TokenOfOtherSource otherwise.
         """
         started = self._clock()
         stored: Sequence[StoredOrder] = ()
         stale = parked = False
         if wanted.source_epoch:
             named = list(wanted.versions)
-            answer = await self._waiter.answer(named, wanted, lambda: look_at_orders(self._reader, named, wanted))
+            answer = await self._waiter.answer(named, wanted, lambda: read_orders(self._reader, named, wanted))
             stored, stale, parked = answer.found, answer.info.stale, answer.info.parked
-        behind = next((_behind(order, wanted) for order in stored if lacking(order, wanted)), None)
+        lagging = next((_lagging(order, wanted) for order in stored if missing_version(order, wanted)), None)
         if stored:
             unlisted = await self._unlisted(stored, wanted, started + wanted.max_wait - self._clock())
             if unlisted is not None and not wanted.stale_allowed:
                 raise unlisted
-            behind, stale = behind or unlisted, stale or unlisted is not None
+            lagging, stale = lagging or unlisted, stale or unlisted is not None
         else:
-            await self._keep_fresh()
+            await self._refresh_if_lagging()
         known = self._searchable.freshness
         info = AnswerInfo(None, "") if known is None else AnswerInfo(known.as_of, known.generation)
-        return Admission(replace(info, stale=stale, parked=parked), behind)
+        return Admission(replace(info, stale=stale, parked=parked), lagging)
 
     async def mark(self) -> str:
-        """Returns a mark in the sequence of writes; everything written before it is searchable when this returns.
+        """Returns a mark in the sequence of writes. Every write before it is searchable when this returns.
 
-        Without a refresh it is an earlier mark. Then some orders count as changed that did not change.
+        If the refresh fails, it returns the last mark that was searchable. Then some unchanged orders count as changed.
         """
         mark = await self._reader.mark()
-        if mark != self._marked:
+        if mark != self._searchable_mark:
             if not await self._searchable.catch_up():
-                return self._marked or self._reader.first_mark(mark)
-            self._marked = mark
+                return self._searchable_mark or self._reader.first_mark(mark)
+            self._searchable_mark = mark
         return mark
 
-    async def _unlisted(self, stored: Sequence[StoredOrder], wanted: Consistency, within: float) -> Behind | None:
-        """Returns what lists still lack of the token's orders after a wait of up to so many seconds."""
+    async def _unlisted(self, stored: Sequence[StoredOrder], wanted: Consistency, within: float) -> Lagging | None:
+        """Waits up to `within` seconds, and returns a version of the token that is still not searchable."""
         documents = [order.document for order in stored if order.document is not None]
         applied = {
-            one["order_id"]: (one["source_epoch"], min(one["version"], wanted.version_of(one["order_id"])))
-            for one in documents
+            document["order_id"]: (
+                document["source_epoch"],
+                min(document["version"], wanted.version_of(document["order_id"])),
+            )
+            for document in documents
         }
         settled = self._now() - max((document["recorded_at"] for document in documents), default=0) >= SETTLED
         missing = await self._searchable.missing(applied, max(0.0, within), settled=settled)
-        return next((Behind(one, wanted.version_of(one), shown) for one, shown in missing.items()), None)
+        return next(
+            (Lagging(order_id, wanted.version_of(order_id), shown) for order_id, shown in missing.items()), None
+        )
 
-    async def _keep_fresh(self) -> None:
-        """Requests a refresh: lists become fresh without one too, but only a requested refresh reports it."""
+    async def _refresh_if_lagging(self) -> None:
+        """Requests a refresh when lists lag.
+
+        The index also refreshes by itself, but only a requested refresh lets this process know how fresh lists are.
+        """
         applied, known = self._applied.latest, self._searchable.freshness
-        if applied is None or (known is not None and applied.as_of - known.as_of < ASKED_FOR):
+        if applied is None or (known is not None and applied.as_of - known.as_of < REQUEST_LAG):
             return
-        distant = known is None or applied.as_of - known.as_of >= WAITED_FOR
-        if distant and self._searchable.answering:
+        must_wait = known is None or applied.as_of - known.as_of >= WAIT_LAG
+        if must_wait and self._searchable.answering:
             await self._searchable.catch_up()
         else:
             self._searchable.ask()
 
 
-def _behind(order: StoredOrder, wanted: Consistency) -> Behind:
-    return Behind(order.order_id, lacking(order, wanted), order.version)
+def _lagging(order: StoredOrder, wanted: Consistency) -> Lagging:
+    return Lagging(order.order_id, missing_version(order, wanted), order.version)

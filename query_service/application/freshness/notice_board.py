@@ -1,7 +1,7 @@
-"""Wakes the readers of this process that wait for an order.
+"""Wakes the readers in this process that wait for an order.
 
-A notice is only a hint to read again. A reader registers before its first read, so no change between read and wait is
-missed. It also reads again at intervals, because notices may get lost.
+A notice is only a hint to read the store again. A reader registers before its first read, so no change between the read
+and the wait is missed. It also reads again from time to time, because notices may be lost.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 
 
 class Wake:
-    """The place where one reader waits."""
+    """What one reader waits on: an event that is cleared when the reader wakes."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def ring(self) -> None:
-        """Signals that there may be news."""
+        """Wakes the reader, now or at its next wait."""
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Waits for the next notice, or one since the last wait, or `seconds`; returns whether there was a notice."""
+        """Waits up to `seconds` for a notice, and returns whether there was one. One since the last wait counts."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -33,7 +33,7 @@ class Wake:
 
 
 class NoticeBoard:
-    """The readers that wait, by order."""
+    """The waiting readers by order id. Its length is the number of readers."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Wake]] = {}
@@ -44,7 +44,7 @@ class NoticeBoard:
 
     @contextmanager
     def waiting(self, order_ids: Collection[str]) -> Iterator[Wake]:
-        """Registers a reader for news of any of these orders during the block."""
+        """Registers a reader for notices of any of these orders, for the time of the block."""
         wake = Wake()
         self._readers += 1
         for order_id in order_ids:
@@ -60,7 +60,7 @@ class NoticeBoard:
                     del self._waiting[order_id]
 
     def announce(self, order_ids: Iterable[str]) -> None:
-        """Wakes the readers of these orders."""
+        """Wakes the readers that wait for any of these orders."""
         for order_id in order_ids:
             for wake in self._waiting.get(order_id, ()):
                 wake.ring()

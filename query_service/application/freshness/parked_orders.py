@@ -1,4 +1,4 @@
-"""Remembers which orders are parked, so that lists report it without asking the store each time."""
+"""The parked orders that this process knows, so that a list can flag them without asking the store each time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 class ParkedOrders:
-    """Order id → parked versions. Read from the store at intervals, and updated by notices at once."""
+    """Parked versions by order id. The store watch replaces all of them every second; a notice adds one at once."""
 
     def __init__(self) -> None:
         self._versions: dict[str, set[int]] = {}
@@ -15,7 +15,7 @@ class ParkedOrders:
         return len(self._versions)
 
     def replace(self, parked: Mapping[str, Sequence[int]]) -> None:
-        """Replaces everything by what the store has."""
+        """Replaces everything by what the store returned."""
         self._versions = {order_id: set(versions) for order_id, versions in parked.items()}
 
     def add(self, order_id: str, version: int) -> None:
@@ -23,7 +23,7 @@ class ParkedOrders:
         self._versions.setdefault(order_id, set()).add(version)
 
     def any_of(self, shown: Iterable[tuple[str, int]]) -> bool:
-        """Whether one of these orders, given as id and shown version, lacks a parked version."""
+        """Returns whether any of these orders (id, shown version) has a parked version after the shown one."""
         return bool(self._versions) and any(
             parked > version for order_id, version in shown for parked in self._versions.get(order_id, ())
         )

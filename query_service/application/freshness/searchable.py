@@ -1,8 +1,8 @@
 """Waits until applied versions are searchable. A list shows a write after a refresh that began after the write.
 
-Serving processes do not refresh. They ask the projectors, of which one refreshes for all (`refresh_turns`), and share
-their requests. If nobody answers, the search itself shows whether it contains what a token names; until then they wait
-for the index's own refresh, which comes every few seconds.
+Serving processes do not refresh the index. They ask the projectors, one of which refreshes for all (`refresh_turns`).
+Callers in one process share a request. When no projector answers, the process searches for the token's versions until
+they appear, which they do at the latest with the index's own refresh.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.order_questions import Edition
 from query_service.application.ports.read_store import Freshness
 
-#: Pauses between looks at the search while nobody refreshes, in seconds: the first, and the longest after doubling.
-FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 0.5
-#: For so long after an unanswered question lists without a token do not wait for another, in seconds.
+#: Pauses between searches while no projector refreshes, in seconds: the first, and the longest after doubling.
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 0.5
+#: For so many seconds after an unanswered request, lists without a token do not wait for a refresh.
 SILENCE_SECONDS = 1.0
 
 
 class Searchability(Protocol):
-    """What lists need to know about searchability, and may request."""
+    """How fresh lists are, and how to make them fresher."""
 
     @property
     def freshness(self) -> Freshness | None:
-        """The least freshness of lists; None while unknown."""
+        """How fresh lists are at least; None while that is unknown."""
 
     @property
     def answering(self) -> bool:
-        """Whether waiting for `catch_up` makes sense now."""
+        """Whether projectors answer, so that waiting for `catch_up` makes sense."""
 
     def ask(self) -> None:
-        """Requests that everything applied by now becomes searchable, without waiting."""
+        """Requests a refresh without waiting for it."""
 
     async def catch_up(self) -> bool:
-        """Returns whether everything applied before the call is known to be searchable now.
+        """Waits for a refresh, and returns whether all that was applied before the call is searchable now.
 
         Raises DependencyDown and ReadStoreNotReady.
         """
@@ -45,10 +45,10 @@ class Searchability(Protocol):
     async def missing(
         self, applied: Mapping[str, Edition], within: float, *, settled: bool = False
     ) -> Mapping[str, int]:
-        """Waits up to `within` seconds until these versions of orders, all applied, or later ones are searchable.
+        """Waits up to `within` seconds until these applied editions of orders, or later ones, are searchable.
 
-        Returns the versions that searches show of the orders for which they are not; empty if all are. `settled`: they
-        are old enough to be searchable by now. Raises as `catch_up`.
+        Returns, for each order that is not, the version that searches show (0: none); empty when all are. `settled`:
+        the editions are old enough to be searchable already, so search before a refresh. Raises as `catch_up`.
         """
 
 
@@ -56,14 +56,14 @@ class RefreshObserver(Protocol):
     """Counts the waits for searches."""
 
     def searchable(self, outcome: str, seconds: float) -> None:
-        """Counts a wait that ended as `refreshed` or `verified`, or as `behind` if it was abandoned."""
+        """Counts a wait that ended after `seconds`. `outcome`: `refreshed`, `verified` by a search, or `behind`."""
 
 
 class AskedSearchability:
-    """Learns searchability by asking others.
+    """Searchability that asks the projectors to refresh.
 
-    `ask` returns whether a refresh that began after it is done. `listed` returns the versions that searches show now.
-    `current` is how fresh they are, also learnt from notices. `clock` in seconds.
+    `ask` requests a refresh and returns whether it was done. `listed` returns the editions that searches show now.
+    `applied` says how fresh look-ups are, `current` how fresh searches are. `clock` is in seconds.
     """
 
     def __init__(
@@ -103,24 +103,24 @@ class AskedSearchability:
     ) -> Mapping[str, int]:
         """See Searchability."""
         started = self._clock()
-        if not applied or (settled and not await self._lacking(applied)):
+        if not applied or (settled and not await self._unsearchable(applied)):
             return {}
         if within > 0 and await self._refreshed_within(within):
             self._observer.searchable("refreshed", self._clock() - started)
             return {}
-        pause = FIRST_LOOK_SECONDS
+        pause = FIRST_POLL_SECONDS
         while True:
-            if not (lacking := await self._lacking(applied)):
+            if not (unsearchable := await self._unsearchable(applied)):
                 self._observer.searchable("verified", self._clock() - started)
                 return {}
             left = started + within - self._clock()
             if left <= 0:
                 self._observer.searchable("behind", self._clock() - started)
-                return lacking
+                return unsearchable
             await asyncio.sleep(min(left, pause))
-            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+            pause = min(2 * pause, LONGEST_POLL_SECONDS)
 
-    async def _lacking(self, applied: Mapping[str, Edition]) -> Mapping[str, int]:
+    async def _unsearchable(self, applied: Mapping[str, Edition]) -> Mapping[str, int]:
         shown = await self._listed(list(applied))
         found = zip(applied.items(), shown, strict=True)
         return {order_id: edition[1] for (order_id, wanted), edition in found if edition < wanted}

@@ -1,4 +1,4 @@
-"""Adds up the lags of the last minute over all projectors, as a serving process is notified of them."""
+"""The lags of the last minute over all projectors, from the notices that a serving process receives."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class StageLag:
-    """The longest time in seconds, from the stage before, of half of the events and of 99 in 100.
+    """The median and the 99th percentile of the time from the stage before to this one, in seconds.
 
-    `as_of` (microseconds since 1970): when the last of them were counted.
+    `as_of` is the time of the last report, in microseconds since 1970.
     """
 
     stage: str
@@ -25,36 +25,39 @@ class StageLag:
 
 
 class RecentLags:
-    """Counts by stage of the last minute; in an idle shop the last counts, however old. `now` in microseconds."""
+    """Counts of the last minute by stage. The last report is kept however old it is, for shops without traffic.
+
+    `now` returns microseconds since 1970; `window` is in seconds.
+    """
 
     def __init__(self, now: Callable[[], int], *, window: float = WINDOW_SECONDS) -> None:
         self._now, self._window = now, round(window * 1e6)
-        self._heard: dict[str, deque[tuple[int, Mapping[int, int]]]] = {stage: deque() for stage in STAGES}
+        self._reports: dict[str, deque[tuple[int, Mapping[int, int]]]] = {stage: deque() for stage in STAGES}
 
     def add(self, stage: str, counts: Mapping[int, int]) -> None:
-        """Adds a projector's counts per bucket; ignores unknown stages and buckets."""
+        """Adds a projector's counts: bucket → number of events. Unknown stages and buckets are ignored."""
         known = {bucket: count for bucket, count in counts.items() if 0 <= bucket <= len(BOUNDS) and count > 0}
-        heard = self._heard.get(stage)
-        if heard is None or not known:
+        reports = self._reports.get(stage)
+        if reports is None or not known:
             return
-        heard.append((self._now(), known))
-        self._forget(heard)
+        reports.append((self._now(), known))
+        self._forget(reports)
 
     def lags(self) -> list[StageLag]:
-        """Returns the stages with counts, in the order of the way."""
+        """Returns the lags of the stages that have reports, from `published` to `searchable`."""
         found: list[StageLag] = []
-        for stage, heard in self._heard.items():
-            self._forget(heard)
-            if not heard:
+        for stage, reports in self._reports.items():
+            self._forget(reports)
+            if not reports:
                 continue
             sums = [0] * (len(BOUNDS) + 1)
-            for _, counts in heard:
+            for _, counts in reports:
                 for bucket, count in counts.items():
                     sums[bucket] += count
-            found.append(StageLag(stage, quantile(sums, 0.5), quantile(sums, 0.99), heard[-1][0]))
+            found.append(StageLag(stage, quantile(sums, 0.5), quantile(sums, 0.99), reports[-1][0]))
         return found
 
-    def _forget(self, heard: deque[tuple[int, Mapping[int, int]]]) -> None:
+    def _forget(self, reports: deque[tuple[int, Mapping[int, int]]]) -> None:
         oldest = self._now() - self._window
-        while len(heard) > 1 and heard[0][0] < oldest:
-            heard.popleft()
+        while len(reports) > 1 and reports[0][0] < oldest:
+            reports.popleft()

@@ -1,7 +1,7 @@
 """Measures how long events take from stage to stage: committed → published → received → applied → searchable.
 
 Each stage is measured from the one before, by the clocks of the database, the stream and the projector. The figures
-contain the difference of these clocks. Counts are kept by duration, so that figures of several projectors and seconds
+include the difference between these clocks. Durations are counted in buckets, so that the counts of several projectors
 can be added.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 STAGES = ("published", "received", "applied", "searchable")
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-#: Durations counted together, by the longest of them in seconds: 0.5 ms to an hour. Longer ones are counted last.
+#: The upper bounds of the buckets in seconds, 0.5 ms to about an hour. One more bucket counts longer durations.
 BOUNDS = tuple(step * 10.0**power for power in range(-4, 4) for step in _STEPS if 5e-4 <= step * 10.0**power < 5e3)
-#: More events than this are not followed until they are searchable; the index is not refreshed then anyway.
+#: How many unsearchable events are tracked. With more, the oldest are dropped: the index is not being refreshed then.
 FOLLOWED = 100_000
 _MICROSECONDS = 1e6
 
@@ -32,7 +32,7 @@ class Exemplar:
 
 @dataclass(slots=True)
 class StageHistogram:
-    """Durations of one stage since the start, and per bound the last traced event among them."""
+    """The durations of one stage since the start, and the last traced event of each bucket."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
@@ -49,16 +49,16 @@ class StageHistogram:
 
 
 class StageLags:
-    """The lags of what one projector applies. Times are microseconds since 1970, `now` gives the present one."""
+    """The lags of one projector's events. All times, and what `now` returns, are microseconds since 1970."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self.histograms: Mapping[str, StageHistogram] = {stage: StageHistogram() for stage in STAGES}
-        self._told = {stage: [0] * (len(BOUNDS) + 1) for stage in STAGES}
+        self._reported = {stage: [0] * (len(BOUNDS) + 1) for stage in STAGES}
         self._unsearchable: deque[tuple[int, str]] = deque(maxlen=FOLLOWED)
 
     def applied(self, recorded_at: int, stored_at: int, received_at: int, trace_id: str) -> None:
-        """Records an event that was applied just now: when it was recorded, stored in the stream, and received."""
+        """Counts an event that is applied now. The arguments say when it passed the earlier stages."""
         now = self._now()
         for stage, since, until in (
             ("published", recorded_at, stored_at),
@@ -69,7 +69,7 @@ class StageLags:
         self._unsearchable.append((now, trace_id))
 
     def refreshed(self, begun_at: int) -> None:
-        """Records that a refresh is done that began at that time: what was applied before is searchable."""
+        """Notes that a refresh is done: what was applied before `begun_at` is searchable now."""
         now = self._now()
         searchable = self.histograms["searchable"]
         while self._unsearchable and self._unsearchable[0][0] < begun_at:
@@ -77,24 +77,24 @@ class StageLags:
             searchable.observe((now - applied_at) / _MICROSECONDS, trace_id, now / _MICROSECONDS)
 
     def unsearchable_for(self) -> float:
-        """Returns for how many seconds something applied has waited for a refresh; 0 if nothing does."""
+        """Returns how long the oldest unsearchable event has been applied, in seconds; 0 when there is none."""
         return (self._now() - self._unsearchable[0][0]) / _MICROSECONDS if self._unsearchable else 0.0
 
-    def news(self) -> dict[str, dict[int, int]]:
-        """Returns stage → bucket → events counted since the last call, without zeros."""
+    def unreported(self) -> dict[str, dict[int, int]]:
+        """Returns the events counted since the last call: stage → bucket → number above 0."""
         found: dict[str, dict[int, int]] = {}
         for stage, histogram in self.histograms.items():
-            told = self._told[stage]
-            both = enumerate(zip(histogram.counts, told, strict=True))
+            reported = self._reported[stage]
+            both = enumerate(zip(histogram.counts, reported, strict=True))
             new = {bucket: now - then for bucket, (now, then) in both if now > then}
             if new:
                 found[stage] = new
-                self._told[stage] = list(histogram.counts)
+                self._reported[stage] = list(histogram.counts)
         return found
 
 
 def quantile(counts: Sequence[int], share: float) -> float:
-    """Returns the seconds that this share of events did not exceed, interpolated between bounds; 0 for none."""
+    """Returns the duration in seconds that this share of events did not exceed, interpolated; 0 without events."""
     rank, below = share * sum(counts), 0
     for bucket, count in enumerate(counts):
         if count and below + count >= rank:

@@ -1,1 +1,1 @@
-"""Declares what the read side needs of its store, and its errors. Every store implements these ports."""
+"""The ports of the read side: what every store implements, the questions it answers, and the errors it raises."""

@@ -1,4 +1,4 @@
-"""Defines what a use case refuses, or cannot do now. `handlers/grpc/status.py` maps these errors to answers."""
+"""The errors of the use cases. `handlers/grpc/status.py` maps each to a gRPC status."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 class QueryRefused(Exception):  # noqa: N818 - the names say what happened
-    """A query that gets no answer."""
+    """A question that the service refuses to answer."""
 
 
 class OrderUnknown(QueryRefused):
-    """No such order."""
+    """There is no such order."""
 
     def __init__(self, order_id: str) -> None:
         super().__init__(f"there is no order {order_id}")
@@ -25,38 +25,40 @@ class VersionUnknown(QueryRefused):
         self.order_id = order_id
 
 
-class Behind(QueryRefused):
-    """The read model has not applied a version that is known to exist. `current_version` is 0 if it has none."""
+class Lagging(QueryRefused):
+    """The read model lags: it has not applied a version that is known to exist. `current_version` is 0 for no order."""
 
     def __init__(self, order_id: str, needed_version: int, current_version: int) -> None:
         super().__init__(
-            f"the read model has order {order_id} at version {current_version} and not yet at {needed_version};"
-            " ask again, allow a longer max_wait, or accept a stale answer"
+            f"the read model lags: it has order {order_id} at version {current_version}, not yet at {needed_version};"
+            " retry, allow a longer max_wait, or accept a stale answer"
         )
         self.order_id, self.needed_version, self.current_version = order_id, needed_version, current_version
 
 
 class Parked(QueryRefused):
-    """The requested version could not be projected and waits for an operator. Waiting does not help."""
+    """The version asked for could not be projected. An operator must retry it; waiting does not help."""
 
     def __init__(self, order_id: str, version: int) -> None:
-        super().__init__(f"version {version} of order {order_id} could not be projected and is parked")
+        super().__init__(
+            f"version {version} of order {order_id} could not be projected and is parked, until an operator retries it"
+        )
         self.order_id, self.version = order_id, version
 
 
 class TokenOfOtherSource(QueryRefused):
-    """The token has another source epoch than the read model follows."""
+    """The token's source epoch is not the one that the read model is at."""
 
     def __init__(self, token_epoch: int, current_epoch: int) -> None:
         super().__init__(
-            f"the consistency token is of source epoch {token_epoch}, the read model follows epoch {current_epoch};"
+            f"the consistency token is of source epoch {token_epoch}, but the read model is at epoch {current_epoch};"
             " drop the token and read again"
         )
         self.token_epoch, self.current_epoch = token_epoch, current_epoch
 
 
 class CustomerUnknown(QueryRefused):
-    """No order names such a customer."""
+    """There is no order of such a customer."""
 
     def __init__(self, customer_id: str) -> None:
         super().__init__(f"there is no order of a customer {customer_id}")
@@ -64,24 +66,26 @@ class CustomerUnknown(QueryRefused):
 
 
 class PageTokenMalformed(QueryRefused):
-    """The page token was not issued for this query, or is damaged; the text says which."""
+    """The page token was issued for another question, or is damaged; the text says which."""
 
 
 class SumTooLarge(QueryRefused):
-    """A sum that the contract's numbers cannot hold. `keys` are those of its group, "" for one that its orders do not
-    have; () for the sum of all groups."""
+    """A sum that does not fit into the contract's 64 bits.
+
+    `keys` are those of its group ("" where its orders have no such key); () for the sum of all groups.
+    """
 
     def __init__(self, figure: str, keys: Sequence[str], currency_code: str) -> None:
         self.figure, self.group, self.currency_code = figure, ", ".join(key or "none" for key in keys), currency_code
         of_what = f"of the group {self.group}" if keys else "of all these orders"
         super().__init__(
-            f"the {figure} {of_what} in {currency_code} does not fit into 64 bits; ask for fewer orders, by a filter on"
-            " their time for example"
+            f"the {figure} {of_what} in {currency_code} does not fit into 64 bits; ask for fewer orders, for example by"
+            " a filter on their time"
         )
 
 
 class DependencyDown(Exception):  # noqa: N818
-    """A store or broker cannot be reached or cannot work now. The same call may succeed later."""
+    """A store or broker cannot be reached or does not work now; the same call may succeed later."""
 
     def __init__(self, dependency: str, detail: str) -> None:
         super().__init__(f"{dependency}: {detail}")
@@ -89,4 +93,4 @@ class DependencyDown(Exception):  # noqa: N818
 
 
 class ReadStoreNotReady(Exception):  # noqa: N818
-    """The store is not set up as this release needs it. The text names what is missing and what to run."""
+    """The store is not set up for this release. The text names what is missing and what to run."""

@@ -1,11 +1,12 @@
-"""Declares queries over many orders: their criteria, and the shapes of their answers.
+"""The part of the store's port that answers questions over many orders.
 
-Amounts are minor units, times microseconds since 1970. Answers are exact, except percentiles (within 1 %). A query sees
-what is *searchable*, which may lag behind what is applied: a write becomes searchable with the next refresh.
+`OrderCriteria` says which orders. Amounts are minor units, times are microseconds since 1970. Answers are exact, except
+that percentiles are within 1 %. A question sees what is *searchable*: a write that is applied becomes searchable with
+the next refresh.
 
-Figures are grouped and never add two currencies: the currency is part of every group. If products are among the
-dimensions, figures are those of the lines: `total` is net plus tax of the lines, freight belongs to no product and is
-0, `orders` counts orders with such a line, and percentiles are over lines.
+Figures come by group. The currency is part of every group, so two currencies are never added. When products are among
+the dimensions, the figures are those of lines: `total` is net plus tax of the lines, `freight` is 0 because it belongs
+to no product, `orders` counts the orders with such a line, and percentiles are over lines.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.words.asked import AskedWords
 
-#: Orders in these states were given up.
+#: Orders in these states count as cancelled.
 CANCELLED_STATES = ("CANCELLED", "REFUNDED")
-#: Most values of one facet.
+#: The most values that a facet returns.
 FACET_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCriteria:
-    """Which orders. Values of one kind are alternatives, different kinds are conditions; empty or None: any.
+    """Which orders a question is about. Empty or None: no condition.
 
-    `words` are conditions: a word of the order's search text must begin with one of the alternatives of each. An order
-    also matches if `lookup_key` is one of its own keys, which makes it an exact match. Bounds named `from` or `min` are
-    inclusive, `until` and `max` exclusive.
+    An order must meet every condition, and one of the values of a condition that has several. `words`: for each, one of
+    its alternatives must begin a word of the order's search text. An order that has `lookup_key` among its own keys is
+    an exact match and need not meet `words`. Bounds named `from` or `min` are inclusive, `until` and `max` exclusive.
     """
 
     words: AskedWords = ()
@@ -62,7 +63,7 @@ class OrderCriteria:
 class OrderSort(StrEnum):
     """What a list is sorted by. Orders with equal keys are sorted by id.
 
-    Exact matches come before all others, whatever the sort. Totals are compared in units of any currency.
+    Exact matches come first in every sort. Totals are compared as numbers of currency units, whatever the currency.
     """
 
     PLACE_TIME_DESC = "PLACE_TIME_DESC"
@@ -75,10 +76,10 @@ class OrderSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """The key of a sort: a field of the document.
+    """The document's field that a sort uses.
 
-    `returns`: whether a change can move an order from the part of the list already read into the part not yet read.
-    Place time and order number never change. The update time only rises, which moves an order to the front. So does
+    `returns`: a change can move an order back, from the pages that were read to those that were not. Totals can. Place
+    time and order number never change. The update time only rises, which moves an order to the front, and so does
     becoming an exact match.
     """
 
@@ -88,7 +89,7 @@ class SortKey:
 
     @property
     def is_total(self) -> bool:
-        """Whether positions hold ten-thousandths of a unit."""
+        """Whether the key is an amount. Positions then hold ten-thousandths of a currency unit."""
         return self.field == "total"
 
 
@@ -105,7 +106,7 @@ _LAST_ASCENDING, _LAST_DESCENDING = 2**63 - 1, -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a sorted list: whether the order is an exact match, the sort key's value, and the order's id."""
+    """A position in a sorted list: whether the order is an exact match, the sort key's value, and the order's id."""
 
     key: int | str
     order_id: str
@@ -125,8 +126,8 @@ def position_of(document: OrderDocument, sort: OrderSort, lookup_key: str = "") 
     return Position(value, document["order_id"], lookup_key in document["lookup_keys"])
 
 
-def is_behind(position: Position, other: Position, sort: OrderSort) -> bool:
-    """Whether `position` comes after `other` in the list."""
+def comes_after(position: Position, other: Position, sort: OrderSort) -> bool:
+    """Returns whether `position` is after `other` in the list."""
     if position.exact != other.exact:
         return other.exact
     if position.key == other.key:
@@ -162,7 +163,10 @@ DIMENSION_FIELDS: Mapping[Dimension, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OrderSearch:
-    """A page of a sorted list: up to `size` orders after the position `after`. `since`: a mark of this store, or ""."""
+    """Asks for a page of a sorted list: up to `size` orders after the position `after`.
+
+    `since` is a mark of this store, or "": orders written after it are flagged as changed.
+    """
 
     criteria: OrderCriteria
     sort: OrderSort = OrderSort.PLACE_TIME_DESC
@@ -176,8 +180,8 @@ class OrderSearch:
 class FoundOrder:
     """An order in a list, and its position.
 
-    `page_part`: the order as encoded within a `SearchOrdersResponse`. The store encodes it with `wire.page_part` when
-    the order is written, so that a page encodes nothing. `changed`: it was written after the query's mark.
+    `page_part` is the order encoded as part of a `SearchOrdersResponse`. A store makes it with `wire.page_part` when
+    the order is written, so answering a page encodes nothing. `changed`: the order was written after the mark `since`.
     """
 
     order_id: str
@@ -189,7 +193,7 @@ class FoundOrder:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrders:
-    """An answer. `total` counts all matches; a facet's most frequent values come first, equal ones by key."""
+    """A page of orders. `total` counts all matches. A facet's values come most frequent first, ties by key."""
 
     orders: list[FoundOrder]
     total: int
@@ -198,7 +202,7 @@ class FoundOrders:
 
 @dataclass(frozen=True, slots=True)
 class OrderSummaries:
-    """Asks for figures by group: the `size` groups with the largest totals. Percentiles (0 to 100) are of totals."""
+    """Asks for figures by group: the `size` groups with the largest totals. `percentiles` (0 to 100) are of totals."""
 
     criteria: OrderCriteria
     dimensions: tuple[Dimension, ...]
@@ -207,16 +211,13 @@ class OrderSummaries:
 
     @property
     def by_line(self) -> bool:
-        """Whether the figures are those of lines."""
+        """Whether the figures are those of lines, not of orders."""
         return Dimension.PRODUCT in self.dimensions
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFigures:
-    """The figures of one group.
-
-    A percentile is the total whose rank, smallest first, is nearest to that percentage of their number (within 1 %).
-    """
+    """The figures of one group. `percentiles` are totals, found by nearest rank, within 1 %."""
 
     keys: tuple[str, ...]
     currency_code: str
@@ -230,7 +231,7 @@ class OrderFigures:
 
     @property
     def average_total(self) -> int:
-        """Total per order, rounded half to even."""
+        """The total per order, rounded half to even; 0 without orders."""
         if not self.orders:
             return 0
         quotient, rest = divmod(self.total, self.orders)
@@ -238,18 +239,24 @@ class OrderFigures:
 
 
 def nearest_rank(percentile: float, count: int) -> int:
-    """Returns the rank, counted from 1, nearest to so many percent of `count`; halves round up."""
+    """Returns the rank (1 is the smallest) that is nearest to `percentile` percent of `count`; halves round up."""
     return max(math.floor(percentile / 100 * count + 0.5), 1)
 
 
 def rank(figures: OrderFigures) -> tuple[int, tuple[str, ...], str]:
-    """Sorts groups: largest total first, as a number of whole currency units of any currency; then by key."""
+    """Returns a sort key for groups: largest total first, then by group key and currency.
+
+    Totals are compared as numbers of currency units, whatever the currency.
+    """
     return -finest_parts(figures.total, figures.currency_code), figures.keys, figures.currency_code
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFigures:
-    """An answer: the groups in rank, then one line per currency over all groups, also those left out (`truncated`)."""
+    """The largest groups by rank, and totals per currency over all groups.
+
+    `truncated`: there are more groups. `totals` include them.
+    """
 
     groups: list[OrderFigures]
     totals: list[OrderFigures]
@@ -258,7 +265,10 @@ class FoundFigures:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFigures:
-    """A customer's orders. `totals` has one line per currency, without cancelled orders; `recent` latest first."""
+    """The figures of a customer's orders. `totals` has one entry per currency and leaves out cancelled orders.
+
+    `recent` is sorted latest first.
+    """
 
     orders: int
     cancelled_orders: int
@@ -268,34 +278,34 @@ class CustomerFigures:
     recent: list[OrderDocument]
 
 
-#: Source epoch and version of an order's document: a later one has the greater pair.
+#: Source epoch and version of an order's document. A later document has the greater pair.
 Edition = tuple[int, int]
 NOT_LISTED: Edition = (0, 0)
 
 
 class OrderQuestions(Protocol):
-    """Queries over many orders. Raises what every method of a store raises."""
+    """Answers questions over many orders."""
 
     async def search(self, search: OrderSearch) -> FoundOrders:
-        """Returns one page of a list, all from one moment."""
+        """Returns a page of a list. All of it is from one moment."""
 
     async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
         """Returns figures by group."""
 
     async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
-        """Returns a customer's figures, all from one moment, with up to so many latest orders."""
+        """Returns a customer's figures with up to `recent` latest orders. All of it is from one moment."""
 
     async def mark(self) -> str:
-        """Returns a mark in the sequence of writes: what is written from now on counts as changed since it.
+        """Returns a mark in the sequence of writes. Later writes count as changed since the mark.
 
-        Everything written before is in every answer after a refresh that begins after this returned.
+        Earlier writes are searchable after any refresh that begins after this returned.
         """
 
     def first_mark(self, mark: str) -> str:
-        """Returns the mark before every write of the read model to which a mark belongs."""
+        """Returns the mark that is before every write of the same read model."""
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
-        """Returns the versions that searches show of these orders now; NOT_LISTED if they show none."""
+        """Returns the editions of these orders that searches show now; NOT_LISTED where they show none."""
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
-        """Returns the orders with a parked version newer than their document, with all their parked versions."""
+        """Returns all parked versions of each order that has a parked version newer than its document."""

@@ -1,13 +1,13 @@
 """Declares the port to a read store, from narrow to wide: `OrderReader < ProjectionWriter < ReadStore`.
 
-`serve` gets an OrderReader and so cannot write, `project` a ProjectionWriter, `migrate` a ReadStore. One conformance
-suite holds every store to all of it.
+`serve` gets an OrderReader, so it cannot write. `project` gets a ProjectionWriter, `migrate` a ReadStore. One
+conformance suite tests every store against the whole port.
 
-A store keeps for each order the document with the greatest external version, for each (order, version) the journal's
-entry with the greatest external version, the parked versions, and how fresh all of it is.
+A store keeps the document of each order and the journal entry of each (order, version), each with the greatest external
+version that was written. It also keeps the parked versions, and how fresh all of it is.
 
-Every method raises DependencyDown when the store cannot be reached or cannot work now, and ReadStoreNotReady when its
-set-up is missing.
+Every method raises DependencyDown when the store cannot be reached or does not work now, and ReadStoreNotReady when it
+is not set up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from query_service.projection.project import ProjectedEvent
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order in the store: its document, and its parked versions, ascending."""
+    """An order in the store: its document, if any, and its parked versions in ascending order."""
 
     order_id: str
     document: OrderDocument | None = None
@@ -43,9 +43,9 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class EntryAtTime:
-    """The journal's entry in force at a time; None if the order did not exist yet.
+    """The journal entry in force at a time; None when the order did not exist yet.
 
-    `missing_version` is a version that is not in the store and could be the one in force instead; None if the answer is
+    `missing_version` is a version that the store lacks and that may be the one in force; None when the answer is
     certain.
     """
 
@@ -57,8 +57,8 @@ class EntryAtTime:
 class Freshness:
     """Everything committed on the write side before `as_of` (microseconds since 1970) is applied.
 
-    `sequence` is the stream sequence up to which all is applied. `stream_created_at` (microseconds since 1970)
-    distinguishes that stream from another of the same name.
+    Every message up to the stream sequence `sequence` is applied. `stream_created_at` (microseconds since 1970)
+    distinguishes the stream from an earlier one of the same name.
     """
 
     as_of: int
@@ -70,7 +70,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """An event that could not be projected. `order_id` is None if the message does not even name its order."""
+    """An event that could not be projected. `order_id` is None when the message does not name its order."""
 
     order_id: str | None
     version: int
@@ -87,7 +87,7 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Both documents are stored, or newer ones are."""
+    """Both documents of the event, or newer ones, are in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """At least one of the two documents is not stored yet; the same event must be applied again."""
+    """At least one of the two documents is not in the store yet. The event must be applied again."""
 
     cause: str
 
@@ -110,9 +110,9 @@ Outcome = Applied | Refused | Deferred
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Which read model this is: `read_model` changes after each loss or rebuild from nothing.
+    """The id of the read model, and its generation, which is the suffix of its indices.
 
-    `generation`: the suffix of its indices.
+    A read model that was lost, or rebuilt from nothing, gets a new id.
     """
 
     read_model: str
@@ -120,7 +120,7 @@ class StoreIdentity:
 
 
 class OrderReader(OrderQuestions, Protocol):
-    """What queries need: look-ups by id here, queries over many orders in OrderQuestions."""
+    """Answers questions: look-ups by id here, questions over many orders in OrderQuestions."""
 
     @property
     def name(self) -> str:
@@ -128,16 +128,16 @@ class OrderReader(OrderQuestions, Protocol):
 
     @property
     def dependency(self) -> str:
-        """The name of the store that a caller gets when it is down."""
+        """The name that errors give to a store that is down."""
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
-        """Returns each order in the store, in the given order; sees every write acknowledged before."""
+        """Returns each order, in the order of the ids. Sees every write that was acknowledged before the call."""
 
     async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
-        """Returns the journal's entries of these versions, None for a missing one; sees every acknowledged write."""
+        """Returns the journal entry of each version, None where there is none. Sees every acknowledged write."""
 
     async def entry_at(self, order_id: str, time: int) -> EntryAtTime:
-        """Returns the last entry recorded at or before `time` (microseconds since 1970).
+        """Returns the last entry recorded at or before `time`, in microseconds since 1970.
 
         Sees every acknowledged write.
         """
@@ -146,43 +146,43 @@ class OrderReader(OrderQuestions, Protocol):
         """Returns how fresh the store is; None before the first barrier."""
 
     async def close(self) -> None:
-        """Releases connections."""
+        """Closes the connections."""
 
 
 class ProjectionWriter(OrderReader, Protocol):
-    """What the projection needs."""
+    """Writes projected events and parks the others."""
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
-        """Writes both documents of each event unless the store has newer ones; one outcome per event, in order.
+        """Writes both documents of each event unless the store has newer ones. Returns an outcome per event, in order.
 
-        Any order, any repetition and any concurrency give the same documents. If it raises, nothing is known about any
-        of the events, and applying them again is safe.
+        The documents end up the same in any order of events, with repeats and with concurrent writers. When it raises,
+        any of the events may have been written; applying them again is safe.
         """
 
     async def park(self, event: ParkedEvent) -> None:
-        """Records that an event could not be projected; the same event twice counts once."""
+        """Records an event that could not be projected. Parking it again replaces the record."""
 
     async def unpark(self, event: ParkedEvent) -> None:
-        """Deletes the record of a parked event; does nothing if it is not parked."""
+        """Deletes the record of a parked event, if there is one."""
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
-        """Returns the parked events of an order, oldest version first."""
+        """Returns the parked events of an order, lowest version first."""
 
     async def parked_events(self) -> list[ParkedEvent]:
-        """Returns all parked events in any order, also those that a later version has healed."""
+        """Returns all parked events in any order, including those that a later version has healed."""
 
     async def refresh(self) -> None:
         """Makes everything searchable that was applied before the call."""
 
     async def record_freshness(self, freshness: Freshness) -> None:
-        """Stores how fresh the store is; an older time than the stored one changes nothing."""
+        """Records how fresh the store is, unless a later time is recorded already."""
 
     async def identity(self) -> StoreIdentity:
-        """Returns which read model this is. Raises ReadStoreNotReady if it is not set up for this release."""
+        """Returns which read model this is. Raises ReadStoreNotReady when the store is not set up for this release."""
 
 
 class ReadStore(ProjectionWriter, Protocol):
-    """What set-up needs."""
+    """A read store that can also be set up."""
 
     async def prepare(self) -> StoreIdentity:
-        """Creates what is missing; safe to repeat. Raises ReadStoreNotReady for what only an operator can change."""
+        """Creates what is missing; safe to repeat. Raises ReadStoreNotReady for what only an operator can mend."""

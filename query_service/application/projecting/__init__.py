@@ -1,1 +1,1 @@
-"""Applies events to the store: which are new, which are repeated, which are parked, and what may be acknowledged."""
+"""Applies events to the store, parks those that cannot be applied, and acknowledges both."""

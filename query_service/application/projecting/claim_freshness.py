@@ -1,8 +1,8 @@
 """Decides when everything before a barrier is in the read model.
 
-Several projectors share the stream, so none of them knows alone. What all of them know together is the consumer's ack
-floor: the sequence up to which every message is acknowledged. A message is acknowledged only after it is applied or
-parked. So once the floor has reached a barrier, everything before it is in.
+Several projectors share the stream, so no projector knows this alone. The consumer's ack floor does: every message up
+to it is acknowledged. A message is acknowledged only after it is applied or parked. So once the floor has reached a
+barrier, everything before the barrier is in the read model.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from query_service.application.projecting.project_events import ReachedBarrier
 
 
 class BarrierLedger:
-    """The barriers that were delivered here and that the ack floor has not reached yet. One comes every second."""
+    """The barriers that were delivered here and that the ack floor has not reached yet."""
 
     def __init__(self) -> None:
         self._waiting: list[ReachedBarrier] = []
 
     @property
     def waiting(self) -> bool:
-        """Whether a barrier waits for the floor."""
+        """Whether a barrier waits for the ack floor."""
         return bool(self._waiting)
 
     def add(self, reached: ReachedBarrier) -> None:
-        """Adds a barrier; one without a time is ignored."""
+        """Adds a barrier. Barriers without a time are ignored."""
         if reached.barrier.time is not None:
             self._waiting.append(reached)
 
     def claim(self, ack_floor: int, stream_created_at: int) -> ReachedBarrier | None:
-        """Returns the latest barrier that the floor has reached, if any, and removes it and all before it.
+        """Returns the latest barrier that the ack floor has reached, if any, and removes it and all before it.
 
-        Barriers of an earlier stream of the same name are dropped, because their sequences mean nothing in this one.
+        Barriers of an earlier stream of the same name are dropped, because sequences begin anew in each stream.
         """
         ours = [reached for reached in self._waiting if reached.stored_at >= stream_created_at]
         self._waiting = [reached for reached in ours if reached.sequence > ack_floor]
@@ -39,9 +39,9 @@ class BarrierLedger:
 
 
 class Coverage:
-    """Notices messages that leave the stream before anybody projected them.
+    """Detects messages that left the stream before they were projected.
 
-    The server moves the ack floor past messages that are gone, so the floor from before counts.
+    The server moves the ack floor past messages that are gone. So it compares with the floor from before they left.
     """
 
     def __init__(self, known: Freshness | None) -> None:
@@ -49,7 +49,10 @@ class Coverage:
         self._covered = 0 if known is None else known.sequence
 
     def lost(self, stream_created_at: int, first_sequence: int, ack_floor: int) -> int:
-        """Returns how many messages have left the stream unprojected since the last call."""
+        """Returns how many messages have left the stream since the last call without having been projected.
+
+        `stream_created_at` is in microseconds since 1970, `first_sequence` the first message that the stream still has.
+        """
         if stream_created_at != self._stream_created_at:
             self._stream_created_at, self._covered = stream_created_at, 0
         missing = max(0, first_sequence - self._covered - 1)

@@ -1,4 +1,4 @@
-"""Lists, retries and discards events that could not be projected, for operators."""
+"""What operators do with events that could not be projected: show, retry or discard them."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ class StillNeeded(QueryRefused):
 class RetryOutcome(StrEnum):
     """The result of retrying a parked event."""
 
-    #: It is in, and no longer parked.
+    #: It is applied, and no longer parked.
     APPLIED = "APPLIED"
-    #: It cannot be projected yet; the reason may be another one now.
+    #: It still cannot be projected. The reason may have changed.
     STILL_PARKED = "STILL_PARKED"
-    #: The stream no longer has it; only a rebuild from the write side brings it.
+    #: The stream no longer has the message. Only a rebuild from the write side restores the event.
     MESSAGE_GONE = "MESSAGE_GONE"
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedEntry:
-    """A parked event and its order's version without it; 0 if the order has none."""
+    """A parked event, and the version of its order in the read model; 0 when the read model has no such order."""
 
     event: ParkedEvent
     order_version: int
 
     @property
     def key(self) -> str:
-        """The entry's name: order and version, or stream and sequence for a message that names no order."""
+        """The key for the CLI: `ORDER/VERSION`, or `STREAM/SEQUENCE` for a message that names no order."""
         if self.event.order_id is None:
             return f"{self.event.stream}/{self.event.sequence}"
         return f"{self.event.order_id}/{self.event.version}"
 
     @property
     def healed(self) -> bool:
-        """Whether a later version came; then only the order's history has a gap."""
+        """Whether a later version was applied. Then only the order's history lacks the event."""
         return self.order_version >= self.event.version > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """An entry after its retry."""
+    """A parked event after a retry, and the retry's outcome."""
 
     entry: ParkedEntry
     outcome: RetryOutcome
@@ -64,7 +64,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """A message of the stream. `stored_at` in microseconds since 1970."""
+    """A message in the stream. `stored_at` is in microseconds since 1970."""
 
     stored_at: int
     headers: Mapping[str, str]
@@ -72,16 +72,16 @@ class StreamMessage:
 
 
 class StreamMessages(Protocol):
-    """Looks up messages of the stream."""
+    """Looks up single messages of a stream."""
 
     async def message(self, stream: str, sequence: int) -> StreamMessage | None:
-        """Returns the message with that sequence; None if the stream no longer has it. Raises DependencyDown."""
+        """Returns the message with that sequence; None when the stream no longer has it. Raises DependencyDown."""
 
 
 class ParkedEvents:
-    """The use cases. `stream` opens the stream for a retry. `now` gives microseconds since 1970.
+    """The use cases. `stream` opens what a retry needs: message look-ups, and notices to readers.
 
-    All raise DependencyDown and ReadStoreNotReady.
+    `now` returns microseconds since 1970. All methods raise DependencyDown and ReadStoreNotReady.
     """
 
     def __init__(
@@ -93,17 +93,17 @@ class ParkedEvents:
         self._store, self._stream, self._now = store, stream, now
 
     async def everything(self) -> list[ParkedEntry]:
-        """Returns all entries, the one parked first at the front."""
+        """Returns all parked events, the one that was parked first at the front."""
         events = sorted(await self._store.parked_events(), key=lambda event: (event.parked_at, event.sequence))
         return await self._entries(events)
 
     async def show(self, key: str) -> list[ParkedEntry]:
-        """Returns the entries that a key names: an order's id, that and a version, or stream and sequence.
+        """Returns the parked events that a key names: `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`.
 
         Raises NothingParked.
         """
         name, _, number = key.partition("/")
-        # A message of nobody can only be found among all of them; there are few, or something else is wrong.
+        # A message without an order can only be found among all parked events. There should be few.
         events = await self._store.parked(name) or await self._store.parked_events()
         found = [entry for entry in await self._entries(events) if key in (entry.key, entry.event.order_id)]
         if not found:
@@ -115,23 +115,26 @@ class ParkedEvents:
         return found
 
     async def retry(self, key: str) -> list[Retried]:
-        """Retries the entries, by this release's rules and the store's present set-up. Raises NothingParked."""
+        """Projects the events again, with the code of this release and the store's present mapping.
+
+        Raises NothingParked.
+        """
         entries = await self.show(key)
         messages, announcer = await self._stream()
         return [await self._retry(entry, messages, announcer) for entry in entries]
 
     async def discard(self, key: str, *, needed_too: bool = False) -> list[ParkedEntry]:
-        """Deletes the entries; the order's history keeps a gap. Raises NothingParked.
+        """Deletes the records of the events. The order's history will lack them for good. Raises NothingParked.
 
-        Raises StillNeeded for an event that its order still lacks, unless `needed_too`, because nothing would tell
-        readers afterwards.
+        Raises StillNeeded for an event that its order still lacks, unless `needed_too`: readers would no longer see
+        that the order is incomplete.
         """
         entries = await self.show(key)
         needed = next((entry for entry in entries if not entry.healed), None)
         if needed is not None and needed.event.order_id is not None and not needed_too:
             raise StillNeeded(
-                f"{needed.key} is not healed by a later version: readers would no longer be told that the order lacks"
-                " it; discard with --needed-too if that is right"
+                f"no later version has healed {needed.key}: without the parked event readers cannot see that the order"
+                " lacks it; to discard it all the same, add --needed-too"
             )
         for entry in entries:
             await self._store.unpark(entry.event)

@@ -1,7 +1,7 @@
-"""Applies events from the stream to the read store: each is applied or parked, and only then acknowledged.
+"""Brings events from the stream into the read store: each event is applied or parked, and only then acknowledged.
 
-Events may be applied in any order, so a delivery that must be repeated never delays the rest. A problem that may end by
-itself is waited for without limit. An event that waiting cannot help is parked, and its order reports that to readers.
+Events may be applied in any order, so a delivery that is retried never blocks the others. A failure that may pass is
+retried for ever. An event that no retry can apply is parked, and answers flag its order as parked.
 """
 
 from __future__ import annotations
@@ -34,65 +34,65 @@ from query_service.projection.stream_event import (
 
 
 class Delivery(Protocol):
-    """A message of the stream that was delivered to this projector. Without an ack it is delivered again, to any."""
+    """A message delivered to this projector. Without an ack the server redelivers it, to any projector."""
 
     @property
     def sequence(self) -> int:
-        """Its stream sequence."""
+        """The message's sequence in the stream."""
 
     @property
     def stored_at(self) -> int:
-        """When the stream stored it, microseconds since 1970."""
+        """When the stream stored the message, in microseconds since 1970."""
 
     @property
     def received_at(self) -> int:
-        """When it was received, microseconds since 1970."""
+        """When this process received the message, in microseconds since 1970."""
 
     @property
     def headers(self) -> Headers:
-        """Its headers."""
+        """The message's headers."""
 
     @property
     def body(self) -> bytes:
-        """Its body."""
+        """The message's body."""
 
     async def ack(self) -> None:
-        """Acknowledges it. An ack may be lost; then it is delivered again."""
+        """Acknowledges the message. The ack may be lost, and then the message is redelivered."""
 
 
 class Announcer(Protocol):
-    """Notifies readers of what became readable. Notices may be lost, because readers also look at intervals."""
+    """Publishes notices to waiting readers. A notice may be lost: readers also read again from time to time."""
 
     async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
-        """Announces that these versions of these orders, or later ones, are applied."""
+        """Publishes that these (order id, version), or later ones, are applied."""
 
     async def parked(self, versions: Sequence[tuple[str, int]]) -> None:
-        """Announces that these versions of these orders are parked."""
+        """Publishes that these (order id, version) are parked."""
 
 
 class Pacer(Protocol):
-    """Decides how long to wait before a failed step is retried."""
+    """Decides how long to wait before a retry."""
 
     async def pause(self, reason: str) -> None:
         """Waits, longer each time until `resume`. Operators see the reason."""
 
     def resume(self) -> None:
-        """Notes that the step succeeded."""
+        """Notes that a step succeeded, so the next pause is short."""
 
 
 class ProjectionObserver(Protocol):
-    """Counts what happens."""
+    """Counts applied and parked events."""
 
     def applied(self, event: ProjectedEvent, delivery: Delivery) -> None:
         """Counts an event that this delivery applied."""
 
     def parked(self, reason: Unprojectable) -> None:
-        """Counts a parked event."""
+        """Counts an event that was parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReachedBarrier:
-    """A delivered barrier, with its stream sequence and when the stream stored it (microseconds)."""
+    """A delivered barrier, its stream sequence, and when the stream stored it (microseconds since 1970)."""
 
     sequence: int
     stored_at: int
@@ -101,7 +101,7 @@ class ReachedBarrier:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A delivery with its parsed event."""
+    """A delivery and its projected event."""
 
     delivery: Delivery
     event: ProjectedEvent
@@ -109,14 +109,17 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _Hopeless:
-    """A delivery whose event can never be applied as it is."""
+    """A delivery whose event must be parked, and why."""
 
     delivery: Delivery
     error: ProjectionError
 
 
 class EventProjector:
-    """The use case. `now` gives microseconds since 1970; `parse`: see `read_event`."""
+    """The use case. `stream` is the name that parked events are recorded with. `now` returns microseconds since 1970.
+
+    `parse`: see `read_event`.
+    """
 
     def __init__(
         self,
@@ -133,9 +136,10 @@ class EventProjector:
         self._stream, self._now, self._parse = stream, now, parse
 
     async def project(self, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
-        """Returns the barriers among the deliveries once every delivery is acknowledged.
+        """Applies or parks every delivery, acknowledges it, and returns the barriers among the deliveries.
 
-        Raises ReadStoreNotReady when the store's set-up is missing; then nothing unfinished is acknowledged.
+        Retries for ever while the store is down. Raises ReadStoreNotReady when the store is not set up; deliveries that
+        are neither applied nor parked are not acknowledged then.
         """
         tasks, hopeless, barriers = _sorted(deliveries, self._parse)
         await self._park(hopeless)
@@ -146,14 +150,14 @@ class EventProjector:
         return [reached for reached, _ in barriers]
 
     async def _round(self, tasks: list[_Task]) -> list[_Task]:
-        """Tries all of them once; returns those that are still to do."""
+        """Tries to apply all events once. Returns those that must be retried."""
         try:
             outcomes = await self._store.apply([task.event for task in tasks])
         except DependencyDown as down:
             await self._pacer.pause(str(down))
             return tasks
         done, refused, deferred, cause = _settled(tasks, outcomes)
-        # Readers may ask as soon as they are told, and nothing is lost if we end between the two.
+        # Announce before the acks: readers wait for it, and after a crash in between the events are only redelivered.
         await self._announcer.applied([(task.event.order_id, task.event.version) for task in done])
         for task in done:
             await task.delivery.ack()
@@ -184,7 +188,7 @@ class EventProjector:
 def _sorted(
     deliveries: Sequence[Delivery], parse: Parse | None
 ) -> tuple[list[_Task], list[_Hopeless], list[tuple[ReachedBarrier, Delivery]]]:
-    """Sorts the deliveries into events to apply, events to park, and barriers."""
+    """Sorts deliveries into events to apply, events to park, and barriers."""
     tasks: list[_Task] = []
     hopeless: list[_Hopeless] = []
     barriers: list[tuple[ReachedBarrier, Delivery]] = []
@@ -203,7 +207,7 @@ def _sorted(
 def _settled(
     tasks: Sequence[_Task], outcomes: Sequence[Outcome]
 ) -> tuple[list[_Task], list[_Hopeless], list[_Task], str]:
-    """Returns tasks that are done, that can never be done, and that must be retried, with the first cause to retry."""
+    """Sorts tasks by outcome into applied, to park, and to retry. Also returns the first reason to retry, or ""."""
     done: list[_Task] = []
     refused: list[_Hopeless] = []
     deferred: list[_Task] = []

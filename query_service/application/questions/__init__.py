@@ -1,1 +1,1 @@
-"""Holds one module per query: what it asks of the store and of freshness, and its answer."""
+"""One module for each question: how it waits for freshness, what it reads from the store, and its answer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.freshness.await_orders import look_at_orders
-from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter
+from query_service.application.freshness.await_orders import read_orders
+from query_service.application.freshness.await_versions import Answer, Consistency, ReadAttempt, VersionWaiter
 from query_service.application.ports.errors import Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument
@@ -14,7 +14,7 @@ from query_service.projection.order_document import OrderDocument
 
 @dataclass(frozen=True, slots=True)
 class OrderBatch:
-    """The orders in the given order, and the ids without an order."""
+    """The orders, in the order of the ids asked for, and the ids without an order."""
 
     orders: list[OrderDocument]
     missing: list[str]
@@ -27,19 +27,20 @@ class BatchGetOrders:
         self._reader, self._waiter = reader, waiter
 
     async def __call__(self, order_ids: Sequence[str], wanted: Consistency) -> Answer[OrderBatch]:
-        """Returns the orders. Waits only for their versions in the token. Raises Parked, Behind, TokenOfOtherSource.
+        """Returns the orders. Waits only for the token's versions of these orders.
 
-        An order that the token names is never missing, nor is one of which only parked events are known. A caller who
-        accepts stale answers gets the latter among the missing, and `parked` reports it.
+        An order that the token names is never reported as missing. An order of which only parked versions are known
+        raises Parked; when a stale answer is allowed it is reported as missing and the answer as `parked`. Raises
+        Parked, Lagging and TokenOfOtherSource.
         """
         distinct = list(dict.fromkeys(order_ids))
 
-        async def look() -> Look[Sequence[StoredOrder]]:
-            seen = await look_at_orders(self._reader, distinct, wanted)
+        async def read() -> ReadAttempt[Sequence[StoredOrder]]:
+            seen = await read_orders(self._reader, distinct, wanted)
             absent = any(order.document is None and wanted.version_of(order.order_id) for order in seen.found or ())
             return replace(seen, found=None) if seen.needed_version and absent else seen
 
-        answer = await self._waiter.answer(distinct, wanted, look)
+        answer = await self._waiter.answer(distinct, wanted, read)
         found = {stored.order_id: stored for stored in answer.found}
         asked = [found[order_id] for order_id in order_ids]
         for stored in asked:

@@ -1,4 +1,4 @@
-"""Returns what a customer ordered."""
+"""Returns the figures of a customer's orders."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class GetCustomerSummary:
         self._reader, self._gate, self._parked = reader, gate, parked
 
     async def __call__(self, customer_id: str, wanted: Consistency) -> Answer[CustomerSummary]:
-        """The summary. Raises CustomerUnknown, Parked, Behind, TokenOfOtherSource."""
+        """Returns the summary. Raises CustomerUnknown, Parked, Lagging and TokenOfOtherSource."""
         admission = await self._gate.admit(wanted)
         figures = await self._reader.customer(customer_id, recent=RECENT_ORDERS)
         if not figures.recent:
-            # What the token names and the answer lacks may well be this customer's.
-            raise admission.behind or CustomerUnknown(customer_id)
+            # The order that the token names and the list lacks may be this customer's.
+            raise admission.lagging or CustomerUnknown(customer_id)
         customer = figures.recent[0]["customer"]
         assert customer is not None
-        lacking = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
-        info = replace(admission.info, parked=admission.info.parked or lacking)
+        parked = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
+        info = replace(admission.info, parked=admission.info.parked or parked)
         return Answer(CustomerSummary(customer, figures), info)

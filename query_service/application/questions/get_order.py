@@ -1,10 +1,16 @@
-"""Returns one order: now, at a version, or at a time."""
+"""Returns one order: as it is now, after a version, or at a time."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.await_versions import (
+    Answer,
+    Consistency,
+    ReadAttempt,
+    VersionWaiter,
+    missing_version,
+)
 from query_service.application.ports.errors import OrderUnknown, Parked, VersionUnknown
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.projection.order_document import OrderDocument
@@ -16,8 +22,8 @@ _MICROSECONDS = 1_000_000
 class GetOrder:
     """The use case.
 
-    `finality_margin` (seconds) is the longest time from a change's record to its commit. An answer for a time is final
-    only when the read model is that much past it.
+    `finality_margin` (seconds) bounds the time from a change's record time to its commit. An answer for a time in the
+    past is final once the read model is that much later than the time.
     """
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter, *, finality_margin: float) -> None:
@@ -25,31 +31,34 @@ class GetOrder:
         self._margin = round(finality_margin * _MICROSECONDS)
 
     async def now(self, order_id: str, wanted: Consistency) -> Answer[OrderDocument]:
-        """Returns the order at its latest applied version. Raises OrderUnknown, Parked, Behind, TokenOfOtherSource."""
+        """Returns the order at its latest applied version.
 
-        async def look() -> Look[OrderDocument]:
+        Raises OrderUnknown, Parked, Lagging and TokenOfOtherSource.
+        """
+
+        async def read() -> ReadAttempt[OrderDocument]:
             [stored] = await self._reader.orders([order_id])
-            needed = lacking(stored, wanted)
+            needed = missing_version(stored, wanted)
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
             hopeless = needed in stored.parked_versions
             if hopeless and (stored.document is None or not wanted.stale_allowed):
                 raise Parked(order_id, needed)
             if stored.document is None and not needed:
                 raise self._unknown(stored)
-            return Look(stored.document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+            return ReadAttempt(stored.document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
 
-        return await self._waiter.answer([order_id], wanted, look)
+        return await self._waiter.answer([order_id], wanted, read)
 
     async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[OrderDocument]:
-        """Returns the order after that version.
+        """Returns the order as it was after `version`.
 
-        Raises OrderUnknown, VersionUnknown, Parked, Behind, TokenOfOtherSource.
+        Raises OrderUnknown, VersionUnknown, Parked, Lagging and TokenOfOtherSource.
         """
 
-        async def look() -> Look[OrderDocument]:
+        async def read() -> ReadAttempt[OrderDocument]:
             [entry] = await self._reader.entries(order_id, [version])
             if entry is not None:
-                return Look(order_after(entry), 0, version, entry["source_epoch"])
+                return ReadAttempt(order_after(entry), 0, version, entry["source_epoch"])
             [stored] = await self._reader.orders([order_id])
             if version in stored.parked_versions:
                 raise Parked(order_id, version)
@@ -57,21 +66,21 @@ class GetOrder:
                 if stored.document is None and not wanted.version_of(order_id):
                     raise self._unknown(stored)
                 raise VersionUnknown(order_id, f"version {version}")
-            # It exists: the token says so, or a later version does that was faster.
-            return Look(None, version, stored.version)
+            # The version exists: the token names it, or a later version was applied first.
+            return ReadAttempt(None, version, stored.version)
 
-        return await self._waiter.answer([order_id], wanted, look)
+        return await self._waiter.answer([order_id], wanted, read)
 
     async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
-        """Returns the order as recorded at `time` (microseconds since 1970). Raises as `at_version`.
+        """Returns the order as it was recorded at `time` (microseconds since 1970). Raises as `at_version`.
 
-        The answer is not final while a change recorded before `time` could still arrive.
+        The answer is not final while a change recorded before `time` may still arrive.
         """
 
-        async def look() -> Look[OrderDocument]:
+        async def read() -> ReadAttempt[OrderDocument]:
             [stored] = await self._reader.orders([order_id])
             found = await self._reader.entry_at(order_id, time)
-            needed = max(lacking(stored, wanted), found.missing_version or 0)
+            needed = max(missing_version(stored, wanted), found.missing_version or 0)
             hopeless = needed in stored.parked_versions
             if hopeless and (found.entry is None or not wanted.stale_allowed):
                 raise Parked(order_id, needed)
@@ -81,15 +90,15 @@ class GetOrder:
                 raise VersionUnknown(order_id, "state at that time; it was recorded later")
             document = None if found.entry is None else order_after(found.entry)
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
-            return Look(document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+            return ReadAttempt(document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
 
-        answer = await self._waiter.answer([order_id], wanted, look)
+        answer = await self._waiter.answer([order_id], wanted, read)
         final = answer.info.as_of is not None and answer.info.as_of - self._margin >= time
         return answer if final else Answer(answer.found, replace(answer.info, not_final=True))
 
     @staticmethod
     def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:
-        """Returns why there is no document: the order is unknown, or all its known events are parked."""
+        """Returns the error for an order without a document: there is none, or all its known versions are parked."""
         if stored.parked_versions:
             return Parked(stored.order_id, stored.parked_versions[-1])
         return OrderUnknown(stored.order_id)

@@ -1,10 +1,16 @@
-"""Returns what happened to an order: each event with the order before and after it, oldest first, page by page."""
+"""Returns an order's history in pages: each event with the order before and after it, oldest first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from query_service.application.freshness.await_versions import Answer, Consistency, Look, VersionWaiter, lacking
+from query_service.application.freshness.await_versions import (
+    Answer,
+    Consistency,
+    ReadAttempt,
+    VersionWaiter,
+    missing_version,
+)
 from query_service.application.ports.errors import OrderUnknown, PageTokenMalformed, Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.application.questions.page_token import (
@@ -20,7 +26,7 @@ from query_service.projection.project import order_after
 
 @dataclass(frozen=True, slots=True)
 class HistoryStep:
-    """One event. `before` is None for the first one."""
+    """One event, and the order before and after it. `before` is None for the first event."""
 
     entry: EventDocument
     before: OrderDocument | None
@@ -29,14 +35,14 @@ class HistoryStep:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A page. `following` is the first version of the next page, None on the last."""
+    """A page of history. `following` is the first version of the next page; None on the last page."""
 
     steps: list[HistoryStep]
     following: int | None
     _fingerprint: str
 
     def token_after(self, count: int) -> str:
-        """Returns the token for what follows the first `count` steps; "" if nothing does."""
+        """Returns the token for the page after the first `count` steps; "" when there is none."""
         following = self.following if count == len(self.steps) else self.steps[count].entry["version"]
         return "" if following is None else write_page_token(self._fingerprint, {"v": following})
 
@@ -50,38 +56,40 @@ class GetOrderHistory:
     async def __call__(
         self, order_id: str, size: int, wanted: Consistency, *, page_token: str = ""
     ) -> Answer[HistoryPage]:
-        """Returns a page. Raises OrderUnknown, PageTokenMalformed, Parked, Behind, TokenOfOtherSource.
+        """Returns a page of up to `size` steps. A parked version is left out, and the answer is flagged as `parked`.
 
-        A version that could not be projected is missing from the page, and `parked` reports it.
+        Raises OrderUnknown, PageTokenMalformed, Parked, Lagging and TokenOfOtherSource.
         """
         fingerprint = history_fingerprint(order_id)
         first = 1
         if page_token:
             first = place_value(read_page_token(page_token, fingerprint), "v", int)
             if not 1 <= first <= MAX_VERSION + 1:
-                raise PageTokenMalformed("the page token holds a version that no order has; begin again without one")
+                raise PageTokenMalformed("the page token holds an impossible version; begin again without a page token")
 
-        async def look() -> Look[HistoryPage]:
+        async def read() -> ReadAttempt[HistoryPage]:
             [stored] = await self._reader.orders([order_id])
-            needed = lacking(stored, wanted)
+            needed = missing_version(stored, wanted)
             hopeless = needed in stored.parked_versions
             if hopeless and (stored.document is None or not wanted.stale_allowed):
                 raise Parked(order_id, needed)
             if stored.document is None:
                 if not needed:
                     raise _unknown(stored)
-                return Look(None, needed)
+                return ReadAttempt(None, needed)
             last = min(stored.version, first + size - 1)
             steps, missing = await self._steps(stored, first, last)
             page = HistoryPage(steps, last + 1 if last < stored.version else None, fingerprint)
             epoch = stored.document["source_epoch"]
             parked = any(version >= first for version in stored.parked_versions if version <= last)
-            return Look(page, needed or missing, stored.version, epoch, parked or stored.lacks_parked_version, hopeless)
+            return ReadAttempt(
+                page, needed or missing, stored.version, epoch, parked or stored.lacks_parked_version, hopeless
+            )
 
-        return await self._waiter.answer([order_id], wanted, look)
+        return await self._waiter.answer([order_id], wanted, read)
 
     async def _steps(self, stored: StoredOrder, first: int, last: int) -> tuple[list[HistoryStep], int]:
-        """Returns these versions' steps, and the first missing version before a later one; 0 for none."""
+        """Returns the steps of these versions, and the first version that is neither applied nor parked (0: none)."""
         before_first = first - 1
         while before_first in stored.parked_versions:
             before_first -= 1

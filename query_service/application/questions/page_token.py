@@ -1,7 +1,7 @@
-"""Reads and writes page tokens: where the next page begins, bound to their query, opaque to callers.
+"""Page tokens: opaque text that says where the next page begins, and which question it belongs to.
 
-A token holds a position in the sorted list and not an offset. So a page begins after the last order that was given,
-whatever arrived or changed before it.
+A token holds a position in the sorted list, not a number of orders to skip. So the next page begins after the last
+order that was returned, whatever arrived or changed before it.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _PREFIX = "p1."
 _CHECKSUM_BYTES = 4
 _FINGERPRINT_BYTES = 12
 _CRITERIA = tuple(field.name for field in fields(OrderCriteria))
-_NOT_OURS = "the page token was not issued by this service or is damaged; begin again without one"
+_NOT_OURS = "the page token is damaged or was not issued by this service; begin again without a page token"
 
 
 def list_fingerprint(criteria: OrderCriteria, sort: OrderSort) -> str:
-    """Returns the same text for the same criteria and sort, whatever the order of the alternatives."""
+    """Returns the fingerprint of a list: criteria and sort, whatever the order of alternatives."""
     return _fingerprint({"list": {name: _canonical(getattr(criteria, name)) for name in _CRITERIA}, "sort": sort})
 
 
 def history_fingerprint(order_id: str) -> str:
-    """Returns the same text for the same order."""
+    """Returns the fingerprint of an order's history."""
     return _fingerprint({"history": order_id})
 
 
 def write_page_token(fingerprint: str, place: Mapping[str, int | str]) -> str:
-    """Returns the token for a position in the query with this fingerprint."""
+    """Returns the token for a place in the answer to the question with this fingerprint."""
     body = json.dumps([fingerprint, place], separators=(",", ":")).encode()
     return _PREFIX + base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES)).decode().rstrip("=")
 
 
 def read_page_token(token: str, fingerprint: str) -> dict[str, Any]:
-    """Returns a token's position. Raises PageTokenMalformed unless it was issued for this fingerprint."""
+    """Returns the place in a token. Raises PageTokenMalformed unless it was issued for this fingerprint."""
     encoded = token.removeprefix(_PREFIX)
     if encoded == token:
         raise PageTokenMalformed(_NOT_OURS)
@@ -65,7 +65,7 @@ def read_page_token(token: str, fingerprint: str) -> dict[str, Any]:
 
 
 def place_value(place: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """Returns a value of a position. Raises PageTokenMalformed if it is missing or of another kind."""
+    """Returns a value of a place. Raises PageTokenMalformed when it is missing or not of one of the `kinds`."""
     value = place.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise PageTokenMalformed(_NOT_OURS)

@@ -12,7 +12,10 @@ from query_service.application.ports.read_store import Freshness, OrderReader
 
 @dataclass(frozen=True, slots=True)
 class ReadModelStatus:
-    """`pending_events` are in the stream and not yet applied; None if the stream cannot be asked."""
+    """How fresh and complete the read model is.
+
+    `pending_events` counts messages of the stream that are not applied yet; None when NATS does not answer.
+    """
 
     read_store: str
     freshness: Freshness | None
@@ -22,7 +25,7 @@ class ReadModelStatus:
 
 
 class GetReadModelStatus:
-    """The use case. `pending` asks the stream; it returns None if it cannot."""
+    """The use case. `pending` asks NATS for the number of pending events, and returns None without an answer."""
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class GetReadModelStatus:
         self._reader, self._applied, self._lags, self._pending = reader, applied, lags, pending
 
     async def __call__(self) -> ReadModelStatus:
-        """Returns the present state."""
+        """Returns the present status. Raises DependencyDown and ReadStoreNotReady."""
         self._applied.observe(await self._reader.freshness())
         parked = await self._reader.parked_orders()
         pending = await self._pending()

@@ -1,10 +1,11 @@
-"""Returns orders by text and filters, sorted, page by page.
+"""Returns sorted pages of the orders that match a text and filters.
 
-Pages stay right while orders arrive and change. A page begins after the last order given, so what arrives before it
-moves nothing. In most sorts an order cannot move from the part already read into the part not yet read, because its key
-never changes, or only towards the front. In the others (by total) an order that was written since the first page is
-looked up in the journal. It is left out if an earlier version of it was in the part already read, because it may have
-been given there. So no order is given twice, and one is left out only if it changed meanwhile.
+No order appears on two pages, even if orders arrive and change while the list is read. A page begins after the last
+order returned, so what arrives before it moves nothing. In most sorts an order cannot move from the pages that were
+read to those that were not: its key never changes, or only moves it to the front. A total can change either way. So in
+sorts by total, the earlier versions of an order that was written since the first page are read from the journal. If any
+of them was within the pages read, the order is left out, because it may have been returned there. An order is missed
+only if it changed while the list was read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from query_service.application.ports.order_questions import (
     OrderSearch,
     OrderSort,
     Position,
-    is_behind,
+    comes_after,
     position_of,
 )
 from query_service.application.ports.read_store import OrderReader
@@ -39,14 +40,14 @@ from query_service.application.questions.page_token import (
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.project import order_after
 
-#: An order with more earlier versions than this that changed while a list was read is left out unseen.
+#: A changed order with more earlier versions than this is left out without reading them.
 MOST_VERSIONS = 64
 _INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page. `more`: further orders follow."""
+    """A page of orders. `total` counts all matches. `more`: there are orders after the page."""
 
     orders: list[FoundOrder]
     total: int
@@ -56,7 +57,10 @@ class OrderPage:
     _mark: str
 
     def token_after(self, count: int) -> str:
-        """Returns the token for what follows the first `count` orders (0 only without orders); "" if nothing does."""
+        """Returns the token for the page after the first `count` orders; "" when there is none.
+
+        `count` may be 0 only for an empty page.
+        """
         if count == len(self.orders) and not self.more:
             return ""
         place = self.orders[count - 1].position
@@ -81,7 +85,7 @@ class SearchOrders:
         page_token: str = "",
         facets: tuple[Dimension, ...] = (),
     ) -> Answer[OrderPage]:
-        """Returns a page. Raises PageTokenMalformed, Parked, Behind, TokenOfOtherSource."""
+        """Returns a page of up to `size` orders. Raises PageTokenMalformed, Parked, Lagging and TokenOfOtherSource."""
         fingerprint = list_fingerprint(criteria, sort)
         place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
         admission = await self._gate.admit(wanted)
@@ -90,12 +94,12 @@ class SearchOrders:
         search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
         found, orders = await self._read(search)
         page = OrderPage(orders[:size], found.total, found.facets, len(orders) > size, fingerprint, mark)
-        lacking = self._parked.any_of((order.order_id, order.version) for order in page.orders)
-        info = replace(admission.info, parked=admission.info.parked or lacking)
+        parked = self._parked.any_of((order.order_id, order.version) for order in page.orders)
+        info = replace(admission.info, parked=admission.info.parked or parked)
         return Answer(page, info)
 
     async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
-        """Returns the first answer, and the orders after the place that cannot have been given before it."""
+        """Returns the first answer, and up to `search.size` orders that cannot have been on an earlier page."""
         first = found = await self._reader.search(search)
         orders: list[FoundOrder] = []
         after = search.after
@@ -111,7 +115,7 @@ class SearchOrders:
             found = await self._reader.search(replace(search, after=after, facets=()))
 
     async def _unread(self, order: FoundOrder, read: Position, search: OrderSearch) -> bool:
-        """Whether no earlier version of a changed order was in the part of the list up to `read`."""
+        """Returns whether the order is unchanged, or all its earlier versions are after `read` in the list."""
         if not order.changed:
             return True
         earlier = range(1, order.version)
@@ -120,7 +124,7 @@ class SearchOrders:
         entries = await self._reader.entries(order.order_id, earlier)
         return all(
             entry is not None
-            and is_behind(position_of(order_after(entry), search.sort, search.criteria.lookup_key), read, search.sort)
+            and comes_after(position_of(order_after(entry), search.sort, search.criteria.lookup_key), read, search.sort)
             for entry in entries
         )
 
@@ -132,6 +136,6 @@ def _place(page_token: str, fingerprint: str, sort: OrderSort) -> tuple[Position
     else:
         key = number = place_value(place, "k", int)
         if number // (FINEST_PARTS if SORT_KEYS[sort].is_total else 1) not in _INT64:
-            raise PageTokenMalformed("the page token holds a number that no order has; begin again without one")
+            raise PageTokenMalformed("the page token holds an impossible number; begin again without a page token")
     position = Position(key, place_value(place, "o", str), bool(place_value(place, "x", int)))
     return position, place_value(place, "m", str)

@@ -1,4 +1,4 @@
-"""Returns figures by group."""
+"""Returns figures by group: counts, sums and percentiles."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class SummarizeOrders:
     async def __call__(
         self, summaries: OrderSummaries, wanted: Consistency, *, include_cancelled: bool = False
     ) -> Answer[FoundFigures]:
-        """Returns the figures. Raises Parked, Behind, TokenOfOtherSource.
+        """Returns the figures. Raises Parked, Lagging and TokenOfOtherSource.
 
-        Cancelled orders are left out unless they are requested, by the flag or by a state among the criteria.
+        Leaves out cancelled orders, unless `include_cancelled` is set or a cancelled state is among the criteria.
         """
         criteria = summaries.criteria
         if not include_cancelled and not set(criteria.states) & set(CANCELLED_STATES):

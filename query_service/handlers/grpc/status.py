@@ -24,7 +24,7 @@ class Overloaded(Exception):  # noqa: N818
         super().__init__("this replica takes no more calls at once; come back a moment later")
 
 
-def _behind(error: errors.Behind) -> dict[str, str]:
+def _behind(error: errors.Lagging) -> dict[str, str]:
     return {
         "order_id": error.order_id,
         "needed_version": str(error.needed_version),
@@ -53,7 +53,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         Code.NOT_FOUND, reasons.ERROR_REASON_CUSTOMER_NOT_FOUND, lambda error: {"customer_id": error.customer_id}
     ),
     errors.PageTokenMalformed: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_PAGE_TOKEN_MALFORMED),
-    errors.Behind: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind, waited=True),
+    errors.Lagging: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind, waited=True),
     errors.Parked: Answer(
         Code.FAILED_PRECONDITION,
         reasons.ERROR_REASON_ORDER_PARKED,

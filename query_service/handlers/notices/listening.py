@@ -10,7 +10,7 @@ from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeListener
 
 #: How often it looks whether the connection was closed for good.
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 #: Opens a connection that is closed with the block.
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[NatsConnection]]
 
@@ -35,5 +35,5 @@ class Listening:
                     await self._listener.listen(connection)
                     self._connection = connection
                     while not connection.is_closed:  # noqa: ASYNC110 - the library has no event for it
-                        await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+                        await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)

@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 GROUP = "projectors"
 REFRESHED, NOT_REFRESHED = b'{"refreshed":true}', b'{"refreshed":false}'
 #: How long another projector may take to answer what was handed on to it.
-HAND_ON_SECONDS = 0.25
+FORWARD_SECONDS = 0.25
 #: A refresh that takes longer is given up.
 REFRESH_SECONDS = 5.0
 #: What nobody asked for is made searchable after so long.
-UNASKED_SECONDS, LOOK_SECONDS = 1.0, 0.25
+UNREQUESTED_SECONDS, POLL_SECONDS = 1.0, 0.25
 
 
 class RefreshObserver(Protocol):
@@ -78,13 +78,13 @@ class RefreshDuty:
         subscriptions = [
             await self._client.subscribe(self._subjects.refreshed, cb=self._on_refreshed),
             await self._client.subscribe(self._subjects.as_of, cb=self._on_as_of),
-            await self._client.subscribe(self._subjects.refresh_by(self._turns.own), cb=self._on_handed_on),
+            await self._client.subscribe(self._subjects.refresh_by(self._turns.own), cb=self._on_forwarded),
             await self._client.subscribe(self._subjects.refresh, queue=GROUP, cb=self._on_request),
         ]
         try:
             while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                if self._lags.unsearchable_for() >= UNASKED_SECONDS:
+                await asyncio.sleep(POLL_SECONDS)
+                if self._lags.unsearchable_for() >= UNREQUESTED_SECONDS:
                     await self.catch_up()
         finally:
             for task in list(self._answering):
@@ -98,17 +98,17 @@ class RefreshDuty:
     async def catch_up(self) -> bool:
         """Waits for a refresh that began after the call, here or elsewhere; false if it failed."""
         while (other := self._turns.elsewhere) is not None:
-            done = await self._handed_on(other)
+            done = await self._forwarded(other)
             if self._turns.elsewhere == other:
                 self._observer.asked("elsewhere")
                 return done
         self._observer.asked("here")
         return await self._coalesced.catch_up()
 
-    async def _handed_on(self, other: str) -> bool:
-        """Forwards a request; returns whether the other projector reports that it is done."""
+    async def _forwarded(self, other: str) -> bool:
+        """Whether the other projector says that it is done."""
         try:
-            answer = await self._client.request(self._subjects.refresh_by(other), b"", timeout=HAND_ON_SECONDS)
+            answer = await self._client.request(self._subjects.refresh_by(other), b"", timeout=FORWARD_SECONDS)
         except NoRespondersError:
             self._turns.gone(other)
         except NATS_ERRORS:
@@ -120,7 +120,7 @@ class RefreshDuty:
     async def _refresh(self) -> bool:
         begun_at, started, applied = self._now(), self._clock(), self._applied.latest
         self._turns.begun(self._turns.own)
-        await self._tell(begun_at)
+        await self._announce(begun_at)
         try:
             async with asyncio.timeout(REFRESH_SECONDS):
                 await self._store_refresh()
@@ -130,11 +130,11 @@ class RefreshDuty:
             return False
         self._lags.refreshed(begun_at)
         self._observer.refreshed("done", self._clock() - started)
-        await self._tell(begun_at, done=True, freshness=applied)
+        await self._announce(begun_at, done=True, freshness=applied)
         return True
 
-    async def _tell(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
-        """Informs other projectors of the refresh, and serving processes of the least freshness of searches."""
+    async def _announce(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
+        """Tells other projectors, and serving processes how fresh searches are at least."""
         known = None if freshness is None else freshness_fields(freshness)
         body = {"projector": self._turns.own, "begun_at": begun_at, "done": done, "freshness": known}
         await self._publish(self._subjects.refreshed, orjson.dumps(body))
@@ -171,7 +171,7 @@ class RefreshDuty:
     async def _on_request(self, message: Msg) -> None:
         self._answer(message, self.catch_up())
 
-    async def _on_handed_on(self, message: Msg) -> None:
+    async def _on_forwarded(self, message: Msg) -> None:
         # Whoever asks us has taken our turn for granted; handing it on once more could go round in circles.
         self._answer(message, self._coalesced.catch_up())
 

@@ -10,7 +10,7 @@ from nats.js.errors import NotFoundError
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.projecting.parked_events import StreamMessage
 from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.stream.pull import place_of
+from query_service.handlers.stream.pull import sequence_and_time
 from service_runtime.error_text import in_one_line
 
 FETCH_SECONDS = 2.0
@@ -45,5 +45,5 @@ class StreamLookUp:
             return None
         except NATS_ERRORS as error:
             raise DependencyDown("nats", in_one_line(error)) from None
-        found, stored_at = place_of(message.reply)
+        found, stored_at = sequence_and_time(message.reply)
         return StreamMessage(stored_at, message.headers or {}, message.data) if found == sequence else None

@@ -21,7 +21,7 @@ from query_service.handlers.stream.working_together import work_together
 
 _log = structlog.get_logger(__name__)
 #: How often the ack floor is asked for while barriers wait for it, and how often the stream is looked at otherwise.
-FLOOR_SECONDS, LOOK_SECONDS = 0.02, 5.0
+FLOOR_SECONDS, POLL_SECONDS = 0.02, 5.0
 _SLOWEST_FLOOR_SECONDS = 0.5
 #: How long a stop waits for what is being written.
 STOP_SECONDS = 5.0
@@ -60,7 +60,7 @@ class OrderEventConsumer:
         self._on_claim, self._on_state, self._on_batch = on_claim, on_state, on_batch
         self.pull = StreamPull(client, plan, capacity=limits.events * limits.concurrency)
         self._ledger, self._coverage = BarrierLedger(), Coverage(known)
-        self._barrier_came = asyncio.Event()
+        self._barrier_added = asyncio.Event()
 
     async def run(self) -> None:
         """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
@@ -85,25 +85,25 @@ class OrderEventConsumer:
             self._ledger.add(reached)
         self._on_batch(len(batch), time.perf_counter() - started)
         if self._ledger.waiting:
-            self._barrier_came.set()
+            self._barrier_added.set()
 
     async def _claim(self) -> None:
         """Polls the ack floor while barriers wait for it, and records how fresh the read model is."""
         pause = FLOOR_SECONDS
         while True:
             if not self._ledger.waiting:
-                self._barrier_came.clear()
+                self._barrier_added.clear()
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._barrier_came.wait()
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._barrier_added.wait()
                 except TimeoutError:
                     pass
-            claimed = await self._look()
+            claimed = await self._poll()
             # Acks are on their way to the server, or others are still at work: ask again soon, but not ever faster.
             pause = FLOOR_SECONDS if claimed else min(_SLOWEST_FLOOR_SECONDS, pause * 2)
             await asyncio.sleep(pause)
 
-    async def _look(self) -> bool:
+    async def _poll(self) -> bool:
         try:
             state = await consumer_state(self._client, self._plan)
         except NATS_ERRORS:

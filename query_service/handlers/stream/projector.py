@@ -27,7 +27,7 @@ from query_service.metrics import ProjectMetrics
 from service_runtime.error_text import in_one_line
 
 #: How often serving processes are told of lags.
-TELL_SECONDS = 1.0
+LAG_NOTICE_SECONDS = 1.0
 
 
 class Projector:
@@ -93,12 +93,12 @@ class Projector:
             now=self._now,
             clock=time.monotonic,
         )
-        await work_together(self._consumer.run(), duty.run(), self._tell(notices))
+        await work_together(self._consumer.run(), duty.run(), self._publish_lags(notices))
 
-    async def _tell(self, notices: NoticeSender) -> None:
+    async def _publish_lags(self, notices: NoticeSender) -> None:
         while True:
-            await asyncio.sleep(TELL_SECONDS)
-            await notices.lags(self._lags.news())
+            await asyncio.sleep(LAG_NOTICE_SECONDS)
+            await notices.lags(self._lags.unreported())
 
     def _order_events(
         self, client: NatsConnection, notices: NoticeSender, identity: StoreIdentity, known: Freshness | None

@@ -33,7 +33,7 @@ PULL_BYTES = 32 * 1024 * 1024
 _NO_RESPONDERS, _CONFLICT, _HEARTBEAT = "503", "409", "100"
 
 
-def place_of(reply: str) -> tuple[int, int]:
+def sequence_and_time(reply: str) -> tuple[int, int]:
     """A delivered message's number in the stream, and when it was stored in microseconds since 1970."""
     # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
     # the stream perhaps domain and account, after the last perhaps a random token.
@@ -50,7 +50,7 @@ class StreamDelivery:
     def __init__(self, reply: str, block: bytes | None, body: bytes, pull: StreamPull) -> None:
         self.reply, self._block, self.body, self._pull = reply, block, body, pull
         self._headers: Mapping[str, str] | None = None
-        self.sequence, self.stored_at = place_of(reply)
+        self.sequence, self.stored_at = sequence_and_time(reply)
         self.received_at = time.time_ns() // 1000
 
     @property
@@ -70,28 +70,28 @@ class StreamPull:
 
     def __init__(self, client: NatsConnection, plan: ConsumerPlan, *, capacity: int) -> None:
         self._client, self._plan, self._capacity = client, plan, capacity
-        self._held: set[str] = set()
+        self._unacknowledged: set[str] = set()
         self._ready: deque[StreamDelivery] = deque()
-        self._arrived, self._room, self._done_with = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._arrived, self._room, self._acks_added = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._acks: list[str] = []
         self._request_over = asyncio.Event()
         self._expected = 0
         #: Why nothing comes, None while all goes well.
         self.problem: str | None = None
         #: When the server last said anything about our requests (monotonic seconds).
-        self.heard_at = time.monotonic()
+        self.last_answer_at = time.monotonic()
 
     @property
-    def held(self) -> int:
+    def unacknowledged(self) -> int:
         """Messages taken and not yet acknowledged."""
-        return len(self._held)
+        return len(self._unacknowledged)
 
     async def run(self) -> None:
         """Pulls until cancelled; what nobody has worked on is then given back."""
         inbox = self._client.new_inbox()
         subscription = await self._client.receive(inbox, self._on_message)
         try:
-            await work_together(self._request_again_and_again(inbox), self._keep(), self._acknowledge())
+            await work_together(self._request_forever(inbox), self._extend_ack_waits(), self._acknowledge())
         finally:
             await self._answer(self._acks, b"+ACK")
             with contextlib.suppress(*NATS_ERRORS):
@@ -115,15 +115,15 @@ class StreamPull:
 
     def acknowledge(self, reply: str) -> None:
         """Says that we are done with a message, soon and together with others."""
-        self._held.discard(reply)
+        self._unacknowledged.discard(reply)
         self._acks.append(reply)
         self._room.set()
-        self._done_with.set()
+        self._acks_added.set()
 
     async def _acknowledge(self) -> None:
         while True:
-            await self._done_with.wait()
-            self._done_with.clear()
+            await self._acks_added.wait()
+            self._acks_added.clear()
             acks, self._acks = self._acks, []
             await self._answer(acks, b"+ACK")
 
@@ -134,13 +134,13 @@ class StreamPull:
         except NATS_ERRORS as error:
             _log.debug("answer lost", error=in_one_line(error))
 
-    async def _request_again_and_again(self, inbox: str) -> None:
+    async def _request_forever(self, inbox: str) -> None:
         while True:
             await self._request(inbox)
 
     async def _request(self, inbox: str) -> None:
         """One pull request, from asking to its end."""
-        while (room := self._capacity - len(self._held)) <= 0:
+        while (room := self._capacity - len(self._unacknowledged)) <= 0:
             self._room.clear()
             await self._room.wait()
         if self._client.is_closed:
@@ -158,21 +158,21 @@ class StreamPull:
             async with asyncio.timeout(PULL_SECONDS + GRACE_SECONDS):
                 await self._request_over.wait()
         except NATS_ERRORS:  # no answer at all
-            if time.monotonic() - self.heard_at > 2 * (PULL_SECONDS + GRACE_SECONDS):
+            if time.monotonic() - self.last_answer_at > 2 * (PULL_SECONDS + GRACE_SECONDS):
                 self.problem = "NATS does not answer pull requests"
             return
         if self.problem is not None:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _on_message(self, reply: str, block: bytes | None, body: bytes) -> None:
-        self.heard_at = time.monotonic()
+        self.last_answer_at = time.monotonic()
         if not reply.startswith("$JS.ACK."):
             if "Status" in (fields := header_fields(block)):
                 self._on_status(fields["Status"], fields.get("Description", ""))
             return
         self.problem = None
-        if reply not in self._held:
-            self._held.add(reply)
+        if reply not in self._unacknowledged:
+            self._unacknowledged.add(reply)
             self._ready.append(StreamDelivery(reply, block, body, self))
             self._arrived.set()
         self._expected -= 1
@@ -192,8 +192,8 @@ class StreamPull:
         self.problem = problem
         self._request_over.set()
 
-    async def _keep(self) -> None:
+    async def _extend_ack_waits(self) -> None:
         """Sends +WPI for unacknowledged messages, so that the server does not redeliver them."""
         while True:
             await asyncio.sleep(self._plan.ack_wait / 3)
-            await self._answer(list(self._held), b"+WPI")
+            await self._answer(list(self._unacknowledged), b"+WPI")

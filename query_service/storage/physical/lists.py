@@ -119,7 +119,7 @@ class OrderLists:
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
         """See OrderQuestions. Orders that a later version has healed are still in the index of parked ones."""
-        lacking: dict[str, Sequence[int]] = {}
+        parked: dict[str, Sequence[int]] = {}
         body: dict[str, Any] = {
             "query": {"exists": {"field": "versions"}},
             "sort": [{"order_id": "asc"}],
@@ -130,9 +130,9 @@ class OrderLists:
             hits = (await search(self._connection, self._names.parked, body))["hits"]["hits"]
             for order in await self._reader.orders([hit["_id"] for hit in hits]):
                 if order.lacks_parked_version:
-                    lacking[order.order_id] = order.parked_versions
+                    parked[order.order_id] = order.parked_versions
             if len(hits) < _PARKED_AT_ONCE:
-                return lacking
+                return parked
             body["search_after"] = hits[-1]["sort"]
 
     def _generation(self, index: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from query_service.storage.physical.connection import ElasticsearchConnection, failure
 
 #: So long a request holds back the next, in seconds: many come together meanwhile, and a slow one stops nobody.
-PATIENCE_SECONDS = 0.01
+HOLD_SECONDS = 0.01
 #: Requests under way, at most.
 AT_ONCE = 16
 #: Documents in a request; a look-up for more goes alone.
@@ -38,24 +38,24 @@ class LookUps:
         """Returns the answers in order. A document that could not be read is an error, not an absence."""
         answer: asyncio.Future[Documents] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
-        self._go_on()
+        self._send_next()
         return complete(await answer)
 
-    def _go_on(self) -> None:
-        """Sends a request if somebody waits and nothing holds it back."""
+    def _send_next(self) -> None:
+        """Sends a request when somebody waits and nothing holds it back."""
         if not self._waiting or self._recent is not None or len(self._running) >= AT_ONCE:
             return
         task = self._recent = asyncio.create_task(self._ask())
         self._running.add(task)
-        patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._let_go, task)
-        task.add_done_callback(lambda _: patience.cancel())
+        timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, task)
+        task.add_done_callback(lambda _: timer.cancel())
         task.add_done_callback(self._running.discard)
-        task.add_done_callback(self._let_go)
+        task.add_done_callback(self._release)
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
+    def _release(self, task: asyncio.Task[None]) -> None:
         if self._recent is task:
             self._recent = None
-        self._go_on()
+        self._send_next()
 
     async def _ask(self) -> None:
         """Sends one request for those who wait when it begins."""

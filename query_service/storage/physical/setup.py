@@ -40,7 +40,7 @@ class IndexSetup:
         await self._check_version()
         documents_lost = False
         for alias, mapping in self._mappings.items():
-            if await self._index_behind(alias) is not None:
+            if await self._index_of(alias) is not None:
                 await self._add_fields(alias, mapping)
             else:
                 await self._create(alias, mapping)
@@ -51,7 +51,7 @@ class IndexSetup:
     async def check(self) -> StoreIdentity:
         """Raises ReadStoreNotReady unless every alias leads to one index whose mapping knows all our fields."""
         for alias, mapping in self._mappings.items():
-            index = await self._index_behind(alias)
+            index = await self._index_of(alias)
             if index is None:
                 raise not_ready(f"the alias {alias} does not exist")
             _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
@@ -65,7 +65,7 @@ class IndexSetup:
 
     async def generation(self) -> str:
         """The generation that `orders` shows."""
-        index = await self._index_behind(self._names.orders)
+        index = await self._index_of(self._names.orders)
         if index is None:
             raise not_ready(f"the alias {self._names.orders} does not exist")
         return index.removeprefix(f"{self._names.orders}-")
@@ -80,7 +80,7 @@ class IndexSetup:
                 least = ".".join(str(part) for part in LEAST_VERSION)
                 raise ReadStoreNotReady(f"Elasticsearch {node['version']} is too old: {least} or newer is needed")
 
-    async def _index_behind(self, alias: str) -> str | None:
+    async def _index_of(self, alias: str) -> str | None:
         status, answer = await self._connection.request("GET", f"/{alias}/_alias", accept=(404,))
         if status == 404:
             return None

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from query_service.application.freshness.await_versions import Consistency, Look, VersionWaiter
+from query_service.application.freshness.await_versions import Consistency, ReadAttempt, VersionWaiter
 from query_service.application.freshness.notice_board import NoticeBoard, Wake
 from query_service.application.freshness.view import FreshnessView
-from query_service.application.ports.errors import Behind, TokenOfOtherSource
+from query_service.application.ports.errors import Lagging, TokenOfOtherSource
 from query_service.application.ports.read_store import Freshness
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
@@ -32,9 +32,9 @@ class World:
         self.board, self.view, self.waits = NoticeBoard(), FreshnessView(), Waits()
         loop = asyncio.get_running_loop()
         self.waiter = VersionWaiter(self.board, self.view, loop.time, self.waits, recheck=recheck)
-        self.version, self.epoch, self.looks = 0, 1, 0
+        self.version, self.epoch, self.reads = 0, 1, 0
         self.parked: set[int] = set()
-        self.on_look: Callable[[int], Awaitable[None]] | None = None
+        self.on_read: Callable[[int], Awaitable[None]] | None = None
 
     async def apply(self, version: int) -> None:
         self.version = version
@@ -43,17 +43,17 @@ class World:
     async def ask(self, needed: int, *, epoch: int = 1, max_wait: float = 5.0, stale: bool = False) -> tuple[int, bool]:
         """Version and staleness of the answer."""
 
-        async def look() -> Look[int]:
-            self.looks += 1
+        async def read() -> ReadAttempt[int]:
+            self.reads += 1
             seen = self.version
-            if self.on_look is not None:
-                await self.on_look(self.looks)
+            if self.on_read is not None:
+                await self.on_read(self.reads)
             lacking = needed if needed > seen else 0
             hopeless = lacking in self.parked
-            return Look(seen or None, lacking, seen, self.epoch if seen else 0, hopeless, hopeless)
+            return ReadAttempt(seen or None, lacking, seen, self.epoch if seen else 0, hopeless, hopeless)
 
         wanted = Consistency(epoch, {ORDER: needed}, max_wait, stale)
-        answer = await self.waiter.answer([ORDER], wanted, look)
+        answer = await self.waiter.answer([ORDER], wanted, read)
         return answer.found, answer.info.stale
 
 
@@ -67,22 +67,22 @@ async def test_what_is_there_is_answered_at_once() -> None:
     world = World()
     world.version = 3
     assert await world.ask(3) == (3, False)
-    assert (world.looks, world.waits.outcomes) == (1, [])
+    assert (world.reads, world.waits.outcomes) == (1, [])
     assert len(world.board) == 0
 
 
 @in_virtual_time
-async def test_a_change_between_look_and_wait_is_not_missed() -> None:
+async def test_a_change_between_read_and_wait_is_not_missed() -> None:
     world = World()
 
-    async def change(look: int) -> None:
-        if look == 1:
+    async def change(number: int) -> None:
+        if number == 1:
             await world.apply(1)  # after the store was read, before the wait begins
 
-    world.on_look = change
+    world.on_read = change
     assert await world.ask(1) == (1, False)
     assert waited() == 0
-    assert (world.looks, world.waits.outcomes) == (2, ["applied"])
+    assert (world.reads, world.waits.outcomes) == (2, ["applied"])
 
 
 @in_virtual_time
@@ -91,13 +91,13 @@ async def test_a_notice_of_another_order_wakes_nobody() -> None:
     asking = asyncio.create_task(world.ask(1, max_wait=0.2))
     await asyncio.sleep(0.05)
     world.board.announce([str(uuid.uuid4())])
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await asking
-    assert world.looks == 2  # the first, and the last when the time was up
+    assert world.reads == 2  # the first, and the last when the time was up
 
 
 @in_virtual_time
-async def test_a_notice_too_early_only_makes_it_look() -> None:
+async def test_a_notice_too_early_only_makes_it_read_again() -> None:
     world = World()
     world.version = 1
     asking = asyncio.create_task(world.ask(3))
@@ -105,18 +105,18 @@ async def test_a_notice_too_early_only_makes_it_look() -> None:
         await asyncio.sleep(0.05)
         await world.apply(version)
     assert await asking == (3, False)
-    assert world.looks == 3
+    assert world.reads == 3
 
 
 @in_virtual_time
-async def test_without_notices_it_looks_by_itself() -> None:
+async def test_without_notices_it_reads_again_by_itself() -> None:
     world = World(recheck=0.05)
     asking = asyncio.create_task(world.ask(1))
-    while world.looks < 3 and not asking.done():
+    while world.reads < 3 and not asking.done():
         await asyncio.sleep(0.01)
     world.version = 1
     assert await asking == (1, False)
-    assert world.looks >= 4, "the first, and the last when the time was up, are not enough"
+    assert world.reads >= 4, "the first, and the last when the time was up, are not enough"
 
 
 @pytest.mark.parametrize(("version", "stale"), [(0, False), (0, True), (1, False)])
@@ -124,7 +124,7 @@ async def test_without_notices_it_looks_by_itself() -> None:
 async def test_too_late_is_said_with_both_versions(version: int, stale: bool) -> None:
     world = World()
     world.version = version
-    with pytest.raises(Behind) as refusal:
+    with pytest.raises(Lagging) as refusal:
         await world.ask(2, max_wait=0.05, stale=stale)
     assert (refusal.value.needed_version, refusal.value.current_version) == (2, version)
     assert world.waits.outcomes == ["behind"]
@@ -140,7 +140,7 @@ async def test_stale_when_allowed() -> None:
 
 
 @in_virtual_time
-async def test_no_wait_at_all_still_looks_once() -> None:
+async def test_no_wait_at_all_still_reads_once() -> None:
     world = World()
     world.version = 2
     assert await world.ask(2, max_wait=0) == (2, False)
@@ -159,12 +159,12 @@ def following(epoch: int, as_of: int = 1) -> Freshness:
 
 
 @in_virtual_time
-async def test_a_token_of_an_earlier_source_is_refused_without_looking() -> None:
+async def test_a_token_of_an_earlier_source_is_refused_without_a_read() -> None:
     world = World()
     world.view.observe(following(2))
     with pytest.raises(TokenOfOtherSource):
         await world.ask(1, epoch=1, stale=True)
-    assert (world.looks, waited()) == (0, 0)
+    assert (world.reads, waited()) == (0, 0)
 
 
 @in_virtual_time
@@ -190,21 +190,21 @@ async def test_a_token_of_a_later_source_waits_for_it() -> None:
 
 
 @in_virtual_time
-async def test_what_an_answer_says_of_itself_was_known_before_the_look() -> None:
+async def test_what_an_answer_says_of_itself_was_known_before_the_read() -> None:
     world = World()
     world.version = 1
     world.view.observe(following(1, as_of=10))
 
-    async def newer(look: int) -> None:
+    async def newer(number: int) -> None:
         world.view.observe(following(1, as_of=20))
 
-    world.on_look = newer
+    world.on_read = newer
 
-    async def look() -> Look[int]:
+    async def read() -> ReadAttempt[int]:
         await newer(1)
-        return Look(1, 0, 1, 1)
+        return ReadAttempt(1, 0, 1, 1)
 
-    answer = await world.waiter.answer([ORDER], Consistency(), look)
+    answer = await world.waiter.answer([ORDER], Consistency(), read)
     assert answer.info.as_of == 10
 
 
@@ -224,13 +224,13 @@ def check_too_late_is_refused() -> None:
 
 #: What goes wrong → the mutant, and the test that must notice it.
 MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
-    "what was told since the look is forgotten": (
+    "what was told since the read is forgotten": (
         Mutant(Wake.wait, "async with asyncio.timeout", "self._event.clear()\n        async with asyncio.timeout"),
-        test_a_change_between_look_and_wait_is_not_missed,
+        test_a_change_between_read_and_wait_is_not_missed,
     ),
     "a notice wakes nobody": (
         Mutant(NoticeBoard.announce, "wake.ring()", "pass"),
-        test_a_notice_too_early_only_makes_it_look,
+        test_a_notice_too_early_only_makes_it_read_again,
     ),
     "a notice wakes everybody": (
         Mutant(NoticeBoard.announce, "self._waiting.get(order_id, ())", "set().union(*self._waiting.values())"),
@@ -238,11 +238,11 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
     ),
     "readers rely on notices": (
         Mutant(VersionWaiter.answer, "min(left, self._recheck)", "left"),
-        test_without_notices_it_looks_by_itself,
+        test_without_notices_it_reads_again_by_itself,
     ),
     "nobody waits": (
         Mutant(VersionWaiter.answer, "if left <= 0 or", "if True or"),
-        test_a_notice_too_early_only_makes_it_look,
+        test_a_notice_too_early_only_makes_it_read_again,
     ),
     "a parked version is waited for": (
         Mutant(VersionWaiter.answer, "left <= 0 or (seen is not None and seen.hopeless)", "left <= 0"),
@@ -257,15 +257,15 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
         test_stale_when_allowed,
     ),
     "a token of an earlier source is waited for": (
-        Mutant(VersionWaiter._look, "if 0 < wanted.source_epoch < followed:", "if False:"),
-        test_a_token_of_an_earlier_source_is_refused_without_looking,
+        Mutant(VersionWaiter._attempt, "if 0 < wanted.source_epoch < followed:", "if False:"),
+        test_a_token_of_an_earlier_source_is_refused_without_a_read,
     ),
     "versions of a later source count": (
-        Mutant(VersionWaiter._look, "seen.source_epoch if seen is not None else 0", "0"),
+        Mutant(VersionWaiter._attempt, "seen.source_epoch if seen is not None else 0", "0"),
         test_an_order_of_a_later_source_refuses_the_token_too,
     ),
     "a source to come is not waited for": (
-        Mutant(VersionWaiter._look, "if 0 < followed < wanted.source_epoch:", "if False:"),
+        Mutant(VersionWaiter._attempt, "if 0 < followed < wanted.source_epoch:", "if False:"),
         test_a_token_of_a_later_source_waits_for_it,
     ),
     "an answer is as fresh as what came after it": (
@@ -274,7 +274,7 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
             "Answer(seen.found, _noting(info,",
             "Answer(seen.found, _noting(self._freshness.info(),",
         ),
-        test_what_an_answer_says_of_itself_was_known_before_the_look,
+        test_what_an_answer_says_of_itself_was_known_before_the_read,
     ),
     "freshness goes back": (
         Mutant(FreshnessView.observe, "freshness.as_of >= self._latest.as_of", "True"),
@@ -287,5 +287,5 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_waiter_that_goes_wrong_is_noticed(mutant: str) -> None:
     at_work, check = MUTANTS[mutant]
-    with noticed(at_work, or_raises=(Behind, TokenOfOtherSource)):
+    with noticed(at_work, or_raises=(Lagging, TokenOfOtherSource)):
         check()

@@ -13,7 +13,7 @@ from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
-from query_service.application.ports.errors import Behind, CustomerUnknown, Parked, TokenOfOtherSource
+from query_service.application.ports.errors import CustomerUnknown, Lagging, Parked, TokenOfOtherSource
 from query_service.application.ports.order_questions import Edition, OrderCriteria, OrderSort, OrderSummaries
 from query_service.application.ports.read_store import Freshness, ParkedEvent
 from query_service.application.questions.customer_summary import GetCustomerSummary
@@ -119,7 +119,7 @@ async def test_a_list_waits_for_every_order_of_its_token() -> None:
 async def test_the_order_that_lacks_is_named() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one), event(two))
-    with pytest.raises(Behind) as refusal:
+    with pytest.raises(Lagging) as refusal:
         await world.found(Consistency(1, {one: 1, two: 3}, max_wait=0.05))
     assert (refusal.value.order_id, refusal.value.needed_version, refusal.value.current_version) == (two, 3, 1)
 
@@ -177,11 +177,11 @@ async def test_an_empty_token_waits_for_nothing() -> None:
 async def test_every_question_over_many_orders_honours_the_token() -> None:
     world, [one] = World(), ids(1)
     wanted = Consistency(1, {one: 1}, max_wait=0.02)
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await world.found(wanted)
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await world.summarize(OrderSummaries(OrderCriteria(), ()), wanted)
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await world.customer("KOENE", wanted)
 
 
@@ -246,7 +246,7 @@ async def test_a_customer_is_unknown_only_when_the_answer_lacks_nothing() -> Non
     world, [one] = World(), ids(1)
     with pytest.raises(CustomerUnknown):
         await world.customer("KOENE", Consistency())
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await world.customer("KOENE", Consistency(1, {one: 1}, max_wait=0.02, stale_allowed=True))
     await world.apply(event(one))
     summary = await world.customer("KOENE", Consistency(1, {one: 1}))
@@ -259,11 +259,11 @@ async def test_what_is_applied_and_not_searchable_counts_as_behind() -> None:
     world, (one, two) = World(), ids(2)
     await world.apply(event(one, 3), event(two))
     world.refreshes.unlisted = {one: 2}
-    with pytest.raises(Behind) as refusal:
+    with pytest.raises(Lagging) as refusal:
         await world.found(Consistency(1, {one: 3, two: 1}))
     assert (refusal.value.order_id, refusal.value.needed_version, refusal.value.current_version) == (one, 3, 2)
     assert await world.found(Consistency(1, {one: 3}, stale_allowed=True)) == (2, True, False)
-    with pytest.raises(Behind):  # it may be this customer's, and be missing for that
+    with pytest.raises(Lagging):  # it may be this customer's, and be missing for that
         await world.customer("NOBODY", Consistency(1, {one: 3}, stale_allowed=True))
 
 
@@ -323,23 +323,23 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
         test_a_list_never_claims_to_be_fresher_than_the_last_refresh,
     ),
     "every mark is refreshed": (
-        Mutant(ListGate.mark, "if mark != self._marked:", "if True:"),
+        Mutant(ListGate.mark, "if mark != self._searchable_mark:", "if True:"),
         test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice,
     ),
     "no mark is refreshed": (
-        Mutant(ListGate.mark, "if mark != self._marked:", "if False:"),
+        Mutant(ListGate.mark, "if mark != self._searchable_mark:", "if False:"),
         test_a_mark_is_searchable_and_the_same_mark_is_not_refreshed_twice,
     ),
     "a mark counts without a refresh": (
-        Mutant(ListGate.mark, "self._marked or self._reader.first_mark(mark)", "mark"),
+        Mutant(ListGate.mark, "self._searchable_mark or self._reader.first_mark(mark)", "mark"),
         test_a_mark_that_was_never_reached_is_before_everything,
     ),
     "lists wait for those who do not answer": (
-        Mutant(ListGate._keep_fresh, "if distant and self._searchable.answering:", "if distant:"),
+        Mutant(ListGate._refresh_if_lagging, "if must_wait and self._searchable.answering:", "if must_wait:"),
         test_lists_go_on_without_anybody_who_refreshes,
     ),
     "lists never wait": (
-        Mutant(ListGate._keep_fresh, "if distant and self._searchable.answering:", "if False:"),
+        Mutant(ListGate._refresh_if_lagging, "if must_wait and self._searchable.answering:", "if False:"),
         test_a_list_never_claims_to_be_fresher_than_the_last_refresh,
     ),
     "young writes count as old": (
@@ -353,5 +353,5 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_gate_that_goes_wrong_is_noticed(mutant: str) -> None:
     at_work, check = MUTANTS[mutant]
-    with noticed(at_work, or_raises=(Behind,)):
+    with noticed(at_work, or_raises=(Lagging,)):
         check()

@@ -10,7 +10,7 @@ import pytest
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.view import FreshnessView
-from query_service.application.ports.errors import Behind, OrderUnknown, PageTokenMalformed, Parked
+from query_service.application.ports.errors import Lagging, OrderUnknown, PageTokenMalformed, Parked
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.order_history import GetOrderHistory, HistoryPage
 from query_service.application.questions.page_token import history_fingerprint, write_page_token
@@ -92,7 +92,7 @@ async def test_a_page_that_is_cut_goes_on_where_it_was_cut() -> None:
 async def test_a_version_that_is_not_in_yet_is_waited_for() -> None:
     world = World()
     await world.apply(1, 3)
-    with pytest.raises(Behind) as refusal:
+    with pytest.raises(Lagging) as refusal:
         await world.history(ORDER, 10, NOW)
     assert (refusal.value.needed_version, refusal.value.current_version) == (2, 3)
     stale = await world.history(ORDER, 10, Consistency(max_wait=0.02, stale_allowed=True))
@@ -119,7 +119,7 @@ async def test_a_parked_version_is_missing_and_told() -> None:
 async def test_a_token_is_honoured() -> None:
     world = World()
     await world.apply(1)
-    with pytest.raises(Behind):
+    with pytest.raises(Lagging):
         await world.history(ORDER, 10, Consistency(1, {ORDER: 2}, 0.02))
     asking = asyncio.create_task(world.history(ORDER, 10, Consistency(1, {ORDER: 2}, 5)))
     await asyncio.sleep(0.01)
@@ -167,7 +167,7 @@ async def test_a_batch_waits_for_its_own_orders_only() -> None:
     await world.apply(1, order_id=one)
     assert len((await world.batch([one], Consistency(1, {one: 1, other: 5}, 0.02))).found.orders) == 1
     for stale_allowed in (False, True):
-        with pytest.raises(Behind) as refusal:  # an order of the token is never missing
+        with pytest.raises(Lagging) as refusal:  # an order of the token is never missing
             await world.batch([one, other], Consistency(1, {other: 1}, 0.02, stale_allowed))
         assert refusal.value.order_id == other
     stale = await world.batch([one], Consistency(1, {one: 2}, 0.02, stale_allowed=True))

@@ -154,7 +154,7 @@ EXAMPLES: dict[type[Exception], Exception] = {
     errors.VersionUnknown: errors.VersionUnknown(UUID, "version 3"),
     errors.CustomerUnknown: errors.CustomerUnknown("KOENE"),
     errors.PageTokenMalformed: errors.PageTokenMalformed("damaged"),
-    errors.Behind: errors.Behind(UUID, 3, 2),
+    errors.Lagging: errors.Lagging(UUID, 3, 2),
     errors.Parked: errors.Parked(UUID, 3),
     errors.TokenOfOtherSource: errors.TokenOfOtherSource(1, 2),
     errors.SumTooLarge: errors.SumTooLarge("total", ("DE",), "JPY"),

@@ -101,7 +101,7 @@ async def test_what_stays_missing_is_named_when_the_time_is_over() -> None:
 
 
 @in_virtual_time
-async def test_whoever_does_not_want_to_wait_gets_one_look() -> None:
+async def test_whoever_does_not_want_to_wait_gets_one_search() -> None:
     world = World()
     world.shown = {ONE: (1, 1)}
     assert await world.lists.missing({ONE: (1, 1)}, 0) == {}
@@ -189,11 +189,11 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
         test_an_answer_that_does_not_come_is_not_waited_for_longer_than_asked,
     ),
     "versions of an earlier source count": (
-        Mutant(AskedSearchability._lacking, "edition < wanted", "edition[1] < wanted[1]"),
+        Mutant(AskedSearchability._unsearchable, "edition < wanted", "edition[1] < wanted[1]"),
         test_the_same_version_of_an_earlier_source_does_not_count,
     ),
     "what is old is taken for searchable": (
-        Mutant(_MISSING, "(settled and not await self._lacking(applied))", "settled"),
+        Mutant(_MISSING, "(settled and not await self._unsearchable(applied))", "settled"),
         test_what_is_old_enough_is_looked_for_first,
     ),
     "lists are as fresh as what came meanwhile": (

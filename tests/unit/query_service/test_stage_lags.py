@@ -54,11 +54,11 @@ def test_news_are_told_once() -> None:
     measured, clock = lags()
     for _ in range(3):
         measured.applied(clock.now, clock.now, clock.now, "")
-    assert measured.news() == {stage: {0: 3} for stage in ("published", "received", "applied")}
-    assert measured.news() == {}
+    assert measured.unreported() == {stage: {0: 3} for stage in ("published", "received", "applied")}
+    assert measured.unreported() == {}
     measured.applied(clock.now, clock.now, clock.now, "")
     measured.refreshed(clock.now + 1)
-    assert measured.news()["searchable"] == {0: 4}
+    assert measured.unreported()["searchable"] == {0: 4}
 
 
 @given(st.lists(st.floats(0.0005, 4_000), min_size=1), st.floats(0.01, 1))
