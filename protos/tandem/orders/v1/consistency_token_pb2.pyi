@@ -45,14 +45,14 @@ Global___OrderVersion: _TypeAlias = OrderVersion  # noqa: Y015
 
 @_typing.final
 class ConsistencyToken(_message.Message):
-    """Names what must be in an answer: exactly these versions, or later ones, of exactly these orders."""
+    """Names what an answer must contain: these versions, or later ones, of these orders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
     source_epoch: _builtins.int
-    """Incarnation of the source database that issued it."""
+    """Source epoch of the database that issued it."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderVersion]:
         """At most 64, one per order."""

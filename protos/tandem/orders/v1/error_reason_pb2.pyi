@@ -39,13 +39,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 7
     """NOT_FOUND: no such customer."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 8
-    """RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to come back."""
+    """RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to retry."""
     ERROR_REASON_READ_MODEL_BEHIND: _ErrorReason.ValueType  # 9
     """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
     ERROR_REASON_ORDER_PARKED: _ErrorReason.ValueType  # 10
     """FAILED_PRECONDITION: a version of the order could not be projected and is parked; metadata `order_id`, `parked_version`."""
     ERROR_REASON_TOKEN_FROM_OTHER_SOURCE: _ErrorReason.ValueType  # 11
-    """FAILED_PRECONDITION: the token was issued by another incarnation of the source database."""
+    """FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or replaced."""
     ERROR_REASON_TOKEN_MALFORMED: _ErrorReason.ValueType  # 12
     """INVALID_ARGUMENT: the token was not issued by this system or is damaged."""
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 13
@@ -55,7 +55,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAGE_TOKEN_MALFORMED: _ErrorReason.ValueType  # 15
     """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
     ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 16
-    """OUT_OF_RANGE: the resume token points before what the stream still has."""
+    """OUT_OF_RANGE: the resume token is older than everything that the stream still has."""
     ERROR_REASON_CAPABILITY_MISSING: _ErrorReason.ValueType  # 17
     """FAILED_PRECONDITION: the configured read store cannot do it; metadata `capability`."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 18
@@ -65,7 +65,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 20
     """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
     ERROR_REASON_ORDER_TOO_LARGE: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
+    """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already needs; metadata `size`, `limit`. The rule `order-size` refuses commands that would make an order too large."""
     ERROR_REASON_SUM_TOO_LARGE: _ErrorReason.ValueType  # 22
     """OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
 
@@ -89,13 +89,13 @@ ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 6
 ERROR_REASON_CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 7
 """NOT_FOUND: no such customer."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 8
-"""RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to come back."""
+"""RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to retry."""
 ERROR_REASON_READ_MODEL_BEHIND: ErrorReason.ValueType  # 9
 """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
 ERROR_REASON_ORDER_PARKED: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION: a version of the order could not be projected and is parked; metadata `order_id`, `parked_version`."""
 ERROR_REASON_TOKEN_FROM_OTHER_SOURCE: ErrorReason.ValueType  # 11
-"""FAILED_PRECONDITION: the token was issued by another incarnation of the source database."""
+"""FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or replaced."""
 ERROR_REASON_TOKEN_MALFORMED: ErrorReason.ValueType  # 12
 """INVALID_ARGUMENT: the token was not issued by this system or is damaged."""
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 13
@@ -105,7 +105,7 @@ ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 14
 ERROR_REASON_PAGE_TOKEN_MALFORMED: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
 ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 16
-"""OUT_OF_RANGE: the resume token points before what the stream still has."""
+"""OUT_OF_RANGE: the resume token is older than everything that the stream still has."""
 ERROR_REASON_CAPABILITY_MISSING: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION: the configured read store cannot do it; metadata `capability`."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 18
@@ -115,7 +115,7 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
 """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
 ERROR_REASON_ORDER_TOO_LARGE: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION: the service's limit for events was lowered below what this order already takes; metadata `size`, `limit`. What makes an order too large is refused by the rule `order-size`."""
+"""FAILED_PRECONDITION: the service's limit for events was lowered below what this order already needs; metadata `size`, `limit`. The rule `order-size` refuses commands that would make an order too large."""
 ERROR_REASON_SUM_TOO_LARGE: ErrorReason.ValueType  # 22
 """OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,15 +26,15 @@ if _version_not_supported:
 
 
 class OrderCommandServiceStub(object):
-    """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
-    of the first one says the trailing metadata `tandem-replayed: true`.
+    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
+    of the first one, the trailing metadata has `tandem-replayed: true`.
 
-    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
-    other field may be left out, but for the `region_code` of an address.
+    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
+    other field may be left out, except the `region_code` of an address.
 
-    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
-    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
-    that look the same are the same.
+    Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
+    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
+    that look equal are equal.
     """
 
     def __init__(self, channel):
@@ -111,15 +111,15 @@ class OrderCommandServiceStub(object):
 
 
 class OrderCommandServiceServicer(object):
-    """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
-    of the first one says the trailing metadata `tandem-replayed: true`.
+    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
+    of the first one, the trailing metadata has `tandem-replayed: true`.
 
-    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
-    other field may be left out, but for the `region_code` of an address.
+    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
+    other field may be left out, except the `region_code` of an address.
 
-    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
-    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
-    that look the same are the same.
+    Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
+    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
+    that look equal are equal.
     """
 
     def PlaceOrder(self, request, context):
@@ -137,7 +137,7 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ChangeShippingAddress(self, request, context):
-        """Sends the order elsewhere, until something was shipped.
+        """Changes the shipping address, until something was shipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,7 +165,7 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Gives up the order, or unshipped pieces of it.
+        """Cancels the order, or unshipped pieces of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,15 +193,15 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseOrder(self, request, context):
-        """Lets shipping go on.
+        """Allows shipping again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportOrders(self, request_iterator, context):
-        """Takes over orders from another system, with their history; a result per item as it commits, in the order sent.
-        A stream ends with its connection, by default after a minute or so: send what has no result again on a new stream,
+        """Imports orders from another system, with their history; one result per item as it commits, in the order sent.
+        A stream ends with its connection, by default after a minute or so. Send items without a result again on a new stream,
         with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -209,7 +209,7 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RedactCustomer(self, request, context):
-        """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero.
+        """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero. Not served yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,15 +292,15 @@ def add_OrderCommandServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderCommandService(object):
-    """Changes orders. Every command is safe to repeat with its `request_id`; whether an answer is a replay
-    of the first one says the trailing metadata `tandem-replayed: true`.
+    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
+    of the first one, the trailing metadata has `tandem-replayed: true`.
 
-    A field marked REQUIRED must be given: its message is refused without it, by INVALID_ARGUMENT that names the field. Every
-    other field may be left out, but for the `region_code` of an address.
+    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
+    other field may be left out, except the `region_code` of an address.
 
-    What machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers, e-mail
-    addresses) has only characters that can be seen, in Unicode's composed form (NFC), and between them plain spaces. So two
-    that look the same are the same.
+    Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
+    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
+    that look equal are equal.
     """
 
     @staticmethod

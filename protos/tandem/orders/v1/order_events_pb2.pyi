@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class OrderEvent(_message.Message):
     """One change of one order, with the order after it. The type is named in the past tense (`ORDER_CREATED`).
-    As stored and published the payload carries no personal data; that travels beside it as `OrderPersonalData`.
+    As stored and published, the payload contains no personal data; `OrderPersonalData` carries it separately.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -138,7 +138,7 @@ Global___OrderEvent: _TypeAlias = OrderEvent  # noqa: Y015
 
 @_typing.final
 class OrderPersonalData(_message.Message):
-    """The personal half of an event, kept beside its payload so that it can be erased without touching the record of what happened."""
+    """The personal half of an event, stored beside its payload, so that it can be erased without changing the payload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,7 +228,7 @@ Global___OrderRevised: _TypeAlias = OrderRevised  # noqa: Y015
 
 @_typing.final
 class OrderShippingAddressChanged(_message.Message):
-    """`ORDER_SHIPPING_ADDRESS_CHANGED`: it goes elsewhere. The old address is personal and stands in `OrderPersonalData`."""
+    """`ORDER_SHIPPING_ADDRESS_CHANGED`: it goes to another address. The old address is personal, so it is in `OrderPersonalData`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -250,7 +250,7 @@ Global___OrderShippingAddressChanged: _TypeAlias = OrderShippingAddressChanged  
 
 @_typing.final
 class OrderPaid(_message.Message):
-    """`ORDER_PAID`: money arrived; whether all of it, the order's states say."""
+    """`ORDER_PAID`: money arrived. The order's states say whether it was enough."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,7 +275,7 @@ Global___OrderPaid: _TypeAlias = OrderPaid  # noqa: Y015
 
 @_typing.final
 class OrderShipped(_message.Message):
-    """`ORDER_SHIPPED`: goods left; whether all of them, the order's states say."""
+    """`ORDER_SHIPPED`: goods left. The order's states say whether all of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -328,7 +328,7 @@ Global___OrderDelivered: _TypeAlias = OrderDelivered  # noqa: Y015
 
 @_typing.final
 class OrderCancelled(_message.Message):
-    """`ORDER_CANCELLED`: the order, or some unshipped pieces of it, were given up."""
+    """`ORDER_CANCELLED`: the order, or some unshipped pieces of it, were cancelled."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,7 +424,7 @@ Global___OrderHeld: _TypeAlias = OrderHeld  # noqa: Y015
 
 @_typing.final
 class OrderReleased(_message.Message):
-    """`ORDER_RELEASED`: shipping may go on."""
+    """`ORDER_RELEASED`: shipping is allowed again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,7 +441,7 @@ Global___OrderReleased: _TypeAlias = OrderReleased  # noqa: Y015
 
 @_typing.final
 class OrderImported(_message.Message):
-    """`ORDER_IMPORTED`: taken over from another system with its payments and shipments."""
+    """`ORDER_IMPORTED`: imported from another system with its payments and shipments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

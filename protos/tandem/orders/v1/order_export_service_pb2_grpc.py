@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderExportServiceStub(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own and can be resumed from.
+    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class OrderExportServiceStub(object):
 
 
 class OrderExportServiceServicer(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own and can be resumed from.
+    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
     """
 
     def ExportOrders(self, request, context):
@@ -104,7 +104,7 @@ def add_OrderExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderExportService(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own and can be resumed from.
+    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
     """
 
     @staticmethod

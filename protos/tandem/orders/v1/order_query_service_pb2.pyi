@@ -35,17 +35,17 @@ class _OnTimeoutEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnTimeout.V
     ON_TIMEOUT_FAIL: _OnTimeout.ValueType  # 1
     """Refuse with UNAVAILABLE / READ_MODEL_BEHIND."""
     ON_TIMEOUT_RETURN_STALE: _OnTimeout.ValueType  # 2
-    """Answer what is there and say so in `ReadInfo.stale`."""
+    """Answer with what is there, and set `ReadInfo.stale`."""
 
 class OnTimeout(_OnTimeout, metaclass=_OnTimeoutEnumTypeWrapper):
-    """What to do when the read model has not caught up in time."""
+    """What to do if the read model still lags when `max_wait` is over."""
 
 ON_TIMEOUT_UNSPECIFIED: OnTimeout.ValueType  # 0
 """As FAIL."""
 ON_TIMEOUT_FAIL: OnTimeout.ValueType  # 1
 """Refuse with UNAVAILABLE / READ_MODEL_BEHIND."""
 ON_TIMEOUT_RETURN_STALE: OnTimeout.ValueType  # 2
-"""Answer what is there and say so in `ReadInfo.stale`."""
+"""Answer with what is there, and set `ReadInfo.stale`."""
 Global___OnTimeout: _TypeAlias = OnTimeout  # noqa: Y015
 
 class _OrderSort:
@@ -59,7 +59,7 @@ class _OrderSortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderSort.V
     ORDER_SORT_PLACE_TIME_DESC: _OrderSort.ValueType  # 1
     ORDER_SORT_PLACE_TIME_ASC: _OrderSort.ValueType  # 2
     ORDER_SORT_TOTAL_DESC: _OrderSort.ValueType  # 3
-    """In units of whatever currency; `currency_code` keeps to one."""
+    """In units of any currency; filter by `currency_code` for one."""
     ORDER_SORT_TOTAL_ASC: _OrderSort.ValueType  # 4
     """As TOTAL_DESC."""
     ORDER_SORT_UPDATE_TIME_DESC: _OrderSort.ValueType  # 5
@@ -73,7 +73,7 @@ ORDER_SORT_UNSPECIFIED: OrderSort.ValueType  # 0
 ORDER_SORT_PLACE_TIME_DESC: OrderSort.ValueType  # 1
 ORDER_SORT_PLACE_TIME_ASC: OrderSort.ValueType  # 2
 ORDER_SORT_TOTAL_DESC: OrderSort.ValueType  # 3
-"""In units of whatever currency; `currency_code` keeps to one."""
+"""In units of any currency; filter by `currency_code` for one."""
 ORDER_SORT_TOTAL_ASC: OrderSort.ValueType  # 4
 """As TOTAL_DESC."""
 ORDER_SORT_UPDATE_TIME_DESC: OrderSort.ValueType  # 5
@@ -123,7 +123,7 @@ class _WatchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchMode.V
     WATCH_MODE_EVERY_CHANGE: _WatchMode.ValueType  # 1
     """Every change once."""
     WATCH_MODE_LATEST: _WatchMode.ValueType  # 2
-    """The latest state when changes come faster than they are taken."""
+    """The latest state if changes arrive faster than the caller reads them."""
 
 class WatchMode(_WatchMode, metaclass=_WatchModeEnumTypeWrapper):
     """Which changes a watcher gets."""
@@ -133,7 +133,7 @@ WATCH_MODE_UNSPECIFIED: WatchMode.ValueType  # 0
 WATCH_MODE_EVERY_CHANGE: WatchMode.ValueType  # 1
 """Every change once."""
 WATCH_MODE_LATEST: WatchMode.ValueType  # 2
-"""The latest state when changes come faster than they are taken."""
+"""The latest state if changes arrive faster than the caller reads them."""
 Global___WatchMode: _TypeAlias = WatchMode  # noqa: Y015
 
 @_typing.final
@@ -186,7 +186,7 @@ class ReadInfo(_message.Message):
     parked: _builtins.bool
     """A version of an order in the answer could not be projected and is parked."""
     not_final: _builtins.bool
-    """The answer is for a `read_time` that is too recent, or in the future: the order may still come to have been different then."""
+    """The answer is for a `read_time` that is too recent or in the future: a change recorded before it may still arrive."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Everything committed on the write side before this time is in the answer."""
@@ -316,7 +316,7 @@ class BatchGetOrdersResponse(_message.Message):
     READ_INFO_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Order]:
-        """In the order asked."""
+        """In the given order."""
 
     @_builtins.property
     def missing_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -341,7 +341,7 @@ Global___BatchGetOrdersResponse: _TypeAlias = BatchGetOrdersResponse  # noqa: Y0
 
 @_typing.final
 class OrderFilter(_message.Message):
-    """Which orders. Filters of one kind are alternatives, at most 200 of them; different kinds are conditions. All but `text` are compared exactly, case included."""
+    """Which orders. Filters of one kind are alternatives, at most 200 of them; different kinds are conditions. All except `text` are compared exactly, case included."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -367,7 +367,7 @@ class OrderFilter(_message.Message):
     TRACKING_NUMBERS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Order number, SKU, product, customer or address; words may be prefixes, case and accents do not matter; at most 200 characters, with a letter or digit among them.
-    Orders whose number, id, payment reference or tracking number is the whole text, case, blanks and punctuation aside, are found too, and come first whatever the sort.
+    Orders whose number, id, payment reference or tracking number equals the whole text (ignoring case, blanks and punctuation) match too, and come first whatever the sort.
     """
     on_hold: _builtins.bool
     currency_code: _builtins.str
@@ -555,7 +555,7 @@ Global___Facet: _TypeAlias = Facet  # noqa: Y015
 
 @_typing.final
 class SearchOrdersResponse(_message.Message):
-    """A page of orders. On the pages of one list no order comes twice, and none is missing that was there when the first page was asked for and did not change since."""
+    """A page of orders. The pages of one list contain no order twice, and miss none that existed when the first page was requested and has not changed since."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -570,7 +570,7 @@ class SearchOrdersResponse(_message.Message):
     """All matches, not only this page's."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Order]:
-        """Fewer than asked for when they are very large."""
+        """Fewer than requested if they are very large."""
 
     @_builtins.property
     def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]: ...
@@ -629,7 +629,7 @@ Global___GetOrderHistoryRequest: _TypeAlias = GetOrderHistoryRequest  # noqa: Y0
 @_typing.final
 class FieldChange(_message.Message):
     """One field that changed. The changes of all events, applied to nothing, give the order (`version` and `update_time` excepted, which change always).
-    A movement that the order lists no longer (`Order.omitted`) goes here too; what happened to it stands in its own event.
+    A movement that the order no longer lists (`Order.omitted`) appears as removed; its own event still has it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -638,7 +638,7 @@ class FieldChange(_message.Message):
     OLD_VALUE_FIELD_NUMBER: _builtins.int
     NEW_VALUE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """For example `shipping_address.locality`, `lines[2].quantity` (by line number) or `payments[p-1]` (by id; all of it, when it is new or gone)."""
+    """For example `shipping_address.locality`, `lines[2].quantity` (by line number) or `payments[p-1]` (by id; the whole element if it is new or removed)."""
     old_value: _builtins.str
     """ProtoJSON of the value before; empty when there was none."""
     new_value: _builtins.str
@@ -738,9 +738,9 @@ class SummarizeOrdersRequest(_message.Message):
     MAX_GROUPS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
     include_cancelled: _builtins.bool
-    """Cancelled orders (CANCELLED and REFUNDED) count too; so they do when `filter.states` names one of these."""
+    """Cancelled orders (CANCELLED and REFUNDED) count too; they also count if `filter.states` names one of these."""
     max_groups: _builtins.int
-    """Groups returned, largest total first, in units of whatever currency; 1 to 1,000; 100 when 0."""
+    """Groups returned, largest total first, in units of any currency; 1 to 1,000; 100 when 0."""
     @_builtins.property
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
@@ -773,7 +773,7 @@ Global___SummarizeOrdersRequest: _TypeAlias = SummarizeOrdersRequest  # noqa: Y0
 
 @_typing.final
 class Percentile(_message.Message):
-    """One percentile of the order total: the total whose rank is nearest to so many percent of the orders, within 1 %; 0 is the least and 100 the largest, exactly."""
+    """One percentile of the order total: the total whose rank is nearest to that percentage of the orders, within 1 %; 0 is exactly the least and 100 exactly the largest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -819,7 +819,7 @@ class OrderSummary(_message.Message):
     quantity: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One key per dimension asked for; "" where an order has none. Days, weeks and months are UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
+        """One key per requested dimension; "" if an order has none. Days, weeks and months are UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
 
     @_builtins.property
     def net_total(self) -> _money_pb2.Money: ...
@@ -868,7 +868,7 @@ class SummarizeOrdersResponse(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     READ_INFO_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """True when there were more groups than asked for."""
+    """True if there are more groups than requested."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderSummary]: ...
     @_builtins.property
@@ -943,7 +943,7 @@ class GetCustomerSummaryResponse(_message.Message):
 
     @_builtins.property
     def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderSummary]:
-        """One per currency, cancelled orders left out."""
+        """One per currency, without cancelled orders."""
 
     @_builtins.property
     def first_place_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -1006,7 +1006,7 @@ Global___WatchOrdersRequest: _TypeAlias = WatchOrdersRequest  # noqa: Y015
 
 @_typing.final
 class WatchOrdersResponse(_message.Message):
-    """A change that a query shows from now on, or a sign of life."""
+    """A change that a query shows from now on, or a keep-alive."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1016,7 +1016,7 @@ class WatchOrdersResponse(_message.Message):
     resume_token: _builtins.str
     @_builtins.property
     def event(self) -> _order_events_pb2.OrderEvent:
-        """Absent in a sign of life."""
+        """Absent in a keep-alive."""
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp: ...
@@ -1063,7 +1063,7 @@ Global___VerifyOrderHistoryRequest: _TypeAlias = VerifyOrderHistoryRequest  # no
 
 @_typing.final
 class VerifyOrderHistoryResponse(_message.Message):
-    """What the check found."""
+    """The result of the check."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1076,7 +1076,7 @@ class VerifyOrderHistoryResponse(_message.Message):
     valid: _builtins.bool
     verified_versions: _builtins.int
     first_broken_version: _builtins.int
-    """The first version whose link does not hold; 0 when all do."""
+    """The first version whose hash is wrong; 0 if none is."""
     finding: _builtins.str
     head_hash: _builtins.bytes
     @_builtins.property

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class OrderQueryServiceStub(object):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     def __init__(self, channel):
@@ -85,27 +85,27 @@ class OrderQueryServiceStub(object):
 
 
 class OrderQueryServiceServicer(object):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     def GetOrder(self, request, context):
-        """One order: now, at a version, or as it was at a time.
+        """One order: now, at a version, or at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetOrders(self, request, context):
-        """Many orders by id, in the order asked.
+        """Many orders by id, in the given order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchOrders(self, request, context):
-        """Orders by text and filters, a page at a time.
+        """Orders by text and filters, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,21 +133,21 @@ class OrderQueryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrders(self, request, context):
-        """Changes as they become readable, resumable.
+        """Changes as they become readable, resumable. Not served yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyOrderHistory(self, request, context):
-        """Checks an order's hash chain.
+        """Checks an order's hash chain. Not served yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReadModelStatus(self, request, context):
-        """How far behind the read model is, stage by stage.
+        """How far the read model lags, stage by stage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,9 +210,9 @@ def add_OrderQueryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderQueryService(object):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     @staticmethod

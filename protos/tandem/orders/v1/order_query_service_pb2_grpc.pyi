@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderQueryServiceStub:
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     @_typing.overload
@@ -37,11 +37,11 @@ class OrderQueryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderQueryServiceAsyncStub: ...
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetOrderRequest, _order_query_service_pb2.GetOrderResponse]
-    """One order: now, at a version, or as it was at a time."""
+    """One order: now, at a version, or at a time."""
     BatchGetOrders: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.BatchGetOrdersRequest, _order_query_service_pb2.BatchGetOrdersResponse]
-    """Many orders by id, in the order asked."""
+    """Many orders by id, in the given order."""
     SearchOrders: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.SearchOrdersRequest, _order_query_service_pb2.SearchOrdersResponse]
-    """Orders by text and filters, a page at a time."""
+    """Orders by text and filters, page by page."""
     GetOrderHistory: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetOrderHistoryRequest, _order_query_service_pb2.GetOrderHistoryResponse]
     """What happened to an order: who changed what, when, from what to what."""
     SummarizeOrders: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.SummarizeOrdersRequest, _order_query_service_pb2.SummarizeOrdersResponse]
@@ -49,26 +49,26 @@ class OrderQueryServiceStub:
     GetCustomerSummary: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]
     """What a customer ordered, paid and sent back."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]
-    """Changes as they become readable, resumable."""
+    """Changes as they become readable, resumable. Not served yet."""
     VerifyOrderHistory: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]
-    """Checks an order's hash chain."""
+    """Checks an order's hash chain. Not served yet."""
     GetReadModelStatus: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]
-    """How far behind the read model is, stage by stage."""
+    """How far the read model lags, stage by stage."""
 
 @_typing.type_check_only
 class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetOrderRequest, _order_query_service_pb2.GetOrderResponse]  # type: ignore[assignment]
-    """One order: now, at a version, or as it was at a time."""
+    """One order: now, at a version, or at a time."""
     BatchGetOrders: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.BatchGetOrdersRequest, _order_query_service_pb2.BatchGetOrdersResponse]  # type: ignore[assignment]
-    """Many orders by id, in the order asked."""
+    """Many orders by id, in the given order."""
     SearchOrders: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.SearchOrdersRequest, _order_query_service_pb2.SearchOrdersResponse]  # type: ignore[assignment]
-    """Orders by text and filters, a page at a time."""
+    """Orders by text and filters, page by page."""
     GetOrderHistory: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetOrderHistoryRequest, _order_query_service_pb2.GetOrderHistoryResponse]  # type: ignore[assignment]
     """What happened to an order: who changed what, when, from what to what."""
     SummarizeOrders: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.SummarizeOrdersRequest, _order_query_service_pb2.SummarizeOrdersResponse]  # type: ignore[assignment]
@@ -76,16 +76,16 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     GetCustomerSummary: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]  # type: ignore[assignment]
     """What a customer ordered, paid and sent back."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]  # type: ignore[assignment]
-    """Changes as they become readable, resumable."""
+    """Changes as they become readable, resumable. Not served yet."""
     VerifyOrderHistory: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]  # type: ignore[assignment]
-    """Checks an order's hash chain."""
+    """Checks an order's hash chain. Not served yet."""
     GetReadModelStatus: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]  # type: ignore[assignment]
-    """How far behind the read model is, stage by stage."""
+    """How far the read model lags, stage by stage."""
 
 class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers questions about orders. Every request may carry a consistency token: what it names is then in the answer.
+    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
 
-    A field marked REQUIRED must be given: its request is refused without it, by INVALID_ARGUMENT that names the field.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     @_abc_1.abstractmethod
@@ -94,7 +94,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.GetOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.GetOrderResponse, _abc.Awaitable[_order_query_service_pb2.GetOrderResponse]]:
-        """One order: now, at a version, or as it was at a time."""
+        """One order: now, at a version, or at a time."""
 
     @_abc_1.abstractmethod
     def BatchGetOrders(
@@ -102,7 +102,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.BatchGetOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.BatchGetOrdersResponse, _abc.Awaitable[_order_query_service_pb2.BatchGetOrdersResponse]]:
-        """Many orders by id, in the order asked."""
+        """Many orders by id, in the given order."""
 
     @_abc_1.abstractmethod
     def SearchOrders(
@@ -110,7 +110,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.SearchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.SearchOrdersResponse, _abc.Awaitable[_order_query_service_pb2.SearchOrdersResponse]]:
-        """Orders by text and filters, a page at a time."""
+        """Orders by text and filters, page by page."""
 
     @_abc_1.abstractmethod
     def GetOrderHistory(
@@ -142,7 +142,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.WatchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_query_service_pb2.WatchOrdersResponse], _abc.AsyncIterator[_order_query_service_pb2.WatchOrdersResponse]]:
-        """Changes as they become readable, resumable."""
+        """Changes as they become readable, resumable. Not served yet."""
 
     @_abc_1.abstractmethod
     def VerifyOrderHistory(
@@ -150,7 +150,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.VerifyOrderHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.VerifyOrderHistoryResponse, _abc.Awaitable[_order_query_service_pb2.VerifyOrderHistoryResponse]]:
-        """Checks an order's hash chain."""
+        """Checks an order's hash chain. Not served yet."""
 
     @_abc_1.abstractmethod
     def GetReadModelStatus(
@@ -158,6 +158,6 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.GetReadModelStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.GetReadModelStatusResponse, _abc.Awaitable[_order_query_service_pb2.GetReadModelStatusResponse]]:
-        """How far behind the read model is, stage by stage."""
+        """How far the read model lags, stage by stage."""
 
 def add_OrderQueryServiceServicer_to_server(servicer: OrderQueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

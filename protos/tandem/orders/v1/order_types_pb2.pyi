@@ -41,12 +41,12 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     ORDER_STATE_RETURNED: _OrderState.ValueType  # 5
     """All that was delivered has come back."""
     ORDER_STATE_CANCELLED: _OrderState.ValueType  # 6
-    """Given up before anything was shipped."""
+    """Cancelled before anything was shipped."""
     ORDER_STATE_REFUNDED: _OrderState.ValueType  # 7
-    """Given up, and all captured money has been paid back."""
+    """Cancelled, and all captured money has been paid back."""
 
 class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper):
-    """Where an order stands in its life. Whether it is held back is a flag of its own (`Order.on_hold`)."""
+    """The state of an order's life. Whether it is on hold is a flag of its own (`Order.on_hold`)."""
 
 ORDER_STATE_UNSPECIFIED: OrderState.ValueType  # 0
 """Never used by a stored order."""
@@ -61,9 +61,9 @@ ORDER_STATE_DELIVERED: OrderState.ValueType  # 4
 ORDER_STATE_RETURNED: OrderState.ValueType  # 5
 """All that was delivered has come back."""
 ORDER_STATE_CANCELLED: OrderState.ValueType  # 6
-"""Given up before anything was shipped."""
+"""Cancelled before anything was shipped."""
 ORDER_STATE_REFUNDED: OrderState.ValueType  # 7
-"""Given up, and all captured money has been paid back."""
+"""Cancelled, and all captured money has been paid back."""
 Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
 
 class _PaymentState:
@@ -186,7 +186,7 @@ Global___Customer: _TypeAlias = Customer  # noqa: Y015
 
 @_typing.final
 class OrderLine(_message.Message):
-    """One position of an order."""
+    """One line of an order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -216,7 +216,7 @@ class OrderLine(_message.Message):
     tax_rate_basis_points: _builtins.int
     """Hundredths of a percent of the net amount, 0 to 10,000."""
     cancelled_quantity: _builtins.int
-    """Pieces given up before they were shipped."""
+    """Pieces cancelled before they were shipped."""
     shipped_quantity: _builtins.int
     """Pieces shipped."""
     delivered_quantity: _builtins.int
@@ -446,8 +446,8 @@ Global___Refund: _TypeAlias = Refund  # noqa: Y015
 
 @_typing.final
 class OmittedMovements(_message.Message):
-    """The movements that an order no longer lists, oldest first. Their own events have them (`OrderQueryService.GetOrderHistory`),
-    or the event that imported the order, and the order's totals and states count them.
+    """How many of its oldest movements an order no longer lists. Their own events have them (`OrderQueryService.GetOrderHistory`),
+    or the event that imported the order. The order's totals and states count them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -478,7 +478,7 @@ Global___OmittedMovements: _TypeAlias = OmittedMovements  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
-    """An order, whole: what a screen needs without asking anything else."""
+    """A whole order: everything that a screen needs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -579,8 +579,8 @@ class Order(_message.Message):
 
     @_builtins.property
     def omitted(self) -> Global___OmittedMovements:
-        """Set when the order has more movements than one event has room for: how many of each list are left out, the oldest. Few
-        orders ever are so large.
+        """Set when the order has more movements than fit into one event: how many of the oldest of each list are left out. Few
+        orders are so large.
         """
 
     def __init__(
