@@ -11,12 +11,13 @@ from uuid import UUID
 import structlog
 import uuid_utils
 from psycopg_pool import PoolTimeout
+from tandem.orders.v1 import order_export_service_pb2
 
 from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
 from command_service.config import CommandSettings
-from command_service.handlers import order_commands, order_export
+from command_service.handlers import order_commands
 from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.status import status_of
@@ -39,7 +40,9 @@ from service_runtime.waiting import wait_until_fine
 #: Beyond the longest statement: how long the database may stay silent.
 SILENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
-SERVICES = (order_commands.SERVICE.full_name, order_export.SERVICE.full_name)
+#: It is in the contract; none of its methods is served yet.
+_EXPORT = order_export_service_pb2.DESCRIPTOR.services_by_name["OrderExportService"]
+SERVICES = (order_commands.SERVICE.full_name, _EXPORT.full_name)
 
 
 def random_identity() -> tuple[UUID, bytes]:
@@ -116,7 +119,7 @@ def _add_services(
     commands = order_commands.OrderCommands(execution, imports, metrics)
     terms = call_terms(metrics.call, settings.deadline_cap_seconds)
     server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
-    server.add(service_methods(order_export.SERVICE, order_export.behaviours(), terms))
+    server.add(service_methods(_EXPORT, {}, terms))
     return imports
 
 

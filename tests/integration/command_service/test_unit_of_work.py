@@ -24,7 +24,7 @@ from command_service.domain.errors import RuleViolated
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 from command_service.domain.money import Money
 from command_service.domain.order_number import order_number_of
-from command_service.storage import command_log
+from command_service.storage import command_log, unit_of_work
 from command_service.storage.command_log import CLAIM
 from command_service.storage.orders import new_order
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -163,6 +163,14 @@ async def test_a_number_that_nothing_holds_unique_is_noticed(command_database: s
     """The one rule that the database alone can see."""
     await execute(command_database, "ALTER TABLE orders DROP CONSTRAINT orders_source_order_number_key")
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        await check_an_id_or_number_taken_is_refused_by_its_rule(command_database, place_unseen)
+
+
+async def test_a_constraint_that_stands_for_no_rule_is_noticed(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit_of_work, "ID_KEY", "")
+    with pytest.raises(psycopg.errors.UniqueViolation):
         await check_an_id_or_number_taken_is_refused_by_its_rule(command_database, place_unseen)
 
 
