@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 65
 MAX_MODULES, MAX_TOP_LEVEL = 20, 23
 MAX_README_LINES = 150
 #: Above this a function has many ways through it; so many of all functions may.
-COMPLEX, MOST_COMPLEX_PERCENT = 10, 1.2
+COMPLEX, MOST_COMPLEX_PERCENT, MOST_WAYS = 10, 1.2, 20
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "base"}
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 
@@ -118,6 +118,10 @@ def test_few_functions_have_many_ways_through_them() -> None:
     many = [function for function in FUNCTIONS if function.ways > COMPLEX]
     share = 100 * len(many) / len(FUNCTIONS)
     assert share <= MOST_COMPLEX_PERCENT, "\n".join(map(str, sorted(many, key=lambda function: -function.ways)))
+
+
+def test_no_function_has_too_many_ways_through_it() -> None:
+    assert [function for function in FUNCTIONS if function.ways > MOST_WAYS] == []
 
 
 def test_ways_are_counted() -> None:
