@@ -1,1 +1,1 @@
-"""The order system: stubs in `v1`, and the thin client beside them."""
+"""Holds the contract's stubs in `v1`, and a thin client beside them."""

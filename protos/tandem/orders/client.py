@@ -1,5 +1,6 @@
-"""What a caller adds to the stubs: how to connect, and how to carry tokens from answers to questions. Pure functions
-and one small object; no threads, no connections of its own.
+"""Gives a caller channel options, and sessions that carry tokens from answers to queries.
+
+Pure functions and one small object: no threads, no connections.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ QUERIES = "tandem.orders.v1.OrderQueryService"
 
 
 def service_config(service: str | None = None) -> str:
-    """Service config for a channel: spread over all replicas, retry what no replica took.
+    """Returns a channel's service config: balance over all replicas, and retry what no replica accepted.
 
-    With `service` (`COMMANDS` or `QUERIES`) replicas that say of it that they do not serve get no calls; the channel
-    must then be to that service alone. Commands may be retried because `request_id` makes them safe to repeat.
-    Deadlines are not in it, on purpose: Python's gRPC counts a configured `timeout` from the wrong moment; pass
+    With `service` (`COMMANDS` or `QUERIES`) a replica that reports this service as not serving gets no calls; the
+    channel must then be to that service alone. Commands may be retried, because `request_id` makes them safe to repeat.
+    The config has no deadlines, because Python's gRPC counts a configured `timeout` from the wrong moment. Pass
     `timeout=` with each call instead.
     """
     methods: list[dict[str, object]] = [
@@ -53,7 +54,7 @@ def service_config(service: str | None = None) -> str:
 
 
 def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
-    """Channel arguments that go with `service_config(service)` and with the servers' ping limits."""
+    """Returns the channel arguments for `service_config(service)` and for the servers' ping limits."""
     return [
         ("grpc.service_config", service_config(service)),
         ("grpc.enable_retries", 1),
@@ -65,7 +66,7 @@ def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
 
 
 class CarriesToken(Protocol):
-    """Any command response."""
+    """The response of any command."""
 
     @property
     def consistency_token(self) -> str:
@@ -74,10 +75,10 @@ class CarriesToken(Protocol):
 
 
 class Session:
-    """Remembers what one user or task wrote, so that their next questions see it. Not for sharing between users.
+    """Remembers what one user or task wrote, so that their next queries see it. Do not share it between users.
 
-    It remembers the last 64 orders written. When the source database was restored, what was written before can no
-    longer be asked for: the first answer of the new incarnation of the source replaces it.
+    It remembers the last 64 orders written. After the source database was restored, older writes can no longer be asked
+    for: the first answer with the new source epoch replaces them.
     """
 
     def __init__(self) -> None:
@@ -85,10 +86,10 @@ class Session:
         self._changing = threading.Lock()  # answers may come in several threads
 
     def wrote(self, response: CarriesToken) -> None:
-        """Takes a command's answer into account; beyond 64 orders the earliest are forgotten.
+        """Records a command's answer; beyond 64 orders the earliest are forgotten.
 
-        Never raises: the command was done, whatever its token is. A token that cannot be read is left out and logged,
-        and one of an older incarnation of the source than this session knows is left out.
+        Never raises, because the command was executed, whatever its token is. A token that cannot be read is ignored
+        and logged, and one of an older source epoch is ignored.
         """
         given = response.consistency_token
         with self._changing:
@@ -102,11 +103,11 @@ class Session:
             self.token = ""
 
     def refused(self, error: OrderError) -> bool:
-        """Takes a question's refusal into account: whether to ask again, with `read_options()` made anew.
+        """Records a query's refusal; returns whether to ask again, with a new `read_options()`.
 
-        True after TOKEN_FROM_OTHER_SOURCE when the source was restored since this session wrote: its token is dropped.
-        False when the read model does not yet follow the restored source: the token is right, and the question may be
-        repeated later.
+        True after TOKEN_FROM_OTHER_SOURCE if the source was restored since this session wrote; its token is dropped.
+        False if the read model does not follow the restored source yet: the token is right, and the query may be
+        retried later.
         """
         if not isinstance(error, TokenFromOtherSource) or error.token_epoch >= error.current_epoch:
             return False
@@ -121,7 +122,7 @@ class Session:
         max_wait: timedelta = timedelta(seconds=2),
         on_timeout: OnTimeout.ValueType = OnTimeout.ON_TIMEOUT_FAIL,
     ) -> ReadOptions:
-        """Options for any query: the answer contains what this session wrote, or the call says that it does not."""
+        """Returns options for any query: the answer contains what this session wrote, or the call is refused."""
         wait = Duration()
         wait.FromTimedelta(max_wait)
         return ReadOptions(consistency_token=self.token, max_wait=wait, on_timeout=on_timeout)

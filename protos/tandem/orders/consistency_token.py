@@ -1,7 +1,7 @@
-"""Consistency tokens: what a caller has written or seen, so that a query's answer is never older than that.
+"""Encodes consistency tokens: what a caller has written or seen, so that an answer is never older.
 
-A token names exact (order, version) pairs of one incarnation of the source database, not a position: it can be merged
-with any other token and never waits for somebody else's orders. On the wire it is text, opaque to callers.
+A token names exact (order, version) pairs of one source epoch, not a position. So it can be merged with any other
+token, and never waits for somebody else's orders. On the wire it is text, opaque to callers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _CHECKSUM_BYTES = 4
 
 
 class MalformedToken(ValueError):  # noqa: N818 - reads as what it is
-    """The text was not issued as a consistency token, or was damaged on its way."""
+    """The text was not issued as a consistency token, or was damaged."""
 
 
 class TokensOfDifferentSources(ValueError):  # noqa: N818
-    """The tokens come from different incarnations of the source database; the older one can no longer be honoured.
+    """The tokens have different source epochs; the older one can no longer be honoured.
 
     `latest` leaves it out.
     """
@@ -39,14 +39,14 @@ class TokenFull(ValueError):  # noqa: N818
 
 @dataclass(frozen=True)
 class ConsistencyToken:
-    """What must be in an answer. `versions` maps order ids (UUID text) to the least version of each."""
+    """What an answer must contain. `versions` maps order ids (UUID text) to the least version of each."""
 
     source_epoch: int
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def encode(token: ConsistencyToken) -> str:
-    """The token as text; raises TokenFull above 64 orders, ValueError when an order id is no UUID."""
+    """Returns the token as text. Raises TokenFull above 64 orders, ValueError for an order id that is no UUID."""
     if len(token.versions) > MAX_VERSIONS:
         raise TokenFull(f"a consistency token names at most {MAX_VERSIONS} orders, not {len(token.versions)}")
     message = consistency_token_pb2.ConsistencyToken(
@@ -84,7 +84,7 @@ def decode(text: str) -> ConsistencyToken:
 
 
 def merge(*texts: str, forget_oldest: bool = False) -> str:
-    """One token that asks for everything the given ones ask for; empty texts count for nothing, none gives "".
+    """Returns one token that names everything that the given ones name; "" for none. Empty texts are ignored.
 
     Above 64 orders it raises TokenFull, or with `forget_oldest` drops those merged first. Raises MalformedToken and
     TokensOfDifferentSources.
@@ -96,10 +96,10 @@ def merge(*texts: str, forget_oldest: bool = False) -> str:
 
 
 def latest(*texts: str) -> str:
-    """One token that asks for as much of the given ones as can still be honoured, "" for nothing; never raises.
+    """Returns one token for everything in the given ones that can still be honoured, "" for nothing. Never raises.
 
-    Left out are tokens of an incarnation of the source database older than the newest among them, texts that are no
-    tokens, and beyond 64 orders those merged first.
+    Left out are tokens of a source epoch older than the newest among them, texts that are no tokens, and beyond 64
+    orders those merged first.
     """
     tokens: list[ConsistencyToken] = []
     for text in filter(None, texts):
@@ -110,7 +110,7 @@ def latest(*texts: str) -> str:
 
 
 def epoch_of(text: str) -> int:
-    """The incarnation of the source database that a token is of; 0 when the text is no token."""
+    """Returns a token's source epoch; 0 for a text that is no token."""
     try:
         return decode(text).source_epoch
     except MalformedToken:
@@ -118,7 +118,7 @@ def epoch_of(text: str) -> int:
 
 
 def _merged(tokens: Sequence[ConsistencyToken], forget_oldest: bool) -> str:
-    """`tokens` are of one incarnation of the source."""
+    """Merges `tokens` of one source epoch."""
     if not tokens:
         return ""
     versions: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Refusals, the same on both sides of the wire: the services build them here, callers get them back as exceptions.
+"""Builds refusals in the services, and turns them into exceptions for callers.
 
 On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` with a reason of `ErrorReason`.
 """
@@ -26,16 +26,16 @@ _STATUS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong with it."""
+    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong."""
 
     field: str
     description: str
 
 
 class OrderError(Exception):
-    """A refused or failed call. Subclasses name the reason.
+    """A refused or failed call. Subclasses stand for the reasons.
 
-    `reason` is what the service named; it is empty when the client itself reported the failure.
+    `reason` is the service's; it is empty when the client itself reported the failure.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class OrderError(Exception):
         self.retry_delay = retry_delay
 
     def __str__(self) -> str:
-        """The message, and those violations that it does not tell already."""
+        """The message, and the violations that it does not mention."""
         told = (f"{violation.field} {violation.description}".strip() for violation in self.violations)
         return "; ".join((self.message, *(text for text in told if text not in self.message)))
 
@@ -101,7 +101,7 @@ class CustomerNotFound(OrderError):  # noqa: N818
 
 
 class Overloaded(OrderError):  # noqa: N818
-    """Too much at once; `retry_delay` says when to come back."""
+    """Too much at once; `retry_delay` says when to retry."""
 
 
 class ReadModelBehind(OrderError):  # noqa: N818
@@ -113,16 +113,16 @@ class OrderParked(OrderError):  # noqa: N818
 
 
 class TokenFromOtherSource(OrderError):  # noqa: N818
-    """The token was issued by another incarnation of the source database."""
+    """The token has another source epoch than the read model."""
 
     @property
     def token_epoch(self) -> int:
-        """The incarnation that the token is of."""
+        """The token's source epoch."""
         return int(self.metadata.get("token_epoch", "0"))
 
     @property
     def current_epoch(self) -> int:
-        """The incarnation that the read model followed at the time of the refusal."""
+        """The source epoch that the read model followed when it refused."""
         return int(self.metadata.get("current_epoch", "0"))
 
 
@@ -143,7 +143,7 @@ class PageTokenMalformed(OrderError):  # noqa: N818
 
 
 class ResumeTokenExpired(OrderError):  # noqa: N818
-    """The resume token points before what the stream still has."""
+    """The resume token is older than everything that the stream still has."""
 
 
 class CapabilityMissing(OrderError):  # noqa: N818
@@ -163,15 +163,15 @@ class DeadlineExceeded(OrderError):  # noqa: N818
 
 
 class OrderTooLarge(OrderError):  # noqa: N818
-    """The service's limit for events was lowered below what this order already takes."""
+    """The service's limit for events was lowered below what this order already needs."""
 
 
 class Cancelled(OrderError):  # noqa: N818
-    """The call was given up, by the caller or by a connection that broke; a command may have been done."""
+    """The caller cancelled, or the connection broke; a command may have been executed."""
 
 
 class MessageTooLarge(OrderError):  # noqa: N818
-    """gRPC refused to send or to take a message of this size. The same request fails again."""
+    """gRPC refused to send or accept a message of this size. The same request fails again."""
 
 
 class SumTooLarge(OrderError):  # noqa: N818
@@ -206,7 +206,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
 
 
 def reason_text(reason: ErrorReason.ValueType) -> str:
-    """The reason as it stands in `ErrorInfo.reason`."""
+    """Returns the reason as in `ErrorInfo.reason`."""
     return ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
@@ -219,7 +219,7 @@ def error_status(
     violations: Sequence[FieldViolation] = (),
     retry_delay: timedelta | None = None,
 ) -> Status:
-    """Builds the refusal a service sends: ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo as they apply."""
+    """Builds a service's refusal: ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo where they apply."""
     status = Status(code=code.value[0], message=message)
     text = reason_text(reason)
     info = ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
@@ -258,19 +258,19 @@ WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {
 
 
 def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
-    """Turns what a stub raised into the exception of its reason.
+    """Turns a stub's error into the exception of its reason.
 
-    Without a reason, as when the client's own deadline ran out or nobody listens, the status code decides; OrderError
-    itself stands for codes that say nothing of their own.
+    Without a reason, for example when the client's own deadline ran out or nobody listens, the status code decides.
+    OrderError itself stands for all other codes.
     """
     status = _rich_status(error)
     return _without_reason(error.code(), error.details() or "") if status is None else from_status(status)
 
 
 def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> Status | None:
-    """Reads the status in the metadata; None when there is none, or none that agrees with the call's own.
+    """Reads the status in the metadata; None without one that agrees with the call's own.
 
-    What somebody on the way has changed is passed over; code and message of the call still count.
+    A part that something on the way has changed is ignored; code and message of the call still count.
     """
     # Pairs, on either kind of channel. The types of gRPC know that of `grpc.aio` only.
     metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
@@ -293,7 +293,7 @@ def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
 def from_status(status: Status) -> OrderError:
     """Turns a rich status, also one inside a stream's item, into the exception of its reason.
 
-    Details that cannot be read are passed over.
+    Details that cannot be read are ignored.
     """
     info, delay = ErrorInfo(), None
     violations: list[FieldViolation] = []

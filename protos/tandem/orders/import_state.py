@@ -1,4 +1,4 @@
-"""What an import that goes on over broken streams has to remember; without threads and without asyncio."""
+"""Keeps the state of an import that resumes over broken streams; without threads and without asyncio."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ IMPORT_POLICY = RetryPolicy(try_timeout=30.0)
 
 
 class ImportedItem(NamedTuple):
-    """One item, as it was sent, and what became of it."""
+    """One item as it was sent, with its result."""
 
     request: ImportOrdersRequest
     result: ImportOrdersResponse
 
 
 class Unanswered:
-    """Items taken from the caller and not yet answered, in the order in which they are sent and answered.
+    """Items taken from the caller and not yet answered, in the order of sending and answering.
 
-    `ended`: the caller has no more; `fault` is what their iterator raised instead of ending.
+    `ended`: the caller has no more. `fault`: what their iterator raised instead of ending.
     """
 
     def __init__(self, window: int) -> None:
@@ -44,7 +44,7 @@ class Unanswered:
         return len(self.items) < self._window and self._bytes < WINDOW_BYTES
 
     def take(self, request: ImportOrdersRequest) -> None:
-        """Keeps a copy, as the caller may fill the same message again; an empty `request_id` is made here."""
+        """Stores a copy, because the caller may reuse the message; fills in an empty `request_id`."""
         item = ImportOrdersRequest()
         item.CopyFrom(request)
         item.request_id = item.request_id or str(uuid.uuid4())
@@ -52,11 +52,11 @@ class Unanswered:
         self._bytes += item.ByteSize()
 
     def end(self, fault: BaseException | None = None) -> None:
-        """Nothing more comes from the caller."""
+        """Records that the caller has no more items."""
         self.ended, self.fault = True, fault
 
     def answer(self, result: ImportOrdersResponse) -> ImportedItem:
-        """The item that a result is of: the first one; raises OrderError when it is of another one."""
+        """Returns the item of a result, which is the first one. Raises OrderError if the result is of another one."""
         # Ids count in either case.
         if not self.items or self.items[0].request_id.lower() != result.request_id.lower():
             expected = self.items[0].request_id if self.items else "none"
@@ -70,7 +70,7 @@ class Unanswered:
 
 
 class Sending:
-    """One stream's way through the unanswered items: a new stream begins at the first of them.
+    """One stream's pass over the unanswered items; a new stream begins at the first of them.
 
     Times in seconds of any one clock. `over`: nothing more is to be sent.
     """
@@ -86,11 +86,11 @@ class Sending:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether `next` has something to say."""
+        """Whether `next` returns something."""
         return self.over or self._unanswered.ended or self.sent < len(self._unanswered.items)
 
     def next(self, now: float) -> ImportOrdersRequest | None:
-        """What to send next; None when the stream's requests are to end."""
+        """Returns what to send next; None when the stream's requests are to end."""
         if self.sent == 0:
             self._owed_since = now
         if self.over or self.sent == len(self._unanswered.items):
@@ -100,24 +100,24 @@ class Sending:
         return self._unanswered.items[self.sent - 1]
 
     def reading(self, now: float) -> None:
-        """The next result is waited for."""
+        """Records that the caller waits for the next result."""
         self._reading_since = now
 
     def answered(self, result: ImportOrdersResponse, now: float) -> ImportedItem:
-        """Takes a result; from now on the time is the caller's, until `reading`."""
+        """Records a result; from now on the time is the caller's, until `reading`."""
         item = self._unanswered.answer(result)
         self.sent -= 1
         self._owed_since, self._reading_since = now, None
         return item
 
     def is_late(self, now: float, policy: RetryPolicy) -> bool:
-        """Whether a result, or the end, is owed for too long; remembers it."""
+        """Whether a result, or the end, is overdue; remembers it."""
         if (self.sent or self._ending) and self._reading_since is not None:
             self.timed_out = now - max(self._owed_since, self._reading_since) > policy.try_timeout
         return self.timed_out
 
     def failure(self, error: OrderError | None) -> OrderError:
-        """Why the stream ended before everything was answered; None: the service ended it without a word."""
+        """Returns why the stream ended early. `error` None: the service ended it without an error."""
         if self.timed_out:
             return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "no result came within the policy's try_timeout")
         return error or OrderError(grpc.StatusCode.UNKNOWN, "the stream ended before everything sent was answered")
@@ -132,11 +132,11 @@ class Outage:
         self._told: OrderError | None = None
 
     def over(self) -> None:
-        """A result came."""
+        """Records a result, which ends the outage."""
         self._tries = self._told = None
 
     def pause_after(self, error: OrderError, cause: BaseException | None) -> float:
-        """Seconds until a new stream is worth a try; raises the error when none is."""
+        """Returns the seconds until a new stream is worth a try; raises the error if none is."""
         self._tries = self._tries or Tries(self._policy)
         # How a stream looks that a proxy has reset, or that ended while something was being written to it: what the
         # service said is lost then, and what it said before tells more.

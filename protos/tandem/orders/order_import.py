@@ -1,8 +1,8 @@
-"""Imports that outlive their streams, for `grpc` channels.
+"""Imports orders over as many streams as it takes, for `grpc` channels.
 
-A stream of `ImportOrders` ends with its connection, which a server gives a certain age only. What was sent and not
-answered by then is sent again on a new stream, with the same request ids: what had been imported all the same is
-answered as a replay.
+A stream of `ImportOrders` ends with its connection, and a server limits the age of connections. Items sent and not
+answered by then are sent again on a new stream, with the same request ids. Items that were imported are answered as
+replays.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class ImportCall(Protocol):
 
 
 class OrderImport(Iterator[ImportedItem]):
-    """Sends items and gives each with its result, once, in the order of the items.
+    """Sends items and yields each with its result, once, in the order of the items.
 
         for request, result in OrderImport(commands.ImportOrders, requests):
             ...
 
-    `requests` is read by a thread of its own, at most `window` items (or 16 MiB) ahead of the results. A result may be
-    a refusal (`result.status`), which ends nothing. A stream that breaks is opened again. Raises OrderError when that
-    is hopeless, or when no result came for `policy.give_up_after` seconds of failures. What was taken from `requests`
-    and has no result then stands in `unanswered`, in order, and may be given to another import. What `requests` raises
-    is raised here, after the results of all items before.
+    A thread of its own reads `requests`, at most `window` items (or 16 MiB) ahead of the results. A result may be a
+    refusal (`result.status`), which ends nothing. A stream that breaks is opened again. Raises OrderError when that is
+    hopeless, or after `policy.give_up_after` seconds of failures without a result. `unanswered` then holds the items
+    without a result, in order, for another import. An exception of `requests` is raised here, after the results of all
+    items before it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class OrderImport(Iterator[ImportedItem]):
     def unanswered(self) -> tuple[ImportOrdersRequest, ...]:
         """Items that were taken from the caller and have no result yet.
 
-        When the import has ended early, one more is added should `requests` be about to give it.
+        If the import has ended early, one more is added if `requests` was about to yield it.
         """
         with self._items.changed:
             return tuple(self._items.unanswered.items)
@@ -81,7 +81,7 @@ class OrderImport(Iterator[ImportedItem]):
 
 
 class _Items:
-    """The unanswered items, for several threads: `changed` guards them and tells of every change."""
+    """The unanswered items, shared by several threads: `changed` guards them and signals every change."""
 
     def __init__(self, window: int) -> None:
         self.unanswered = Unanswered(window)
@@ -89,7 +89,7 @@ class _Items:
         self.closed = False
 
     def fill(self, requests: Iterable[ImportOrdersRequest]) -> None:
-        """Takes the caller's items as there is room, to their end."""
+        """Takes the caller's items while there is room, to their end."""
         fault: BaseException | None = None
         try:
             for request in requests:
@@ -106,7 +106,7 @@ class _Items:
             self.changed.notify_all()
 
     def sent_by(self, sending: Sending) -> Iterator[ImportOrdersRequest]:
-        """What one stream sends."""
+        """Yields what one stream sends."""
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: sending.can_go_on)
@@ -116,7 +116,7 @@ class _Items:
             yield request
 
     def wait(self) -> bool:
-        """Waits until something is to be sent; False when everything is answered."""
+        """Waits until something is to be sent; false when everything is answered."""
         with self.changed:
             self.changed.wait_for(lambda: self.unanswered.ended or self.unanswered.items)
             return bool(self.unanswered.items)

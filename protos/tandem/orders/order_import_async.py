@@ -1,4 +1,4 @@
-"""Imports that outlive their streams, for `grpc.aio` channels; see `order_import`."""
+"""Imports orders over as many streams as it takes, for `grpc.aio` channels; see `order_import`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AsyncImportStream(Protocol):
         """Sends one request."""
 
     async def done_writing(self) -> None:
-        """Says that no more requests come."""
+        """Says that no more requests follow."""
 
     async def read(self) -> object:
         """Waits for the next result; `grpc.aio.EOF` at the stream's end."""
@@ -43,7 +43,7 @@ class AsyncImportCall(Protocol):
 class AsyncOrderImport(AsyncIterator[ImportedItem]):
     """`OrderImport` for `grpc.aio` channels: `async for request, result in AsyncOrderImport(commands.ImportOrders, …)`.
 
-    `requests` may be asynchronous. It is read by a task of its own, which is cancelled when the import ends early.
+    `requests` may be asynchronous. A task of its own reads it, and is cancelled when the import ends early.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class AsyncOrderImport(AsyncIterator[ImportedItem]):
 
 
 class _Items:
-    """The unanswered items, for several tasks: `changed` tells of every change."""
+    """The unanswered items, shared by several tasks: `changed` signals every change."""
 
     def __init__(self, unanswered: Unanswered) -> None:
         self.unanswered = unanswered
         self.changed = asyncio.Condition()
 
     async def fill(self, requests: Requests) -> None:
-        """Takes the caller's items as there is room, to their end."""
+        """Takes the caller's items while there is room, to their end."""
         fault: BaseException | None = None
         try:
             async for request in _each(requests):
@@ -90,7 +90,7 @@ class _Items:
             self.changed.notify_all()
 
     async def send(self, stream: AsyncImportStream, sending: Sending) -> None:
-        """What one stream sends. A stream that breaks meanwhile says so to who reads it."""
+        """Sends what one stream sends. The reader learns of a stream that breaks meanwhile."""
         clock = asyncio.get_running_loop().time
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
@@ -103,7 +103,7 @@ class _Items:
                 await stream.write(request)
 
     async def wait(self) -> bool:
-        """Waits until something is to be sent; False when everything is answered."""
+        """Waits until something is to be sent; false when everything is answered."""
         async with self.changed:
             await self.changed.wait_for(lambda: self.unanswered.ended or bool(self.unanswered.items))
             return bool(self.unanswered.items)
@@ -158,7 +158,7 @@ async def _of_one_stream(
 
 
 async def _read(stream: AsyncImportStream, sending: Sending) -> ImportOrdersResponse | None:
-    """The next result; None at the stream's end."""
+    """Returns the next result; None at the stream's end."""
     try:
         result = await stream.read()
     except asyncio.CancelledError:

@@ -1,7 +1,7 @@
-"""Commands sent until they are answered: each try carries the same request id, so the command is done once.
+"""Sends commands until they are answered. Each try has the same request id, so the command is executed once.
 
-A call that failed on its way leaves open whether the command was done; the next try with its id tells. Which failures
-are worth another try says their status code; when to come back says the server, else a pause that doubles.
+A call that failed on its way may or may not have been executed; the next try with its id tells. The status code says
+whether a try makes sense. The server says when, otherwise a pause that doubles.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class AsyncCall(Protocol[Request_contra, Response_co]):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on, how long one try may take, and the pauses between tries; all in seconds."""
+    """How long to retry, how long one try may take, and the pauses between tries; all in seconds."""
 
     give_up_after: float = 60.0
     try_timeout: float = 5.0
@@ -60,7 +60,7 @@ class RetryPolicy:
     longest_pause: float = 2.0
 
     def pause(self, tries: int, error: OrderError, chance: float) -> float:
-        """Before the next try, after `tries` of them: at least what the server asked for, and never the same for all.
+        """Returns the pause before the next try, after `tries` of them: at least what the server requested, and random.
 
         `chance` is between 0 and 1.
         """
@@ -73,16 +73,15 @@ POLICY = RetryPolicy()
 
 
 def worth_repeating(error: OrderError) -> bool:
-    """Whether the same request with the same id may be answered otherwise."""
+    """Whether the same request with the same id may get another answer."""
     return error.code in RETRIED and not isinstance(error, (VersionMismatch, MessageTooLarge))
 
 
 def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
     """Sends a command, for example `repeat(commands.PlaceOrder, request)`, until it is answered.
 
-    An empty `request_id` is filled in, in the request itself. Raises the refusal as OrderError, and after
-    `give_up_after` the last failure: then alone it is open whether the command was done, and the same request may be
-    sent again.
+    Fills in an empty `request_id`, in the request itself. Raises a refusal as OrderError, and after `give_up_after` the
+    last failure. Only then it is open whether the command was executed; send the same request again to learn it.
     """
     _identify(request)
     tries = Tries(policy)
@@ -112,20 +111,20 @@ def _identify(request: Any) -> None:
 
 
 class Tries:
-    """Tries of one thing, from now on, and when they end."""
+    """The tries of one call, from now until they end."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy, self._failed = policy, 0
         self._ends = time.monotonic() + policy.give_up_after
 
     def timeout(self) -> float:
-        """Of the next try, in seconds."""
+        """The time limit of the next try, in seconds."""
         return min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))
 
     def pause_after(self, error: OrderError, cause: BaseException | None, *, worth_it: bool | None = None) -> float:
-        """Seconds to wait after a failed try; raises `error` when no more try is worth it.
+        """Returns the seconds to wait after a failed try; raises `error` if no further try is worth it.
 
-        `worth_it` replaces what `worth_repeating` says.
+        `worth_it` replaces `worth_repeating`.
         """
         self._failed += 1
         pause = self._policy.pause(self._failed, error, random.random())  # noqa: S311 - spreads callers, hides nothing

@@ -1,8 +1,8 @@
-"""Interceptors that carry a session's tokens: every command's answer is remembered, every question asks for it.
+"""Intercepts calls to carry a session's tokens: it records the answer of every command and adds them to every query.
 
-A question whose token is of a source database that was restored since is asked again without it, once.
+A query whose token belongs to a source database that was restored since is sent again without it, once.
 
-One is for `grpc` channels and one for `grpc.aio` channels; both may share a session.
+One class is for `grpc` channels and one for `grpc.aio` channels; both may share a session.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_WAIT = timedelta(seconds=2)
 
 
 class _Carrier:
-    """What both flavours do."""
+    """What both classes share."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class _Carrier:
         self._max_wait, self._on_timeout = max_wait, on_timeout
 
     def asking(self, request: Any) -> Any:
-        """The request with the session's options; one that has options of its own keeps them."""
+        """Returns the request with the session's options; a request with options of its own keeps them."""
         if not self.session.token or not isinstance(getattr(request, "read_options", None), ReadOptions):
             return request
         if request.HasField("read_options"):
@@ -43,21 +43,21 @@ class _Carrier:
         return asked
 
     def answered(self, response: Any) -> None:
-        """Remembers what an answer says was written."""
+        """Records what an answer says was written."""
         if getattr(response, "consistency_token", ""):
             self.session.wrote(response)
 
     def again(self, error: Any, request: Any, asked: Any) -> bool:
-        """Whether a refused question is asked again: it was asked with the session's token, which is out of date."""
+        """Whether to send a refused query again: it had the session's token, which is outdated."""
         return self.session.refused(from_rpc_error(error)) and asked is not request
 
 
 class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
     """For `grpc.intercept_channel(channel, SessionCalls(session))`.
 
-    The answer of a call by `.future()` is remembered soon after it came, not before `result()` returns. Such a call
-    may end with the refusal of an out-of-date token, unless the refusal is here before the call is handed out; the next
-    one is asked without it.
+    The answer of a call by `.future()` is recorded soon after it arrives, not before `result()` returns. Such a call
+    may end with the refusal of an outdated token, unless the refusal arrives before the call is handed out. The next
+    one is sent without it.
     """
 
     def intercept_unary_unary(
