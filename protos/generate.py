@@ -1,8 +1,8 @@
-"""Generates the stubs beside their .proto files, and verifies that the committed ones are what the protos give.
+"""Generates the stubs beside their .proto files, and verifies that the committed stubs are up to date.
 
-`--write` regenerates in place and, where there is none yet, writes the wire lock. `--verify` regenerates elsewhere
-and compares byte for byte, then lets buf lint the contract and hold it against the wire lock. Nothing is
-fetched: the google files come from the wheel googleapis-common-protos, the generator from its own locked environment.
+`--write` regenerates in place, and writes the wire lock if there is none. `--verify` regenerates into a temporary
+directory and compares byte for byte. Then buf lints the contract and compares it with the wire lock. Nothing is
+downloaded: Google's files come from the wheel googleapis-common-protos, the generator from its own locked environment.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
 def proto_files() -> list[str]:
-    """Paths of our .proto files, relative to `protos/`, sorted."""
+    """Lists our .proto files, sorted, relative to `protos/`."""
     return sorted(path.relative_to(PROTOS).as_posix() for path in (PROTOS / PACKAGE).glob("*.proto"))
 
 
 def protoc(*options: str) -> None:
-    """Runs the pinned protoc over all our files; raises CalledProcessError with its message on a bad proto."""
+    """Runs the pinned protoc over all our files; raises CalledProcessError, with protoc's message, on a bad proto."""
     google = subprocess.run(
         [
             GENERATOR / "python",
@@ -51,17 +51,17 @@ def protoc(*options: str) -> None:
 
 
 def generate(target: Path) -> None:
-    """Writes all stubs below `target`."""
+    """Writes all stubs into the directory `target`."""
     protoc(f"--python_out={target}", f"--grpc_python_out={target}", f"--mypy_out={target}", f"--mypy_grpc_out={target}")
 
 
 def descriptor_set(target: Path, *options: str) -> None:
-    """Writes the contract, imports included, as one FileDescriptorSet."""
+    """Writes the contract, imports included, to the file `target` as one FileDescriptorSet."""
     protoc("--include_imports", f"--descriptor_set_out={target}", *options)
 
 
 def stale_stubs(fresh: Path) -> list[str]:
-    """Names of committed stubs that differ from, lack in, or exceed the freshly generated ones."""
+    """Lists stubs, by file name, that differ between the checkout and `fresh`, or exist in only one of them."""
     committed = {path.name for pattern in GENERATED for path in (PROTOS / PACKAGE).glob(pattern)}
     made = {path.name for path in (fresh / PACKAGE).iterdir()}
     same, _, _ = filecmp.cmpfiles(PROTOS / PACKAGE, fresh / PACKAGE, committed & made, shallow=False)
@@ -69,50 +69,53 @@ def stale_stubs(fresh: Path) -> list[str]:
 
 
 def buf(*arguments: str) -> bool:
-    """Runs buf; False when it found something (which it prints)."""
+    """Runs buf, which prints what it finds; returns whether it found nothing."""
     return subprocess.run([BUF, *arguments], check=False).returncode == 0
 
 
 def verify() -> list[str]:
-    """What does not hold, one line each."""
+    """Verifies stubs, style and wire lock; returns one line per problem."""
     problems = []
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         generate(directory)
         if stale := stale_stubs(directory):
-            problems.append(f"stubs are not what the protos give, run `make generate`: {', '.join(stale)}")
+            problems.append(f"stubs are out of date, run `make generate`: {', '.join(stale)}")
         image = directory / "contract.binpb"
         descriptor_set(image, "--include_source_info")
         if not buf("lint", str(image), "--config", BUF_CONFIG):
-            problems.append("buf lint refuses the contract")
+            problems.append("buf lint found faults in the contract, named above")
         if not WIRE_LOCK.exists():
             problems.append(f"{WIRE_LOCK.name} is missing, run `make generate`")
         elif not buf("breaking", str(image), "--against", str(WIRE_LOCK), "--config", BUF_CONFIG):
-            problems.append("the contract breaks its callers; inside v1 only wire-compatible change is allowed")
+            problems.append("the contract breaks its callers: inside v1 only wire-compatible changes are allowed")
     return problems
 
 
-def main() -> int:
-    """Exit code 0 when everything holds, else 1."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true", help="regenerate the stubs in place")
-    action.add_argument("--verify", action="store_true", help="compare, lint, and hold against the wire lock")
-    action.add_argument("--extend-lock", action="store_true", help="take compatible additions into the wire lock")
-    arguments = parser.parse_args()
-    if arguments.verify:
-        problems = verify()
-        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
-        return 1 if problems else 0
-    if arguments.extend_lock and (problems := verify()):
-        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
-        return 1
+def write(*, extend_lock: bool) -> None:
+    """Regenerates the stubs in place. Writes the wire lock when `extend_lock` is set or there is none."""
     with tempfile.TemporaryDirectory() as name:
         generate(Path(name))
         for path in (Path(name) / PACKAGE).iterdir():
             shutil.copyfile(path, PROTOS / PACKAGE / path.name)
-    if arguments.extend_lock or not WIRE_LOCK.exists():
+    if extend_lock or not WIRE_LOCK.exists():
         descriptor_set(WIRE_LOCK)
+
+
+def main() -> int:
+    """Runs the action that the options name; returns 1 when verification found problems, else 0."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="regenerate the stubs in place")
+    action.add_argument("--verify", action="store_true", help="compare, lint, and check against the wire lock")
+    action.add_argument("--extend-lock", action="store_true", help="add compatible additions to the wire lock")
+    arguments = parser.parse_args()
+    problems = [] if arguments.write else verify()
+    sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+    if problems:
+        return 1
+    if not arguments.verify:
+        write(extend_lock=arguments.extend_lock)
     return 0
 
 

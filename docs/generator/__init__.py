@@ -1,1 +1,1 @@
-"""Writes the pages of docs/reference from the code that they describe: `python -m docs.generator.pages --write`."""
+"""Generates the pages of docs/reference from the code: `python -m docs.generator.pages --write`."""

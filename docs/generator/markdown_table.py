@@ -1,4 +1,4 @@
-"""Writes the tables of reference pages."""
+"""Markdown tables of the reference pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from collections.abc import Iterable
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Returns a Markdown table; bars inside cells are escaped."""
+    """Formats a Markdown table; escapes bars inside cells."""
     lines = [headings, tuple("---" for _ in headings), *rows]
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)

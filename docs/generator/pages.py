@@ -1,6 +1,6 @@
-"""Writes reference pages from what the code declares: `--write` writes them, `--verify` fails if one is out of date.
+"""Generates the reference pages from the code: `--write` writes them, `--verify` fails when one is out of date.
 
-The page of metrics is built from what running processes export; its test writes it (see there).
+The page of metrics needs running processes. tests/acceptance/test_metrics.py writes it.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _LOCAL: Mapping[str, str] = {
 
 
 def configuration() -> str:
-    """Returns the page of all settings."""
+    """Generates the page of all settings."""
     parts = [
-        "# Settings\n\nMade from the code; do not edit. Values come from the environment, secrets also from files\n"
-        "named like the variable in lower case below `/run/secrets` (or `TANDEM_SECRETS_DIR`). "
-        "A process with a wrong value names it and does not start.\n"
+        "# Settings\n\nGenerated from the code; do not edit. Values come from environment variables. A secret may\n"
+        "also be in a file in `/run/secrets` (or `TANDEM_SECRETS_DIR`) that is named like the variable, in lower case. "
+        "A process with a wrong value names the variable and does not start.\n"
     ]
     for title, usage, settings in _SECTIONS:
         rows = ((f"`{name}`", _default(default), text) for name, default, text in settings_table(settings))
         parts.append(f"\n## {title}\n{usage}\n\n{table(('variable', 'default', 'meaning'), rows)}")
     ports = ((f"`{name}`", str(port)) for name, port in DEFAULT_PORTS.items())
     parts.append(
-        f"\n## Local stack\n`make up`. Port 0 lets the system choose.\n\n{table(('variable', 'default'), ports)}"
+        f"\n## Local stack\n`make up`. With port 0 the system chooses.\n\n{table(('variable', 'default'), ports)}"
     )
     others = ((f"`{name}`", text) for name, text in _LOCAL.items())
     parts.append(f"\n{table(('variable', 'meaning'), others)}")
@@ -64,9 +64,9 @@ def configuration() -> str:
 
 
 def metrics(scrapes: Mapping[str, str]) -> str:
-    """Returns the page of all metrics. `scrapes` maps a process's title to the text of its `/metrics`."""
+    """Generates the page of all metrics; `scrapes` maps a process's title to the text of its `/metrics`."""
     parts = [
-        "# Metrics\n\nMade from what running processes export; do not edit. "
+        "# Metrics\n\nGenerated from what running processes export; do not edit. "
         "OpenMetrics on `/metrics` of each probe port.\n"
     ]
     for title, text in scrapes.items():
@@ -85,11 +85,11 @@ PAGES = {"configuration.md": configuration, "errors.md": errors, "rules.md": rul
 
 
 def main() -> int:
-    """Returns exit code 1 when a page is out of date."""
+    """Writes or verifies the pages; returns 1 when one is out of date, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the pages")
-    action.add_argument("--verify", action="store_true", help="compare with what is committed")
+    action.add_argument("--verify", action="store_true", help="compare with the committed pages")
     arguments = parser.parse_args()
     stale = []
     for name, make in PAGES.items():

@@ -1,4 +1,4 @@
-"""Writes the reference pages of refusals: the business rules, and the reasons with their codes."""
+"""Generates the reference pages of business rules and of errors: reasons, codes and exceptions."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ from command_service.storage.tables.rule_constraints import HELD_BY
 from docs.generator.markdown_table import table
 from query_service.handlers.grpc import status as query_status
 
-#: Reasons that a service sends without an entry in its table: they answer what no table foresees.
+#: Reasons that a service sends for failures that its table does not list.
 _UNFORESEEN = {"INTERNAL"}
 
 
 _RULES = """# Business rules
 
-Made from the code; do not edit. A command that breaks a rule is refused with `FAILED_PRECONDITION`, reason
+Generated from the code; do not edit. A command that breaks a rule is refused with `FAILED_PRECONDITION`, reason
 `RULE_VIOLATED`; the `ErrorInfo` has the rule's id in its metadata as `rule`. Ids are stable: callers may branch
-on them. The message says what the command needs, what the order is, and what to do. The domain enforces every rule.
-The constraints named here enforce a second time what a row shows; rules without one are about changes.
+on them. The message says what the command needs, what state the order is in, and what to do. The domain enforces every
+rule. The database enforces rules that concern a single row a second time, by the constraints named here. The other
+rules are about changes, which a constraint cannot see.
 
 """
 _ERRORS = f"""# Errors
 
-Made from the code; do not edit. A refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` of the domain
-`{ERROR_DOMAIN}`. The package `tandem-protos` turns it into the exception named here (`tandem.orders.errors`).
+Generated from the code; do not edit. A refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` of the
+domain `{ERROR_DOMAIN}`. The package `tandem-protos` converts it to the exception named here (`tandem.orders.errors`).
 
 """
 _WITHOUT_REASON = """
-A failure without a reason comes from gRPC itself, on the caller's side or the server's, or from a proxy. Its
-exception follows from the status code, and its `reason` is empty. Other codes become an `OrderError`.
+A failure without a reason comes from gRPC itself, on either side, or from a proxy. The status code then decides the
+exception, and its `reason` is empty. Codes not listed here become an `OrderError`.
 
 """
 
 
 def rules() -> str:
-    """Returns the page of business rules."""
+    """Generates the page of business rules."""
     rows = ((f"`{rule.id}`", rule.sentence, _constraints(rule)) for rule in ALL_RULES)
     return _RULES + table(("rule", "what it says", "constraints"), rows)
 
 
 def errors() -> str:
-    """Returns the page of reasons."""
+    """Generates the page of errors."""
     senders = _senders()
     rows = (
         (f"`{reason}`", meaning, *_cells(senders[reason]), f"`{EXCEPTIONS[reason].__name__}`")
@@ -71,14 +72,14 @@ def _constraints(rule: Rule) -> str:
 
 
 def _meanings() -> Mapping[str, str]:
-    """Reason → its comment in the contract, which begins with the code."""
+    """Reads the comment of each reason in the contract: reason → comment, which begins with the status code."""
     source = Path(__file__).resolve().parents[2] / "protos" / error_reason_pb2.DESCRIPTOR.name
     found = re.findall(r"^\s*// (.+)\n\s*ERROR_REASON_(\w+) = [1-9]", source.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: comment for comment, name in found}
 
 
 def _senders() -> Mapping[str, list[tuple[str, float | None]]]:
-    """Maps a reason to the services that send it, each with the seconds after which to retry."""
+    """Maps each reason to the services that send it, each with the seconds to wait before a retry."""
     senders: dict[str, list[tuple[str, float | None]]] = {reason: [] for reason in EXCEPTIONS}
     for service, answers in (("commands", command_status.ANSWERS), ("queries", query_status.ANSWERS)):
         for answer in answers.values():

@@ -84,7 +84,7 @@ def test_a_name_against_the_style_is_caught(contract: Path) -> None:
 
 
 def test_an_undocumented_message_is_caught(contract: Path) -> None:
-    change(contract, "order_types.proto", "// Goods that left.\n", "")
+    change(contract, "order_types.proto", "// A shipment: goods that left.\n", "")
     code, output = verify(contract)
     assert code == 1
     assert "lint" in output

@@ -1,6 +1,6 @@
-"""Gives a caller channel options, and sessions that carry tokens from answers to queries.
+"""Helps a caller of the stubs: channel options, and a session that carries tokens from commands to queries.
 
-Pure functions and one small object: no threads, no connections.
+It starts no threads and opens no connections.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ QUERIES = "tandem.orders.v1.OrderQueryService"
 
 
 def service_config(service: str | None = None) -> str:
-    """Returns a channel's service config: balance over all replicas, and retry what no replica accepted.
+    """Builds a channel's gRPC service config, as JSON: balance calls over all replicas, and retry UNAVAILABLE.
 
-    With `service` (`COMMANDS` or `QUERIES`) a replica that reports this service as not serving gets no calls; the
-    channel must then be to that service alone. Commands may be retried, because `request_id` makes them safe to repeat.
-    The config has no deadlines, because Python's gRPC counts a configured `timeout` from the wrong moment. Pass
-    `timeout=` with each call instead.
+    With `service` (`COMMANDS` or `QUERIES`) the channel checks that service's health and skips replicas that report
+    NOT_SERVING. Use such a channel for that service alone. Commands may be retried because `request_id` makes them
+    safe to repeat. The config sets no deadlines, because Python's gRPC counts a configured `timeout` from the wrong
+    moment. Pass `timeout=` with each call.
     """
     methods: list[dict[str, object]] = [
         {
@@ -45,7 +45,7 @@ def service_config(service: str | None = None) -> str:
     config: dict[str, object] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": methods,
-        # Callers of a service that fails all the time stop retrying, and start again as calls succeed.
+        # While most calls fail, the channel stops retrying. It starts again when calls succeed.
         "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
     }
     if service is not None:
@@ -54,7 +54,7 @@ def service_config(service: str | None = None) -> str:
 
 
 def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
-    """Returns the channel arguments for `service_config(service)` and for the servers' ping limits."""
+    """Returns channel options: `service_config(service)`, and keepalive pings that the servers accept."""
     return [
         ("grpc.service_config", service_config(service)),
         ("grpc.enable_retries", 1),
@@ -66,54 +66,54 @@ def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
 
 
 class CarriesToken(Protocol):
-    """The response of any command."""
+    """Any command response."""
 
     @property
     def consistency_token(self) -> str:
-        """The token of the change."""
+        """The token that names the change; empty when there is none."""
         ...
 
 
 class Session:
-    """Remembers what one user or task wrote, so that their next queries see it. Do not share it between users.
+    """Remembers what one user or task wrote, so that their next queries see it. Users do not share a session.
 
-    It remembers the last 64 orders written. After the source database was restored, older writes can no longer be asked
-    for: the first answer with the new source epoch replaces them.
+    It remembers the last 64 orders written. After a restore of the source database, older tokens can no longer be
+    honoured. The first response with the new source epoch replaces them. Safe to use from several threads.
     """
 
     def __init__(self) -> None:
         self.token: str = ""
-        self._changing = threading.Lock()  # answers may come in several threads
+        self._changing = threading.Lock()  # responses may arrive in several threads
 
     def wrote(self, response: CarriesToken) -> None:
-        """Records a command's answer; beyond 64 orders the earliest are forgotten.
+        """Adds a command's response to the session. Beyond 64 orders the earliest are forgotten.
 
-        Never raises, because the command was executed, whatever its token is. A token that cannot be read is ignored
-        and logged, and one of an older source epoch is ignored.
+        Never raises, because the command was done whatever its token is. A token that cannot be read is logged and
+        ignored. A token with an older source epoch than the session's is ignored.
         """
         given = response.consistency_token
         with self._changing:
             self.token = consistency_token.latest(self.token, given)
         if given and not consistency_token.epoch_of(given):
-            _log.warning("the consistency token of a command's answer cannot be read: no question will ask for it")
+            _log.warning("cannot read the consistency token of a command's response: queries will not wait for it")
 
     def forget(self) -> None:
-        """Drops everything: the next answers may be older than what this session wrote."""
+        """Drops the token: the next answers may be older than what this session wrote."""
         with self._changing:
             self.token = ""
 
     def refused(self, error: OrderError) -> bool:
-        """Records a query's refusal; returns whether to ask again, with a new `read_options()`.
+        """Handles a query's refusal. Returns whether to repeat the query now with new `read_options()`.
 
-        True after TOKEN_FROM_OTHER_SOURCE if the source was restored since this session wrote; its token is dropped.
-        False if the read model does not follow the restored source yet: the token is right, and the query may be
-        retried later.
+        True when the refusal is TOKEN_FROM_OTHER_SOURCE and the source was restored after this session wrote. The
+        session's token is then dropped. False for any other refusal, and when the read model still follows the
+        source before the restore: the token is right, and the query may succeed later.
         """
         if not isinstance(error, TokenFromOtherSource) or error.token_epoch >= error.current_epoch:
             return False
         with self._changing:
             if self.token and consistency_token.epoch_of(self.token) < error.current_epoch:
-                _log.warning("the source database was restored: what this session wrote before is no longer asked for")
+                _log.warning("the source database was restored: this session forgets what it wrote before")
                 self.token = ""
         return True
 
@@ -122,7 +122,10 @@ class Session:
         max_wait: timedelta = timedelta(seconds=2),
         on_timeout: OnTimeout.ValueType = OnTimeout.ON_TIMEOUT_FAIL,
     ) -> ReadOptions:
-        """Returns options for any query: the answer contains what this session wrote, or the call is refused."""
+        """Returns options for any query: wait up to `max_wait` (at most 5 s) for what this session wrote.
+
+        `on_timeout` says what happens after that: refuse with READ_MODEL_BEHIND, or answer with `ReadInfo.stale`.
+        """
         wait = Duration()
         wait.FromTimedelta(max_wait)
         return ReadOptions(consistency_token=self.token, max_wait=wait, on_timeout=on_timeout)

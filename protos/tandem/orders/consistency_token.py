@@ -1,7 +1,7 @@
-"""Encodes consistency tokens: what a caller has written or seen, so that an answer is never older.
+"""Consistency tokens: they name what a caller has written or seen, so that no answer is older than that.
 
-A token names exact (order, version) pairs of one source epoch, not a position. So it can be merged with any other
-token, and never waits for somebody else's orders. On the wire it is text, opaque to callers.
+A token names (order, version) pairs of one source epoch, not a position in a log. So it never waits for other
+orders, and tokens of one source epoch can be merged. On the wire a token is text, opaque to callers.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ _CHECKSUM_BYTES = 4
 
 
 class MalformedToken(ValueError):  # noqa: N818 - reads as what it is
-    """The text was not issued as a consistency token, or was damaged."""
+    """The text is not a consistency token, or is damaged."""
 
 
 class TokensOfDifferentSources(ValueError):  # noqa: N818
-    """The tokens have different source epochs; the older one can no longer be honoured.
+    """The tokens have different source epochs: the database was restored in between.
 
-    `latest` leaves it out.
+    The older token can no longer be honoured. `latest` leaves it out.
     """
 
 
 class TokenFull(ValueError):  # noqa: N818
-    """More than 64 orders in one token."""
+    """The token would name more than 64 orders."""
 
 
 @dataclass(frozen=True)
 class ConsistencyToken:
-    """What an answer must contain. `versions` maps order ids (UUID text) to the least version of each."""
+    """What an answer must contain. `versions` maps order ids (UUID text) to the lowest acceptable version."""
 
     source_epoch: int
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def encode(token: ConsistencyToken) -> str:
-    """Returns the token as text. Raises TokenFull above 64 orders, ValueError for an order id that is no UUID."""
+    """Writes a token as text; raises TokenFull above 64 orders, ValueError when an order id is not a UUID."""
     if len(token.versions) > MAX_VERSIONS:
         raise TokenFull(f"a consistency token names at most {MAX_VERSIONS} orders, not {len(token.versions)}")
     message = consistency_token_pb2.ConsistencyToken(
@@ -62,7 +62,7 @@ def encode(token: ConsistencyToken) -> str:
 
 
 def decode(text: str) -> ConsistencyToken:
-    """Reads a token; raises MalformedToken."""
+    """Reads a token's text; raises MalformedToken."""
     encoded = text.removeprefix(_PREFIX)
     if encoded == text:
         raise MalformedToken("not a consistency token")
@@ -84,22 +84,22 @@ def decode(text: str) -> ConsistencyToken:
 
 
 def merge(*texts: str, forget_oldest: bool = False) -> str:
-    """Returns one token that names everything that the given ones name; "" for none. Empty texts are ignored.
+    """Merges tokens: the result names every order of `texts` at its highest version. Empty texts are skipped.
 
-    Above 64 orders it raises TokenFull, or with `forget_oldest` drops those merged first. Raises MalformedToken and
-    TokensOfDifferentSources.
+    Returns "" when no text is left. Above 64 orders it raises TokenFull, or with `forget_oldest` drops those merged
+    first. Raises MalformedToken, and TokensOfDifferentSources when the source epochs differ.
     """
     tokens = [decode(text) for text in texts if text]
     if len({token.source_epoch for token in tokens}) > 1:
-        raise TokensOfDifferentSources("the tokens come from different incarnations of the source database")
+        raise TokensOfDifferentSources("the tokens have different source epochs: the database was restored in between")
     return _merged(tokens, forget_oldest)
 
 
 def latest(*texts: str) -> str:
-    """Returns one token for everything in the given ones that can still be honoured, "" for nothing. Never raises.
+    """Merges the tokens that can still be honoured; "" when there are none. Never raises.
 
-    Left out are tokens of a source epoch older than the newest among them, texts that are no tokens, and beyond 64
-    orders those merged first.
+    It leaves out texts that are not tokens and tokens with an older source epoch than the newest one. Above 64 orders
+    it drops those merged first.
     """
     tokens: list[ConsistencyToken] = []
     for text in filter(None, texts):
@@ -110,7 +110,7 @@ def latest(*texts: str) -> str:
 
 
 def epoch_of(text: str) -> int:
-    """Returns a token's source epoch; 0 for a text that is no token."""
+    """Returns a token's source epoch; 0 when the text is not a token."""
     try:
         return decode(text).source_epoch
     except MalformedToken:
@@ -118,7 +118,7 @@ def epoch_of(text: str) -> int:
 
 
 def _merged(tokens: Sequence[ConsistencyToken], forget_oldest: bool) -> str:
-    """Merges `tokens` of one source epoch."""
+    """Merges tokens, which must have one source epoch."""
     if not tokens:
         return ""
     versions: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Builds refusals in the services, and turns them into exceptions for callers.
+"""Refusals on both sides of the wire: services build them with `error_status`, callers read them as exceptions.
 
 On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` with a reason of `ErrorReason`.
 """
@@ -26,16 +26,17 @@ _STATUS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One wrong field: its path in the request (`lines[3].unit_price.nanos`) and what is wrong."""
+    """One wrong field: its path in the request (`lines[3].unit_price.nanos`), and what is wrong."""
 
     field: str
     description: str
 
 
 class OrderError(Exception):
-    """A refused or failed call. Subclasses stand for the reasons.
+    """A refused or failed call. Subclasses name the reason.
 
-    `reason` is the service's; it is empty when the client itself reported the failure.
+    `code` is gRPC's status code and `reason` the service's reason. `reason` is empty when gRPC itself or a proxy
+    reported the failure. `retry_delay` is how long the service asks to wait before a retry.
     """
 
     def __init__(
@@ -57,9 +58,9 @@ class OrderError(Exception):
         self.retry_delay = retry_delay
 
     def __str__(self) -> str:
-        """The message, and the violations that it does not mention."""
-        told = (f"{violation.field} {violation.description}".strip() for violation in self.violations)
-        return "; ".join((self.message, *(text for text in told if text not in self.message)))
+        """Returns the message, followed by the violations that it does not contain."""
+        violations = (f"{violation.field} {violation.description}".strip() for violation in self.violations)
+        return "; ".join((self.message, *(text for text in violations if text not in self.message)))
 
 
 class InvalidRequest(OrderError):  # noqa: N818 - the names say what happened
@@ -71,7 +72,7 @@ class RequestIdReused(OrderError):  # noqa: N818
 
 
 class RuleViolated(OrderError):  # noqa: N818
-    """A business rule forbids it."""
+    """A business rule forbids the command; `rule` names it."""
 
     @property
     def rule(self) -> str:
@@ -101,7 +102,7 @@ class CustomerNotFound(OrderError):  # noqa: N818
 
 
 class Overloaded(OrderError):  # noqa: N818
-    """Too much at once; `retry_delay` says when to retry."""
+    """The service has too much to do; `retry_delay` says when to retry."""
 
 
 class ReadModelBehind(OrderError):  # noqa: N818
@@ -113,7 +114,7 @@ class OrderParked(OrderError):  # noqa: N818
 
 
 class TokenFromOtherSource(OrderError):  # noqa: N818
-    """The token has another source epoch than the read model."""
+    """The token has another source epoch than the read model: the database was restored in between."""
 
     @property
     def token_epoch(self) -> int:
@@ -122,7 +123,7 @@ class TokenFromOtherSource(OrderError):  # noqa: N818
 
     @property
     def current_epoch(self) -> int:
-        """The source epoch that the read model followed when it refused."""
+        """The read model's source epoch at the time of the refusal."""
         return int(self.metadata.get("current_epoch", "0"))
 
 
@@ -131,11 +132,11 @@ class TokenMalformed(OrderError):  # noqa: N818
 
 
 class DependencyUnavailable(OrderError):  # noqa: N818
-    """A store or broker that the call needs, or the service itself, cannot be reached."""
+    """The service, or a store or broker that it needs for the call, cannot be reached."""
 
 
 class Conflict(OrderError):  # noqa: N818
-    """The order kept changing while the command was retried."""
+    """The order changed during every try of the command."""
 
 
 class PageTokenMalformed(OrderError):  # noqa: N818
@@ -143,42 +144,42 @@ class PageTokenMalformed(OrderError):  # noqa: N818
 
 
 class ResumeTokenExpired(OrderError):  # noqa: N818
-    """The resume token is older than everything that the stream still has."""
+    """The stream no longer has the changes after this resume token."""
 
 
 class CapabilityMissing(OrderError):  # noqa: N818
-    """The configured read store cannot do it."""
+    """The configured read store does not support this."""
 
 
 class NotImplementedYet(OrderError):  # noqa: N818
-    """The method is part of the contract and not served yet."""
+    """The contract has this method, but no service implements it yet."""
 
 
 class InternalError(OrderError):
-    """A defect of the service; `metadata["incident"]` finds it in its logs."""
+    """The service has a defect; search its logs for `metadata["incident"]`."""
 
 
 class DeadlineExceeded(OrderError):  # noqa: N818
-    """The caller's deadline ran out, on the server or before it answered."""
+    """The caller's deadline passed before the answer arrived."""
 
 
 class OrderTooLarge(OrderError):  # noqa: N818
-    """The service's limit for events was lowered below what this order already needs."""
+    """The order's events are larger than the service's limit, which was lowered."""
 
 
 class Cancelled(OrderError):  # noqa: N818
-    """The caller cancelled, or the connection broke; a command may have been executed."""
+    """The caller cancelled the call, or its connection broke; a command may have been done."""
 
 
 class MessageTooLarge(OrderError):  # noqa: N818
-    """gRPC refused to send or accept a message of this size. The same request fails again."""
+    """The message is larger than gRPC sends or accepts. The same request fails again."""
 
 
 class SumTooLarge(OrderError):  # noqa: N818
-    """A sum of orders does not fit into the contract's numbers; `metadata` names the figure and its group."""
+    """A sum does not fit into the contract's `Money`; `metadata` names the figure and its group."""
 
 
-#: Reason on the wire -> exception. Every reason of the contract stands here.
+#: Reason on the wire -> exception, for every reason of the contract.
 EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "INVALID_REQUEST": InvalidRequest,
     "REQUEST_ID_REUSED": RequestIdReused,
@@ -206,7 +207,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
 
 
 def reason_text(reason: ErrorReason.ValueType) -> str:
-    """Returns the reason as in `ErrorInfo.reason`."""
+    """Returns the text of a reason in `ErrorInfo.reason`: the enum value's name without its prefix."""
     return ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
@@ -219,7 +220,7 @@ def error_status(
     violations: Sequence[FieldViolation] = (),
     retry_delay: timedelta | None = None,
 ) -> Status:
-    """Builds a service's refusal: ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo where they apply."""
+    """Builds a refusal: an ErrorInfo, and a BadRequest, PreconditionFailure or RetryInfo where they apply."""
     status = Status(code=code.value[0], message=message)
     text = reason_text(reason)
     info = ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
@@ -245,9 +246,9 @@ def error_status(
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-#: What stands in the details when gRPC refuses a message for its size: with the code of an overload.
+#: gRPC refuses a message for its size with the code of an overload; only these words tell the two apart.
 _TOO_LARGE = "larger than max"
-#: Status code -> exception, for a failure that names no reason: gRPC's own, on either side, or a proxy's.
+#: Status code -> exception, for a failure without a reason, which comes from gRPC itself or a proxy.
 WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {
     grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
@@ -258,21 +259,21 @@ WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {
 
 
 def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
-    """Turns a stub's error into the exception of its reason.
+    """Converts an error that a stub raised into the exception for its reason.
 
-    Without a reason, for example when the client's own deadline ran out or nobody listens, the status code decides.
-    OrderError itself stands for all other codes.
+    Without a reason (the client's own deadline passed, or nobody listens) the status code decides. Codes without an
+    exception of their own become a plain OrderError.
     """
     status = _rich_status(error)
     return _without_reason(error.code(), error.details() or "") if status is None else from_status(status)
 
 
 def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> Status | None:
-    """Reads the status in the metadata; None without one that agrees with the call's own.
+    """Reads the `google.rpc.Status` in the trailing metadata; None when it is absent or contradicts the call's code.
 
-    A part that something on the way has changed is ignored; code and message of the call still count.
+    A proxy may have replaced code and message. The call's own then count, and the status is ignored.
     """
-    # Pairs, on either kind of channel. The types of gRPC know that of `grpc.aio` only.
+    # Both kinds of channel give pairs. gRPC's type hints describe `grpc.aio` only.
     metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     for key, value in metadata:
         if key == _STATUS_KEY and isinstance(value, bytes):
@@ -291,9 +292,9 @@ def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
 
 
 def from_status(status: Status) -> OrderError:
-    """Turns a rich status, also one inside a stream's item, into the exception of its reason.
+    """Converts a status into the exception for its reason; an import's item may carry one, too.
 
-    Details that cannot be read are ignored.
+    It skips details that cannot be read.
     """
     info, delay = ErrorInfo(), None
     violations: list[FieldViolation] = []

@@ -1,4 +1,4 @@
-"""Keeps the state of an import that resumes over broken streams; without threads and without asyncio."""
+"""The state of an import that continues on a new stream after one breaks; no threads, no asyncio."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from tandem.orders.errors import DeadlineExceeded, OrderError
 from tandem.orders.retry import RetryPolicy, Tries, worth_repeating
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, ImportOrdersResponse
 
-#: Items that are taken from the caller and not yet answered, and how large they may be together. As at the service.
+#: The most items, and bytes, that may be taken from the caller and not yet answered. The service has the same limits.
 WINDOW = 256
 WINDOW_BYTES = 16 * 1024 * 1024
-#: As for commands. `try_timeout` is how long a stream may owe a result; `give_up_after` counts from the first failure
-#: that no result has followed.
+#: `try_timeout` limits the wait for one result. `give_up_after` counts from the first failure since the last result.
 IMPORT_POLICY = RetryPolicy(try_timeout=30.0)
 
 
 class ImportedItem(NamedTuple):
-    """One item as it was sent, with its result."""
+    """One item as it was sent, and its result."""
 
     request: ImportOrdersRequest
     result: ImportOrdersResponse
 
 
 class Unanswered:
-    """Items taken from the caller and not yet answered, in the order of sending and answering.
+    """A queue of the items that were taken from the caller and not yet answered, in the order sent.
 
-    `ended`: the caller has no more. `fault`: what their iterator raised instead of ending.
+    `ended`: the caller has no more items. `fault` is the exception that their iterator raised, if it did.
     """
 
     def __init__(self, window: int) -> None:
@@ -40,11 +39,11 @@ class Unanswered:
 
     @property
     def has_room(self) -> bool:
-        """Whether another item may be taken."""
+        """Whether another item may be taken: there are fewer than `window`, and less than WINDOW_BYTES."""
         return len(self.items) < self._window and self._bytes < WINDOW_BYTES
 
     def take(self, request: ImportOrdersRequest) -> None:
-        """Stores a copy, because the caller may reuse the message; fills in an empty `request_id`."""
+        """Appends a copy, because the caller may reuse the message. Fills in an empty `request_id`."""
         item = ImportOrdersRequest()
         item.CopyFrom(request)
         item.request_id = item.request_id or str(uuid.uuid4())
@@ -52,17 +51,17 @@ class Unanswered:
         self._bytes += item.ByteSize()
 
     def end(self, fault: BaseException | None = None) -> None:
-        """Records that the caller has no more items."""
+        """Records that the caller has no more items, or that their iterator raised `fault`."""
         self.ended, self.fault = True, fault
 
     def answer(self, result: ImportOrdersResponse) -> ImportedItem:
-        """Returns the item of a result, which is the first one. Raises OrderError if the result is of another one."""
-        # Ids count in either case.
+        """Removes the first item and returns it with its result; raises OrderError when the result has another id."""
+        # Ids are compared without regard to case.
         if not self.items or self.items[0].request_id.lower() != result.request_id.lower():
             expected = self.items[0].request_id if self.items else "none"
             raise OrderError(
                 grpc.StatusCode.INTERNAL,
-                f"results must come in the order sent: {expected} was to be answered, not {result.request_id}",
+                f"results must come in the order sent: expected one for {expected}, got one for {result.request_id}",
             )
         item = self.items.popleft()
         self._bytes -= item.ByteSize()
@@ -70,9 +69,9 @@ class Unanswered:
 
 
 class Sending:
-    """One stream's pass over the unanswered items; a new stream begins at the first of them.
+    """Tracks one stream's progress through the unanswered items. A new stream begins at the first item.
 
-    Times in seconds of any one clock. `over`: nothing more is to be sent.
+    All times are in seconds of one clock, chosen by the caller. `over`: send nothing more on this stream.
     """
 
     def __init__(self, unanswered: Unanswered) -> None:
@@ -86,11 +85,11 @@ class Sending:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether `next` returns something."""
+        """Whether `next` can return: there is an item to send, or the requests end."""
         return self.over or self._unanswered.ended or self.sent < len(self._unanswered.items)
 
     def next(self, now: float) -> ImportOrdersRequest | None:
-        """Returns what to send next; None when the stream's requests are to end."""
+        """Returns the next item to send; None to end the stream's requests."""
         if self.sent == 0:
             self._owed_since = now
         if self.over or self.sent == len(self._unanswered.items):
@@ -100,47 +99,47 @@ class Sending:
         return self._unanswered.items[self.sent - 1]
 
     def reading(self, now: float) -> None:
-        """Records that the caller waits for the next result."""
+        """Records that the caller now waits for the next result."""
         self._reading_since = now
 
     def answered(self, result: ImportOrdersResponse, now: float) -> ImportedItem:
-        """Records a result; from now on the time is the caller's, until `reading`."""
+        """Takes a result and stops the stream's clock until `reading`, while the caller handles the result."""
         item = self._unanswered.answer(result)
         self.sent -= 1
         self._owed_since, self._reading_since = now, None
         return item
 
     def is_late(self, now: float, policy: RetryPolicy) -> bool:
-        """Whether a result, or the end, is overdue; remembers it."""
+        """Returns, and remembers, whether the next result or the end has been due for `policy.try_timeout`."""
         if (self.sent or self._ending) and self._reading_since is not None:
             self.timed_out = now - max(self._owed_since, self._reading_since) > policy.try_timeout
         return self.timed_out
 
     def failure(self, error: OrderError | None) -> OrderError:
-        """Returns why the stream ended early. `error` None: the service ended it without an error."""
+        """Returns why the stream ended early. Pass None for `error` when the service ended it without an error."""
         if self.timed_out:
             return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "no result came within the policy's try_timeout")
-        return error or OrderError(grpc.StatusCode.UNKNOWN, "the stream ended before everything sent was answered")
+        return error or OrderError(grpc.StatusCode.UNKNOWN, "the stream ended before every item had a result")
 
 
 class Outage:
-    """Failures since the last result."""
+    """Counts the failures since the last result and decides whether to open another stream."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._tries: Tries | None = None
-        self._told: OrderError | None = None
+        self._reported: OrderError | None = None
 
     def over(self) -> None:
-        """Records a result, which ends the outage."""
-        self._tries = self._told = None
+        """Ends the outage: a result came."""
+        self._tries = self._reported = None
 
     def pause_after(self, error: OrderError, cause: BaseException | None) -> float:
-        """Returns the seconds until a new stream is worth a try; raises the error if none is."""
+        """Returns the seconds to wait before the next stream; raises the error when another try is hopeless."""
         self._tries = self._tries or Tries(self._policy)
-        # How a stream looks that a proxy has reset, or that ended while something was being written to it: what the
-        # service said is lost then, and what it said before tells more.
+        # INTERNAL without a reason: a proxy reset the stream, or it ended during a write. The service's own error is
+        # then lost, so the one before it is raised instead.
         reset = error.code is grpc.StatusCode.INTERNAL and not error.reason
         if not reset:
-            self._told = error
-        return self._tries.pause_after(self._told or error, cause, worth_it=reset or worth_repeating(error))
+            self._reported = error
+        return self._tries.pause_after(self._reported or error, cause, worth_it=reset or worth_repeating(error))

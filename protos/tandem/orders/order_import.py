@@ -1,8 +1,8 @@
 """Imports orders over as many streams as it takes, for `grpc` channels.
 
-A stream of `ImportOrders` ends with its connection, and a server limits the age of connections. Items sent and not
-answered by then are sent again on a new stream, with the same request ids. Items that were imported are answered as
-replays.
+A stream of `ImportOrders` ends with its connection, and a server closes connections that reach a certain age. Items
+without a result are then sent again on a new stream with the same request ids. An item that was already imported is
+answered as a replay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, Impo
 
 
 class ResultStream(Protocol):
-    """One stream's results."""
+    """The results of one stream."""
 
     def __next__(self) -> ImportOrdersResponse:
         """Waits for the next result; raises StopIteration at the stream's end."""
@@ -40,16 +40,16 @@ class ImportCall(Protocol):
 
 
 class OrderImport(Iterator[ImportedItem]):
-    """Sends items and yields each with its result, once, in the order of the items.
+    """Imports orders and yields each item with its result, once, in the order of the items.
 
         for request, result in OrderImport(commands.ImportOrders, requests):
             ...
 
-    A thread of its own reads `requests`, at most `window` items (or 16 MiB) ahead of the results. A result may be a
-    refusal (`result.status`), which ends nothing. A stream that breaks is opened again. Raises OrderError when that is
-    hopeless, or after `policy.give_up_after` seconds of failures without a result. `unanswered` then holds the items
-    without a result, in order, for another import. An exception of `requests` is raised here, after the results of all
-    items before it.
+    A thread reads `requests`, at most `window` items (or 16 MiB) ahead of the results. A result may be a refusal
+    (`result.status`); the import continues after it. After a stream breaks, a new one is opened. Raises OrderError
+    when a retry is hopeless, or after `policy.give_up_after` seconds of failures without a result. The items without
+    a result are then in `unanswered`, in order; give them to another import. An exception of `requests` is raised
+    after the results of all items before it.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class OrderImport(Iterator[ImportedItem]):
 
     @property
     def unanswered(self) -> tuple[ImportOrdersRequest, ...]:
-        """Items that were taken from the caller and have no result yet.
+        """The items that were taken from the caller and have no result yet.
 
-        If the import has ended early, one more is added if `requests` was about to yield it.
+        After an import that ended early, one more may appear: the item that `requests` was about to yield.
         """
         with self._items.changed:
             return tuple(self._items.unanswered.items)
 
     def close(self) -> None:
-        """Ends the stream; nothing more is taken from the caller's items."""
+        """Ends the stream and takes no more items from the caller."""
         self._results.close()
 
 
 class _Items:
-    """The unanswered items, shared by several threads: `changed` guards them and signals every change."""
+    """The unanswered items, shared by threads. `changed` guards them and is notified of every change."""
 
     def __init__(self, window: int) -> None:
         self.unanswered = Unanswered(window)
@@ -89,7 +89,7 @@ class _Items:
         self.closed = False
 
     def fill(self, requests: Iterable[ImportOrdersRequest]) -> None:
-        """Takes the caller's items while there is room, to their end."""
+        """Takes the caller's items whenever there is room, until they end."""
         fault: BaseException | None = None
         try:
             for request in requests:
@@ -106,7 +106,7 @@ class _Items:
             self.changed.notify_all()
 
     def sent_by(self, sending: Sending) -> Iterator[ImportOrdersRequest]:
-        """Yields what one stream sends."""
+        """Yields the items that one stream sends, waiting for more until its requests end."""
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: sending.can_go_on)
@@ -116,13 +116,13 @@ class _Items:
             yield request
 
     def wait(self) -> bool:
-        """Waits until something is to be sent; false when everything is answered."""
+        """Waits for an item to send; returns False when the caller has no more and every item has a result."""
         with self.changed:
             self.changed.wait_for(lambda: self.unanswered.ended or self.unanswered.items)
             return bool(self.unanswered.items)
 
     def close(self) -> None:
-        """Lets go of the thread that fills."""
+        """Ends the thread that runs `fill`."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
@@ -180,7 +180,7 @@ def _of_one_stream(
 
 
 def _watch(stream: ResultStream, items: _Items, sending: Sending, over: threading.Event, policy: RetryPolicy) -> None:
-    """Cancels a stream that owes a result for too long."""
+    """Cancels the stream when a result takes longer than `policy.try_timeout`."""
     while not over.wait(policy.try_timeout / 4):
         with items.changed:
             late = sending.is_late(time.monotonic(), policy)

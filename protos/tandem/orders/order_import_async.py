@@ -17,13 +17,13 @@ Requests = Iterable[ImportOrdersRequest] | AsyncIterable[ImportOrdersRequest]
 
 
 class AsyncImportStream(Protocol):
-    """One stream, which is written to and read from."""
+    """One bidirectional stream."""
 
     async def write(self, request: ImportOrdersRequest, /) -> None:
         """Sends one request."""
 
     async def done_writing(self) -> None:
-        """Says that no more requests follow."""
+        """Ends the requests; results still come."""
 
     async def read(self) -> object:
         """Waits for the next result; `grpc.aio.EOF` at the stream's end."""
@@ -43,7 +43,7 @@ class AsyncImportCall(Protocol):
 class AsyncOrderImport(AsyncIterator[ImportedItem]):
     """`OrderImport` for `grpc.aio` channels: `async for request, result in AsyncOrderImport(commands.ImportOrders, …)`.
 
-    `requests` may be asynchronous. A task of its own reads it, and is cancelled when the import ends early.
+    `requests` may be asynchronous. A task reads it and is cancelled when the import ends early.
     """
 
     def __init__(
@@ -57,29 +57,28 @@ class AsyncOrderImport(AsyncIterator[ImportedItem]):
 
     @property
     def unanswered(self) -> tuple[ImportOrdersRequest, ...]:
-        """Items that were taken from the caller and have no result yet."""
+        """The items that were taken from the caller and have no result yet."""
         return tuple(self._unanswered.items)
 
     async def aclose(self) -> None:
-        """Ends the stream; nothing more is taken from the caller's items."""
+        """Ends the stream and takes no more items from the caller."""
         await self._results.aclose()
 
 
 class _Items:
-    """The unanswered items, shared by several tasks: `changed` signals every change."""
+    """The unanswered items, shared by tasks. `changed` is notified of every change."""
 
     def __init__(self, unanswered: Unanswered) -> None:
         self.unanswered = unanswered
         self.changed = asyncio.Condition()
 
     async def fill(self, requests: Requests) -> None:
-        """Takes the caller's items while there is room, to their end."""
+        """Takes the caller's items whenever there is room, until they end."""
         fault: BaseException | None = None
         try:
             async for request in _each(requests):
-                self.unanswered.take(
-                    request
-                )  # before anything is awaited: a cancelled import has taken it all the same
+                # Before the first await, so that an import cancelled meanwhile still has the item in `unanswered`.
+                self.unanswered.take(request)
                 async with self.changed:
                     self.changed.notify_all()
                     await self.changed.wait_for(lambda: self.unanswered.has_room)
@@ -90,7 +89,7 @@ class _Items:
             self.changed.notify_all()
 
     async def send(self, stream: AsyncImportStream, sending: Sending) -> None:
-        """Sends what one stream sends. The reader learns of a stream that breaks meanwhile."""
+        """Sends items on one stream until its requests end. When the stream breaks, its reader gets the error."""
         clock = asyncio.get_running_loop().time
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
@@ -103,7 +102,7 @@ class _Items:
                 await stream.write(request)
 
     async def wait(self) -> bool:
-        """Waits until something is to be sent; false when everything is answered."""
+        """Waits for an item to send; returns False when the caller has no more and every item has a result."""
         async with self.changed:
             await self.changed.wait_for(lambda: self.unanswered.ended or bool(self.unanswered.items))
             return bool(self.unanswered.items)
@@ -158,11 +157,11 @@ async def _of_one_stream(
 
 
 async def _read(stream: AsyncImportStream, sending: Sending) -> ImportOrdersResponse | None:
-    """Returns the next result; None at the stream's end."""
+    """Reads the next result; None at the stream's end, also when `_watch` cancelled it."""
     try:
         result = await stream.read()
     except asyncio.CancelledError:
-        # Only a cancelled task is to be ended; the stream may have been cancelled by its watch.
+        # `_watch` cancels the stream, which raises here too. Only a cancelled task may raise.
         if sending.timed_out and not _is_cancelled():
             return None
         raise
@@ -175,7 +174,7 @@ def _is_cancelled() -> bool:
 
 
 async def _watch(stream: AsyncImportStream, sending: Sending, policy: RetryPolicy) -> None:
-    """Cancels a stream that owes a result for too long."""
+    """Cancels the stream when a result takes longer than `policy.try_timeout`."""
     clock = asyncio.get_running_loop().time
     while True:
         await asyncio.sleep(policy.try_timeout / 4)

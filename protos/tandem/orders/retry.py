@@ -1,7 +1,7 @@
-"""Sends commands until they are answered. Each try has the same request id, so the command is executed once.
+"""Retries commands until they are answered. Each try has the same request id, so the command is done once.
 
-A call that failed on its way may or may not have been executed; the next try with its id tells. The status code says
-whether a try makes sense. The server says when, otherwise a pause that doubles.
+After a lost call nobody knows whether the command was done. The next try with its id gets the first response or does
+it. The status code decides whether to retry. The pause is what the server asks for, plus a random one that doubles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from tandem.orders.errors import MessageTooLarge, OrderError, VersionMismatch, from_rpc_error
 
-#: Codes after which the same request may do better. UNKNOWN and CANCELLED are what a connection that broke looks like.
+#: Codes after which a retry may succeed. A broken connection looks like UNKNOWN or CANCELLED.
 RETRIED = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -52,7 +52,7 @@ class AsyncCall(Protocol[Request_contra, Response_co]):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to retry, how long one try may take, and the pauses between tries; all in seconds."""
+    """When to give up, how long one try may take, and the pauses between tries; all in seconds."""
 
     give_up_after: float = 60.0
     try_timeout: float = 5.0
@@ -60,9 +60,9 @@ class RetryPolicy:
     longest_pause: float = 2.0
 
     def pause(self, tries: int, error: OrderError, chance: float) -> float:
-        """Returns the pause before the next try, after `tries` of them: at least what the server requested, and random.
+        """Returns the seconds to wait after `tries` failed tries: what the server asked for plus a random share.
 
-        `chance` is between 0 and 1.
+        `chance`, between 0 and 1, is that share of a pause that doubles up to `longest_pause`. It spreads callers.
         """
         asked = error.retry_delay.total_seconds() if error.retry_delay else 0.0
         doubled: float = self.first_pause * 2.0 ** min(tries - 1, 16)
@@ -73,15 +73,16 @@ POLICY = RetryPolicy()
 
 
 def worth_repeating(error: OrderError) -> bool:
-    """Whether the same request with the same id may get another answer."""
+    """Whether a retry of the same request may succeed."""
     return error.code in RETRIED and not isinstance(error, (VersionMismatch, MessageTooLarge))
 
 
 def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
     """Sends a command, for example `repeat(commands.PlaceOrder, request)`, until it is answered.
 
-    Fills in an empty `request_id`, in the request itself. Raises a refusal as OrderError, and after `give_up_after` the
-    last failure. Only then it is open whether the command was executed; send the same request again to learn it.
+    Fills in an empty `request_id` in the request itself. Raises a refusal as OrderError at once. Raises the last
+    failure after `give_up_after` seconds; only then is it unknown whether the command was done. Send the same request
+    again to find out.
     """
     _identify(request)
     tries = Tries(policy)
@@ -94,7 +95,7 @@ def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy 
 
 
 async def repeat_async(call: AsyncCall[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
-    """`repeat` for stubs on `grpc.aio` channels."""
+    """Sends a command until it is answered, like `repeat`, for stubs on `grpc.aio` channels."""
     _identify(request)
     tries = Tries(policy)
     while True:
@@ -111,20 +112,20 @@ def _identify(request: Any) -> None:
 
 
 class Tries:
-    """The tries of one call, from now until they end."""
+    """Counts the tries of one call. They end `give_up_after` seconds after this object was made."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy, self._failed = policy, 0
         self._ends = time.monotonic() + policy.give_up_after
 
     def timeout(self) -> float:
-        """The time limit of the next try, in seconds."""
+        """Returns the deadline of the next try, in seconds from now."""
         return min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))
 
     def pause_after(self, error: OrderError, cause: BaseException | None, *, worth_it: bool | None = None) -> float:
-        """Returns the seconds to wait after a failed try; raises `error` if no further try is worth it.
+        """Returns the seconds to wait after a failed try; raises `error` when a retry is hopeless or too late.
 
-        `worth_it` replaces `worth_repeating`.
+        `worth_it`, when given, replaces `worth_repeating(error)`.
         """
         self._failed += 1
         pause = self._policy.pause(self._failed, error, random.random())  # noqa: S311 - spreads callers, hides nothing

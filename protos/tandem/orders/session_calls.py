@@ -1,8 +1,8 @@
-"""Intercepts calls to carry a session's tokens: it records the answer of every command and adds them to every query.
+"""Interceptors that carry a session's token: they remember every command's response and add the token to queries.
 
-A query whose token belongs to a source database that was restored since is sent again without it, once.
+A query that is refused because the source was restored after the token was issued is repeated once without it.
 
-One class is for `grpc` channels and one for `grpc.aio` channels; both may share a session.
+`SessionCalls` is for `grpc` channels, `AsyncSessionCalls` for `grpc.aio` channels. Both may share a session.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_WAIT = timedelta(seconds=2)
 
 
 class _Carrier:
-    """What both classes share."""
+    """The part that both interceptors share."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class _Carrier:
         self._max_wait, self._on_timeout = max_wait, on_timeout
 
     def asking(self, request: Any) -> Any:
-        """Returns the request with the session's options; a request with options of its own keeps them."""
+        """Returns a copy with the session's read options; the request itself when it has options or takes none."""
         if not self.session.token or not isinstance(getattr(request, "read_options", None), ReadOptions):
             return request
         if request.HasField("read_options"):
@@ -43,21 +43,21 @@ class _Carrier:
         return asked
 
     def answered(self, response: Any) -> None:
-        """Records what an answer says was written."""
+        """Adds a response's token to the session."""
         if getattr(response, "consistency_token", ""):
             self.session.wrote(response)
 
     def again(self, error: Any, request: Any, asked: Any) -> bool:
-        """Whether to send a refused query again: it had the session's token, which is outdated."""
+        """Whether to repeat a refused query: the session added its token, and that token is out of date."""
         return self.session.refused(from_rpc_error(error)) and asked is not request
 
 
 class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
-    """For `grpc.intercept_channel(channel, SessionCalls(session))`.
+    """Interceptor for `grpc.intercept_channel(channel, SessionCalls(session))`.
 
-    The answer of a call by `.future()` is recorded soon after it arrives, not before `result()` returns. Such a call
-    may end with the refusal of an outdated token, unless the refusal arrives before the call is handed out. The next
-    one is sent without it.
+    The response of a `.future()` call may be remembered only after `result()` has returned. Such a call is repeated
+    only if it was refused before `.future()` returned. Otherwise it ends with TOKEN_FROM_OTHER_SOURCE, and the next
+    call is sent without the token.
     """
 
     def intercept_unary_unary(
@@ -79,7 +79,7 @@ class SessionCalls(_Carrier, grpc.UnaryUnaryClientInterceptor):
 
 
 class AsyncSessionCalls(_Carrier, grpc.aio.UnaryUnaryClientInterceptor):
-    """For `grpc.aio.insecure_channel(address, interceptors=[AsyncSessionCalls(session)])`."""
+    """Interceptor for `grpc.aio.insecure_channel(address, interceptors=[AsyncSessionCalls(session)])`."""
 
     async def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Awaitable[Any]], client_call_details: Any, request: Any

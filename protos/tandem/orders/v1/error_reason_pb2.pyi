@@ -29,7 +29,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: the request id was used before with another request body."""
     ERROR_REASON_RULE_VIOLATED: _ErrorReason.ValueType  # 3
-    """FAILED_PRECONDITION: a business rule forbids it; metadata `rule` carries the rule's stable id."""
+    """FAILED_PRECONDITION: a business rule forbids the command; metadata `rule` has the rule's stable id."""
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 4
     """ABORTED: `expected_version` is not the order's version; metadata `current_version`."""
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 5
@@ -39,35 +39,35 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 7
     """NOT_FOUND: no such customer."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 8
-    """RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to retry."""
+    """RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry."""
     ERROR_REASON_READ_MODEL_BEHIND: _ErrorReason.ValueType  # 9
     """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
     ERROR_REASON_ORDER_PARKED: _ErrorReason.ValueType  # 10
     """FAILED_PRECONDITION: a version of the order could not be projected and is parked; metadata `order_id`, `parked_version`."""
     ERROR_REASON_TOKEN_FROM_OTHER_SOURCE: _ErrorReason.ValueType  # 11
-    """FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or replaced."""
+    """FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or promoted in between; metadata `token_epoch`, `current_epoch`."""
     ERROR_REASON_TOKEN_MALFORMED: _ErrorReason.ValueType  # 12
     """INVALID_ARGUMENT: the token was not issued by this system or is damaged."""
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 13
     """UNAVAILABLE: a store or broker that the call needs cannot be reached; metadata `dependency`."""
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 14
-    """ABORTED: the order kept changing while the command was retried."""
+    """ABORTED: the order changed during every try of the command."""
     ERROR_REASON_PAGE_TOKEN_MALFORMED: _ErrorReason.ValueType  # 15
     """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
     ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 16
-    """OUT_OF_RANGE: the resume token is older than everything that the stream still has."""
+    """OUT_OF_RANGE: the stream no longer has the changes after this resume token."""
     ERROR_REASON_CAPABILITY_MISSING: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION: the configured read store cannot do it; metadata `capability`."""
+    """FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 18
-    """UNIMPLEMENTED: the method is part of the contract and not served yet."""
+    """UNIMPLEMENTED: the contract has this method, but no service implements it yet."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
-    """INTERNAL: a defect; metadata `incident` finds it in the logs."""
+    """INTERNAL: the service has a defect; search its logs for the metadata `incident`."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 20
-    """DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
+    """DEADLINE_EXCEEDED: the caller's deadline passed while the server worked."""
     ERROR_REASON_ORDER_TOO_LARGE: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION: the service's limit for events was lowered below what this order already needs; metadata `size`, `limit`. The rule `order-size` refuses commands that would make an order too large."""
+    """FAILED_PRECONDITION: this order's events are larger than the service's limit, which was lowered since; metadata `size`, `limit`. A command that would make an order too large is refused by the rule `order-size` instead."""
     ERROR_REASON_SUM_TOO_LARGE: _ErrorReason.ValueType  # 22
-    """OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
+    """OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The enum value's name without its prefix is the reason on the wire."""
@@ -79,7 +79,7 @@ ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: the request id was used before with another request body."""
 ERROR_REASON_RULE_VIOLATED: ErrorReason.ValueType  # 3
-"""FAILED_PRECONDITION: a business rule forbids it; metadata `rule` carries the rule's stable id."""
+"""FAILED_PRECONDITION: a business rule forbids the command; metadata `rule` has the rule's stable id."""
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 4
 """ABORTED: `expected_version` is not the order's version; metadata `current_version`."""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 5
@@ -89,33 +89,33 @@ ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 6
 ERROR_REASON_CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 7
 """NOT_FOUND: no such customer."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 8
-"""RESOURCE_EXHAUSTED: too much at once; `google.rpc.RetryInfo` says when to retry."""
+"""RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry."""
 ERROR_REASON_READ_MODEL_BEHIND: ErrorReason.ValueType  # 9
 """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
 ERROR_REASON_ORDER_PARKED: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION: a version of the order could not be projected and is parked; metadata `order_id`, `parked_version`."""
 ERROR_REASON_TOKEN_FROM_OTHER_SOURCE: ErrorReason.ValueType  # 11
-"""FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or replaced."""
+"""FAILED_PRECONDITION: the token has another source epoch than the read model: the source database was restored or promoted in between; metadata `token_epoch`, `current_epoch`."""
 ERROR_REASON_TOKEN_MALFORMED: ErrorReason.ValueType  # 12
 """INVALID_ARGUMENT: the token was not issued by this system or is damaged."""
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 13
 """UNAVAILABLE: a store or broker that the call needs cannot be reached; metadata `dependency`."""
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 14
-"""ABORTED: the order kept changing while the command was retried."""
+"""ABORTED: the order changed during every try of the command."""
 ERROR_REASON_PAGE_TOKEN_MALFORMED: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
 ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 16
-"""OUT_OF_RANGE: the resume token is older than everything that the stream still has."""
+"""OUT_OF_RANGE: the stream no longer has the changes after this resume token."""
 ERROR_REASON_CAPABILITY_MISSING: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION: the configured read store cannot do it; metadata `capability`."""
+"""FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 18
-"""UNIMPLEMENTED: the method is part of the contract and not served yet."""
+"""UNIMPLEMENTED: the contract has this method, but no service implements it yet."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
-"""INTERNAL: a defect; metadata `incident` finds it in the logs."""
+"""INTERNAL: the service has a defect; search its logs for the metadata `incident`."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
-"""DEADLINE_EXCEEDED: the caller's deadline ran out on the server."""
+"""DEADLINE_EXCEEDED: the caller's deadline passed while the server worked."""
 ERROR_REASON_ORDER_TOO_LARGE: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION: the service's limit for events was lowered below what this order already needs; metadata `size`, `limit`. The rule `order-size` refuses commands that would make an order too large."""
+"""FAILED_PRECONDITION: this order's events are larger than the service's limit, which was lowered since; metadata `size`, `limit`. A command that would make an order too large is refused by the rule `order-size` instead."""
 ERROR_REASON_SUM_TOO_LARGE: ErrorReason.ValueType  # 22
-"""OUT_OF_RANGE: a sum of orders does not fit into the contract's numbers; metadata `figure`, `currency_code` and `group` name it."""
+"""OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

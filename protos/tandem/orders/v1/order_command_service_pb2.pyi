@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class NewOrderLine(_message.Message):
-    """A line of a new order."""
+    """One line of a new order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -44,10 +44,10 @@ class NewOrderLine(_message.Message):
     discount_basis_points: _builtins.int
     """Hundredths of a percent taken off the price, 0 to 10,000."""
     tax_rate_basis_points: _builtins.int
-    """Hundredths of a percent of the net amount, 0 to 10,000. Left out: 0, even if a revised line had a rate before."""
+    """Hundredths of a percent of the net amount, 0 to 10,000. Left out means 0, even if the line had a rate before."""
     @_builtins.property
     def unit_price(self) -> _money_pb2.Money:
-        """Before discount and tax, of one piece; not negative."""
+        """Price of one piece before discount and tax; not negative."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ Global___NewOrderLine: _TypeAlias = NewOrderLine  # noqa: Y015
 
 @_typing.final
 class PlaceOrderRequest(_message.Message):
-    """Asks for a new order."""
+    """Request of `PlaceOrder`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,22 +86,22 @@ class PlaceOrderRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     ORDER_NUMBER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the new order; made by the service when empty."""
     expected_version: _builtins.int
-    """Only 0 makes sense here: the order must not exist yet."""
+    """Must be absent or 0, because the order does not exist yet."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     source: _builtins.str
     """The sales channel, at most 64 characters."""
     order_number: _builtins.str
-    """What people call it, unique within the source, at most 64 characters; made by the service when empty."""
+    """Number that people use for the order, unique within the source, at most 64 characters; made by the service when empty."""
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer: ...
     @_builtins.property
     def shipping_address(self) -> _postal_address_pb2.PostalAddress:
-        """Where it goes; at least `region_code`."""
+        """Address that the order goes to; `region_code` is required."""
 
     @_builtins.property
     def billing_address(self) -> _postal_address_pb2.PostalAddress:
@@ -117,7 +117,7 @@ class PlaceOrderRequest(_message.Message):
 
     @_builtins.property
     def expected_total(self) -> _money_pb2.Money:
-        """When given, the order's total must equal it to the minor unit."""
+        """If given, the command is refused unless the order's total equals this exactly."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ Global___PlaceOrderRequest: _TypeAlias = PlaceOrderRequest  # noqa: Y015
 
 @_typing.final
 class PlaceOrderResponse(_message.Message):
-    """The order as accepted."""
+    """Response of `PlaceOrder`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,14 +158,14 @@ class PlaceOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -197,18 +197,18 @@ class ReviseOrderRequest(_message.Message):
     FREIGHT_FIELD_NUMBER: _builtins.int
     EXPECTED_TOTAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]:
-        """All new lines; 1 to 500. A line whose SKU the order has keeps the number of that line (of two with the same
-        SKU the first keeps the lower number). A line with a new SKU gets a number above all existing ones. The revised order
-        lists its lines by number, in whatever order they were sent.
+        """All lines of the revised order, 1 to 500. A line whose SKU the order already has keeps its line number; of two lines
+        with one SKU the first keeps the lower number. A line with a new SKU gets a number above all earlier ones. The
+        revised order lists its lines by number, in whatever order they are sent.
         """
 
     @_builtins.property
@@ -217,7 +217,7 @@ class ReviseOrderRequest(_message.Message):
 
     @_builtins.property
     def expected_total(self) -> _money_pb2.Money:
-        """When given, the order's new total must equal it to the minor unit."""
+        """If given, the command is refused unless the order's new total equals this exactly."""
 
     def __init__(
         self,
@@ -253,14 +253,14 @@ class ReviseOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -290,16 +290,16 @@ class ChangeShippingAddressRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SHIPPING_ADDRESS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     @_builtins.property
     def shipping_address(self) -> _postal_address_pb2.PostalAddress:
-        """The whole new address; at least `region_code`."""
+        """The whole new address; `region_code` is required."""
 
     def __init__(
         self,
@@ -333,14 +333,14 @@ class ChangeShippingAddressResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -374,19 +374,19 @@ class RecordPaymentRequest(_message.Message):
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     PAY_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     method: _builtins.str
     """For example `card`, `transfer`, `on_account`; at most 40 characters."""
     reference: _builtins.str
     """The payment provider's reference, at most 200 characters."""
     payment_id: _builtins.str
-    """Unique within the order; made by the service when empty."""
+    """Id, unique within the order; made by the service when empty."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Above zero, in the order's currency."""
@@ -431,14 +431,14 @@ class RecordPaymentResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -472,22 +472,22 @@ class ShipOrderRequest(_message.Message):
     SHIPMENT_ID_FIELD_NUMBER: _builtins.int
     SHIP_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     carrier: _builtins.str
     """At most 100 characters."""
     tracking_number: _builtins.str
     """At most 100 characters."""
     shipment_id: _builtins.str
-    """Unique within the order; made by the service when empty."""
+    """Id, unique within the order; made by the service when empty."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
-        """Empty: everything left to ship. A list that is empty by mistake ships the whole order."""
+        """Pieces to ship. An empty list ships everything that is left to ship, also if it is empty by mistake."""
 
     @_builtins.property
     def ship_time(self) -> _timestamp_pb2.Timestamp:
@@ -529,14 +529,14 @@ class ShipOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -567,15 +567,15 @@ class RecordDeliveryRequest(_message.Message):
     SHIPMENT_ID_FIELD_NUMBER: _builtins.int
     DELIVER_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     shipment_id: _builtins.str
-    """A shipment of the order."""
+    """Id of a shipment of the order."""
     @_builtins.property
     def deliver_time(self) -> _timestamp_pb2.Timestamp:
         """When the goods arrived; now when absent."""
@@ -613,14 +613,14 @@ class RecordDeliveryResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -650,16 +650,16 @@ class CancelOrderRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
-        """Empty: everything not shipped. A list that is empty by mistake cancels the whole order."""
+        """Pieces to cancel. An empty list cancels everything that is not shipped, also if it is empty by mistake."""
 
     def __init__(
         self,
@@ -693,14 +693,14 @@ class CancelOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -732,18 +732,18 @@ class ReturnItemsRequest(_message.Message):
     RETURN_ID_FIELD_NUMBER: _builtins.int
     RETURN_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     return_id: _builtins.str
-    """Unique within the order; made by the service when empty."""
+    """Id, unique within the order; made by the service when empty."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.LineQuantity]:
-        """What came back, by line; at least one. An empty list is refused."""
+        """Pieces that came back, by line; at least one. An empty list is refused."""
 
     @_builtins.property
     def return_time(self) -> _timestamp_pb2.Timestamp:
@@ -783,14 +783,14 @@ class ReturnItemsResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -823,17 +823,17 @@ class RefundOrderRequest(_message.Message):
     REFUND_ID_FIELD_NUMBER: _builtins.int
     REFUND_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     reference: _builtins.str
     """The payment provider's reference, at most 200 characters."""
     refund_id: _builtins.str
-    """Unique within the order; made by the service when empty."""
+    """Id, unique within the order; made by the service when empty."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Above zero, at most `Order.refund_due`."""
@@ -877,14 +877,14 @@ class RefundOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -913,13 +913,13 @@ class HoldOrderRequest(_message.Message):
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     def __init__(
         self,
         *,
@@ -951,14 +951,14 @@ class HoldOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -987,13 +987,13 @@ class ReleaseOrderRequest(_message.Message):
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first response again."""
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
     """UUID of the order."""
     expected_version: _builtins.int
-    """Refuse with ABORTED unless the order has this version."""
+    """If given, the command is refused with ABORTED unless the order has this version."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     def __init__(
         self,
         *,
@@ -1025,14 +1025,14 @@ class ReleaseOrderResponse(_message.Message):
     version: _builtins.int
     """The order's version after the change."""
     consistency_token: _builtins.str
-    """Carries the change to any query: opaque, mergeable by the client library."""
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
     @_builtins.property
     def order(self) -> _order_types_pb2.Order:
         """The order after the change."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """What was recorded, oldest first; without `order`, which is above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
 
     def __init__(
         self,
@@ -1052,7 +1052,7 @@ Global___ReleaseOrderResponse: _TypeAlias = ReleaseOrderResponse  # noqa: Y015
 
 @_typing.final
 class ImportOrdersRequest(_message.Message):
-    """One order of another system: its present state and the money and goods that moved."""
+    """Request of `ImportOrders`: one order of another system, its present state, its payments and its shipments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1072,24 +1072,24 @@ class ImportOrdersRequest(_message.Message):
     SHIPMENTS_FIELD_NUMBER: _builtins.int
     ON_HOLD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID chosen by the caller; the same id with the same body gets the first result again."""
+    """UUID chosen by the caller. A repeated item with the same id and body gets the first result again."""
     order_id: _builtins.str
     """UUID of the new order; made by the service when empty."""
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     source: _builtins.str
-    """The system it comes from, 1 to 64 characters."""
+    """Name of the system that the order comes from, 1 to 64 characters."""
     order_number: _builtins.str
-    """Its number there, 1 to 64 characters."""
+    """The order's number in that system, 1 to 64 characters."""
     on_hold: _builtins.bool
-    """Whether the order is on hold: nothing may be shipped until it is released."""
+    """Whether the order is held: nothing may be shipped until it is released."""
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer:
-        """Who ordered; stored as given here, for this order alone."""
+        """Who ordered. Stored with this order only."""
 
     @_builtins.property
     def shipping_address(self) -> _postal_address_pb2.PostalAddress:
-        """Where it went; at least `region_code`, also one that ISO 3166 has withdrawn, such as `YU`."""
+        """Address that the order went to; `region_code` is required. A code that ISO 3166 has withdrawn, such as `YU`, is allowed."""
 
     @_builtins.property
     def billing_address(self) -> _postal_address_pb2.PostalAddress:
@@ -1097,7 +1097,7 @@ class ImportOrdersRequest(_message.Message):
 
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]:
-        """1 to 500 lines, all in one currency, also one that ISO 4217 has withdrawn, such as `DEM`."""
+        """1 to 500 lines, all in one currency. A code that ISO 4217 has withdrawn, such as `DEM`, is allowed."""
 
     @_builtins.property
     def freight(self) -> _money_pb2.Money:
@@ -1105,19 +1105,19 @@ class ImportOrdersRequest(_message.Message):
 
     @_builtins.property
     def expected_total(self) -> _money_pb2.Money:
-        """When given, the order's total must equal it to the minor unit."""
+        """If given, the command is refused unless the order's total equals this exactly."""
 
     @_builtins.property
     def place_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was placed."""
+        """When the order was placed."""
 
     @_builtins.property
     def payments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Payment]:
-        """Money that arrived there, not before `place_time`; at most 1,000."""
+        """Payments that arrived, none before `place_time`; at most 1,000."""
 
     @_builtins.property
     def shipments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Shipment]:
-        """Goods that left; at most 1,000."""
+        """Shipments that left; at most 1,000."""
 
     def __init__(
         self,
@@ -1148,7 +1148,7 @@ Global___ImportOrdersRequest: _TypeAlias = ImportOrdersRequest  # noqa: Y015
 
 @_typing.final
 class ImportOrdersResponse(_message.Message):
-    """The result of one imported order."""
+    """Response of `ImportOrders`: the result of one item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1161,13 +1161,13 @@ class ImportOrdersResponse(_message.Message):
     request_id: _builtins.str
     """The item's request id, exactly as it was sent."""
     order_id: _builtins.str
-    """UUID of the order; empty when it was refused."""
+    """UUID of the order; empty when the item was refused."""
     version: _builtins.int
     consistency_token: _builtins.str
     replayed: _builtins.bool
     """True when this item had been imported before."""
     status: _builtins.bytes
-    """Set when the item was refused: a serialized `google.rpc.Status`."""
+    """Set if the item was refused: a serialized `google.rpc.Status`."""
     def __init__(
         self,
         *,
@@ -1188,7 +1188,7 @@ Global___ImportOrdersResponse: _TypeAlias = ImportOrdersResponse  # noqa: Y015
 
 @_typing.final
 class RedactCustomerRequest(_message.Message):
-    """Asks to erase a customer's data."""
+    """Request of `RedactCustomer`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1199,7 +1199,7 @@ class RedactCustomerRequest(_message.Message):
     """UUID chosen by the caller."""
     customer_id: _builtins.str
     reason: _builtins.str
-    """Why, for the audit trail; at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters."""
     def __init__(
         self,
         *,
@@ -1217,7 +1217,7 @@ Global___RedactCustomerRequest: _TypeAlias = RedactCustomerRequest  # noqa: Y015
 
 @_typing.final
 class RedactCustomerResponse(_message.Message):
-    """The progress of the erasure."""
+    """Response of `RedactCustomer`: how far the erasure is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

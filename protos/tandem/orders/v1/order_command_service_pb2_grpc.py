@@ -26,15 +26,15 @@ if _version_not_supported:
 
 
 class OrderCommandServiceStub(object):
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     def __init__(self, channel):
@@ -111,47 +111,47 @@ class OrderCommandServiceStub(object):
 
 
 class OrderCommandServiceServicer(object):
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     def PlaceOrder(self, request, context):
-        """Accepts a new order.
+        """Places a new order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviseOrder(self, request, context):
-        """Replaces lines and freight of an order that is not paid yet.
+        """Replaces the lines, and the freight if given, of an order that is not paid yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeShippingAddress(self, request, context):
-        """Changes the shipping address, until something was shipped.
+        """Changes the shipping address of an order of which nothing was shipped yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordPayment(self, request, context):
-        """Records money that arrived; always possible, also on a cancelled order, where it opens a refund.
+        """Records money that arrived. It is always possible; on a cancelled order the money becomes due as a refund.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ShipOrder(self, request, context):
-        """Records goods that left, whole or in part.
+        """Records a shipment of the whole order or of a part.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,7 +179,7 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RefundOrder(self, request, context):
-        """Records money that was paid back, at most what is due.
+        """Records money that was paid back, at most `Order.refund_due`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,23 +193,24 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseOrder(self, request, context):
-        """Allows shipping again.
+        """Allows shipping again after `HoldOrder`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportOrders(self, request_iterator, context):
-        """Imports orders from another system, with their history; one result per item as it commits, in the order sent.
-        A stream ends with its connection, by default after a minute or so. Send items without a result again on a new stream,
-        with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+        """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
+        the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
+        result again on a new stream, with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library
+        do that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedactCustomer(self, request, context):
-        """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero. Not served yet.
+        """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,15 +293,15 @@ def add_OrderCommandServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderCommandService(object):
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     @staticmethod

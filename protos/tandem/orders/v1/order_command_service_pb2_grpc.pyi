@@ -27,15 +27,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderCommandServiceStub:
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     @_typing.overload
@@ -43,15 +43,15 @@ class OrderCommandServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderCommandServiceAsyncStub: ...
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.PlaceOrderRequest, _order_command_service_pb2.PlaceOrderResponse]
-    """Accepts a new order."""
+    """Places a new order."""
     ReviseOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ReviseOrderRequest, _order_command_service_pb2.ReviseOrderResponse]
-    """Replaces lines and freight of an order that is not paid yet."""
+    """Replaces the lines, and the freight if given, of an order that is not paid yet."""
     ChangeShippingAddress: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ChangeShippingAddressRequest, _order_command_service_pb2.ChangeShippingAddressResponse]
-    """Changes the shipping address, until something was shipped."""
+    """Changes the shipping address of an order of which nothing was shipped yet."""
     RecordPayment: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RecordPaymentRequest, _order_command_service_pb2.RecordPaymentResponse]
-    """Records money that arrived; always possible, also on a cancelled order, where it opens a refund."""
+    """Records money that arrived. It is always possible; on a cancelled order the money becomes due as a refund."""
     ShipOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ShipOrderRequest, _order_command_service_pb2.ShipOrderResponse]
-    """Records goods that left, whole or in part."""
+    """Records a shipment of the whole order or of a part."""
     RecordDelivery: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RecordDeliveryRequest, _order_command_service_pb2.RecordDeliveryResponse]
     """Records that a shipment arrived."""
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.CancelOrderRequest, _order_command_service_pb2.CancelOrderResponse]
@@ -59,43 +59,44 @@ class OrderCommandServiceStub:
     ReturnItems: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ReturnItemsRequest, _order_command_service_pb2.ReturnItemsResponse]
     """Records goods that came back."""
     RefundOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RefundOrderRequest, _order_command_service_pb2.RefundOrderResponse]
-    """Records money that was paid back, at most what is due."""
+    """Records money that was paid back, at most `Order.refund_due`."""
     HoldOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.HoldOrderRequest, _order_command_service_pb2.HoldOrderResponse]
     """Stops shipping until the order is released."""
     ReleaseOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]
-    """Allows shipping again."""
+    """Allows shipping again after `HoldOrder`."""
     ImportOrders: _grpc.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]
-    """Imports orders from another system, with their history; one result per item as it commits, in the order sent.
-    A stream ends with its connection, by default after a minute or so. Send items without a result again on a new stream,
-    with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+    """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
+    the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
+    result again on a new stream, with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library
+    do that.
     """
     RedactCustomer: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]
-    """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero. Not served yet."""
+    """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
 
 @_typing.type_check_only
 class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.PlaceOrderRequest, _order_command_service_pb2.PlaceOrderResponse]  # type: ignore[assignment]
-    """Accepts a new order."""
+    """Places a new order."""
     ReviseOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ReviseOrderRequest, _order_command_service_pb2.ReviseOrderResponse]  # type: ignore[assignment]
-    """Replaces lines and freight of an order that is not paid yet."""
+    """Replaces the lines, and the freight if given, of an order that is not paid yet."""
     ChangeShippingAddress: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ChangeShippingAddressRequest, _order_command_service_pb2.ChangeShippingAddressResponse]  # type: ignore[assignment]
-    """Changes the shipping address, until something was shipped."""
+    """Changes the shipping address of an order of which nothing was shipped yet."""
     RecordPayment: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RecordPaymentRequest, _order_command_service_pb2.RecordPaymentResponse]  # type: ignore[assignment]
-    """Records money that arrived; always possible, also on a cancelled order, where it opens a refund."""
+    """Records money that arrived. It is always possible; on a cancelled order the money becomes due as a refund."""
     ShipOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ShipOrderRequest, _order_command_service_pb2.ShipOrderResponse]  # type: ignore[assignment]
-    """Records goods that left, whole or in part."""
+    """Records a shipment of the whole order or of a part."""
     RecordDelivery: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RecordDeliveryRequest, _order_command_service_pb2.RecordDeliveryResponse]  # type: ignore[assignment]
     """Records that a shipment arrived."""
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.CancelOrderRequest, _order_command_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
@@ -103,29 +104,30 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     ReturnItems: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ReturnItemsRequest, _order_command_service_pb2.ReturnItemsResponse]  # type: ignore[assignment]
     """Records goods that came back."""
     RefundOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RefundOrderRequest, _order_command_service_pb2.RefundOrderResponse]  # type: ignore[assignment]
-    """Records money that was paid back, at most what is due."""
+    """Records money that was paid back, at most `Order.refund_due`."""
     HoldOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.HoldOrderRequest, _order_command_service_pb2.HoldOrderResponse]  # type: ignore[assignment]
     """Stops shipping until the order is released."""
     ReleaseOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]  # type: ignore[assignment]
-    """Allows shipping again."""
+    """Allows shipping again after `HoldOrder`."""
     ImportOrders: _aio.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]  # type: ignore[assignment]
-    """Imports orders from another system, with their history; one result per item as it commits, in the order sent.
-    A stream ends with its connection, by default after a minute or so. Send items without a result again on a new stream,
-    with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+    """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
+    the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
+    result again on a new stream, with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library
+    do that.
     """
     RedactCustomer: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]  # type: ignore[assignment]
-    """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero. Not served yet."""
+    """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
 
 class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Changes orders. Every command is safe to retry with its `request_id`. If an answer is a replay
-    of the first one, the trailing metadata has `tandem-replayed: true`.
+    """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
+    again, marked by the trailing metadata `tandem-replayed: true`.
 
-    A message without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every
-    other field may be left out, except the `region_code` of an address.
+    A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field. Every other field
+    may be left out, except the `region_code` of an address.
 
     Texts that machines compare (ids, SKUs, sources, order numbers, methods and references of payments, tracking numbers,
-    e-mail addresses) contain only visible characters in Unicode's composed form (NFC), with plain spaces between them. So two
-    that look equal are equal.
+    e-mail addresses) may have visible characters in Unicode's composed form (NFC), and plain spaces between them. So two
+    texts that look the same are the same.
     """
 
     @_abc_1.abstractmethod
@@ -134,7 +136,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.PlaceOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.PlaceOrderResponse, _abc.Awaitable[_order_command_service_pb2.PlaceOrderResponse]]:
-        """Accepts a new order."""
+        """Places a new order."""
 
     @_abc_1.abstractmethod
     def ReviseOrder(
@@ -142,7 +144,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.ReviseOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.ReviseOrderResponse, _abc.Awaitable[_order_command_service_pb2.ReviseOrderResponse]]:
-        """Replaces lines and freight of an order that is not paid yet."""
+        """Replaces the lines, and the freight if given, of an order that is not paid yet."""
 
     @_abc_1.abstractmethod
     def ChangeShippingAddress(
@@ -150,7 +152,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.ChangeShippingAddressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.ChangeShippingAddressResponse, _abc.Awaitable[_order_command_service_pb2.ChangeShippingAddressResponse]]:
-        """Changes the shipping address, until something was shipped."""
+        """Changes the shipping address of an order of which nothing was shipped yet."""
 
     @_abc_1.abstractmethod
     def RecordPayment(
@@ -158,7 +160,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.RecordPaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.RecordPaymentResponse, _abc.Awaitable[_order_command_service_pb2.RecordPaymentResponse]]:
-        """Records money that arrived; always possible, also on a cancelled order, where it opens a refund."""
+        """Records money that arrived. It is always possible; on a cancelled order the money becomes due as a refund."""
 
     @_abc_1.abstractmethod
     def ShipOrder(
@@ -166,7 +168,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.ShipOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.ShipOrderResponse, _abc.Awaitable[_order_command_service_pb2.ShipOrderResponse]]:
-        """Records goods that left, whole or in part."""
+        """Records a shipment of the whole order or of a part."""
 
     @_abc_1.abstractmethod
     def RecordDelivery(
@@ -198,7 +200,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.RefundOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.RefundOrderResponse, _abc.Awaitable[_order_command_service_pb2.RefundOrderResponse]]:
-        """Records money that was paid back, at most what is due."""
+        """Records money that was paid back, at most `Order.refund_due`."""
 
     @_abc_1.abstractmethod
     def HoldOrder(
@@ -214,7 +216,7 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.ReleaseOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.ReleaseOrderResponse, _abc.Awaitable[_order_command_service_pb2.ReleaseOrderResponse]]:
-        """Allows shipping again."""
+        """Allows shipping again after `HoldOrder`."""
 
     @_abc_1.abstractmethod
     def ImportOrders(
@@ -222,9 +224,10 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_order_command_service_pb2.ImportOrdersRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_command_service_pb2.ImportOrdersResponse], _abc.AsyncIterator[_order_command_service_pb2.ImportOrdersResponse]]:
-        """Imports orders from another system, with their history; one result per item as it commits, in the order sent.
-        A stream ends with its connection, by default after a minute or so. Send items without a result again on a new stream,
-        with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library do that.
+        """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
+        the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
+        result again on a new stream, with the same request ids. `OrderImport` and `AsyncOrderImport` of the client library
+        do that.
         """
 
     @_abc_1.abstractmethod
@@ -233,6 +236,6 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.RedactCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.RedactCustomerResponse, _abc.Awaitable[_order_command_service_pb2.RedactCustomerResponse]]:
-        """Erases a customer's data from all their orders. Resumable: repeat it until `remaining_orders` is zero. Not served yet."""
+        """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
 
 def add_OrderCommandServiceServicer_to_server(servicer: OrderCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

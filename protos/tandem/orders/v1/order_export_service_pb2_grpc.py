@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderExportServiceStub(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
+    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
     """
 
     def __init__(self, channel):
@@ -53,25 +53,25 @@ class OrderExportServiceStub(object):
 
 
 class OrderExportServiceServicer(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
+    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
     """
 
     def ExportOrders(self, request, context):
-        """All orders by order id.
+        """Exports all orders, sorted by order id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEvents(self, request, context):
-        """The journal by position.
+        """Exports the journal, sorted by position.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DigestOrders(self, request, context):
-        """A digest per hash bucket, to compare with a read model's.
+        """Computes a digest per hash bucket, to compare with a read model's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_OrderExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderExportService(object):
-    """Reads the write model in bulk. Each page is a snapshot of its own, after which a caller can resume.
+    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderQueryServiceStub(object):
-    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
+    """Answers queries about orders. A request may carry a consistency token: the answer then contains what the token names.
 
     A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
@@ -85,55 +85,55 @@ class OrderQueryServiceStub(object):
 
 
 class OrderQueryServiceServicer(object):
-    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
+    """Answers queries about orders. A request may carry a consistency token: the answer then contains what the token names.
 
     A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
 
     def GetOrder(self, request, context):
-        """One order: now, at a version, or at a time.
+        """Gets one order: as it is, at a version, or as it was at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetOrders(self, request, context):
-        """Many orders by id, in the given order.
+        """Gets many orders by id, in the order requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchOrders(self, request, context):
-        """Orders by text and filters, page by page.
+        """Searches orders by text and filters, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrderHistory(self, request, context):
-        """What happened to an order: who changed what, when, from what to what.
+        """Lists the changes of an order: who changed what, when, and the values before and after.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeOrders(self, request, context):
-        """Counts, sums, averages and percentiles by group.
+        """Computes counts, sums, averages and percentiles by group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomerSummary(self, request, context):
-        """What a customer ordered, paid and sent back.
+        """Sums up what a customer ordered, paid and sent back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrders(self, request, context):
-        """Changes as they become readable, resumable. Not served yet.
+        """Streams changes as they become readable. A stream can be resumed. Not served yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,7 @@ class OrderQueryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetReadModelStatus(self, request, context):
-        """How far the read model lags, stage by stage.
+        """Reports how far the read model lags, stage by stage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,7 +210,7 @@ def add_OrderQueryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderQueryService(object):
-    """Answers queries about orders. A request may carry a consistency token; the answer then contains what the token names.
+    """Answers queries about orders. A request may carry a consistency token: the answer then contains what the token names.
 
     A request without a field marked REQUIRED is refused with INVALID_ARGUMENT, which names the field.
     """
