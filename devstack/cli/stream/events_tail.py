@@ -13,7 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from devstack.cli.stream.connection import NATS_ERRORS, connected
-from devstack.cli.stream.tails import NobodyAnswers
+from devstack.cli.stream.silence import NobodyAnswers
 from devstack.cli.waiting_time import patience_seconds
 from relay.config import RelaySettings
 

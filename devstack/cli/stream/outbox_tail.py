@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from devstack.cli.stream.tails import NobodyAnswers
+from devstack.cli.stream.silence import NobodyAnswers
 from devstack.cli.waiting_time import patience_seconds
 
 POLL_SECONDS = 0.2

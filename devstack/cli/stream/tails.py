@@ -15,6 +15,7 @@ import typer
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import whole
 from devstack.cli.output import fail
+from devstack.cli.stream.silence import NobodyAnswers
 
 if TYPE_CHECKING:
     from devstack.stack.topology import Topology
@@ -24,10 +25,6 @@ events = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 AsLines = Annotated[bool, typer.Option("--json", help="One JSON document a line.")]
 Last = Annotated[int, typer.Option(parser=whole(0, 100_000), metavar="N", help="How many past events to begin with.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")]
-
-
-class NobodyAnswers(Exception):  # noqa: N818 - reads as what happened
-    """The source of a tail does not answer. The message says who and why."""
 
 
 @outbox.callback()

@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 
 from devstack.cli.stream import events_tail
 from devstack.cli.stream.events_tail import sequence_of_last, tail_events
-from devstack.cli.stream.tails import NobodyAnswers
+from devstack.cli.stream.silence import NobodyAnswers
 
 
 @dataclass
