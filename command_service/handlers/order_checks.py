@@ -51,19 +51,23 @@ def money(least: int, *, required: bool, withdrawn: bool = True) -> Check:
                 f"is {value.currency_code}, which ISO 4217 has withdrawn; only imported orders have it",
             )
             return
-        if abs(value.nanos) >= NANOS_PER_UNIT:
-            yield "nanos", f"is {value.nanos}, must be within ±999999999"
-        elif value.units * value.nanos < 0:
-            yield "nanos", "must have the sign of units"
-        elif value.nanos % 10 ** (NANOS_DIGITS - EXPONENTS[value.currency_code]):
-            places = EXPONENTS[value.currency_code]
-            yield "nanos", f"is finer than {value.currency_code}, which has {places} decimal places"
-        else:
-            amount = from_units(value.currency_code, value.units, value.nanos)
-            if amount.minor_units < least:
-                yield "", f"is {decimal_text(amount)}, must be {'above zero' if least > 0 else 'zero or more'}"
-            elif amount.minor_units > MAX_AMOUNT:
-                yield "", f"is {decimal_text(amount)}, at most 10^15 minor units are allowed"
+        yield from _wrong_amount(value, least)
 
     size = f"{'an' if required else 'absent or an'} amount {'above' if least else 'of at least'} zero"
     return Check(f"{size}{_ALSO_WITHDRAWN if withdrawn else ''}", problems)
+
+
+def _wrong_amount(value: Any, least: int) -> Problems:
+    if abs(value.nanos) >= NANOS_PER_UNIT:
+        yield "nanos", f"is {value.nanos}, must be within ±999999999"
+    elif value.units * value.nanos < 0:
+        yield "nanos", "must have the sign of units"
+    elif value.nanos % 10 ** (NANOS_DIGITS - EXPONENTS[value.currency_code]):
+        places = EXPONENTS[value.currency_code]
+        yield "nanos", f"is finer than {value.currency_code}, which has {places} decimal places"
+    else:
+        amount = from_units(value.currency_code, value.units, value.nanos)
+        if amount.minor_units < least:
+            yield "", f"is {decimal_text(amount)}, must be {'above zero' if least > 0 else 'zero or more'}"
+        elif amount.minor_units > MAX_AMOUNT:
+            yield "", f"is {decimal_text(amount)}, at most 10^15 minor units are allowed"
