@@ -1,1 +1,1 @@
-"""Holds the service's edges: gRPC calls (`grpc`), the stream's messages (`stream`), notices in and out (`notices`)."""
+"""The service's edges: gRPC calls (`grpc`), messages of the stream (`stream`), and notices in and out (`notices`)."""

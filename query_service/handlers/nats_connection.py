@@ -1,8 +1,8 @@
-"""A connection to NATS that never gives up: it reconnects for ever, and says so instead of filling the log.
+"""Connects to NATS and reconnects for ever. The log reports the start and the end of an outage, not each attempt.
 
-What a projector pulls comes by a shorter way than the library's, without a queue and a task between, and its acks go
-out many at once: with thousands of messages a second either costs more than the message. These are the only places
-that reach into the library (2.16).
+Two methods bypass the library, whose way costs more than handling the message at thousands of messages a second. Pulled
+messages go to the receiver directly, without a queue and a task. Acks are written many at a time. Only this module uses
+internals of the library (nats-py 2.16).
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from service_runtime.nats_servers import nats_login, nats_servers
 from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
-#: What a publish or request may raise while NATS is away.
+#: The errors that a publish or request may raise while NATS is down.
 NATS_ERRORS = (Error, OSError, TimeoutError)
 RECONNECT_WAIT_SECONDS = 0.5
-#: A connection whose other end is silent is noticed after two of these.
+#: After two of these without an answer the connection counts as lost.
 PING_INTERVAL_SECONDS = 5
 _VERSION = "NATS/1.0"
 
-#: Takes a message: where to answer, its header block (None without headers), its body. Must not raise.
+#: Takes a message: its reply subject, header block (None without headers) and body. Must not raise.
 Receiver = Callable[[str, bytes | None, bytes], None]
 
 
 def header_fields(block: bytes | None) -> dict[str, str]:
-    """The fields of a header block (`NATS/1.0` and perhaps a status, then lines). The status is the field `Status`,
-    what is said of it `Description`; letters that are no UTF-8 are replaced."""
+    """Returns the headers in a header block, which is `NATS/1.0`, perhaps a status, and a line per header.
+
+    A status becomes the fields `Status` and `Description`. Bytes that are not UTF-8 are replaced.
+    """
     if block is None:
         return {}
     first, *lines = block.decode(errors="replace").split("\r\n")
@@ -48,20 +50,20 @@ def header_fields(block: bytes | None) -> dict[str, str]:
 
 
 class NatsConnection(Client):
-    """The library's client, with the two short ways."""
+    """The library's client, with direct receivers and combined publishes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._receivers: dict[int, Receiver] = {}
 
     async def receive(self, subject: str, receiver: Receiver) -> Subscription:
-        """Subscribes; messages go to `receiver` as they are read, also after a reconnect."""
+        """Subscribes. Messages go to `receiver` as they are read from the socket, also after a reconnect."""
         subscription = await self.subscribe(subject)
-        self._receivers[subscription._id] = receiver  # noqa: SLF001 - the number that the server puts on each message
+        self._receivers[subscription._id] = receiver  # noqa: SLF001 - the server sends this id with each message
         return subscription
 
     async def publish_all(self, subjects: Sequence[str], body: bytes) -> None:
-        """Publishes the same to many subjects, at once while connected; one of NATS_ERRORS."""
+        """Publishes the same body to many subjects, in one write while connected. Raises one of NATS_ERRORS."""
         if not subjects:
             return
         if not self.is_connected:
@@ -73,7 +75,7 @@ class NatsConnection(Client):
         await self._flush_pending()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        """Pulled messages take the short way; all others the library's."""
+        """Passes a message to its receiver, or to the library when its subscription has none."""
         receiver = self._receivers.get(sid)
         if receiver is None:
             await super()._process_msg(sid, subject, reply, data, headers)
@@ -82,13 +84,13 @@ class NatsConnection(Client):
 
 
 async def connect_nats(url: str, name: str) -> NatsConnection:
-    """Connects to one of the servers that `url` names, separated by commas, however long that takes."""
+    """Connects to one of the servers in `url` (separated by commas). Retries until that succeeds."""
     client, outages = NatsConnection(), OutageLog("nats unavailable", "nats available")
 
     async def on_error(error: Exception) -> None:
         if client.is_connected:
             _log.debug("nats error", error=in_one_line(error))
-        else:  # of each attempt to connect, the first one too
+        else:  # reported for every attempt to connect
             outages.failed(in_one_line(error))
 
     async def on_disconnect() -> None:
@@ -104,7 +106,7 @@ async def connect_nats(url: str, name: str) -> NatsConnection:
             **nats_login(url),
             name=name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # slept, so fractions count
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # passed to sleep, so fractions work
             ping_interval=PING_INTERVAL_SECONDS,
             max_outstanding_pings=2,
             error_cb=on_error,

@@ -1,4 +1,4 @@
-"""Holds the read stores, one module each, named by their level of separation."""
+"""The read stores, named by the level of separation that they implement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from query_service.storage.physical.store import PhysicalStore
 
 
 def open_read_store(settings: QuerySettings, *, request_timeout: float) -> ReadStore:
-    """Returns the store that `QUERY_READ_STORE` names, without a request to it. `request_timeout` in seconds."""
+    """Returns the store that `QUERY_READ_STORE` names. Sends no request yet. `request_timeout` is in seconds."""
     if settings.read_store == "memory":
         return MemoryStore()
     return PhysicalStore(

@@ -1,4 +1,4 @@
-"""Keeps the read model in dictionaries: the reference for what every other store must answer."""
+"""Keeps the read model in dictionaries. Every other store must give the same answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Document = TypeVar("Document", OrderDocument, EventDocument)
 
 
 class MemoryStore:
-    """A ReadStore for tests and for the golden answers. Documents are copied in and out."""
+    """A ReadStore for experiments, tests and golden answers. It copies documents when it stores and returns them."""
 
     name = "memory"
     dependency = "memory"
@@ -68,12 +68,12 @@ class MemoryStore:
         )
         for other in targets:
             if other is not None:
-                return Refused(Unprojectable.CONFLICTING, f"event {other} already stands for this version of the order")
+                return Refused(Unprojectable.CONFLICTING, f"event {other} already has this version of the order")
         return Applied()
 
     @staticmethod
     def _put(table: dict[str, tuple[int, Document]], key: str, external_version: int, document: Document) -> str | None:
-        """Keeps the newer document; returns the event of the stored one if that has the same version but is another."""
+        """Keeps the newer document. Returns the stored event's id when another event has the same external version."""
         stored = table.get(key)
         if stored is None or external_version > stored[0]:
             table[key] = external_version, deepcopy(document)
@@ -172,7 +172,7 @@ class MemoryStore:
     def _write_of(self, mark: str) -> int:
         read_model, _, write = mark.rpartition(":")
         if read_model != self._identity.read_model or not write.isdecimal():
-            raise PageTokenMalformed("the read model was made anew since the page token was issued; begin again")
+            raise PageTokenMalformed("the read model was rebuilt since the page token was issued; begin again")
         return int(write)
 
     def _documents(self) -> list[OrderDocument]:

@@ -1,4 +1,4 @@
-"""Answers queries over many orders by scanning all documents: the meaning that other stores must match."""
+"""Answers questions over many orders by scanning all documents. Every other store must give the same answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from query_service.wire.page_part import page_part
 
 
 def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
-    """Whether an order matches the criteria."""
+    """Returns whether an order matches the criteria."""
     one_of = (
         (order["order_number"], criteria.order_numbers),
         (order["order_id"], criteria.order_ids),
@@ -83,7 +83,7 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
 
 
 def in_sort(orders: Iterable[OrderDocument], sort: OrderSort, lookup_key: str = "") -> list[OrderDocument]:
-    """Returns the orders sorted: exact matches first, equal ones by id."""
+    """Returns the orders sorted: exact matches first, then by the sort's key, then by id."""
     by_id = sorted(orders, key=lambda order: order["order_id"])
     by_key = sorted(by_id, key=lambda order: position_of(order, sort).key, reverse=SORT_KEYS[sort].descending)
     return sorted(by_key, key=lambda order: lookup_key not in order["lookup_keys"])

@@ -1,4 +1,4 @@
-"""Keeps a serving process's connection to NATS for ever, listens on it, and lends it for requests."""
+"""Keeps a serving process connected to NATS: notices arrive over the connection, and requests are sent over it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeListener
 
-#: How often it looks whether the connection was closed for good.
+#: How often to check whether the connection was closed for good.
 POLL_SECONDS = 1.0
-#: Opens a connection that is closed with the block.
+#: Opens a connection that is closed at the end of the block.
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[NatsConnection]]
 
 
 class Listening:
-    """Receives notices as long as it lives. Without NATS answers still arrive, because waiting readers poll."""
+    """The connection, and the listener on it. Without NATS queries still get answers, because waiting readers poll."""
 
     def __init__(self, connect: Connect, listener: NoticeListener) -> None:
         self._connect, self._listener = connect, listener
         self._connection: NatsConnection | None = None
 
     def connected(self) -> NatsConnection | None:
-        """The connection; None while NATS is down."""
+        """Returns the connection; None while NATS is down. The listener is subscribed before it is returned."""
         connection = self._connection
         return connection if connection is not None and connection.is_connected else None
 

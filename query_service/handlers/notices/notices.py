@@ -1,6 +1,6 @@
-"""Notices between projectors and serving processes, over core NATS: fast, small, and nothing depends on them.
+"""Sends and receives notices between projectors and serving processes, over core NATS.
 
-A lost notice costs a waiting reader a quarter of a second, because he looks for himself then.
+A notice may be lost. Then a waiting reader reads the store again after a quarter of a second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class NoticeSender:
-    """The Announcer of a projector."""
+    """The Announcer of a projector. Errors of NATS are only logged."""
 
     def __init__(self, client: Client, subjects: NoticeSubjects) -> None:
         self._client, self._subjects = client, subjects
@@ -46,17 +46,17 @@ class NoticeSender:
             await self._send(self._subjects.parked(partition), orjson.dumps(changed))
 
     async def as_of(self, freshness: Freshness) -> None:
-        """Everything before this is readable."""
+        """Publishes how fresh the read model is."""
         await self._send(self._subjects.as_of, orjson.dumps(freshness_fields(freshness)))
 
-    async def lags(self, news: Mapping[str, Mapping[int, int]]) -> None:
-        """So many more events took so long from stage to stage."""
-        if news:
-            await self._send(self._subjects.lag, orjson.dumps(news, option=orjson.OPT_NON_STR_KEYS))
+    async def lags(self, counts: Mapping[str, Mapping[int, int]]) -> None:
+        """Publishes counts of events: stage → bucket of the duration → number."""
+        if counts:
+            await self._send(self._subjects.lag, orjson.dumps(counts, option=orjson.OPT_NON_STR_KEYS))
 
     async def _send(self, subject: str, body: bytes) -> None:
         if not self._client.is_connected:
-            return  # kept back it would only be old news
+            return  # the library would buffer it, and it would arrive too late to help
         try:
             await self._client.publish(subject, body)
         except NATS_ERRORS as error:
@@ -64,7 +64,10 @@ class NoticeSender:
 
 
 class NoticeListener:
-    """Brings notices to those who wait in this process: `view` is of look-ups by id, `listed` of searches."""
+    """Passes notices to the waiting readers of this process.
+
+    `view` is the freshness of look-ups by id, `listed` that of searches.
+    """
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class NoticeListener:
         self._lags, self._subjects = lags, subjects
 
     async def listen(self, client: Client) -> None:
-        """Subscribes; from when this returns every notice that arrives here wakes its waiters."""
+        """Subscribes. Every notice that arrives after this returned wakes its readers. Raises one of NATS_ERRORS."""
         await client.subscribe(self._subjects.applied("*"), cb=self._on_orders)
         await client.subscribe(self._subjects.parked("*"), cb=self._on_parked)
         await client.subscribe(self._subjects.as_of, cb=self._on_as_of)
@@ -126,7 +129,7 @@ class NoticeListener:
 
 
 def freshness_fields(freshness: Freshness) -> dict[str, Any]:
-    """A claim of freshness as it stands in notices."""
+    """Returns a claim of freshness as the fields of a notice."""
     return {
         "as_of": _rfc3339(freshness.as_of),
         "generation": freshness.generation,
@@ -137,7 +140,7 @@ def freshness_fields(freshness: Freshness) -> dict[str, Any]:
 
 
 def freshness_of(fields: Mapping[str, Any]) -> Freshness:
-    """The claim in a notice; raises ValueError, TypeError and KeyError for what is none."""
+    """Returns the claim of freshness in a notice. Raises ValueError, TypeError or KeyError for malformed fields."""
     return Freshness(
         as_of=microseconds(fields["as_of"], "as_of"),
         source_epoch=int(fields["source_epoch"]),

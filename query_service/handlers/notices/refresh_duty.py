@@ -1,7 +1,7 @@
-"""Refreshes the index for whoever asks, and at least once a second: a projector's part in making lists current.
+"""Refreshes the index when serving processes ask for it, and at least once a second while events wait for a refresh.
 
 Requests arrive by a queue group, so one projector gets each. It answers when a refresh that began after the request is
-done, by any projector. `refresh_turns` decides which projector keeps refreshes apart.
+done. `refresh_turns` decides which projector does it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from query_service.handlers.notices.subjects import NoticeSubjects
 _log = structlog.get_logger(__name__)
 GROUP = "projectors"
 REFRESHED, NOT_REFRESHED = b'{"refreshed":true}', b'{"refreshed":false}'
-#: How long another projector may take to answer what was handed on to it.
+#: How long another projector may take to answer a forwarded request.
 FORWARD_SECONDS = 0.25
-#: A refresh that takes longer is given up.
+#: A refresh that takes longer counts as failed.
 REFRESH_SECONDS = 5.0
-#: What nobody asked for is made searchable after so long.
+#: An applied event is made searchable after so long even without a request; how often to check for such events.
 UNREQUESTED_SECONDS, POLL_SECONDS = 1.0, 0.25
 
 
@@ -42,16 +42,17 @@ class RefreshObserver(Protocol):
     """Counts refreshes."""
 
     def refreshed(self, outcome: str, seconds: float) -> None:
-        """Counts a refresh that ended: `done` or `failed`."""
+        """Counts a refresh that ended after `seconds`. `outcome`: `done` or `failed`."""
 
     def asked(self, outcome: str) -> None:
-        """Counts a request that was answered `here`, or forwarded and answered `elsewhere`."""
+        """Counts a request. `outcome`: answered `here`, or forwarded and answered `elsewhere`."""
 
 
 class RefreshDuty:
-    """One projector's part. `refresh` raises DependencyDown and ReadStoreNotReady.
+    """One projector's part in refreshing. `applied` says how fresh the applied events are.
 
-    `now` gives microseconds since 1970, `clock` seconds.
+    `refresh` makes the store refresh, and raises DependencyDown and ReadStoreNotReady. `now` returns microseconds since
+    1970, `clock` returns seconds.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class RefreshDuty:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Answers requests until cancelled."""
+        """Answers requests, and refreshes for events that wait too long, until cancelled."""
         subscriptions = [
             await self._client.subscribe(self._subjects.refreshed, cb=self._on_refreshed),
             await self._client.subscribe(self._subjects.as_of, cb=self._on_as_of),
@@ -96,17 +97,17 @@ class RefreshDuty:
                     break
 
     async def catch_up(self) -> bool:
-        """Waits for a refresh that began after the call, here or elsewhere; false if it failed."""
+        """Waits for a refresh that begins after the call, here or elsewhere, and returns whether it succeeded."""
         while (other := self._turns.elsewhere) is not None:
-            done = await self._forwarded(other)
+            done = await self._forward(other)
             if self._turns.elsewhere == other:
                 self._observer.asked("elsewhere")
                 return done
         self._observer.asked("here")
         return await self._coalesced.catch_up()
 
-    async def _forwarded(self, other: str) -> bool:
-        """Whether the other projector says that it is done."""
+    async def _forward(self, other: str) -> bool:
+        """Forwards a request, and returns whether the other projector says that the refresh is done."""
         try:
             answer = await self._client.request(self._subjects.refresh_by(other), b"", timeout=FORWARD_SECONDS)
         except NoRespondersError:
@@ -134,7 +135,7 @@ class RefreshDuty:
         return True
 
     async def _announce(self, begun_at: int, *, done: bool = False, freshness: Freshness | None = None) -> None:
-        """Tells other projectors, and serving processes how fresh searches are at least."""
+        """Publishes that a refresh began, or is done and how fresh searches are at least."""
         known = None if freshness is None else freshness_fields(freshness)
         body = {"projector": self._turns.own, "begun_at": begun_at, "done": done, "freshness": known}
         await self._publish(self._subjects.refreshed, orjson.dumps(body))
@@ -172,7 +173,7 @@ class RefreshDuty:
         self._answer(message, self.catch_up())
 
     async def _on_forwarded(self, message: Msg) -> None:
-        # Whoever asks us has taken our turn for granted; handing it on once more could go round in circles.
+        # The sender believes that this projector has the turn. Forwarding again could go round in circles.
         self._answer(message, self._coalesced.catch_up())
 
     def _answer(self, message: Msg, refreshed: Awaitable[bool]) -> None:

@@ -1,4 +1,4 @@
-"""Sends a serving process's requests to refresh to the projectors."""
+"""Asks the projectors to refresh the index, for a serving process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class RequestObserver(Protocol):
     """Counts requests."""
 
     def refresh_asked(self, outcome: str) -> None:
-        """Counts a request that ended: `refreshed`, `refused` by a failing projector, or `unanswered`."""
+        """Counts a request. `outcome`: `refreshed`, `refused` by a projector whose refresh failed, or `unanswered`."""
 
 
 class RefreshRequests:
-    """Sends requests over the connection that `connected` gives, if any."""
+    """Sends requests over the connection that `connected` returns, if any."""
 
     def __init__(
         self, subjects: NoticeSubjects, connected: Callable[[], NatsConnection | None], observer: RequestObserver
@@ -32,7 +32,7 @@ class RefreshRequests:
         self._subject, self._connected, self._observer = subjects.refresh, connected, observer
 
     async def ask(self) -> bool:
-        """Returns whether a refresh that began after the call is done."""
+        """Requests a refresh, and returns whether one that began after the call is done."""
         outcome = "unanswered"
         if (connection := self._connected()) is not None:
             with contextlib.suppress(NoRespondersError, *NATS_ERRORS):

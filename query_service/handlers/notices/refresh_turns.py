@@ -1,25 +1,25 @@
 """Decides which of several projectors refreshes the index for all.
 
-Requests reach any projector. The one that began a refresh last holds the turn, and the others forward requests to it,
-so one place keeps refreshes apart. Nobody is elected. If the turn has not been used for a while, or its holder does not
-answer, the projector with the next request takes it. If two do at the same moment, each learns of the other, and the
-one with the greater name gives way, at the price of one refresh too many.
+A request reaches any projector. The projector that began the last refresh holds the turn, and the others forward
+requests to it. So one process keeps the pause between refreshes. There is no election. If the turn was not used for a
+while, or its holder does not answer, the projector with the next request takes it. If two take it at the same moment,
+each learns of the other, and the one with the greater name gives up the turn. That costs one refresh too many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Two refreshes begin at least so far apart.
+#: The least time between the starts of two refreshes.
 LEAST_PAUSE_SECONDS = 0.05
-#: A turn that is not used for so long is over.
+#: A turn that is not used for so long expires.
 TURN_SECONDS = 10.0
-#: Whoever does not answer in time and began nothing for so long is not slow but away.
+#: A holder that does not answer in time, and has begun no refresh for so long, is taken for dead.
 SILENT_SECONDS = 1.0
 
 
 class RefreshTurns:
-    """What one projector, called `own`, knows of turns. `clock` in seconds."""
+    """What the projector called `own` knows of the turn. `clock` and `lasts` (until a turn expires) are in seconds."""
 
     def __init__(self, own: str, clock: Callable[[], float], *, lasts: float = TURN_SECONDS) -> None:
         self.own = own

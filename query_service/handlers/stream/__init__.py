@@ -1,1 +1,1 @@
-"""Receives events: the durable consumer of the stream, how its messages are pulled, and the projector over it."""
+"""Receives events: sets up the durable consumer of the stream, pulls its messages, and runs the projector."""

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.stream.consumer import ConsumerPlan, consumer_state
 
-#: How long the stream may take to answer.
+#: How long NATS may take to answer.
 ANSWER_SECONDS = 1.0
 
 
 class StreamBacklog:
-    """Asks the consumer over the connection that `connected` gives, if any."""
+    """Asks for the consumer's state over the connection that `connected` returns, if any."""
 
     def __init__(self, plan: ConsumerPlan, connected: Callable[[], NatsConnection | None]) -> None:
         self._plan, self._connected = plan, connected
 
     async def pending(self) -> int | None:
-        """Returns the number; None if the stream cannot be asked."""
+        """Returns the number of events that are not applied; None when NATS does not answer."""
         connection = self._connected()
         if connection is None:
             return None

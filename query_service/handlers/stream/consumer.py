@@ -12,13 +12,16 @@ from nats.js.errors import NotFoundError
 from query_service.application.ports.read_store import Freshness, StoreIdentity
 from service_runtime.process import StartupRefused
 
-#: The consumer's metadata names the read model it feeds, so that it is never taken to have fed another.
+#: The metadata key that names the read model which the consumer feeds. Its acks say nothing about another read model.
 READ_MODEL = "tandem-read-model"
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerPlan:
-    """The required consumer. `ack_wait` in seconds; with `durable` False it lives as long as its user."""
+    """The required set-up of the consumer.
+
+    `ack_wait` is in seconds. `durable` False: the server deletes the consumer a minute after its last use.
+    """
 
     stream: str
     name: str
@@ -27,7 +30,7 @@ class ConsumerPlan:
     durable: bool = True
 
     def configuration(self, read_model: str) -> ConsumerConfig:
-        """The configuration: everything is delivered, again and again until it is acknowledged."""
+        """Returns the consumer's configuration: deliver everything, and redeliver it until it is acknowledged."""
         return ConsumerConfig(
             name=self.name,
             durable_name=self.name if self.durable else None,
@@ -43,26 +46,30 @@ class ConsumerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """The state of consumer and stream. Times are microseconds since 1970."""
+    """The state of consumer and stream.
+
+    `ack_floor` and `first_sequence` are stream sequences. `pending` counts messages that are not acknowledged.
+    `stream_created_at` is in microseconds since 1970.
+    """
 
     ack_floor: int
     pending: int
     first_sequence: int
     stream_created_at: int
-    #: The read model that the consumer feeds; "" when it was made by somebody else.
+    #: The read model that the consumer feeds; "" for a consumer that `migrate` did not create.
     read_model: str
 
 
 async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity, known: Freshness | None) -> str:
-    """Creates the consumer, or changes it to the plan; returns in words what was done. Safe to repeat.
+    """Creates the consumer, or changes it to the plan, and returns a text that says what was done. Safe to repeat.
 
-    Raises StartupRefused when the stream is missing, or no longer holds everything that this read model lacks.
+    Raises StartupRefused when the stream does not exist, or no longer has all messages that this read model lacks.
     """
     stream = await _stream(client, plan.stream)
     found = await _consumer(client, plan)
     if found is not None and _fed_by(found) == identity.read_model:
         await client.jetstream().add_consumer(plan.stream, plan.configuration(identity.read_model))
-        return f"the consumer {plan.name} of the stream {plan.stream} is there"
+        return f"the consumer {plan.name} of the stream {plan.stream} exists"
     first = first_sequence(stream)
     covered = known.sequence if known is not None and known.stream_created_at == microseconds_of(stream.created) else 0
     if first > covered + 1:
@@ -78,7 +85,10 @@ async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIde
 
 
 async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity) -> None:
-    """Raises StartupRefused unless the consumer exists, feeds this read model, and redelivers until acknowledged."""
+    """Checks that the consumer exists, feeds this read model, and redelivers until acknowledged.
+
+    Raises StartupRefused when it does not.
+    """
     await _stream(client, plan.stream)
     found = await _consumer(client, plan)
     if found is None:
@@ -103,15 +113,15 @@ async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIden
         wrong.append(f"max_ack_pending is {config.max_ack_pending} and must be at least {plan.max_ack_pending}")
     if wrong:
         raise StartupRefused(
-            f"the consumer {plan.name} is not set up as it must be ({'; '.join(wrong)});"
+            f"the consumer {plan.name} has the wrong settings ({'; '.join(wrong)});"
             " run `python -m query_service migrate`"
         )
 
 
 async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | None:
-    """Returns the present state; None if stream or consumer does not exist.
+    """Returns the present state; None when stream or consumer does not exist. Raises one of NATS_ERRORS.
 
-    The stream is asked first, so that its first message is never later than the ack floor.
+    It asks for the stream first. So messages that leave the stream meanwhile move the ack floor, not `first_sequence`.
     """
     try:
         stream = await client.jetstream().stream_info(plan.stream)
@@ -130,7 +140,7 @@ async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | 
 def missing_consumer(plan: ConsumerPlan) -> str:
     """Returns the message for a missing consumer."""
     return (
-        f"the stream {plan.stream} has no consumer {plan.name} (or is gone itself);"
+        f"the stream {plan.stream} has no consumer {plan.name}, or does not exist;"
         " run `python -m query_service migrate`"
     )
 
@@ -139,25 +149,25 @@ def silent_consumer(plan: ConsumerPlan) -> str:
     """Returns the message for a consumer that does not answer."""
     return (
         f"the stream {plan.stream} has no consumer {plan.name} that answers: in a cluster it may have no leader at"
-        " present; where it is gone, run `python -m query_service migrate`"
+        " present; if it does not exist, run `python -m query_service migrate`"
     )
 
 
 def foreign_consumer(plan: ConsumerPlan) -> str:
     """Returns the message for a consumer of another read model."""
     return (
-        f"the consumer {plan.name} of the stream {plan.stream} feeds another read model than the one in the read store,"
-        " which would lack what it has acknowledged; run `python -m query_service migrate` to project the stream anew"
+        f"the consumer {plan.name} of the stream {plan.stream} feeds another read model than the one in the read store;"
+        " run `python -m query_service migrate` to replace it and project the stream from the start"
     )
 
 
 def first_sequence(stream: StreamInfo) -> int:
-    """Returns the sequence of the first message that the stream has, or would have."""
+    """Returns the sequence of the stream's first message; of the next one when the stream is empty."""
     return stream.state.first_seq if stream.state.messages else stream.state.last_seq + 1
 
 
 def microseconds_of(moment: datetime | None) -> int:
-    """Microseconds since 1970; 0 for no time."""
+    """Returns a time in microseconds since 1970; 0 for None."""
     return 0 if moment is None else int(moment.timestamp() * 1_000_000)
 
 

@@ -1,4 +1,4 @@
-"""Looks up single messages of the stream, as a consumer would get them."""
+"""Looks up single messages of the stream by sequence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FETCH_SECONDS = 2.0
 
 
 class StreamLookUp:
-    """StreamMessages over a connection, by consumers that live for one message."""
+    """StreamMessages over a connection. Each look-up uses an ephemeral consumer of its own."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -38,7 +38,7 @@ class StreamLookUp:
             try:
                 [message] = await subscription.fetch(1, timeout=FETCH_SECONDS)
             except NatsTimeoutError:
-                return None  # it and all after it are gone
+                return None  # the message and all after it are gone
             finally:
                 await subscription.unsubscribe()
         except NotFoundError:

@@ -1,4 +1,4 @@
-"""Connects the stream to the use case: batches of deliveries go in, barriers become claims of freshness."""
+"""Passes batches of deliveries to the use case, and records the freshness that barriers allow to claim."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from query_service.handlers.stream.pull import StreamDelivery, StreamPull
 from query_service.handlers.stream.working_together import work_together
 
 _log = structlog.get_logger(__name__)
-#: How often the ack floor is asked for while barriers wait for it, and how often the stream is looked at otherwise.
+#: How often the ack floor is polled while barriers wait for it, and how often the stream is polled otherwise.
 FLOOR_SECONDS, POLL_SECONDS = 0.02, 5.0
 _SLOWEST_FLOOR_SECONDS = 0.5
-#: How long a stop waits for what is being written.
+#: How long a stop waits for batches that are being written.
 STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class BulkLimits:
-    """How much is written at once. `linger`: seconds that a batch which is not full waits for more."""
+    """The limits of batches: `events` and `bytes` of one, `concurrency` at a time.
+
+    `linger`: how many seconds a batch that is not full waits for more events.
+    """
 
     events: int
     bytes: int
@@ -38,7 +41,10 @@ class BulkLimits:
 
 
 class OrderEventConsumer:
-    """One projector at work. `on_claim` and `on_state` pass what it learns to metrics."""
+    """Runs one projector. `on_claim`, `on_state` and `on_batch` report to metrics.
+
+    `known` is the freshness that the store has recorded.
+    """
 
     def __init__(
         self,
@@ -63,7 +69,11 @@ class OrderEventConsumer:
         self._barrier_added = asyncio.Event()
 
     async def run(self) -> None:
-        """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
+        """Projects until cancelled.
+
+        Raises ReadStoreNotReady when the store is not set up, when the consumer feeds another read model, and when
+        messages left the stream before they were projected.
+        """
         workers = (self._work() for _ in range(self._limits.concurrency))
         await work_together(self.pull.run(), self._claim(), *workers)
 
@@ -74,7 +84,7 @@ class OrderEventConsumer:
             try:
                 await asyncio.shield(work)
             except asyncio.CancelledError:
-                # A stop: what is being written is finished and acknowledged, if the store lets it.
+                # On a stop, finish and acknowledge the batch that is being written, if the store answers.
                 await asyncio.wait({work}, timeout=STOP_SECONDS)
                 work.cancel()
                 raise
@@ -99,7 +109,7 @@ class OrderEventConsumer:
                 except TimeoutError:
                     pass
             claimed = await self._poll()
-            # Acks are on their way to the server, or others are still at work: ask again soon, but not ever faster.
+            # Acks are in flight, or another projector is still writing: poll again soon, then less and less often.
             pause = FLOOR_SECONDS if claimed else min(_SLOWEST_FLOOR_SECONDS, pause * 2)
             await asyncio.sleep(pause)
 
@@ -137,7 +147,7 @@ class OrderEventConsumer:
         try:
             await self._store.record_freshness(freshness)
         except DependencyDown as down:
-            _log.debug("freshness not recorded", reason=str(down))  # the next barrier says more
+            _log.debug("freshness not recorded", reason=str(down))  # the next barrier claims a later time
             return
         await self._notices.as_of(freshness)
         self._on_claim(freshness)

@@ -1,4 +1,4 @@
-"""Waits between attempts: longer each time, never more than a few seconds, with a visible reason."""
+"""Waits between attempts, longer each time up to a limit, and shows the reason to operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
 
 
 class BackoffPacer:
-    """Shared by the steps that depend on the same thing. `reason` is None while all is well."""
+    """The Pacer of a projector, shared by all steps that need the same store. `reason` is None while not paused.
+
+    `first` and `longest` are the limits of the back-off, in seconds.
+    """
 
     def __init__(self, subject: str, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
         self._backoff = Backoff(first, longest)
@@ -19,13 +22,13 @@ class BackoffPacer:
         self.reason: str | None = None
 
     async def pause(self, reason: str) -> None:
-        """Waits."""
+        """Waits, longer each time until `resume`."""
         self._log.failed(reason)
         self.reason = reason
         await asyncio.sleep(self._backoff.seconds())
 
     def resume(self) -> None:
-        """Records that all is well again."""
+        """Ends the pause: the next one is short again."""
         self._log.works()
         self.reason = None
         self._backoff.reset()

@@ -1,4 +1,4 @@
-"""Counts what a projector does."""
+"""Counts the events that a projector applies and parks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from query_service.projection.project import ProjectedEvent
 
 
 class MeteredProjection:
-    """The ProjectionObserver that writes metrics. `now` gives microseconds since 1970."""
+    """The ProjectionObserver that writes metrics. `now` returns microseconds since 1970."""
 
     def __init__(self, metrics: ProjectMetrics, lags: StageLags, now: Callable[[], int]) -> None:
         self._metrics, self._lags, self._now = metrics, lags, now

@@ -1,4 +1,4 @@
-"""One projector, put together: it waits for what is away, checks its set-up, and works until cancelled."""
+"""Assembles one projector: it waits for store and NATS, checks the set-up, and projects until cancelled."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from query_service.handlers.stream.working_together import work_together
 from query_service.metrics import ProjectMetrics
 from service_runtime.error_text import in_one_line
 
-#: How often serving processes are told of lags.
+#: How often lags are published to serving processes.
 LAG_NOTICE_SECONDS = 1.0
 
 
 class Projector:
-    """The parts of a projector over one store. `now` gives microseconds since 1970."""
+    """A projector over one store. `now` returns microseconds since 1970."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class Projector:
         self._consumer: OrderEventConsumer | None = None
 
     def reason(self) -> str | None:
-        """Why it does not project; None while it does."""
+        """Returns why it does not project; None while it does."""
         if self._pacer.reason is not None:
             return f"paused: {self._pacer.reason}"
         return "starting" if self._consumer is None else self._consumer.pull.problem
 
     async def known(self) -> tuple[StoreIdentity, Freshness | None]:
-        """Which read model this is and how fresh, once the store answers. Raises ReadStoreNotReady."""
+        """Waits until the store answers; returns which read model it holds and how fresh. Raises ReadStoreNotReady."""
         while True:
             try:
                 known = await self._writer.identity(), await self._writer.freshness()
@@ -66,7 +66,7 @@ class Projector:
                 return known
 
     async def checked(self, client: NatsConnection, identity: StoreIdentity) -> None:
-        """Returns once stream and consumer are there as they must be. Raises StartupRefused when they are not."""
+        """Waits until NATS answers, and checks stream and consumer. Raises StartupRefused when they are not set up."""
         while True:
             try:
                 await check_consumer(client, self._plan, identity)
@@ -77,7 +77,7 @@ class Projector:
                 return
 
     async def run(self, client: NatsConnection, identity: StoreIdentity, known: Freshness | None) -> None:
-        """Projects until cancelled. Raises ReadStoreNotReady when the read model cannot be continued."""
+        """Projects until cancelled. Raises ReadStoreNotReady; see OrderEventConsumer."""
         subjects = NoticeSubjects(self._plan.stream, self._plan.name)
         notices = NoticeSender(client, subjects)
         self._consumer = self._order_events(client, notices, identity, known)

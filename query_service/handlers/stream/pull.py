@@ -1,8 +1,9 @@
-"""Pulls messages of the shared consumer and keeps them ours while we work on them.
+"""Pulls messages of the shared consumer, and keeps the server from redelivering them while they are worked on.
 
-One pull request is open at a time and ends soon: a request that was lost with a server's restart costs at most its
-short life. What we hold is bounded, so a projector that cannot write stops taking. Messages we hold for long are kept
-from others by saying that work goes on; when this process dies or stands still, silence gives them back.
+One pull request is open at a time and expires soon, so a request that is lost in a server's restart delays little. The
+number of unacknowledged messages is bounded, so a projector that cannot write stops pulling. While messages are worked
+on, the server gets +WPI (work in progress) for them. When this process dies or hangs, the +WPI stop and the server
+redelivers the messages to another projector.
 
 The library's `fetch` costs three times as much for each event (ADR 58, measured by `make bench-projection`).
 """
@@ -25,25 +26,28 @@ from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
 PULL_SECONDS = 2.0
-#: After this much more silence a pull request counts as lost.
+#: A pull request that is not answered this long after its expiry counts as lost.
 GRACE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
-#: Bytes asked for at once.
+#: The most bytes that one pull request asks for.
 PULL_BYTES = 32 * 1024 * 1024
 _NO_RESPONDERS, _CONFLICT, _HEARTBEAT = "503", "409", "100"
 
 
 def sequence_and_time(reply: str) -> tuple[int, int]:
-    """A delivered message's number in the stream, and when it was stored in microseconds since 1970."""
-    # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>, and before
-    # the stream perhaps domain and account, after the last perhaps a random token.
+    """Returns a delivered message's stream sequence, and when it was stored, in microseconds since 1970.
+
+    Both are in the message's reply subject.
+    """
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>. In the longer form
+    # domain and account come before the stream, and a random token may come last.
     tokens = reply.split(".")
     first = 2 if len(tokens) == 9 else 4
     return int(tokens[first + 3]), int(tokens[first + 5]) // 1000
 
 
 class StreamDelivery:
-    """A message in our hands."""
+    """A Delivery: a message that this process pulled. Its headers are parsed when they are first read."""
 
     __slots__ = ("_block", "_headers", "_pull", "body", "received_at", "reply", "sequence", "stored_at")
 
@@ -66,7 +70,7 @@ class StreamDelivery:
 
 
 class StreamPull:
-    """The messages of one projector. `capacity`: most messages held at once."""
+    """Pulls the messages of one projector. `capacity`: the most messages that may be unacknowledged."""
 
     def __init__(self, client: NatsConnection, plan: ConsumerPlan, *, capacity: int) -> None:
         self._client, self._plan, self._capacity = client, plan, capacity
@@ -76,18 +80,21 @@ class StreamPull:
         self._acks: list[str] = []
         self._request_over = asyncio.Event()
         self._expected = 0
-        #: Why nothing comes, None while all goes well.
+        #: Why no messages arrive; None while pull requests are answered.
         self.problem: str | None = None
-        #: When the server last said anything about our requests (monotonic seconds).
+        #: When the server last answered a pull request, on time.monotonic().
         self.last_answer_at = time.monotonic()
 
     @property
     def unacknowledged(self) -> int:
-        """Messages taken and not yet acknowledged."""
+        """The number of messages that were received and are not acknowledged."""
         return len(self._unacknowledged)
 
     async def run(self) -> None:
-        """Pulls until cancelled; what nobody has worked on is then given back."""
+        """Pulls until cancelled, and then returns unprocessed messages to the server (-NAK).
+
+        Raises ConnectionError when the connection was closed for good.
+        """
         inbox = self._client.new_inbox()
         subscription = await self._client.receive(inbox, self._on_message)
         try:
@@ -100,7 +107,10 @@ class StreamPull:
                 await self._client.flush(2)
 
     async def batch(self, most: int, most_bytes: int, linger: float) -> list[StreamDelivery]:
-        """Waits for a first message, then `linger` seconds for more; up to so many messages and bytes of bodies."""
+        """Waits for a first message, then `linger` seconds for more, and returns them in order.
+
+        At most `most` messages, whose bodies have at most `most_bytes` together; one message may be larger.
+        """
         taken: list[StreamDelivery] = []
         while not self._ready:
             self._arrived.clear()
@@ -114,7 +124,7 @@ class StreamPull:
         return taken
 
     def acknowledge(self, reply: str) -> None:
-        """Says that we are done with a message, soon and together with others."""
+        """Queues the ack of a message. Acks are sent soon, many at a time."""
         self._unacknowledged.discard(reply)
         self._acks.append(reply)
         self._room.set()
@@ -128,7 +138,7 @@ class StreamPull:
             await self._answer(acks, b"+ACK")
 
     async def _answer(self, replies: Sequence[str], answer: bytes) -> None:
-        """Tells the server about messages; when that fails they will be delivered again, which does no harm."""
+        """Sends an answer for each message. When that fails the messages are redelivered, which is harmless."""
         try:
             await self._client.publish_all(replies, answer)
         except NATS_ERRORS as error:
@@ -139,7 +149,7 @@ class StreamPull:
             await self._request(inbox)
 
     async def _request(self, inbox: str) -> None:
-        """One pull request, from asking to its end."""
+        """Sends one pull request when there is room, and waits until it ends."""
         while (room := self._capacity - len(self._unacknowledged)) <= 0:
             self._room.clear()
             await self._room.wait()
@@ -157,7 +167,7 @@ class StreamPull:
             await self._client.publish(subject, json.dumps(body).encode(), reply=inbox)
             async with asyncio.timeout(PULL_SECONDS + GRACE_SECONDS):
                 await self._request_over.wait()
-        except NATS_ERRORS:  # no answer at all
+        except NATS_ERRORS:  # no answer, not even a status
             if time.monotonic() - self.last_answer_at > 2 * (PULL_SECONDS + GRACE_SECONDS):
                 self.problem = "NATS does not answer pull requests"
             return

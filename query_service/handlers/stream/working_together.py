@@ -1,4 +1,4 @@
-"""Runs tasks that make no sense without each other."""
+"""Runs tasks that end together."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from service_runtime.process import cancel
 
 
 async def work_together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Runs all until cancelled, or until the first one fails.
+    """Runs all coroutines until cancelled, or until the first one fails.
 
-    Then it ends the others and raises that error unchanged.
+    Then it cancels the others and raises the first one's error.
     """
     tasks = [asyncio.create_task(one) for one in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         failed = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
     finally:
-        with contextlib.suppress(Exception):  # the first one counts
+        with contextlib.suppress(Exception):  # the first error is raised below
             await cancel(*tasks)
     if failed is not None:
         failed.result()

@@ -1,5 +1,5 @@
-"""Stores documents in Elasticsearch, fed by events through the stream: the physical level.
+"""The read store of the physical level: documents in Elasticsearch, fed by events through the stream.
 
-It uses only what every Elasticsearch can do: no scripts, no plug-ins, no analysers of our own. Look-ups by id are
-answered in real time; searches see a write only after a refresh.
+It uses no scripts, no plug-ins and no analysers of its own, so any Elasticsearch will do. Look-ups by id see every
+acknowledged write. Searches see a write after the next refresh.
 """

@@ -1,8 +1,8 @@
 """Sends requests to Elasticsearch and translates their failures.
 
-A request either answers, or raises DependencyDown (unreachable, overloaded or blocked: the same request may succeed
-later), or ReadStoreNotReady (an alias is missing), or passes the client's own error on (a defect of ours). The client
-neither retries nor waits by itself; the caller decides how long to wait.
+A request returns an answer or raises. DependencyDown: Elasticsearch is unreachable, overloaded or blocked, so the same
+request may succeed later. ReadStoreNotReady: an alias is missing. StoreDefect: the request should not have been sent.
+It never retries; the caller decides whether and when to.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from elasticsearch import AsyncElasticsearch, UnsupportedProductError
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 
 DEPENDENCY = "elasticsearch"
-#: Answers that a later attempt may change: overload, blocks, no shard, not allowed (yet), broken inside.
+#: Statuses of failures that may pass: not allowed (yet), overload, blocks, a missing shard, an internal error.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
-# Two megabytes, as a full request of a projector has, are handed to the socket within a millisecond or two.
+# aiohttp warns of bodies above a megabyte. A projector's requests have about two, which takes a millisecond or two.
 warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _COMPATIBLE = "application/vnd.elasticsearch+json"
 
 
 class StoreDefect(Exception):  # noqa: N818
-    """Elasticsearch refuses a request that we should not have sent."""
+    """Elasticsearch refused a request that the service should not have sent."""
 
 
 class _Orjson(JsonSerializer):
@@ -38,22 +38,22 @@ class _Orjson(JsonSerializer):
     def loads(self, data: bytes) -> Any:
         try:
             return orjson.loads(data)
-        except orjson.JSONDecodeError as error:  # of a proxy without a server, for example
+        except orjson.JSONDecodeError as error:  # for example the error page of a proxy
             raise SerializationError("the answer is no JSON", errors=(error,)) from None
 
 
 class _Lines(NdjsonSerializer):
-    """Lines that are encoded already; the library would copy them twice."""
+    """Passes lines on that are encoded already. The library would copy them twice."""
 
     def dumps(self, data: Any) -> bytes:
         return data if isinstance(data, bytes) else super().dumps(data)
 
 
 class ElasticsearchConnection:
-    """One client with its pool. `request_timeout` in seconds bounds each request."""
+    """A client with a pool of `connections`. `request_timeout` in seconds bounds each request."""
 
     def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:
-        #: The same text leads searches to the same copies of an index.
+        #: The `preference` of searches: the same text always selects the same shard copies.
         self.affinity = secrets.token_hex(4)
         serializer = _Orjson()
         self._client = AsyncElasticsearch(
@@ -79,9 +79,9 @@ class ElasticsearchConnection:
         lines: bytes | None = None,
         accept: tuple[int, ...] = (),
     ) -> tuple[int, Any]:
-        """Returns status and answer. `body` is sent as JSON, `lines` as newline-delimited JSON.
+        """Sends a request and returns status and decoded answer. `body` is sent as JSON, `lines` as they are (NDJSON).
 
-        A failure is an answer only if its status is in `accept`.
+        A status of 400 or above is returned only when it is in `accept`; otherwise it raises (see the module).
         """
         headers = {"accept": _JSON}
         if lines is not None:
@@ -95,14 +95,14 @@ class ElasticsearchConnection:
         except TransportError as error:
             raise DependencyDown(DEPENDENCY, f"{type(error).__name__}: {error.message}") from None
         except UnsupportedProductError as error:
-            raise ReadStoreNotReady(f"QUERY_ELASTICSEARCH_URL does not lead to an Elasticsearch ({error})") from None
+            raise ReadStoreNotReady(f"QUERY_ELASTICSEARCH_URL is not the URL of an Elasticsearch ({error})") from None
         if answer.meta.status >= 400 and answer.meta.status not in accept:
             raise failure(answer.meta.status, answer.body)
         return answer.meta.status, answer.body
 
 
 def failure(status: int, answer: Any) -> Exception:
-    """Returns the error for a failed answer: set-up missing, unavailable for now, or a defect of ours."""
+    """Returns the error for a failed answer: ReadStoreNotReady, DependencyDown or StoreDefect."""
     kind, reason = describe(answer.get("error") if isinstance(answer, dict) else None)
     if kind == "index_not_found_exception":
         return not_ready(reason)
@@ -112,7 +112,7 @@ def failure(status: int, answer: Any) -> Exception:
 
 
 def describe(error: Any) -> tuple[str, str]:
-    """Returns type and reason of an error in an answer, with the reasons of its causes."""
+    """Returns type and reason of an error in an answer. The reason includes those of its causes."""
     if not isinstance(error, dict):
         return "error", str(error)
     reason, cause = str(error.get("reason")), error.get("caused_by")

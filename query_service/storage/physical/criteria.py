@@ -1,4 +1,4 @@
-"""Turns criteria into an Elasticsearch query of filters, which also marks exact matches."""
+"""Turns criteria into an Elasticsearch query."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Query = dict[str, Any]
 
 
 def query(criteria: OrderCriteria) -> Query:
-    """Returns the query that finds exactly the matching orders."""
+    """Returns the query for the orders that match the criteria."""
     excluded = [_terms("state", criteria.excluded_states)] if criteria.excluded_states else []
     return {"bool": {"filter": list(_filters(criteria)), "must_not": excluded}}
 
 
 def scored(criteria: OrderCriteria) -> Query:
-    """Returns the same query with a score of 1 for exact matches and 0 for others."""
+    """Returns the same query with scores: 1 for exact matches, 0 for the others."""
     asked = query(criteria)
     asked["bool"]["should"] = [{"constant_score": {"filter": _is_exact(criteria), "boost": 1}}]
     asked["bool"]["minimum_should_match"] = 0

@@ -1,14 +1,14 @@
 """Finds which version of an order was in force at a time, with few look-ups by id.
 
-Record times of an order rise with its version, so a search over versions needs no index over times. Look-ups by id see
-every write at once; searches see it later.
+An order's record times rise with its versions, so a bisection over versions finds it. It uses look-ups by id, because
+they see every acknowledged write at once, and a search would not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-#: Record times (microseconds since 1970) of these versions, None for a version that is not there.
+#: Returns the record time (microseconds since 1970) of each version; None for a missing version.
 FetchTimes = Callable[[Sequence[int]], Awaitable[list[int | None]]]
 LOOK_UPS_PER_ROUND = 64
 
@@ -16,10 +16,10 @@ LOOK_UPS_PER_ROUND = 64
 async def version_in_force(
     fetch_times: FetchTimes, head: int, time: int, *, width: int = LOOK_UPS_PER_ROUND
 ) -> tuple[int, int | None]:
-    """Returns the greatest version up to `head` recorded at `time` or before; 0 if there is none.
+    """Returns the greatest version up to `head` that was recorded at or before `time`; 0 when there is none.
 
-    The second value is the greatest missing version that could be the one in force instead; None if the answer is
-    certain.
+    The second value is the greatest missing version that may be in force instead; None when the answer is certain.
+    `time` is in microseconds since 1970. Each round looks up `width` versions at most.
     """
     low, high = 0, head + 1
     missing: set[int] = set()
@@ -36,7 +36,7 @@ async def version_in_force(
 
 
 def _spread(candidates: list[int], width: int) -> list[int]:
-    """At most `width` of the candidates, evenly spread."""
+    """Returns at most `width` of the candidates, evenly spread."""
     if len(candidates) <= width:
         return candidates
     step = len(candidates) / (width + 1)

@@ -1,7 +1,7 @@
-"""Computes figures by group with composite aggregations. Every group is visited, so sums and ranks are exact.
+"""Computes figures by group with composite aggregations, which return every group. So sums and ranks are exact.
 
-Elasticsearch adds in floating point, exact below 2⁵³, and its histogram refuses totals that are too far apart. Beyond
-these limits, sums and percentiles are computed here, from the distinct values and how often each occurs.
+Elasticsearch adds in floating point, which is exact below 2⁵³. Its percentile histogram refuses totals that are too far
+apart. Beyond these limits this module computes sums and percentiles from the distinct values and their counts.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from query_service.storage.physical.criteria import Query, query
 from query_service.storage.physical.lists import search, sorting
 from query_service.storage.physical.names import IndexNames
 
-#: Groups per request. Percentiles keep a histogram of some 100 KiB for each group of a request.
+#: Groups per request. With percentiles, Elasticsearch keeps a histogram of about 100 KiB for each of them.
 GROUPS_AT_ONCE, GROUPS_WITH_PERCENTILES_AT_ONCE = 10_000, 200
-#: More than there are: totals need one request.
+#: More than there are currencies, so totals need one request.
 CURRENCIES_AT_ONCE = 1_000
 _EXACT_BELOW = 2**53
-#: Three digits: a percentile is within 0.1 % of a total that an order has.
+#: Three digits keep a percentile within 0.1 % of an order's total.
 _PERCENTILE_DIGITS = 3
-#: A histogram takes no number below 0, and none so far apart from another one; it has what is within 0 and this.
+#: A histogram refuses negative numbers, and numbers too far apart. It counts totals from 0 to below this.
 _IN_HISTOGRAM_BELOW = 2**51
 _SUMS = ("quantity", "net_total", "tax_total", "freight", "total")
 _LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": "tax_amount", "total": "total"}
@@ -45,36 +45,36 @@ _LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": 
 
 @dataclass(frozen=True, slots=True)
 class _Grouping:
-    """An aggregation over groups: its orders and dimensions, by line or by order."""
+    """An aggregation over groups: which orders, grouped by which dimensions, with figures of lines or of orders."""
 
     criteria: OrderCriteria
     dimensions: tuple[Dimension, ...]
     by_line: bool
     percentiles: tuple[float, ...] = ()
-    #: Only these groups, and perhaps some others.
+    #: Restricts the aggregation to these groups. It may return some others too.
     only: tuple[OrderFigures, ...] = ()
 
     @property
     def size(self) -> int:
-        """Groups per request."""
+        """The number of groups per request."""
         if not self.dimensions:
             return CURRENCIES_AT_ONCE
         return GROUPS_WITH_PERCENTILES_AT_ONCE if self.percentiles else GROUPS_AT_ONCE
 
     def field(self, dimension: Dimension) -> str:
-        """The field that holds a dimension's key."""
+        """Returns the field that holds a dimension's key."""
         if not self.by_line:
             return DIMENSION_FIELDS[dimension]
         return "sales.sku" if dimension is Dimension.PRODUCT else f"sales.{DIMENSION_FIELDS[dimension]}"
 
     def summed(self) -> Mapping[str, str]:
-        """Figure → field that is added up."""
+        """Returns the summed field of each figure."""
         if self.by_line:
             return {figure: f"sales.{field}" for figure, field in _LINE_FIELDS.items()}
         return {figure: figure for figure in _SUMS}
 
     def sources(self) -> list[Query]:
-        """Group by every dimension and by currency."""
+        """Returns the composite's sources: every dimension, and the currency."""
         fields = [self.field(dimension) for dimension in self.dimensions]
         fields.append("sales.currency_code" if self.by_line else "currency_code")
         return [
@@ -82,7 +82,7 @@ class _Grouping:
         ]
 
     def metrics(self) -> Query:
-        """What is asked of each group."""
+        """Returns the aggregations within each group: sums, and what percentiles need."""
         asked: Query = {figure: {"sum": {"field": field}} for figure, field in self.summed().items()}
         if self.by_line:
             asked["orders"] = {"reverse_nested": {}}
@@ -101,7 +101,7 @@ class _Grouping:
         return asked
 
     def wrapped(self, composite: Query) -> Query:
-        """The aggregation over the documents that are counted: orders, or lines."""
+        """Wraps a composite so that it counts the right documents: orders, or nested lines."""
         restrictions = [
             {"terms": {self.field(dimension): sorted({figures.keys[number] for figures in self.only})}}
             for number, dimension in enumerate(self.dimensions)
@@ -113,11 +113,11 @@ class _Grouping:
         return aggregation
 
     def unwrapped(self, answer: Any) -> Any:
-        """The composite's answer."""
+        """Returns the composite's part of an answer; the inverse of `wrapped`."""
         return (answer["counted"] if self.by_line else answer)["groups"]
 
     def figures(self, bucket: Any) -> OrderFigures:
-        """A bucket's figures; without percentiles where the histogram has not all of its totals."""
+        """Returns a bucket's figures, without percentiles where the histogram does not have all its totals."""
         *keys, currency_code = (value or "" for value in bucket["key"].values())
         return OrderFigures(
             tuple(keys),
@@ -153,7 +153,7 @@ class FigureReader:
         count = 0
         async for page in self._pages(all_groups, all_groups.unwrapped(found["groups"])):
             count += len(page)
-            # Exact before they are compared: two sums may round to one number.
+            # Make the sums exact before comparing them, because two sums may round to the same number.
             largest = heapq.nsmallest(asked.size, [*largest, *await self._exact(all_groups, page)], key=rank)
         if asked.percentiles and largest:
             chosen = {(group.keys, group.currency_code) for group in largest}
@@ -207,7 +207,7 @@ class FigureReader:
             yield [grouping.figures(bucket) for bucket in buckets]
 
     async def _buckets(self, grouping: _Grouping, composite: Query, first: Any = None) -> AsyncIterator[list[Any]]:
-        """All buckets, a page at a time; `first` is the first page when it was asked for already."""
+        """Yields the pages of all buckets. `first` is the first page if the caller has it already."""
         found = first
         while True:
             if found is None:
@@ -245,22 +245,22 @@ class FigureReader:
 
 
 class _Values:
-    """The distinct values of a group's orders, or lines, and how often each occurs. They come in ascending order."""
+    """The distinct values of a group's orders or lines, and how often each occurs. `add` them in ascending order."""
 
     def __init__(self) -> None:
         self._counts: list[tuple[int, int]] = []
 
     def add(self, value: int, count: int) -> None:
-        """Takes in a value that occurs so many times."""
+        """Adds a value that occurs `count` times."""
         self._counts.append((value, count))
 
     @property
     def sum(self) -> int:
-        """All of them added up."""
+        """The sum of all values."""
         return sum(value * count for value, count in self._counts)
 
     def percentile(self, percentile: float) -> int:
-        """See OrderFigures; 0 when there are none."""
+        """Returns the value at the nearest rank; 0 without values."""
         left = nearest_rank(percentile, sum(count for _, count in self._counts))
         for value, count in self._counts:
             left -= count
@@ -282,7 +282,7 @@ def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[
 
 
 def _of_all(percentile: float, found: int, least: int, largest: int) -> int:
-    """Returns a percentile as found, except for the ends, which are known exactly; it is never beyond them."""
+    """Returns the percentile that was found, kept between the least and the largest value, which are exact."""
     if percentile == 0:
         return least
     return largest if percentile == 100 else min(max(found, least), largest)

@@ -1,4 +1,4 @@
-"""Searches for orders. A search sees what the last refresh made searchable, and never answers from a part of it."""
+"""Searches for orders. A search sees what the last refresh made searchable, and fails if a shard does not answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PARKED_AT_ONCE = 500
 
 
 class OrderLists:
-    """Implements OrderQuestions without figures."""
+    """Implements OrderQuestions, except for the figures."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames, reader: DocumentReader) -> None:
         self._connection, self._names, self._reader = connection, names, reader
@@ -60,7 +60,7 @@ class OrderLists:
         hits = answer["hits"]["hits"]
         parts = list(filter(None, map(part_of, hits)))
         if len(parts) < len(hits):
-            # Some were written by another release. All is asked anew, so that the answer is from one moment.
+            # Another release wrote some of the parts. Repeat the whole search, so that the answer is from one moment.
             answer = await search(self._connection, self._names.orders, {**body, "_source": True})
             hits = answer["hits"]["hits"]
             parts = [page_part(hit["_source"]) for hit in hits]
@@ -77,7 +77,7 @@ class OrderLists:
         )
 
     async def mark(self) -> str:
-        """See OrderQuestions. Every write has a number; up to the mark, all are in on every copy of the index."""
+        """See OrderQuestions. The mark is the global checkpoint: every copy of the index has all writes up to it."""
         _, answer = await self._connection.request(
             "GET",
             f"/{self._names.orders}/_stats/docs",
@@ -91,7 +91,7 @@ class OrderLists:
             if copy["routing"]["primary"]
         ]
         if len(primaries) != 1:
-            raise DependencyDown(DEPENDENCY, f"{self._names.orders} has {len(primaries)} primary shards at work, not 1")
+            raise DependencyDown(DEPENDENCY, f"{self._names.orders} has {len(primaries)} active primary shards, not 1")
         index, checkpoint = primaries[0]
         return f"{self._generation(index)}:{checkpoint}"
 
@@ -118,7 +118,7 @@ class OrderLists:
             raise DependencyDown(DEPENDENCY, f"a copy of {self._names.orders} cannot be refreshed")
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
-        """See OrderQuestions. Orders that a later version has healed are still in the index of parked ones."""
+        """See OrderQuestions. The parked index also has orders that a later version has healed, so check each order."""
         parked: dict[str, Sequence[int]] = {}
         body: dict[str, Any] = {
             "query": {"exists": {"field": "versions"}},
@@ -147,12 +147,12 @@ class OrderLists:
             return False
         generation, _, checkpoint = since.rpartition(":")
         if generation != self._generation(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
-            raise PageTokenMalformed("the read model was made anew since the page token was issued; begin again")
+            raise PageTokenMalformed("the read model was rebuilt since the page token was issued; begin again")
         return bool(hit["_seq_no"] > int(checkpoint))
 
 
 def sorting(sort: OrderSort) -> list[dict[str, Any]]:
-    """Returns the sort by key, then by id; orders without a value come last."""
+    """Returns Elasticsearch's `sort`: by key, orders without a value last, then by id."""
     key = SORT_KEYS[sort]
     direction = "desc" if key.descending else "asc"
     fields = (
@@ -184,10 +184,10 @@ def _position(sort_values: list[Any], asked: OrderSearch) -> Position:
 
 
 async def search(connection: ElasticsearchConnection, index: str, body: dict[str, Any]) -> Any:
-    """The answer to a search over the whole index; a part that cannot answer is a failure.
+    """Sends a search over the whole index, and returns the answer. Raises DependencyDown if a shard does not answer.
 
-    Copies of an index show writes at different times. One process asks one copy as long as that answers, so that what
-    it has once seen it sees again.
+    The copies of an index refresh at different times. A process keeps to one copy as long as it answers, so an order
+    that a search has shown does not disappear from the next one.
     """
     params = {"allow_partial_search_results": "false", "preference": connection.affinity}
     _, answer = await connection.request("POST", f"/{index}/_search", params=params, body=body)

@@ -1,8 +1,8 @@
 """Sends the look-ups by id of concurrent callers in one `_mget`.
 
-A look-up sees every write that was acknowledged before it began. So it never joins a request that is in flight; it
-waits for the next, together with all that arrive meanwhile. A single look-up is sent at once. The more callers there
-are, the more of them share a request, and the less each costs.
+A look-up must see every write that was acknowledged before it began. So it never joins a request that is in flight. It
+waits for the next one, together with all look-ups that arrive meanwhile. A single look-up is sent at once. With more
+callers, more of them share a request, and each look-up costs less.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from query_service.storage.physical.connection import ElasticsearchConnection, failure
 
-#: So long a request holds back the next, in seconds: many come together meanwhile, and a slow one stops nobody.
+#: How long a request may delay the next, in seconds. More look-ups gather meanwhile; a slow request blocks nobody.
 HOLD_SECONDS = 0.01
-#: Requests under way, at most.
+#: The most requests in flight.
 AT_ONCE = 16
-#: Documents in a request; a look-up for more goes alone.
+#: The most documents in a request. A look-up of more documents is sent alone.
 MOST_DOCUMENTS = 400
 
 Wanted = list[dict[str, Any]]
@@ -31,18 +31,21 @@ class LookUps:
         self._connection = connection
         self._waiting: deque[tuple[Wanted, asyncio.Future[Documents]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        #: The request that holds back the next.
+        #: The request that delays the next, if any.
         self._recent: asyncio.Task[None] | None = None
 
     async def documents(self, wanted: Wanted) -> Documents:
-        """Returns the answers in order. A document that could not be read is an error, not an absence."""
+        """Returns the answers in order. `wanted` has an item of `_mget` for each document.
+
+        Raises as `ElasticsearchConnection.request`, also for a document of this caller that could not be read.
+        """
         answer: asyncio.Future[Documents] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
         self._send_next()
         return complete(await answer)
 
     def _send_next(self) -> None:
-        """Sends a request when somebody waits and nothing holds it back."""
+        """Sends a request if a look-up waits and no request delays it."""
         if not self._waiting or self._recent is not None or len(self._running) >= AT_ONCE:
             return
         task = self._recent = asyncio.create_task(self._ask())
@@ -58,7 +61,7 @@ class LookUps:
         self._send_next()
 
     async def _ask(self) -> None:
-        """Sends one request for those who wait when it begins."""
+        """Sends one request for the look-ups that wait now, and hands each caller its part of the answer."""
         if not (together := self._next()):
             return
         try:
@@ -71,12 +74,12 @@ class LookUps:
         begin = 0
         for wanted, answer in together:
             end = begin + len(wanted)
-            if not answer.done():  # who has left meanwhile wants none
+            if not answer.done():  # its caller was cancelled
                 answer.set_result(documents[begin:end])
             begin = end
 
     def _next(self) -> list[tuple[Wanted, asyncio.Future[Documents]]]:
-        """Returns who shares the next request, in order of arrival, without those who have left."""
+        """Removes and returns the look-ups that share the next request, oldest first, without cancelled ones."""
         together: list[tuple[Wanted, asyncio.Future[Documents]]] = []
         size = 0
         while self._waiting and (not together or size + len(self._waiting[0][0]) <= MOST_DOCUMENTS):
@@ -88,14 +91,14 @@ class LookUps:
 
 
 async def multi_get(connection: ElasticsearchConnection, wanted: Wanted) -> Documents:
-    """Sends one `_mget`; returns the answers in order, also those that say why a document could not be read."""
+    """Sends one `_mget` and returns its answers in order. An answer may be an error."""
     _, answer = await connection.request("POST", "/_mget", body={"docs": wanted})
     documents: Documents = answer["docs"]
     return documents
 
 
 def complete(documents: Documents) -> Documents:
-    """Returns the same documents; raises for the first that could not be read."""
+    """Returns the documents. Raises the error of the first that could not be read."""
     for document in documents:
         if "error" in document:
             raise failure(503, document)

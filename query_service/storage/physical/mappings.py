@@ -1,8 +1,8 @@
-"""Declares how Elasticsearch stores our documents: every field is named, an unknown one refused.
+"""Declares how Elasticsearch stores the documents. Every field is named, and an unknown field is refused.
 
 Amounts and times are `long`, so that comparing, adding and grouping are exact. Text is searched in one field of words
-that are already folded; `whitespace` only splits them, and `index_prefixes` makes prefixes as fast to look up as words.
-Fields that nobody filters, sorts or groups by are stored and not indexed.
+that are folded already. `whitespace` only splits them, and `index_prefixes` makes a prefix as fast to find as a word.
+Fields that no query filters, sorts or groups by are stored and not indexed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _FOLDED_WORDS: Mapping = {
 
 
 def _kept(part: type, **parts: Mapping) -> Mapping:
-    """Maps a part of a document that is stored and not indexed; `parts` are the mappings inside it."""
+    """Returns the mapping of a part that is stored and not indexed. `parts` are the mappings of its nested parts."""
     fields = {name: _KEPT_NUMBER if kind in (int, int | None) else _KEPT for name, kind in get_type_hints(part).items()}
     return {"properties": fields | parts}
 
 
-#: What is kept and given out as it is.
+#: Bytes that are stored and returned unchanged.
 _BYTES: Mapping = {"type": "binary", "store": True}
 
 
@@ -57,7 +57,7 @@ def _strict(**properties: Mapping) -> Mapping:
     return {"dynamic": "strict", "properties": properties}
 
 
-#: Nested, so that figures by product count the line's own. They are grouped and added, and looked up by product only.
+#: Nested, so that figures by product are those of the lines. Sales are grouped and added up; only `sku` is filtered by.
 _SALES: Mapping = {
     "type": "nested",
     "properties": {
@@ -155,7 +155,7 @@ STATE = _strict(
     created_at=_LONG,
 )
 
-#: Set on every index, so that none falls asleep when nobody searches; look-ups by id do not depend on it.
+#: Set explicitly on every index. Without it an index that nobody searches is not refreshed.
 REFRESH_INTERVAL = "1s"
 SETTINGS: Mapping = {
     "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": REFRESH_INTERVAL}

@@ -1,4 +1,4 @@
-"""Names our indices: a prefix per installation, aliases for requests, and a generation per index."""
+"""Names the indices: a prefix per installation, aliases for requests, and a generation per index."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ class IndexNames:
 
     @property
     def orders(self) -> str:
-        """One document per order."""
+        """The alias of the orders: one document per order."""
         return f"{self.prefix}orders"
 
     @property
     def entries(self) -> str:
-        """One document per event."""
+        """The alias of the journal: one document per event."""
         return f"{self.prefix}order-events"
 
     @property
     def parked(self) -> str:
-        """One document per order with events that could not be projected."""
+        """The alias of the parked events: one document per order that has any."""
         return f"{self.prefix}orders-parked"
 
     @property
     def state(self) -> str:
-        """What the read model knows about itself."""
+        """The alias of the read model's identity and freshness."""
         return f"{self.prefix}read-model-state"
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """All of them."""
+        """All four aliases."""
         return (self.orders, self.entries, self.parked, self.state)
 
     @staticmethod
     def index(alias: str, generation: str) -> str:
-        """Returns the index that holds an alias's documents in a generation."""
+        """Returns the name of the index that an alias has in a generation."""
         return f"{alias}-{generation}"

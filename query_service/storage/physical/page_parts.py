@@ -1,7 +1,7 @@
-"""Stores an order's part of a page beside its document, because pages are read more often than orders change.
+"""Stores each order also as the encoded part of a page, because pages are read more often than orders change.
 
-Elasticsearch stores it as opaque bytes outside `_source`, so that documents do not carry it. A part names its edition.
-If it is missing or of another edition, the document must be read.
+Elasticsearch stores the part as opaque bytes outside `_source`, so reading a document does not return it. A part begins
+with its edition. When the part is missing or of another edition, the document must be read and encoded.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _EDITION_BYTES = 2
 
 
 def with_part(document: OrderDocument) -> dict[str, Any]:
-    """Returns the document with its part. Raises TypeError or ValueError for what the contract cannot express."""
+    """Returns the document with its part. Raises TypeError or ValueError for a value that the contract cannot hold."""
     return {**document, FIELD: b64encode(_edition() + parts.page_part(document)).decode()}
 
 
 def part_of(hit: Mapping[str, Any]) -> bytes | None:
-    """Returns a found order's part; None without one of this edition."""
+    """Returns the part in a search hit; None when it has none of this edition."""
     kept: Sequence[str] = hit.get("fields", {}).get(FIELD, ())
     if not kept:
         return None

@@ -1,6 +1,6 @@
-"""Records events that could not be projected: one document per order, which a reader fetches together with the order.
+"""Records parked events: one document per order, which is looked up together with the order.
 
-The messages are not copied, because they contain personal data; stream and outbox have them.
+It does not copy the messages, because they contain personal data. Stream and outbox have them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ Events = list[dict[str, Any]]
 
 
 class ParkingLot:
-    """Reads, changes and writes guarded by sequence number: parking is rare, and projectors may collide here."""
+    """Changes an order's parked events: reads the document, and writes it back if nobody else wrote in between.
+
+    On a conflict it tries again. Conflicts are rare, because parking is.
+    """
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
@@ -64,7 +67,7 @@ class ParkingLot:
             body["search_after"] = hits[-1]["sort"]
 
     async def _read(self, document_id: str) -> tuple[Events, dict[str, Any]]:
-        """Returns the parked events, and the guard that admits a write only if nobody wrote since."""
+        """Returns the parked events, and parameters that make a write fail if another one came first."""
         [found] = await get_documents(self._connection, [{"_index": self._names.parked, "_id": document_id}])
         if not found["found"]:
             return [], {"op_type": "create"}
@@ -92,7 +95,7 @@ class ParkingLot:
             )
             if status != 409:
                 return
-        raise DependencyDown(DEPENDENCY, f"the parked events of {document_id} kept changing")
+        raise DependencyDown(DEPENDENCY, f"the parked events of {document_id} changed {_ATTEMPTS} times while written")
 
 
 def _parked_event(event: dict[str, Any]) -> ParkedEvent:
@@ -100,10 +103,10 @@ def _parked_event(event: dict[str, Any]) -> ParkedEvent:
 
 
 def _document_id(event: ParkedEvent) -> str:
-    # A stream made anew counts from 1 again; the time tells its messages from those of the one before.
+    # Sequences begin at 1 again in a new stream, so the time distinguishes its messages from those of the old one.
     return event.order_id or f"{event.stream}/{event.sequence}/{event.stored_at}"
 
 
 def _key(event: dict[str, Any]) -> tuple[int, int]:
-    # One entry per version of an order; a message that names no order has a document of its own.
+    # An order has one entry per version. A message that names no order has a document of its own.
     return event["version"], 0

@@ -1,4 +1,4 @@
-"""Looks up documents by id. Elasticsearch answers in real time: every acknowledged write is seen, refreshed or not."""
+"""Looks up documents by id. A look-up sees every acknowledged write, refreshed or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AS_OF = "as_of"
 
 
 class DocumentReader:
-    """Implements OrderReader with `_mget` requests that concurrent callers share."""
+    """Implements OrderReader's look-ups with `_mget` requests that concurrent callers share."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._look_ups, self._names = connection, LookUps(connection), names
@@ -80,5 +80,5 @@ class DocumentReader:
 
 
 async def get_documents(connection: ElasticsearchConnection, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The answers of one `_mget`, in order; a document that could not be looked up is a failure, not an absence."""
+    """Sends one `_mget` and returns the answers in order. Raises if any document could not be read."""
     return complete(await multi_get(connection, wanted))

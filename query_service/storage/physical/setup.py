@@ -1,7 +1,7 @@
-"""Creates our indices and their aliases, and checks that they are what this release writes.
+"""Creates the indices and their aliases, and checks that they have the mappings of this release.
 
-Only `migrate` creates: a projector that meets a missing alias stops, because an index made by the first document would
-guess its mapping and hide that everything before it is gone.
+Only `migrate` creates them. A projector stops at a missing alias. If Elasticsearch created the index with the first
+document, it would guess the mapping, and nobody would notice that all earlier documents are lost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAST_VERSION = (9, 0)
 
 
 class IndexSetup:
-    """The set-up of one installation."""
+    """Sets up and checks the indices of one installation."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
@@ -33,9 +33,9 @@ class IndexSetup:
         }
 
     async def prepare(self) -> StoreIdentity:
-        """Creates indices and aliases that are missing and adds new fields to those that are there; safe to repeat.
+        """Creates missing indices and aliases, and adds new fields to existing ones; safe to repeat.
 
-        Raises ReadStoreNotReady for a server that is too old.
+        Raises ReadStoreNotReady when the server is too old, or an index or alias is not what it must be.
         """
         await self._check_version()
         documents_lost = False
@@ -49,7 +49,10 @@ class IndexSetup:
         return await self.check()
 
     async def check(self) -> StoreIdentity:
-        """Raises ReadStoreNotReady unless every alias leads to one index whose mapping knows all our fields."""
+        """Checks that every alias has one index with all fields of this release, and returns the identity.
+
+        Raises ReadStoreNotReady when one does not.
+        """
         for alias, mapping in self._mappings.items():
             index = await self._index_of(alias)
             if index is None:
@@ -57,14 +60,14 @@ class IndexSetup:
             _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
             missing = _missing(mapping["properties"], answer[index]["mappings"].get("properties", {}))
             if missing:
-                raise not_ready(f"{alias} does not know the field {missing}")
+                raise not_ready(f"the mapping of {alias} does not know the field {missing}")
         status, answer = await self._connection.request("GET", f"/{self._names.state}/_doc/{IDENTITY}", accept=(404,))
         if status == 404:
-            raise not_ready(f"{self._names.state} does not say which read model this is")
+            raise not_ready(f"{self._names.state} has no document with the read model's identity")
         return StoreIdentity(answer["_source"]["read_model"], await self.generation())
 
     async def generation(self) -> str:
-        """The generation that `orders` shows."""
+        """Returns the generation of the index behind the alias of the orders. Raises ReadStoreNotReady without one."""
         index = await self._index_of(self._names.orders)
         if index is None:
             raise not_ready(f"the alias {self._names.orders} does not exist")
@@ -74,7 +77,7 @@ class IndexSetup:
         path = "/_nodes/_all/_none?filter_path=nodes.*.version"
         status, answer = await self._connection.request("GET", path, accept=(403,))
         if status == 403:
-            return  # who may only touch our indices may not ask
+            return  # a user with rights on the indices only may not ask for the version
         for node in answer["nodes"].values():
             if tuple(int(part) for part in node["version"].split(".")[:2]) < LEAST_VERSION:
                 least = ".".join(str(part) for part in LEAST_VERSION)
@@ -88,8 +91,8 @@ class IndexSetup:
         if len(indices) != 1:
             raise ReadStoreNotReady(
                 f"{alias} must be an alias of one index, but it is"
-                f" {'an alias of ' + ', '.join(sorted(indices)) if indices else 'an index itself'}:"
-                " remove what does not belong there"
+                f" {'an alias of ' + ', '.join(sorted(indices)) if indices else 'an index itself'};"
+                " remove the alias from the other indices, or the index"
             )
         return str(indices[0])
 
@@ -102,29 +105,30 @@ class IndexSetup:
         kind, reason = describe(answer["error"])
         if kind != "resource_already_exists_exception":
             raise ReadStoreNotReady(f"the index {index} cannot be created: {reason}")
-        # Another `migrate` was faster, or the index lost its alias.
+        # Another `migrate` created the index first, or the index lost its alias.
         action = {"actions": [{"add": {"index": index, "alias": alias}}]}
         await self._connection.request("POST", "/_aliases", body=action)
         await self._add_fields(alias, mapping)
 
     async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
-        # What `_source` leaves out cannot be changed; where it leaves nothing out, parts are kept twice.
+        # The excludes of `_source` cannot be changed later. An index without them stores page parts in `_source` too.
         body = {name: part for name, part in mapping.items() if name != "_source"}
         status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=body, accept=(400,))
         if status == 400:
             raise ReadStoreNotReady(
-                f"{alias} holds documents of another shape ({describe(answer['error'])[1]}): they must be rebuilt"
+                f"the mapping of {alias} contradicts this release ({describe(answer['error'])[1]}): the read model must"
+                " be rebuilt"
             )
 
     async def _stamp(self, *, anew: bool) -> None:
-        """Gives the read model its identity: a new one if documents that were written before are missing."""
+        """Writes the read model's identity: a new one (`anew`) when an index of documents was missing."""
         identity = {"kind": IDENTITY, "read_model": str(uuid.uuid4()), "created_at": time.time_ns() // 1000}
         path = f"/{self._names.state}/{'_doc' if anew else '_create'}/{IDENTITY}"
         await self._connection.request("PUT", path, body=identity, accept=(409,))
 
 
 def _missing(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> str | None:
-    """The first field of `wanted` that `found` does not have, or has as another type."""
+    """Returns the path of the first field of `wanted` that `found` lacks or has with another type; None for none."""
     for name, field in wanted.items():
         there = found.get(name)
         if there is None or there.get("type", "object") != field.get("type", "object"):

@@ -1,4 +1,4 @@
-"""The read store of the physical level, put together from its parts."""
+"""Assembles the read store of the physical level from its parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from query_service.storage.physical.writer import BulkWriter
 class PhysicalStore:
     """A ReadStore on Elasticsearch. `request_timeout` in seconds bounds each request.
 
-    Each of its methods is that of the part which does it.
+    Its methods are those of its parts.
     """
 
     name = "physical"

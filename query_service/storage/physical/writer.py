@@ -1,7 +1,7 @@
 """Writes projected events with `_bulk`: both documents of an event in one request, guarded by its external version.
 
-Elasticsearch refuses a version that is not greater than the stored one (409). That is a success if the stored one is
-newer or is this very event. If another event has the same version, the source contradicts itself.
+Elasticsearch refuses a version that is not greater than the stored one (409). That counts as success when the stored
+document is newer, or is of the same event. When another event has that version, the event is refused as conflicting.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
 from query_service.storage.physical.setup import IndexSetup
 
-#: Bytes of one request; an event that is larger goes alone.
+#: The most bytes in a request. A larger event is sent alone.
 REQUEST_BYTES = 8_000_000
-#: What is read of an answer; all else it says of each document goes unread.
+#: The fields of an answer that the server sends; the others are never read.
 _READ = "items.*.status,items.*.error"
-#: What Elasticsearch says of a document that does not fit its mapping.
+#: Elasticsearch's error types for a document that does not fit its mapping.
 _UNMAPPABLE = frozenset(
     {
         "document_parsing_exception",
@@ -77,14 +77,14 @@ class BulkWriter:
         for number, event in enumerate(events):
             try:
                 pairs[number] = self._pair(event)
-            except (TypeError, ValueError) as error:  # what JSON, UTF-8 or the contract cannot say
+            except (TypeError, ValueError) as error:  # a value that JSON, UTF-8 or the contract cannot hold
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
         for request in _requests(pairs.values()):
             await self._send(request)
         writes = [write for pair in pairs.values() for write in pair]
         await self._resolve_conflicts([write for write in writes if write.verdict is _Verdict.CONFLICT])
         if any(write.verdict is _Verdict.UNMAPPABLE for write in writes):
-            # Indices that are not ours would make every document look wrong.
+            # With the wrong indices every document looks unmappable. Then this raises, and no event is parked.
             await self._setup.check()
         return [
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
@@ -120,7 +120,7 @@ class BulkWriter:
         wanted = [{"_index": write.index, "_id": write.document_id, "_source": ["event_id"]} for write in writes]
         for write, stored in zip(writes, await get_documents(self._connection, wanted), strict=True):
             if not stored["found"] or stored["_version"] < write.external_version:
-                write.verdict, write.detail = _Verdict.PASSING, "the stored document vanished while it was looked at"
+                write.verdict, write.detail = _Verdict.PASSING, "the stored document disappeared between two requests"
                 continue
             write.verdict = _Verdict.IN
             if stored["_version"] == write.external_version and stored["_source"]["event_id"] != write.event_id:
@@ -133,7 +133,7 @@ def _lines(index: str, document_id: str, external_version: int, document: Any) -
 
 
 def _requests(events: Iterable[list[_Write]]) -> Iterator[list[_Write]]:
-    """Cuts the writes into requests of bounded size; the documents of one event stay together."""
+    """Splits the writes into requests of bounded size. The documents of one event stay together."""
     request: list[_Write] = []
     size = 0
     for pair in events:
@@ -148,7 +148,11 @@ def _requests(events: Iterable[list[_Write]]) -> Iterator[list[_Write]]:
 
 
 def _judge(write: _Write, status: int, error: Any) -> None:
-    """Notes what the answer to one item means; raises for what no document is to blame for and no wait cures."""
+    """Sets the verdict of a write from its item in the answer.
+
+    Raises ReadStoreNotReady for a missing index, and StoreDefect for a failure that neither the document nor a passing
+    state of the server explains.
+    """
     if status in (200, 201):
         write.verdict = _Verdict.IN
         return
@@ -167,7 +171,7 @@ def _judge(write: _Write, status: int, error: Any) -> None:
 
 
 def _outcome(pair: list[_Write]) -> Outcome:
-    """Returns the outcome of an event: applied if both its documents are stored."""
+    """Returns the outcome of an event, which is applied when both its documents are stored."""
     for write in pair:
         if write.verdict is _Verdict.PASSING:
             return Deferred(write.detail)
@@ -176,6 +180,6 @@ def _outcome(pair: list[_Write]) -> Outcome:
             return Refused(Unprojectable.UNMAPPABLE, write.detail)
         if write.contradicted_by:
             return Refused(
-                Unprojectable.CONFLICTING, f"event {write.contradicted_by} already stands for this version of the order"
+                Unprojectable.CONFLICTING, f"event {write.contradicted_by} already has this version of the order"
             )
     return Applied()
