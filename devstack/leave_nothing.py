@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-#: For the command to end after it was interrupted, and for what it leaves to end by itself. In seconds.
+#: Seconds that the interrupted command, and then the processes it leaves, may take to end by themselves.
 COMMAND_SECONDS = 60.0
 ORPHANS_SECONDS = 6.0
 _PR_SET_CHILD_SUBREAPER = 36
@@ -36,7 +36,7 @@ def main(command: list[str]) -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_INTERRUPTS, signal.SIGCHLD})
-    # What is passed on as a Ctrl-C is to be heard, also where a shell began us in the background.
+    # A shell starts background commands with SIGINT ignored; the command must receive the Ctrl-C that we pass on.
     run = _Run(os.posix_spawnp(command[0], command, os.environ, setsigmask=mask, setsigdef={signal.SIGINT}))
     run.until_ended()
     run.until_alone()
@@ -52,18 +52,18 @@ class _Run:
         self.status: int | None = None
 
     def until_ended(self) -> None:
-        """Returns when the command has ended, or when it was told to and does not."""
+        """Waits until the command ends, or until it takes too long after an interrupt."""
         ends: float | None = None
         while self.status is None and self._interrupts < 2 and (ends is None or time.monotonic() < ends):
             number = self._next_signal(ends)
             if number in _INTERRUPTS and ends is None:
                 ends = time.monotonic() + COMMAND_SECONDS
-                # A terminal sends a Ctrl-C to the command as well; and what we hear of last may have ended it first.
+                # A terminal sends a Ctrl-C to the command as well, so it may have ended already.
                 if number != signal.SIGINT and self.status is None:
                     os.kill(self._pid, signal.SIGINT)
 
     def until_alone(self) -> None:
-        """Returns when nothing that stems from the command is left; tells what it had to kill."""
+        """Waits until no descendant of the command is left, and kills those that do not end; prints their names."""
         ends = time.monotonic() + ORPHANS_SECONDS
         while _descendants() and self._interrupts < 2 and time.monotonic() < ends:
             self._next_signal(min(ends, time.monotonic() + 0.1))
@@ -79,7 +79,7 @@ class _Run:
             print(f"killed what did not end by itself: {named}", file=sys.stderr)
 
     def _next_signal(self, until: float | None) -> int | None:
-        """The next signal, None at the time `until`; collects what has ended meanwhile."""
+        """Waits for the next signal and returns it; None at the time `until`. Reaps ended children meanwhile."""
         heard = {*_INTERRUPTS, signal.SIGCHLD}
         if until is None:
             number: int | None = signal.sigwaitinfo(heard).si_signo

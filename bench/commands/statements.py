@@ -201,13 +201,19 @@ def _literal(value: Any, ids: dict[Any, str]) -> str:
             return f"{_text(value.isoformat())}::timestamptz"
         case str():
             return f"('B' || {_CHANCE})" if _ORDER_NUMBER.fullmatch(value) else _text(value)
+        case [*_]:
+            return _array(value, ids)
+    raise TypeError(f"no literal for {value!r}")
+
+
+def _array(values: Sequence[Any], ids: dict[Any, str]) -> str:
+    match values:
         case [UUID(), *_]:
-            return f"array_fill({ids[value[0]]}, ARRAY[{len(value)}])"
+            return f"array_fill({ids[values[0]]}, ARRAY[{len(values)}])"
         case []:
             return "'{}'"
-        case list():
-            return f"ARRAY[{', '.join(_literal(each, ids) for each in value)}]"
-    raise TypeError(f"no literal for {value!r}")
+        case _:
+            return f"ARRAY[{', '.join(_literal(each, ids) for each in values)}]"
 
 
 def _text(value: str) -> str:

@@ -39,7 +39,7 @@ application.add_typer(tails.events, name="events")
 def command_line() -> Any:
     """The whole as the parser takes it, built once.
 
-    Arguments are told by their placeholder alone: that they are text goes without saying.
+    Help shows arguments by their placeholder only, without the type `TEXT`.
     """
     whole = typer.main.get_command(application)
     waiting = [whole]

@@ -1,4 +1,4 @@
-"""What `tandem` tells a script when it ends."""
+"""Exit codes of `tandem`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class NoSignOfLife(Exception):  # noqa: N818 - reads as what happened
-    """Nobody is there to answer. The message says who, and what is known."""
+    """A service gave no sign of life. The message names it and says what is known."""
 
 
 async def answer_while_alive(

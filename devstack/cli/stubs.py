@@ -34,7 +34,7 @@ class Stubs:
 
 
 def service_addresses() -> dict[str, str]:
-    """TANDEM_COMMAND_ADDRESS and TANDEM_QUERY_ADDRESS, else the stack that runs here, else the default ports."""
+    """Returns addresses: TANDEM_COMMAND_ADDRESS and TANDEM_QUERY_ADDRESS, else the running stack, else the defaults."""
     stack = known_stack() or default_topology()
     return {"command": stack.command, "query": stack.query}
 

@@ -46,9 +46,9 @@ class Account:
 
 
 async def server_account() -> Account | None:
-    """The account to run servers under: None when we are not root, else `tandem`, made when missing.
+    """Returns the account to run servers under: None if we are not root, else `tandem`, created if missing.
 
-    Where no account can be made, `nobody` is used, as long as it is not root.
+    If no account can be created, it returns `nobody`, unless that is root.
     """
     if os.geteuid() != 0:
         return None
@@ -65,7 +65,7 @@ async def server_account() -> Account | None:
 
 
 def _create() -> None:
-    """Adds the system account; a failure shows when it is looked up, a twin that was faster is welcome."""
+    """Adds the system account. Ignores failures: the later look-up finds an account that another process added."""
     useradd = shutil.which("useradd") or "/usr/sbin/useradd"
     if Path(useradd).exists():
         subprocess.run(

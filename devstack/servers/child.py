@@ -40,7 +40,8 @@ class Child:
     ) -> "Child":
         """Starts `command` in `directory` under `account` (None: as we are), its output appended to `log`.
 
-        The environment is exactly `environment` plus PATH, HOME, LANG and the mark: nothing of ours leaks in.
+        The environment is exactly `environment` plus PATH, HOME, LANG and MARK. Nothing of our own environment is
+        passed on.
         """
         identity = ("-", "-") if account is None else (str(account.uid), str(account.gid))
         guard = await asyncio.create_subprocess_exec(

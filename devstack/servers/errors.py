@@ -1,12 +1,12 @@
-"""What can go wrong with a local server, each said in one sentence that names the cause and the way out."""
+"""Errors of a local server. Each message is one sentence that names the cause and what to do."""
 
 
 class ServerError(Exception):
-    """A local server could not be downloaded, installed, started or reached; the message is one complete sentence."""
+    """A local server could not be downloaded, installed, started or reached. The message is a complete sentence."""
 
 
 class PortBusy(ServerError):  # noqa: N818 - read as the state it names
-    """The port a server was told to use is taken by another process."""
+    """Another process uses the server's port."""
 
 
 class Missing(ServerError):  # noqa: N818

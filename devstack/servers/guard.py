@@ -1,19 +1,18 @@
-"""Runs one server and makes sure that it ends when the process that wanted it ends, however that happens.
+"""Runs one server and ends it when the process that started the guard (the owner) ends, for whatever reason.
 
 Started as a script of its own (standard library only, no site packages) by `child.py`:
 
     guard.py UID GID LOG DEATH_SIGNAL GRACE_SECONDS COMMAND...
 
-UID and GID are numbers, or `-` to stay who we are. The first line on standard output is the server's process id; the
-guard then exits with the server's exit status (128 + n when signal n ended it).
+UID and GID are numbers, or `-` to keep the current user. The first line on standard output is the server's process id.
+The guard exits with the server's exit status (128 + n when signal n ended it).
 
-Protocol: standard input is a pipe whose other end only the wanting process holds. When it closes (an order to end, or
-a death by `kill -9`), the server gets DEATH_SIGNAL, and after GRACE_SECONDS everything it started is killed. As a fork
-of the wanting process may hold the pipe open, the guard also looks every second whether its parent is still the same.
-The guard is the reaper of all descendants, so a process that left its group or lost its parent (Postgres backends, the
-second JVM of Elasticsearch) is found too. Should the guard itself be killed, the kernel kills the server.
-A pipe is used towards the wanting process because the kernel's death signal is tied to the thread that forked, not to
-the process.
+Standard input is a pipe from the owner. When the owner closes it or dies, even by `kill -9`, the server gets
+DEATH_SIGNAL. After GRACE_SECONDS the guard kills everything that the server started. A fork of the owner may keep the
+pipe open, so the guard also checks its parent's process id every second. Orphaned descendants (Postgres backends, the
+second JVM of Elasticsearch) become children of the guard, so it finds them too. If the guard itself is killed, the
+kernel kills the server. The owner cannot rely on the kernel in the same way: its death signal follows the thread that
+forked, not the process.
 """
 
 import contextlib
@@ -33,13 +32,13 @@ PARENT_CHECKED_EVERY = 1.0
 
 
 def _prctl(option: int, value: int) -> None:
-    """One prctl call; on systems other than Linux nothing, where leftovers are found at the next start instead."""
+    """Calls prctl. Does nothing on systems other than Linux, where the next start ends leftovers instead."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _become(uid: str, gid: str) -> None:
-    """Drops to the account for good: groups first, as that still needs the rights of root."""
+    """Switches to the account for good. Groups come first, because changing them needs root."""
     if uid != "-":
         os.setgroups([])
         os.setgid(int(gid))
@@ -47,7 +46,7 @@ def _become(uid: str, gid: str) -> None:
 
 
 def _run_server(guard_pid: int, uid: str, gid: str, log: int, command: list[str]) -> NoReturn:
-    """In the forked child: become the account, tie our life to the guard's, and turn into the server."""
+    """Becomes the server, in the forked child: switches the account, dies with the guard, and executes the command."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
@@ -68,7 +67,7 @@ def _run_server(guard_pid: int, uid: str, gid: str, log: int, command: list[str]
 
 
 def _children() -> list[int]:
-    """Our direct children, orphans that the kernel handed to us among them."""
+    """Lists our direct children, including orphans that the kernel made our children."""
     me = os.getpid()
     found = []
     for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():
@@ -81,7 +80,7 @@ def _children() -> list[int]:
 
 
 def _kill_everything(server: int) -> None:
-    """SIGKILL until no descendant is left; killing one generation hands us the next."""
+    """Kills until no descendant is left. The children of a killed process become ours."""
     while True:
         for pid in {server, *_children()}:
             with contextlib.suppress(ProcessLookupError):
@@ -93,7 +92,7 @@ def _kill_everything(server: int) -> None:
 
 
 def _reap(server: int) -> int | None:
-    """Collects whatever has ended; the server's exit status when it is among them."""
+    """Reaps ended children; returns the server's exit status if it is among them."""
     status = None
     while True:
         try:
@@ -108,7 +107,7 @@ def _reap(server: int) -> int | None:
 
 
 def _watch(server: int, wake: int, parent: int, death_signal: int, grace: float) -> int:
-    """Waits for the server's end, or for the pipe's or the parent's; the server's exit status."""
+    """Waits until the server ends, and ends it when the owner does; returns the server's exit status."""
     stop_by: float | None = None
     while True:
         status = _reap(server)
@@ -119,23 +118,27 @@ def _watch(server: int, wake: int, parent: int, death_signal: int, grace: float)
         ready, _, _ = select.select(watched, [], [], timeout)
         if wake in ready:
             os.read(wake, 512)
-        if stop_by is None:
-            if (0 in ready and not os.read(0, 512)) or os.getppid() != parent:
-                stop_by = time.monotonic() + grace
-                os.kill(server, death_signal)
-        elif not ready:
+        if stop_by is None and _must_end(ready, parent):
+            stop_by = time.monotonic() + grace
+            os.kill(server, death_signal)
+        elif stop_by is not None and not ready:
             return 128 + signal.SIGKILL
 
 
+def _must_end(ready: list[int], parent: int) -> bool:
+    """Whether the owner closed the pipe or died."""
+    return (0 in ready and not os.read(0, 512)) or os.getppid() != parent
+
+
 def main(arguments: list[str]) -> int:
-    """Runs the server to its end; see the module's text for the arguments and the protocol."""
+    """Runs the server to its end and returns its exit status; see the module's docstring for the arguments."""
     uid, gid, log_path, death_signal, grace, *command = arguments
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the pipe gives the orders, not a terminal
+        signal.signal(number, signal.SIG_IGN)  # only the owner's pipe ends the guard, not a terminal
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     guard_pid, parent = os.getpid(), os.getppid()

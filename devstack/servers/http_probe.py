@@ -14,7 +14,7 @@ async def get_json(port: int, path: str, timeout: float = 2.0) -> Any | None:
 
 
 async def get_status(port: int, path: str, timeout: float = 2.0) -> int | None:
-    """The HTTP status that `path` answers with; None when nobody listens."""
+    """Returns the HTTP status of `path`; None when nobody listens."""
     return await asyncio.to_thread(_get_status, port, path, timeout)
 
 

@@ -79,7 +79,7 @@ def _candidates(environment: Mapping[str, str], jvm_directory: Path) -> Iterator
 
 
 async def _ask(java: Path, account: Account | None) -> Jdk | str:
-    """Runs one candidate and asks what it is; a sentence fragment saying why it is unfit, or the Jdk."""
+    """Runs one candidate; returns the Jdk, or why it is unfit as a fragment of a sentence."""
     try:
         for _ in range(_ASKED_AT_MOST):
             status, output = await run(

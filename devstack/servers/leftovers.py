@@ -14,7 +14,7 @@ _END_WITHIN = 10.0
 
 
 class DirectoryLock:
-    """Exclusive ownership of a server's directory by one live process; the kernel drops it when that process dies."""
+    """A lock on a server's directory, owned by one live process. The kernel releases it when that process dies."""
 
     def __init__(self, directory: Path, server: str) -> None:
         path = directory / ".lock"
@@ -44,7 +44,7 @@ class DirectoryLock:
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
-    """Live processes of the server in `directory`: those that carry its mark, and Postgres backends in it."""
+    """Lists live processes of the server in `directory`: those with its MARK, and Postgres backends in it."""
     found = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():

@@ -20,9 +20,9 @@ _PORT_ATTEMPTS = 3
 class LocalServer(ABC):
     """A real server on loopback whose files lie under `directory`/<name>, and which dies with this process.
 
-    `port` 0 lets the operating system choose; the choice is kept over restarts of this object, and so is the data.
-    `port_setting` is the setting named when a given port is busy. Every failure is a ServerError of one sentence,
-    followed by the end of the server's log where it wrote one.
+    With `port` 0 the operating system chooses. A restart of this object keeps the port and the data. `port_setting` is
+    named in the message when the port is busy. Every failure is a ServerError: one sentence, followed by the end of
+    the server's log if there is one.
     """
 
     name: ClassVar[str]
@@ -54,7 +54,7 @@ class LocalServer(ABC):
         self.home = self._directory / self.name
         self.version = ""
 
-    # what a server has to say about itself
+    # What each kind of server defines:
 
     @property
     @abstractmethod
@@ -110,7 +110,7 @@ class LocalServer(ABC):
             self._downloaded = True
 
     async def install(self) -> None:
-        """Takes the directory, ends what a killed run left in it, and makes everything ready to start."""
+        """Locks the directory, ends processes that a killed run left in it, and prepares the start."""
         if self._lock is not None:
             return
         await self.download()
@@ -138,7 +138,7 @@ class LocalServer(ABC):
                     await self._start_once()
                     break
                 except ServerError:
-                    # a port that the system chose for us can be taken by someone else before the server binds it
+                    # Another process may take a port that the system chose for us before the server binds it.
                     lost_port = not self._given_port and "in use" in (self._child.log_tail(40) if self._child else "")
                     if not lost_port or attempt + 1 == _PORT_ATTEMPTS:
                         raise

@@ -29,9 +29,9 @@ class ClusterSeat:
 class NatsServer(LocalServer):
     """NATS on loopback with JetStream in `home`/jetstream and its monitoring port open.
 
-    `sync_always` makes every publish wait for the disk (`sync_interval: always`), else NATS's own two minutes hold.
-    With a `seat` the server is one of a cluster, and serves only while most of the others do. `more` is configuration
-    beside ours, such as users.
+    `sync_always` makes every publish wait for the disk (`sync_interval: always`); otherwise NATS syncs every two
+    minutes. With a `seat` the server is a member of a cluster and serves only while most members run. `more` is further
+    configuration, such as users.
     """
 
     name = "nats"

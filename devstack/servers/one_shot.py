@@ -1,4 +1,4 @@
-"""Running a short program under the servers' account and reading what it says."""
+"""Runs a short program under the servers' account and reads its output."""
 
 import asyncio
 from pathlib import Path
@@ -10,9 +10,9 @@ from devstack.servers.child import clean_environment
 async def run(
     program: Path, *arguments: str, account: Account | None, directory: Path, within: float = 120.0
 ) -> tuple[int, str]:
-    """Exit status and whole output of a program run in `directory`, killed after `within` seconds (TimeoutError).
+    """Runs a program in `directory`; returns its exit status and whole output.
 
-    Raises OSError when it cannot be run at all.
+    Kills it after `within` seconds and raises TimeoutError. Raises OSError when it cannot be run at all.
     """
     process = await asyncio.create_subprocess_exec(
         str(program), *arguments,

@@ -31,10 +31,10 @@ def cache_directory() -> Path:
 
 
 def enterable(directory: Path, account: Account | None) -> Path:
-    """`directory` itself, made when missing, or a stand-in outside the project that `account` can enter.
+    """Returns a directory that `account` can enter: `directory`, created if missing, or a stand-in outside the project.
 
-    The stand-in is named by the link `outside` in `directory`, so that it is found again; one whose project dropped
-    the link is removed the next time any stand-in is made.
+    The link `outside` in `directory` points to the stand-in. A stand-in that is no longer linked is removed when the
+    next one is made.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if account is None or account.can_enter(directory):
@@ -66,7 +66,7 @@ def owned(directory: Path, account: Account | None) -> Path:
 
 
 def _outside(directory: Path, account: Account) -> Path:
-    """Where stand-ins are."""
+    """Returns the parent directory of stand-ins."""
     for parent in (_OUTSIDE, Path(tempfile.gettempdir()) / "tandem"):
         try:
             parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _outside(directory: Path, account: Account) -> Path:
 
 @contextlib.contextmanager
 def _exclusive(parent: Path) -> Iterator[None]:
-    """Nobody else makes or removes stand-ins within the block: until its link is there, one looks abandoned."""
+    """Locks out other processes that make or remove stand-ins: a new one looks abandoned until it is linked."""
     with (parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -98,7 +98,7 @@ def _make_outside(directory: Path, link: Path, parent: Path) -> Path:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Removes stand-ins whose project no longer points at them and that no process works in."""
+    """Removes stand-ins that no project links to and no process works in."""
     for outside in parent.iterdir():
         record = outside / _OWNER
         if not record.is_file():

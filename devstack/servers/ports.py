@@ -11,18 +11,18 @@ from devstack.servers.errors import PortBusy
 from service_runtime.free_address import PATIENCE_SECONDS, until_free
 
 HOST = "127.0.0.1"
-#: Local ends that are in the way of who wants to listen on HOST.
+#: Local addresses of sockets that prevent listening on HOST.
 _OURS = {(HOST,), (f"::ffff:{HOST}",)}
 
 
-#: Below the ports that systems give to outgoing connections: one of those could take a port before its server does.
+#: Below the ports of outgoing connections, one of which could take a port before its server does.
 _FREE = range(15_000, 32_000)
 #: What this process was given: it may not listen there yet.
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on at this moment, and that this process was not given before."""
+    """Returns a free TCP port of loopback that this function has not returned before in this process."""
     if len(_given) >= len(_FREE) // 2:
         _given.clear()
     while True:
@@ -43,8 +43,8 @@ def free_port() -> int:
 async def require_free(port: int, server: str, setting: str, patience: float = PATIENCE_SECONDS) -> None:
     """Returns when `server` can listen on `port`.
 
-    A port that nobody listens on, but that is the own end of somebody's connection, is waited for `patience` seconds.
-    Raises PortBusy naming the port, who holds it and the setting that moves `server` elsewhere.
+    Waits up to `patience` seconds for a port that only a connection uses as its local end. Raises PortBusy, which names
+    the port, the process that uses it, and the setting that gives `server` another port.
     """
     if not await until_free(HOST, port, patience):
         holder = await asyncio.to_thread(_holder, port)
@@ -52,12 +52,12 @@ async def require_free(port: int, server: str, setting: str, patience: float = P
 
 
 def _holder(port: int) -> str:
-    """Who holds the port, how, and what to do about it."""
+    """Says which process uses the port, how, and what to do."""
     try:
         held = [each for each in psutil.net_connections("tcp") if each.laddr[1:2] == (port,)]
     except psutil.Error:
         held = []
-    # Whoever listens comes first; connections of other addresses of this machine are in nobody's way.
+    # Listeners come first. Connections from this machine's other addresses do not matter.
     held.sort(key=lambda each: each.status != psutil.CONN_LISTEN)
     for each in held:
         if each.status == psutil.CONN_LISTEN:

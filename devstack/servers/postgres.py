@@ -116,7 +116,7 @@ class PostgresServer(LocalServer):
             return False
 
     async def _initdb(self, major: int) -> None:
-        """A new cluster, put in place whole: an interrupted one never looks like a cluster."""
+        """Creates a new cluster elsewhere and moves it into place, so an interrupted one never looks complete."""
         fresh = self.home / "data.new"
         await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
         locale = (
@@ -165,5 +165,5 @@ class PostgresServer(LocalServer):
         return program.parent
 
     def _remove_stale_pid_file(self) -> None:
-        """Leftovers are gone by now, so a pid file names nobody of ours, whoever has its number today."""
+        """Removes an old pid file. Our leftovers have ended, so the process with that id now is not ours."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[Callable[[str], None]]:
-        """Brackets one phase; what it yields reports an advance."""
+        """Reports the begin and end of one phase; yields a function that reports an advance."""
         begun = time.monotonic()
 
         def tell(state: Literal["begin", "advance", "done", "failed"], detail: str = "") -> None:

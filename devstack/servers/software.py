@@ -15,7 +15,10 @@ from devstack.servers.place import enterable
 async def runnable(
     program: Path, *, trees: Sequence[Path], root: Path, name: str, cache: Path, account: Account | None
 ) -> Path:
-    """`program` when `account` can run it, else its copy: `trees` (files, directories under `root`) go to `name`."""
+    """Returns `program` if `account` can run it, else a copy of it.
+
+    The copy is made in `cache`/`name`, of `trees`: files and directories under `root`.
+    """
     if account is None or account.can_read(program):
         return program
     target = enterable(cache, account) / name

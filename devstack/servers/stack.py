@@ -15,8 +15,11 @@ from devstack.servers.progress import Listener
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on loopback; 0 lets the operating system choose. Settings: TANDEM_POSTGRES_PORT, TANDEM_NATS_PORT,
-    TANDEM_NATS_MONITOR_PORT, TANDEM_ELASTICSEARCH_PORT (read by whoever builds this, named in messages here)."""
+    """TCP ports on loopback; with 0 the operating system chooses.
+
+    The settings TANDEM_POSTGRES_PORT, TANDEM_NATS_PORT, TANDEM_NATS_MONITOR_PORT and TANDEM_ELASTICSEARCH_PORT are read
+    by the caller, and only named in messages here.
+    """
 
     postgres: int = 0
     nats: int = 0

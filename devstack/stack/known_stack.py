@@ -60,14 +60,23 @@ def _check(field: str, value: str) -> None:
         case "nats_url":
             nats_servers(value)
         case "elasticsearch_url" | "nats_monitor_url":
-            parts = urlsplit(value)
-            if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or parts.port == 0:
-                raise ValueError("must be a URL such as http://127.0.0.1:9200")
-        case "command" | "query":  # what gRPC takes, such as dns:///command:50051
-            if not value.isprintable() or " " in value:
-                raise ValueError("must be HOST:PORT, or another address that gRPC knows")
+            _check_http_url(value)
+        case "command" | "query":
+            _check_grpc_target(value)
         case _:
             check_address(value)
+
+
+def _check_http_url(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or parts.port == 0:
+        raise ValueError("must be a URL such as http://127.0.0.1:9200")
+
+
+def _check_grpc_target(value: str) -> None:
+    # gRPC knows more forms than HOST:PORT, such as dns:///command:50051, and checks them itself.
+    if not value.isprintable() or " " in value:
+        raise ValueError("must be HOST:PORT, or another address that gRPC knows")
 
 
 def named_addresses() -> dict[str, str]:
@@ -95,9 +104,9 @@ def default_topology() -> Topology:
 
 
 def known_stack() -> Topology | None:
-    """The stack that commands are about; None when none runs here and no variable names one.
+    """Returns the stack that commands use; None when none runs here and no variable names one.
 
-    A variable wins over the stack that runs here. Where none runs, what no variable names is at its default port.
+    A variable wins over the stack that runs here. If none runs, parts without a variable are at their default ports.
     """
     named, record = named_addresses(), read_record()
     if record is None and not named:

@@ -1,4 +1,4 @@
-"""The whole system on this machine: three servers and four processes, each started once what it needs is there."""
+"""Runs the whole system on this machine: three servers and four processes, started in order of their needs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LocalStack:
         )
 
     async def start(self) -> Topology:
-        """Brings everything up; on any failure stops what had started and raises ServerError."""
+        """Starts everything; on any failure stops what had started and raises ServerError."""
         try:
             await require_free_services()
             await self._timed("download", self.servers.download)
@@ -63,7 +63,7 @@ class LocalStack:
         return self.topology
 
     async def stop(self) -> None:
-        """Stops the processes in the direction of the data, so what was accepted is carried on, then the servers."""
+        """Stops the processes in the direction of the data, so accepted orders still move on, then the servers."""
         for service in self.services:
             await service.stop()
         await self.servers.stop()

@@ -30,7 +30,7 @@ class StackRecord:
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs (its id may have been given to another one)."""
+        """Whether that process still runs, and its id was not given to another one."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
         except psutil.Error:

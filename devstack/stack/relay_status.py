@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from devstack.stack.system_status import document, fetch
 
-#: States in which a relay does what it should.
+#: States of a healthy relay.
 _WELL = frozenset({"PUBLISHING", "STANDBY"})
 #: Older unpublished events than this make the whole degraded; the figure that the alerts warn at.
 SLOW_SECONDS = 5.0
@@ -17,7 +17,7 @@ SLOW_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class RelayPage:
-    """What one relay says of itself (`/lagz`); empty when it does not answer."""
+    """The page `/lagz` of one relay; empty when it does not answer."""
 
     address: str
     page: Mapping[str, Any]
@@ -41,13 +41,13 @@ class RelaysStatus:
 
     @property
     def leader(self) -> RelayPage | None:
-        """The one that leads; of several that say so, the one of the highest term."""
+        """The relay that leads; if several claim to, the one with the highest term."""
         leaders = [relay for relay in self.relays if relay.leads]
         return max(leaders, key=lambda relay: relay.page.get("term") or 0, default=None)
 
     @property
     def teller(self) -> RelayPage | None:
-        """The leader, or who else answers: lag and losses are the same for all."""
+        """The leader, or another relay that answers: lag and losses are the same on every page."""
         return self.leader or next((relay for relay in self.relays if relay.page), None)
 
     @property
@@ -58,32 +58,22 @@ class RelaysStatus:
     @property
     def problems(self) -> list[str]:
         """What is not as it should be, the gravest first; empty when all is well."""
-        found = [f"{relay.address} does not answer" for relay in self.relays if not relay.page]
-        found += [
+        problems = [f"{relay.address} does not answer" for relay in self.relays if not relay.page]
+        problems += [
             f"{relay.address} is {relay.state}: {relay.page.get('last_error') or 'no reason told'}"
             for relay in self.relays
             if relay.page and relay.state not in _WELL
         ]
         teller = self.teller
         if teller is None:
-            return found
+            return problems
         if self.leader is None:
-            found.append("no relay leads")
-        page = teller.page
-        age = page.get("oldest_unpublished_age_seconds")
-        if age is None:
-            found.append("the lag is not known")
-        elif age > SLOW_SECONDS:
-            found.append(f"the oldest unpublished event is {age:.1f} s old")
-        if page.get("parked_aggregates"):
-            found.append(f"{page['parked_aggregates']} aggregates are parked")
-        if (page.get("slot") or {}).get("status") in {"unreserved", "lost"}:
-            found.append(f"slot {page['slot']['name']} is {page['slot']['status']}")
-        return found
+            problems.append("no relay leads")
+        return [*problems, *_shared_problems(teller.page)]
 
     @property
     def state(self) -> str:
-        """down when none answers, degraded when anything is not as it should be, else up."""
+        """down if none answers, degraded if there is any problem, else up."""
         if self.teller is None:
             return "down"
         return "degraded" if self.problems else "up"
@@ -105,6 +95,19 @@ class RelaysStatus:
             **{name: facts.get(name) for name in wanted},
             "relays": [{"address": relay.address, **relay.page} for relay in self.relays],
         }
+
+
+def _shared_problems(page: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the problems of outbox, lag and slot, which are the same on every relay's page."""
+    age = page.get("oldest_unpublished_age_seconds")
+    if age is None:
+        yield "the lag is not known"
+    elif age > SLOW_SECONDS:
+        yield f"the oldest unpublished event is {age:.1f} s old"
+    if page.get("parked_aggregates"):
+        yield f"{page['parked_aggregates']} aggregates are parked"
+    if (page.get("slot") or {}).get("status") in {"unreserved", "lost"}:
+        yield f"slot {page['slot']['name']} is {page['slot']['status']}"
 
 
 async def observe_relays(addresses: Sequence[str]) -> RelaysStatus:

@@ -1,4 +1,4 @@
-"""Proves a running stack with one order: accepted, published, readable, searchable, each timed from the start."""
+"""Checks a running stack with one order, and times when it is accepted, published, readable and searchable."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def _readable(stub: OrderQueryServiceAsyncStub, session: Session, order_id
             response = await stub.GetOrder(request, timeout=STAGE_TIMEOUT_SECONDS)
             break
         except grpc.aio.AioRpcError as error:
-            # The first order of all may take longer than one call waits.
+            # The very first order may take longer than one call waits.
             if not isinstance(from_rpc_error(error), ReadModelBehind) or _since(started) > STAGE_TIMEOUT_SECONDS * 1000:
                 raise
     if response.order.order_id != order_id or response.order.customer.customer_id != CUSTOMER:

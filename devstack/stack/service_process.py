@@ -105,7 +105,7 @@ class ServiceProcess:
 
 
 async def run_once(name: str, arguments: Sequence[str], settings: Mapping[str, str], directory: Path) -> None:
-    """Runs `python -m <arguments>` to its end; raises ServerError with what it said when it fails."""
+    """Runs `python -m <arguments>` to its end; raises ServerError with its output when it fails."""
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / f"{name}.log"
     child = await Child.spawn(

@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """`state` is up, degraded (answers, is not ready) or down; `detail` says why or what it does."""
+    """`state` is up, degraded (it answers but is not ready) or down; `detail` says why, or what the process does."""
 
     name: str
     address: str
@@ -36,7 +36,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How long half of the last minute's events, and all but one in a hundred, took at most from the stage before."""
+    """Median and 99th percentile of the time that the last minute's events took from the stage before."""
 
     stage: str
     p50_seconds: float
@@ -66,7 +66,7 @@ class SystemStatus:
 
     @property
     def state(self) -> str:
-        """down when every process is down, degraded when any is not up, else up."""
+        """down if every process is down, degraded if any is not up, else up."""
         states = {process.state for process in self.processes}
         if states == {"down"}:
             return "down"
@@ -165,7 +165,7 @@ async def _service(name: str, address: str, probes: str, page: str = "") -> Proc
 
 
 async def fetch(address: str, path: str) -> tuple[int | None, str]:
-    """Status and body of a page at `HOST:PORT`; None when nobody answers."""
+    """Returns status and body of a page at `HOST:PORT`; the status is None when nobody answers."""
     return await asyncio.to_thread(_fetch_blocking, address, path)
 
 

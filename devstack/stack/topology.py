@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from devstack.servers import Ports, ServerError
 from devstack.servers.ports import HOST, free_port, require_free
 
-#: Setting -> port used when it is not set. 0 lets the system choose.
+#: Setting -> default port. With 0 the system chooses.
 DEFAULT_PORTS: Mapping[str, int] = {
     "TANDEM_POSTGRES_PORT": 25432,
     "TANDEM_NATS_PORT": 24222,

@@ -6,6 +6,7 @@ The contract names fields by path and gives values as ProtoJSON (see `FieldChang
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ _ONE_OF = {
 
 
 def change_words(change: FieldChange) -> str:
-    """`paid total: 0.00 EUR → 100.00 EUR`, `payment p-1: 100.00 EUR, card`; what is gone has a dash after the arrow."""
+    """Returns `paid total: 0.00 EUR → 100.00 EUR`, `payment p-1: 100.00 EUR, card`, or `→ –` for what was removed."""
     name, field, whole = _named(Order.DESCRIPTOR, change.field) or (change.field, None, False)
     after = _value(field, change.new_value)
     if whole and not change.old_value:
@@ -41,11 +42,8 @@ def _named(message: Any, path: str) -> tuple[str, Any, bool] | None:
 
     An id may contain brackets and dots. Of all ways to read the path, the first one that the contract knows counts.
     """
-    name, rest = path, ""
-    for number, character in enumerate(path):
-        if character in "[.":
-            name, rest = path[:number], path[number:]
-            break
+    name = re.split(r"[\[.]", path, maxsplit=1)[0]
+    rest = path[len(name) :]
     field = message.fields_by_name.get(name)
     if field is None:
         return None
@@ -54,19 +52,24 @@ def _named(message: Any, path: str) -> tuple[str, Any, bool] | None:
         return words.removesuffix(" basis points"), field, False
     if rest[0] == "." and field.message_type is not None:
         return _joined(words + " ", _named(field.message_type, rest[1:]))
-    for end in (number for number, character in enumerate(rest) if character == "]"):
-        one = f"{_ONE_OF.get(name, words)} {rest[1:end]}"
-        if end + 1 == len(rest):
-            return one, field, True
-        if rest[end + 1] == "." and field.message_type is not None:
-            found = _joined(f"{one}, ", _named(field.message_type, rest[end + 2 :]))
-            if found is not None:
-                return found
+    return _element(field, _ONE_OF.get(name, words), rest)
+
+
+def _element(field: Any, kind: str, rest: str) -> tuple[str, Any, bool] | None:
+    """Reads the part of a path from a list's bracket on, like `_named`; `kind` is the word for one element."""
+    for bracket in re.finditer("]", rest):
+        element, after = f"{kind} {rest[1 : bracket.start()]}", rest[bracket.end() :]
+        if not after:
+            return element, field, True
+        if after[0] == "." and field.message_type is not None:
+            named = _joined(f"{element}, ", _named(field.message_type, after[1:]))
+            if named is not None:
+                return named
     return None
 
 
-def _joined(before: str, found: tuple[str, Any, bool] | None) -> tuple[str, Any, bool] | None:
-    return None if found is None else (before + found[0], *found[1:])
+def _joined(before: str, named: tuple[str, Any, bool] | None) -> tuple[str, Any, bool] | None:
+    return None if named is None else (before + named[0], *named[1:])
 
 
 def _value(field: Any, text: str) -> str:
@@ -82,6 +85,11 @@ def _value(field: Any, text: str) -> str:
             return words(ParseDict(value, GetMessageClass(field.message_type)(), ignore_unknown_fields=True)) or _NONE
     except (ValueError, ParseError):
         return text
+    return _scalar(field, value)
+
+
+def _scalar(field: Any, value: Any) -> str:
+    """Returns a value of JSON in words, for a field that is no message."""
     if field.enum_type is not None:
         return name_words(field.enum_type, str(value))
     if isinstance(value, bool):
@@ -96,7 +104,7 @@ def _comma(*parts: str) -> str:
 
 
 def _any(message: Message) -> str:
-    """Any other message: its fields one after the other."""
+    """Returns the fields of a message that has no words of its own, separated by commas."""
     return _comma(*(f"{field.name.replace('_', ' ')} {value}" for field, value in message.ListFields()))
 
 

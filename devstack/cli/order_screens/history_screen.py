@@ -40,7 +40,7 @@ def _changes(entry: HistoryEntry) -> Iterator[str]:
     if entry.event.order_version != 1:
         yield from map(change_words, entry.changes)
         return
-    # Everything is new. What a reader looks for is where it begins.
+    # All fields of a new order are new, so only its first values are shown.
     for change in entry.changes:
         if change.field in _FIRST and change.new_value:
             name, _, values = change_words(change).partition(": ")

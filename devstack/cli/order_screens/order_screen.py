@@ -16,7 +16,7 @@ from devstack.cli.terminal import Picture, plain, say, say_whole, show
 
 
 def print_order(answer: Any) -> None:
-    """Prints the order of a command's or a query's response, and what else there is to know about the answer."""
+    """Prints the order of a command's or a query's response, then its token or freshness."""
     show(*order_pictures(answer.order))
     token = getattr(answer, "consistency_token", "")
     say("")
@@ -28,7 +28,7 @@ def print_order(answer: Any) -> None:
 
 
 def print_several(answer: BatchGetOrdersResponse) -> None:
-    """Prints orders one below the other, and the ids that no order has."""
+    """Prints orders below each other, then the ids without an order."""
     for order in answer.orders:
         show(*order_pictures(order), plain(""))
     for order_id in answer.missing_order_ids:

@@ -35,13 +35,13 @@ def day(value: Timestamp) -> str:
 
 
 def enum_words(enum: Any, value: int) -> str:
-    """A value's name as words: ORDER_STATE_PLACED is `placed`; a number that has no name stays one."""
+    """Returns an enum value's name as words: ORDER_STATE_PLACED is `placed`; an unknown number stays a number."""
     descriptor = enum.DESCRIPTOR.values_by_number.get(value)
     return name_words(enum.DESCRIPTOR, descriptor.name) if descriptor is not None else str(value)
 
 
 def name_words(descriptor: Any, name: str) -> str:
-    """The name of an enum's value as words: what all names of the enum begin with is left out."""
+    """Returns the name of an enum's value as words, without the prefix that all names of the enum share."""
     prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
     return name.removeprefix(prefix).lower().replace("_", " ")
 
@@ -53,7 +53,7 @@ def order_state(order: Order) -> str:
 
 
 def states(order: Order) -> str:
-    """Where the order, its money and its goods stand, in one line."""
+    """Returns the states of the order, its money and its goods, in one line."""
     money, goods = (
         enum_words(PaymentState, order.payment_state),
         enum_words(FulfillmentState, order.fulfillment_state),
@@ -62,7 +62,7 @@ def states(order: Order) -> str:
 
 
 def address(value: PostalAddress) -> str:
-    """An address in one line, from the recipient to the country."""
+    """Returns an address in one line, from the recipient to the country."""
     place = " ".join(part for part in (value.postal_code, value.locality) if part)
     parts = (
         *value.recipients, value.organization, *value.address_lines, value.sublocality, place,

@@ -63,9 +63,9 @@ def order_rows(orders: Iterable[Order]) -> Rows:
 
 
 def print_summary(answer: SummarizeOrdersResponse, group_by: Sequence[OrderDimension.ValueType]) -> None:
-    """One row per group and currency, and the totals below. Days, weeks and months stand in their order.
+    """Prints one row per group and currency, then the totals. Days, weeks and months are sorted by time.
 
-    `group_by` is what was asked for: it says what the keys are.
+    `group_by` are the requested dimensions, in the order of the groups' keys.
     """
     groups: Iterable[OrderSummary] = answer.groups
     if group_by[0] in _IN_TIME:
@@ -90,7 +90,7 @@ def summary_rows(groups: Iterable[tuple[str, OrderSummary]], totals: Iterable[Or
 
 
 def print_customer(answer: GetCustomerSummaryResponse) -> None:
-    """Who it is, what they ordered, and their latest orders."""
+    """Prints a customer, their figures per currency, and their latest orders."""
     show(*_customer(answer))
     say(freshness(answer.read_info))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from devstack.cli.stubs import Stubs
 
-#: How long one call may take while its service gives signs of life.
+#: Seconds that one call may take while its service gives signs of life.
 CALL_SECONDS = 30.0
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit trail.", show_default=False)]
@@ -81,7 +81,7 @@ def cancel_by_signals() -> None:
 
 
 def refused(error: grpc.aio.AioRpcError, service: str, address: str, *, as_json: bool, hint: str = "") -> NoReturn:
-    """Ends the command with the service's message, or with the fact that nobody answers."""
+    """Ends the command with the service's message, or says that the service does not answer."""
     import grpc
     from tandem.orders.errors import from_rpc_error
 

@@ -73,11 +73,15 @@ def order_filter(
         states=values(OrderState, states, "--state"),
         payment_states=values(PaymentState, payment_states, "--payment"),
         fulfillment_states=values(FulfillmentState, fulfillment_states, "--fulfillment"),
-        customer_ids=[customer] if customer else [],
-        region_codes=[country.upper()] if country else [],
-        sources=[source] if source else [],
+        customer_ids=_if_given(customer),
+        region_codes=_if_given(country.upper()),
+        sources=_if_given(source),
         order_numbers=numbers or [],
         order_ids=ids or [],
         payment_references=references or [],
         tracking_numbers=tracking_numbers or [],
     )
+
+
+def _if_given(value: str) -> list[str]:
+    return [value] if value else []

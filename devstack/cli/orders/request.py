@@ -38,7 +38,7 @@ Lines = Annotated[
 
 
 def in_form(make: Any, *words: Any, as_json: bool) -> Any:
-    """What `make` reads from words; ends the command with what is wrong with them."""
+    """Returns `make(*words)`; ends the command with the message if a word has the wrong form."""
     from devstack.cli.orders.words import WrongWord
 
     try:

@@ -21,11 +21,11 @@ _MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
 
 
 class WrongWord(ValueError):  # noqa: N818 - reads as what it is
-    """A word has the wrong form; the message names it and shows the right one."""
+    """A word has the wrong form. The message names the word and shows the right form."""
 
 
 def money(text: str, currency: str, what: str) -> Money:
-    """`12.50` as Money, exactly; raises WrongWord naming `what`."""
+    """Reads `12.50` as Money, exactly; raises WrongWord naming `what`."""
     if not _NUMBER.fullmatch(text):
         raise WrongWord(
             f"{what}: {text!r} is no amount; write it like 12.50, in digits 0 to 9 with a point before the decimals"
@@ -42,7 +42,7 @@ def money(text: str, currency: str, what: str) -> Money:
 
 
 def whole_number(text: str, what: str) -> int:
-    """`12` as a number; raises WrongWord naming `what`."""
+    """Reads `12` as an integer; raises WrongWord naming `what`."""
     if not _WHOLE.fullmatch(text):
         raise WrongWord(f"{what}: {text!r} is no whole number; write it in digits 0 to 9, like 12")
     if len(text) > 12 or abs(int(text)) > _MAX_INT32:
@@ -51,7 +51,7 @@ def whole_number(text: str, what: str) -> int:
 
 
 def basis_points(text: str, what: str) -> int:
-    """`2.5%` as hundredths of a percent; raises WrongWord naming `what`."""
+    """Reads `2.5%` as hundredths of a percent; raises WrongWord naming `what`."""
     number = text.removesuffix("%")
     if not _NUMBER.fullmatch(number):
         raise WrongWord(f"{what}: {text!r} is no percentage; write it like 19% or 2.5%, with a point")
@@ -106,9 +106,9 @@ def _named_parts(text: str, where: str) -> dict[str, str]:
 
 
 def split(text: str, separator: str, name: str = "") -> list[str]:
-    """The parts between separators; what is in double quotes is one part, and a backslash takes a separator as it is.
+    """Splits at separators. A part in double quotes may contain them, and a backslash escapes one.
 
-    `name` is the pattern of what may stand before the quotes.
+    `name` is a pattern of what may precede the quotes.
     """
     part = re.compile(
         rf'({name})(?:"((?:[^"]|"")*)"(?={separator}|\Z)|((?:\\[{separator}\\]|[^{separator}])*))', re.DOTALL

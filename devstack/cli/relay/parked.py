@@ -123,7 +123,7 @@ def discard(
 
 
 def _report(question: ParkedQuestion, of_environment: bool, as_json: bool) -> ParkedReport:
-    """What the relay's own command says; an error of it ends this one."""
+    """Runs the relay's own command and returns its report; ends this command when that one fails."""
     from relay.parking.command import run_parked
 
     settings = relay_settings(of_environment, as_json=as_json)

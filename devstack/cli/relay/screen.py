@@ -35,11 +35,7 @@ def _facts(seen: RelaysStatus, teller: RelayPage) -> Iterator[tuple[str, str]]:
     yield "standbys", str(seen.standbys)
     yield "lag", _lag(page)
     yield "slot", _slot(page.get("slot"))
-    yield (
-        "stream",
-        f"sequence {page.get('stream_sequence') or page.get('last_stored_sequence') or UNKNOWN}"
-        + (f", {page['stream_used_ratio']:.1%} full" if page.get("stream_used_ratio") is not None else ""),
-    )
+    yield "stream", _stream(page)
     yield "epochs", f"source {page.get('source_epoch') or UNKNOWN}, publish {page.get('publish_epoch') or UNKNOWN}"
     yield "parked", f"{page.get('parked_aggregates', 0)} aggregates"
     yield "losses", str(page.get("loss") or "none")
@@ -62,6 +58,12 @@ def _lag(page: Mapping[str, Any]) -> str:
     behind = page.get("behind_bytes")
     size = f"{readable(behind)} of log" if behind is not None else "bytes not known while polling"
     return f"{events} {more}events, {size}, {age:.3f} s"
+
+
+def _stream(page: Mapping[str, Any]) -> str:
+    sequence = page.get("stream_sequence") or page.get("last_stored_sequence") or UNKNOWN
+    full = f", {page['stream_used_ratio']:.1%} full" if page.get("stream_used_ratio") is not None else ""
+    return f"sequence {sequence}{full}"
 
 
 def _slot(slot: Mapping[str, Any] | None) -> str:

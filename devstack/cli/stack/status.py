@@ -49,7 +49,7 @@ def status(
 
 
 def exit_code(seen: SystemStatus) -> ExitCode:
-    """What a script learns: 3 as soon as one process does not answer, however well the others are."""
+    """Returns the exit code: 3 if any process does not answer, 1 if any is degraded, else 0."""
     states = {process.state for process in seen.processes}
     if "down" in states:
         return ExitCode.DOWN
@@ -57,7 +57,7 @@ def exit_code(seen: SystemStatus) -> ExitCode:
 
 
 async def _watch(stack: Topology, every: float, as_json: bool, picture: Any) -> SystemStatus:
-    """Looks until a signal comes; what was seen last."""
+    """Observes the stack until a signal arrives; returns the last observation."""
     from devstack.cli.stack.watching import watch_as_lines, watch_on_screen
     from devstack.stack.system_status import observe
 
@@ -68,7 +68,7 @@ async def _watch(stack: Topology, every: float, as_json: bool, picture: Any) -> 
 
 
 def document(seen: SystemStatus) -> dict[str, Any]:
-    """The same as JSON; what the relay says of its lag stands once, under `lag`."""
+    """Returns the status as a JSON document. The relay's report of its lag appears once, under `lag`."""
     processes = [
         {"name": one.name, "address": one.address, "state": one.state, "detail": one.detail} for one in seen.processes
     ]

@@ -19,7 +19,7 @@ _STAGES = (Column("stage", named=False), Column("p50", right=True), Column("p99"
 
 
 def picture(seen: SystemStatus) -> Picture:
-    """Processes, the read side's own account, and the whole in one line."""
+    """Draws the processes, the read model's status, and a summary in one line."""
     rows = [
         (process.name, process.address, plain(process.state, COLOURS[process.state]), process.detail)
         for process in seen.processes

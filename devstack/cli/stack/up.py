@@ -42,7 +42,7 @@ def up(
 
 
 class _Up:
-    """One run of the stack, from start to stop, and what it prints."""
+    """Runs the stack from start to stop, and prints its progress."""
 
     def __init__(self, as_json: bool, once: bool) -> None:
         self._as_json, self._once = as_json, once
@@ -92,7 +92,7 @@ class _Up:
         return ExitCode.OK
 
     async def _unless_stopped(self, task: asyncio.Task[object]) -> bool:
-        """Waits for `task`, raising what it raises; False when a signal came first, and then the task is cancelled."""
+        """Waits for `task` and raises its exception. If a signal arrives first, cancels the task and returns False."""
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()

@@ -1,4 +1,4 @@
-"""Repeats a look until Ctrl-C or SIGTERM, as lines of JSON or on a screen."""
+"""Observes something again and again until Ctrl-C or SIGTERM, as lines of JSON or on a screen."""
 
 from __future__ import annotations
 

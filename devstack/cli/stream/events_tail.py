@@ -18,6 +18,7 @@ from devstack.cli.waiting_time import patience_seconds
 from relay.config import RelaySettings
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
 
 STREAM = "ORDERS"
@@ -46,20 +47,32 @@ async def tail_events(
             jetstream = client.jetstream(timeout=patience_seconds())
             first = await sequence_of_last(jetstream, stream, subjects, last)
             subscription = await jetstream.pull_subscribe(subjects, stream=stream, config=_from(subjects, first))
-            left = (await subscription.consumer_info()).num_pending or 0
-            while not stop.is_set() and (follow or left > 0):
-                fetched = await _fetched(subscription, stop)
-                messages = [message for message in fetched if "ce-id" in (message.headers or {})]
-                for message in messages:
-                    row(*_columns(message))
-                left -= len(messages)
-                if not messages:  # it is idle, or it hangs
-                    await client.flush(round(patience_seconds()) + 1)
+            await _pass_on(client, subscription, stop, row, follow=follow)
     except NotFoundError:
         raise NobodyAnswers(f"NATS on {url} has no stream {stream}; the relay makes it when it starts.") from None
     except NATS_ERRORS as error:
         why = str(error).removeprefix("nats: ") or "no answer in time"
         raise NobodyAnswers(f"NATS on {url.rpartition('@')[2]} does not answer: {why}.") from None
+
+
+async def _pass_on(
+    client: Client,
+    subscription: JetStreamContext.PullSubscription,
+    stop: asyncio.Event,
+    row: Callable[..., None],
+    *,
+    follow: bool,
+) -> None:
+    """Calls `row` for each event until `stop` is set, or without `follow` until the events of now are printed."""
+    left = (await subscription.consumer_info()).num_pending or 0
+    while not stop.is_set() and (follow or left > 0):
+        fetched = await _fetched(subscription, stop)
+        messages = [message for message in fetched if "ce-id" in (message.headers or {})]
+        for message in messages:
+            row(*_columns(message))
+        left -= len(messages)
+        if not messages:  # The server is idle, or it hangs: it must answer a ping in time.
+            await client.flush(round(patience_seconds()) + 1)
 
 
 async def sequence_of_last(jetstream: JetStreamContext, stream: str, subjects: str, count: int) -> int:
@@ -68,7 +81,7 @@ async def sequence_of_last(jetstream: JetStreamContext, stream: str, subjects: s
     low, high = max(1, state.first_seq), state.last_seq + 1
     if count == 0:
         return high
-    # The server counts what there is from a sequence on: halving finds it, however much else lies between.
+    # The server counts matching messages from a sequence on, so a binary search finds it in few requests.
     while high - low > 1:
         middle = (low + high) // 2
         if await _messages_from(jetstream, stream, subjects, middle) >= count:

@@ -31,7 +31,7 @@ async def tail_outbox(url: str, stop: asyncio.Event, row: Callable[..., None], *
                 row(time, position, event_type, str(order_id), version, actor or "")
             if not follow or stop.is_set() or await _stopped_within(stop, POLL_SECONDS):
                 return
-            # A look for people: a transaction that commits late is shown late or not at all. The relay misses none.
+            # For people only: a transaction that commits late is printed late or not at all. The relay misses none.
             rows = await ask(_LATER, seen)
 
 
@@ -42,7 +42,7 @@ async def _newest_position(ask: Callable[..., Any]) -> int:
 
 @asynccontextmanager
 async def _asked(url: str) -> AsyncIterator[Callable[..., Any]]:
-    """Yields what asks the database one question; raises NobodyAnswers when it does not answer, then or later."""
+    """Yields a function that runs one query; raises NobodyAnswers when the database does not answer, then or later."""
     address = url.rpartition("@")[2]
     try:
         async with asyncio.timeout(patience_seconds()):

@@ -110,7 +110,7 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
 
 
 def _settings(as_json: bool) -> QuerySettings:
-    """QUERY_… of the environment when it names a store, else those of the stack that commands are about."""
+    """Returns the settings of QUERY_… variables if they name a store, otherwise those of the known stack."""
     from devstack.stack.known_stack import NOTHING_RUNS, known_stack
     from query_service.config import QuerySettings
     from service_runtime.config import load_settings
