@@ -1,26 +1,26 @@
-"""The position of the relay as text, carried by every message of the stream in the header `Tandem-Cursor`.
+"""Reads and writes the relay's position, which every message of the stream carries in the header `Tandem-Cursor`.
 
-Behind events found by polling:
+After events found by polling:
 
     <source epoch>;poll;<seen>;<upto>;<mark>
 
-`seen` and `upto` are snapshots. All that `seen` shows has been delivered (empty: nothing has), and of what `upto` shows
-beside it, in the order of positions, everything up to the position `mark`; or all of it when the mark is `end`.
-Once `seen` is of no further use it may be empty: `<epoch>;poll;;<upto>;end`. Where polling took over from the
-log, one more part, `<transactions>@<first>-<last>`, says what it must pass over: those transactions, and the events
+`seen` and `upto` are snapshots. Everything that `seen` shows is delivered (empty: nothing is). Of what only `upto`
+shows, everything up to the position `mark` has been delivered, by position; all of it if the mark is `end`.
+Once `seen` is not needed any more it may be empty: `<epoch>;poll;;<upto>;end`. If polling took over from the
+log, one more part, `<transactions>@<first>-<last>`, says what it must skip: those transactions, and the events
 that the stream has from its sequence `first` to `last`: `<epoch>;poll;<seen>;<upto>;<passed over>;<mark>`.
 
-Behind events read from the write-ahead log:
+After events read from the write-ahead log:
 
     <source epoch>;wal;<slot>;<publication>;<checkpoint>;<snapshot>;<transactions>;<mark>
     mark: <commit LSN>:<index>:<transaction>:<behind>
 
-Delivered are all transactions whose commit record stands before `commit LSN`, and of the one that stands there the
+Delivered are all transactions whose commit record is before `commit LSN`, and of the one whose record is there the
 first `index` events. The rest is the last *checkpoint*, by which polling can take over: at the log position
 `checkpoint` everything was delivered that `snapshot` sees, and also just `transactions`; since then, `behind`
 events. `publication` is the state in which the publication was then.
 
-What stands before the mark is the *base*. With many transactions open it is long. Then its text stands once, in the
+The part before the mark is the *base*. With many open transactions it is long. Then its text is stored once, in the
 body of a barrier message, and the messages after it name that barrier by its stream sequence:
 `<source epoch>;<mode>;@<sequence>;<mark>`. The barrier itself says `@body` there.
 """

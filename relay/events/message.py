@@ -1,8 +1,8 @@
-"""An event as the stream stores it: subject, headers and body as bytes, built once.
+"""Builds an event as the stream stores it: subject, headers and body as bytes.
 
-Headers are CloudEvents 1.0 in binary mode (their values: `header_value`) plus our own. The body is the payload's stored
-text; with a personal column it is `{"payload":…,"personal":…,"salt":"…"}`, spliced from the stored texts, never parsed
-and written anew.
+Headers are CloudEvents 1.0 in binary mode (values: `header_value`) plus our own. The body is the payload's stored text.
+With a personal column it is `{"payload":…,"personal":…,"salt":"…"}`, spliced from the stored texts, never parsed and
+written again.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ _new = tuple.__new__
 
 
 class Message(NamedTuple):
-    """One message without its fence. `headers` are complete lines; `group` tells the transactions apart that may have
-    to be seen whole; `position` and `recorded_at` (µs) are None for a barrier. `size`: the bytes that count against the
-    server's payload limit, the fence included."""
+    """One message without its fence.
+
+    `headers` are complete lines. `group` distinguishes the transactions that may have to be published whole. `position`
+    and `recorded_at` (µs) are None for a barrier. `size`: the bytes that count against the server's payload limit, with
+    the fence.
+    """
 
     subject: bytes
     message_id: bytes
@@ -59,7 +62,7 @@ class Message(NamedTuple):
         position: int | None = None,
         recorded_at: int | None = None,
     ) -> Message:
-        """A message with its size counted."""
+        """Returns a message with its size counted."""
         size = len(headers) + len(body) + FENCE_BYTES
         return cls(subject, message_id, headers, body, group, position, recorded_at, size)
 
@@ -72,8 +75,10 @@ class MessageLimits:
 
 
 class MessageBuilder:
-    """Builds the messages of one publishing session: term and epochs are fixed for it. Values of `plain_roles` are
-    known to be headers' values as they are, those of `json_roles` to be JSON."""
+    """Builds the messages of one publishing session, whose term and epochs are fixed.
+
+    Values of `plain_roles` are known to be valid header values, those of `json_roles` to be JSON.
+    """
 
     def __init__(
         self,
@@ -106,7 +111,7 @@ class MessageBuilder:
         self._kinds: dict[tuple[int, str | None, str | None], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, base: str, at: str) -> Message:
-        """The message of `event` with the cursor `base;at`; Unpublishable says why no stream could take it."""
+        """Returns the message of `event` with the cursor `base;at`. Unpublishable says why no stream accepts it."""
         # Taken apart and put together at once: this runs for every event, and is most of what the relay does.
         (
             position, transaction_id, event_id, aggregate_type, aggregate_id, version, partition, event_type,
@@ -148,7 +153,7 @@ class MessageBuilder:
         return _new(Message, (subject, message_id, head, body, transaction_id, position, recorded_at, size))
 
     def _kind(self, partition: int, event_type: str | None, aggregate_type: str | None) -> tuple[bytes, str]:
-        """Subject and header lines that events of a type and partition share; remembered."""
+        """Returns the subject and header lines that events of a type and partition share; remembered."""
         if event_type is None or aggregate_type is None:
             raise Unpublishable("an id or type of the event is null")
         subject = self._template.subject(partition, event_type, aggregate_type)
@@ -177,12 +182,12 @@ def _bytes(payload: str | bytes | None) -> bytes:
 
 
 def partition_of(aggregate_id: str, partitions: int) -> int:
-    """The partition of an aggregate whose table has no such column."""
+    """Returns the partition of an aggregate whose table has no such column."""
     return int.from_bytes(hashlib.sha256(aggregate_id.encode()).digest()[:2]) % partitions
 
 
 def rfc3339(microseconds: int) -> str:
-    """A time in µs since 1970 as `2026-01-31T12:00:00.000000Z`; Unpublishable beyond the year 9999."""
+    """Returns a time in µs since 1970 as `2026-01-31T12:00:00.000000Z`. Raises Unpublishable beyond the year 9999."""
     if microseconds < 1_000_000:
         seconds, fraction = divmod(microseconds, 1_000_000)
         return f"{_second(seconds)}.{fraction:06d}Z"
@@ -199,7 +204,7 @@ def _second(seconds: int | str) -> str:
 
 
 def _id(text: str) -> str:
-    """An id as a header value; Unpublishable when it cannot be one."""
+    """Returns an id as a header value. Raises Unpublishable if it cannot be one."""
     if text and not needs_encoding(text):
         return text
     if not text or _has_control(text):
@@ -213,7 +218,7 @@ def _has_control(text: str) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """Text fit for a header line. JSON may hold line breaks between its tokens only, where a blank means the same."""
+    """Returns text fit for a header line. JSON may have line breaks between its tokens only, where a blank is equal."""
     return _CONTROL.sub(" ", text) if _has_control(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Where events come from: the port that the log, polling and an adoption implement."""
+"""Declares the port that the log, polling and an adoption implement: where events come from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from relay.events.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How events are found now: `name` is wal, poll or adopt; `reason` says why it is not the wanted one, None when it
-    is."""
+    """How events are found now.
+
+    `name` is wal, poll or adopt. `reason` says why it is not the wanted one; None if it is.
+    """
 
     name: str
     reason: str | None = None
@@ -22,8 +24,11 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A cursor with nothing half delivered. `as_of`: everything committed before that source time (µs since 1970, the
-    database's clock) is delivered at this cursor; None when the source cannot tell."""
+    """A cursor with nothing half delivered.
+
+    `as_of`: everything committed before that source time (µs since 1970, the database's clock) is delivered at this
+    cursor; None if the source does not know.
+    """
 
     cursor: Cursor
     as_of: int | None
@@ -31,11 +36,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in delivery order, with the cursor before the first and the one after the last of them.
+    """Events in delivery order, with the cursors before the first and after the last of them.
 
-    The text of the cursor after `events[i]` is `base` (that of `before`) with `marks[i]`: a value for each event would
-    cost too much. `reached` is set when the batch ends on a checkpoint. `more` says that the next read will find rows
-    at once.
+    The text of the cursor after `events[i]` is `base` (that of `before`) with `marks[i]`; a value for each event would
+    cost too much. `reached` is set if the batch ends on a checkpoint. `more`: the next read will find rows at once.
     """
 
     base: str
@@ -48,30 +52,32 @@ class Batch:
 
 
 class Source(Protocol):
-    """Delivers committed events behind a cursor: none lost, none twice, those of an aggregate in their order."""
+    """Delivers committed events after a cursor: none lost, none twice, those of an aggregate in their order."""
 
     @property
     def mode(self) -> Mode:
         """How events are found now."""
 
     async def resume(self, cursor: Cursor) -> None:
-        """Goes (back) to `cursor`; what was read behind it before is forgotten."""
+        """Returns to `cursor` and forgets what was read after it."""
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """The next events, without waiting for any; bytes are exceeded by one event at most."""
+        """Returns the next events without waiting; one event at most exceeds the byte limit."""
 
     def stored(self, cursor: Cursor) -> None:
-        """Told that the stream holds everything up to this cursor, so that the source need not keep it."""
+        """Learns that the stream holds everything up to this cursor, so that the source need not keep it."""
 
     def idle_seconds(self) -> float:
-        """How long to wait before the next read, given what the last ones found."""
+        """How long to wait before the next read, after what the last ones found."""
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Once resumed, `wake` is called when there is something to read before `idle_seconds` are over."""
+        """Once resumed, calls `wake` when there is something to read before `idle_seconds` are over."""
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored, as exactly as the source knows it: all that a snapshot sees, and transactions beside it. None
-        when the cursor that is stored tells as much."""
+        """Returns what is stored, as exactly as the source knows: a snapshot, and further transactions.
+
+        None if the stored cursor says as much.
+        """
 
     async def close(self) -> None:
-        """Gives up what the source holds in the database."""
+        """Releases what the source holds in the database."""

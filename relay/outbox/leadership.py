@@ -1,17 +1,17 @@
-"""One leader at a time: whoever holds an advisory lock of the database, on one session that also does the work.
+"""Elects one leader: the relay that holds an advisory lock of the database, on one session that also does the work.
 
-The lock goes with the session, so nobody has to give it up for us. A process that stops moving must lose the session
-too, whatever the session was doing at that moment; three settings of it see to that, 5 s each:
+The lock ends with the session, so nobody has to release it for us. A process that stops moving must lose the session
+too, whatever the session was doing. Three settings of the session ensure that, 5 s each:
 
 - idle between statements: `idle_session_timeout`;
 - inside a transaction: `idle_in_transaction_session_timeout`;
 - while the server sends a result that nobody reads: `tcp_user_timeout`, which exists over TCP only.
 
-So a leader speaks on its session at least once a second, and it publishes only as long as that works. A standby asks
-for the lock four times a second instead of waiting in it, since a waiting statement would hold back vacuum.
+So a leader uses its session at least once a second, and it publishes only while that works. A standby requests the lock
+four times a second instead of waiting for it, because a waiting statement would hold back vacuum.
 
-The lock alone does not fence: a leader that was stopped wakes up with messages in its buffers. What it sends is refused
-by the stream, because each session of a newer term begins with a barrier of its own (see `stream.publish_policy`).
+The lock alone is no fence: a leader that was stopped wakes up with messages in its buffers. The stream refuses them,
+because each session of a newer term begins with a barrier of its own (see `stream.publish_policy`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SessionCheck = Callable[[DatabaseConnection], Awaitable[Found]]
 
 
 class HeldLock(Generic[Held]):
-    """The leader's session while it holds the lock. `found`: what the check of the session has returned."""
+    """The leader's session while it holds the lock. `found`: the result of the session's check."""
 
     def __init__(self, connection: DatabaseConnection, key: tuple[int, int], found: Held) -> None:
         self.connection = connection
@@ -55,7 +55,7 @@ class HeldLock(Generic[Held]):
         self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def prove(self) -> None:
-        """Asks the database whether the lock is still ours; LeadershipLost when it is not, or cannot be asked."""
+        """Asks the database whether the lock is still ours. Raises LeadershipLost if not, or without an answer."""
         with database_lost():
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 row = await (
@@ -71,7 +71,7 @@ class HeldLock(Generic[Held]):
         self.spoke()
 
     async def touch(self) -> None:
-        """Speaks on the session if nothing was said for a while."""
+        """Uses the session if it was silent for a while."""
         if time.monotonic() < self.touch_due:
             return
         with database_lost():
@@ -80,11 +80,11 @@ class HeldLock(Generic[Held]):
         self.spoke()
 
     def spoke(self) -> None:
-        """Notes that a statement has just succeeded on the session."""
+        """Records that a statement has just succeeded on the session."""
         self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def release(self) -> None:
-        """Gives the lock up, so that a standby need not wait for the session's end."""
+        """Releases the lock, so that a standby need not wait for the session's end."""
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 await self.connection.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", list(self._key))
@@ -109,10 +109,10 @@ class AdvisoryLock(Generic[Found]):
     async def lead(
         self, stop: asyncio.Event, on_wait: Callable[[Found], None] = lambda found: None
     ) -> AsyncIterator[HeldLock[Found] | None]:
-        """Waits for the lock and yields its session; None when `stop` was set first. The session ends with the block.
+        """Waits for the lock and yields its session; None if `stop` was set first. The session ends with the block.
 
-        `on_wait` is called before each attempt to get the lock, with what the check has found. LeadershipLost when the
-        database cannot be reached or breaks off, Refused when the check says so.
+        `on_wait` is called before each attempt, with the result of the check. Raises LeadershipLost when the database
+        cannot be reached or the session breaks, Refused when the check refuses.
         """
         with database_lost():
             connection = await connect(self._url, "tandem-relay leader", session_timeout=SESSION_TIMEOUT_SECONDS)
@@ -149,9 +149,9 @@ class AdvisoryLock(Generic[Found]):
 
 
 async def while_leading(leader: HeldLock[Any], work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` gives, which waits for others, perhaps longer than the database keeps a session that is silent.
+    """Returns the result of `work`, which may wait longer than the database keeps a silent session.
 
-    LeadershipLost when the session breaks off meanwhile.
+    Raises LeadershipLost if the session breaks meanwhile.
     """
     task = asyncio.create_task(work)
     try:
@@ -166,6 +166,6 @@ async def while_leading(leader: HeldLock[Any], work: Coroutine[Any, Any, Result]
 
 
 def lock_key(table: str, stream: str) -> tuple[int, int]:
-    """The two 32-bit halves of the lock's key."""
+    """Returns the two 32-bit halves of the lock's key."""
     digest = hashlib.sha256(f"tandem relay\0{table}\0{stream}".encode()).digest()
     return int.from_bytes(digest[:4], signed=True), int.from_bytes(digest[4:8], signed=True)

@@ -1,11 +1,11 @@
-"""Leads, and as leader carries events from the source to the sink until told to stop.
+"""Leads, and as leader publishes events from the source to the sink until told to stop.
 
     stand by ─lock─> lead ─> session: read the stream's end, claim the stream, resume the source, publish …
        ^                        │ first error: close it, prove the lock, wait, begin the next session
        └────── lock lost, or a higher term in the stream ─┘
 
-A session begins with a barrier of a higher term than the stream has seen. It is fenced like every message, so whoever
-writes it is the only one who can go on; what an older session still has in flight is refused from there on.
+A session begins with a barrier of a higher term than the stream has seen. It is fenced like every message, so only its
+writer can continue. What an older session still has in flight is refused from there on.
 """
 
 from __future__ import annotations
@@ -48,65 +48,67 @@ _SLICE_SECONDS = 0.5
 
 
 class Leadership(Protocol):
-    """At most one holder at a time, given up within seconds when the holder stops moving."""
+    """A lock with at most one holder, lost within seconds if the holder stops moving."""
 
     def lead(
         self, stop: asyncio.Event, on_wait: Callable[[Wiring], None]
     ) -> contextlib.AbstractAsyncContextManager[HeldLock[Wiring] | None]:
-        """Waits for the lock, yields its session, releases it; None when `stop` was set first. `on_wait` is called
-        before each attempt to get the lock."""
+        """Waits for the lock, yields its session, and releases it; None if `stop` was set first.
+
+        `on_wait` is called before each attempt to get the lock.
+        """
 
 
 class Observer(Protocol):
-    """What the loop tells, for metrics and for those who measure."""
+    """Receives what the loop reports, for metrics and the lag measurement."""
 
     def standing_by(self, source_epoch: int) -> None:
-        """The database is fit, of that source epoch, and the lock is asked for; told again and again."""
+        """The database is fit and has that source epoch, and the lock is requested; reported again and again."""
 
     def leads(self, source_epoch: int) -> None:
-        """The lock is ours, and the database of that source epoch."""
+        """This relay holds the lock, and the database has that source epoch."""
 
     def stepped_back(self) -> None:
-        """The lock is not ours, or not any more."""
+        """This relay does not hold the lock (any more)."""
 
     def error(self, kind: str, cause: Exception) -> None:
-        """An error of that class happened; `cause` says it in a sentence."""
+        """An error of that class happened; `cause` describes it in a sentence."""
 
     def fenced(self, reason: str) -> None:
-        """The stream refused us as not its only writer."""
+        """The stream refused a publish because another session has written."""
 
     def session_begun(self, session: Publishing) -> None:
-        """A session has claimed the stream and reads; it can be asked how far it has come."""
+        """A session has claimed the stream and reads; it reports its progress when asked."""
 
     def session_over(self) -> None:
         """That session has ended."""
 
     def duplicate(self) -> None:
-        """An event was found stored already and is passed over."""
+        """An event was already stored and is skipped."""
 
 
 class Wiring(Protocol):
-    """What the check of a leader's session has found, and the parts of a leadership that are made from it."""
+    """The result of the check of a leader's session, and the parts of a leadership that are built from it."""
 
     @property
     def source_epoch(self) -> int:
-        """The epoch that the database has on record."""
+        """The epoch that the database records."""
 
     @property
     def adoption(self) -> AdoptionRecord | None:
-        """The last adoption, to be shown."""
+        """The last adoption, for the status page."""
 
     def source(self, connection: DatabaseConnection) -> Source:
-        """A source over the leader's connection."""
+        """Returns a source over the leader's connection."""
 
     def cursor(self, found: Cursor | None) -> Cursor:
-        """Where to go on, given the stream's last cursor; Refused when that is impossible."""
+        """Returns where to resume, given the stream's last cursor. Raises Refused if that is impossible."""
 
     def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
-        """Requests about parked aggregates, if they are to be carried out."""
+        """Returns the requests about parked aggregates, if they are to be executed."""
 
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """Builds the events behind `cursor`."""
+        """Builds the events after `cursor`."""
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """Builds barriers."""
@@ -116,8 +118,8 @@ class Wiring(Protocol):
 class Ended:
     """How a loop that was told to stop ended.
 
-    `cursor`: everything up to it is acknowledged, as the session knew that published when the stop came; None when none
-    did. `cause`: the error that the loop was waiting out instead, if there was one.
+    `cursor`: everything up to it is acknowledged, as the publishing session knew when the stop came; None without one.
+    `cause`: the error that the loop was waiting out instead, if any.
     """
 
     cursor: Cursor | None = None
@@ -125,7 +127,7 @@ class Ended:
 
 
 class PublishLoop:
-    """Runs until stopped. Outages never end it; a refusal before it has ever worked does."""
+    """Runs until stopped. An outage never ends it; a refusal before it has ever worked does."""
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ class PublishLoop:
         self._worked = False
 
     async def run(self, stop: asyncio.Event) -> Ended:
-        """Leads whenever it can, until `stop` is set. Refused when database or stream are unfit from the start."""
+        """Leads whenever it can, until `stop` is set. Raises Refused if database or stream are unfit from the start."""
         # What is refused may show only after this relay leads, so leading does not begin those waits anew.
         backoff, after_refusals, ended = _backoff(), _backoff(), Ended()
         while not stop.is_set():
@@ -182,7 +184,7 @@ class PublishLoop:
         return ended
 
     async def _look_at_sink(self) -> None:
-        """Once, before standing by: a stream that cannot be used is told at start, not when the leader dies."""
+        """Checks the stream once, before standing by, so that an unfit one is reported at the start."""
         if not self._sink_seen:
             async with self._sink.session():
                 self._sink_seen = True
@@ -193,7 +195,7 @@ class PublishLoop:
         self._observer.standing_by(found.source_epoch)
 
     async def _lead(self, leader: HeldLock[Wiring], stop: asyncio.Event) -> Ended:
-        """What belongs to one leadership: a source over its connection."""
+        """Runs one leadership, with a source over its connection."""
         self.status.leader, self.status.adoption = True, leader.found.adoption
         self._observer.leads(leader.found.source_epoch)
         source = leader.found.source(leader.connection)
@@ -203,7 +205,7 @@ class PublishLoop:
             await source.close()
 
     async def _sessions(self, leader: HeldLock[Wiring], source: Source, stop: asyncio.Event) -> Ended:
-        """Session after session, as long as the lock is ours."""
+        """Runs session after session, as long as the lock is ours."""
         backoff, exceptions, term, ended = _backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
             self.status.moved()
@@ -242,7 +244,7 @@ class PublishLoop:
         exceptions: Exceptions,
         stop: asyncio.Event,
     ) -> Cursor | None:
-        """One session, until `stop` is set; the cursor up to which the stream has acknowledged everything."""
+        """Runs one session until `stop` is set; returns the cursor up to which everything is acknowledged."""
         tail = session.tail
         self.status.state, self.status.stream_sequence = states.RESUMING, tail.last_sequence
         resume = resumption(await self._state.load(leader.connection), tail)

@@ -1,4 +1,4 @@
-"""The work of one publishing session: claim the stream, then carry batches from the source until told to stop."""
+"""Runs one publishing session: claims the stream, then publishes batches from the source until told to stop."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REQUESTS_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Exceptions:
-    """Events known not to be sent: `refused` (position → reason) are to be parked, `stored` are in the stream."""
+    """Events that must not be sent: `refused` (position → reason) are to be parked, `stored` are in the stream."""
 
     refused: dict[int, str] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
@@ -48,8 +48,10 @@ class Exceptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What one session is made of. `requests`: about parked aggregates, None where they are not carried out; `status`
-    is told how far the session has come."""
+    """The parts of one session.
+
+    `requests`: about parked aggregates, None if they are not executed. `status` is told of the session's progress.
+    """
 
     session: JetStreamSession
     leader: HeldLock[Any]
@@ -91,7 +93,7 @@ class Publishing:
 
     @property
     def settled(self) -> bool:
-        """Whether everything that was sent has its ack."""
+        """Whether every sent message has its ack."""
         return self._session.settled
 
     def oldest_in_flight(self) -> int | None:
@@ -99,11 +101,11 @@ class Publishing:
         return self._session.oldest_in_flight()
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored, where the source knows it more exactly than the cursor says it."""
+        """What is stored, if the source knows it more exactly than the cursor says."""
         return self._source.covering()
 
     async def claim(self, cursor: Cursor) -> None:
-        """Writes the session's first message, a barrier at the cursor found, and waits for its ack."""
+        """Publishes the session's first message, a barrier at the present cursor, and waits for its ack."""
         await self._barrier(cursor)
         # The claim barrier carries no new time, so allow the next barrier at once.
         self._barrier_due = 0.0
@@ -111,7 +113,7 @@ class Publishing:
         self._report()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Carries events until `stop` is set, then waits for the acks and leaves a barrier behind the last of them."""
+        """Publishes events until `stop` is set, then waits for the acks and publishes a last barrier."""
         while not stop.is_set():
             if time.monotonic() >= self._leader.touch_due:
                 await self._leader.touch()
@@ -136,8 +138,10 @@ class Publishing:
         await self._finish()
 
     async def remember(self) -> None:
-        """Writes down, when the session is over, how much the stream has acknowledged: should it come back with less,
-        as after a power cut, then that is a loss and not what it always had."""
+        """Stores, after the session, how much the stream has acknowledged.
+
+        If the stream later returns with less, as after a power cut, that is a loss.
+        """
         self._report()
         await self._save_state()
 
@@ -160,14 +164,14 @@ class Publishing:
                 await self._barrier(batch.reached.cursor)
 
     async def _anchored(self, base: str, before: Cursor) -> str:
-        """What messages behind `before` carry instead of its base, which is too long: the barrier that holds it."""
+        """Returns what messages after `before` carry instead of its base, which is too long: its barrier."""
         if self._anchor is None or self._anchor[0] != base:
             await self._barrier(before)
         assert self._anchor is not None
         return anchored(base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        """The messages of a batch of which not every event can be sent; the others are parked, or stored already."""
+        """Builds the messages of a batch in which some events must not be sent; they are parked, or already stored."""
         built: list[Message] = []
         for event, at in zip(batch.events, batch.marks, strict=True):
             if event.position in self._exceptions.stored:
@@ -186,7 +190,7 @@ class Publishing:
         return built
 
     async def _carry_out(self, requests: ParkedRequests) -> None:
-        """The oldest request about parked aggregates. Nothing else is read meanwhile, so their order stays."""
+        """Executes the oldest request about parked aggregates. Nothing else is read meanwhile, so order is kept."""
         request = await requests.first()
         self._leader.spoke()
         if request is None:
@@ -201,7 +205,7 @@ class Publishing:
         await self._parked.load(self._leader.connection)
 
     async def _retry(self, requests: ParkedRequests, request: Request) -> str:
-        """Publishes the aggregate's parked events at the present cursor; the answer."""
+        """Publishes the aggregate's parked events at the present cursor; returns the answer."""
         count = 0
         # What the stream said before the request is what it was asked to try again.
         refused = {} if request.begun_behind is None else self._exceptions.refused
@@ -270,7 +274,7 @@ class Publishing:
         )
 
     async def _save_state(self) -> None:
-        """Writes the lower bound. What is remembered must be stored, or a later start would see a loss."""
+        """Stores the lower bound. Only what is stored may be remembered, or a later start would see a loss."""
         self._state_due = time.monotonic() + STATE_SECONDS
         stored = self._session.stored_sequence
         if self._positions and self._positions[0][0] <= stored:

@@ -1,13 +1,13 @@
-"""Reads the log where that is possible and polls where it is not, changing between the two without overlap or gap.
+"""Reads the log where possible and polls otherwise, and changes between the two without overlap or gap.
 
 **From the log to polling** (the slot is missing, lost, in use, refused, or ahead of the stream): at once. The poll
-begins at the snapshot of the last checkpoint, and passes over what was delivered behind it: the transactions that the
-checkpoint lists, and the events that the stream has behind it.
+begins at the snapshot of the last checkpoint. It skips what was delivered after it: the transactions that the
+checkpoint lists, and the events that the stream has after it.
 
-**From polling to the log**: meanwhile a slot is made, which waits for every write transaction that is open in the
-cluster. It begins at a snapshot; the poll is led to end there. Where it has gone beyond already, the transactions in
-between are listed in the cursor, and the log passes over them. The first cursor of the log names the slot. So after a
-crash at any moment either the stream's last cursor names the slot, or the slot is dropped and made anew.
+**From polling to the log**: meanwhile a slot is created, which waits for every write transaction that is open in the
+cluster. It begins at a snapshot, and the poll is led to end there. If the poll is already beyond, the cursor lists the
+transactions in between, and the log skips them. The first cursor of the log names the slot. So after a crash at any
+moment either the stream's last cursor names the slot, or the slot is dropped and created again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SwitchingSource:
         return Mode("wal") if self._reader is not None else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
-        """Goes to `cursor`: by the slot that it names if that can be read, else by polling."""
+        """Goes to `cursor`: by the slot that it names if that can be read, otherwise by polling."""
         await self._stop()
         delivered = NOTHING
         if isinstance(cursor, WalCursor):
@@ -87,7 +87,10 @@ class SwitchingSource:
         await self._go_on_polling(cursor, delivered)
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """The next events. SessionClosed when the log broke off: only the stream knows then what was delivered."""
+        """Returns the next events.
+
+        Raises SessionClosed if the log broke off: only the stream knows then what was delivered.
+        """
         if (reader := self._reader) is not None:
             try:
                 batch = await reader.read(max_events, max_bytes)
@@ -122,7 +125,7 @@ class SwitchingSource:
         return self._reader.covering() if self._reader is not None else None
 
     async def close(self) -> None:
-        """Ends stream, slot making and clearing up; a slot that is in use stays."""
+        """Ends stream, slot creation and cleanup; a slot in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
@@ -141,7 +144,7 @@ class SwitchingSource:
             await self._cleanup.begin()
 
     async def _stream(self, cursor: WalCursor) -> str | None:
-        """Streams from the cursor; why not, when that is impossible."""
+        """Streams from the cursor; returns why not, if that is impossible."""
         if self._wal is None:
             return self._why or "RELAY_MODE is poll"
         if cursor.checkpoint.slot in self._distrusted:
@@ -155,7 +158,7 @@ class SwitchingSource:
         return None
 
     async def _hand_over(self, made: WalCheckpoint) -> Batch | None:
-        """The first batch of the log, once the poll has come to where the slot begins; it has no events."""
+        """Returns the first batch of the log, once the poll has reached the slot's beginning; it has no events."""
         at = self._poll.cursor
         if at.upto is not None or at.seen is None or at.passed is not None:
             return None

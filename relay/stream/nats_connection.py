@@ -1,11 +1,11 @@
-"""Our use of nats-py: its connection, authentication and TLS, with two paths of our own for speed and for honest acks.
+"""Connects to NATS with nats-py, and adds two paths of our own for speed and for exact acks.
 
 The library's asynchronous publish never resolves when the server answers with an error, and its publish, parse and
-callback paths cost more than the message itself. So acks of one inbox that come as expected are taken before the
-parser, all others are handed over as they are parsed, and a batch of frames is written at once. These are the only
-places that reach into the library (2.16); `tests/unit/relay` holds them to it.
+callback paths cost more than the message itself. So expected acks of one inbox are taken before the parser, all others
+are passed on as parsed, and a batch of frames is written at once. Only this module reaches into the library (2.16);
+`tests/unit/relay` checks what it relies on.
 
-A connection never reconnects: what was in flight on a broken one is decided by the stream, in a session of its own.
+A connection never reconnects: the stream decides what was in flight on a broken one, in a new session.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FLUSH_TIMEOUT_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class NatsOptions:
-    """Where and how to connect. `login`: as of `nats_login`. Files may be empty."""
+    """Where and how to connect. `login`: see `nats_login`. Files may be empty."""
 
     servers: tuple[str, ...]
     login: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ Awaited = Callable[[], tuple[int, int]]
 
 
 class AckReceiver(Protocol):
-    """Takes what arrives on the ack inbox."""
+    """Receives what arrives on the ack inbox."""
 
     def on_acks(self, count: int) -> None:
         """The next `count` awaited acks have arrived, and are good."""
@@ -63,13 +63,13 @@ class AckReceiver(Protocol):
         """One message of the inbox, with its raw header block or None."""
 
     def on_denied(self, denial: Refused) -> None:
-        """The server has dropped something that we sent, or will send us nothing: our user lacks a right."""
+        """The server has dropped something that we sent, or will send nothing: our user lacks a right."""
 
 
 class AckFirstParser:
-    """Stands before the library's parser and takes awaited acks away from the front of its input.
+    """Takes awaited acks from the front of the input before the library's parser sees it.
 
-    `awaited`: (first, count) of the sequences whose acks are to come next, one for each; count 0 when none are.
+    `awaited`: (first, count) of the sequences whose acks are expected next, one each; count 0 for none.
     """
 
     def __init__(self, parser: Parser, run: AckRun, awaited: Awaited, receiver: AckReceiver) -> None:
@@ -90,7 +90,7 @@ class AckFirstParser:
         self._parser.reset()
 
     async def parse(self, data: bytes = b"") -> None:
-        """Takes the next bytes of the connection."""
+        """Parses the next bytes of the connection."""
         if self._parser.state == AWAITING_CONTROL_LINE:
             if self._held or self._parser.buf:
                 data, self._held = bytes(self._parser.buf) + self._held + data, b""
@@ -107,8 +107,8 @@ class AckFirstParser:
 class NatsConnection(Client):
     """A connection that ends at its first failure. `on_closed` is called once, with the reason.
 
-    `denial`: what the server has told last that our user may not do. It drops such messages and goes on, so whoever
-    waits in vain for an answer looks here.
+    `denial`: what the server last said that our user may not do. It drops such messages without ending, so a caller
+    that waits in vain for an answer looks here.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class NatsConnection(Client):
     async def open(
         cls, options: NatsOptions, name: str, on_closed: Callable[[str], None] | None = None
     ) -> NatsConnection:
-        """Connects; one of NATS_ERRORS when no server can be reached, Refused when one does not let our user in."""
+        """Connects. Raises one of NATS_ERRORS if no server can be reached, Refused if one does not let our user in."""
         self = cls()
         self._on_closed = on_closed
 
@@ -181,7 +181,7 @@ class NatsConnection(Client):
         return version.major, version.minor, version.patch
 
     async def receive_acks(self, stream: str, awaited: Awaited, receiver: AckReceiver) -> None:
-        """Opens an inbox of its own (`inbox` is its prefix, with a trailing dot) for the stream's acks."""
+        """Opens an inbox (`inbox` is its prefix, with a trailing dot) for the stream's acks."""
         self.inbox = f"{self.new_inbox()}.".encode()
         self._receiver = receiver
         subscription = await self.subscribe(f"{self.inbox.decode()}*")
@@ -191,7 +191,7 @@ class NatsConnection(Client):
         self._ps = cast("Parser", AckFirstParser(self._ps, run, awaited, receiver))
 
     def write(self, frames: list[bytes]) -> None:
-        """Hands complete protocol frames to the socket, all at once. OSError when the connection is gone."""
+        """Writes complete protocol frames to the socket at once. Raises OSError if the connection is gone."""
         if not self.is_connected or self._transport is None:
             raise ConnectionError("connection to NATS closed")
         self._transport.write(b"".join(frames))
@@ -207,7 +207,7 @@ class NatsConnection(Client):
         return getattr(self._transport, "_io_writer", None)
 
     async def end(self) -> None:
-        """Drops the connection and all that was not written yet."""
+        """Drops the connection and everything unwritten."""
         self._on_closed = self._receiver = None
         writer = self._writer
         if writer is not None:

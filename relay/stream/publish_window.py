@@ -1,7 +1,7 @@
-"""What is in flight to the stream, counted and dated. Pure: sequences and times come from outside.
+"""Tracks what is in flight to the stream. Pure: sequences and times are arguments.
 
-The window predicts the stream sequence of everything it sends. An ack must be for the very next sequence that is
-outstanding; anything else closes the session, because then the prediction was wrong.
+The window predicts the stream sequence of everything it sends. An ack must be for the next outstanding sequence.
+Anything else closes the session, because then the prediction was wrong.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class PublishWindow:
         return self._flights[0].deadline if self._flights else None
 
     def sent(self, messages: Sequence[Message], size: int, now: float, timeout: float, *, atomic: bool) -> None:
-        """Notes a flight that has just been written."""
+        """Records a flight that has just been written."""
         self.sent_sequence += len(messages)
         self._bytes += size
         self._flights.append(Flight(messages, self.sent_sequence, size, now + timeout, now, atomic))
 
     def expected(self) -> int | None:
-        """The sequence that the next ack must have: an atomic flight is acknowledged by its last message alone."""
+        """The sequence that the next ack must have. An atomic flight is acknowledged by its last message alone."""
         if not self._flights:
             return None
         first = self._flights[0]

@@ -1,7 +1,7 @@
-"""Publishes to one JetStream stream, fenced: a session goes on exactly behind the message it found last, or ends.
+"""Publishes to one JetStream stream with fences: a session continues exactly after the last message, or ends.
 
-The first error closes a session. What comes after it is ignored, what is buffered is dropped with the connection, and
-the next session learns from the stream what has been stored. No session repairs itself in place.
+The first error closes a session. Later answers are ignored, buffered messages are dropped with the connection, and the
+next session learns from the stream what was stored. No session repairs itself in place.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OnStored = Callable[[Flight], None]
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """Bounds of what is in flight; `ack_timeout` in seconds."""
+    """Limits of what is in flight; `ack_timeout` in seconds."""
 
     events: int
     bytes: int
@@ -53,7 +53,7 @@ class WindowLimits:
 
 
 class JetStreamSession:
-    """One fenced run of messages behind `tail`."""
+    """One fenced run of messages after `tail`."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class JetStreamSession:
 
     @property
     def stored_sequence(self) -> int:
-        """The last stream sequence that is acknowledged (or was there before us)."""
+        """The last stream sequence that is acknowledged (or was there before the session)."""
         return self.window.stored_sequence
 
     @property
     def settled(self) -> bool:
-        """Whether everything sent has been acknowledged."""
+        """Whether every sent message is acknowledged."""
         return self.window.settled
 
     @property
@@ -109,8 +109,10 @@ class JetStreamSession:
         return self.window.oldest()
 
     def send(self, messages: Sequence[Message], start: int = 0) -> int:
-        """Writes one flight of `messages[start:]`; the index behind it, or `start` when acks must come first.
-        SessionClosed once the session is over."""
+        """Writes one flight of `messages[start:]`; returns the index after it, or `start` if acks must come first.
+
+        Raises SessionClosed once the session is over.
+        """
         self._raise_if_closed()
         window, waiting = self.window, len(messages) - start
         now, room = time.monotonic(), window.room()[0]
@@ -147,12 +149,12 @@ class JetStreamSession:
         return end
 
     async def wait(self, seconds: float) -> None:
-        """Returns when something was acknowledged or after `seconds`; SessionClosed once the session is over."""
+        """Waits for an ack, at most `seconds`. Raises SessionClosed once the session is over."""
         self._changed.clear()
         await self._wait_for(self._changed, seconds)
 
     async def pause(self, seconds: float) -> None:
-        """Returns after `seconds` or when woken; SessionClosed as soon as the session is over."""
+        """Waits `seconds` or until woken. Raises SessionClosed as soon as the session is over."""
         await self._wait_for(self._woken, seconds)
         self._woken.clear()
 
@@ -164,7 +166,7 @@ class JetStreamSession:
         self._raise_if_closed()
 
     def on_acks(self, count: int, batch_count: int | None = None) -> None:
-        """Takes the next `count` good acks at once; the ack of a batch says that `batch_count` messages are stored."""
+        """Records the next `count` good acks; the ack of a batch says that `batch_count` messages are stored."""
         if self._closed is not None:
             return
         last = self.window.stored_sequence + count
@@ -182,7 +184,7 @@ class JetStreamSession:
             self._on_stored(flight)
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
-        """Takes one answer of the server."""
+        """Handles one answer of the server."""
         if self._closed is not None:
             return
         number = int(subject[subject.rindex(b".") + 1 :])
@@ -195,7 +197,7 @@ class JetStreamSession:
         self._stored(answer, number)
 
     def on_denied(self, denial: Refused) -> None:
-        """Ends the session: whoever may grant the right must hear of it."""
+        """Ends the session, so that an operator learns of the missing right."""
         self.close(denial)
 
     def close(self, cause: SessionClosed | Refused) -> None:
@@ -233,7 +235,7 @@ class JetStreamSession:
         return self.window.message_at(cause.sequence) if cause.sequence is not None else None
 
     async def holds(self, sequence: int, message: Message) -> bool:
-        """Whether the stream really has `message` at `sequence`. SessionClosed when it cannot be asked."""
+        """Whether the stream really has `message` at `sequence`. Raises SessionClosed if it cannot be asked."""
         try:
             stored = await self._api.message(str(self.stream.config["name"]), sequence)
         except (*NATS_ERRORS, StreamApiError) as error:
@@ -260,7 +262,7 @@ class JetStreamSession:
 
 
 class JetStreamSink:
-    """Opens sessions on one stream. What is learnt about the server (the policy) outlives them."""
+    """Opens sessions on one stream. What it learns about the server (the policy) outlives them."""
 
     def __init__(
         self,
@@ -279,8 +281,11 @@ class JetStreamSink:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[JetStreamSession]:
-        """A session behind the stream's last message. SessionClosed when NATS cannot be reached or does not answer,
-        Refused when the server or the stream is not as it must be."""
+        """Opens a session after the stream's last message.
+
+        Raises SessionClosed when NATS cannot be reached or does not answer, Refused when the server or the stream is
+        unfit.
+        """
         sessions: list[JetStreamSession] = []
 
         def closed(reason: str) -> None:
@@ -311,7 +316,7 @@ class JetStreamSink:
             await connection.end()
 
     def _tell(self, difference: str | None) -> None:
-        """Says once, not in each session, what is not as planned."""
+        """Logs a difference from the plan once, not in each session."""
         if difference is not None and difference != self._told:
             _log.warning(difference)
         self._told = difference

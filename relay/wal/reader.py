@@ -1,6 +1,6 @@
-"""Reads the messages of one slot: what of them is events, which are delivered already, and what is stored.
+"""Reads the messages of one slot: events, those delivered already, and our checkpoints.
 
-After any end the server sends again everything behind the last stored checkpoint. Passed over is exactly what the
+After any end the server sends again everything after the last stored checkpoint. The reader skips exactly what the
 stream's last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one
 that committed there.
 """
@@ -60,8 +60,11 @@ _EMIT = f"""
 
 
 class WalReader:
-    """Reads behind `cursor`, from a replication session that streams the cursor's slot. Checkpoints are written over
-    the leader's session, `connection`. LogUnavailable: the slot cannot be read any more."""
+    """Reads after `cursor`, from a replication session that streams the cursor's slot.
+
+    Checkpoints are written over the leader's session, `connection`. Raises LogUnavailable when the slot cannot be read
+    any more.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class WalReader:
         checkpoint = cursor.checkpoint
         self._resume_lsn, self._resume_index = cursor.commit_lsn, cursor.index
         self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
-        # What has been read: up to `_cursor`, `_behind` events behind the last checkpoint; transactions beside it.
+        # What has been read: up to `_cursor`, `_behind` events after the last checkpoint; transactions beside it.
         self._base, self._cursor, self._behind = cursor.base, cursor, cursor.behind
         self._delivered = IdSet(checkpoint.transactions)
         # What is stored: the first checkpoint, and transactions beside it. What may be stored next, in order.
@@ -100,7 +103,7 @@ class WalReader:
         self._read_event: Read = _undescribed
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """Takes what has arrived, up to the next checkpoint."""
+        """Returns what has arrived, up to the next checkpoint."""
         if time.monotonic() >= self._emit_due:
             await self._emit()
         try:
@@ -179,7 +182,7 @@ class WalReader:
         self._replication.confirm(checkpoints[0].lsn)
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored: all that the snapshot sees, and the transactions beside it. None when they are too many."""
+        """Returns what is stored: a snapshot, and further transactions. None if there are too many."""
         if len(self._stored_ids) > MOST_COVERING:
             return None
         return self._checkpoints[0].snapshot, list(self._stored_ids)
@@ -189,13 +192,13 @@ class WalReader:
         await self._replication.close()
 
     async def _emit(self) -> None:
-        """Writes a message of ours to the log; when it comes back, it is a checkpoint."""
+        """Writes one of our messages to the log; when it comes back, it is a checkpoint."""
         self._emit_due = time.monotonic() + CHECKPOINT_SECONDS
         flushing = ", true)" if self._connection.info.server_version >= _FLUSHING_VERSION else ")"
         await self._connection.execute(_EMIT + flushing, {"token": self._token, "publication": self._publication})
 
     def _control(self, kind: int, data: bytes) -> Checkpoint | None:
-        """Takes a message that does not come with each transaction; the checkpoint, if it is one of ours."""
+        """Handles a message that does not come with each transaction; returns the checkpoint if it is one of ours."""
         if kind == MESSAGE:
             return self._message(data)
         if kind == RELATION:
@@ -208,7 +211,7 @@ class WalReader:
         return None
 
     def _begin(self, data: bytes) -> int:
-        """A transaction begins to arrive; how many of its events are delivered already."""
+        """Handles the beginning of a transaction; returns how many of its events are delivered already."""
         commit_lsn, transaction = read_begin(data, HEADER)
         self._commit_lsn, self._commit_text = commit_lsn, lsn_text(commit_lsn)
         if commit_lsn < self._resume_lsn or transaction in self._passed:
@@ -216,7 +219,7 @@ class WalReader:
         return self._resume_index if commit_lsn == self._resume_lsn else 0
 
     def _message(self, data: bytes) -> Checkpoint | None:
-        """A checkpoint, if this is a message of ours."""
+        """Returns a checkpoint, if this is one of our messages."""
         message = read_message(data, HEADER)
         if message.prefix != MESSAGE_PREFIX or message.transactional:
             return None
@@ -238,7 +241,7 @@ class WalReader:
         return Checkpoint(self._cursor, int(as_of))
 
     def _other_insert(self, data: bytes) -> None:
-        """An insert that is none of our table's, unless the stream contradicts itself."""
+        """Handles an insert into another table, unless the stream contradicts itself."""
         if self._head[:4] == data[_OID]:
             raise ProtocolError("a row with another number of columns than its table")
 
@@ -248,5 +251,5 @@ def _undescribed(data: bytes, at: int) -> OutboxEvent:
 
 
 def new_cursor(epoch: int, checkpoint: WalCheckpoint) -> WalCursor:
-    """The cursor at a checkpoint, behind which nothing is delivered."""
+    """Returns the cursor at a checkpoint, after which nothing is delivered."""
     return WalCursor(epoch, checkpoint, checkpoint.lsn)

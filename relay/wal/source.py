@@ -1,16 +1,16 @@
-"""Events from the write-ahead log: in commit order, whole transactions, as soon as they are committed.
+"""Reads events from the write-ahead log: in commit order, whole transactions, as soon as they are committed.
 
 What the slot has sent stays in the log until we confirm it, and we confirm only what a stored message carries. So after
-any end the server sends again everything behind the last stored checkpoint, and we pass over exactly what the stream's
-last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one that
-committed there.
+any end the server sends again everything after the last stored checkpoint. We skip exactly what the stream's last
+cursor says is delivered: the transactions that committed before its LSN, and the first events of the one that committed
+there.
 
-**Checkpoints.** Twice a second a message of our own is written to the log, with the snapshot of that moment. When it
-comes back to us, every transaction that the snapshot sees has been delivered: its commit stands before the message.
-Delivered and not seen may be those that committed between snapshot and message, or whose commit still waits for a
-standby; their ids are kept beside the snapshot until a later one sees them. By a checkpoint polling can take over
-without overlap or gap; and as it moves the slot on, a database that writes to other tables only never holds its log
-back for us.
+**Checkpoints.** Twice a second we write a message to the log, with the snapshot of that moment. When it comes back,
+every transaction that the snapshot sees has been delivered, because its commit precedes the message. Some transactions
+may be delivered and not seen: those that committed between snapshot and message, or whose commit still waits for a
+standby. Their ids are kept beside the snapshot until a later one sees them. From a checkpoint polling can take over
+without overlap or gap. A checkpoint also advances the slot, so a database that writes to other tables only does not
+keep its log for us.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ class WalSource:
         self._make_reader = make_reader
 
     async def open(self, cursor: WalCursor, wake: Callable[[], None]) -> WalReader:
-        """Streams the slot that the cursor names, behind the cursor; `wake` is called when something has arrived.
-        LogUnavailable when that is impossible."""
+        """Streams the slot that the cursor names, from the cursor on. `wake` is called when something has arrived.
+
+        Raises LogUnavailable if that is impossible.
+        """
         checkpoint = cursor.checkpoint
         await check_log(self._connection)
         await take_slot(self._connection, checkpoint.slot, checkpoint.lsn)

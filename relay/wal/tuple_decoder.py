@@ -1,4 +1,4 @@
-"""Rows of the outbox table as pgoutput sends them (binary tuples), turned into the very events that a poll gives."""
+"""Decodes rows of the outbox table as pgoutput sends them (binary tuples) into the same events that a poll gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _length_at = Struct(">I").unpack_from
 
 @dataclass(frozen=True, slots=True)
 class TupleLayout:
-    """What the catalog says: `readers`: column → (field of the event, what reads it)."""
+    """What the catalogue says. `readers`: column → (field of the event, its reader)."""
 
     oid: int
     name: str
@@ -29,7 +29,7 @@ class TupleLayout:
 
 
 async def find_layout(connection: DatabaseConnection, name: TableName, columns: ColumnNames) -> TupleLayout:
-    """Looks up the types of the table's columns; LogUnavailable when one of them cannot be read from the log."""
+    """Looks up the types of the table's columns. Raises LogUnavailable if one cannot be read from the log."""
     rows = await connection.execute(
         """WITH RECURSIVE base AS (
              SELECT attname, attgenerated <> '' AS generated, t.typname, t.typtype, t.typbasetype, attrelid
@@ -76,7 +76,9 @@ class TupleDecoder:
         self.event = write_reader(self._columns, self.by_column)
 
     def by_column(self, data: bytes, at: int) -> OutboxEvent:
-        """Reads any row, and refuses what is none. `event` is quicker (ADR 56, measured by `make bench-relay`)."""
+        """Reads any row, and refuses bytes that are no row. `event` is quicker (ADR 56, measured by `make
+        bench-relay`).
+        """
         values: list[Any] = [None] * len(OutboxEvent._fields)
         end = at + INSERT_HEAD
         for column in self._columns:
