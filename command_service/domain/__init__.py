@@ -1,1 +1,2 @@
-"""What an order is and what may happen to it. Pure: the standard library only; time and ids are arguments."""
+"""What an order is and what may happen to it. Pure: time and ids are arguments, and nothing is imported
+but the standard library and the currencies."""

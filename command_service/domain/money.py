@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from command_service.domain.currencies import EXPONENTS
+from tandem.orders import minor_units as conversion
+from tandem.orders.minor_units import EXPONENTS
 
-NANOS_DIGITS = 9
-NANOS_PER_UNIT = 10**NANOS_DIGITS
 BASIS_POINTS = 10_000
 #: No amount is larger, in minor units. Sums of many stay exact in 64 bits, each alone exact in a double.
 MAX_AMOUNT = 10**15
@@ -19,10 +18,6 @@ MAX_AMOUNT = 10**15
 
 class UnknownCurrency(ValueError):  # noqa: N818 - reads as what it is
     """No ISO 4217 currency with a minor unit has this code."""
-
-
-class FinerThanCurrency(ValueError):  # noqa: N818
-    """The amount has more decimal places than the currency's minor unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +41,12 @@ def from_units(currency: str, units: int, nanos: int) -> Money:
 
     `units` and `nanos` have the same sign, or one is zero.
     """
-    step = 10 ** (NANOS_DIGITS - exponent_of(currency))
-    whole, rest = divmod(units * NANOS_PER_UNIT + nanos, step)
-    if rest:
-        raise FinerThanCurrency(f"{currency} has {exponent_of(currency)} decimal places")
-    return Money(currency, whole)
+    return Money(currency, conversion.from_units(units, nanos, exponent_of(currency)))
 
 
 def to_units(money: Money) -> tuple[int, int]:
     """Returns `(units, nanos)` of an amount, both with its sign."""
-    minor_per_unit = 10 ** exponent_of(money.currency)
-    sign = -1 if money.minor_units < 0 else 1
-    units, rest = divmod(abs(money.minor_units), minor_per_unit)
-    return sign * units, sign * rest * (NANOS_PER_UNIT // minor_per_unit)
+    return conversion.to_units(money.minor_units, exponent_of(money.currency))
 
 
 def decimal_text(money: Money) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tandem.orders.minor_units import EXPONENTS, NANOS_DIGITS, NANOS_PER_UNIT, WITHDRAWN_CURRENCIES
+
 from command_service.domain.countries import COUNTRIES, WITHDRAWN_COUNTRIES
-from command_service.domain.currencies import EXPONENTS, WITHDRAWN_CURRENCIES
-from command_service.domain.money import MAX_AMOUNT, NANOS_DIGITS, NANOS_PER_UNIT, decimal_text, from_units
+from command_service.domain.money import MAX_AMOUNT, decimal_text, from_units
 from service_runtime.edge.field_checks import Check
 
 Problems = Iterator[tuple[str, str]]

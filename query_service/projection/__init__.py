@@ -1,1 +1,4 @@
-"""Turns a stream message into the documents of the read model: pure functions, standard library only, no clock."""
+"""Turns a stream message into the documents of the read model: pure functions without a clock.
+
+They import the standard library and the currencies only.
+"""

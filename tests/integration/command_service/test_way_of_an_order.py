@@ -33,7 +33,12 @@ VALUES = (
     *("command_service/domain/line", "command_service/domain/money", "command_service/domain/order"),
     *("command_service/domain/order_number", "command_service/domain/states", "command_service/wire/values"),
     *("command_service/wire/json_sizes", "command_service/handlers/caller", "command_service/handlers/order_checks"),
-    *("protos/tandem/orders/partition", "protos/tandem/orders/consistency_token", "service_runtime/countdown"),
+    *(
+        "protos/tandem/orders/minor_units",
+        "protos/tandem/orders/partition",
+        "protos/tandem/orders/consistency_token",
+        "service_runtime/countdown",
+    ),
     *("service_runtime/edge/field_checks", "service_runtime/edge/characters"),
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )

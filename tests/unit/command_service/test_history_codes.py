@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tandem.orders.minor_units import EXPONENTS, WITHDRAWN_CURRENCIES
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.domain.countries import COUNTRIES, WITHDRAWN_COUNTRIES
-from command_service.domain.currencies import EXPONENTS, WITHDRAWN_CURRENCIES
 from command_service.domain.money import Money
 from command_service.handlers import order_checks
 from command_service.handlers.request_rules import validate

@@ -8,12 +8,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tandem.orders.minor_units import EXPONENTS, NANOS_PER_UNIT, FinerThanCurrency
 
-from command_service.domain.currencies import EXPONENTS
 from command_service.domain.money import (
     MAX_AMOUNT,
-    NANOS_PER_UNIT,
-    FinerThanCurrency,
     Money,
     UnknownCurrency,
     decimal_text,

@@ -1,8 +1,11 @@
-"""Lists ISO 4217 currencies, in use and withdrawn, with the decimal places of their minor unit.
+"""Converts amounts of ISO 4217 currencies between the wire's form and whole numbers of the minor unit.
 
-New orders need a currency in use; imported orders may have a withdrawn one. A withdrawn currency moves from the first
-table to the second and never leaves both, because stored orders are read with its decimal places. Metals and units of
-account without a minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
+On the wire an amount is a `google.type.Money`: `units` (whole currency units) and `nanos` (10⁻⁹ of one), of one sign.
+This module is pure: it imports the standard library only, so that the domain and the projection may use it.
+
+New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that goes out of use moves
+from the one table to the other and never leaves both: stored orders are read by their currency's decimal places.
+Metals and units of account that have no minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
 """
 
 from __future__ import annotations
@@ -44,3 +47,30 @@ def _exponents(table: Mapping[int, str]) -> Mapping[str, int]:
 EXPONENTS: Mapping[str, int] = {**_exponents(_WITHDRAWN), **_exponents(_IN_USE)}
 #: Those that only imported orders are in.
 WITHDRAWN_CURRENCIES: frozenset[str] = frozenset(_exponents(_WITHDRAWN))
+
+NANOS_DIGITS = 9
+NANOS_PER_UNIT: int = 10**NANOS_DIGITS
+
+
+class FinerThanCurrency(ValueError):  # noqa: N818 - reads as what it is
+    """The amount has more decimal places than the currency's minor unit."""
+
+
+def from_units(units: int, nanos: int, places: int) -> int:
+    """Returns the amount in minor units of a currency with so many decimal places; raises FinerThanCurrency.
+
+    `units` and `nanos` have the same sign or one is zero.
+    """
+    scale: int = 10**places
+    minor, rest = divmod(nanos * scale, NANOS_PER_UNIT)
+    if rest:
+        raise FinerThanCurrency(f"{nanos} nanos are finer than {places} decimal places")
+    return units * scale + minor
+
+
+def to_units(amount: int, places: int) -> tuple[int, int]:
+    """Returns `(units, nanos)` of an amount in minor units, both with its sign."""
+    scale: int = 10**places
+    units, minor = divmod(abs(amount), scale)
+    sign = -1 if amount < 0 else 1
+    return sign * units, sign * minor * (NANOS_PER_UNIT // scale)
