@@ -91,6 +91,7 @@ def test_a_plain_walk_names_the_same() -> None:
     assert first_difference(1) is None
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("guard", ["_in_order", "_in_message"])
 def test_a_validator_that_leaves_something_out_is_noticed(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
     """Without the order of the table, and without a look at what is missing."""

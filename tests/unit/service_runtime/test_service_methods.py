@@ -120,6 +120,7 @@ async def test_a_wrong_request_reaches_no_use_case(sent: bytes, says: str) -> No
     assert [type(error) for error in edge.refused] == [InvalidRequest]
 
 
+@pytest.mark.mutant
 async def test_a_request_that_nobody_validates_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Validator, "__call__", lambda *_: None)
     with pytest.raises(AssertionError):
