@@ -262,7 +262,7 @@ class Publishing:
         positions = self._positions
         while len(positions) > 1 and positions[1][0] <= stored:
             positions.popleft()
-        if positions and positions[0][0] <= stored and self.stored_cursor != positions[0][1]:
+        if positions and positions[0][0] <= stored and self.stored_cursor is not positions[0][1]:
             self.stored_cursor = positions[0][1]
             self._source.stored(self.stored_cursor)
         self._parts.status.reached(

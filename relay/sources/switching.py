@@ -33,6 +33,7 @@ _log = structlog.get_logger(__name__)
 
 #: A cursor lists no more transactions than these; with more, the slot is made anew.
 MOST_TRANSACTIONS = 2_000
+_WAL = Mode("wal")
 
 
 class SwitchingSource:
@@ -63,7 +64,7 @@ class SwitchingSource:
     @property
     def mode(self) -> Mode:
         """The mode in use, and why it is not the wanted one."""
-        return Mode("wal") if self._reader is not None else Mode("poll", self._slots.problem or self._reason)
+        return _WAL if self._reader is not None else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
         """Goes to `cursor`: by the slot that it names if that can be read, otherwise by polling."""

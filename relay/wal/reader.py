@@ -170,12 +170,15 @@ class WalReader:
     def stored(self, cursor: Cursor) -> None:
         """Confirms the checkpoint that a stored cursor carries, and counts the transactions before it as stored."""
         checkpoints = self._checkpoints
-        if not isinstance(cursor, WalCursor) or cursor.checkpoint not in checkpoints:
+        # Nearly always it is the first one; comparing checkpoints by value takes longer than all the rest.
+        if not isinstance(cursor, WalCursor) or (
+            cursor.checkpoint is not checkpoints[0] and cursor.checkpoint not in checkpoints
+        ):
             return
         stored = cursor.commit_lsn, cursor.index
         while self._unstored and self._unstored[0][:2] <= stored:
             self._stored_ids.add(self._unstored.popleft()[2])
-        if checkpoints[0] != cursor.checkpoint:
+        if checkpoints[0] is not cursor.checkpoint:
             while checkpoints[0] != cursor.checkpoint:
                 checkpoints.popleft()
             self._stored_ids = IdSet(self._stored_ids.not_seen_by(checkpoints[0].snapshot))
