@@ -1,1 +1,1 @@
-"""Benches: every limit on speed that the project claims, measured on real servers, with floors and peers beside."""
+"""Benches: they measure every limit on speed that the project claims, on real servers, beside floors and peers."""

@@ -1,1 +1,1 @@
-"""What a command costs beside an empty call and beside its statements alone."""
+"""Compares the cost of a command with an empty call and with its SQL statements alone."""

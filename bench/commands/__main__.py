@@ -1,4 +1,4 @@
-"""`make bench-commands`: what a command costs beside an empty call and its statements alone, and whether limits hold.
+"""`make bench-commands`: compares a command with an empty call and with its statements alone, and checks the limits.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ROWS is the size of the large write model.
 """
@@ -45,7 +45,7 @@ class Contenders:
         self._made = 0
 
     def runs(self) -> dict[str, Run]:
-        """By name, in the order in which a round runs them."""
+        """Returns the runs by name, in the order of a round."""
         runs: dict[str, Run] = {}
         for callers in CALLERS:
             runs[f"empty method, {callers} callers"] = partial(self._call_empty, callers)
@@ -89,7 +89,7 @@ class Contenders:
         return await by_pgbench(url, recorded.places[0], callers, 4, directory)
 
     async def _recorded(self, count: int, *, pay: bool) -> tuple[Recorded, str]:
-        """Statements recorded in one new database, and another one that has not seen them."""
+        """Records statements in one new database; returns them with the URL of another that has not seen them."""
         self._made += 1
         first = await make_write_model(self._servers, f"bench_recorded_{self._made}", 0)
         second = await make_write_model(self._servers, f"bench_statements_{self._made}", 0)
@@ -98,14 +98,14 @@ class Contenders:
 
 
 async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
-    """What callers see, and the server's own work per call."""
+    """Measures what callers see, and the server's CPU time per call."""
     before = cpu_seconds(server.pid)
     figures, _ = await closed_loop(server.address, method, requests, callers)
     return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}
 
 
 async def main() -> int:
-    """Measures and judges; the exit status."""
+    """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load()
     tell(
         f"{settings.calls} calls, {settings.rounds} rounds, {settings.rows} rows, {os.cpu_count()} cores,"
@@ -136,7 +136,7 @@ async def main() -> int:
 
 
 async def _partitions_planned(servers: Servers, url: str) -> set[str]:
-    """What EXPLAIN says of a PlaceOrder and a RecordPayment in the database at `url`."""
+    """Returns the outbox partitions that a PlaceOrder and a RecordPayment touch in the database at `url`."""
     first = await make_write_model(servers, "bench_explained", 0)
     requests = orders(1)
     recorded = await record(first, requests, payments(requests))
@@ -145,7 +145,7 @@ async def _partitions_planned(servers: Servers, url: str) -> set[str]:
 
 
 async def _answer_bytes(servers: Servers, url: str) -> int:
-    """How large the answer to a PlaceOrder is."""
+    """Returns the size of the response to a PlaceOrder, in bytes."""
     async with command_service(servers.directory / "probe", url) as server:
         _, answers = await closed_loop(server.address, PLACE, texts(orders(20)), 1)
     return round(statistics.median(len(answer) for answer in answers))
@@ -164,7 +164,7 @@ async def _bursts(servers: Servers, url: str) -> dict[str, Run]:
             command_service(servers.directory / "burst", url, max_concurrent_rpcs=str(BURST_LIMIT)) as server,
             await psycopg.AsyncConnection.connect(url) as blocker,
         ):
-            await blocker.execute("LOCK TABLE customers")  # nobody is done while the burst comes
+            await blocker.execute("LOCK TABLE customers")  # so no call of the burst ends before all have arrived
             calls = asyncio.create_task(burst(server.address, texts(orders(BURST)), ended))
             while len(ended.get(REFUSED, ())) < BURST - BURST_LIMIT and not calls.done():  # noqa: ASYNC110 - a count
                 await asyncio.sleep(0.05)
@@ -214,7 +214,7 @@ def _burst_claims(results: Results) -> list[Claim]:
 
 
 def _peer_claims(results: Results) -> list[Claim]:
-    """Aggregate saves of other libraries, without a limit: they have no gRPC, no tables and no answer."""
+    """Compares with other libraries' aggregate saves, without a limit: those have no gRPC, tables or response."""
     names = ("PlaceOrder, 16 callers", f"{PEER}, 16 callers")
     ours, theirs = (results.median(name, "us_per_call") for name in names)
     reason = results.why_not(*names) or "told beside it without a limit: a save is less than a command"

@@ -1,4 +1,4 @@
-"""What libraries in the field need to save an aggregate: in environments of their own, on the bench's Postgres."""
+"""Measures how long other libraries take to save an aggregate, in their own environments, on the bench's Postgres."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INSTALL_SECONDS, RUN_SECONDS = 300.0, 300.0
 
 
 class EventsourcingSaves:
-    """Runs of the library `eventsourcing`; each in a new database, with orders that no run before had."""
+    """Runs the library `eventsourcing`; each run has a new database and new orders."""
 
     def __init__(self, settings: BenchSettings, servers: Servers) -> None:
         self._settings, self._servers = settings, servers
@@ -32,7 +32,7 @@ class EventsourcingSaves:
         self._made = 0
 
     async def run(self, callers: int) -> Figures:
-        """Time per save; NotMeasured when the library cannot be had."""
+        """Returns the time per save; raises NotMeasured when the library cannot be installed."""
         python = await asyncio.to_thread(self._installed)
         self._made += 1
         url = await self._servers.postgres.ensure_database(f"bench_eventsourcing_{self._made}")

@@ -1,7 +1,7 @@
-"""`python -m bench.commands.bare_server empty|refusing BYTES`: what grpc.aio costs alone.
+"""`python -m bench.commands.bare_server empty|refusing BYTES`: a server that shows what grpc.aio costs alone.
 
-Any method of any service is answered: with as many bytes as an order's answer has, or refused as nobody could refuse
-more cheaply. The server is set up as the services' own, its limit on calls at once apart.
+It answers every method with BYTES bytes, as many as a real response has, or refuses it in the cheapest way there is. It
+is configured like the services, except for the limit on concurrent calls.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Anything(grpc.GenericRpcHandler):
         self._handler: Any = grpc.unary_unary_rpc_method_handler(behaviour)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Called by gRPC for each call."""
+        """Returns the handler of a call; gRPC calls this for each call."""
         return None if "grpc.health" in str(handler_call_details.method) else self._handler
 
 
 async def main(kind: str, size: int) -> None:
-    """Serves until it is killed; the first line of its output is its address."""
+    """Serves until it is killed; prints its address as the first line."""
     answer = bytes(size)
 
     async def answering(_: bytes, __: Any) -> bytes:

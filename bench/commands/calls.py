@@ -1,4 +1,4 @@
-"""Callers over gRPC: so many at once, each with one call under way; or all calls in one burst."""
+"""Calls services over gRPC: by N callers at once with one call each in flight, or all calls in one burst."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from devstack.importers.sample_orders import SampleShop
 
 PLACE = "/tandem.orders.v1.OrderCommandService/PlaceOrder"
 PAY = "/tandem.orders.v1.OrderCommandService/RecordPayment"
-#: Callers share connections as those of a few processes would.
+#: Callers share a few connections, like the callers in a few processes.
 CALLERS_A_CHANNEL = 100
 CALL_SECONDS = 60.0
 
 
 def orders(count: int) -> list[PlaceOrderRequest]:
-    """Sample orders with ids that no run before had."""
+    """Returns requests for `count` sample orders with new ids."""
     made = []
     for request in SampleShop(count, seed=random.randrange(2**31)).requests():
         request.request_id, request.order_id = str(uuid.uuid4()), str(uuid.uuid4())
@@ -36,7 +36,7 @@ def orders(count: int) -> list[PlaceOrderRequest]:
 
 
 def payments(placed: Sequence[PlaceOrderRequest]) -> list[bytes]:
-    """A payment of one unit for each of these orders."""
+    """Returns a serialized payment of one unit for each of these orders."""
     made = []
     for order in placed:
         amount = Money(currency_code=order.lines[0].unit_price.currency_code, units=1)
@@ -48,13 +48,13 @@ def payments(placed: Sequence[PlaceOrderRequest]) -> list[bytes]:
 
 
 def texts(requests: Sequence[PlaceOrderRequest]) -> list[bytes]:
-    """As they are sent."""
+    """Serializes requests."""
     return [request.SerializeToString() for request in requests]
 
 
 @contextlib.asynccontextmanager
 async def channels(address: str, callers: int) -> AsyncIterator[list[Any]]:
-    """Channels with connections of their own."""
+    """Yields channels, each with its own connection."""
     async with contextlib.AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
@@ -69,7 +69,7 @@ async def channels(address: str, callers: int) -> AsyncIterator[list[Any]]:
 async def closed_loop(
     address: str, method: str, requests: Sequence[bytes], callers: int
 ) -> tuple[Figures, list[bytes]]:
-    """Every request once, `callers` at a time: time per call in µs (elapsed / calls), latencies in ms; the answers."""
+    """Sends every request once, `callers` at a time; returns figures (µs per call, latencies in ms) and responses."""
     left, answers, times = iter(requests), list[bytes](), list[float]()
 
     async def caller(call: Any) -> None:
@@ -81,7 +81,8 @@ async def closed_loop(
     async with channels(address, callers) as opened:
         calls = [channel.unary_unary(method) for channel in opened]
         try:
-            await asyncio.gather(*(call(requests[0], timeout=CALL_SECONDS) for call in calls))  # connected; a replay
+            # Connects every channel. All but the first get a replay, so only one order is placed.
+            await asyncio.gather(*(call(requests[0], timeout=CALL_SECONDS) for call in calls))
             started = time.perf_counter()
             await asyncio.gather(*(caller(calls[number % len(calls)]) for number in range(callers)))
         except grpc.aio.AioRpcError as error:
@@ -97,7 +98,7 @@ async def closed_loop(
 
 
 async def burst(address: str, requests: Sequence[bytes], ended: dict[str, list[float]]) -> None:
-    """All requests at once; `ended` gets the seconds until each answer, by status code."""
+    """Sends all requests at once; adds the seconds until each answer to `ended`, by status code."""
 
     async def one(call: Any, request: bytes) -> None:
         started, code = time.perf_counter(), "OK"

@@ -1,7 +1,7 @@
-"""Orders saved as aggregates of the library `eventsourcing`, by an environment that has it: see `aggregate_saves`.
+"""Saves orders as aggregates of the library `eventsourcing`; `aggregate_saves` runs it in an environment that has it.
 
 Arguments: the database's URL, the number of callers, a file with a JSON list of orders. Prints the time per save in µs.
-As the library's own documentation does it: one application, one aggregate per order, one event per save.
+It follows the library's documentation: one application, one aggregate per order, one event per save.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ WARM = 50
 
 
 class Order(Aggregate):  # type: ignore[misc]
-    """An order with all that it was placed with."""
+    """An order with everything it was placed with."""
 
     def __init__(self, placed: dict[str, Any]) -> None:
         self.placed = placed
 
 
 class Shop(Application):  # type: ignore[misc]
-    """Takes orders."""
+    """The application that takes orders."""
 
     def place(self, placed: dict[str, Any]) -> None:
-        """One aggregate, one event, one save."""
+        """Saves one aggregate with one event."""
         self.save(Order(placed))
 
 
 def settings(url: str, callers: int) -> Mapping[str, str]:
-    """The library's, for a pool of as many connections as there are callers."""
+    """Returns the library's settings, with one pooled connection per caller."""
     parts = urlsplit(url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",

@@ -1,4 +1,4 @@
-"""What a command's statements touch, as the server plans and carries them out."""
+"""Finds the partitions that a command's statements touch, by EXPLAIN and by the locks of the transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg import AsyncRawCursor
 from bench.commands.statements import Statement
 from command_service.storage.transaction import BEGIN, COMMIT
 
-#: Where a row is inserted a plan does not say: partitions are found as rows come. The locks of the transaction do.
+#: A plan does not say which partition a row is inserted into, but the transaction's locks do.
 LOCKED = (
     "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_locks ON relation = inhrelid"
     " WHERE inhparent = 'outbox'::regclass AND pid = pg_backend_pid()"
@@ -20,9 +20,9 @@ PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent =
 
 
 async def partitions_touched(url: str, statements: Iterable[Statement]) -> set[str]:
-    """Partitions of the outbox in the executed plans of these statements, or locked by them.
+    """Returns the outbox partitions in the executed plans of these statements, or locked by them.
 
-    They are carried out in `url`, in one transaction that is rolled back.
+    The statements run in the database at `url`, in one transaction that is rolled back.
     """
     async with await psycopg.AsyncConnection.connect(url, cursor_factory=AsyncRawCursor) as connection:
         partitions = {name for (name,) in await (await connection.execute(PARTITIONS)).fetchall()}

@@ -1,4 +1,4 @@
-"""Write models of a given size: one real order, multiplied by INSERT … SELECT."""
+"""Makes write models of a given size: one real order, multiplied by INSERT … SELECT."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MULTIPLY = (
 
 
 async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
-    """URL of a migrated database with `rows` orders, lines, events and remembered commands each."""
+    """Returns the URL of a migrated database with `rows` rows each of orders, lines, events and logged commands."""
     url = await servers.postgres.ensure_database(name)
     await run_once("migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / name)
     if rows == 0:
@@ -60,9 +60,9 @@ async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
 
 
 async def partitions_changed(url: str) -> set[str]:
-    """Partitions of the outbox that got, lost or gave rows, or whose indexes were searched, since `forget_changes`.
+    """Returns the outbox partitions that were written or read since `forget_changes`.
 
-    Housekeeping makes partitions meanwhile, for which Postgres scans the new table once: that gives no rows.
+    A partition that housekeeping adds meanwhile does not count: Postgres scans it once, but reads no rows.
     """
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_stat_force_next_flush()")
@@ -74,6 +74,6 @@ async def partitions_changed(url: str) -> set[str]:
 
 
 async def forget_changes(url: str) -> None:
-    """Counts from zero again."""
+    """Resets the counters of `partitions_changed`."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_stat_reset()")

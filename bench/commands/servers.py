@@ -1,4 +1,4 @@
-"""Servers of calls: the command service as it is deployed, and bare ones beside it."""
+"""Starts the servers to call: the command service as deployed, and bare servers to compare with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def command_service(directory: Path, database_url: str, **settings: str) -> AsyncIterator[Serving]:
-    """A serving process with default settings but for `settings` (`COMMAND_…` in lower case)."""
+    """Runs the service with default settings, except `settings` (`COMMAND_…` in lower case, without the prefix)."""
     directory.mkdir(exist_ok=True)
     address, probes = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
     service = ServiceProcess(
@@ -48,7 +48,7 @@ async def command_service(directory: Path, database_url: str, **settings: str) -
 
 @contextlib.asynccontextmanager
 async def bare_server(kind: str, answer_bytes: int) -> AsyncIterator[Serving]:
-    """An `empty` or a `refusing` server."""
+    """Runs an `empty` or a `refusing` bare server."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.commands.bare_server", kind, str(answer_bytes)), stdout=asyncio.subprocess.PIPE
     )

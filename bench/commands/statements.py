@@ -1,4 +1,4 @@
-"""The statements of commands without the service: recorded from it, then sent by psycopg alone and by pgbench."""
+"""Records the statements of commands from the service, and sends them by psycopg alone and by pgbench."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from command_service.wire.representation import ContractRepresentation
 Statement = tuple[str, Any]
 #: A command's statements, round trip by round trip.
 Trips = list[list[Statement]]
-#: Sends commands to the database at a URL, so many at once.
+#: Sends commands to the database at a URL; the number is how many at once.
 SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
 #: What ends a round trip.
 _ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
@@ -45,7 +45,7 @@ _CHANCE = ":r::bigint"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Statements of as many orders placed, and of a payment on each."""
+    """Statements of placed orders, and of one payment on each."""
 
     places: list[Trips]
     payments: list[Trips]
@@ -53,7 +53,7 @@ class Recorded:
 
 @contextlib.asynccontextmanager
 async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Statement]]]:
-    """A pool of one connection, and all that is sent over it."""
+    """Yields a pool of one connection, and a list that collects every statement sent over it."""
     sent: list[Statement] = []
 
     class Recording(AsyncRawCursor[Any]):
@@ -69,7 +69,7 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
 
 
 async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
-    """Carries the commands out in `url`, one after the other, and writes down what is sent."""
+    """Carries out the commands in the database at `url`, one after the other, and records their statements."""
     async with recording_pool(url) as (pool, sent):
         recorder = Recorder(ContractRepresentation(900_000), random_identity)
         execution = Execution(PostgresUnitsOfWork(pool), recorder)
@@ -102,7 +102,7 @@ def _trips(sent: list[Statement]) -> Trips:
 
 
 async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
-    """The same statements in the same round trips over the same pool, by `callers` tasks; time per command in µs."""
+    """Sends the statements in the same round trips over the same pool, by `callers` tasks; returns µs per command."""
 
     async def send(pool: CommandPool, trips: Trips) -> None:
         connection = await pool.getconn()
@@ -117,7 +117,7 @@ async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
 
 
 async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figures:
-    """The same, sent in the way that the service sends them: what is left of the driver's share."""
+    """Does the same as `by_psycopg`, but sends statements in the service's way, without most of the driver's work."""
 
     async def send(pool: CommandPool, trips: Trips) -> None:
         async with pool.conversation() as conversation:
@@ -148,7 +148,7 @@ async def _timed(
 
 
 async def by_pgbench(url: str, example: Trips, callers: int, seconds: int, directory: Path) -> Figures:
-    """The same SQL by pgbench, prepared and in pipelines, values written into it; only ids differ from run to run."""
+    """Runs the same SQL by pgbench, prepared and in pipelines, with literals; only ids differ between transactions."""
     script = directory / "place_order.sql"
     script.write_text(_script(example), encoding="utf-8")
     ran = await asyncio.to_thread(
@@ -178,7 +178,7 @@ def _script(example: Trips) -> str:
 
 
 def _ids(example: Trips) -> dict[Any, str]:
-    """What is unique → an expression for it in terms of a random number."""
+    """Maps each unique value to an SQL expression that makes it from a random number."""
     found: dict[Any, str] = {}
     for trip in example:
         for _, params in trip:
@@ -217,7 +217,7 @@ def _array(values: Sequence[Any], ids: dict[Any, str]) -> str:
 
 
 def _text(value: str) -> str:
-    """A string literal without a colon, which pgbench would take for a variable of its own."""
+    """Returns a string literal without colons, which pgbench would read as variables."""
     for character, written in (("\\", "\\\\"), ("'", "\\'"), (":", "\\x3a"), ("\n", "\\n")):
         value = value.replace(character, written)
     return f"E'{value}'"

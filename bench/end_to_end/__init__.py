@@ -1,1 +1,1 @@
-"""From a command to the question that shows it, beside what the stages cost alone."""
+"""Measures the time from a command to the query that shows it, beside the cost of each stage alone."""

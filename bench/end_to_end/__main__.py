@@ -1,4 +1,4 @@
-"""`make bench-end-to-end`: from a command to the question that shows it, beside what the stages cost alone.
+"""`make bench-end-to-end`: measures the time from a command to the query that shows it, beside each stage alone.
 
 Prints one JSON object per claim and exits with 1 when one of them is false.
 """
@@ -28,20 +28,20 @@ from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
 READABLE, SEARCHABLE = "command → readable", "command → searchable"
 FLOORS, WAITING = "floors of the stages", "100 callers wait for lists"
 RATES = (10, 100)
-#: The floors are taken one at a time; at a higher rate orders wait for each other, which is told and not judged.
+#: Floors are measured one order at a time. At a higher rate orders wait for each other: reported, but not judged.
 JUDGED_RATE = 10
 WARMING, WARMING_SECONDS = 16, 10.0
 WAITERS, WAITING_SECONDS = 100, 6.0
-#: The search for the highest rate: the first one, the factor between two, the seconds of each.
+#: The search for the highest rate: the first rate, the factor to the next, the seconds of each.
 FIRST_RATE, STEP, STEP_SECONDS = 100.0, 1.25, 5.0
-#: A rate is sustained while so many ms are enough for all but one in a hundred, and nothing is left over.
+#: A rate is sustained if the 99th percentile is at most this many ms and no order is left unfinished.
 SUSTAINED_P99_MS, SUSTAINED_BEHIND_SECONDS = 1_000.0, 0.5
 #: The index refreshes itself once a second besides.
 OWN_REFRESHES = 1.0
 
 
 async def main() -> int:
-    """Measures and judges; the exit status."""
+    """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(steady_seconds=10)
     tell(
         f"{settings.steady_seconds} s a rate, {settings.rounds} rounds, {os.cpu_count()} cores,"
@@ -52,7 +52,7 @@ async def main() -> int:
         running = await stack.enter_async_context(running_stack(servers))
         floors = await stack.enter_async_context(stage_floors(servers, sampled))
         caller = await stack.enter_async_context(running.caller())
-        await _closed_loop(caller, WARMING, WARMING_SECONDS)  # until Elasticsearch has compiled what it does often
+        await _closed_loop(caller, WARMING, WARMING_SECONDS)  # warms up Elasticsearch's JVM
         highest = await _highest_rate(caller)
         contenders: dict[str, Run] = {FLOORS: floors.measure}
         for rate in (*RATES, round(highest)):
@@ -74,7 +74,7 @@ def _loop(caller: Caller, work: Callable[[], Awaitable[None]], rate: float, seco
 
 
 async def _highest_rate(caller: Caller) -> float:
-    """The highest rate at which orders are read back as fast as they come."""
+    """Returns the highest rate, in orders/s, at which orders are read back as fast as they arrive."""
     rate, sustained = FIRST_RATE, float(RATES[0])
     while True:
         try:
@@ -90,7 +90,7 @@ async def _highest_rate(caller: Caller) -> float:
 
 
 async def _closed_loop(caller: Caller, callers: int, seconds: float) -> int:
-    """Each of so many callers places an order and waits until it is in a list, again and again; how many lists."""
+    """Runs `callers` that place an order and wait until a list shows it, repeatedly; returns the number of lists."""
     stop, done = time.perf_counter() + seconds, 0
 
     async def one() -> None:
@@ -104,7 +104,7 @@ async def _closed_loop(caller: Caller, callers: int, seconds: float) -> int:
 
 
 async def _waiting(running: WholeStack, caller: Caller) -> Figures:
-    """How many refreshes the index sees meanwhile."""
+    """Counts the refreshes of the index while many callers wait for lists."""
     model = running.model
     async with elasticsearch(model.servers.elasticsearch.url) as connection:
 

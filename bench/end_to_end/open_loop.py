@@ -1,4 +1,4 @@
-"""Work that comes at a given rate, whether or not what came before is done."""
+"""Starts work at a given rate, whether or not earlier work is done."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from bench.harness.quantile import quantile
 from bench.harness.rounds import Figures, NotMeasured
 
-#: For so long after the last arrival the work may go on, in seconds.
+#: Seconds that work may continue after the last arrival.
 DRAIN_SECONDS = 30.0
 
 
 async def open_loop(work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Figures:
-    """Poisson arrivals; times in ms from when a piece of work was due until it is done, and how long the last took
-    after the end of arrivals. Any failure is the run's."""
+    """Runs work with Poisson arrivals; returns the ms from each due time to its end.
+
+    It also returns how long the last piece took after the end of arrivals. Any failure fails the run."""
     times = list[float]()
 
     async def one(due: float) -> None:

@@ -1,6 +1,6 @@
-"""What each stage of an order's way costs alone: one at a time, by the cheapest client there is, on the same servers.
+"""Measures what each stage of an order costs alone, by the cheapest client there is, on the same servers.
 
-A stage's floor is the median of so many single goes while nothing else is under way.
+A stage's floor is the median of many single runs, while nothing else runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Go = Callable[[], Awaitable[Any]]
 
 
 class StageFloors:
-    """The stages, ready to go."""
+    """The stages, with everything they need prepared."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class StageFloors:
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
 
     async def prepare(self) -> None:
-        """Makes stream and consumer, and takes one order along the way."""
+        """Creates the stream and its consumer, and runs one order through all stages."""
         inbox = self._inbox = self._client.new_inbox()
         await self._client.subscribe(inbox, cb=self._arrived.put)
         subjects = {"name": STREAM, "subjects": [SUBJECT], "storage": "file"}
@@ -70,7 +70,7 @@ class StageFloors:
         await self.measure(5)
 
     async def measure(self, goes: int = GOES) -> Figures:
-        """The median of each stage in ms, and of what they sum up to."""
+        """Returns the median of each stage, and of their sum, in ms."""
         stages: dict[str, Go] = {
             "place": self._caller.placed,
             "publish": self._publish,
@@ -97,14 +97,14 @@ class StageFloors:
         await self._client.request(SUBJECT, self._message.body, timeout=10, headers=headers)
 
     async def _deliver(self) -> None:
-        """A message that waits, from asking for it to having it."""
+        """Fetches a message that already waits in the stream."""
         asked = json.dumps({"batch": 1, "expires": 1_000_000_000}).encode()
         await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.floor", asked, reply=self._inbox)
         message = await self._arrived.get()
         await self._client.publish(message.reply, b"+ACK")
 
     async def _bulk(self) -> None:
-        """Both documents of one event."""
+        """Writes both documents of one event."""
         self._written += 1
         lines = self._operations[self._written % len(self._operations)].with_ids(Ids.of(self._written))
         await self._connection.request("POST", "/_bulk", params={"require_alias": "true"}, lines=lines)
@@ -127,7 +127,7 @@ class StageFloors:
 
 @contextlib.asynccontextmanager
 async def stage_floors(servers: ReadServers, sampled: SampledStream) -> AsyncIterator[StageFloors]:
-    """A command service without a relay, a stream without a projector, indices without readers."""
+    """Yields the stages: a command service without relay, a stream without projector, and indices without readers."""
     url = await make_write_model(servers, "bench_floors", 0)
     model = ReadModel(servers, "floors")
     async with (

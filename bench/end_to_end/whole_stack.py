@@ -1,4 +1,4 @@
-"""The whole stack as it is deployed, and one caller's way through it: a command, and the question that shows it."""
+"""Runs the whole stack as deployed, and a caller that sends a command and the query that shows it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from bench.reads.questions import GET, SEARCH
 from bench.reads.read_side import ReadModel
 from bench.relay.run import running_relay
 
-#: Orders made at once; making them is no part of what is measured.
+#: Requests are made in batches of this size, outside the measured time.
 _READY = 500
-#: At most so many at once, over connections as those of a few processes.
+#: The most calls at once, over a few connections, like those of a few processes.
 CALLERS = 800
 
 
@@ -36,7 +36,7 @@ class Caller:
         self._ready: list[PlaceOrderRequest] = []
 
     def make_ready(self, count: int) -> None:
-        """Makes orders that are placed later."""
+        """Makes requests that are sent later."""
         self._ready += orders(max(0, count - len(self._ready)))
 
     async def placed(self) -> PlaceOrderResponse:
@@ -44,13 +44,13 @@ class Caller:
         if not self._ready:
             self.make_ready(_READY)
         request = self._ready.pop()
-        # A customer of its own, so that the list that is asked for has this order only.
+        # A new customer, so that the list has this order only.
         request.customer.customer_id = f"E{request.order_id[:18]}"
         answer = await self._call(self._place, request.SerializeToString())
         return PlaceOrderResponse.FromString(answer)
 
     async def readable(self) -> None:
-        """Returns when an order is placed and read back."""
+        """Places an order and reads it back."""
         placed = await self.placed()
         asked = contract.GetOrderRequest(
             order_id=placed.order.order_id,
@@ -61,7 +61,7 @@ class Caller:
             raise NotMeasured(f"order {placed.order.order_id} was not read as it was written")
 
     async def searchable(self) -> None:
-        """Returns when an order is placed and found."""
+        """Places an order and waits until a search finds it."""
         placed = await self.placed()
         asked = contract.SearchOrdersRequest(
             read_options=contract.ReadOptions(consistency_token=placed.consistency_token)
@@ -81,14 +81,14 @@ class Caller:
 
 
 class WholeStack:
-    """What runs: `commands`, `queries`, and a projector whose metrics are at `projector.address`."""
+    """The running services: `commands`, `queries`, and a projector with metrics at `projector.address`."""
 
     def __init__(self, model: ReadModel, commands: Serving, queries: Serving, projector: Serving) -> None:
         self.model, self.commands, self.queries, self.projector = model, commands, queries, projector
 
     @contextlib.asynccontextmanager
     async def caller(self) -> AsyncIterator[Caller]:
-        """One with connections to both sides, which stands for many at once."""
+        """Yields a caller with connections to both services; it makes many calls at once."""
         async with (
             channels(self.commands.address, CALLERS) as commands,
             channels(self.queries.address, CALLERS) as queries,
@@ -98,7 +98,7 @@ class WholeStack:
 
 @contextlib.asynccontextmanager
 async def running_stack(servers: ReadServers) -> AsyncIterator[WholeStack]:
-    """Command service, relay, projector and query service over an empty write model."""
+    """Starts command service, relay, projector and query service over an empty write model."""
     url = await make_write_model(servers, "bench_stack", 0)
     model = ReadModel(servers, "stack")
     async with (

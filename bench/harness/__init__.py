@@ -1,1 +1,1 @@
-"""What every bench stands on: interleaved rounds, the servers, claims with their limits, and the report at the end."""
+"""What all benches share: interleaved rounds, servers, claims with limits, and the report."""

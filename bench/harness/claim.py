@@ -1,4 +1,4 @@
-"""A claim about speed, and what was measured for it, as one JSON object per line on standard output."""
+"""Claims about speed with what was measured for them, printed as one JSON object per line on standard output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What `ratio` must be: at least `bound` when `least`, else at most."""
+    """A bound for `ratio`: at least `bound` if `least`, else at most."""
 
     bound: float
     least: bool
 
     def holds(self, ratio: float) -> bool:
-        """Whether the ratio keeps it."""
+        """Whether the ratio is within the limit."""
         return ratio >= self.bound if self.least else ratio <= self.bound
 
     def __str__(self) -> str:
@@ -24,12 +24,12 @@ class Limit:
 
 
 def at_least(bound: float) -> Limit:
-    """More is better."""
+    """Returns a limit for a ratio of which more is better."""
     return Limit(bound, least=True)
 
 
 def at_most(bound: float) -> Limit:
-    """Less is better."""
+    """Returns a limit for a ratio of which less is better."""
     return Limit(bound, least=False)
 
 
@@ -45,7 +45,7 @@ class Claim:
     reason: str | None = None
 
     def text(self) -> str:
-        """The claim's line."""
+        """Returns the claim as a line of JSON."""
         told: dict[str, Any] = {
             "claim": self.claim,
             "figures": dict(self.figures),
@@ -57,7 +57,7 @@ class Claim:
 
 
 def compare(claim: str, unit: str, ours: float | None, theirs: float | None, limit: Limit, why_not: str = "") -> Claim:
-    """Judges ours against theirs; None for either, or a zero, leaves the claim undecided for the reason `why_not`."""
+    """Compares ours with theirs. If one is None or zero, the claim stays undecided, with the reason `why_not`."""
     figures = {"unit": unit, "ours": ours, "theirs": theirs}
     if ours is None or not theirs:
         return Claim(claim, figures, None, limit, None, why_not or "one side was not measured")
@@ -66,5 +66,5 @@ def compare(claim: str, unit: str, ours: float | None, theirs: float | None, lim
 
 
 def measured(subject: str, figures: Mapping[str, Any]) -> str:
-    """The line of something measured without a limit."""
+    """Returns the JSON line of figures that have no limit."""
     return json.dumps({"measured": subject, "figures": dict(figures)})

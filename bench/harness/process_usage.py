@@ -1,4 +1,4 @@
-"""What a process and all it started have used."""
+"""Measures the CPU time and memory of a process and its descendants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process tree so far, children that have ended included; 0 when it is gone."""
+    """Returns user plus system seconds of the process tree so far, with ended children; 0 when the process is gone."""
     try:
         process = psutil.Process(pid)
         times = process.cpu_times()
@@ -22,7 +22,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_memory_mib(pid: int) -> float:
-    """Sum of the peak resident memory of the processes of the tree that live now, in MiB."""
+    """Returns the sum of the peak resident memory of the tree's living processes, in MiB."""
     total = 0.0
     try:
         process = psutil.Process(pid)

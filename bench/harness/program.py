@@ -1,4 +1,4 @@
-"""Runs another program to its end, and says what it took."""
+"""Runs another program to its end, and measures what it used."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Ran:
 
     @property
     def last_line(self) -> str:
-        """The last line that it wrote."""
+        """The last line of its output, or its exit status if there is none."""
         return (self.output.strip().splitlines() or [f"exit status {self.status}"])[-1]
 
 
 def run_program(
     command: Sequence[str | Path], within: float, environment: dict[str, str] | None = None, folder: Path | None = None
 ) -> Ran:
-    """Runs it to its end in a session of its own; NotMeasured when it takes longer than `within` seconds."""
+    """Runs a program in its own session; raises NotMeasured when it takes longer than `within` seconds."""
     started, before = time.monotonic(), os.times()
     process = subprocess.Popen(
         [str(part) for part in command],

@@ -1,4 +1,4 @@
-"""What is going on, on standard error: one line per step, with the seconds since the start."""
+"""Reports progress on standard error: one line per step, with the seconds since the start."""
 
 from __future__ import annotations
 

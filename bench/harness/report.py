@@ -1,4 +1,4 @@
-"""What every bench prints at its end, and how it ends."""
+"""Prints the report at the end of a bench and decides its exit status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.harness.rounds import Results
 
 
 def report(found: Mapping[str, Results], claims: Sequence[Claim]) -> int:
-    """Prints each contender's figures by kind of run, then the claims; the exit status: 1 when one is false."""
+    """Prints the figures of each contender, then the claims; returns 1 when a claim is false, else 0."""
     for kind, results in found.items():
         for contender in results.runs:
             print(measured(f"{kind}: {contender} [min, median, max]", results.summary(contender)))

@@ -1,4 +1,4 @@
-"""Interleaved runs: every contender once per round, so that a slow minute of the machine slows all of them."""
+"""Interleaves runs: every contender runs once per round, so a slow minute of the machine slows them all."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Results:
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, contender: str, figure: str) -> float | None:
-        """The median over the contender's runs, None when there is none."""
+        """Returns the median of a figure over the contender's runs; None when there are none."""
         values = [run[figure] for run in self.runs.get(contender, ()) if figure in run]
         return statistics.median(values) if values else None
 
     def summary(self, contender: str) -> dict[str, object]:
-        """Per figure: [min, median, max]."""
+        """Returns [min, median, max] per figure."""
         runs: Sequence[Figures] = self.runs.get(contender, ())
         names = dict.fromkeys(name for run in runs for name in run)
         told: dict[str, object] = {"runs": len(runs)}
@@ -39,12 +39,12 @@ class Results:
         return told
 
     def why_not(self, *contenders: str) -> str:
-        """The reasons of those that have no figures."""
+        """Returns the reasons why contenders have no figures."""
         return "; ".join(f"{one}: {self.failures[one]}" for one in contenders if one in self.failures)
 
 
 async def interleave(contenders: Mapping[str, Run], rounds: int, kind: str) -> Results:
-    """Runs each contender `rounds` times. One that cannot be measured is told and left out from then on."""
+    """Runs each contender `rounds` times. One that cannot be measured is reported and left out of later rounds."""
     results = Results()
     for number in range(1, rounds + 1):
         for name, run in contenders.items():

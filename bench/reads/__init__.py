@@ -1,1 +1,1 @@
-"""How fast events become documents, and what a question costs beside Elasticsearch alone."""
+"""Measures how fast events become documents, and what a query costs beside Elasticsearch alone."""

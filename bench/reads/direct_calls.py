@@ -1,4 +1,4 @@
-"""Callers of Elasticsearch by the services' own client: so many at once, each with one request under way."""
+"""Calls Elasticsearch by the services' own client: N callers at once, each with one request in flight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.reads.request_recorder import Recorded
 
 
 async def direct_loop(url: str, requests: Sequence[Recorded], callers: int) -> Figures:
-    """Every request once, `callers` at a time; figures as those of `closed_loop`. Answers are parsed."""
+    """Sends every request once, `callers` at a time, and parses the answers; figures as of `closed_loop`."""
     left, times = iter(requests), list[float]()
     async with elasticsearch(url) as connection:
 

@@ -1,8 +1,7 @@
-"""Messages of the stream as the relay writes them: a few real ones, multiplied with other ids.
+"""Makes messages as the relay publishes them: a few real ones, multiplied with other ids.
 
-Orders of three lines are placed over gRPC and carried by the relay into a stream, once. What differs between two
-orders that are otherwise alike (ids, order number, the words of it that are searched) is then written anew as often as
-messages are wanted.
+Orders of three lines are placed over gRPC once, and the relay publishes them. Each further message is a copy in which
+only the ids, the order number and its search words are replaced.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from query_service.projection.words.stored import code_words
 from query_service.storage.physical.page_parts import with_part
 
 SAMPLES, LINES = 100, 3
-#: A barrier comes once a second; a projector at work meets one every so many events.
+#: Events between two barriers: about as many as a busy projector applies in the second between them.
 EVENTS_PER_BARRIER = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """What tells an order and its event from others."""
+    """The values that differ between an order's event and any other."""
 
     order_id: str
     event_id: str
@@ -47,7 +46,7 @@ class Ids:
 
     @classmethod
     def of(cls, number: int) -> Ids:
-        """Those of the order with this number."""
+        """Returns the ids of the order with this number."""
         chance = hashlib.md5(f"order {number}".encode(), usedforsecurity=False).hexdigest().upper()
         return cls(
             _uuid(f"order {number}"),
@@ -59,13 +58,13 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text in which ids stand."""
+    """A text that contains ids."""
 
     text: bytes
     ids: Ids
 
     def with_ids(self, ids: Ids) -> bytes:
-        """The text with other ids in their places, also where the number stands as searched words."""
+        """Returns the text with other ids, also in the search words of the order number."""
         old = self.ids
         text = self.text.replace(old.order_id.encode(), ids.order_id.encode())
         text = text.replace(old.event_id.encode(), ids.event_id.encode())
@@ -76,14 +75,14 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class SampledStream:
-    """The stream's configuration, real messages of orders, each of one, and a barrier."""
+    """The stream's configuration, one real message per sample order, and a barrier."""
 
     configuration: Mapping[str, Any]
     events: Sequence[StoredMessage]
     barrier: StoredMessage
 
     def messages(self, count: int) -> Iterator[StoredMessage]:
-        """The messages of as many orders, with barriers between and one after them."""
+        """Yields the messages of `count` orders, with barriers between them and one at the end."""
         bodies = [Template(message.body, ids_in(message)) for message in self.events]
         for number, (sample, body) in zip(
             range(count), itertools.cycle(zip(self.events, bodies, strict=True)), strict=False
@@ -94,17 +93,17 @@ class SampledStream:
         yield self.barrier
 
     def operations(self) -> list[Template]:
-        """What a projector writes for each sample: the lines of both documents in a `_bulk` request."""
+        """The lines of both documents in a `_bulk` request, for each sample, as a projector writes them."""
         return [Template(_operations(message), ids_in(message)) for message in self.events]
 
     def barrier_now(self) -> StoredMessage:
-        """A barrier that tells the present time."""
+        """Returns a barrier with the current time."""
         now = moment(time.time_ns() // 1000).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return StoredMessage(BARRIER, {**self.barrier.headers, "Tandem-Barrier-Time": now}, self.barrier.body, 0.0)
 
 
 async def sample_stream(servers: ReadServers) -> SampledStream:
-    """Places SAMPLES orders and takes what the relay makes of them; the stream is gone afterwards."""
+    """Places SAMPLES orders and takes the messages that the relay publishes; the stream is deleted afterwards."""
     url = await make_write_model(servers, "bench_samples", 0)
     placed = (order for order in orders(40 * SAMPLES) if len(order.lines) == LINES)
     async with command_service(servers.directory / "samples", url) as service:
@@ -125,13 +124,13 @@ async def sample_stream(servers: ReadServers) -> SampledStream:
 
 
 def ids_in(message: StoredMessage) -> Ids:
-    """The ids of a message."""
+    """Returns the ids in a message."""
     payload = json.loads(message.body)["payload"]
     return Ids(payload["orderId"], payload["eventId"], payload["requestId"], payload["order"]["orderNumber"])
 
 
 def documents_of(message: StoredMessage) -> tuple[OrderDocument, EventDocument, int]:
-    """Both documents of a message and their external version."""
+    """Returns both documents of a message, and their external version."""
     projected = project(read_event(message.headers, message.body))
     return projected.order, projected.event, projected.external_version
 

@@ -1,4 +1,4 @@
-"""`make bench-projection`: how fast events become documents, beside raw `_bulk` of the same operations and a peer.
+"""`make bench-projection`: measures how fast events become documents, beside raw `_bulk` and a peer.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS makes it smaller.
 """
@@ -33,7 +33,7 @@ REQUESTS = int(QuerySettings.model_fields["bulk_concurrency"].default)
 
 
 async def main() -> int:
-    """Measures and judges; the exit status."""
+    """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=200_000)
     tell(f"{settings.orders} orders, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     async with running_read_servers() as servers:
@@ -76,7 +76,7 @@ def _contenders(servers: ReadServers, sampled: SampledStream, orders: int, peer:
 
 
 async def _warm_up(servers: ReadServers, sampled: SampledStream, orders: int) -> None:
-    """Elasticsearch compiles what it does often; until then it is many times slower."""
+    """Warms up Elasticsearch: until its JVM has compiled the hot code it is many times slower."""
     warm = await raw_bulk(ReadModel(servers, "warm"), sampled.operations(), orders, REQUESTS)
     tell(f"warmed up: {warm['rate']:.0f} orders/s")
 

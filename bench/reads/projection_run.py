@@ -1,7 +1,7 @@
-"""One run of the projector, as a process as it is deployed: a full stream, empty indices, and the time until all is in.
+"""Runs the projector process once, as deployed, over a full stream and empty indices, and times it.
 
-Rate = events acknowledged between the first look that finds some and the end, by the time between; start-up is not in
-it. A run counts only when exactly the orders of the stream are found afterwards.
+The rate counts events acknowledged after the first poll that sees any, divided by the time since that poll, so start-up
+does not count. A run is valid only if exactly the stream's orders are found afterwards.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from bench.harness.stream import Stream
 from bench.reads.read_side import ReadModel, elasticsearch
 
 LOOK_SECONDS = 0.05
-#: Without a new document for so long, a run has failed.
+#: Seconds without a new document after which a run has failed.
 STALL_SECONDS = 60.0
 
 
 async def projected(model: ReadModel, orders: int) -> Figures:
-    """Projects the whole stream into new indices, which are dropped afterwards."""
+    """Projects the whole stream into new indices, which are deleted afterwards."""
     await model.migrate()
     pid = model.servers.elasticsearch.pid or 0
     async with Stream(model.servers.nats.url) as nats, elasticsearch(model.servers.elasticsearch.url) as connection:
@@ -37,7 +37,7 @@ async def projected(model: ReadModel, orders: int) -> Figures:
                     left, moved = now, time.monotonic()
                 elif time.monotonic() > moved + STALL_SECONDS:
                     raise NotMeasured(f"{left} of {all_messages} messages were not projected")
-                if first == all_messages:  # nothing was in yet
+                if first == all_messages:  # nothing was written yet
                     first, begun = now, time.monotonic()
                     cpu, server_cpu = cpu_seconds(projector.pid), cpu_seconds(pid)
             seconds = time.monotonic() - begun

@@ -1,8 +1,8 @@
-"""`python -m bench.reads.pulling ours|library URL EVENTS`: what taking and acknowledging events costs, by two ways.
+"""`python -m bench.reads.pulling ours|library URL EVENTS`: measures fetching and acknowledging events in two ways.
 
-Ours is the projector's (`query_service.handlers.stream.pull`), the other the library's `fetch` and `ack`. Both take
-batches of the projector's size from a consumer of their own, read the headers, and acknowledge each message. One JSON
-object says the seconds and the processor time from the first request to the last acknowledgement.
+`ours` is the projector's code (`query_service.handlers.stream.pull`), `library` is nats-py's `fetch` and `ack`. Both
+fetch batches of the projector's size from their own consumer, read the headers, and acknowledge each message. The
+output is a JSON object: elapsed and CPU seconds from the first request to the last ack.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from query_service.handlers.stream.consumer import ConsumerPlan
 from query_service.handlers.stream.pull import StreamPull
 from service_runtime.process import cancel
 
-#: As many messages as a projector takes at once, and as it holds at most.
+#: Messages per fetch, and the most that are unacknowledged, as in a projector.
 BATCH = int(QuerySettings.model_fields["bulk_events"].default)
 HELD = BATCH * int(QuerySettings.model_fields["bulk_concurrency"].default)
 _CONSUMER = "bench-pulling"
 
 
 async def pulled(url: str, way: str, events: int) -> Figures:
-    """One run over the events of the stream, in a process of its own."""
+    """Runs one way over the stream's events, in a process of its own."""
     async with Stream(url) as stream:
         await stream.add_consumer(ConsumerConfig(
             durable_name=_CONSUMER, filter_subject=EVENTS, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=HELD
@@ -51,7 +51,7 @@ async def pulled(url: str, way: str, events: int) -> Figures:
 
 
 async def by_ours(url: str, events: int) -> None:
-    """Takes them as the projector does."""
+    """Fetches the events as the projector does."""
     connection = await connect_nats(url, "bench pulling")
     plan = ConsumerPlan(NAME, _CONSUMER, ack_wait=30, max_ack_pending=HELD)
     pull = StreamPull(connection, plan, capacity=HELD)
@@ -67,7 +67,7 @@ async def by_ours(url: str, events: int) -> None:
 
 
 async def by_library(url: str, events: int) -> None:
-    """Takes them as the library's documentation shows."""
+    """Fetches the events as the library's documentation shows."""
     connection = await nats.connect(url)
     subscription = await connection.jetstream().pull_subscribe_bind(_CONSUMER, NAME)
     taken = 0
@@ -83,7 +83,7 @@ WAYS: dict[str, Callable[[str, int], Awaitable[None]]] = {"ours": by_ours, "libr
 
 
 def main(way: str, url: str, events: int) -> None:
-    """Runs one way and says what it cost."""
+    """Runs one way and prints its cost."""
     started, spent = time.perf_counter(), time.process_time()
     asyncio.run(WAYS[way](url, events))  # type: ignore[arg-type]
     print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - spent}))

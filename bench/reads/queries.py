@@ -1,4 +1,4 @@
-"""`make bench-queries`: what a question costs beside an empty call and the same question put to Elasticsearch directly.
+"""`make bench-queries`: compares a query with an empty call, and with the same requests sent to Elasticsearch directly.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS is the size of the read model.
 """
@@ -33,20 +33,20 @@ from bench.reads.request_recorder import Recorded, recording
 CALLERS = (1, 16, 64)
 METHODS = (GET, SEARCH, SUMMARIZE)
 LOADED_SECONDS = 300.0
-#: Questions over many orders are asked so many times less often.
+#: Queries over many orders are sent this many times less often.
 LISTS_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What stands beside a method: an empty server that answers as many bytes, and requests to Elasticsearch."""
+    """What a method is compared with: an empty server with answers of the same size, and requests to Elasticsearch."""
 
     empty: Serving
     direct: Sequence[Recorded]
 
 
 async def main() -> int:
-    """Measures and judges; the exit status."""
+    """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=20_000)
     tell(
         f"{settings.calls} calls, {settings.orders} orders, {settings.rounds} rounds, {os.cpu_count()} cores,"
@@ -73,7 +73,7 @@ def _count(settings: BenchSettings, method: str) -> int:
 
 @contextlib.asynccontextmanager
 async def _loaded(servers: ReadServers, sampled: SampledStream, orders: int) -> AsyncIterator[ReadModel]:
-    """A read model with these orders, a projector beside it, and a barrier every second as of a relay that idles."""
+    """Yields a read model with these orders, a running projector, and a barrier every second, as from an idle relay."""
     model = ReadModel(servers, "queries")
 
     async def idle(nats: Stream) -> None:
@@ -100,7 +100,7 @@ async def _loaded(servers: ReadServers, sampled: SampledStream, orders: int) -> 
 async def _beside(
     stack: contextlib.AsyncExitStack, model: ReadModel, questions: Questions, method: str, count: int
 ) -> Beside:
-    """The same questions, asked once each with everything that is sent written down."""
+    """Sends each query once and records its requests to Elasticsearch; returns what to compare with."""
     asked = questions.asked(method, count)
     suffix = "/_mget" if method == GET else f"/{model.names.orders}/_search"
     async with recording(model.servers.elasticsearch.url, suffix) as recorder:
@@ -131,7 +131,7 @@ def _contenders(
 
 
 async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
-    """What callers see, and the server's own work per call."""
+    """Measures what callers see, and the server's CPU time per call."""
     before = cpu_seconds(server.pid)
     figures, _ = await closed_loop(server.address, method, requests, callers)
     return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}

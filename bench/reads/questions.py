@@ -1,4 +1,4 @@
-"""Questions as callers ask them, over the orders that `order_messages` makes."""
+"""Makes queries as callers send them, over the orders of `order_messages`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIMENSIONS = (
 
 
 class Questions:
-    """Questions about so many orders; the same seed gives the same ones."""
+    """Random queries over `orders` orders; the same seed gives the same queries."""
 
     def __init__(self, sampled: SampledStream, orders: int, seed: int = 1) -> None:
         self._orders = orders
@@ -32,20 +32,20 @@ class Questions:
         self._random = random.Random(seed)
 
     def asked(self, method: str, count: int) -> list[bytes]:
-        """As they are sent."""
+        """Returns serialized requests of a method."""
         makes = {GET: self._get, SEARCH: self._search, SUMMARIZE: self._summarize}
         make: Callable[[int], bytes] = makes[method]
         return [make(number) for number in range(count)]
 
     def order_ids(self, count: int) -> Sequence[str]:
-        """Ids of orders, any of them."""
+        """Returns the ids of random orders."""
         return [Ids.of(self._random.randrange(self._orders)).order_id for _ in range(count)]
 
     def _get(self, _: int) -> bytes:
         return contract.GetOrderRequest(order_id=self.order_ids(1)[0]).SerializeToString()
 
     def _search(self, number: int) -> bytes:
-        """In turn a customer's orders, orders by words begun, and those of a country that wait for payment."""
+        """Returns in turn a search by customer, by word prefixes, and by country among unpaid orders."""
         document = self._random.choice(self._documents)
         asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE)
         match number % 3:
@@ -62,7 +62,7 @@ class Questions:
         return asked.SerializeToString()
 
     def _summarize(self, number: int) -> bytes:
-        """Figures of all orders of a country, by one dimension in turn."""
+        """Returns a request for the figures of a country's orders, by one dimension in turn."""
         document = self._random.choice(self._documents)
         asked = contract.SummarizeOrdersRequest(group_by=[_DIMENSIONS[number % len(_DIMENSIONS)]])
         asked.filter.region_codes.append(document["region_code"])

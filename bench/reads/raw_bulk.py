@@ -1,7 +1,7 @@
-"""`python -m bench.reads.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: what Elasticsearch takes from anyone.
+"""`python -m bench.reads.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: measures how fast Elasticsearch alone indexes.
 
-The same operations as a projector's, written by as many threads as it has requests in flight. Nothing is read, decided
-or encoded: ready texts get other ids. One JSON object says how long it took, from the first request to the last answer.
+WORKERS threads send a projector's `_bulk` operations, one thread for each request that it has in flight. The texts are
+ready; only their ids are replaced. The output is a JSON object: the time from the first request to the last answer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bench.harness.rounds import Figures, NotMeasured
 from bench.reads.order_messages import Ids, Template
 from bench.reads.read_side import ReadModel, elasticsearch
 
-#: As many events in a request as a projector takes at once.
+#: Events per request, as many as a projector takes at once.
 EVENTS_PER_REQUEST = 500
 
 
 async def raw_bulk(model: ReadModel, templates: list[Template], orders: int, workers: int) -> Figures:
-    """One run into indices set up like a read model's, which must be new; they are dropped afterwards."""
+    """Runs once into new indices that are set up like a read model's, and deletes them afterwards."""
     await model.migrate()
     file = model.directory / "templates"
     file.write_bytes(pickle.dumps(templates))
@@ -62,7 +62,7 @@ def _bodies(templates: list[Template], orders: int) -> Iterator[bytes]:
 
 
 def main(url: str, prefix: str, orders: int, workers: int, file: Path) -> None:
-    """Writes all of them."""
+    """Writes the documents of all orders."""
     templates = [
         Template(one.text.replace(b'"@', f'"{prefix}'.encode()), one.ids) for one in pickle.loads(file.read_bytes())
     ]

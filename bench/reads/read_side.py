@@ -1,4 +1,4 @@
-"""The read side's processes as they are deployed, over indices of their own: set up, projecting, serving."""
+"""Runs the read side's processes as deployed, over indices of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """Indices with a prefix of their own, fed by a consumer of the bench's stream that is named like them."""
+    """Indices with their own prefix, and a consumer of the bench's stream with the same name."""
 
     servers: ReadServers
     name: str
@@ -28,7 +28,7 @@ class ReadModel:
 
     @property
     def names(self) -> IndexNames:
-        """What its indices are called."""
+        """The names of its indices."""
         return IndexNames(f"{self.name}-")
 
     @property
@@ -44,22 +44,22 @@ class ReadModel:
 
     @property
     def directory(self) -> Path:
-        """Where its processes write their logs."""
+        """The directory of its processes' logs."""
         return self.servers.directory / self.name
 
     async def migrate(self) -> None:
-        """Makes its indices and its consumer; the stream must be there."""
+        """Creates its indices and its consumer; the stream must exist."""
         await run_once(f"migrate-{self.name}", ["query_service", "migrate"], self.settings, self.directory)
 
     @contextlib.asynccontextmanager
     async def projecting(self, number: int = 1) -> AsyncIterator[Serving]:
-        """A projector; its address is that of its metrics."""
+        """Runs a projector; the address is that of its metrics."""
         async with self._process(f"project-{number}", "project", {}) as (pid, probes):
             yield Serving(probes, pid)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Serving]:
-        """A process that answers questions."""
+        """Runs a process that answers queries."""
         address = f"{HOST}:{free_port()}"
         async with self._process("serve", "serve", {"QUERY_LISTEN": address}) as (pid, _):
             yield Serving(address, pid)
@@ -71,7 +71,7 @@ class ReadModel:
             await connection.request("DELETE", f"/{index}")
 
     async def counts(self, connection: ElasticsearchConnection) -> tuple[int, int]:
-        """How many orders and events can be found."""
+        """Returns how many orders and events can be found."""
         counted = []
         for alias in (self.names.orders, self.names.entries):
             await connection.request("POST", f"/{alias}/_refresh")
@@ -98,7 +98,7 @@ class ReadModel:
 
 @contextlib.asynccontextmanager
 async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
-    """The services' own client."""
+    """Yields the services' own client."""
     connection = ElasticsearchConnection(url, request_timeout=REQUEST_SECONDS, connections=100)
     try:
         yield connection
@@ -107,7 +107,7 @@ async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
 
 
 def numbered(prefix: str) -> Iterator[str]:
-    """Names that were not used before."""
+    """Yields names that were not used before."""
     number = 0
     while True:
         number += 1

@@ -1,4 +1,4 @@
-"""What a serving process asks of Elasticsearch, written down: a forwarder that it is led to instead of the server."""
+"""Records the requests of a serving process to Elasticsearch, by a proxy in front of the server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Recorder:
 
 @contextlib.asynccontextmanager
 async def recording(elasticsearch_url: str, suffix: str) -> AsyncIterator[Recorder]:
-    """Forwards to the server, within the block."""
+    """Runs the proxy within the block."""
     port = free_port()
     recorder = Recorder(f"http://{HOST}:{port}", suffix)
     async with ClientSession(skip_auto_headers=("Accept-Encoding",)) as session:

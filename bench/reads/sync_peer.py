@@ -1,7 +1,7 @@
 """PGSync on the very same Postgres and Elasticsearch, driven by the peers' own scripts (see `peers`).
 
-It reads as many orders of three lines from tables of its own and writes a small document of each. The rate is its own:
-orders by the time from its start until it ends of itself.
+It reads as many orders of three lines from its own tables and writes a small document of each. Its rate is the number
+of orders divided by the time until the process ends by itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SyncPeer:
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
-        """Its Redis runs and its rows are written, within the block; a failure is told by whoever is to be measured."""
+        """Runs its Redis and writes its rows, within the block. A failure is reported when the peer is measured."""
         self._absent = self._missing()
         async with contextlib.AsyncExitStack() as stack:
             if not self._absent:
@@ -49,7 +49,7 @@ class SyncPeer:
             yield
 
     async def sync(self) -> Figures:
-        """One first synchronisation of all rows."""
+        """Runs its first synchronisation of all rows."""
         if self._absent:
             raise NotMeasured(self._absent)
         ran = await self._script("pgsync")
@@ -72,7 +72,7 @@ class SyncPeer:
         }
 
     def _missing(self) -> str:
-        """What stands in the way; nothing is installed for this peer alone."""
+        """Returns what is missing to run the peer; "" if nothing is. It installs nothing."""
         scripts, home = self._settings.peers_scripts, self._settings.peers_directory
         if not (scripts / SCRIPT).is_file():
             return f"no script {SCRIPT} in {scripts} (set PEERS_SCRIPTS)"
@@ -113,7 +113,7 @@ class SyncPeer:
         )
 
     def _lay_out(self) -> None:
-        """Their directory as they expect it, with our servers in it."""
+        """Lays out the directory as the scripts expect it, with our servers in it."""
         postgres, elasticsearch = self._home / "run" / "pg15", self._home / "es" / f"elasticsearch-{VERSION}"
         for directory in (postgres, elasticsearch):
             directory.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""How fast the relay is, beside a peer and beside what the path allows anyone."""
+"""Measures how fast the relay is, beside a peer and beside the limits of Postgres and NATS themselves."""

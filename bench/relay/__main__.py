@@ -1,4 +1,4 @@
-"""`make bench-relay`: how fast the relay is, beside a peer and the floors, and whether the limits hold.
+"""`make bench-relay`: measures how fast the relay is, beside a peer and the floors, and checks the limits.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. FULL=1 measures what has no limit too.
 """
@@ -32,7 +32,7 @@ FLOOR = "nats bench async with ids"
 
 
 async def main() -> int:
-    """Measures and judges; the exit status."""
+    """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load()
     tell(f"{settings.events} events, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     async with running_servers() as servers:
@@ -53,13 +53,13 @@ async def _backlog(servers: Servers, settings: BenchSettings, name: str, mode: s
 
 
 async def _decodes(backlog: Backlog) -> dict[str, Run]:
-    """Ways to take a row of the log apart."""
+    """Returns the ways to decode a row of the write-ahead log."""
     rows = await logged_rows(backlog)
     return {WRITTEN: partial(decode, rows, rows.decoder.event), LOOP: partial(decode, rows, rows.decoder.by_column)}
 
 
 async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small: Backlog) -> dict[str, Run]:
-    """Contenders of the drain by name, in the order in which a round runs them."""
+    """Returns the contenders of the drain by name, in the order of a round."""
 
     def ours(backlog: Backlog, mode: str, nats_url: str) -> Run:
         return partial(drain, servers.directory / f"drain-{mode}", nats_url, backlog, mode)
@@ -83,7 +83,7 @@ async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small
 
 
 async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
-    """Contenders of the steady load."""
+    """Returns the contenders of the steady load by name."""
     await make_database(servers, "bench_steady", small_samples())
 
     def ours(mode: str, nats_url: str) -> Run:

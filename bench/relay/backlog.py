@@ -1,8 +1,8 @@
-"""A backlog that can be drained again and again: rows written once, stream, slot and bookkeeping set back each time.
+"""Makes a backlog that can be drained repeatedly: rows are written once; stream, slot and bookkeeping are reset.
 
-For the log, a relay is run on the empty table first, until it streams. What it leaves (the stream's last message with
-its cursor, and the slot) is kept: each run begins with a new stream that holds that message only, and with a copy of
-the slot, which precedes all rows.
+In mode `wal` a relay first runs on the empty table until it streams. Its slot and the stream's last message, which has
+its cursor, are kept. Each run begins with a new stream of that message only, and a copy of the slot, which is before
+all rows.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from bench.harness.stream import StoredMessage, Stream
 from bench.relay.outbox_rows import load
 from bench.relay.run import running_relay
 
-#: Stands before all rows, and is never read from.
+#: A slot before all rows. It is only copied, never read.
 BASE_SLOT = "bench_base"
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """`events` rows in `url`; `slot`, `publication` and `before` are what a relay of the log goes on from. `end` is the
-    log position after the rows."""
+    """`events` rows in the database at `url`, and the log position `end` after them.
+
+    A relay in mode `wal` resumes from `slot`, `publication` and the message `before`.
+    """
 
     url: str
     events: int
@@ -35,7 +37,7 @@ class Backlog:
     end: str
 
     async def rewind(self, nats: Stream, mode: str) -> int:
-        """Sets everything back, for a relay in `mode`; the stream's last sequence then."""
+        """Resets everything for a relay in `mode`; returns the stream's last sequence."""
         await nats.drop()
         await sql(self.url, "DELETE FROM relay_state")
         if mode == "poll":
@@ -46,7 +48,7 @@ class Backlog:
         return 1
 
     async def copy_slot(self, name: str) -> None:
-        """Makes the slot `name` stand before the rows."""
+        """Creates the slot `name` as a copy that is before the rows."""
         await drop_slot(self.url, name)
         await sql(
             self.url,
@@ -66,7 +68,7 @@ async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Ba
             await relay.wait_until_publishing(mode)
         configuration = await nats.configuration()
         before = await nats.message({"last_by_subj": stream.BARRIER})
-        # What it was fenced with belongs to the stream it was in.
+        # Its fence headers belong to the old stream.
         before = replace(before, headers={k: v for k, v in before.headers.items() if not k.startswith("Nats-")})
         await nats.drop()
     slot = before.headers["Tandem-Cursor"].split(";")[2]

@@ -1,7 +1,7 @@
-"""Rows as the log sends them, taken apart in two ways: by the function written for their table, and by a loop.
+"""Compares two ways to decode rows of the log: a function generated for the table, and a loop over its columns.
 
-The loop asks each column for its kind, length and reader; `relay.wal.tuple_program` writes the same as straight-line
-Python. Nothing else runs, so the figure says what that module earns.
+The loop reads the kind and length of each column and calls its reader. `relay.wal.tuple_program` generates the same as
+straight-line Python. Nothing else runs, so the difference is what that module gains.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PASSES = 5
 
 @dataclass(frozen=True, slots=True)
 class LoggedRows:
-    """Insert messages of the outbox, and what reads them."""
+    """Insert messages of the outbox, and what decodes them."""
 
     decoder: TupleDecoder
     inserts: Sequence[bytes]
 
 
 async def logged_rows(backlog: Backlog) -> LoggedRows:
-    """The first rows of the backlog, as the server sends them to a relay."""
+    """Returns the first rows of the backlog, as the server sends them to a relay."""
     async with await psycopg.AsyncConnection.connect(backlog.url, autocommit=True) as connection:
         layout = await find_layout(connection, TableName.parse("outbox"), ColumnNames.default())
         changes = await connection.execute(
@@ -48,7 +48,7 @@ async def logged_rows(backlog: Backlog) -> LoggedRows:
 
 
 async def decode(rows: LoggedRows, read: Read) -> Figures:
-    """CPU time of a row that `read` takes apart."""
+    """Returns the CPU time that `read` needs per row."""
     begun = time.process_time()
     for _ in range(_PASSES):
         for data in rows.inserts:

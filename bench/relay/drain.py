@@ -1,7 +1,7 @@
-"""Drain rate of our relay: a backlog waits, the relay starts, and the stream's own times say how fast it came in.
+"""Measures our relay's drain rate: a backlog waits, the relay starts, and the stream's timestamps give the rate.
 
-Rate = events / (time of the last event - time of the first), so start-up is not in it. CPU is counted between two looks
-at the stream, one right after the first events and one at the end, and divided by the events that came between them.
+Rate = events / (time of the last event - time of the first), so start-up does not count. CPU time is counted between
+two polls of the stream, after the first events and at the end, and divided by the events stored between them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bench.relay.backlog import Backlog
 from bench.relay.run import running_relay
 
 LOOK_SECONDS = 0.05
-#: Without a new message for so long, a drain has failed.
+#: Seconds without a new message after which a drain has failed.
 STALL_SECONDS = 30.0
 
 
 async def drain(directory: Path, nats_url: str, backlog: Backlog, mode: str) -> Figures:
-    """One drain of the whole backlog by a relay in `mode`; NotMeasured when not exactly its events are stored."""
+    """Drains the whole backlog once by a relay in `mode`; raises NotMeasured unless exactly its events are stored."""
     async with Stream(nats_url) as nats:
         held = await backlog.rewind(nats, mode)
         started = time.monotonic()

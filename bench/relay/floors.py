@@ -1,6 +1,6 @@
-"""What the path allows anyone: the broker's own publishing bench, and Postgres's own reader of the log.
+"""Measures the limits of the servers themselves: NATS's own publishing bench, and Postgres's own reader of the log.
 
-`nats` (natscli) is looked for in the peers' directory and on PATH.
+`nats` (natscli) must be in the peers' directory or on PATH.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bench.relay.backlog import Backlog, drop_slot
 from devstack.servers import NatsServer, PostgresServer
 from devstack.servers.ports import HOST
 
-#: As large as what the slimmest peer stores for a payload of 400 bytes.
+#: The size that the most compact peer stores for a payload of 400 bytes.
 MESSAGE_BYTES = 600
 _RATE = re.compile(r"stats: ([\d,]+) msgs/sec")
 _SLOT = "bench_floor"
 
 
 def find_nats_cli(settings: BenchSettings) -> Path:
-    """The `nats` program; NotMeasured says where it was looked for."""
+    """Returns the `nats` program; raises NotMeasured, which names the places searched, when there is none."""
     own = settings.peers_directory / "gobin" / "nats"
     found = own if own.exists() else shutil.which("nats")
     if not found:
@@ -35,7 +35,7 @@ def find_nats_cli(settings: BenchSettings) -> Path:
 
 
 async def nats_bench(settings: BenchSettings, server: NatsServer, kind: str) -> Figures:
-    """`nats bench js pub <kind>` with message ids, batches of 500."""
+    """Runs `nats bench js pub <kind>` with message ids, in batches of 500."""
     cli: list[str | Path] = [find_nats_cli(settings), "-s", server.url]
     await asyncio.to_thread(run_program, [*cli, "stream", "rm", "-f", "BENCH_FLOOR"], 30.0)
     ran = await asyncio.to_thread(
@@ -56,7 +56,7 @@ async def nats_bench(settings: BenchSettings, server: NatsServer, kind: str) -> 
 
 
 async def recvlogical(postgres: PostgresServer, backlog: Backlog) -> Figures:
-    """`pg_recvlogical` of the same rows into nothing, its start-up and its wait for the end included."""
+    """Runs `pg_recvlogical` over the same rows and discards them; includes its start-up and its wait for the end."""
     await backlog.copy_slot(_SLOT)
     try:
         ran = await asyncio.to_thread(

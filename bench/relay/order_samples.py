@@ -1,4 +1,4 @@
-"""Events as the command service really writes them: orders placed over gRPC, their outbox rows read back."""
+"""Gets events as the command service writes them: places orders over gRPC and reads back their outbox rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What differs between events: `payload` and `personal` are JSON texts."""
+    """The part of an event that differs between events; `payload` and `personal` are JSON texts."""
 
     event_type: str
     payload: str
@@ -26,7 +26,7 @@ class Sample:
 
 
 async def order_events(servers: Servers) -> list[Sample]:
-    """The events of ORDERS sample orders, each with the order after the change."""
+    """Returns the events of ORDERS sample orders, each with the order after the change."""
     url = await servers.postgres.ensure_database("bench_samples")
     directory = servers.directory / "samples"
     settings = {

@@ -1,4 +1,4 @@
-"""Databases with the project's own outbox table, and rows for it: two events a transaction, of one order each."""
+"""Makes databases with the project's outbox table, and fills it: one order and two events per transaction."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ END $$;
 
 
 def small_samples() -> list[Sample]:
-    """The small payloads, filled up to their size as published."""
+    """Returns the small payloads, padded to their published size."""
     filled = []
     for sample in SMALL:
         bare = len(sample.payload.replace("@", "0" * 36)) - len("%s")
@@ -71,7 +71,7 @@ def small_samples() -> list[Sample]:
 
 
 async def make_database(servers: Servers, name: str, samples: Sequence[Sample]) -> str:
-    """A database with the command side's own tables and what `load` needs; its URL."""
+    """Creates a database with the command service's tables and what `load` needs; returns its URL."""
     url = await servers.postgres.ensure_database(name)
     await run_once(
         "migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / f"migrate-{name}"
@@ -87,7 +87,7 @@ async def make_database(servers: Servers, name: str, samples: Sequence[Sample]) 
 
 
 async def load(url: str, events: int) -> None:
-    """Writes `events` rows, as many transactions as half of that."""
+    """Writes `events` rows in half as many transactions."""
     started = time.monotonic()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SET synchronous_commit = off")

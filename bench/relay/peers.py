@@ -1,8 +1,8 @@
-"""Other relays on the very same servers. Scripts outside this project install and drive them; we only call those.
+"""Runs other relays on the same servers. Scripts outside this project install and drive them; this module calls those.
 
-`PEERS_SCRIPTS` is the directory of the scripts, `PEERS_DIR` the one they install into. They are handed a directory that
-looks like theirs but has our servers' process ids in it, and the ports of our servers; they make a database `bench` and
-a stream `ORDERS` of their own there.
+`PEERS_SCRIPTS` is the directory of the scripts, `PEERS_DIR` the one they install into. The scripts get a directory laid
+out as they expect, with our servers' process ids and ports. On our servers they create a database `bench` and a stream
+`ORDERS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Peers:
         self._absent = ""
 
     async def install(self) -> None:
-        """Installs them if they are not there. A failure is remembered, and told by whoever is to be measured."""
+        """Installs missing peers. A failure is reported when a peer is measured."""
         scripts, home = self._settings.peers_scripts, self._settings.peers_directory
         if not (scripts / "relay_bench.py").is_file():
             self._absent = f"no scripts that run peers in {scripts} (set PEERS_SCRIPTS)"
@@ -51,7 +51,7 @@ class Peers:
         tell(self._absent or f"peers in {home}")
 
     async def seed(self) -> None:
-        """Writes the peers' backlog after a slot that each of their runs copies."""
+        """Creates a slot, which each of the peers' runs copies, and writes their backlog after it."""
         if not self._absent:
             self._lay_out()
             try:
@@ -64,7 +64,7 @@ class Peers:
             tell(self._absent or f"peers' rows written: {ran.last_line}")
 
     async def drain(self, peer: str) -> Figures:
-        """One drain of the whole backlog."""
+        """Runs one drain of the whole backlog by a peer."""
         found = await self._measure("drain", peer, within=300.0)
         return {
             "rate": found["rate"],
@@ -75,7 +75,7 @@ class Peers:
         }
 
     async def steady(self, peer: str) -> Figures:
-        """One run of steady load."""
+        """Runs a peer once under steady load."""
         found = await self._measure("steady", peer, within=self._settings.steady_seconds + 180.0)
         return {
             "p50_ms": found["p50_ms"],
@@ -123,7 +123,7 @@ class Peers:
         return all((home / name).is_dir() for name in _INSTALLED) and (home / "venv" / "bin" / "python").exists()
 
     def _lay_out(self) -> None:
-        """Their directory as they expect it, with our servers in it."""
+        """Lays out the directory as the scripts expect it, with our servers in it."""
         run = self._home / "run"
         (run / "pg18").mkdir(parents=True, exist_ok=True)
         (run / "pg18" / "postmaster.pid").write_text(f"{self._servers.postgres.pid}\n")

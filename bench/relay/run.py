@@ -1,4 +1,4 @@
-"""Our relay as a process of its own, as it is deployed: settings in the environment, nothing switched off."""
+"""Runs our relay as its own process, as deployed: settings from the environment, nothing switched off."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class RelayRun:
 
     @property
     def cpu_seconds(self) -> float:
-        """Used so far."""
+        """CPU seconds used so far."""
         return cpu_seconds(self.child.pid)
 
     @property
     def peak_memory_mib(self) -> float:
-        """Most it has had."""
+        """Peak memory in MiB."""
         return peak_memory_mib(self.child.pid)
 
     def require_alive(self) -> None:
-        """NotMeasured with the end of its log when it has ended."""
+        """Raises NotMeasured, with the end of its log, when the relay has ended."""
         if self.child.exit_status is not None:
             raise NotMeasured(f"the relay ended: {self.child.log_tail(5)}")
 
     async def page(self) -> dict[str, Any]:
-        """Its lag page; empty while nobody answers."""
+        """Returns its lag page; empty while it does not answer."""
         return await get_json(self.probes_port, "/lagz") or {}
 
     async def wait_until_publishing(self, mode: str) -> None:
-        """Returns when it publishes, with a cursor of `mode`."""
+        """Waits until it publishes with a cursor of `mode`."""
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while True:
             self.require_alive()
@@ -61,7 +61,7 @@ class RelayRun:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """SIGTERM, and its end."""
+        """Sends SIGTERM and waits for its end."""
         await self.child.stop(signal.SIGTERM, STOP_SECONDS)
 
 
@@ -69,7 +69,7 @@ class RelayRun:
 async def running_relay(
     directory: Path, database_url: str, nats_url: str, mode: str, **settings: str
 ) -> AsyncIterator[RelayRun]:
-    """Starts it; it is stopped at the end. `settings` are further RELAY_ variables, in lower case."""
+    """Runs a relay within the block. `settings` are further RELAY_ variables, in lower case."""
     directory.mkdir(exist_ok=True)
     port = free_port()
     environment = {
