@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,6 +28,18 @@ NOT_SERVED = {
     "WatchOrders",
     "VerifyOrderHistory",
 }
+
+
+@pytest.mark.parametrize("page", ["README.md", "protos/README.md"])
+def test_the_pages_for_callers_name_the_methods_that_are_not_served(page: str) -> None:
+    named = {name for method in METHODS if f"`{(name := method.name)}`" in _paragraph(page)}
+    assert named == NOT_SERVED
+
+
+def _paragraph(page: str) -> str:
+    """The paragraph of a page that lists them: the one that names the first of all."""
+    paragraphs = (Path(__file__).parents[2] / page).read_text(encoding="utf-8").split("\n\n")
+    return next(paragraph for paragraph in paragraphs if "`RedactCustomer`" in paragraph)
 
 
 async def ask(channel: grpc.aio.Channel, method: MethodDescriptor) -> None:
