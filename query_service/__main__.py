@@ -1,6 +1,6 @@
 """`python -m query_service serve | project | migrate | await-schema | parked | check-config`.
 
-Exit codes: 0 done, 1 failed, 2 refused or misused; of `parked` also 1 refused or still parked, 3 something is away.
+Exit codes: 0 done, 1 failed, 2 refused or wrong usage. For `parked`: 1 refused or still parked, 3 store or NATS down.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ from service_runtime.process import StartupRefused, run_process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one of them and returns the exit code."""
+    """Runs one of the commands and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m query_service", description="The read side of the order system")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="answer questions over gRPC until SIGTERM")
     commands.add_parser("project", help="bring events from the stream into the read store until SIGTERM")
     commands.add_parser("migrate", help="create what is missing: indices, aliases, the stream's consumer")
-    waiting = commands.add_parser("await-schema", help="wait until `migrate` was run; for containers that start first")
+    waiting = commands.add_parser(
+        "await-schema", help="wait until `migrate` has run; for containers that start before it"
+    )
     waiting.add_argument("--consumer", action="store_true", help="wait for the stream's consumer too")
     parking = commands.add_parser("parked", help="events that could not be projected, as JSON")
     parking.add_argument("action", choices=ACTIONS)
     parking.add_argument("key", nargs="?", default="", help="ORDER, ORDER/VERSION or STREAM/SEQUENCE; not for list")
-    parking.add_argument("--needed-too", action="store_true", help="discard also what the order still lacks")
-    commands.add_parser("check-config", help="say whether the settings are right, and touch nothing")
+    parking.add_argument("--needed-too", action="store_true", help="also discard an event that its order still lacks")
+    commands.add_parser("check-config", help="check the settings without connecting to anything")
     given = parser.parse_args(arguments)
     chosen = given.command
     if chosen == "parked" and (given.action == "list") == bool(given.key):
-        parking.error("list takes no key, show, retry and discard need one")
+        parking.error("list takes no key; show, retry and discard need one")
     try:
         settings = load_settings(QuerySettings)
         if chosen == "check-config":

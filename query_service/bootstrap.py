@@ -1,4 +1,4 @@
-"""The composition root: settings → storage → application → handlers. Only this module knows all of them."""
+"""Assembles the processes: settings → storage → application → handlers. No other module imports all of them."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
-#: How long `migrate` waits for NATS.
+#: How long `migrate`, `await-schema` and `parked` wait for NATS.
 CONNECT_SECONDS = 10.0
 
 
 def now() -> int:
-    """Microseconds since 1970."""
+    """Returns the present time in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
 async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
-    """Answers questions until `stop` is set. Starts, and says that it cannot serve, also while its store is away."""
+    """Answers questions until `stop` is set. Starts also while its store is down, and reports that it is not ready."""
     store = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
     reader: OrderReader = store
     metrics, board, view, parked, lags = ServeMetrics(), NoticeBoard(), FreshnessView(), ParkedOrders(), RecentLags(now)
@@ -114,9 +114,14 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
 
 
 async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
-    """Projects events until `stop` is set. Waits for what is away, refuses what is not set up."""
+    """Projects events until `stop` is set. Waits for a store or NATS that is down.
+
+    Raises StartupRefused when the read store or the consumer is not set up.
+    """
     if settings.read_store == "memory":
-        raise StartupRefused("QUERY_READ_STORE=memory is projected by `serve` itself: nobody else could read it")
+        raise StartupRefused(
+            "QUERY_READ_STORE=memory: `serve` projects into its own memory; run `serve` and no `project`"
+        )
     writer: ProjectionWriter = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
     metrics = ProjectMetrics()
     pacer = BackoffPacer("projection")
@@ -133,7 +138,7 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
                 await first_of(stop, projecting)
                 _log.info("stopping")
             finally:
-                with contextlib.suppress(Exception):  # what ended it was raised above
+                with contextlib.suppress(Exception):  # its error was raised by first_of
                     await cancel(projecting)
         finally:
             await writer.close()
@@ -141,7 +146,10 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
 
 
 async def migrate(settings: QuerySettings) -> str:
-    """Creates what is missing in the read store and on the stream; returns what is there now, in words."""
+    """Sets up the read store and the stream's consumer, and returns a text for the operator. Safe to repeat.
+
+    Raises StartupRefused when Elasticsearch or NATS is down, or refuses.
+    """
     if settings.read_store == "memory":
         return "the memory read store needs no set-up"
     store: ReadStore = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
@@ -162,9 +170,9 @@ async def migrate(settings: QuerySettings) -> str:
 
 
 async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:
-    """What an operator does with parked events; see `run_parked`. Raises StartupRefused."""
+    """Runs an operator's command on parked events; see `run_parked`. Raises StartupRefused for the memory store."""
     if settings.read_store == "memory":
-        raise StartupRefused("QUERY_READ_STORE=memory: what is parked is in the memory of the process that serves")
+        raise StartupRefused("QUERY_READ_STORE=memory: parked events are in the memory of `serve`, out of reach")
     store: ReadStore = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(store.close)
@@ -182,9 +190,9 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
 
 
 async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer: bool) -> None:
-    """Returns once `migrate` has set up the read store, and with `consumer` the stream's consumer too.
+    """Waits until `migrate` has set up the read store and, with `consumer`, the stream's consumer.
 
-    Raises StartupRefused when stopped before.
+    Raises StartupRefused when `stop` is set before.
     """
     store: ReadStore = open_read_store(settings, request_timeout=settings.read_timeout_seconds)
 
@@ -208,7 +216,7 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
 
 
 async def _projecting(settings: QuerySettings, projector: Projector) -> None:
-    """Projects until cancelled."""
+    """Runs the projector until cancelled."""
     try:
         identity, known = await projector.known()
         async with _nats(settings, "tandem query project") as client:
@@ -220,7 +228,7 @@ async def _projecting(settings: QuerySettings, projector: Projector) -> None:
 
 
 async def _project_here(settings: QuerySettings, store: ReadStore, plan: ConsumerPlan) -> None:
-    """Projects the whole stream into a store of this process, with a consumer that goes with it."""
+    """Projects the whole stream into the memory store, with a consumer that ends with this process."""
     identity = await store.identity()
     async with _nats(settings, "tandem query memory") as client:
         await ensure_consumer(client, plan, identity, None)
@@ -229,7 +237,7 @@ async def _project_here(settings: QuerySettings, store: ReadStore, plan: Consume
 
 
 async def _serving_plan(settings: QuerySettings, store: ReadStore) -> ConsumerPlan:
-    """The consumer that feeds what this process reads; a store of its own has a consumer of its own."""
+    """Returns the plan of the consumer that feeds the store. A memory store has a consumer of its own."""
     if settings.read_store == "memory":
         return _plan(settings, name=f"memory-{(await store.identity()).read_model}", durable=False)
     return _plan(settings)
@@ -243,7 +251,7 @@ def _questions(
     parked: ParkedOrders,
     status: GetReadModelStatus,
 ) -> dict[str, Behaviour]:
-    """Method of the contract → what answers it."""
+    """Returns the behaviour of each method of the contract, by name."""
     by_id = OrderQueries(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
         BatchGetOrders(reader, waiter),

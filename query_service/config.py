@@ -16,7 +16,7 @@ SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
 
 
 def _http_url(value: SecretStr) -> SecretStr:
-    """As the client reads it, which has no default port for http."""
+    """Checks the URL as the client does, which has no default port for http. Raises ValueError."""
     url = value.get_secret_value()
     try:
         parts = urlsplit(url)
@@ -34,7 +34,7 @@ def _nats_url(value: SecretStr) -> SecretStr:
 
 
 class QuerySettings(ServiceSettings):
-    """`QUERY_…`."""
+    """The settings of the environment variables `QUERY_…`."""
 
     model_config = SettingsConfigDict(env_prefix="QUERY_")
 
@@ -103,5 +103,5 @@ class QuerySettings(ServiceSettings):
 
     @property
     def max_ack_pending(self) -> int:
-        """Events that all projectors together may have in hand."""
+        """The number of unacknowledged events that all projectors together may have."""
         return max(2, self.bulk_concurrency) * self.bulk_events * self.max_projectors

@@ -1,4 +1,4 @@
-"""What the query service tells about itself. Durations in seconds, never an id in a label."""
+"""The metrics of the query service. Durations are in seconds. No label is an id, so the number of series is bounded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 
 
 class _Watched:
-    """A registry of its own, and gauges that are read when somebody looks."""
+    """A registry of its own, with gauges that are read when they are collected."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """A gauge read on demand."""
+        """Registers a gauge whose value is read at each collection."""
         Gauge(name, description, registry=self.registry).set_function(value)
 
 
@@ -57,7 +57,7 @@ class CountedSeconds(Protocol):
 
 
 class _Stages(Collector):
-    """Exports a histogram that is counted elsewhere: four stages per event are too many for counters with locks."""
+    """Exports histograms that are counted elsewhere, because prometheus_client's locks cost too much per event."""
 
     def __init__(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
         self._labels = [*(f"{bound:g}" for bound in bounds), "+Inf"]
@@ -122,32 +122,32 @@ class ServeMetrics(_Watched):
         )
 
     def refresh_asked(self, outcome: str) -> None:
-        """A request to the projectors ended."""
+        """Counts a request to the projectors: see RequestObserver."""
         self._refreshes.labels(outcome).inc()
 
     def searchable(self, outcome: str, seconds: float) -> None:
-        """A list's wait for what a token names ended."""
+        """Counts a list's wait for the versions of a token: see RefreshObserver."""
         self._searchable.labels(outcome).observe(seconds)
 
     def call(self, method: str, code: str, seconds: float) -> None:
-        """A call ended."""
+        """Counts a call that ended after `seconds`. `code` is the name of its gRPC status, or ABANDONED."""
         counters = self._of_call.get((method, code))
-        if counters is None:  # to look a label up takes longer than to count
+        if counters is None:  # cached, because looking up labels takes longer than counting
             counters = self._of_call[method, code] = self._calls.labels(method, code), self._seconds.labels(method)
         counters[0].inc()
         counters[1].observe(seconds)
 
     def watch_side_tasks(self, tasks: Iterable[str]) -> None:
-        """Counts their faults from 0, so that the first one is an increase."""
+        """Creates the counters of these tasks' faults at 0, so that the first fault is an increase."""
         for task in tasks:
             self._faults.labels(task)
 
     def failed(self, task: str) -> None:
-        """A fault in work on the side."""
+        """Counts a fault of a side task."""
         self._faults.labels(task).inc()
 
     def waited(self, outcome: str, seconds: float) -> None:
-        """A wait for versions ended."""
+        """Counts a wait for the versions of a token: see WaitObserver."""
         self._waits.labels(outcome).observe(seconds)
 
 
@@ -198,35 +198,35 @@ class ProjectMetrics(_Watched):
         )
 
     def stages(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
-        """Exports the lags by stage."""
+        """Registers the histograms of lags by stage. `bounds` are the upper bounds of the buckets in seconds."""
         self.registry.register(_Stages(bounds, stages))
 
     def refreshed(self, outcome: str, seconds: float) -> None:
-        """A refresh of ours ended."""
+        """Counts a refresh by this projector: see RefreshObserver."""
         self._refresh_seconds.labels(outcome).observe(seconds)
 
     def asked(self, outcome: str) -> None:
-        """A request for a refresh was answered."""
+        """Counts a request for a refresh: see RefreshObserver."""
         self._refresh_requests.labels(outcome).inc()
 
     def applied(self, event_type: str, lag_seconds: float) -> None:
-        """An event is in."""
+        """Counts an applied event. `lag_seconds`: the time since it was recorded."""
         self._applied.labels(event_type).inc()
         self._lag.observe(max(0.0, lag_seconds))
 
     def parked(self, reason: str) -> None:
-        """An event is parked."""
+        """Counts a parked event."""
         self._parked.labels(reason).inc()
 
     def batch(self, messages: int, seconds: float) -> None:
-        """A batch is done."""
+        """Counts a batch of `messages` that took `seconds`."""
         self._batch_events.observe(messages)
         self._batch_seconds.observe(seconds)
 
     def pending(self, messages: int) -> None:
-        """So many messages are still to be projected, by all projectors together."""
+        """Sets the number of messages that all projectors together have not acknowledged yet."""
         self._pending.set(messages)
 
     def as_of(self, seconds: float) -> None:
-        """A claim of freshness, seconds since 1970."""
+        """Sets the time before which everything committed is applied, in seconds since 1970."""
         self._as_of.set(seconds)

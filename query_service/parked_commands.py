@@ -1,4 +1,4 @@
-"""`parked list|show|retry|discard`: what operators type, and what they are told."""
+"""Runs `parked list|show|retry|discard`, and reports the result as JSON and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DONE, REFUSED, DOWN = 0, 1, 3
 
 @dataclass(frozen=True, slots=True)
 class ParkedReport:
-    """What to print, and the exit code: 0 done, 1 refused or still parked, 3 something needed is away."""
+    """What to print, and the exit code: 0 done, 1 refused or still parked, 3 store or NATS is down."""
 
     exit_code: int
     entries: Sequence[Mapping[str, Any]] = ()
@@ -32,7 +32,10 @@ class ParkedReport:
 
 
 async def run_parked(events: ParkedEvents, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:
-    """Does one of ACTIONS; all but `list` with the key of an order, one version of it, or a message of nobody."""
+    """Runs one of ACTIONS. `key` is `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`; `list` takes none.
+
+    Errors are in the report; it raises none of them.
+    """
     try:
         match action:
             case "list":
@@ -44,8 +47,8 @@ async def run_parked(events: ParkedEvents, action: str, key: str = "", *, needed
                 return ParkedReport(DONE, [_fields(entry) for entry in discarded])
             case _:
                 retried = await events.retry(key)
-                done = all(one.outcome is RetryOutcome.APPLIED for one in retried)
-                return ParkedReport(DONE if done else REFUSED, [_outcome(one) for one in retried])
+                done = all(event.outcome is RetryOutcome.APPLIED for event in retried)
+                return ParkedReport(DONE if done else REFUSED, [_outcome(event) for event in retried])
     except (NothingParked, StillNeeded) as refusal:
         return ParkedReport(REFUSED, error=str(refusal))
     except (DependencyDown, ReadStoreNotReady) as down:

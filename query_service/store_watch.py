@@ -1,6 +1,6 @@
-"""Looks after a serving process's store: is it there, how fresh is what it holds, and which orders are parked?
+"""Polls the store of a serving process: whether it answers, how fresh it is, and which orders are parked.
 
-It speaks for the store: to the log, to balancers, and to callers who get no answer.
+The result decides what the log, load balancers, and callers without an answer get to know of the store.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from query_service.application.ports.read_store import OrderReader
 from service_runtime.edge.refusals import OutOfTime
 from service_runtime.outage_log import OutageLog
 
-#: Also how fresh `as_of` stays when no notice comes through.
+#: How often the store is polled. It also bounds the delay of `as_of` when notices are lost.
 INTERVAL_SECONDS = 1.0
-#: So many failures in a row before balancers are told to send calls elsewhere.
+#: After so many failures in a row, load balancers are told to send calls elsewhere.
 FAILURES = 3
 
 
 class StoreWatch:
-    """Asks the store every second. `set_serving` tells balancers."""
+    """Polls the store every second. `set_serving` sets the health that load balancers see."""
 
     def __init__(
         self,
@@ -34,21 +34,21 @@ class StoreWatch:
         self._reader, self._view, self._parked, self._set_serving = reader, view, parked, set_serving
         self._serving = False
         self._failures = 0
-        self._reason: str | None = "the read store was not asked yet"
+        self._reason: str | None = "the read store has not been polled yet"
         self._outages = OutageLog("read store unavailable", "read store available")
         self._refusals = OutageLog("calls refused for want of the read store", "calls answered again")
         self._refused = False
 
     def reason(self) -> str | None:
-        """Why questions cannot be answered now; None when they can."""
+        """Returns why questions cannot be answered now; None when they can."""
         return self._reason
 
     def late(self) -> Exception:
-        """Why an answer did not come in time. A caller in a hurry says nothing about the store."""
+        """Returns the error for a call that ran out of time: DependencyDown if the store is down, else OutOfTime."""
         return OutOfTime() if self._reason is None else DependencyDown(self._reader.dependency, self._reason)
 
     def refused(self, error: Exception) -> None:
-        """Takes note of a call that was refused, when it was for want of the store."""
+        """Notes a refused call if the store was the reason, for the log."""
         if isinstance(error, DependencyDown | ReadStoreNotReady):
             self._refused = True
             self._refusals.failed(str(error))

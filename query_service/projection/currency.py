@@ -1,29 +1,32 @@
-"""Converts money into whole minor units, so that stores can add and compare it exactly."""
+"""Converts amounts to and from whole minor units, which stores can add and compare exactly."""
 
 from __future__ import annotations
 
 from tandem.orders import minor_units as conversion
 from tandem.orders.minor_units import EXPONENTS
 
-#: `nanos` of a `google.type.Money` in one of its units.
+#: The `nanos` in one unit of a `google.type.Money`.
 NANOS_PER_UNIT: int = conversion.NANOS_PER_UNIT
-#: Parts of a unit that every minor unit is a whole number of.
+#: How many parts a unit has when every minor unit is a whole number of parts: ten thousand.
 FINEST_PARTS: int = 10 ** max(EXPONENTS.values())
 
 
 def exponent_of(currency_code: str) -> int:
-    """Returns the decimal places of the currency's minor unit; 2 for every code that is no exception."""
+    """Returns the decimal places of the currency's minor unit; 2 for every code without an exception."""
     return EXPONENTS.get(currency_code, 2)
 
 
 def finest_parts(amount: int, currency_code: str) -> int:
-    """Returns minor units as ten-thousandths of a unit, by which amounts of any currency are ranked."""
+    """Converts minor units to ten-thousandths of a unit, by which amounts of different currencies are sorted."""
     parts: int = FINEST_PARTS // 10 ** exponent_of(currency_code)
     return amount * parts
 
 
 def minor_units(units: int, nanos: int, currency_code: str) -> int:
-    """Returns the amount in minor units. Raises ValueError if it is finer than the currency or its signs differ."""
+    """Converts a Money's fields to minor units.
+
+    Raises ValueError when the amount is finer than the currency allows, or `units` and `nanos` differ in sign.
+    """
     if abs(nanos) >= NANOS_PER_UNIT or units * nanos < 0:
         raise ValueError(f"units {units} with nanos {nanos} is no amount")
     try:
@@ -33,5 +36,5 @@ def minor_units(units: int, nanos: int, currency_code: str) -> int:
 
 
 def units_and_nanos(amount: int, currency_code: str) -> tuple[int, int]:
-    """Returns the amount as whole units and billionths, both with its sign."""
+    """Converts minor units to whole units and nanos, both with the amount's sign."""
     return conversion.to_units(amount, exponent_of(currency_code))

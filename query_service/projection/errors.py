@@ -1,4 +1,4 @@
-"""Says why an event cannot become documents."""
+"""The error for an event that cannot be projected, and its reasons."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from enum import StrEnum
 
 
 class Unprojectable(StrEnum):
-    """Stable reasons, stored with a parked event."""
+    """Why an event cannot be projected. Parked events store the reason, so values never change."""
 
-    #: The message or its payload is not what the contract says.
+    #: The message or its payload violates the contract.
     MALFORMED = "MALFORMED"
     #: Headers and payload name different orders, versions or events.
     CONTRADICTORY = "CONTRADICTORY"
-    #: Written by a newer release than this one understands.
+    #: A newer release wrote the payload, in a schema version that this one does not know.
     SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
     #: The store refuses the document.
     UNMAPPABLE = "UNMAPPABLE"
-    #: The store holds another event under the same order, version and source epoch.
+    #: The store has another event of the same order, version and source epoch.
     CONFLICTING = "CONFLICTING"
 
 
 class ProjectionError(ValueError):
-    """No retry can project the event as it is. `reason` is stable; the text says which field and why."""
+    """The event cannot be projected, and no retry by this release will. `detail` names the field and the problem."""
 
     def __init__(self, reason: Unprojectable, detail: str) -> None:
         super().__init__(detail)

@@ -1,7 +1,7 @@
-"""Computes the order's document from an event: the order after it, joined with the personal data.
+"""Computes an order's document from one event: the order after the event, joined with its personal data.
 
-Events carry the whole order after the change, so the document needs no earlier state: `f(event)` instead of `f(state,
-event)`. So any worker may write any event at any time.
+An event carries the whole order after the change. The document therefore needs no earlier state, and any projector may
+write any event at any time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from query_service.projection.proto_json import (
 from query_service.projection.sales import SaleKeys, calendar, sale
 from query_service.projection.words.stored import search_text
 
-# Names of a customer's fields in the order, and in its personal data.
+# A customer's fields: the name within the order, and the name within its personal data.
 _CONTACT = [
     (json_name(name), json_name(f"customer_{name}"))
     for name in CustomerDocument.__annotations__
@@ -51,7 +51,7 @@ _address, _customer, _omitted = reader(AddressDocument), reader(CustomerDocument
 
 
 def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
-    """Returns the order with its personal fields restored; unchanged if there are none (redacted)."""
+    """Returns a copy of the order with its personal fields restored. Without personal data it was redacted."""
     joined = dict(order)
     if personal is None:
         return joined
@@ -66,7 +66,7 @@ def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]
 
 
 def evolve(order: Object, origin: Origin) -> OrderDocument:
-    """Returns the document of a whole order (ProtoJSON `Order`). Raises ProjectionError naming the wrong field."""
+    """Returns the document of an order, given as ProtoJSON `Order`. Raises ProjectionError naming the wrong field."""
     currency = text(order, "currencyCode")
     money = money_in(currency)
     lines = [_line(line, money) for line in messages(order, "lines")]
@@ -125,7 +125,7 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
         sales=[sale(line, keys) for line in lines],
         search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
         **keys,
-        **origin,  # type: ignore[typeddict-item]  # `omitted` may be missing: it comes below
+        **origin,  # type: ignore[typeddict-item]  # `omitted` is set below
     )
     if (omitted := _omitted(message(order, "omitted"))) is not None:
         document["omitted"] = omitted
@@ -133,7 +133,7 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
 
 
 def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
-    """Returns a total as lists over several currencies sort it: whole units, and the finest parts of one."""
+    """Splits a total into whole units and ten-thousandths of one, by which lists of several currencies sort it."""
     return (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
 
 

@@ -1,8 +1,8 @@
-"""Computes the one number that orders all writes of a document: source epoch, then order version, then revision.
+"""Computes the number that orders all writes of a document: by source epoch, then order version, then revision.
 
-`epoch * 2**50 + version * 2**10 + revision`. A store that keeps the greatest number makes duplicates, reordering,
-concurrent writers and rebuilds harmless. Revision 0 is the event itself. Higher ones are reserved for repairs,
-redactions and re-projections of the same version.
+It is `epoch * 2**50 + version * 2**10 + revision`. A store keeps the document with the greatest number. So duplicates,
+reordering, concurrent writers and rebuilds are harmless. Revision 0 is the event itself. Higher revisions are reserved
+for repairs, redactions and re-projections of the same version.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_EPOCH = 2 ** (63 - VERSION_BITS - REVISION_BITS) - 1
 
 
 class VersionParts(NamedTuple):
-    """What an external version is made of."""
+    """The three parts of an external version."""
 
     source_epoch: int
     version: int

@@ -1,7 +1,7 @@
-"""Computes the key of a number that people type: an order number, an id, a payment reference, a tracking number.
+"""Computes the lookup key of an order number, an id, a payment reference or a tracking number that people type.
 
-Two spellings of one number have the same key: case, blanks and punctuation do not count. Unlike words it is compared as
-a whole, so it also finds what cannot be split into words, and nothing else.
+Two spellings of the same number have the same key, because case, blanks and punctuation are ignored. Keys are compared
+as a whole, unlike words. So a key also finds a number that cannot be split into words, and finds nothing else.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def lookup_key(text: str) -> str:
-    """Returns the letters, with their marks, and digits of `text`, in lower case; "" if it has none."""
+    """Returns the letters (with their marks) and digits of `text` in lower case; "" when it has none."""
     if text.isascii():
         return _PUNCTUATION.sub("", text.lower())
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
     key, in_word = "", False
     for character in plain:
-        # A mark on a letter tells words apart, as vowels of many scripts do.
+        # Keep a mark on a letter: in many scripts marks are vowels, which distinguish words.
         in_word = character.isalnum() or (in_word and unicodedata.category(character) in ("Mn", "Mc"))
         if in_word:
             key += _digit(character)

@@ -1,8 +1,8 @@
-"""Declares the documents of the read model: what a screen needs, without joins.
+"""Declares the documents of the read model, which have what a screen needs, without joins.
 
-Amounts are minor units of the order's `currency_code`, times are microseconds since 1970 (UTC), enum values are the
-contract's names without their prefix. Every key except `omitted` is always present; None means that the order does not
-have it.
+Amounts are minor units of the order's `currency_code`. Times are microseconds since 1970 (UTC). Enum values are the
+contract's names without their prefix. Every key except `omitted` is always present. None means that the order has no
+such value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class AddressDocument(TypedDict):
 
 
 class CustomerDocument(TypedDict):
-    """Who ordered; all but the id is empty once redacted."""
+    """The customer who ordered. Redaction empties everything but the id."""
 
     customer_id: str
     display_name: str
@@ -36,7 +36,7 @@ class CustomerDocument(TypedDict):
 
 
 class LineDocument(TypedDict):
-    """One line."""
+    """A line of the order."""
 
     line_number: int
     sku: str
@@ -54,14 +54,14 @@ class LineDocument(TypedDict):
 
 
 class LineQuantityDocument(TypedDict):
-    """How many pieces of one line."""
+    """A number of pieces of one line."""
 
     line_number: int
     quantity: int
 
 
 class PaymentDocument(TypedDict):
-    """Money that arrived."""
+    """A payment received."""
 
     payment_id: str
     amount: int | None
@@ -71,7 +71,7 @@ class PaymentDocument(TypedDict):
 
 
 class ShipmentDocument(TypedDict):
-    """Goods that left."""
+    """A shipment of some of the goods."""
 
     shipment_id: str
     items: list[LineQuantityDocument]
@@ -82,7 +82,7 @@ class ShipmentDocument(TypedDict):
 
 
 class ReturnDocument(TypedDict):
-    """Goods that came back."""
+    """A return of some of the goods."""
 
     return_id: str
     items: list[LineQuantityDocument]
@@ -90,7 +90,7 @@ class ReturnDocument(TypedDict):
 
 
 class RefundDocument(TypedDict):
-    """Money that was paid back."""
+    """A refund to the customer."""
 
     refund_id: str
     amount: int | None
@@ -99,7 +99,7 @@ class RefundDocument(TypedDict):
 
 
 class OmittedDocument(TypedDict):
-    """How many of the oldest movements the order no longer lists."""
+    """How many of the oldest payments, shipments, returns and refunds the order no longer lists."""
 
     payments: int
     shipments: int
@@ -108,7 +108,7 @@ class OmittedDocument(TypedDict):
 
 
 class SaleDocument(TypedDict):
-    """The amounts of one line, beside everything it can be grouped by. Cancelled pieces are left out."""
+    """The amounts of one line, without cancelled pieces, and every key that it can be grouped by."""
 
     sku: str
     quantity: int
@@ -126,7 +126,7 @@ class SaleDocument(TypedDict):
 
 
 class Origin(TypedDict):
-    """The event that a document was made from. `recorded_at` in microseconds since 1970."""
+    """The event that a document was projected from."""
 
     source_epoch: int
     revision: int
@@ -136,7 +136,7 @@ class Origin(TypedDict):
 
 
 class OrderDocument(Origin):
-    """A document of `orders`: one order after its latest applied event. Its id is `order_id`."""
+    """A document of the index `orders`: an order after its latest applied event. Its id is `order_id`."""
 
     order_id: str
     order_number: str
@@ -165,21 +165,21 @@ class OrderDocument(Origin):
     place_time: int | None
     update_time: int | None
     redacted: bool
-    # There only when something is left out.
+    # Present only when the order no longer lists something.
     omitted: NotRequired[OmittedDocument]
-    # What the contract's order does not have, for looking things up. A key that an order does not have is "".
+    # Fields for searches, which the contract's order does not have. "" for a key that the order lacks.
     customer_id: str
     region_code: str
     skus: list[str]
     payment_references: list[str]
     tracking_numbers: list[str]
-    # Keys of the order's number, id, references and tracking numbers: see lookup_key.
+    # The lookup_key of the order's number, its id, and each payment reference and tracking number.
     lookup_keys: list[str]
     place_day: str
     place_week: str
     place_month: str
     quantity: int
-    # The total in whole units of its currency, and the ten-thousandths of one that remain.
+    # The total as whole currency units plus ten-thousandths of a unit, for sorting.
     total_units: int | None
     total_parts: int
     sales: list[SaleDocument]
@@ -187,10 +187,10 @@ class OrderDocument(Origin):
 
 
 class EventDocument(TypedDict):
-    """A document of `order-events`: the journal's entry of one version. Its id is `<order_id>/<version>`.
+    """A document of the index `order-events`: the journal entry of one version. Its id is `<order_id>/<version>`.
 
-    It holds the payload exactly as the write side recorded it, so that the hash chain can be checked here and any later
-    release can show old versions of the order. `personal` and `salt` are None once redacted.
+    It has the payload exactly as the write side recorded it. So the hash chain can be checked here, and any later
+    release can show old versions of the order. Redaction sets `personal` and `salt` to None.
     """
 
     order_id: str

@@ -1,6 +1,6 @@
-"""Reads those parts of an order that its document stores as in the contract: texts, lists of texts, integers.
+"""Reads parts of an order whose fields the document copies from the contract: texts, lists of texts and integers.
 
-What is read follows from the part's class, so a field of such a part is declared once.
+The fields follow from the part's class, so each is declared once.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _READERS: Mapping[Any, Callable[[Object, str], Any]] = {str: text, int: integer,
 
 
 def reader(part: type[Part]) -> Callable[[Object | None], Part | None]:
-    """Returns a function that reads a message (ProtoJSON) into a part, and None into None.
+    """Returns a function that converts a message (ProtoJSON) to a part, and None to None.
 
-    The function raises ProjectionError naming the wrong field. Raises KeyError if the class has a field of another
-    kind.
+    The function raises ProjectionError naming the wrong field. `reader` itself raises KeyError when the class has a
+    field of another type.
     """
     fields = [(name, _READERS[kind], json_name(name)) for name, kind in get_type_hints(part).items()]
 
@@ -31,6 +31,6 @@ def reader(part: type[Part]) -> Callable[[Object | None], Part | None]:
 
 
 def json_name(name: str) -> str:
-    """Returns the name of a field in ProtoJSON."""
+    """Returns a field's name in ProtoJSON, which is in camel case."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))

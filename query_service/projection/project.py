@@ -1,4 +1,4 @@
-"""Turns one event into two documents: the order as it now is, and the journal's entry."""
+"""Turns one event into two documents: the order after the event, and the journal entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from query_service.projection.upcast import upcast
 
 @dataclass(frozen=True, slots=True)
 class ProjectedEvent:
-    """What a store writes for one event. Both documents carry `external_version`; both or none count as applied."""
+    """The two documents that a store writes for an event, with the same external version.
+
+    The event is applied when both are stored.
+    """
 
     order: OrderDocument
     event: EventDocument
@@ -45,7 +48,7 @@ def event_document_id(order_id: str, version: int) -> str:
 
 
 def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
-    """Returns both documents of an event. Raises ProjectionError if its payload violates the contract."""
+    """Returns both documents of an event. Raises ProjectionError when its payload violates the contract."""
     journal = EventDocument(
         order_id=event.order_id,
         version=event.version,
@@ -73,7 +76,7 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
 
 
 def order_after(entry: EventDocument) -> OrderDocument:
-    """Returns the order after a journal's entry, shown by today's rules. Raises ProjectionError."""
+    """Returns the order as it was after a journal entry, projected by this release. Raises ProjectionError."""
     personal = None if entry["personal"] is None else parse_object(entry["personal"], "personal")
     return _order_after(entry, parse_object(entry["payload"], "payload"), personal)
 
@@ -93,7 +96,7 @@ def _order_after(entry: EventDocument, payload: dict[str, Any], personal: Mappin
     if (document["order_id"], document["version"]) != (entry["order_id"], entry["version"]):
         raise ProjectionError(
             Unprojectable.CONTRADICTORY,
-            f"the event is version {entry['version']} of {entry['order_id']}, the order in it is version"
+            f"the event is version {entry['version']} of {entry['order_id']}, but the order in it is version"
             f" {document['version']} of {document['order_id']}",
         )
     return document

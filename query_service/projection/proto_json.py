@@ -1,6 +1,6 @@
-"""Reads values from ProtoJSON as the write side records it: int64 as text, absent fields for defaults.
+"""Reads values from ProtoJSON, in which int64 is text and a field with its default value is absent.
 
-Each function raises ProjectionError (MALFORMED) naming the field, for anything that the contract does not allow.
+Each function raises ProjectionError (MALFORMED), which names the field, for a value that the contract does not allow.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from query_service.projection.currency import NANOS_PER_UNIT, exponent_of, minor
 from query_service.projection.errors import ProjectionError, Unprojectable
 
 Object = Mapping[str, Any]
-#: Reads a field that is an amount.
+#: Reads an amount from a field, in minor units.
 Money = Callable[[Object, str], int | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INT64 = 2**63
-#: Of the largest 64 bit integer.
+#: The digits of the largest 64-bit integer.
 _DIGITS = 19
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -32,7 +32,7 @@ def malformed(field: str, problem: str) -> ProjectionError:
 
 
 def text(source: Object, field: str) -> str:
-    """A string; "" when absent."""
+    """Returns a string; "" when absent."""
     value = source.get(field, "")
     if not isinstance(value, str):
         raise malformed(field, "is no text")
@@ -40,7 +40,7 @@ def text(source: Object, field: str) -> str:
 
 
 def integer(source: Object, field: str) -> int:
-    """A 32 or 64 bit integer; 0 when absent."""
+    """Returns a 32-bit or 64-bit integer; 0 when absent."""
     value = source.get(field, 0)
     if type(value) is int and -_INT64 <= value < _INT64:
         return value
@@ -55,7 +55,7 @@ def integer(source: Object, field: str) -> int:
 
 
 def flag(source: Object, field: str) -> bool:
-    """A boolean; False when absent."""
+    """Returns a boolean; False when absent."""
     value = source.get(field, False)
     if not isinstance(value, bool):
         raise malformed(field, "is neither true nor false")
@@ -63,7 +63,7 @@ def flag(source: Object, field: str) -> bool:
 
 
 def enum(source: Object, field: str, prefix: str) -> str:
-    """An enum value's name without its prefix; UNSPECIFIED when absent."""
+    """Returns an enum value's name without its prefix; UNSPECIFIED when absent."""
     value = text(source, field) or f"{prefix}UNSPECIFIED"
     if not value.startswith(prefix):
         raise malformed(field, f"does not begin with {prefix}")
@@ -71,7 +71,7 @@ def enum(source: Object, field: str, prefix: str) -> str:
 
 
 def message(source: Object, field: str) -> Object | None:
-    """A nested message; None when absent."""
+    """Returns a nested message; None when absent."""
     value = source.get(field)
     if value is not None and not isinstance(value, dict):
         raise malformed(field, "is no object")
@@ -79,7 +79,7 @@ def message(source: Object, field: str) -> Object | None:
 
 
 def messages(source: Object, field: str) -> list[Object]:
-    """A list of messages; empty when absent."""
+    """Returns a list of messages; empty when absent."""
     value = source.get(field, [])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise malformed(field, "is no list of objects")
@@ -87,7 +87,7 @@ def messages(source: Object, field: str) -> list[Object]:
 
 
 def texts(source: Object, field: str) -> list[str]:
-    """A list of strings; empty when absent."""
+    """Returns a list of strings; empty when absent."""
     value = source.get(field, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise malformed(field, "is no list of texts")
@@ -95,13 +95,13 @@ def texts(source: Object, field: str) -> list[str]:
 
 
 def timestamp(source: Object, field: str) -> int | None:
-    """A `google.protobuf.Timestamp` in microseconds since 1970, finer digits cut; None when absent."""
+    """Returns a `google.protobuf.Timestamp` in microseconds since 1970, truncated; None when absent."""
     value = source.get(field)
     return None if value is None else microseconds(value, field)
 
 
 def microseconds(value: Any, field: str) -> int:
-    """An RFC 3339 time in microseconds since 1970, finer digits cut."""
+    """Converts an RFC 3339 time to microseconds since 1970, truncated. `field` is for the error only."""
     try:
         moment = datetime.fromisoformat(value)
         return (moment - _EPOCH) // _MICROSECOND
@@ -110,7 +110,7 @@ def microseconds(value: Any, field: str) -> int:
 
 
 def moment(microseconds_since_epoch: int) -> datetime:
-    """The time at that many microseconds since 1970, in UTC."""
+    """Converts microseconds since 1970 to a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds_since_epoch)
 
 
@@ -128,7 +128,7 @@ def money_in(currency_code: str) -> Money:
             units, nanos = value.get("units", "0"), value.get("nanos", 0)
             if type(units) is str and units.isdecimal() and len(units) < _DIGITS and type(nanos) is int:
                 minor, rest = divmod(nanos, nanos_per_minor_unit)
-                if not rest and 0 <= minor < scale:  # as good as always, and said at once
+                if not rest and 0 <= minor < scale:  # the fast path, nearly always
                     return int(units) * scale + minor
         return _money(source, field, currency_code)
 
@@ -148,8 +148,8 @@ def _money(source: Object, field: str, currency_code: str) -> int | None:
 
 
 def identifier(value: str, field: str) -> str:
-    """A UUID in its canonical text form."""
-    if _CANONICAL.fullmatch(value):  # as good as always, and said at once
+    """Returns a UUID in its canonical text form."""
+    if _CANONICAL.fullmatch(value):  # the fast path, nearly always
         return value
     try:
         return str(uuid.UUID(value))

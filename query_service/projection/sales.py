@@ -1,7 +1,4 @@
-"""Computes the amounts of an order's lines, each beside the keys of its order.
-
-So stores add them up without joins.
-"""
+"""Computes the amounts of an order's lines. Each has the keys of its order, so stores add them up without joins."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TypedDict
 from query_service.projection.order_document import LineDocument, SaleDocument
 from query_service.projection.proto_json import moment
 
-#: Microseconds.
+#: A day in microseconds.
 _DAY = 86_400_000_000
 
 

@@ -1,7 +1,7 @@
 """Reads a message of the stream: an event with its headers, or a barrier.
 
-The relay splices payload and personal data into the body as recorded text. They are cut out again as text and never
-serialised again, because the hash chain covers the exact text and not its meaning.
+The relay copies payload and personal data into the body as they were recorded. They are cut out as text and never
+serialised again, because the hash chain covers the exact text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from query_service.projection.external_version import MAX_EPOCH, MAX_VERSION
 from query_service.projection.proto_json import identifier, malformed, microseconds
 
 Headers = Mapping[str, str]
-#: Reads JSON as `json.loads` does, or raises ValueError where that might read something else.
+#: Parses JSON exactly as `json.loads` does, or raises ValueError where the result could differ.
 Parse = Callable[[str], Any]
 _EPOCH = "Tandem-Source-Epoch"
 _OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
@@ -25,7 +25,10 @@ _OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event as published: `payload` and `personal` parsed, with their recorded text."""
+    """A published event. `payload` and `personal` are parsed; beside them is their recorded text.
+
+    Times are microseconds since 1970. `personal` and `salt` are None once redacted.
+    """
 
     order_id: str
     version: int
@@ -59,7 +62,7 @@ class Barrier:
 
 
 def is_barrier(headers: Headers) -> bool:
-    """Whether a message with these headers is a barrier."""
+    """Returns whether a message with these headers is a barrier."""
     return _EPOCH in headers and "ce-id" not in headers
 
 
@@ -73,13 +76,16 @@ def read_barrier(headers: Headers) -> Barrier:
 
 
 def text_of(headers: Headers, name: str) -> str:
-    """Returns a text that is percent-encoded in a header (CloudEvents, binary mode); empty if missing."""
+    """Decodes a header that is percent-encoded (CloudEvents, binary mode); "" when it is missing."""
     value = headers.get(name, "")
     return unquote(value) if "%" in value else value
 
 
 def addressee(headers: Headers) -> tuple[str, int] | None:
-    """Returns order id and version of a message as far as its headers name them, even if its body cannot be read."""
+    """Returns the order id and version in a message's headers; None when they do not name both.
+
+    Unlike `read_event` it does not need a readable body.
+    """
     try:
         order_id = identifier(_text(headers, "ce-subject"), "ce-subject")
         return order_id, _bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
@@ -88,9 +94,9 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
 
 
 def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> StreamEvent:
-    """Returns the event of a message. Raises ProjectionError naming the wrong header or part of the body.
+    """Returns the event in a message. Raises ProjectionError naming the header, or the part of the body, that is wrong.
 
-    `parse` may be faster than the standard library; what it refuses is parsed again.
+    `parse` is a faster JSON parser. What it refuses is parsed again by the standard library.
     """
     recorded_headers = _header(headers, "Tandem-Headers")
     journal = parse_object(recorded_headers, "Tandem-Headers")
@@ -98,7 +104,7 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
     event = StreamEvent(
         order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
         version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
-        # The epoch it was published in: what a restored source brings along belongs to its new history.
+        # The epoch in which it was published: the events of a restored source belong to its new history.
         source_epoch=_epoch(headers, journal),
         event_id=identifier(_text(headers, "ce-id"), "ce-id"),
         aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
@@ -122,7 +128,7 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A message's body: each part as it was recorded, and parsed."""
+    """The parts of a message's body, each as recorded text and parsed."""
 
     payload: Mapping[str, Any]
     payload_text: str
@@ -132,7 +138,7 @@ class Body:
 
 
 def read_body(body: bytes, parse: Parse | None = None) -> Body:
-    """Returns the parts of a body; without the envelope it is the payload alone. Raises ProjectionError."""
+    """Returns the parts of a body. A body without envelope is the payload alone. Raises ProjectionError."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -149,7 +155,7 @@ def read_body(body: bytes, parse: Parse | None = None) -> Body:
         raise malformed("body", "has no salt after the personal data")
     salt, _, end = _value(text, end + len(_SALT), "salt")
     if text[end:].strip() != "}":
-        raise malformed("body", "goes on after the salt")
+        raise malformed("body", "has more after the salt")
     if not isinstance(payload, dict):
         raise malformed("payload", "is no JSON object")
     if not isinstance(salt, str | None):
@@ -162,7 +168,7 @@ def read_body(body: bytes, parse: Parse | None = None) -> Body:
 
 
 def _quickly(text: str, parse: Parse) -> Body | None:
-    """Returns the parts of a body in its usual form; None in any doubt.
+    """Splits a body in its usual form; returns None if it may have any other.
 
     Quotes inside JSON strings are escaped, so the separators cannot occur in a string. A field of the payload could
     match one. The left part is then not a complete object, parsing fails, and the slow path is used.
@@ -203,7 +209,7 @@ def _value(text: str, start: int, part: str) -> tuple[Any, str, int]:
 
 
 def parse_object(text: str, part: str) -> dict[str, Any]:
-    """A JSON object; raises ProjectionError naming `part`."""
+    """Parses a JSON object. Raises ProjectionError naming `part`."""
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -230,7 +236,7 @@ def _epoch(headers: Headers, journal: Mapping[str, Any]) -> int:
 
 def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
     value = source.get(name)
-    # 19 digits hold every number we allow; more are not worth converting.
+    # Every allowed number has 19 digits at most. Refuse longer texts before converting them.
     if (
         isinstance(value, str)
         and value.isascii()
@@ -243,7 +249,7 @@ def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
 
 
 def _agree(event: StreamEvent) -> None:
-    """Checks that headers and payload name the same event."""
+    """Checks that headers and payload name the same event. Raises ProjectionError (CONTRADICTORY)."""
     pairs = (
         ("orderId", event.order_id),
         ("eventId", event.event_id),

@@ -13,7 +13,7 @@ from query_service.projection.errors import ProjectionError, Unprojectable
 
 Payload = dict[str, Any]
 CURRENT_SCHEMA_VERSION = 1
-#: Schema version -> the step that lifts a payload from it to the next one.
+#: Schema version → the step that converts a payload from it to the next version.
 STEPS: Mapping[int, Callable[[Payload], Payload]] = {}
 
 
@@ -24,7 +24,7 @@ def upcast(
     steps: Mapping[int, Callable[[Payload], Payload]] = STEPS,
     current: int = CURRENT_SCHEMA_VERSION,
 ) -> Payload:
-    """Returns the payload in the current shape. Raises ProjectionError for an unknown shape."""
+    """Returns the payload in the current shape. Raises ProjectionError for an unknown schema version."""
     if not 1 <= schema_version <= current:
         raise ProjectionError(
             Unprojectable.SCHEMA_UNKNOWN, f"schema version {schema_version} is not within 1 to {current}"

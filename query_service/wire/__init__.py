@@ -1,1 +1,1 @@
-"""Turns documents of the read model into messages of the contract."""
+"""Converts documents of the read model to messages of the contract, and requests to criteria."""

@@ -1,4 +1,4 @@
-"""Turns figures into the contract's `OrderSummary`."""
+"""Converts figures to the contract's `OrderSummary`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _LARGEST = 2**63 - 1
 
 
 def summary_message(figures: OrderFigures, percentiles: Sequence[float] = ()) -> contract.OrderSummary:
-    """Returns the message of a group's figures, with the requested `percentiles`. Raises SumTooLarge."""
+    """Returns the message of a group's figures. `percentiles` are the requested ones, in the figures' order.
+
+    Raises SumTooLarge.
+    """
     currency = figures.currency_code
     scale = 10 ** exponent_of(currency)
     for name in ("net_total", "tax_total", "freight", "total"):

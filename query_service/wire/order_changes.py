@@ -1,9 +1,9 @@
 """Computes the fields in which two states of an order differ, as the contract's `FieldChange`.
 
-It depends on the two states alone. Fields are named by path: `shipping_address.locality`, `lines[2].quantity`,
-`payments[pay-1]`. Elements of lists are identified by their own id, and an element that appears or disappears is one
-change. Applied to the earlier state, the changes give the later one. The version and the time of change are left out:
-the event has them, and they always change.
+Fields are named by path: `shipping_address.locality`, `lines[2].quantity`, `payments[pay-1]`. List elements are
+identified by their own id. An element that appears or disappears is one change. Applied to the earlier state, the
+changes give the later state. The version and the update time are left out, because they always change and the event has
+them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from google.protobuf.message import Message
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import Order
 
-#: One value, though a message.
+#: Messages that count as a single value.
 _WHOLE = frozenset({"google.type.Money", "google.protobuf.Timestamp"})
 _LEFT_OUT = frozenset({"version", "update_time"})
-#: Message → the field that tells its instances in a list apart.
+#: The field that identifies an element of a list, by message.
 _ID_FIELDS = {
     "tandem.orders.v1.OrderLine": "line_number",
     "tandem.orders.v1.LineQuantity": "line_number",
@@ -33,7 +33,7 @@ _ID_FIELDS = {
 
 
 def changes_between(before: Order | None, after: Order) -> list[contract.FieldChange]:
-    """Returns every changed field, in the order of the contract. None stands for an order that did not exist."""
+    """Returns every changed field, in the order of the contract. `before` is None when the order did not exist."""
     return [
         contract.FieldChange(field=path, old_value=old, new_value=new)
         for path, old, new in _message_changes("", before or Order(), after)
@@ -77,7 +77,7 @@ def _by_id(field: Any, elements: Any) -> dict[Any, Message]:
 
 
 def _json(field: Any, owner: Message) -> str:
-    """ProtoJSON of a field; "" for none. A flag and a number always have a value, text and enum may have none."""
+    """Returns a field's value as ProtoJSON; "" for no value. Booleans and numbers always have a value."""
     value = getattr(owner, field.name)
     if field.message_type is not None:
         return _text(_plain(value)) if owner.HasField(field.name) else ""

@@ -1,4 +1,4 @@
-"""Turns the contract's `OrderFilter`, sorts and dimensions into the application's criteria."""
+"""Converts the contract's filters, sorts and dimensions to those of the application."""
 
 from __future__ import annotations
 
@@ -49,24 +49,25 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
 
 
 def sort_of(sort: contract.OrderSort.ValueType) -> OrderSort:
-    """The sort; latest placed first when unspecified."""
+    """Converts a sort. Unspecified means latest placed first."""
     if sort == contract.ORDER_SORT_UNSPECIFIED:
         return OrderSort.PLACE_TIME_DESC
     return OrderSort(contract.OrderSort.Name(sort).removeprefix("ORDER_SORT_"))
 
 
 def dimensions_of(dimensions: Iterable[contract.OrderDimension.ValueType]) -> tuple[Dimension, ...]:
-    """The dimensions, in the order given."""
-    return tuple(Dimension(contract.OrderDimension.Name(one).removeprefix("ORDER_DIMENSION_")) for one in dimensions)
+    """Converts dimensions, in the given order."""
+    names = map(contract.OrderDimension.Name, dimensions)
+    return tuple(Dimension(name.removeprefix("ORDER_DIMENSION_")) for name in names)
 
 
 def dimension_value(dimension: Dimension) -> contract.OrderDimension.ValueType:
-    """The contract's value of a dimension."""
+    """Returns the contract's value of a dimension."""
     return contract.OrderDimension.Value(f"ORDER_DIMENSION_{dimension}")
 
 
 def _given(asked: contract.OrderFilter, field: str, read: Callable[[Any], Value]) -> Value | None:
-    """What a field that may be absent says."""
+    """Reads an optional field; None when it is absent."""
     return read(getattr(asked, field)) if asked.HasField(field) else None  # type: ignore[arg-type]
 
 
@@ -75,13 +76,13 @@ def _names(values: Iterable[int], enum: Any, prefix: str) -> tuple[str, ...]:
 
 
 def _amount(money: Money) -> int:
-    # No order has a total beyond 64 bits, so a bound there means the same.
+    # No total exceeds 64 bits, so clamping a bound to them changes no answer.
     return max(-_LARGEST, min(_LARGEST, minor_units(money.units, money.nanos, money.currency_code)))
 
 
 def _time(timestamp: Timestamp) -> int:
     """Returns microseconds since 1970, rounded up.
 
-    So both kinds of bounds stay exact for times in whole microseconds.
+    Stored times are whole microseconds. So both inclusive and exclusive bounds stay exact when they are rounded up.
     """
     return timestamp.seconds * 1_000_000 - (-timestamp.nanos // 1000)

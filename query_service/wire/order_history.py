@@ -1,4 +1,4 @@
-"""Turns a step of an order's history into the contract's `HistoryEntry`."""
+"""Converts a step of an order's history to the contract's `HistoryEntry`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from query_service.wire.order_message import order_message, time_message
 
 
 def history_message(step: HistoryStep) -> contract.HistoryEntry:
-    """Returns the message of a step. The event comes without its order, because the changes say what it did."""
+    """Returns the message of a step. The event is sent without its order, because the changes are sent."""
     before = None if step.before is None else order_message(step.before)
     return contract.HistoryEntry(
         event=_event(step.entry),

@@ -1,7 +1,7 @@
-"""Turns an order's document into the contract's `Order`: the exact inverse of the projection.
+"""Converts an order's document to the contract's `Order`: the exact inverse of the projection.
 
-A page of orders is many small messages. They are described as dictionaries and built in one call; building each from
-Python takes twice the time. Absent fields are not described.
+An order has many small messages. They are described as nested dictionaries and built in one call, because building each
+message from Python takes twice the time. Empty lists are left out of the dictionaries.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from query_service.projection.order_document import (
     ShipmentDocument,
 )
 
-#: What a message is made of: values, and for messages in it again such.
+#: The fields of a message by name. The value of a nested message is again such a dictionary.
 Fields = dict[str, Any]
 _Money = Callable[[int | None], Fields | None]
 _NANOS_PER_UNIT, _MICROSECONDS = 10**9, 1_000_000
 
 
 class _Numbers(dict[str, int]):
-    """Maps the name of an enum's value, without prefix, to its number. Raises ValueError for an unknown name."""
+    """The number of each enum value by its name without prefix. Looking up an unknown name raises ValueError."""
 
     def __init__(self, enum: Any, prefix: str) -> None:
         super().__init__((name.removeprefix(prefix), number) for name, number in enum.items())
         self._prefix = prefix
 
     def __missing__(self, name: str) -> int:
-        raise ValueError(f"the contract of this release knows no {self._prefix}{name}")
+        raise ValueError(f"the contract of this release has no {self._prefix}{name}")
 
 
 _STATES = _Numbers(types.OrderState, "ORDER_STATE_")
@@ -47,12 +47,12 @@ _FULFILLMENT_STATES = _Numbers(types.FulfillmentState, "FULFILLMENT_STATE_")
 
 
 def order_message(document: OrderDocument) -> types.Order:
-    """The message of a document."""
+    """Returns the message of a document. Raises ValueError for an enum value that this release does not know."""
     return types.Order(**order_fields(document))
 
 
 def order_fields(document: OrderDocument) -> Fields:
-    """Returns the fields of a document's message, for callers that build it inside another message."""
+    """Returns the fields of a document's message, for building it inside another message. Raises ValueError."""
     money = _money_in(document["currency_code"])
     fields: Fields = {
         "order_id": document["order_id"],
@@ -93,7 +93,7 @@ def order_fields(document: OrderDocument) -> Fields:
 
 
 def money_message(amount: int | None, currency: str) -> Money | None:
-    """An amount in minor units as Money."""
+    """Converts an amount in minor units to Money; None to None."""
     if amount is None:
         return None
     units, nanos = units_and_nanos(amount, currency)
@@ -101,7 +101,7 @@ def money_message(amount: int | None, currency: str) -> Money | None:
 
 
 def time_message(microseconds: int | None) -> Timestamp | None:
-    """Microseconds since 1970 as a Timestamp."""
+    """Converts microseconds since 1970 to a Timestamp; None to None."""
     if microseconds is None:
         return None
     seconds, rest = divmod(microseconds, _MICROSECONDS)
@@ -110,7 +110,7 @@ def time_message(microseconds: int | None) -> Timestamp | None:
 
 @lru_cache(maxsize=256)
 def _money_in(currency: str) -> _Money:
-    """Returns the function that builds the fields of Money in this currency; see `units_and_nanos`."""
+    """Returns a function that converts minor units of this currency to the fields of Money; see `units_and_nanos`."""
     scale = 10 ** exponent_of(currency)
     nanos = _NANOS_PER_UNIT // scale
     nothing: Fields = {"currency_code": currency}

@@ -1,4 +1,4 @@
-"""Reports how fresh an answer is, in the contract's form."""
+"""Converts the freshness of an answer to the contract's `ReadInfo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _MICROSECONDS = 1_000_000
 
 
 def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
-    """The message; `now` in microseconds since 1970. Before the first barrier it has no `as_of` and no staleness."""
+    """Returns the message. It has neither `as_of` nor staleness before the first barrier.
+
+    `now` is in microseconds since 1970.
+    """
     return contract.ReadInfo(
         as_of=time_message(info.as_of),
         staleness=None if info.as_of is None else duration_message(max(0, now - info.as_of)),
@@ -25,11 +28,11 @@ def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
 
 
 def duration_message(microseconds: int) -> Duration:
-    """A non-negative number of microseconds as a Duration."""
+    """Converts a number of microseconds, not negative, to a Duration."""
     seconds, rest = divmod(microseconds, _MICROSECONDS)
     return Duration(seconds=seconds, nanos=rest * 1000)
 
 
 def microseconds_of(timestamp: Timestamp) -> int:
-    """Returns a Timestamp in microseconds since 1970, truncated."""
+    """Converts a Timestamp to microseconds since 1970, truncated."""
     return timestamp.seconds * _MICROSECONDS + timestamp.nanos // 1000

@@ -1,7 +1,7 @@
-"""Turns a typed text into conditions: beginnings of words, each of which an order must have.
+"""Turns a search text into conditions. A condition is a prefix, and a word of the order must begin with it.
 
-A part that may be stored together with the one before is looked for either way: `ABC-123`, `abc 123` and `abc123` mean
-the same, and so do `O'Neil` and `oneil`.
+Parts of a word may be stored together or apart, so a condition has both spellings as alternatives. `ABC-123`, `abc 123`
+and `abc123` find the same orders, and so do `O'Neil` and `oneil`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from query_service.projection.words.folding import MAX_WORD_LENGTH, chains, part
 from query_service.projection.words.letters import JOINT
 from query_service.projection.words.phones import numbers_in, readable
 
-#: Conditions; each holds the alternatives of which one must begin a word.
+#: Conditions. Each is a tuple of alternative prefixes, and a word must begin with one of them.
 AskedWords = tuple[tuple[str, ...], ...]
-#: Beginnings from which parts may have been written together: the first part and the latest ones.
+#: The most spellings of a condition: parts joined from the first one on, and from each of the latest ones on.
 MOST_TOGETHER = 6
 _BETWEEN_PARTS = re.compile(r"(?<=\S)[-_/.\u2010-\u2015\u2212](?=\S)")
 _DIGIT = re.compile("[0-9]")
@@ -32,7 +32,7 @@ class _Part:
 
 
 def asked_words(text: str) -> AskedWords:
-    """Returns the conditions of a text; none if it has neither letters nor digits."""
+    """Returns the conditions of a search text; none when it has neither letters nor digits."""
     conditions: list[tuple[str, ...]] = []
     text, end = readable(text), 0
     for start, number_end, kept in numbers_in(text):
@@ -44,7 +44,7 @@ def asked_words(text: str) -> AskedWords:
 
 
 def begins_words(words: list[str], asked: AskedWords) -> bool:
-    """Whether the stored words of an order satisfy the conditions."""
+    """Returns whether the stored words of an order meet all conditions."""
     return all(any(word.startswith(alternatives) for word in words) for alternatives in asked)
 
 
@@ -55,7 +55,7 @@ def _conditions(text: str) -> Iterator[tuple[str, ...]]:
             together = []
         together = [*(word + part.word for word in together), part.word]
         if len(together) > MOST_TOGETHER:
-            del together[1]  # what begins with the first part may be the whole of a code
+            del together[1]  # keep index 0: joined from the first part on, it may be a whole code
         yield tuple(word[:MAX_WORD_LENGTH] for word in reversed(together))
 
 

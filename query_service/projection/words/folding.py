@@ -1,10 +1,10 @@
-"""Folds words as people search them: without case, accents and invisible characters, all digits as ASCII's.
+"""Folds words: removes case, accents and invisible characters, and converts all digits to ASCII.
 
-Documents are folded when they are projected, and a caller's text in the same way. So any store that can look up words
-and prefixes gives the same answer, and none needs an analyser of its own.
+Documents are folded when they are projected, and search texts in the same way. So every store that can look up words
+and prefixes gives the same answers, without an analyser of its own.
 
-Some signs inside a word may be left out or typed as a space: apostrophes, the non-joiner of Persian, the dot of
-col·lecció. They are joints: a chain is a word with its parts, `o'neil`, and `JOINT` is between the parts.
+People leave out some signs inside a word, or type a space instead: apostrophes, the non-joiner of Persian, the dot of
+col·lecció. Folding turns these signs into `JOINT`. A folded word with joints between its parts is called a chain.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from collections.abc import Iterable
 from query_service.projection.words.letters import JOINT, fold_letters
 from query_service.projection.words.scripts import HEBREW, UNSEEN
 
-#: Longer words are cut; both sides of a search are cut alike.
+#: Longer words are truncated, in documents and in search texts.
 MAX_WORD_LENGTH = 64
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
-#: The sign of an abbreviation in Hebrew, as typed.
+#: The Hebrew abbreviation sign, typed as a quotation mark.
 _GERSHAYIM = re.compile(f'(?<=[{HEBREW}])[{UNSEEN}]*["\u201c\u201d]["\u201c\u201d{UNSEEN}]*(?=[{HEBREW}])')
 
 
 def fold(text: str) -> list[str]:
-    """Returns the words of `text` in order, folded: only letters, digits and marks that are not accents."""
+    """Returns the folded words of `text` in order. They have letters, digits, and marks that are not accents."""
     return [word for chain in chains(text).split() if (word := chain.replace(JOINT, ""))]
 
 
 def chains(text: str) -> str:
-    """Returns the words of `text` in order, folded, with spaces between them and a JOINT between parts."""
+    """Returns the chains of `text` in order, separated by spaces."""
     return _folded(text, _WORDS)
 
 
 def code_chains(codes: Iterable[str]) -> str:
-    """Returns each code as one chain: whatever would split words splits a code into parts."""
+    """Returns each code as one chain, separated by spaces. A sign that would separate words becomes a JOINT."""
     return _folded("\n".join(codes), _CODES)
 
 
@@ -46,7 +46,7 @@ def parts_of(chain: str) -> list[str]:
 
 def _folded(text: str, table: bytes) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)  # so that a mark stands with its letter
+        text = unicodedata.normalize("NFC", text)  # composes a letter and its marks
         if '"' in text or "\u201c" in text or "\u201d" in text:
             text = _GERSHAYIM.sub("", text)
         text = _NOT_ASCII.sub(_letters_of, text)
@@ -58,7 +58,7 @@ def _letters_of(found: re.Match[str]) -> str:
 
 
 def _table(separators: dict[str, str], otherwise: str) -> bytes:
-    """What becomes of a byte of UTF-8 in which all but ASCII is folded already."""
+    """Returns a table for `bytes.translate` that folds the ASCII in UTF-8. All else is folded already."""
     small = {chr(code): chr(code).lower() for code in range(128) if chr(code).isalnum()}
     ascii_part = (small | separators).get
     return bytes(ord(ascii_part(chr(code), otherwise)) if code < 128 else code for code in range(256))

@@ -1,4 +1,4 @@
-"""Finds phone numbers: the same number with and without its calling code, in groups or not."""
+"""Finds phone numbers, with or without calling code, in groups of digits or not."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from query_service.projection.words.scripts import ARABIC, NON_JOINER, UNSEEN
 _ONE_DIGIT = ("1", "7")
 _TWO_DIGITS = re.compile("2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
 _UNSEEN = re.compile(f"(?!{NON_JOINER})[{UNSEEN}]")
-#: It means something between letters of Arabic only.
+#: A non-joiner that has no meaning, because it is not between Arabic letters.
 _IDLE_NON_JOINER = re.compile(f"(?<![{ARABIC}{NON_JOINER}]){NON_JOINER}+|{NON_JOINER}+(?![{ARABIC}{NON_JOINER}])")
 _OTHER_DIGIT_OR_SIGN = re.compile(r"(?![0-9])\d|[\uff08\uff09\uff0b\uff0d-\uff0f]")
 _DIGITS = re.compile("[0-9]+")
-#: No calling code begins with 0: 000123 is an order's number.
+#: The start of an international number. No calling code begins with 0, so 000123 is an order number.
 _INTERNATIONAL = re.compile(r"[\s(]*(?:\+[\s(]*|00[\s().\-/]*)[1-9]")
 _TRUNK_PREFIX = re.compile("0[1-9]")
 _EACH_NUMBER = re.compile(r"\+[^+]*|[^+]+")
-#: The last four digits are always kept: people know a number by them. A group so long is none: more tails are kept.
+#: The last four digits are always stored, because people search by them. A last group of at least `_LONG_GROUP` digits
+#: is not a real group, so the last digits of these lengths are stored as well.
 _LAST_DIGITS, _LONG_GROUP, _TAILS = 4, 8, range(5, 9)
-#: What may be a number in a text: digits, and what stands between groups of them.
+#: A possible phone number in a text: digits, and separators between groups of them.
 _NUMBER = re.compile(r"(?:(?<!\w)(?<!\w[-./_])|(?=\+))(?:\(?\+[\s(]*|\()?[0-9][0-9\s().\-/\u2010-\u2015\u2212]*(?!\w)")
-#: A text's number without calling code, or with nothing before it, has so many digits at least.
+#: The least digits of a phone number in a text, and of one that may have a calling code without + or 00.
 _LEAST_DIGITS, _LEAST_BARE_DIGITS = 6, 10
-#: Of an international one as many are typed without its calling code.
+#: The least digits that follow a calling code.
 _LEAST_NATIONAL_DIGITS = 2
 
 
 def readable(text: str) -> str:
-    """Returns the text with ASCII's digits and signs, and without invisible characters."""
+    """Returns the text with ASCII digits and signs, and without invisible characters."""
     if text.isascii():
         return text
     return _OTHER_DIGIT_OR_SIGN.sub(_in_ascii, _IDLE_NON_JOINER.sub("", _UNSEEN.sub("", text)))
 
 
 def stored_numbers(phone: str) -> list[str]:
-    """Returns the digits of phone numbers without their calling codes, from each group on, and the last ones.
+    """Returns what is stored for phone numbers: the digits after the calling code, from each group on, and the last.
 
     Some may occur twice.
     """
@@ -65,7 +66,7 @@ def _stored_number(phone: str) -> list[str]:
 
 
 def numbers_in(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Returns where phone numbers are in a readable text, and how each may be stored."""
+    """Yields start, end and possible stored digits of each phone number in a `readable` text."""
     for found in _NUMBER.finditer(text):
         digits = "".join(_DIGITS.findall(found[0]))
         starts = _national_starts(found[0], digits)
@@ -81,7 +82,7 @@ def _in_ascii(found: re.Match[str]) -> str:
 
 
 def _national_starts(number: str, digits: str) -> list[int]:
-    """Where a number's digits begin without prefix 00 and calling code; after that, without the trunk prefix 0."""
+    """Returns where the digits begin after 00 and calling code; and, if there is one, after the trunk prefix 0."""
     start = 0
     if _INTERNATIONAL.match(number):
         prefix = 2 if digits.startswith("00") else 0

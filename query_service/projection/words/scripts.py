@@ -1,25 +1,24 @@
-"""Letters by script, as far as scripts differ in how their words are searched. Data, for the classes of `re`.
+"""Character ranges of scripts and of ignored characters, as text for the classes of `re`.
 
-The ranges are those of the property Script in Unicode (letters and marks; written down by a loop over
-`\\p{Script=…}` in Perl 5.36), with gaps that no character fills closed. Han takes its two planes whole, so that
-ideographs which a later Unicode adds are letters too. `tests/unit/query_service/test_scripts.py` compares the table
-with the names of all characters.
+The ranges are those of Unicode's property Script (letters and marks), listed with `\\p{Script=…}` of Perl 5.36. Gaps
+without characters are closed. Han covers its two planes whole, so ideographs of later Unicode versions are letters too.
+`tests/unit/query_service/test_scripts.py` compares the ranges with the names of all characters.
 """
 
 from __future__ import annotations
 
-#: The version of Unicode that the tables are of.
+#: The Unicode version of the ranges.
 UNICODE = "14.0.0"
 
 _HAN = "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufad9"
 _MORE_HAN = "\U00016fe2\U00016fe3\U00016ff0\U00016ff1\U00020000-\U0003fffd"
 _KANA = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\U0001aff0-\U0001b167"
 _BOPOMOFO = "\u02ea\u02eb\u3105-\u312f\u31a0-\u31bf"
-#: With the tone marks that are written beside ideographs and syllables.
+#: Includes the tone marks beside ideographs and syllables.
 _HANGUL = "\u1100-\u11ff\ua960-\ua97c\uac00-\ud7fb\u302a-\u302f"
 _THAI, _LAO, _KHMER = "\u0e01-\u0e3a\u0e40-\u0e4e", "\u0e81-\u0ecd\u0edc-\u0edf", "\u1780-\u17d3\u17d7\u17dc\u17dd"
 _MYANMAR = "\u1000-\u103f\u1050-\u108f\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76\uaa7a-\uaa7f"
-#: Scripts that put no space between words, or put it as they please.
+#: Scripts with no spaces between words, or with optional ones.
 UNSPACED = _HAN + _MORE_HAN + _KANA + _BOPOMOFO + _HANGUL + _THAI + _LAO + _KHMER + _MYANMAR
 
 ARABIC = "\u0610-\u061a\u0620-\u065f\u066e-\u06d3\u06d5-\u06dc\u06df-\u06e8\u06ea-\u06ef\u06fa-\u06fc\u06ff"
@@ -34,25 +33,25 @@ _MORE_LATIN = (
     "\u2071\u207f\u2090-\u209c\u2132\u214e\u2183\u2184\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab64\uab66-\uab69"
     "\U0001df00-\U0001df1e"
 )
-#: Scripts in which a mark is an accent: a word is looked for with or without it.
+#: Scripts in which a mark is an accent, which searches ignore.
 ACCENTED = _LATIN + _MORE_LATIN + _GREEK + _CYRILLIC + HEBREW + ARABIC + _MORE_ARABIC
 
-#: Marks that belong to no script alone (Inherited), and those of the accented scripts.
+#: The marks of the accented scripts, and marks without a script of their own (Inherited).
 ACCENTS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0898-\u089f\u08ca-\u08e1\u08e3-\u08ff\u1ab0-\u1aff"
     "\u1dc0-\u1dff\u20d0-\u20f0\u2de0-\u2dff\ua66f-\ua672\ua674-\ua67d\ua69e\ua69f\ufb1e\ufe20-\ufe2f"
     "\U0001d242-\U0001d244"
 )
-#: What Persian puts between parts of a word that are not to be joined.
+#: The zero-width non-joiner. Persian writes it between parts of a word.
 NON_JOINER = "\u200c"
-#: The property Default_Ignorable_Code_Point. None of these is seen, and none says where a word ends.
+#: Unicode's property Default_Ignorable_Code_Point: invisible characters, which never end a word.
 IGNORED = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-#: All other format characters (category Cf), among them signs of Arabic, Syriac and Kaithi before a number, which show.
+#: All other format characters (category Cf). Some are visible: signs before numbers in Arabic, Syriac and Kaithi.
 OTHER_FORMATS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
 TATWEEL = "\u0640"
-#: What neither cuts nor joins.
+#: Characters that searches ignore: they neither separate nor join words.
 UNSEEN = IGNORED + OTHER_FORMATS + TATWEEL

@@ -1,4 +1,4 @@
-"""What is kept of an order to be searched: words that a text asked for must begin."""
+"""Returns the words of an order that are stored for searches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterable[str] = ()) -> str:
-    """Every distinct word, in order of first appearance, separated by spaces.
+    """Returns every distinct folded word, in order of first appearance, separated by spaces.
 
-    `codes` are numbers and names that people copy or type, each a word of its own whatever stands between its parts.
+    `codes` are numbers and names that people copy or type. Each is one word, whatever separates its parts.
     """
     words = _kept(code_chains(codes))
     for phone in filter(None, phones):
@@ -28,13 +28,13 @@ def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterabl
 
 
 def code_words(code: str) -> list[str]:
-    """What is kept of one code."""
+    """Returns the stored words of one code."""
     return list(dict.fromkeys(_kept(code_chains([code]))))
 
 
 def _kept(chained: str) -> list[str]:
     words = chained.split()
-    # Nearly always they are kept as they are: this is what the speed of projecting depends on.
+    # Most words need none of these steps. The speed of projection depends on skipping them.
     if JOINT in chained:
         words = [word for chain in words for word in ([chain] if JOINT not in chain else _whole_and_parts(chain))]
     if not chained.isascii():
@@ -45,6 +45,6 @@ def _kept(chained: str) -> list[str]:
 
 
 def _whole_and_parts(chain: str) -> list[str]:
-    """The chain without its joints, which its first part begins, and its other parts; nothing if it is joints only."""
+    """Returns the chain without joints, and each part but the first, which is its prefix; nothing for joints only."""
     parts = parts_of(chain)
     return ["".join(parts), *parts[1:]] if parts else parts
