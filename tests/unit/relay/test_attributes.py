@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import relay
 
 #: The library's own, which its class makes.
@@ -40,6 +42,7 @@ def test_no_attribute_is_made_late() -> None:
     assert set(late) == INHERITED
 
 
+@pytest.mark.mutant
 def test_mutant_that_makes_one_in_a_method_is_named() -> None:
     text = (ROOT / "wal" / "reader.py").read_text()
     made = "        self._emit_due = 0.0\n"
