@@ -1,4 +1,4 @@
-"""Handles what every query shares: how long it may wait, and how large its answer may be."""
+"""What all methods share: how long a query may wait, and how large its answer may be."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from query_service.application.freshness.await_versions import Consistency
 Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0
 DEFAULT_PAGE_SIZE, DEFAULT_GROUPS = 50, 100
-#: The part of the remaining time that a wait may take; the rest is for looking a last time.
+#: The share of the remaining time that a query may wait. The rest is for the last read.
 _SHARE_OF_DEADLINE = 0.8
-#: Callers take messages of 4 MiB; the rest is for what stands beside the list.
+#: The most bytes of a list. Callers accept messages of 4 MiB; the rest is for the other fields.
 MAX_LIST_BYTES = 3_500_000
-#: Tag and length of an element of a list.
+#: The most bytes that tag and length add to a list element.
 _FRAME_BYTES = 6
 
 
 def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
-    """Returns what the caller wants, within the time that remains. Raises MalformedToken."""
+    """Returns how fresh the caller wants the answer. `remaining`: seconds until its deadline. Raises MalformedToken."""
     max_wait = DEFAULT_MAX_WAIT_SECONDS
     if options.HasField("max_wait"):
         max_wait = options.max_wait.seconds + options.max_wait.nanos / 1e9
@@ -38,9 +38,9 @@ def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
 def that_fit(
     parts: Iterable[Part], size: Callable[[Part], int] = methodcaller("ByteSize"), most: int = MAX_LIST_BYTES
 ) -> list[Part]:
-    """Returns the first parts that together are small enough to be sent; at least one if there is one.
+    """Returns as many of the first parts as fit into `most` bytes, but at least one if there is any.
 
-    The parts are messages, unless `size` gives the bytes of another kind.
+    `size` returns the encoded bytes of a part. The default is for messages.
     """
     fitting: list[Part] = []
     for part in parts:

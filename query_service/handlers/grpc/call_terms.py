@@ -1,4 +1,4 @@
-"""What holds for every call of the query service's methods."""
+"""The terms of every call: request rules, refusals, time limit, and what a call without an answer reports."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from query_service.handlers.grpc.request_rules import validate
 from query_service.handlers.grpc.status import REFUSALS
 from service_runtime.edge.service_methods import OnCall, Terms
 
-#: Kept back from the caller's deadline, so that a refusal still arrives in time. Seconds.
+#: How many seconds before the caller's deadline a call ends, so that a refusal arrives in time.
 RESERVE_SECONDS = 0.05
 
 
-class StoreVoice(Protocol):
-    """What is to be said when the read store does not answer."""
+class StoreReport(Protocol):
+    """Reports whether the read store is the reason when a call fails."""
 
     def late(self) -> Exception:
-        """Why an answer did not come in time."""
+        """Returns the error for a call that ran out of time."""
 
     def refused(self, error: Exception) -> None:
-        """Takes note of a call that was refused, perhaps for want of the store."""
+        """Notes a refused call, for the log."""
 
 
-def call_terms(on_call: OnCall, deadline_cap: float, store: StoreVoice) -> Terms:
-    """`deadline_cap`: seconds that a call may take."""
+def call_terms(on_call: OnCall, deadline_cap: float, store: StoreReport) -> Terms:
+    """Returns the terms of the query service's calls. `deadline_cap`: the most seconds that a call may take."""
     return Terms(
         validate, REFUSALS, on_call, deadline_cap, reserve=RESERVE_SECONDS, late=store.late, on_refusal=store.refused
     )

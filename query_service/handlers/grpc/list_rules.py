@@ -1,4 +1,4 @@
-"""Lists the rules of lists, sums and histories: of filters, pages and groups, and relations of fields."""
+"""The rules for filters, pages and groups in requests for lists, sums and histories."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _AMOUNT = must(
 )
 _TIME = must("be a time within the years 1 to 9999", is_time)
 PAGE_SIZE = must(f"be 1 to {MAX_PAGE_SIZE}, or 0 for 50", lambda value: 0 <= value <= MAX_PAGE_SIZE)
-PAGE_TOKEN = ANY  # what it holds is checked when it is read, and refused under its own reason
+PAGE_TOKEN = ANY  # checked when it is decoded, and refused with a reason of its own
 CUSTOMER_ID = must(f"be 1 to {MAX_KEY_LENGTH} characters", _is_key)
 SORT = must("be a known sort", lambda value: value in contract.OrderSort.values())
 MAX_GROUPS_RULE = must(f"be 1 to {MAX_GROUPS}, or 0 for 100", lambda value: 0 <= value <= MAX_GROUPS)
@@ -77,7 +77,7 @@ PERCENTILES = must(
 
 
 def dimensions(least: int, most: int) -> Check:
-    """Returns the rule for a list of dimensions."""
+    """Returns the rule for `least` to `most` distinct dimensions."""
     known = _known(contract.OrderDimension)
     return must(
         f"be {least} to {most} known dimensions, each once",

@@ -1,4 +1,4 @@
-"""Translates requests for lists and sums into use cases, and their answers into responses. Nothing else."""
+"""Serves lists and sums: converts requests for the use cases, and their answers to responses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service_runtime.edge.service_methods import Behaviour, Call
 
 @dataclass(frozen=True, slots=True)
 class OrderLists:
-    """The served methods. `now` gives microseconds since 1970."""
+    """The served methods. `now` returns microseconds since 1970. Methods raise what their use cases raise."""
 
     search: SearchOrders
     summaries: SummarizeOrders
@@ -35,7 +35,7 @@ class OrderLists:
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
-        """Method of the contract → what answers it."""
+        """Returns the behaviour of each method, by its name in the contract."""
         return {
             "SearchOrders": self.search_orders,
             "SummarizeOrders": self.summarize_orders,
@@ -53,7 +53,7 @@ class OrderLists:
             facets=dimensions_of(request.facets),
         )
         answer = await page
-        # The concatenated parts of a message are the message. So no order is copied, and none encoded here.
+        # Encoded parts of a message may be concatenated. So no order is decoded or encoded here.
         orders = that_fit((order.page_part for order in answer.found.orders), len)
         rest = contract.SearchOrdersResponse(
             next_page_token=answer.found.token_after(len(orders)),
@@ -72,7 +72,7 @@ class OrderLists:
     async def summarize_orders(
         self, request: contract.SummarizeOrdersRequest, call: Call
     ) -> contract.SummarizeOrdersResponse:
-        """Figures by group."""
+        """Returns figures by group."""
         percentiles = tuple(request.percentiles)
         asked = OrderSummaries(
             criteria_of(request.filter),
@@ -94,7 +94,7 @@ class OrderLists:
     async def get_customer_summary(
         self, request: contract.GetCustomerSummaryRequest, call: Call
     ) -> contract.GetCustomerSummaryResponse:
-        """A customer's figures."""
+        """Returns a customer's figures."""
         wanted = consistency(request.read_options, call.seconds)
         answer = await self.customer(request.customer_id, wanted)
         figures = answer.found.figures

@@ -1,4 +1,4 @@
-"""Translates requests by id into use cases, and their answers into responses. Nothing else."""
+"""Serves queries by id: converts requests for the use cases, and their answers to responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
 @dataclass(frozen=True, slots=True)
 class OrderQueries:
-    """The served methods. `now` gives microseconds since 1970."""
+    """The served methods. `now` returns microseconds since 1970. Methods raise what their use cases raise."""
 
     order: GetOrder
     batch: BatchGetOrders
@@ -33,7 +33,7 @@ class OrderQueries:
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
-        """Method of the contract → what answers it."""
+        """Returns the behaviour of each method, by its name in the contract."""
         return {
             "GetOrder": self.get_order,
             "BatchGetOrders": self.batch_get_orders,
@@ -41,7 +41,7 @@ class OrderQueries:
         }
 
     async def get_order(self, request: contract.GetOrderRequest, call: Call) -> contract.GetOrderResponse:
-        """One order: now, at a version, or as it was at a time."""
+        """Returns one order: as it is now, after a version, or at a time."""
         wanted = consistency(request.read_options, call.seconds)
         answer = await self._asked(request, _canonical(request.order_id), wanted)
         return contract.GetOrderResponse(
@@ -62,7 +62,7 @@ class OrderQueries:
     async def batch_get_orders(
         self, request: contract.BatchGetOrdersRequest, call: Call
     ) -> contract.BatchGetOrdersResponse:
-        """Many orders, in the order asked."""
+        """Returns many orders, in the order of their ids in the request. Raises InvalidRequest for too many to send."""
         wanted = consistency(request.read_options, call.seconds)
         order_ids = [_canonical(order_id) for order_id in request.order_ids]
         answer = await self.batch(order_ids, wanted)
@@ -77,7 +77,7 @@ class OrderQueries:
     async def get_order_history(
         self, request: contract.GetOrderHistoryRequest, call: Call
     ) -> contract.GetOrderHistoryResponse:
-        """What happened to an order, oldest first."""
+        """Returns a page of an order's history, oldest first."""
         wanted = consistency(request.read_options, call.seconds)
         size = request.page_size or DEFAULT_PAGE_SIZE
         page = self.history(_canonical(request.order_id), size, wanted, page_token=request.page_token)

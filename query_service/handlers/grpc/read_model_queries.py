@@ -1,4 +1,4 @@
-"""Serves the query about the read model itself."""
+"""Serves the status of the read model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class ReadModelQueries:
-    """The served method. `now` gives microseconds since 1970."""
+    """The served method. `now` returns microseconds since 1970."""
 
     status: GetReadModelStatus
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
-        """Method of the contract → what answers it."""
+        """Returns the behaviour of the method, by its name in the contract."""
         return {"GetReadModelStatus": self.get_read_model_status}
 
     async def get_read_model_status(
         self, request: contract.GetReadModelStatusRequest, call: Call
     ) -> contract.GetReadModelStatusResponse:
-        """The read model's state."""
+        """Returns how far the read model lags, and what is parked."""
         status = await self.status()
         response = contract.GetReadModelStatusResponse(
             read_store=status.read_store,

@@ -1,7 +1,7 @@
-"""Lists what every query must look like: request → field path → what its value must be.
+"""The rules of all requests: request → field path → what its value must be.
 
-Every field of every served request is here, even if any value is valid; a test compares the table with the contract.
-Everything wrong with a request is reported at once.
+Every field of every served request has an entry, even if any value is valid. A test compares the table with the
+contract. A refusal names everything that is wrong with a request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service_runtime.edge.field_checks import ANY, NANOS_PER_UNIT, is_time, is_u
 from service_runtime.edge.request_validation import Relation, Rules, Validator
 
 MAX_WAIT_SECONDS = 5
-#: 64 orders take less than half of it.
+#: A token for 64 orders has less than half of this.
 MAX_TOKEN_LENGTH = 8192
 MAX_BATCH = 200
 
@@ -85,7 +85,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
     contract.GetCustomerSummaryRequest.DESCRIPTOR.full_name: {"customer_id": CUSTOMER_ID, **_READ_OPTIONS},
     contract.GetReadModelStatusRequest.DESCRIPTOR.full_name: {},
 }
-#: Request → what its fields must be to each other.
+#: Request → rules that compare several of its fields.
 RELATIONS: Mapping[str, tuple[Relation, ...]] = {
     contract.SearchOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
     contract.SummarizeOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),

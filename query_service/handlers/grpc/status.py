@@ -1,4 +1,4 @@
-"""The query service's answers to refusals and failures: the one table."""
+"""Maps every error of the query service to its gRPC status, reason and metadata."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Code = grpc.StatusCode
 
 
 class Overloaded(Exception):  # noqa: N818
-    """More calls at once than this process takes on."""
+    """The process is at its limit of concurrent calls."""
 
     def __init__(self) -> None:
-        super().__init__("this replica takes no more calls at once; come back a moment later")
+        super().__init__("this replica is at its limit of concurrent calls; retry in a moment")
 
 
 def _behind(error: errors.Lagging) -> dict[str, str]:
@@ -70,7 +70,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
         lambda error: {"dependency": error.dependency},
         _UNAVAILABLE,
-        lambda error: f"{error.dependency} cannot be reached or cannot work now",
+        lambda error: f"{error.dependency} cannot be reached or does not work now",
     ),
     errors.ReadStoreNotReady: Answer(
         Code.UNAVAILABLE,

@@ -1,6 +1,6 @@
 """Names the subjects on which projectors and serving processes communicate.
 
-One stream may feed several read models, each through its own consumer. They must not hear each other.
+One stream may feed several read models, each through its own consumer. Each has subjects of its own.
 """
 
 from __future__ import annotations
