@@ -17,7 +17,8 @@ DRAIN_SECONDS = 30.0
 async def open_loop(work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Figures:
     """Runs work with Poisson arrivals; returns the ms from each due time to its end.
 
-    It also returns how long the last piece took after the end of arrivals. Any failure fails the run."""
+    It also returns how long the last piece took after the end of arrivals. Any failure fails the run.
+    """
     times = list[float]()
 
     async def one(due: float) -> None:

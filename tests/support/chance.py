@@ -1,4 +1,4 @@
-"""Seeds that can be given again, and lines that show with `-s` or when a test fails."""
+"""Reproducible seeds, and lines of output that show with `-s` or when a test fails."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 
 
 def new_seed() -> int:
-    """TANDEM_TEST_SEED if set, else a new one; told either way."""
+    """Returns TANDEM_TEST_SEED if set, else a new seed; prints it."""
     seed = int(os.environ.get("TANDEM_TEST_SEED", random.randrange(1 << 31)))
     tell(f"seed {seed}: TANDEM_TEST_SEED={seed} makes the same choices")
     return seed
 
 
 def tell(line: str) -> None:
-    """Writes a line for whoever reads the test's output."""
+    """Prints a line to the test's output."""
     sys.stdout.write(f"{line}\n")

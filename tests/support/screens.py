@@ -1,4 +1,4 @@
-"""Answers as a shop has them, for what is drawn of them."""
+"""Realistic answers, for tests of the screens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def at(hour: int) -> Timestamp:
 
 
 def partly_paid_and_shipped() -> t.Order:
-    """10 x 18.00 and 2 x 5.00, 19 % tax on the first, 4.95 freight; 100.00 paid, 4 pieces shipped, 3 given up."""
+    """10 x 18.00 and 2 x 5.00, 19 % tax on the first, 4.95 freight; 100.00 paid, 4 pieces shipped, 3 cancelled."""
     address = PostalAddress(
         recipients=["Alfreds Futterkiste"], address_lines=["Obere Straße 57"], postal_code="12209", locality="Berlin",
         region_code="DE",

@@ -1,4 +1,4 @@
-"""Guards switched off in a copy of a function's source, for tests that must notice it."""
+"""Switches off guards in a copy of a function's source, for tests that must notice it."""
 
 from __future__ import annotations
 import __future__
@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-#: How a test fails that misses an error: `pytest.raises` has an exception of its own for it.
+#: The exception of `pytest.raises` when the expected error is not raised.
 FAILURES = (AssertionError, pytest.fail.Exception)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`function` with `new` where its source says `old`, which must stand there exactly once.
+    """A copy of `function` with `new` in place of `old`, which its source must contain exactly once.
 
-    Whoever has imported the function runs the mutant too: its code is exchanged, not its name.
+    Modules that imported the function run the mutant too: its code is replaced, not its name.
     """
 
     function: Callable[..., Any]
@@ -30,7 +30,7 @@ class Mutant:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The mutant instead of the function while the block runs."""
+        """Replaces the function by the mutant within the block."""
         function = inspect.unwrap(self.function)
         assert isinstance(function, FunctionType), f"{self.function} is no function written in Python"
         with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +54,7 @@ class Mutant:
 
 @contextmanager
 def noticed(*mutants: Mutant, or_raises: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """The block, a test of the guarantee, must fail while the mutants are at work together.
+    """Asserts that the block, a test of the guarantee, fails while all mutants are active.
 
     `or_raises`: errors that the mutants raise instead of a wrong result.
     """

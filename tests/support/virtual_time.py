@@ -1,4 +1,4 @@
-"""Tests of waiting that wait for nothing: the loop's clock jumps to the next timer whenever there is nothing to do."""
+"""Runs tests of waiting without real waits: an idle loop's clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _P = ParamSpec("_P")
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock stands still while callbacks run; `stand_still` is the exception.
+    """A loop whose clock stands still while callbacks run, except in `stand_still`.
 
-    RuntimeError when all wait and no timer is set: without threads, processes and servers nothing could come.
+    It raises RuntimeError when every task waits and no timer is set, because then nothing can ever happen.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._seconds
 
     def stand_still(self, seconds: float) -> None:
-        """Time passes, and nothing in this process gets to work."""
+        """Lets time pass while nothing else runs in this process."""
         self._seconds += seconds
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Instead of waiting for a timer it lets the time pass at once."""
+    """A selector that advances the clock instead of waiting for a timer."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
@@ -41,13 +41,13 @@ class _Jumping(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise RuntimeError("everybody waits, and nobody for a time")
+                raise RuntimeError("every task waits, and no timer is set")
             self._loop.stand_still(max(0.0, timeout))
         return ready
 
 
 def in_virtual_time(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
-    """Runs an asynchronous test in a loop of its own whose waits take no time."""
+    """Runs an asynchronous test in its own loop, in which waits take no time."""
 
     @functools.wraps(test)
     def run(*arguments: _P.args, **named: _P.kwargs) -> None:

@@ -1,4 +1,4 @@
-"""The command application over a real database, without gRPC: what its tests call, break and hold."""
+"""The command application over a real database, without gRPC, with gates that tests can close."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def place_order(order_id: UUID | None = None, **changes: object) -> PlaceOrder:
 
 @dataclass(frozen=True)
 class GatedUnit:
-    """A unit of work that looks for nothing taken when it claims, and passes a gate before its commit."""
+    """A unit of work that does not look for taken ids when it claims, and waits at a gate before its commit."""
 
     unit: UnitOfWork
     gate: Gate
 
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None) -> FirstCall | EarlierCall:
-        """Without the order: what is taken is found by its insert."""
+        """Claims without the new order's ids, so that only the insert finds taken ones."""
         return await self.unit.claim(call, None)
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """As the unit does it."""
+        """Locks as the unit does."""
         return await self.unit.lock(order_id)
 
     async def commit(self, call: CommandCall, recorded: Recorded) -> None:
-        """After the gate."""
+        """Commits after the gate opens."""
         await self.gate(self.unit)
         await self.unit.commit(call, recorded)
 
@@ -82,7 +82,7 @@ class GatedUnits:
 
     @asynccontextmanager
     async def begin(self, deadline: float | None = None) -> AsyncIterator[UnitOfWork]:
-        """A gated one."""
+        """Begins a gated unit of work."""
         async with self.units.begin(deadline) as unit:
             yield GatedUnit(unit, self.gate)
 
@@ -101,26 +101,26 @@ class Application:
         self.execution = Execution(self.units, self.recorder)
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
-        """PlaceOrder as the service does it."""
+        """Carries out PlaceOrder as the service does."""
         return await self.execution.execute(asked, command)
 
     async def change(self, asked: CommandCall, command: OrderChange) -> CommandResult:
-        """Any command on an order as the service does it."""
+        """Carries out any command on an order as the service does."""
         return await self.execution.execute(asked, command)
 
     async def import_(self, asked: CommandCall, command: ImportOrder) -> CommandResult:
-        """One item of ImportOrders as the service does it."""
+        """Carries out one item of ImportOrders as the service does."""
         return await self.execution.execute(asked, command)
 
     async def stored(self, order_id: UUID) -> Order:
-        """The order as its tables have it."""
+        """Returns the order as stored in its tables."""
         async with self.units.begin() as unit:
             found = await unit.lock(order_id)
         assert found is not None
         return found.order
 
     async def place_through(self, gate: Gate, asked: CommandCall, command: PlaceOrder) -> CommandResult:
-        """PlaceOrder that passes `gate` after everything is decided and before the commit."""
+        """Carries out PlaceOrder, which waits at `gate` after the decision and before the commit."""
         return await Execution(GatedUnits(self.units, gate), self.recorder).execute(asked, command)
 
 
@@ -128,10 +128,10 @@ class Application:
 async def opened_pool(
     url: str, *, size: int = 4, max_waiting: int = 100, statement_seconds: float = 120.0
 ) -> AsyncIterator[CommandPool]:
-    """A pool as the service opens it."""
+    """Opens a pool as the service does."""
     async with command_pool(url, size=size, max_waiting=max_waiting, statement_seconds=statement_seconds) as pool:
         await pool.wait(120)
-        # A loaded machine is slow; that callers are refused who wait too long for a connection is seen elsewhere.
+        # A loaded machine is slow. Other tests cover callers that wait too long for a connection.
         pool.timeout = 120.0
         yield pool
 
@@ -140,6 +140,6 @@ async def opened_pool(
 async def application(
     url: str, listener: StatementListener | None = None, answer_seconds: float = ANSWER_SECONDS
 ) -> AsyncIterator[Application]:
-    """The application over the database at `url`."""
+    """Yields the application over the database at `url`."""
     async with opened_pool(url) as pool:
         yield Application(PostgresUnitsOfWork(pool, listener=listener, answer_seconds=answer_seconds), pool)

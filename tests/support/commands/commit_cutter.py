@@ -1,4 +1,4 @@
-"""A way to the database that breaks at the worst moment: behind a COMMIT, before its answer."""
+"""A proxy before the database that breaks a connection at the worst moment: after COMMIT, before its answer."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tests.support.faults.database_proxy import before_database
 
 
 class Cutter:
-    """A proxy that passes everything on, but cuts a connection instead of passing the answer to its COMMIT."""
+    """Forwards everything, but cuts a connection instead of forwarding the answer to its COMMIT."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self.cuts_left = 0
         self.cut = 0
-        self.silent = False  # swallow the answer, and what follows, and keep the connection open
+        self.silent = False  # drop the answer and what follows, and keep the connection open
         self._connections: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client."""
+        """Serves one connection of a client."""
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
             server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
-        except (OSError, asyncio.CancelledError):  # the server is away, or `stop`: so is this way to it
+        except (OSError, asyncio.CancelledError):  # the server is down, or `stop` was called
             writer.close()
             self._connections.discard(task)
             return
@@ -36,10 +36,10 @@ class Cutter:
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # by `stop`; a task of a stream server that ends cancelled is logged as a fault
+        except asyncio.CancelledError:  # by `stop`; asyncio would log a cancelled stream task as a fault
             pass
         finally:
-            # Before anything is awaited: a cancel may come here too.
+            # Before the first await, because a cancel may arrive here too.
             for end in (writer, server_writer):
                 end.close()
             self._connections.discard(task)
@@ -55,7 +55,7 @@ class Cutter:
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         swallowing = False
         while data := await _read(reader):
-            # Only the server's answer names a COMMIT for sure: the client may have prepared it under another name.
+            # Only the server's answer reliably shows a COMMIT: the client may have prepared it under another name.
             if self.cuts_left and b"COMMIT\x00" in data:
                 self.cuts_left -= 1
                 self.cut += 1
@@ -74,12 +74,12 @@ class Cutter:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """The next bytes; none when the connection ended, however it did."""
+    """Reads the next bytes; b"" when the connection ended in any way."""
     with contextlib.suppress(ConnectionError):
         return await reader.read(65_536)
     return b""
 
 
 def cutter(url: str) -> AbstractAsyncContextManager[tuple[Cutter, str]]:
-    """The proxy before the database at `url`, and the URL through it."""
+    """Yields the proxy before the database at `url`, and the URL through it."""
     return before_database(url, Cutter)

@@ -1,4 +1,4 @@
-"""Domain values for unit tests: commands within the rules, to be changed one field at a time."""
+"""Domain values for unit tests: valid commands, of which tests change one field at a time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def place_order(**changes: Any) -> PlaceOrder:
 
 
 def decision(state: Order | None, command: Command, now: datetime = NOW) -> Decision[Event]:
-    """What the service decides: there is no order, and the command makes one, or it changes the one there is."""
+    """Returns the service's decision: the command creates the order if `state` is None, else changes it."""
     if isinstance(command, PlaceOrder | ImportOrder):
         assert state is None
         return decide_new(command, now)
@@ -70,7 +70,7 @@ def placed(**changes: Any) -> Order:
 
 
 def after(state: Order | None, *commands: Command, now: datetime = NOW) -> Order:
-    """The order after these commands, each of which must be allowed."""
+    """Returns the order after these commands, each of which must be allowed."""
     for command in commands:
         state = decision(state, command, now).order
     assert state is not None
@@ -82,7 +82,7 @@ def pay(amount: Money, payment_id: str = "P1", **changes: Any) -> RecordPayment:
 
 
 def ship(*items: tuple[int, int], shipment_id: str = "S1", **changes: Any) -> ShipOrder:
-    """Items as (line, pieces)."""
+    """Returns a ShipOrder; items are (line, pieces)."""
     return ShipOrder(ORDER_ID, shipment_id, tuple(LineQuantity(*item) for item in items), **changes)
 
 
@@ -114,13 +114,13 @@ HOLD, RELEASE = HoldOrder(ORDER_ID), ReleaseOrder(ORDER_ID)
 
 
 def paid(**changes: Any) -> Order:
-    """An order that is paid in full."""
+    """Returns an order that is paid in full."""
     order = placed(**changes)
     return after(order, pay(euros(order.total), "P0"))
 
 
 def full_order() -> Order:
-    """An order with a bit of everything that can have happened to it."""
+    """Returns an order with payments, shipments, returns and refunds."""
     order = placed()
     lines: tuple[OrderLine, ...] = (
         replace(order.lines[0], shipped_quantity=2, delivered_quantity=2, returned_quantity=1, cancelled_quantity=1),

@@ -1,4 +1,4 @@
-"""Orders of another system to import: realistic, random by seed, with what moved there."""
+"""Orders of another system to import: realistic, random by seed, with payments and shipments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START = datetime(1996, 7, 4, tzinfo=UTC)
 
 
 def import_request(source: random.Random, **changes: Any) -> ImportOrdersRequest:
-    """A valid item; two in three are paid and shipped, one in three is neither."""
+    """Returns a valid item; two in three are paid and shipped, one in three is neither."""
     order = place_order_request(source, lines=2)
     placed = START + timedelta(days=source.randrange(600))
     request = ImportOrdersRequest(
@@ -51,13 +51,13 @@ def import_request(source: random.Random, **changes: Any) -> ImportOrdersRequest
 
 
 def import_requests(seed: int, count: int) -> list[ImportOrdersRequest]:
-    """So many valid items, the same for the same seed."""
+    """Returns `count` valid items, the same for the same seed."""
     source = random.Random(seed)
     return [import_request(source) for _ in range(count)]
 
 
 async def import_all(stub: Any, requests: Iterable[ImportOrdersRequest]) -> list[ImportOrdersResponse]:
-    """Sends all items over one stream; all results. Raises AioRpcError when the stream breaks."""
+    """Sends all items over one stream; returns all results. Raises AioRpcError when the stream breaks."""
 
     async def sent() -> AsyncIterator[ImportOrdersRequest]:
         for request in requests:
@@ -69,10 +69,10 @@ async def import_all(stub: Any, requests: Iterable[ImportOrdersRequest]) -> list
 async def import_until_broken(
     address: str, requests: Sequence[ImportOrdersRequest]
 ) -> tuple[list[ImportOrdersResponse], grpc.RpcError | None]:
-    """The results that came, and what ended the stream, if anything did.
+    """Returns the results received, and the error that broke the stream, if any.
 
-    By the blocking client: the asyncio one reports INTERNAL of its own where the service ends a stream at the moment a
-    message is being written, and the service's own word is what is asked for here.
+    It uses the blocking client. If the service ends a stream while the asyncio client writes a message, that client
+    reports INTERNAL instead of the service's own status.
     """
 
     def imported() -> tuple[list[ImportOrdersResponse], grpc.RpcError | None]:
@@ -89,7 +89,7 @@ async def import_until_broken(
 
 
 def refusal_of(response: ImportOrdersResponse) -> OrderError:
-    """The refusal of an item that was refused."""
+    """Returns the refusal of a refused item."""
     assert response.status
     return from_status(Status.FromString(response.status))
 

@@ -1,4 +1,4 @@
-"""A command that a rule refuses: what tests of decisions list, so that each rule can be seen to be tried."""
+"""Commands that rules refuse. Tests of decisions list them, so another test can check that each rule is covered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.commands.domain_orders import NOW, decision
 
 @dataclass(frozen=True)
 class Refused:
-    """The rule that refuses `command` in `state`, and some of the details that callers get."""
+    """A rule that refuses `command` in `state`, and some details of the refusal."""
 
     rule: Rule
     state: Order | None
@@ -27,7 +27,7 @@ class Refused:
 
     @property
     def refusal(self) -> RuleViolated:
-        """What the decision raises; fails when it raises nothing."""
+        """Returns the decision's exception; fails when it raises none."""
         with pytest.raises(RuleViolated) as refused:
             decision(self.state, self.command, self.now)
         return refused.value

@@ -1,4 +1,4 @@
-"""A way to the database that ends after so many messages, as if the service had been killed right there."""
+"""A proxy before the database that drops connections after N messages, as if the service had been killed there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import AbstractAsyncContextManager
 
 from tests.support.faults.database_proxy import before_database
 
-#: Codes of the questions for TLS and GSSAPI.
+#: Codes of the requests for TLS and GSSAPI encryption.
 _ENCRYPTION = (80877103, 80877104)
 
 
 class MessageCutter:
-    """Passes `left` more messages of clients to the server, all when it is None, and then drops every connection.
+    """Forwards `left` more messages of clients, all if it is None, and then drops every connection.
 
-    The unit is a message of PostgreSQL's protocol: a statement is three of them or so (bind, describe, execute).
+    It counts messages of PostgreSQL's protocol; a statement is about three of them (bind, describe, execute).
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -25,7 +25,7 @@ class MessageCutter:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client."""
+        """Serves one connection of a client."""
         server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
         mine = {writer, server_writer}
         self._writers |= mine
@@ -38,7 +38,7 @@ class MessageCutter:
         await answers
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        kind = b""  # the first message has none, nor has the one behind the question for encryption
+        kind = b""  # the first message has no type byte, nor has the one after a request for encryption
         while True:
             length = await reader.readexactly(4)
             body = await reader.readexactly(int.from_bytes(length, "big") - 4)
@@ -66,10 +66,10 @@ class MessageCutter:
             writer.close()
 
     async def stop(self) -> None:
-        """The same, at the end."""
+        """Ends every connection at the end of the test."""
         self.drop()
 
 
 def message_cutter(url: str) -> AbstractAsyncContextManager[tuple[MessageCutter, str]]:
-    """The cutter before the database at `url`, and the URL through it."""
+    """Yields the cutter before the database at `url`, and the URL through it."""
     return before_database(url, MessageCutter)

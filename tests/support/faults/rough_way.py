@@ -1,4 +1,4 @@
-"""A way to the database that falls silent, or breaks connections at any byte in either direction."""
+"""A proxy before the database that goes silent, or breaks connections at any byte in either direction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.faults.database_proxy import before_database
 
 
 class RoughWay:
-    """Passes pieces on; with the chance `cut` a piece is passed in part and its connection ends."""
+    """Forwards chunks. With probability `cut` it forwards only a part of one and ends its connection."""
 
     def __init__(self, host: str, port: int, seed: int) -> None:
         self._host, self._port = host, port
@@ -22,19 +22,19 @@ class RoughWay:
         self._connections: set[asyncio.Task[None]] = set()
         self.cut = 0.0
         self.cuts = 0
-        #: Gets each piece that comes from either side.
+        #: Called with each chunk from either side.
         self.heard: Callable[[bytes], object] = lambda _: None
 
     def fall_silent(self) -> None:
-        """From now on nothing passes; whoever connects is heard by nobody."""
+        """Forwards nothing from now on, and leaves new connections unanswered."""
         self._open.clear()
 
     def speak_again(self) -> None:
-        """What was held back passes, and all that comes."""
+        """Forwards the chunks that were held back, and all later ones."""
         self._open.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client."""
+        """Serves one connection of a client."""
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
@@ -75,5 +75,5 @@ class RoughWay:
 
 
 def rough_way(url: str, seed: int = 0) -> AbstractAsyncContextManager[tuple[RoughWay, str]]:
-    """The way to the database at `url`, and the URL through it."""
+    """Yields the proxy before the database at `url`, and the URL through it."""
     return before_database(url, lambda host, port: RoughWay(host, port, seed))

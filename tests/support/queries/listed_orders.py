@@ -1,4 +1,4 @@
-"""Small orders, put into a store and listed page by page: what the suites of questions share."""
+"""Puts small orders into a store and lists them page by page, for the suites of queries."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Step = Callable[[], Awaitable[None]]
 
 class _NoObserver:
     def waited(self, outcome: str, seconds: float) -> None:
-        """Nobody counts."""
+        """Ignores the outcome."""
 
     def searchable(self, outcome: str, seconds: float) -> None:
-        """Nobody counts."""
+        """Ignores the outcome."""
 
 
 def list_gate(store: ReadStore) -> ListGate:
-    """The gate before the store's lists."""
+    """Returns the gate before the store's lists."""
     view = FreshnessView()
     waiter = VersionWaiter(NoticeBoard(), view, time.monotonic, _NoObserver())
 
@@ -45,14 +45,14 @@ def list_gate(store: ReadStore) -> ListGate:
 
 
 def searching(store: ReadStore) -> SearchOrders:
-    """The use case on a store."""
+    """Returns the use case over a store."""
     return SearchOrders(store, list_gate(store), ParkedOrders())
 
 
 def small_event(
     order_id: str, version: int, total: int, minute: int = 0, *, currency: str = "EUR", source: str = ""
 ) -> ProjectedEvent:
-    """An order with a total of so many units, placed `minute` minutes after START and changed `version` days later."""
+    """Returns an order with `total` units, placed `minute` minutes after START and changed `version` days later."""
     order = an_order(order_id, version)
     del order.lines[:]
     order.source, order.currency_code = source or order.source, currency
@@ -69,16 +69,16 @@ def small_event(
 
 
 def large_event(total: int, source: str = "") -> ProjectedEvent:
-    """An order with a total of so many minor units, of a currency that has no others."""
+    """Returns an order with `total` minor units of a currency without larger units."""
     return small_event(str(uuid.uuid4()), 1, total, currency="JPY", source=source)
 
 
 async def nothing() -> None:
-    """Nothing happens between two pages."""
+    """Does nothing between two pages."""
 
 
 async def applied(store: ReadStore, events: Sequence[ProjectedEvent]) -> None:
-    """Puts events in and makes them searchable."""
+    """Applies events to a store and makes them searchable."""
     for start in range(0, len(events), 500):
         assert all(outcome == Applied() for outcome in await store.apply(events[start : start + 500]))
     await store.refresh()
@@ -87,7 +87,7 @@ async def applied(store: ReadStore, events: Sequence[ProjectedEvent]) -> None:
 async def all_pages(
     search: SearchOrders, sort: OrderSort, between: Step, *, size: int, criteria: OrderCriteria | None = None
 ) -> list[str]:
-    """The ids on all pages of a list, with something going on between the pages."""
+    """Returns the ids on all pages of a list; runs `between` between two pages."""
     seen: list[str] = []
     token = ""
     while True:

@@ -1,4 +1,4 @@
-"""What tests of the projector look at: the read model, notices, the consumer, the probes."""
+"""Checks for tests of the projector: the read model, notices, the consumer, the probes."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.queries.read_side import QueryProcess, ReadSide, eventually
 
 
 def events_of(orders: int, versions: int, *, seed: int = 0) -> list[PublishedEvent]:
-    """Events of several orders, each order's in the order of its versions, the orders interleaved."""
+    """Returns events of several orders, interleaved; each order's events are sorted by version."""
     ids = [str(uuid.uuid4()) for _ in range(orders)]
     events = [published(an_order(order_id, version)) for version in range(1, versions + 1) for order_id in ids]
     return events if not seed else random.Random(seed).sample(events, len(events))
@@ -55,7 +55,7 @@ async def notices(side: ReadSide, kind: str) -> AsyncIterator[list[tuple[str, in
 
 @asynccontextmanager
 async def blocked(elasticsearch_url: str, index: str) -> AsyncIterator[None]:
-    """No writes into an index within the block."""
+    """Blocks writes to an index within the block."""
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await client.indices.put_settings(index=index, settings={"index.blocks.write": True})
         try:
@@ -65,12 +65,12 @@ async def blocked(elasticsearch_url: str, index: str) -> AsyncIterator[None]:
 
 
 async def floor_reaches(side: ReadSide, sequence: int) -> bool:
-    """Whether every message up to that one is acknowledged."""
+    """Whether every message up to `sequence` is acknowledged."""
     return await side.ack_floor() >= sequence
 
 
 async def claimed_as_of(side: ReadSide) -> int:
-    """The time of the freshness claimed, once there is a claim; microseconds since 1970."""
+    """Waits for a freshness claim and returns its time, in microseconds since 1970."""
 
     async def known() -> bool:
         return await side.store.freshness() is not None
@@ -82,7 +82,7 @@ async def claimed_as_of(side: ReadSide) -> int:
 
 
 def listening_address(process: QueryProcess, name: str) -> str:
-    """An address that the process wrote into its log."""
+    """Returns an address that the process wrote to its log."""
     for line in process.log.splitlines():
         entry = json.loads(line)
         if entry["event"] == "listening":
@@ -91,7 +91,7 @@ def listening_address(process: QueryProcess, name: str) -> str:
 
 
 async def http_get(address: str, path: str) -> tuple[int, str]:
-    """Status and body."""
+    """Returns status and body of a page."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -1,6 +1,6 @@
 """Projectors with one guard switched off: `python -m tests.support.queries.projector_mutants <mutant> project`.
 
-Their tests must catch each of them; a test that does not notice its mutant proves nothing.
+The projector's tests must fail with each mutant; a test that does not proves nothing.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ async def _announces_first(self: EventProjector, tasks: list[Any]) -> list[Any]:
 
 
 def ack_before_bulk() -> None:
-    """Messages are acknowledged before their documents are written."""
+    """Acknowledges messages before their documents are written."""
     EventProjector._round = _acks_first  # type: ignore[method-assign]
 
 
 def notice_before_bulk() -> None:
-    """Readers are told before both documents are in."""
+    """Notifies readers before both documents are written."""
     EventProjector._round = _announces_first  # type: ignore[method-assign]
 
 
 def ack_after_first_document() -> None:
-    """An event counts as applied although one of its documents was deferred."""
+    """Counts an event as applied although one of its documents was deferred."""
 
     def hasty(tasks: Sequence[Any], outcomes: Sequence[Any]) -> Any:
         return list(tasks), [], [], ""
@@ -49,7 +49,7 @@ def ack_after_first_document() -> None:
 
 
 def claim_at_once() -> None:
-    """A barrier is believed as soon as it is delivered, whatever others still have in hand."""
+    """Claims a barrier as soon as it is delivered, while other projectors still apply earlier messages."""
     claim = claim_freshness.BarrierLedger.claim
 
     def credulous(self: Any, ack_floor: int, stream_created_at: int) -> Any:
@@ -59,7 +59,7 @@ def claim_at_once() -> None:
 
 
 def answers_before_the_refresh() -> None:
-    """Whoever asks is told at once that all is searchable."""
+    """Answers refresh requests before the refresh."""
 
     async def hasty(self: CoalescedRefresh) -> bool:
         self.following()
@@ -69,7 +69,7 @@ def answers_before_the_refresh() -> None:
 
 
 def refreshes_at_once() -> None:
-    """Every request is a refresh, begun at once, whatever other projectors do."""
+    """Refreshes at once on every request, whatever other projectors do."""
     RefreshTurns.elsewhere = property(lambda self: None)  # type: ignore[assignment, method-assign]
 
     async def alone(self: CoalescedRefresh) -> bool:

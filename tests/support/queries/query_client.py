@@ -1,4 +1,4 @@
-"""A caller of a read side that runs as real processes, fed by a stream."""
+"""Calls a read side that runs as real processes, fed by a stream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Client:
         self.stub: stubs.OrderQueryServiceAsyncStub = stubs.OrderQueryServiceStub(channel)
 
     async def ask(self, method: Callable[..., Awaitable[Found]], request: object, **how: object) -> Found:
-        """The answer, once the read side has caught up; refusals are raised as the client library's exceptions."""
+        """Returns the answer once the read side no longer lags; raises refusals as the client library's exceptions."""
         try:
             return await once_caught_up(method, request, **how)
         except grpc.aio.AioRpcError as error:
@@ -46,7 +46,7 @@ class Client:
     async def all_pages(
         self, request: contract.SearchOrdersRequest, between: Callable[[], Awaitable[None]]
     ) -> list[str]:
-        """The ids on all pages, with something going on between them."""
+        """Returns the ids on all pages; runs `between` between two pages."""
         seen: list[str] = []
         while True:
             page = await self.ask(self.stub.SearchOrders, request)
@@ -59,7 +59,7 @@ class Client:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(shared_read_side: ReadSide, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Client]:
-    """A caller of a running read side."""
+    """Yields a caller of a running read side."""
     address = f"127.0.0.1:{unused_tcp_port_factory()}"
     async with (
         shared_read_side.process("project"),
@@ -80,7 +80,7 @@ async def client(shared_read_side: ReadSide, unused_tcp_port_factory: Callable[[
 
 
 def token_of(*events: PublishedEvent) -> contract.ReadOptions:
-    """What a caller sends who has just seen these events' commands answered."""
+    """Returns the read options of a caller that has just received the responses of these events' commands."""
     versions = {event.order_id: event.version for event in events}
     options = contract.ReadOptions(consistency_token=encode(ConsistencyToken(1, versions)))
     options.max_wait.FromSeconds(5)
@@ -90,7 +90,7 @@ def token_of(*events: PublishedEvent) -> contract.ReadOptions:
 def an_event(
     customer: str, *, total: int = 100, order_id: str = "", version: int = 1, **changes: str
 ) -> PublishedEvent:
-    """An order of a customer of the test's own, so that tests do not meet in one list."""
+    """Returns an order of the test's own customer, so that lists of different tests have no common orders."""
     order = an_order(order_id or str(uuid.uuid4()), version)
     order.customer.customer_id = customer
     order.total.CopyFrom(money(total))

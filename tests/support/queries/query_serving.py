@@ -1,4 +1,4 @@
-"""A serving process in this one, and how tests ask it."""
+"""Runs a query server inside the test process, and queries it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNKNOWN = "5f0c7b1e-7c3a-4d6e-9b2a-3f5e8c1d2a4b"
 
 
 class Server:
-    """A serving process's address and its clients."""
+    """A server's address and its clients."""
 
     def __init__(self, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
         self.channel = channel
@@ -44,14 +44,14 @@ class Server:
         self.stub: stubs.OrderQueryServiceAsyncStub = stubs.OrderQueryServiceStub(channel)
 
     async def get(self, order_id: str, *, timeout: float = 60, **fields: Any) -> contract.GetOrderResponse:
-        """GetOrder; refusals are raised as the client library's exceptions."""
+        """Calls GetOrder; raises refusals as the client library's exceptions."""
         try:
             return await self.stub.GetOrder(contract.GetOrderRequest(order_id=order_id, **fields), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
     async def health(self) -> int:
-        """What balancers are told of the query service."""
+        """Returns the health that balancers see."""
         check = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -61,21 +61,21 @@ class Server:
         return int(answer.status)
 
     def stop(self) -> None:
-        """Begins the stop; the clients stay open."""
+        """Begins to stop the server; the clients stay open."""
         self._stop.set()
 
     async def is_serving(self) -> bool:
-        """Whether balancers are told to send calls."""
+        """Whether the health is SERVING."""
         return await self.health() == health_pb2.HealthCheckResponse.SERVING
 
     async def hears(self) -> bool:
-        """Whether notices reach it."""
+        """Whether the server receives notices."""
         status = await self.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=60)
         return status.pending_events >= 0
 
 
 class Waits:
-    """Waits for notices of whoever is answered in this process: how many seconds each may take, and how it ended."""
+    """Records the waits for notices in this process: the seconds that each may take, and how it ended."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -83,11 +83,11 @@ class Waits:
         self._begun = asyncio.Event()
 
     async def begun(self) -> None:
-        """Returns when somebody has looked, lacks something, and waits."""
+        """Waits until a query has found something missing and waits for it."""
         await asyncio.wait_for(self._begun.wait(), 120)
 
     async def one(self, wait: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-        """Lets one wait happen and keeps it."""
+        """Runs one wait and records it."""
         self.seconds.append(seconds)
         self._begun.set()
         self.noticed.append(await wait())
@@ -96,7 +96,7 @@ class Waits:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """The waits from now on."""
+    """Records waits from now on."""
     watched, wait = Waits(), Wake.wait
 
     async def watching(self: Wake, seconds: float) -> bool:
@@ -108,7 +108,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 
 @asynccontextmanager
 async def serving(side: ReadSide, port: int, **changes: Any) -> AsyncIterator[Server]:
-    """A serving process in this one, within the block."""
+    """Runs a server in this process within the block."""
     stop = asyncio.Event()
     settings = side.settings(listen=f"127.0.0.1:{port}", shutdown_grace_seconds=30, **changes)
     task = asyncio.create_task(serve(settings, stop))
@@ -131,20 +131,20 @@ async def serving(side: ReadSide, port: int, **changes: Any) -> AsyncIterator[Se
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(shared_read_side: ReadSide, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Server]:
-    """A serving process that serves, and knows no freshness."""
+    """Yields a running server without a freshness claim."""
     async with serving(shared_read_side, unused_tcp_port_factory()) as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def own_server(read_side: ReadSide, unused_tcp_port: int) -> AsyncIterator[Server]:
-    """The same on a read side of the test's own."""
+    """Yields such a server on the test's own read side."""
     async with serving(read_side, unused_tcp_port) as running:
         yield running
 
 
 def names(event: PublishedEvent, version: int | None = None, epoch: int = 1) -> str:
-    """The token that a command leaving this event behind gives."""
+    """Returns the token of the command that recorded this event."""
     return encode(ConsistencyToken(epoch, {event.order_id: version or event.version}))
 
 
@@ -158,12 +158,12 @@ def options(text: str = "", seconds: float | None = None, *, stale: bool = False
 
 
 async def apply(side: ReadSide, *events: PublishedEvent) -> None:
-    """Writes events as a projector does, without telling anybody."""
+    """Writes events as a projector does, without notices."""
     await side.store.apply([project(read_event(event.headers, event.body)) for event in events])
 
 
 async def notify(side: ReadSide, event: PublishedEvent, kind: str = "applied") -> None:
-    """Tells as a projector does."""
+    """Sends a notice as a projector does."""
     subject = f"tandem.{side.subject}.projector.{kind}.{partition_of(event.order_id)}"
     await side.client.publish(subject, f'[["{event.order_id}",{event.version}]]'.encode())
 

@@ -1,4 +1,4 @@
-"""A read side of the test's own on real servers: stream, consumer, indices, and the processes that use them."""
+"""Sets up a test's own read side on real servers: stream, consumer, indices, and processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEADLINE_SECONDS = 120.0
 async def eventually(
     check: Callable[[], Awaitable[bool]], what: str, *, within: float = DEADLINE_SECONDS, every: float = 0.02
 ) -> None:
-    """Waits until `check` holds; fails naming what did not come."""
+    """Waits until `check` is true; fails with `what` after `within` seconds."""
     deadline = time.monotonic() + within
     while not await check():
         assert time.monotonic() < deadline, f"not within {within} s: {what}"
@@ -48,22 +48,22 @@ class QueryProcess:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr so far."""
+        """Its output on stderr so far."""
         return self._log.read_text()
 
     async def kill(self) -> None:
-        """kill -9."""
+        """Kills it by SIGKILL."""
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
 
     async def ended(self, within: float = DEADLINE_SECONDS) -> int:
-        """Waits for its end and gives the exit code."""
+        """Waits for its end; returns the exit code."""
         async with asyncio.timeout(within):
             return await self.process.wait()
 
     async def wrote(self, text: str, within: float = DEADLINE_SECONDS) -> None:
-        """Waits until a text stands in its log."""
+        """Waits until its log contains a text."""
 
         async def there() -> bool:
             assert self.process.returncode is None or text in self.log, self.log
@@ -85,7 +85,7 @@ class ReadSide:
         self.store = PhysicalStore(elasticsearch_url, index_prefix=prefix, request_timeout=60)
 
     def settings(self, **changes: Any) -> QuerySettings:
-        """The settings of this read side's processes."""
+        """Returns the settings of this read side's processes."""
         values: dict[str, Any] = {
             **self._urls,
             "index_prefix": self.index_prefix,
@@ -94,13 +94,13 @@ class ReadSide:
             "listen": "127.0.0.1:0",
             "probes_listen": "127.0.0.1:0",
             "ack_wait_seconds": 2,
-            "read_timeout_seconds": 20,  # a loaded machine is slow, and a store that hangs is a test of its own
+            "read_timeout_seconds": 20,  # a loaded machine is slow; other tests cover a store that hangs
             **changes,
         }
         return QuerySettings(**values)
 
     def environment(self, **changes: Any) -> dict[str, str]:
-        """The same settings as environment variables."""
+        """Returns the same settings as environment variables."""
         values = self.settings(**changes).model_dump()
         plain = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
@@ -110,7 +110,7 @@ class ReadSide:
         return {**os.environ, **{f"QUERY_{name.upper()}": value for name, value in plain.items()}}
 
     async def create_stream(self) -> None:
-        """A stream as the relay makes it."""
+        """Creates the stream as the relay does."""
         await self.client.jetstream(timeout=60).add_stream(
             StreamConfig(
                 name=self.stream,
@@ -122,30 +122,30 @@ class ReadSide:
         )
 
     async def publish(self, *events: PublishedEvent) -> None:
-        """Puts events into the stream."""
+        """Publishes events."""
         jetstream = self.client.jetstream(timeout=60)
         for event in events:
             subject = f"{self.subject}.v1.{event.subject.split('.v1.')[1]}"
             await jetstream.publish(subject, event.body, headers=dict(event.headers))
 
     async def publish_barrier(self, moment: datetime, source_epoch: int = 1) -> int:
-        """Puts a barrier into the stream; returns its number."""
+        """Publishes a barrier; returns its sequence."""
         headers = barrier_headers(moment, source_epoch)
         return (await self.client.jetstream(timeout=60).publish(f"{self.subject}.v1.barrier", b"", headers=headers)).seq
 
     async def consumer(self) -> ConsumerInfo:
-        """What the shared consumer says."""
+        """Returns the shared consumer's info."""
         info: ConsumerInfo = await self.client.jetstream(timeout=60).consumer_info(self.stream, "projector")
         return info
 
     async def ack_floor(self) -> int:
-        """The message up to which all are acknowledged."""
+        """Returns the sequence up to which all messages are acknowledged."""
         floor = (await self.consumer()).ack_floor
         return floor.stream_seq if floor is not None else 0
 
     @contextlib.asynccontextmanager
     async def projecting(self, **changes: Any) -> AsyncIterator[asyncio.Task[None]]:
-        """A projector in this process, within the block."""
+        """Runs a projector in this process within the block."""
         stop = asyncio.Event()
         task = asyncio.create_task(project(self.settings(**changes), stop))
         try:
@@ -159,7 +159,7 @@ class ReadSide:
     async def process(
         self, *arguments: str, module: str = "query_service", **changes: Any
     ) -> AsyncIterator[QueryProcess]:
-        """`python -m query_service …`, killed at the end of the block if it still runs."""
+        """Runs `python -m query_service …`, killed at the end of the block if it still runs."""
         log = self.directory / f"{arguments[-1]}-{time.monotonic_ns()}.log"
         with log.open("wb") as output:
             started = await asyncio.create_subprocess_exec(
@@ -179,7 +179,7 @@ class ReadSide:
 
 @contextlib.asynccontextmanager
 async def read_side_on(nats_url: str, elasticsearch_url: str, directory: Path) -> AsyncIterator[ReadSide]:
-    """A read side with names of its own, of which nothing is set up yet; whatever was made goes at the end."""
+    """Yields a read side with its own names, not set up yet; deletes whatever was made at the end."""
     name = secrets.token_hex(5)
     client = await nats.connect(nats_url)
     side = ReadSide(client, nats_url, elasticsearch_url, f"TEST_{name.upper()}", f"test-{name}-", directory)
@@ -198,14 +198,14 @@ async def read_side_on(nats_url: str, elasticsearch_url: str, directory: Path) -
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def empty_read_side(nats_url: str, elasticsearch_url: str, tmp_path: Path) -> AsyncIterator[ReadSide]:
-    """A read side of which nothing is set up yet."""
+    """Yields a read side that is not set up yet."""
     async with read_side_on(nats_url, elasticsearch_url, tmp_path) as side:
         yield side
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def read_side(empty_read_side: ReadSide) -> ReadSide:
-    """A read side with an empty stream, its consumer and its indices."""
+    """Returns a read side with an empty stream, its consumer and its indices."""
     await empty_read_side.create_stream()
     await migrate(empty_read_side.settings())
     return empty_read_side
@@ -215,7 +215,7 @@ async def read_side(empty_read_side: ReadSide) -> ReadSide:
 async def shared_read_side(
     nats_url: str, elasticsearch_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ReadSide]:
-    """One for the tests of a module that leave stream, set-up and freshness as they are."""
+    """Yields one read side for a module's tests that change neither stream, set-up nor freshness."""
     async with read_side_on(nats_url, elasticsearch_url, tmp_path_factory.mktemp("read-side")) as side:
         await side.create_stream()
         await migrate(side.settings())

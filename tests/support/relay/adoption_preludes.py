@@ -1,4 +1,4 @@
-"""What a test puts before `adopt` in the process that it runs: counting, interrupting, and a mutant."""
+"""Code that a test runs before `adopt` in its process: it counts, interrupts, or is a mutant."""
 
 from __future__ import annotations
 

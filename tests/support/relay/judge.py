@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`inverted`: events whose aggregate was not exactly one version behind. `invented`: events never committed."""
+    """`inverted`: events that did not follow their aggregate's previous version. `invented`: events never committed."""
 
     delivered: int
     lost: int
@@ -19,12 +19,12 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Everything once and in order."""
+        """Whether everything was delivered once and in order."""
         return not (self.lost or self.repeated or self.inverted or self.invented)
 
 
 def judge(committed: Iterable[tuple[str, int]], delivered: Sequence[tuple[str, int]]) -> Verdict:
-    """`delivered` in delivery order; both are (aggregate, version) with versions from 1 without gaps."""
+    """Compares (aggregate, version) pairs; `delivered` is in delivery order, and versions count from 1 without gaps."""
     wanted, counts = set(committed), Counter(delivered)
     at: dict[str, int] = {}
     inverted = 0

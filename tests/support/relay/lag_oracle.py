@@ -1,7 +1,7 @@
-"""What the lag truly was at each moment, found out afterwards: from when each event was committed and when stored.
+"""Computes the true lag at each moment afterwards, from the times when each event was committed and stored.
 
-All clocks are this machine's. A writer notes the time before and after each commit, the stream the time of each
-message; whoever asks for the lag notes the time before and after the answer. So the truth is known within bounds.
+All clocks are this machine's. A writer records the time before and after each commit, the stream the time of each
+message, and the sampler the time before and after each answer. So the true lag is known within bounds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A lag that was told between `asked` and `answered`."""
+    """A lag that the relay reported between `asked` and `answered`."""
 
     asked: float
     answered: float
@@ -48,7 +48,7 @@ class Sample:
 
 
 class LagOracle:
-    """Writes events, one a transaction, and remembers."""
+    """Writes events, one per transaction, and records the times."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -56,7 +56,7 @@ class LagOracle:
 
     @contextlib.asynccontextmanager
     async def writing(self, writers: int, pause: float) -> AsyncIterator[None]:
-        """Writers work while the block runs, each with pauses up to twice `pause` seconds."""
+        """Runs writers within the block, each with pauses up to twice `pause` seconds."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for _ in range(writers):
@@ -78,12 +78,12 @@ class LagOracle:
                 await asyncio.sleep(random.random() * 2 * pause)
 
     async def errors(self, samples: list[Sample]) -> list[float]:
-        """How far each sample is from the truth, in seconds."""
+        """Returns the error of each sample, in seconds."""
         stored = await self._stored()
         lives = [(one, stored.get(one.aggregate, FAR)) for one in self._written]
 
         def age(moment: float, *, surely: bool) -> float:
-            """The least age that is true then if only what is surely so counts, or the greatest that may be."""
+            """Returns the lower bound of the true age at `moment` if `surely`, else its upper bound."""
             oldest = min(
                 (
                     one.recorded_at
@@ -102,7 +102,7 @@ class LagOracle:
         return found
 
     async def _stored(self) -> dict[str, float]:
-        """When each aggregate's event was stored first."""
+        """Returns when each aggregate's event was first stored."""
         times: dict[str, float] = {}
         async with streams.client(self._world.nats_url) as client:
             jetstream = client.jetstream()
@@ -123,7 +123,7 @@ class LagOracle:
 
 
 async def sampled(relay: RelayProcess, samples: list[Sample], stop: asyncio.Event) -> None:
-    """Asks the relay for its lag again and again until `stop` is set; a stopped relay does not answer."""
+    """Samples the relay's lag until `stop` is set; a stopped relay gives no samples."""
     while not stop.is_set():
         asked = time.time()
         page = await relay.page()

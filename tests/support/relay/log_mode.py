@@ -1,4 +1,4 @@
-"""A relay that reads the log, or would: its mode, its slots, and what an administrator may do to them."""
+"""Helps to test a relay that reads the write-ahead log: its mode, its slots, and an administrator who drops them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.relay.world import World
 from tests.support.relay.writers import Ledger, Writers
 from tests.support.waiting import eventually
 
-#: With writers that hold transactions open, a slot takes its time.
+#: Seconds; a slot is slow to create while writers keep transactions open.
 LOG_SECONDS = 120.0
-#: What the relay says when the stream refuses what it has already: here the relay itself must know.
+#: The relay logs this when the stream refuses a duplicate. In these tests the relay itself must avoid duplicates.
 KNOWN = "the server knows the id of message"
 
 
 async def in_mode(relay: RelayProcess, mode: str, reason: str = "", seconds: float = LOG_SECONDS) -> dict[str, Any]:
-    """Waits until the relay publishes in that mode, for a reason that has this text in it; its page."""
+    """Waits until the relay publishes in `mode`, with `reason` in its reason; returns its page."""
     deadline = time.monotonic() + seconds
     while True:
         assert relay.returncode is None, relay.text
@@ -52,7 +52,7 @@ async def slots(world: World) -> list[str]:
 
 
 async def dropped(world: World, name: str, seconds: float = LOG_SECONDS) -> None:
-    """Waits until the slot is gone: what is left of earlier runs is dropped beside the work."""
+    """Waits until the slot is gone: the relay drops slots of earlier runs in the background."""
     deadline = time.monotonic() + seconds
     while name in await slots(world):
         assert time.monotonic() < deadline, f"slot {name} is still there"
@@ -60,7 +60,7 @@ async def dropped(world: World, name: str, seconds: float = LOG_SECONDS) -> None
 
 
 async def nobody_reads(world: World) -> None:
-    """Waits until no slot is in use: the server lets go of one a little later than its reader has ended."""
+    """Waits until no slot is in use: the server releases one a little after its reader has ended."""
     deadline = time.monotonic() + LOG_SECONDS
     async with admin(world) as connection:
         while (
@@ -74,7 +74,7 @@ async def nobody_reads(world: World) -> None:
 
 @contextlib.asynccontextmanager
 async def under_writers(world: World, least: int = 100, **options: Any) -> AsyncIterator[Ledger]:
-    """Writers work while the block runs, and on until they have committed `least` events: fewer would show nothing."""
+    """Runs writers within the block, and longer until they have committed `least` events; fewer prove nothing."""
     seed = new_seed()
     async with Writers(world.database_url, seed=seed, **{"pause": 0.01, **options}).writing() as ledger:
         yield ledger
@@ -82,13 +82,13 @@ async def under_writers(world: World, least: int = 100, **options: Any) -> Async
 
 
 async def more_committed(ledger: Ledger, events: int) -> None:
-    """Waits until writers have committed so many events more."""
+    """Waits until writers have committed `events` more events."""
     wanted = len(ledger.committed) + events
     await eventually(lambda: len(ledger.committed) >= wanted, f"{wanted} events are committed", LOG_SECONDS)
 
 
 async def judged(world: World, relay: RelayProcess, ledger: Ledger) -> None:
-    """Everything committed is in the stream, once and in order."""
+    """Asserts that everything committed is in the stream, once and in order."""
     await world.drained(relay)
     verdict = await world.verdict(ledger)
     tell(str(verdict))
@@ -98,7 +98,7 @@ async def judged(world: World, relay: RelayProcess, ledger: Ledger) -> None:
 
 
 async def drop_slot(world: World) -> None:
-    """As an administrator drops a slot in use."""
+    """Drops a slot in use, as an administrator does."""
     async with admin(world) as connection:
         for name in await slots(world):
             for _ in range(100):

@@ -1,4 +1,4 @@
-"""What the relay's README says, to be run as it stands there."""
+"""Runs the blocks of the relay's README as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ README = (Path(__file__).parents[3] / "relay" / "README.md").read_text()
 
 
 def block(name: str) -> str:
-    """The fenced block between the README's markers."""
+    """Returns the fenced block between the README's markers."""
     match = re.search(rf"<!-- {name}:begin -->\n```\w*\n(.*?)```\n<!-- {name}:end -->", README, re.DOTALL)
     assert match, f"the README has no block {name}"
     return match[1]
@@ -23,14 +23,14 @@ def block(name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def least_role(database_url: str) -> AsyncIterator[tuple[str, str]]:
-    """(name, database URL) of a role as the README makes it, on the README's tables; dropped at the end."""
+    """Yields (name, database URL) of a role as the README creates it, on the README's tables; drops it at the end."""
     role = f"tandem_test_{secrets.token_hex(4)}"
     parts = urlsplit(database_url)
     url = urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute(block("ddl"))
         try:
-            # Roles are the cluster's, so this one needs a name of its own.
+            # Roles belong to the whole cluster, so this one needs a unique name.
             await connection.execute(re.sub(r"\brelay\b", role, block("role")))
             yield role, url
         finally:

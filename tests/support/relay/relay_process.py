@@ -1,4 +1,4 @@
-"""`python -m relay` as a process of its own, to stop, kill and freeze."""
+"""Runs `python -m relay` as a process that tests stop, kill and freeze."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-#: Long enough for a machine with too much to do.
+#: Seconds, enough for an overloaded machine.
 READY_SECONDS = 120.0
 _PROJECT = Path(__file__).parents[3]
 
@@ -24,7 +24,7 @@ _WITH_PRELUDE = "import sys\n{prelude}\nfrom relay.__main__ import main\nsys.exi
 
 
 class RelayProcess:
-    """A relay. `settings` are RELAY_ variables over the usual ones; `prelude` is code that runs before it."""
+    """A relay. `settings` are RELAY_ variables that override the usual ones; `prelude` is code that runs before it."""
 
     def __init__(self, settings: Mapping[str, str], prelude: str = "") -> None:
         self._prelude = prelude
@@ -63,15 +63,15 @@ class RelayProcess:
 
     @property
     def text(self) -> str:
-        """What the process wrote to its log."""
+        """The log that the process wrote."""
         return "".join(self.log)
 
     async def page(self) -> dict[str, Any]:
-        """The JSON page /lagz."""
+        """Returns the JSON page /lagz."""
         return dict(json.loads(await self.get("/lagz")))
 
     async def get(self, path: str) -> str:
-        """Body of a page of the probe server."""
+        """Returns the body of a page of the probe server."""
         parts = urlsplit(f"http://{self.address}")
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         try:
@@ -82,7 +82,7 @@ class RelayProcess:
         return answer.partition(b"\r\n\r\n")[2].decode()
 
     async def wait_for_state(self, state: str, seconds: float = READY_SECONDS) -> dict[str, Any]:
-        """Waits until /lagz shows that state; the page."""
+        """Waits until /lagz shows `state`; returns the page."""
         deadline = time.monotonic() + seconds
         while True:
             assert self.returncode is None, self.text
@@ -93,7 +93,7 @@ class RelayProcess:
             await asyncio.sleep(0.02)
 
     async def stored(self, messages: int, seconds: float = READY_SECONDS) -> int:
-        """Waits until the stream has acknowledged so many messages more than it has now; its last sequence then."""
+        """Waits until the stream has acknowledged `messages` more messages; returns its last sequence."""
         deadline = time.monotonic() + seconds
         wanted: int | None = None
         while True:
@@ -112,18 +112,18 @@ class RelayProcess:
             self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """SIGKILL."""
+        """Kills it by SIGKILL."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGKILL)
         await self.ended()
 
     async def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM; returns the exit code."""
         self.signal(signal.SIGTERM)
         return await self.ended()
 
     async def ended(self, seconds: float = READY_SECONDS) -> int:
-        """Waits for the end; the exit code."""
+        """Waits for the end; returns the exit code."""
         assert self._process is not None
         assert self._reader is not None
         code = await asyncio.wait_for(self._process.wait(), seconds)
@@ -140,7 +140,7 @@ class RelayProcess:
 
 @asynccontextmanager
 async def running(relay: RelayProcess) -> AsyncIterator[RelayProcess]:
-    """The relay, started, and killed at the end if it still runs."""
+    """Starts the relay; kills it at the end of the block if it still runs."""
     await relay.start()
     try:
         yield relay

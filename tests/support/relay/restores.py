@@ -1,4 +1,4 @@
-"""Databases that are not what they were, as a restore leaves them, and `python -m relay adopt` on them."""
+"""Restores databases to an earlier state, and runs `python -m relay adopt` on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INSERT INTO source SELECT 1, system_identifier::text, 1 FROM pg_control_system()
 """
 _PROJECT = Path(__file__).parents[3]
 _WITH_PRELUDE = "import sys\n{prelude}\nfrom relay.__main__ import main\nsys.exit(main(['adopt', '--json']))"
-#: Three versions each of a third as many aggregates, in turns; `n` is the row's number.
+#: Three versions of each aggregate, the aggregates in turn; `n` is the row's number.
 VERSIONS = "md5(%(salt)s::text || mod(n, %(rows)s::int / 3))::uuid, 1 + n / (%(rows)s::int / 3), '{}'::json"
 
 
@@ -38,7 +38,7 @@ class Adopted:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What the adoption found."""
+        """The adoption's findings."""
         assert self.code == 0, f"{self.document}{self.errors}"
         assert self.document["adopted"], self.document
         return dict(self.document["adoption"])
@@ -46,7 +46,7 @@ class Adopted:
 
 @contextlib.asynccontextmanager
 async def adopting(world: World, *options: str, prelude: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m relay adopt --json` as a process; killed at the block's end if it still runs."""
+    """Runs `python -m relay adopt --json`; kills it at the end of the block if it still runs."""
     code = ("-c", _WITH_PRELUDE.format(prelude=prelude)) if prelude else ("-m", "relay", "adopt", "--json", *options)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -72,7 +72,7 @@ async def adopt(world: World, prelude: str = "") -> Adopted:
 
 
 def dying(module: str, method: str, times: int = 1) -> str:
-    """A prelude: the process is killed as soon as that method has returned so often."""
+    """Returns a prelude that kills the process when the method has returned `times` times."""
     owner, _, name = method.rpartition(".")
     return f"""
 import os, signal, {module} as module
@@ -89,7 +89,7 @@ owner.{name} = dying
 
 
 async def insert_versions(world: World, rows: int, salt: str) -> None:
-    """Commits rows of some aggregates, versions in their order."""
+    """Commits `rows` rows of some aggregates, each aggregate's in the order of its versions."""
     async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
         await connection.execute(
             "INSERT INTO outbox (aggregate_id, aggregate_version, payload)"
@@ -99,9 +99,9 @@ async def insert_versions(world: World, rows: int, salt: str) -> None:
 
 
 async def restore(world: World, url: str, *, shift: int) -> World:
-    """The database of `world` as a restore from a dump brings it to `url`, as if that were another cluster.
+    """Copies the database of `world` to `url`, as a restore from a dump into another cluster does.
 
-    Transaction ids are `shift` higher there than the cluster itself has come to.
+    Transaction ids in the copy are `shift` higher than the cluster's next one.
     """
     await create(url, OUTBOX + SOURCE)
     tables = {
@@ -140,7 +140,7 @@ async def restore(world: World, url: str, *, shift: int) -> World:
 
 
 async def burn_transactions(world: World, count: int) -> None:
-    """Lets the cluster draw so many transaction ids."""
+    """Uses up `count` transaction ids of the cluster."""
     async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
         await connection.execute(
             f"""DO $$ BEGIN FOR n IN 1..{count} LOOP
@@ -154,7 +154,7 @@ async def burn_transactions(world: World, count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The stream against the table, by event id. `lost_by_source`: ids that the stream has and the table has not."""
+    """Compares the stream with the table by event id. `lost_by_source`: ids in the stream that the table lacks."""
 
     rows: int
     missing: int
@@ -164,12 +164,12 @@ class Books:
 
     @property
     def clean(self) -> bool:
-        """Every row is in the stream, once, in its aggregate's order."""
+        """Whether every row is in the stream, once, in its aggregate's order."""
         return not (self.missing or self.repeated or self.inverted)
 
 
 async def books(world: World) -> Books:
-    """Reads both."""
+    """Reads the stream and the table, and compares them."""
     async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
         rows = await connection.execute("SELECT event_id::text, aggregate_id::text, aggregate_version FROM outbox")
         table = {event: (aggregate, version) for event, aggregate, version in await rows.fetchall()}

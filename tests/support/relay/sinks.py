@@ -1,4 +1,4 @@
-"""Sinks on a real NATS, without a relay around them: what a test sends through them, and what the stream then has."""
+"""Publishes through sinks on a real NATS, without a relay, and reads back the stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.relay import streams
 
 
 def plan_for(stream: str, prefix: str, *, replicas: int = 1) -> StreamPlan:
-    """A stream for the subjects below `prefix`, created by its first session."""
+    """Returns the plan of a stream for the subjects below `prefix`; its first session creates it."""
     template = prefix + ".{partition}.{event_type}"
     return StreamPlan(stream, template, f"{prefix}.barrier", 3_600, 256 << 20, True, replicas)
 
@@ -27,7 +27,7 @@ def plan_for(stream: str, prefix: str, *, replicas: int = 1) -> StreamPlan:
 def sink_on(
     url: str, plan: StreamPlan, policy: str | PublishPolicy = "chain", ack_timeout: float = 60.0
 ) -> JetStreamSink:
-    """A sink with room for much in flight; `url` may be several, separated by commas."""
+    """Returns a sink that allows many messages in flight; `url` may be several, separated by commas."""
     flights: list[Flight] = []
     return JetStreamSink(
         NatsOptions(tuple(url.split(","))),
@@ -39,7 +39,7 @@ def sink_on(
 
 
 def messages(prefix: str, numbers: Sequence[int], size: int = 10) -> list[Message]:
-    """Messages whose id and body are their number."""
+    """Returns messages whose id and body are their number."""
     return [
         Message.sized(
             f"{prefix}.0.E".encode(),
@@ -56,7 +56,7 @@ def messages(prefix: str, numbers: Sequence[int], size: int = 10) -> list[Messag
 
 @contextlib.asynccontextmanager
 async def opened(sink: JetStreamSink, seconds: float = 120.0) -> AsyncIterator[JetStreamSession]:
-    """A session, with patience: a cluster may have no leader at first."""
+    """Yields a session; retries for `seconds`, because a cluster may have no leader at first."""
     async with asyncio.timeout(seconds) as patience, contextlib.AsyncExitStack() as ends:
         while True:
             try:
@@ -71,7 +71,7 @@ async def opened(sink: JetStreamSink, seconds: float = 120.0) -> AsyncIterator[J
 
 
 async def send_all(session: JetStreamSession, batch: Sequence[Message]) -> None:
-    """Sends all, without waiting for the last acks."""
+    """Sends all messages, without waiting for the last acks."""
     sent = 0
     while sent < len(batch):
         before, sent = sent, session.send(batch, sent)
@@ -80,36 +80,36 @@ async def send_all(session: JetStreamSession, batch: Sequence[Message]) -> None:
 
 
 async def settle(session: JetStreamSession) -> None:
-    """Waits for the acks of all that was sent."""
+    """Waits for the acks of all messages sent."""
     while not session.settled:
         await session.wait(1.0)
 
 
 async def store(session: JetStreamSession, batch: Sequence[Message]) -> None:
-    """Sends all and waits for the acks."""
+    """Sends all messages and waits for the acks."""
     await send_all(session, batch)
     await settle(session)
 
 
 async def outcome(session: JetStreamSession, seconds: float = 60.0) -> SessionClosed:
-    """The error that ends the session."""
+    """Waits for the error that ends the session, and returns it."""
     with pytest.raises(SessionClosed) as closed:
         await session.pause(seconds)
     return closed.value
 
 
 async def bodies(url: str, stream: str) -> list[bytes]:
-    """The bodies of the stream's messages."""
+    """Returns the bodies of the stream's messages."""
     return [message.body for message in await streams.read_all(url, stream)]
 
 
 def numbered(numbers: Sequence[int], size: int = 10) -> list[bytes]:
-    """The bodies of `messages`."""
+    """Returns the bodies that `messages` gives these numbers."""
     return [b"%0*d" % (size, number) for number in numbers]
 
 
 def without(frame: bytes, header: bytes) -> bytes:
-    """The frame with that header line taken out and its lengths corrected."""
+    """Returns the frame without that header line, with corrected lengths."""
     head, _, rest = frame.partition(b"\r\n")
     start = rest.find(header + b": ")
     if start < 0:
@@ -121,21 +121,23 @@ def without(frame: bytes, header: bytes) -> bytes:
 
 
 async def stale_twin(sink: JetStreamSink, url: str, stream: str, prefix: str) -> list[bytes]:
-    """What the stream has when two sessions send the same events, and its memory for ids is short, as after a while."""
+    """Returns the stream's bodies after two sessions sent the same events, with a short duplicate window."""
     async with opened(sink):
         pass
     await streams.update_stream(url, stream, duplicate_window=0.1)
     async with opened(sink) as stale:
         async with opened(sink) as leader:
             await store(leader, messages(prefix, range(5)))
-        await asyncio.sleep(0.3)  # the server forgets the ids; that it has cannot be seen, and only a mutant needs it
+        await asyncio.sleep(
+            0.3
+        )  # until the duplicate window has passed, which no request shows; only the mutant needs it
         with contextlib.suppress(SessionClosed):
             await store(stale, messages(prefix, range(5)))
     return await bodies(url, stream)
 
 
 async def stranger_in_between(sink: JetStreamSink, url: str, stream: str, prefix: str) -> list[bytes]:
-    """What the stream has when a stranger's message takes the place of one that is sent with others."""
+    """Returns the stream's bodies after a stranger's message arrived in the middle of a flight."""
     async with opened(sink) as session:
         await store(session, messages(prefix, range(2)))
         await streams.publish(url, f"{prefix}.stranger")

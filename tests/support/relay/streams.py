@@ -1,4 +1,4 @@
-"""Reading a stream back as a judge does, and meddling with it as a stranger does."""
+"""Reads a stream back, and changes it as a stranger would."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class Stored:
         return self.headers["ce-subject"], int(self.headers["Tandem-Aggregate-Version"])
 
 
-#: Long enough for a server on a machine with too much to do.
+#: Seconds, enough for a server on an overloaded machine.
 SECONDS = 60
 
 
 def jetstream_of(connection: Client) -> JetStreamContext:
-    """The connection's JetStream, with patience."""
+    """Returns the connection's JetStream, with long timeouts."""
     return connection.jetstream(timeout=SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def client(url: str) -> AsyncIterator[Client]:
-    """A connection of a stranger; `url` may be several, separated by commas."""
+    """Yields a connection; `url` may be several, separated by commas."""
 
     async def quiet(_: Exception) -> None:
-        """Servers of these tests are killed on purpose."""
+        """Ignores errors: these tests kill servers on purpose."""
 
     connection = await nats.connect(
         url.split(","), error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.1, connect_timeout=SECONDS
@@ -61,7 +61,7 @@ async def client(url: str) -> AsyncIterator[Client]:
 
 
 async def read_all(url: str, stream: str) -> list[Stored]:
-    """All messages of the stream, in its order."""
+    """Returns all messages of the stream, in order."""
     async with client(url) as connection:
         jetstream = jetstream_of(connection)
         last = (await jetstream.stream_info(stream)).state.last_seq
@@ -73,7 +73,7 @@ async def read_all(url: str, stream: str) -> list[Stored]:
             try:
                 messages = await subscription.fetch(1_000, timeout=SECONDS)
             except ServiceUnavailableError:
-                await asyncio.sleep(0.05)  # in a cluster the consumer is made a moment after it is told to be
+                await asyncio.sleep(0.05)  # in a cluster the consumer exists only a moment after it was created
                 continue
             for message in messages:
                 sequence = message.metadata.sequence.stream
@@ -83,7 +83,7 @@ async def read_all(url: str, stream: str) -> list[Stored]:
 
 
 async def _reader(connection: Client, stream: str) -> JetStreamContext.PullSubscription:
-    """A consumer of the whole stream; asked for again where a cluster that elects a leader has not answered."""
+    """Creates a consumer of the whole stream; retries while a cluster elects a leader."""
     config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True)
     for _ in range(SECONDS // 10):
         with contextlib.suppress(TimeoutError, NatsTimeoutError):
@@ -92,12 +92,12 @@ async def _reader(connection: Client, stream: str) -> JetStreamContext.PullSubsc
 
 
 def events(messages: Sequence[Stored]) -> list[tuple[str, int]]:
-    """(aggregate, version) of the events among the messages."""
+    """Returns (aggregate, version) of the events among the messages."""
     return [message.key for message in messages if message.is_event]
 
 
 async def state(url: str, stream: str) -> tuple[int, int]:
-    """(messages, last sequence); zeros when there is no such stream."""
+    """Returns (messages, last sequence); zeros when the stream does not exist."""
     async with client(url) as connection:
         try:
             found = (await jetstream_of(connection).stream_info(stream)).state
@@ -107,7 +107,7 @@ async def state(url: str, stream: str) -> tuple[int, int]:
 
 
 async def last_header(url: str, stream: str, subject: str, header: str) -> str:
-    """A header of the last message on `subject`; empty when there is no such message, stream or header."""
+    """Returns a header of the last message on `subject`; "" when there is no such message, stream or header."""
     async with client(url) as connection:
         try:
             message = await jetstream_of(connection).get_last_msg(stream, subject)

@@ -1,4 +1,4 @@
-"""Outbox tables for relay tests: one shaped like the product's, one of somebody else."""
+"""Outbox tables for relay tests: one like the product's, one of a foreign application."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psycopg
 
 from relay.events.columns import ColumnNames
 
-#: The product's shape: partitioned, all columns, positions drawn without cache.
+#: Like the product's table: partitioned, all columns, positions from a sequence without cache.
 OUTBOX = """
 CREATE TABLE outbox (
     position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1),
@@ -34,7 +34,7 @@ CREATE TABLE aggregate (id uuid PRIMARY KEY, version bigint NOT NULL DEFAULT 0);
 CREATE TABLE command_log (request text PRIMARY KEY);
 """
 
-#: Somebody else's table: other names, other types, no optional column but one.
+#: A foreign application's table: other names and types, and only one optional column.
 FOREIGN = """
 CREATE SCHEMA shop;
 CREATE TABLE shop."Domain Events" (
@@ -73,7 +73,7 @@ INSERT_FOREIGN = 'INSERT INTO shop."Domain Events" ("key", version) VALUES (%s, 
 
 
 def foreign_columns() -> ColumnNames:
-    """The columns of FOREIGN by role."""
+    """Returns the columns of FOREIGN by role."""
     prefix = "RELAY_COLUMN_"
     names = {k.removeprefix(prefix).lower(): v for k, v in FOREIGN_ENVIRONMENT.items() if k.startswith(prefix)}
     return ColumnNames(names, frozenset())

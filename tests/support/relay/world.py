@@ -1,4 +1,4 @@
-"""An outbox, a stream and relays between them."""
+"""A test's outbox and stream, and relays between them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.relay.tables import OUTBOX, create
 from tests.support.relay.writers import Ledger
 
 DRAIN_SECONDS = 120.0
-#: A first event of an aggregate of its own, of about 400 bytes.
+#: The first event of a new aggregate, about 400 bytes.
 SMALL = """gen_random_uuid(), 1, ('{"x":"' || repeat('x', 400) || '"}')::json"""
 
 
 @dataclass(slots=True)
 class World:
-    """One outbox table and the stream its events belong in. `settings` are RELAY_ variables."""
+    """An outbox table and the stream for its events. `settings` are RELAY_ variables."""
 
     database_url: str
     nats_url: str
@@ -35,13 +35,13 @@ class World:
 
     @classmethod
     async def make(cls, database_url: str, nats_url: str, stream: str, prefix: str, ddl: str = OUTBOX) -> World:
-        """Creates the tables; the stream is left to the relay."""
+        """Creates the tables; the relay creates the stream."""
         await create(database_url, ddl)
         return cls.on(database_url, nats_url, stream, prefix)
 
     @classmethod
     def on(cls, database_url: str, nats_url: str, stream: str, prefix: str) -> World:
-        """On tables that are there already."""
+        """Returns a world on existing tables."""
         return cls(
             database_url,
             nats_url,
@@ -63,12 +63,12 @@ class World:
         return lock_key("outbox", self.stream)
 
     def relay(self, *, prelude: str = "", **overrides: str) -> RelayProcess:
-        """A relay that is not started yet; `overrides` without their prefix, `prelude` as of RelayProcess."""
+        """Returns a relay that is not started yet; `overrides` have no prefix, `prelude` is as in RelayProcess."""
         changed = {f"RELAY_{name.upper()}": value for name, value in overrides.items()}
         return RelayProcess({**self.settings, **changed}, prelude)
 
     def configured(self, **overrides: str) -> RelaySettings:
-        """The relay's settings, to call a part of it in this process."""
+        """Returns the relay's settings, to call parts of it in this process."""
         given = {name.removeprefix("RELAY_").lower(): value for name, value in self.settings.items()}
         return RelaySettings.model_validate(given | overrides)
 
@@ -82,21 +82,21 @@ class World:
             )
 
     async def messages(self) -> list[streams.Stored]:
-        """The stream as it is."""
+        """Returns the stream's messages."""
         return await streams.read_all(self.nats_url, self.stream)
 
     async def events(self) -> Sequence[tuple[str, int]]:
-        """(aggregate, version) of the stream's events."""
+        """Returns (aggregate, version) of the stream's events."""
         return streams.events(await self.messages())
 
     async def committed(self) -> set[tuple[str, int]]:
-        """(aggregate, version) of the table's rows."""
+        """Returns (aggregate, version) of the table's rows."""
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
             rows = await connection.execute("SELECT aggregate_id::text, aggregate_version FROM outbox")
             return {(aggregate, version) for aggregate, version in await rows.fetchall()}
 
     async def drained(self, relay: RelayProcess, seconds: float = DRAIN_SECONDS) -> None:
-        """Waits until the relay knows of nothing unpublished, by a barrier taken from now on."""
+        """Waits until a barrier that the relay took after this call shows that nothing is unpublished."""
         deadline = time.monotonic() + seconds
         began = await self._database_time()
         while True:
@@ -107,7 +107,7 @@ class World:
             await asyncio.sleep(0.05)
 
     async def verdict(self, ledger: Ledger | None = None) -> Verdict:
-        """The stream against the ledger, or against the table when there is none."""
+        """Compares the stream with the ledger, or with the table if there is no ledger."""
         return judge(ledger.committed if ledger else await self.committed(), await self.events())
 
     async def _database_time(self) -> str:

@@ -1,4 +1,4 @@
-"""Writers that make life hard for a reader of the outbox, and a ledger of what they committed.
+"""Writers that make an outbox hard to read, and a ledger of what they committed.
 
 Adversaries: hot aggregates, transactions that get their id long before the aggregate's lock, savepoints rolled back
 with an event inside, events written in subtransactions, rollbacks, several events in one transaction, transactions held
@@ -30,7 +30,7 @@ class Ledger:
 
 
 class Writers:
-    """`count` writers on `aggregates` aggregates, until stopped. Same `seed`, same choices (not the same timing)."""
+    """`count` writers on `aggregates` aggregates, until stopped. The same `seed` gives the same choices, not timing."""
 
     def __init__(
         self,
@@ -44,8 +44,10 @@ class Writers:
         pause: float = 0.0,
         outlive: bool = False,
     ) -> None:
-        """`outlive`: a writer whose server goes away begins again; the ledger then has what it was told is committed,
-        and the table may have more."""
+        """Prepares writers. With `outlive`, a writer reconnects when its server goes away.
+
+        The ledger then has the commits that were acknowledged, and the table may have more.
+        """
         self._url = url
         self._outlive = outlive
         self._chance = random.Random(seed)
@@ -53,7 +55,7 @@ class Writers:
         self._insert = insert
         self._prepare = prepare
         self._pause = pause
-        # Not by the seed: what earlier writers wrote may stand in the same database, restored from a dump.
+        # Not from the seed: the database may be a restored dump with rows of earlier writers.
         self._name = uuid.uuid4().hex[:8]
         self._aggregates = [str(uuid.UUID(int=self._chance.getrandbits(128))) for _ in range(aggregates)]
         self._stop = asyncio.Event()
@@ -62,7 +64,7 @@ class Writers:
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[Ledger]:
-        """Writers work while the block runs; at its end all have finished their transactions."""
+        """Runs writers within the block; at its end all have finished their transactions."""
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute(
                 "INSERT INTO aggregate (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", [self._aggregates]
@@ -77,7 +79,7 @@ class Writers:
                 self._stop.set()
 
     async def finish(self) -> None:
-        """Lets all writers finish what they are doing, and waits for it: from now on nothing is committed any more."""
+        """Waits until all writers have finished their transactions; nothing is committed afterwards."""
         self._stop.set()
         await asyncio.wait(self._at_work)
 
@@ -105,7 +107,7 @@ class Writers:
                     await asyncio.sleep(chance.random() * 2 * self._pause)
 
     async def _transaction(self, connection: psycopg.AsyncConnection, chance: random.Random, request: str) -> None:
-        """One command: its log entry first, so that the transaction has its id before it waits for the aggregate."""
+        """Runs one command, first its log entry, so the transaction has its id before it waits for the aggregate."""
         await connection.execute("INSERT INTO command_log VALUES (%s)", [request])
         if chance.random() < 0.02:
             await asyncio.sleep(chance.random() * 0.05)
@@ -142,7 +144,7 @@ class Writers:
         return [(aggregate, version) for version in range(row[0] + 1, row[0] + 1 + count)]
 
     async def _abandoned_savepoint(self, connection: psycopg.AsyncConnection, chance: random.Random) -> None:
-        """An event that never was: rolled back with its savepoint while the transaction goes on."""
+        """Writes an event and rolls it back with its savepoint, while the transaction continues."""
         async with connection.transaction(force_rollback=True):
             await connection.execute(self._insert, [chance.choice(self._aggregates), 1_000_000_000])
 
@@ -157,7 +159,7 @@ class Writers:
             await other.execute(f"COMMIT PREPARED 'w-{request}'")
 
     async def _holder(self, chance: random.Random) -> None:
-        """Transactions with an event of an aggregate of their own that stay open for a while."""
+        """Runs transactions that stay open for a while, each with an event of its own aggregate."""
         while not self._stop.is_set():
             try:
                 await self._hold(chance)

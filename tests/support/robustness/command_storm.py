@@ -1,4 +1,4 @@
-"""Many callers on few orders while service, connections and database are killed under them; then the books."""
+"""Runs many callers on few orders while service, connections and database are killed; then checks the books."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POLICY = RetryPolicy(give_up_after=240.0, try_timeout=10.0)
 
 @dataclass
 class Books:
-    """What the callers of one order were told: by movement its amount in cents, and each version once."""
+    """What one order's callers were told: the amount of each movement in cents, and each version once."""
 
     paid: dict[str, int] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Books:
 
 
 class Storm:
-    """Two replicas of the service, both behind one cutter before one Postgres, and callers that never give up."""
+    """Two replicas of the service, one cutter between them and one Postgres, and callers that never give up."""
 
     def __init__(self, server: PostgresServer, cutter: Cutter, url: str, seed: int) -> None:
         self._server, self._cutter = server, cutter
@@ -64,7 +64,7 @@ class Storm:
 
     @contextlib.asynccontextmanager
     async def blowing(self) -> AsyncIterator[None]:
-        """Callers at work; at the end each has the answer to its last command."""
+        """Runs callers within the block; at its end each has the answer to its last command."""
         async with contextlib.AsyncExitStack() as stack:
             for replica in self._replicas:
                 await replica.serve()
@@ -99,7 +99,7 @@ class Storm:
             order_id, choice = source.choice(order_ids), source.random()
             request_id = str(uuid.UUID(int=source.getrandbits(128), version=4))
             cents = source.randrange(1, 100)
-            # The first try of some ends with their own deadline, in the middle of whatever goes on.
+            # Some first tries end by their own short deadline, at any point of the work.
             hurry = source.uniform(0.005, 0.3) if source.random() < 0.2 else None
             books = self.books[order_id]
             try:
@@ -129,7 +129,7 @@ class Storm:
                 self.acknowledged += 1
 
     async def _counted(self, call: AsyncCall[Request, Response], request: Request, hurry: float | None) -> Response:
-        """The helper that callers use, and a count of how each try ended; `hurry` is all the time of the first."""
+        """Counts how each try of `call` ends, and repeats it as callers do; `hurry`: seconds of the first try."""
         first = hurry
 
         async def counted(sent: Request, *, timeout: float | None = None) -> Response:
@@ -148,7 +148,7 @@ class Storm:
         return await repeat_async(counted, request, POLICY)
 
     async def strike(self, what: str) -> None:
-        """One blow, and the callers' recovery from it."""
+        """Strikes one blow, and waits until the callers have recovered."""
         before = self.acknowledged
         await eventually(lambda: self.acknowledged >= before + CALLERS, "callers are at work", timeout=200)
         if what == "service":
@@ -170,12 +170,12 @@ class Storm:
 
 
 def options(number: int) -> list[tuple[str, str | int]]:
-    """Of a channel with connections of its own."""
+    """Returns options of a channel with its own connections."""
     return [*channel_options(COMMANDS), ("grpc.use_local_subchannel_pool", 1), ("tandem.number", number)]
 
 
 async def book_faults(url: str, storm: Storm) -> list[str]:
-    """Everything in which the write model differs from what callers were told."""
+    """Returns every difference between the write model and what callers were told."""
     paid = await execute(url, "SELECT order_id::text, payment_id, amount FROM payments")
     refunded = await execute(url, "SELECT order_id::text, refund_id, amount FROM refunds")
     totals = await execute(url, "SELECT order_id::text, paid_total, refunded_total, version FROM orders")

@@ -1,4 +1,4 @@
-"""Callers who leave at any moment, over connections that break at any byte, and what each of them was told."""
+"""Callers that leave at any moment, over connections that break at any byte, and the answers that they got."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.support.commands.orders import money, place_order_request
 from tests.support.faults.rough_way import RoughWay
 
 CALLERS, STREAMS_AT_ONCE, ITEMS = 24, 3, 1_500
-#: The chance that a piece breaks its connection: one in this many.
+#: One chunk in this many breaks its connection.
 PIECES_PER_CUT = 400
-#: Whatever is wrong with a connection shows: each that is lent is looked at, a statement that the server does not know
-#: is not tried again, and housekeeping uses connections all the time. The driver can be left at each of its steps: it
-#: gives the event loop a turn, as it does by itself when the loop was busy.
+#: Makes faults of connections visible: each connection is checked when it is lent, a statement that the server does not
+#: know is not retried, and housekeeping uses connections all the time. The driver yields to the event loop at each
+#: step, as it does by itself when the loop was busy, so a call can be abandoned anywhere.
 CHANGES = """
 import psycopg.waiting
 from command_service.storage import database_errors, housekeeping
@@ -49,11 +49,11 @@ async def looked_at(self, timeout=None):
 CommandPool.getconn = looked_at
 """
 POOL_SIZE = 6
-#: What leaves it open whether a command was done; it is sent again.
+#: Codes that leave open whether a command was done; it is sent again.
 OPEN = {"DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"}
-#: The time that a call gives up on its own when its caller waits for it.
+#: Seconds after which a call gives up by itself, if its caller waits.
 PATIENCE_SECONDS = 200.0
-#: What the service's connections are at.
+#: States of the service's connections.
 SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity"
     f" WHERE datname = current_database() AND application_name LIKE '{APPLICATION_NAME}%'"
@@ -62,31 +62,31 @@ Request = Any
 
 
 class LeavingCallers:
-    """Makes so many calls and imports, fewer once something is wrong, and collects what is."""
+    """Makes `calls` calls and imports, and collects faults; stops early once there is one."""
 
     def __init__(self, process: CommandProcess, seed: int, calls: int, streams: int) -> None:
         self._process, self._seed = process, seed
         self._calls, self._streams = calls, streams
         self._calls_left = calls
-        #: Calls that ended while streams ran.
+        #: Number of calls that ended while import streams ran.
         self.beside = 0
         self.ends: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
         self.faults: list[str] = []
-        #: Orders that an answer told of; those that calls placed; those that streams were sent.
+        #: Orders that an answer named; orders that calls placed; orders that streams were sent.
         self.acknowledged: set[str] = set()
         self.placed: set[str] = set()
         self.sent: set[str] = set()
 
     async def run(self) -> None:
-        """Returns when all calls and streams have ended."""
+        """Runs all calls and streams to their end."""
         async with contextlib.AsyncExitStack() as stack:
             stubs = [await stack.enter_async_context(self._channel(number)) for number in range(4)]
             callers = [self._call(stubs[n % 4], random.Random(f"{self._seed}-{n}")) for n in range(CALLERS)]
             await asyncio.gather(self._imports(), *callers)
 
     async def _imports(self) -> None:
-        """The streams, a few at a time, spread over the calls from the first to the last."""
+        """Runs the streams, a few at a time, spread over the whole run of calls."""
         for first in range(0, self._streams, STREAMS_AT_ONCE):
             due = self._calls * (1 - (first + 1) / (self._streams + 1))
             while self._calls_left > due and not self.faults:
@@ -129,7 +129,7 @@ class LeavingCallers:
             self.faults.append(otherwise)
 
     async def _until_answered(self, call: Any, request: Request, source: random.Random) -> Any:
-        """The answer after any number of tries, most of them too short; None once anything is wrong, a refusal too."""
+        """Returns the answer after any number of tries, most with short deadlines; None after a fault or refusal."""
         for attempt in range(1_000):
             if self.faults:
                 return None
@@ -163,7 +163,7 @@ class LeavingCallers:
             tell(f"{self._calls_left} calls left; {dict(self.ends)}, {imported}")
 
     def _import(self, source: random.Random) -> None:
-        """One stream; by the blocking client, which reports the service's own word at any moment."""
+        """Runs one stream by the blocking client, which always reports the service's own status."""
         if self.faults:
             return
         requests = [import_request(source) for _ in range(source.randrange(1, ITEMS))]
@@ -202,12 +202,12 @@ class LeavingCallers:
 
 
 def _deadline(source: random.Random) -> float:
-    """Mostly in the middle of the work, wherever that is on this machine."""
+    """Returns a deadline that mostly passes in the middle of the work, whatever this machine's speed."""
     return 10 ** source.uniform(-3.3, 0.3)
 
 
 async def process_faults(process: CommandProcess) -> list[str]:
-    """What the service has to say against itself."""
+    """Returns the faults that the service's log shows."""
     faults = [] if process.running else [f"the process has ended: {process.log[-3:]}"]
     if len(process.events("listening")) != 1:
         faults.append("the process was started again")
@@ -217,9 +217,9 @@ async def process_faults(process: CommandProcess) -> list[str]:
 
 
 async def book_faults(url: str, callers: LeavingCallers) -> list[str]:
-    """Everything in which the write model and the journal differ from what callers were told.
+    """Returns every difference of write model and journal from what callers were told.
 
-    The process has ended; the server may still be at what it was sent last.
+    The process has ended, but the server may still work on its last statements.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await execute(url, SESSIONS) != [(0,)]:
@@ -238,7 +238,7 @@ async def book_faults(url: str, callers: LeavingCallers) -> list[str]:
 
 @asynccontextmanager
 async def rough_service(way: RoughWay, url: str, changes: str = "") -> AsyncIterator[CommandProcess]:
-    """The service behind a way that breaks now and then."""
+    """Runs the service behind a proxy that breaks now and then."""
     process = CommandProcess({"COMMAND_DATABASE_URL": url, "COMMAND_POOL_SIZE": str(POOL_SIZE)}, CHANGES + changes)
     await process.serve()
     try:

@@ -1,4 +1,4 @@
-"""What callers were told. Whatever was acknowledged must be true for ever."""
+"""Records what callers were told. Every acknowledged change must stay true."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tandem.orders.v1.order_types_pb2 import Order
 
 
 class Ledger:
-    """Per order the order as its latest acknowledged command answered it, and counts of what callers saw."""
+    """Each order as in its latest acknowledged response, and counts of what callers saw."""
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
@@ -20,7 +20,7 @@ class Ledger:
         self.errors: dict[str, int] = defaultdict(int)
 
     def acknowledge(self, order: Order, token: str) -> None:
-        """A command was answered with this order."""
+        """Records the order in a command's response."""
         self.acknowledged += 1
         known = self.orders.get(order.order_id)
         if known is None or known.version < order.version:

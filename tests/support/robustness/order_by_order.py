@@ -1,4 +1,4 @@
-"""Write model against read model, order by order and field by field."""
+"""Compares write model and read model, order by order and field by field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FROM orders o JOIN outbox e ON e.aggregate_id = o.order_id AND e.aggregate_versi
 
 
 async def write_model(database_url: str) -> dict[str, Order]:
-    """Every order as the write side holds it: the head version's after-image, personal data put back."""
+    """Returns every order as the write side has it: the latest event's order with its personal data."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         rows = await (await connection.execute(HEADS)).fetchall()
     orders = {}
@@ -38,7 +38,7 @@ async def write_model(database_url: str) -> dict[str, Order]:
 
 
 async def differing_orders(system: System) -> list[str]:
-    """Ids of orders that the read side answers otherwise than the write side holds them; waits for each version."""
+    """Waits for each version; returns the ids of orders that differ between read side and write side."""
     expected = await write_model(system.postgres_url)
     gate = asyncio.Semaphore(16)
 

@@ -1,4 +1,4 @@
-"""Reading what must be there in the end, however long the read side takes to catch up after a storm."""
+"""Reads orders after a storm, however long the read side lags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CATCH_UP_SECONDS = 200.0
 
 
 async def read_with_token(system: System, order_id: str, token: str) -> Order:
-    """The order at least as new as the token says; what the read side answers while it is behind is asked again."""
+    """Returns the order at the token's version or later; repeats the query while the read side lags."""
     options = ReadOptions(consistency_token=token)
     options.max_wait.FromSeconds(5)
     request = GetOrderRequest(order_id=order_id, read_options=options)

@@ -1,4 +1,4 @@
-"""Callers that never give up, and adversaries that make the database's timing as awkward as it can be."""
+"""Callers that never give up, and adversaries that make the database's timing awkward."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ UNANSWERED = {
 }
 GIVE_UP_SECONDS = 200.0
 
-# Every command takes its transaction id with its first statement; a random pause right then makes ids and positions
-# run apart, and the block with an exception handler is a savepoint whose work is half of the time rolled back.
+# Every command gets its transaction id with its first statement. A random pause right after it makes the order of ids
+# differ from that of positions. The block with an exception handler is a savepoint; half of them are rolled back.
 ADVERSARY = """
 CREATE TABLE adversary_scratch (note text);
 CREATE FUNCTION adversary() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -50,14 +50,14 @@ CREATE TRIGGER adversary BEFORE INSERT ON command_log FOR EACH ROW EXECUTE FUNCT
 
 
 async def install_adversary(database_url: str) -> None:
-    """Early transaction ids, savepoints and pauses in every command's transaction from now on."""
+    """Adds early transaction ids, savepoints and pauses to every command's transaction from now on."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute(ADVERSARY)
 
 
 @asynccontextmanager
 async def held_transaction(database_url: str) -> AsyncIterator[None]:
-    """One writing transaction stays open for seconds at a time while the block runs."""
+    """Keeps a writing transaction open for seconds at a time, within the block."""
 
     async def hold() -> None:
         async with await psycopg.AsyncConnection.connect(database_url) as connection:
@@ -133,7 +133,7 @@ class Traffic:
             self._ledger.stale_reads.append(order.order_id)
 
     async def _until_answered(self, call: Callable[[], Awaitable[Answer]], process: str = "command") -> Answer:
-        """Repeats the same request until it is answered; only answers that leave the outcome open are repeated."""
+        """Repeats the same request until it is answered; a failure that leaves the outcome open is no answer."""
         deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
         while True:
             self._ledger.in_flight[process] += 1

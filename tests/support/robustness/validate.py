@@ -1,4 +1,4 @@
-"""The books after the storm: what callers were told, the write model, the stream and the read model agree."""
+"""Checks after a storm that the callers' answers, the write model, the stream and the read model agree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CATCH_UP_SECONDS = 200.0
 
 @dataclass
 class Findings:
-    """What does not agree; all empty when the books balance."""
+    """The differences; all fields are empty when everything agrees."""
 
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
@@ -34,14 +34,14 @@ class Findings:
 
 
 async def written_events(database_url: str) -> dict[str, tuple[str, int]]:
-    """Event id -> (order id, version) of every committed outbox row."""
+    """Returns event id -> (order id, version) of every committed outbox row."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         rows = await connection.execute("SELECT event_id::text, aggregate_id::text, aggregate_version FROM outbox")
         return {event_id: (order_id, version) for event_id, order_id, version in await rows.fetchall()}
 
 
 async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, int]]:
-    """(event id, order id, version) of every event in the stream, in its order."""
+    """Returns (event id, order id, version) of every event in the stream, in order."""
     connection = await nats.connect(nats_url)
     try:
         jetstream = connection.jetstream(timeout=60)
@@ -67,7 +67,7 @@ async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, i
 
 
 async def unapplied_events(system: System) -> int:
-    """Messages of the stream that the projectors have not acknowledged."""
+    """Returns how many messages the projectors have not acknowledged."""
     connection = await nats.connect(system.nats_url)
     try:
         info = await connection.jetstream(timeout=60).consumer_info(system.stream, system.settings["QUERY_CONSUMER"])
@@ -90,7 +90,7 @@ async def caught_up(system: System) -> None:
 
 
 async def validate(system: System, ledger: Ledger) -> Findings:
-    """Compares all four books, event by event and order by order, field by field."""
+    """Compares all four, event by event, order by order and field by field."""
     await caught_up(system)
     findings = Findings()
     written = await written_events(system.postgres_url)
