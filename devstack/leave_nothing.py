@@ -100,7 +100,7 @@ class _Run:
 
 
 def _descendants() -> dict[int, str]:
-    """Process id → name of everything that stems from this process and has not ended."""
+    """Maps the id of each living descendant of this process to its name."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
     for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():

@@ -37,7 +37,7 @@ application.add_typer(tails.events, name="events")
 
 @cache
 def command_line() -> Any:
-    """The whole as the parser takes it, built once.
+    """Builds the command line's parser, once.
 
     Help shows arguments by their placeholder only, without the type `TEXT`.
     """

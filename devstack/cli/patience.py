@@ -72,7 +72,7 @@ def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
 
 
 async def _health(stubs: Stubs, service: str) -> int | None:
-    """The service's own account; None without an answer."""
+    """Returns the service's health; None without an answer."""
     check = HealthCheckRequest(service=COMMANDS if service == "command" else QUERIES)
     stub: Any = HealthStub(stubs.channels[service])  # its methods are made when it is
     try:
@@ -82,8 +82,10 @@ async def _health(stubs: Stubs, service: str) -> int | None:
 
 
 async def _searched(stubs: Stubs, service: str) -> ReadInfo | None:
-    """What the smallest search says of its age; None without an answer. A query service's health notices a store that
-    hangs only after a while, this at once."""
+    """Sends the smallest search; returns the freshness of its answer, None without an answer.
+
+    A search notices a hanging store at once; the query service's health notices it only after a while.
+    """
     if service == "command":
         return None
     try:

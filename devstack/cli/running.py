@@ -53,7 +53,7 @@ def _refuse_what_is_no_text(arguments: Sequence[str], as_json: bool) -> None:
 
 
 def _say_usage(error: Exception, as_json: bool) -> int:
-    """One sentence, and where to read more."""
+    """Prints what is wrong with the usage, and where to read more; returns the exit code."""
     context = getattr(error, "ctx", None)
     message = str(getattr(error, "format_message", error.__str__)()).replace(": Value error, ", ": ")
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help

@@ -29,7 +29,7 @@ class Stubs:
     channels: dict[str, grpc.aio.Channel]
 
     def address_of(self, service: str) -> str:
-        """Where `command` or `query` is called."""
+        """Returns the address of `command` or `query`."""
         return self.addresses[service]
 
 
@@ -41,8 +41,10 @@ def service_addresses() -> dict[str, str]:
 
 @asynccontextmanager
 async def open_stubs() -> AsyncIterator[Stubs]:
-    """Channels to both services, opened when first used. Nothing is tried again: who types a command sees at once that
-    it did not work."""
+    """Yields stubs for both services; their channels connect on first use.
+
+    Nothing is retried, so a user sees at once that a command did not work.
+    """
     addresses = service_addresses()
     options = [*channel_options(), ("grpc.enable_retries", 0)]
     async with (

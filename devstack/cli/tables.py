@@ -19,8 +19,11 @@ _INDENT = 4
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and how its cells are drawn. `folds`: their words may stand in several lines; ids and amounts
-    stay in one. `named`: the heading stands before the value where a row takes several lines."""
+    """A heading, and how the cells below it are drawn.
+
+    `folds`: a cell may wrap over several lines; ids and amounts must not. `named`: the heading is repeated before the
+    value in a row that takes several lines.
+    """
 
     heading: str
     right: bool = False
@@ -29,8 +32,7 @@ class Column:
 
 
 class Rows:
-    """Rows of plain text under headings; a cell may have a style of its own (see `plain`). Columns with nothing in them
-    are left out."""
+    """Rows of plain text under headings. Empty columns are left out. A cell may have its own style (see `plain`)."""
 
     def __init__(self, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
         made = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -45,7 +47,7 @@ class Rows:
         return sum(map(self._least_column_width, range(len(self._columns)))) + _GAP * (len(self._columns) - 1)
 
     def _least_column_width(self, number: int) -> int:
-        """So wide that no cell is broken, or where it folds no word."""
+        """Returns the width at which no cell breaks, or no word if the column folds."""
         texts = [self._columns[number].heading, *(row[number].plain for row in self._rows)]
         parts = (text.split() if self._columns[number].folds else [text] for text in texts)
         return max((cell_len(part) for text in parts for part in text), default=0)
@@ -65,7 +67,7 @@ class Rows:
         return table
 
     def _stacked(self, width: int) -> Text:
-        """Each row as pieces one after the other, in as many lines as they need; further lines are indented."""
+        """Draws each row's cells one after the other, over as many lines as they need; later lines are indented."""
         lines = [line for row in self._rows for line in self._lines(row, width)]
         return Text("\n", overflow="fold").join(lines)
 
@@ -83,8 +85,10 @@ class Rows:
 
 
 class Facts:
-    """Names and what there is to say, one a line and below each other; one after the other where that would break a
-    word. Pairs without a text are left out."""
+    """Pairs of name and text, one per line, in two columns, or one column where two would break a word.
+
+    Pairs without a text are left out.
+    """
 
     def __init__(self, pairs: Iterable[tuple[str, str | Text]]) -> None:
         made = ((name, plain(text) if isinstance(text, str) else text) for name, text in pairs)
@@ -106,5 +110,5 @@ class Facts:
 
 
 def indented(text: str) -> Picture:
-    """A paragraph set in; its further lines too."""
+    """Returns an indented paragraph."""
     return Padding(plain(text), (0, 0, 0, _INDENT))

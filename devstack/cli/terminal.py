@@ -30,8 +30,10 @@ class NobodyReads(Exception):  # noqa: N818 - reads as what happened
 
 
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Where pictures are drawn: standard output, as wide as its terminal or as COLUMNS says, and wide enough for every
-    table where there is neither."""
+    """Returns the console that draws pictures, on `file` or standard output.
+
+    It is as wide as the terminal or COLUMNS; without both, it is wide enough for every table.
+    """
     stream = file or sys.stdout
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit():
         width = WIDTH_WITHOUT_TERMINAL
@@ -39,12 +41,12 @@ def console(file: IO[str] | None = None, width: int | None = None) -> Console:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """The text, letter by letter, as Rich draws it; too long a word goes on in the next line."""
+    """Returns text that Rich draws without markup; it breaks a word that is too long for a line."""
     return Text(visible(text), style, overflow="fold")
 
 
 def together(*pictures: Picture) -> Picture:
-    """Pictures below each other."""
+    """Returns pictures below each other, as one."""
     return Group(*pictures)
 
 
@@ -58,17 +60,17 @@ def show(*pictures: Picture) -> None:
 
 
 def say(text: str, style: str = "") -> None:
-    """One paragraph on standard output, wrapped between words."""
+    """Prints a paragraph on standard output, wrapped between words."""
     show(plain(text, style))
 
 
 def say_whole(text: str) -> None:
-    """One line on standard output that is copied from there: the terminal wraps it, we do not."""
+    """Prints a line that people copy: the terminal may wrap it, we do not."""
     _write(sys.stdout, f"{visible(text)}\n")
 
 
 def complain(text: str) -> None:
-    """A line on standard error; where nobody reads it, the exit code says it alone."""
+    """Prints a line on standard error; ignores a closed one, because the exit code says the same."""
     with suppress(NobodyReads):
         _write(sys.stderr, f"{visible(text)}\n")
 
@@ -79,12 +81,12 @@ def replace_line(text: str, *, ended: bool = False) -> None:
 
 
 def say_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Prints one JSON document on standard output."""
     _write(sys.stdout, f"{json_text(document)}\n")
 
 
 def say_json_line(document: Any) -> None:
-    """One JSON document in a line."""
+    """Prints one JSON document in a line."""
     _write(sys.stdout, f"{json_text(document, indent=None)}\n")
 
 

@@ -10,9 +10,9 @@ import time
 from functools import cache
 
 DEFAULT_SECONDS, LEAST_SECONDS = 5.5, 2.0
-#: From the start of the process to the end of its first wait. The rest of the ten seconds is for its end.
+#: Seconds from the start of the process to the end of its first wait. The rest of ten seconds is for its exit.
 SECONDS_IN_ALL = 7.5
-#: The part of the patience in which nothing is asked; nearly every answer is there by then. The rest is for the sign.
+#: The share of the patience before a sign of life is requested. Nearly every answer arrives by then.
 SILENT_PART = 0.45
 
 
@@ -30,14 +30,16 @@ def patience_seconds() -> float:
 
 
 def default_patience(start: float) -> float:
-    """Seconds of patience in a process whose start took so many seconds."""
+    """Returns the seconds of patience in a process whose start took `start` seconds."""
     return min(DEFAULT_SECONDS, max(LEAST_SECONDS, SECONDS_IN_ALL - start))
 
 
 @cache
 def start_seconds() -> float:
-    """What the start of this process took until somebody is waited for the first time; up to a second more, because
-    the system tells in whole seconds when it was started itself."""
+    """Returns the seconds since this process started. It may be up to a second too much.
+
+    The system knows its own boot time in whole seconds only.
+    """
     import psutil
 
     return max(0.0, time.time() - psutil.Process().create_time())

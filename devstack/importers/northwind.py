@@ -57,12 +57,12 @@ class BadSource(ValueError):  # noqa: N818 - reads as what it is
 
 
 def import_id(kind: str, source: str, order_number: str) -> str:
-    """A UUID that is the same for the same order of the same source; `kind` is `request` or `order`."""
+    """Returns a UUID that is the same for each order of a source; `kind` is `request` or `order`."""
     return str(uuid.uuid5(_IDS, f"{kind}/{source}/{order_number}"))
 
 
 def read_northwind(directory: Path) -> list[ImportOrdersRequest]:
-    """One request per order, in the order of the file; raises BadSource."""
+    """Reads one request per order, in the order of the file; raises BadSource."""
     customers, orders, details, products, shippers = (_rows(directory / name) for name in FILES)
     customer_by_id = {row["customerID"]: row for row in customers}
     product_names = {row["productID"]: row["productName"] for row in products}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker
     from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
 
 SEARCHABLE_WITHIN_SECONDS = 60.0
-#: How a call ends whose server or connection went away.
+#: Codes of a call whose server or connection was lost.
 _BROKEN = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -83,11 +83,10 @@ def _count(result: ImportResult, response: ImportOrdersResponse, order_number: s
 
 
 async def until_searchable(stub: OrderQueryServiceAsyncStub, source: str, order_number: str, token: str) -> None:
-    """Returns when searches of `source` find this order, and whatever was committed before they did; TimeoutError after
-    a minute.
+    """Waits until searches of `source` find this order and everything committed before; TimeoutError after a minute.
 
-    Batches of events are applied at the same time, so the last order may be there before others are. That all are is
-    told by how fresh an answer says it is.
+    Batches of events are applied concurrently, so the last order may appear before others. `ReadInfo.as_of` of a later
+    answer shows that all have appeared.
     """
     last = SearchOrdersRequest(
         filter=OrderFilter(text=order_number, sources=[source]),

@@ -47,7 +47,7 @@ class _Product:
 
 
 class SampleShop:
-    """A shop that gains customers with its orders: more orders of a seed begin with those of fewer."""
+    """A shop that gains customers as it gets orders. With one seed, a longer list begins with the shorter one."""
 
     def __init__(self, orders: int, seed: int) -> None:
         self._orders, self._seed = orders, seed
@@ -55,7 +55,7 @@ class SampleShop:
         self._products = [self._product(thing, kind) for thing in _THINGS for kind in _KINDS]
 
     def requests(self) -> Iterator[PlaceOrderRequest]:
-        """One request per order."""
+        """Yields one request per order."""
         for number in range(self._orders):
             yield self._request(number)
 

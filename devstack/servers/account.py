@@ -17,7 +17,7 @@ _FALLBACK = "nobody"
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine by number; `groups` are the ids it is a member of, its own among them."""
+    """A user of this machine by id; `groups` are the ids of its groups, its primary group included."""
 
     name: str
     uid: int

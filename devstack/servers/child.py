@@ -78,7 +78,7 @@ class Child:
             return await self.kill()
 
     async def kill(self) -> int:
-        """SIGKILL, at once, to the server; returns when all its processes are gone."""
+        """Kills the server at once by SIGKILL; returns when all its processes have ended."""
         self.signal(signal.SIGKILL)
         return await self._guard.wait()
 
@@ -99,7 +99,7 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last `lines` lines of a file, empty when there is none."""
+    """Returns the last `lines` lines of a file; "" when there is no file."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))

@@ -108,7 +108,7 @@ class ElasticsearchServer(LocalServer):
         return True
 
     def _point_at_server(self, child: Child | None) -> bool:
-        """What we started is a launcher; signals are meant for the second JVM, which the pid file names."""
+        """Points signals at the JVM that the pid file names; the process that we started is only its launcher."""
         with contextlib.suppress(OSError, ValueError):
             if child is not None:
                 child.pid = int(self._pid_file.read_text())

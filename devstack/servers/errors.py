@@ -10,7 +10,7 @@ class PortBusy(ServerError):  # noqa: N818 - read as the state it names
 
 
 class Missing(ServerError):  # noqa: N818
-    """Something this machine does not have: a package, a download, a JDK. Nothing is broken, something is absent."""
+    """This machine lacks something: a package, a download, a JDK. Nothing is broken."""
 
 
 class NoJdk(Missing):

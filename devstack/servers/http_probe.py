@@ -1,4 +1,4 @@
-"""One small HTTP GET over loopback, to ask a server whether it is ready."""
+"""Sends small HTTP GET requests over loopback, to check whether a server is ready."""
 
 import asyncio
 import http.client
@@ -9,7 +9,7 @@ from devstack.servers.ports import HOST
 
 
 async def get_json(port: int, path: str, timeout: float = 2.0) -> Any | None:
-    """The JSON that `path` answers with status 200; None when the server does not listen, or answers otherwise."""
+    """Returns the JSON of `path`; None when the server does not listen or the status is not 200."""
     return await asyncio.to_thread(_get, port, path, timeout)
 
 

@@ -31,7 +31,7 @@ _MODULE = re.compile(r"^([a-z][\w.]*)(?:@\S*)?\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Jdk:
-    """A fit Java: its home and its feature version (25, say)."""
+    """A Java that can run Elasticsearch: its home and its feature version, such as 25."""
 
     home: Path
     version: int
@@ -40,7 +40,7 @@ class Jdk:
 async def find_jdk(
     account: Account | None, environment: Mapping[str, str] = os.environ, jvm_directory: Path = JVM_DIRECTORY
 ) -> Jdk:
-    """The first fit Java among ES_JAVA_HOME, JAVA_HOME, PATH and /usr/lib/jvm, asked as `account` would run it.
+    """Finds the first fit Java among ES_JAVA_HOME, JAVA_HOME, PATH and /usr/lib/jvm, run as `account`.
 
     Raises NoJdk with one sentence that says what was found and which package to install.
     """
@@ -59,7 +59,7 @@ async def find_jdk(
 
 
 def _candidates(environment: Mapping[str, str], jvm_directory: Path) -> Iterator[tuple[str, Path]]:
-    """Each Java once, in the order of how explicitly it was chosen."""
+    """Yields each Java once, the most explicitly chosen first."""
     named: list[tuple[str, Path]] = [
         (setting, Path(environment[setting]) / "bin" / "java")
         for setting in ("ES_JAVA_HOME", "JAVA_HOME")
@@ -96,7 +96,7 @@ async def _ask(java: Path, account: Account | None) -> Jdk | str:
 
 
 def judge(java: Path, output: str, status: int = 0) -> Jdk | str:
-    """What the output of `java -XshowSettings:properties --list-modules` says: the Jdk, or why it is unfit."""
+    """Reads the output of `java -XshowSettings:properties --list-modules`; returns the Jdk, or why it is unfit."""
     home, version = _HOME.search(output), _VERSION.search(output)
     if home is None or version is None:
         last = output.strip().rpartition("\n")[2][:200]

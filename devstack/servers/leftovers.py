@@ -31,7 +31,7 @@ class DirectoryLock:
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Gives the directory up; a second call does nothing."""
+        """Releases the directory; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

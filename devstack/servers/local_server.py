@@ -63,7 +63,7 @@ class LocalServer(ABC):
 
     @abstractmethod
     async def _install(self) -> None:
-        """Puts the software where the account can run it and makes what the server needs in `home`."""
+        """Puts the software where the account can run it, and creates the files that the server needs in `home`."""
 
     @abstractmethod
     def _command(self) -> list[str | Path]:
@@ -74,7 +74,7 @@ class LocalServer(ABC):
         """Whether clients are served now; sets `version` when they are."""
 
     async def _download(self) -> None:  # noqa: B027 - a step, not a duty
-        """Fetches what is not part of the environment; most servers have nothing to fetch."""
+        """Downloads what the environment lacks; most servers need nothing."""
 
     def _environment(self) -> dict[str, str]:
         return {}
@@ -104,7 +104,7 @@ class LocalServer(ABC):
         return self.home / f"{self.name}.log"
 
     async def download(self) -> None:
-        """Fetches the server's software when it is not on this machine yet."""
+        """Downloads the server's software if this machine lacks it."""
         if not self._downloaded:
             await self._download()
             self._downloaded = True
@@ -153,7 +153,7 @@ class LocalServer(ABC):
             self._lock = None
 
     async def kill(self) -> None:
-        """SIGKILL to the server, as a crash would be; returns when all its processes are gone. Data and port stay."""
+        """Kills the server by SIGKILL, like a crash; returns when all its processes have ended. Keeps data and port."""
         if self._child is not None:
             await self._child.kill()
 

@@ -23,7 +23,7 @@ Advance = Callable[[int, int], None]
 
 
 async def elasticsearch_zip(cache: Path, advance: Advance) -> Path:
-    """The archive in `cache`, downloaded when it is not there; complete or absent, never half."""
+    """Returns the archive in `cache`; downloads it if missing. It is complete or absent, never partial."""
     target = cache / f"{ARTIFACT}-{VERSION}.zip"
     if target.exists():
         return target

@@ -25,7 +25,7 @@ _OWNER = ".owner"
 
 
 def cache_directory() -> Path:
-    """Where downloads and unpacked servers are kept: TANDEM_CACHE_DIR, or `.tandem/cache` of the project."""
+    """Returns the directory of downloads and unpacked servers: TANDEM_CACHE_DIR, or `.tandem/cache` of the project."""
     given = os.environ.get(CACHE_SETTING, "").strip()
     return Path(given).resolve() if given else PROJECT / ".tandem" / "cache"
 

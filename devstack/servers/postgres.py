@@ -82,7 +82,7 @@ class PostgresServer(LocalServer):
         return self.home / "data"
 
     async def ensure_database(self, database: str) -> str:
-        """Creates `database` when it does not exist; its URL."""
+        """Creates `database` if it does not exist; returns its URL."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if await found.fetchone() is None:

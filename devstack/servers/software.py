@@ -37,7 +37,7 @@ async def runnable(
 
 
 async def unpacked(archive: Path, *, name: str, cache: Path, account: Account | None) -> Path:
-    """The directory `name` inside the zip `archive`, unpacked once where `account` can enter; its path."""
+    """Unpacks the directory `name` of the zip `archive`, once, where `account` can enter; returns its path."""
     target = enterable(cache, account) / name
 
     def unpack(fresh: Path) -> None:
@@ -55,7 +55,7 @@ async def unpacked(archive: Path, *, name: str, cache: Path, account: Account | 
 
 
 def _make_once(target: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a directory and puts it in place whole: an interrupted or concurrent run never leaves half of it."""
+    """Fills a directory and moves it into place, so an interrupted or concurrent run never leaves a part of it."""
     if target.is_dir():
         return
     fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))

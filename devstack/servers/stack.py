@@ -1,4 +1,4 @@
-"""Postgres, NATS and Elasticsearch together, as the local stack and the shared test servers want them."""
+"""Runs Postgres, NATS and Elasticsearch together, for the local stack and for tests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ class Ports:
 
 
 class LocalServers:
-    """The three servers under one `directory`. Each phase runs for all three at once, and apart from the next phase.
+    """The three servers under one `directory`. Each phase runs for all three at once, before the next phase begins.
 
     `start()` does whatever of `download()` and `install()` was not called before. A failure of one stops the others
     and is raised as it is (a ServerError).
@@ -57,7 +57,7 @@ class LocalServers:
         return (self.postgres, self.nats, self.elasticsearch)
 
     async def download(self) -> None:
-        """Fetches what is not on this machine yet."""
+        """Downloads the software that this machine lacks."""
         await self._each(lambda server: server.download())
 
     async def install(self) -> None:

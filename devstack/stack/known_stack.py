@@ -80,13 +80,13 @@ def _check_grpc_target(value: str) -> None:
 
 
 def named_addresses() -> dict[str, str]:
-    """The parts of a stack that the environment names: field of Topology -> address."""
+    """Returns the addresses that the environment names: field of Topology -> address."""
     given = {field: os.environ.get(variable, "").strip() for variable, (field, _) in ADDRESS_VARIABLES.items()}
     return {field: address for field, address in given.items() if address}
 
 
 def default_topology() -> Topology:
-    """Everything on loopback at the ports of `make up`, which are also those of the compose file."""
+    """Returns a stack on loopback at the ports of `make up`, which the compose file has too."""
     at = {setting: f"{HOST}:{port_of(setting)}" for setting in DEFAULT_PORTS}
     password = quote(os.environ.get("TANDEM_POSTGRES_PASSWORD") or "tandem", safe="")
     return Topology(

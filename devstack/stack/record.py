@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def state_directory() -> Path:
-    """Where the local stack keeps everything: TANDEM_DIR, or `.tandem` of the project."""
+    """Returns the directory of the local stack: TANDEM_DIR, or `.tandem` of the project."""
     given = os.environ.get("TANDEM_DIR", "").strip()
     return Path(given).resolve() if given else PROJECT / ".tandem"
 
@@ -37,7 +37,7 @@ class StackRecord:
             return False
 
     def write(self) -> None:
-        """Leaves the note."""
+        """Writes the record."""
         path = state_directory() / "stack.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"pid": self.pid, "started": self.started, "topology": self.topology.as_dict()}
@@ -47,7 +47,7 @@ class StackRecord:
 
     @classmethod
     def of_this_process(cls, topology: Topology) -> StackRecord:
-        """A note in our own name."""
+        """Returns a record of this process."""
         return cls(os.getpid(), psutil.Process().create_time(), topology)
 
 

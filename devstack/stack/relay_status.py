@@ -35,7 +35,7 @@ class RelayPage:
 
 @dataclass(frozen=True)
 class RelaysStatus:
-    """All relays asked."""
+    """The pages of all relays."""
 
     relays: Sequence[RelayPage]
 
@@ -52,12 +52,12 @@ class RelaysStatus:
 
     @property
     def standbys(self) -> int:
-        """How many wait for the lock."""
+        """Number of relays that wait for the lock."""
         return sum(relay.state == "STANDBY" for relay in self.relays)
 
     @property
     def problems(self) -> list[str]:
-        """What is not as it should be, the gravest first; empty when all is well."""
+        """The problems, the worst first; empty when all is well."""
         problems = [f"{relay.address} does not answer" for relay in self.relays if not relay.page]
         problems += [
             f"{relay.address} is {relay.state}: {relay.page.get('last_error') or 'no reason told'}"
@@ -79,7 +79,7 @@ class RelaysStatus:
         return "degraded" if self.problems else "up"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the whole first, then each relay's page."""
+        """Returns the status for JSON: the summary, then each relay's page."""
         leader, teller = self.leader, self.teller
         facts = dict(teller.page) if teller is not None else {}
         wanted = (

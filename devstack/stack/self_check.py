@@ -36,7 +36,7 @@ STAGE_TIMEOUT_SECONDS = 30.0
 
 
 class SelfCheckFailed(Exception):  # noqa: N818 - reads as what happened
-    """The order did not come all the way; the message names the stage."""
+    """The order did not reach a stage; the message names it."""
 
 
 @dataclass(frozen=True)

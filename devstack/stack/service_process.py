@@ -66,7 +66,7 @@ class ServiceProcess:
         self._watcher = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL when that does not help in time."""
+        """Stops it by SIGTERM, and by SIGKILL if it does not end in time."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)

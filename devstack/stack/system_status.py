@@ -46,8 +46,10 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class ReadModelStatus:
-    """The read side's own account. `staleness_seconds` is None before the first barrier, `pending_events` when the
-    stream cannot be asked."""
+    """The read model's status, as the query service reports it.
+
+    `staleness_seconds` is None before the first barrier, `pending_events` is None when the stream does not answer.
+    """
 
     generation: str
     as_of: str
@@ -59,7 +61,7 @@ class ReadModelStatus:
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """All processes, in the direction of the data, and the read model if it can be asked."""
+    """All processes, in the direction of the data, and the read model if it answers."""
 
     processes: tuple[ProcessStatus, ...]
     read_model: ReadModelStatus | None = None
@@ -74,7 +76,7 @@ class SystemStatus:
 
     @property
     def lag(self) -> Mapping[str, Any]:
-        """The relay's own account of its lag; empty when it does not answer."""
+        """The relay's report of its lag; empty when it does not answer."""
         return next((process.facts for process in self.processes if process.name == "relay"), {})
 
     def line(self) -> str:
@@ -105,7 +107,7 @@ async def observe(topology: Topology) -> SystemStatus:
 
 
 async def read_model_status(queries: OrderQueryServiceAsyncStub) -> ReadModelStatus:
-    """What GetReadModelStatus says; raises grpc.aio.AioRpcError."""
+    """Calls GetReadModelStatus; raises grpc.aio.AioRpcError."""
     answer = await queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=TIMEOUT_SECONDS)
     known = answer.HasField("as_of")
     return ReadModelStatus(
@@ -182,7 +184,7 @@ def _fetch_blocking(address: str, path: str) -> tuple[int | None, str]:
 
 
 def document(body: str) -> dict[str, Any]:
-    """The JSON object of a page; empty when it is none."""
+    """Parses a page as a JSON object; returns {} when it is not one."""
     try:
         found = json.loads(body)
     except ValueError:

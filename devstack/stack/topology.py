@@ -25,7 +25,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
 
 
 def port_of(setting: str) -> int:
-    """The port that `setting` asks for; raises ServerError when it is no port number."""
+    """Returns the port in `setting`; raises ServerError when it is not a port number."""
     text = os.environ.get(setting, "").strip() or str(DEFAULT_PORTS[setting])
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise ServerError(f"{setting} must be a port number from 0 to 65535, not {text!r}.")
@@ -33,7 +33,7 @@ def port_of(setting: str) -> int:
 
 
 def server_ports() -> Ports:
-    """Ports of the three servers."""
+    """Returns the ports of the three servers."""
     return Ports(
         postgres=port_of("TANDEM_POSTGRES_PORT"),
         nats=port_of("TANDEM_NATS_PORT"),
@@ -49,7 +49,7 @@ _SERVICES = tuple(
 
 
 def service_address(setting: str) -> str:
-    """`HOST:PORT` for one of our own processes."""
+    """Returns `HOST:PORT` for one of our own processes."""
     return f"{HOST}:{port_of(setting) or free_port()}"
 
 
@@ -78,11 +78,11 @@ class Topology:
     project_probes: str
 
     def as_dict(self) -> dict[str, str]:
-        """Field names to addresses."""
+        """Maps field names to addresses."""
         return asdict(self)
 
     def settings(self) -> dict[str, str]:
-        """The environment all our processes get; each reads only its own prefix."""
+        """Returns the environment variables for all our processes; each reads only its own prefix."""
         return {
             "COMMAND_DATABASE_URL": self.postgres_url,
             "COMMAND_LISTEN": self.command,

@@ -26,7 +26,7 @@ def print_history(answer: GetOrderHistoryResponse) -> None:
 
 
 def entry_pictures(entry: HistoryEntry) -> Iterator[Picture]:
-    """One change."""
+    """Draws one change."""
     event = entry.event
     what = event.event_type.removeprefix("ORDER_").lower().replace("_", " ")
     by = f" by {event.actor}" if event.actor else ""

@@ -50,7 +50,7 @@ def freshness(info: ReadInfo) -> str:
 
 
 def order_pictures(order: Order) -> Iterator[Picture]:
-    """What is drawn of an order, from top to bottom."""
+    """Draws an order, from top to bottom."""
     yield plain(order.order_number, "bold")
     yield Facts(_head(order))
     yield plain("")
@@ -129,7 +129,7 @@ def _money(order: Order) -> Iterator[tuple[str, Any]]:
 
 
 def _amount(order: Order, value: Money) -> str:
-    """An amount that is not there is nought in the order's currency."""
+    """Returns an amount in words; an absent one is zero in the order's currency."""
     return amount(value if value.currency_code else Money(currency_code=order.currency_code))
 
 
@@ -158,7 +158,7 @@ _REFUNDS = (
 
 
 def _moved(order: Order) -> Iterator[tuple[str, Sequence[Column], list[tuple[str, ...]]]]:
-    """Money and goods that moved, each with the id that later commands ask for."""
+    """Yields tables of money and goods that moved, with the ids that later commands need."""
     yield (
         "payments",
         _PAYMENTS,

@@ -39,7 +39,7 @@ _FIGURES = tuple(
 
 
 def print_orders(answer: SearchOrdersResponse) -> None:
-    """A page of orders."""
+    """Prints a page of orders."""
     if answer.orders:
         show(order_rows(answer.orders))
     say(f"{len(answer.orders)} of {answer.total_size:,} orders; {freshness(answer.read_info)}")
@@ -78,7 +78,7 @@ def print_summary(answer: SummarizeOrdersResponse, group_by: Sequence[OrderDimen
 
 
 def summary_rows(groups: Iterable[tuple[str, OrderSummary]], totals: Iterable[OrderSummary]) -> Rows:
-    """Figures under their names, and a row per currency for all of them."""
+    """Returns a row of figures per group, and a row of totals per currency."""
     named = [*groups, *(("all", summary) for summary in totals)]
     asked: Sequence[Percentile] = next((summary.percentiles for _, summary in named if summary.percentiles), ())
     columns = (
@@ -118,7 +118,7 @@ def _customer(answer: GetCustomerSummaryResponse) -> Iterator[Picture]:
 
 
 def _key(key: str, dimension: OrderDimension.ValueType) -> str:
-    """A group's key as it is called here: states in words."""
+    """Returns a group's key for people: states in words."""
     is_state = dimension == OrderDimension.ORDER_DIMENSION_STATE
     return (name_words(OrderState.DESCRIPTOR, key) if is_state else key) or "none"
 

@@ -60,7 +60,7 @@ def amount_if_given(text: str, currency: str, option: str, *, as_json: bool) -> 
 
 
 def new_lines(words: Sequence[str], currency: str, *, as_json: bool) -> list[Any]:
-    """The lines of an order to be."""
+    """Reads the lines of a new order."""
     from devstack.cli.orders.words import new_line
 
     return [in_form(new_line, word, currency, as_json=as_json) for word in words]
@@ -69,7 +69,7 @@ def new_lines(words: Sequence[str], currency: str, *, as_json: bool) -> list[Any
 def postal_address(
     recipient: str, street: list[str] | None, city: str, postal_code: str, region: str, country: str
 ) -> Any:
-    """Where an order goes."""
+    """Returns the address that an order goes to."""
     from google.type.postal_address_pb2 import PostalAddress
 
     return PostalAddress(

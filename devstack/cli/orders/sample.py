@@ -35,7 +35,7 @@ class Placed:
     seconds: float = 0.0
 
     def sentence(self) -> str:
-        """For people."""
+        """Returns the progress in one sentence."""
         done = self.placed + self.replayed
         rate = f", {done / self.seconds:,.0f}/s" if self.seconds else ""
         return (

@@ -63,7 +63,7 @@ def basis_points(text: str, what: str) -> int:
 
 
 def new_line(text: str, currency: str) -> NewOrderLine:
-    """A line, by position (`LINE_FORM`) or by name (`NAMED_FORM`); raises WrongWord.
+    """Reads a line, by position (`LINE_FORM`) or by name (`NAMED_FORM`); raises WrongWord.
 
     A part in double quotes may hold anything, a quote in it is doubled; `\\:` is a colon. An empty part has its
     default.
@@ -125,7 +125,7 @@ def split(text: str, separator: str, name: str = "") -> list[str]:
 
 
 def line_quantity(text: str) -> LineQuantity:
-    """`1:2`, two pieces of line 1; raises WrongWord."""
+    """Reads `1:2`, two pieces of line 1; raises WrongWord."""
     line, _, quantity = text.partition(":")
     if not re.fullmatch(r"[0-9]{1,10}:[0-9]{1,10}", text):
         raise WrongWord(f"--item {text!r}: write LINE:QUANTITY, like 1:2")

@@ -92,7 +92,7 @@ def _local_addresses(as_json: bool) -> list[str]:
 
 
 async def _watch(addresses: list[str], as_json: bool) -> RelaysStatus:
-    """Looks every second until a signal arrives; returns what was seen last."""
+    """Observes the relays every second until a signal arrives; returns the last observation."""
     from devstack.cli.stack.watching import watch_as_lines, watch_on_screen
     from devstack.stack.relay_status import RelaysStatus, observe_relays
 

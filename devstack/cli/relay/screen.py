@@ -19,7 +19,7 @@ _RELAYS = (
 
 
 def screen(seen: RelaysStatus) -> Picture:
-    """The whole in a few lines, then a line for each relay."""
+    """Draws the state of all relays in a few lines, then one line per relay."""
     pairs: list[tuple[str, Any]] = [("relay", plain(seen.state, COLOURS[seen.state]))]
     if seen.teller is not None:
         pairs += _facts(seen, seen.teller)
@@ -88,7 +88,7 @@ def _adoption(adoption: Mapping[str, Any]) -> str:
 
 
 def readable(count: float) -> str:
-    """Bytes as a person reads them."""
+    """Returns a number of bytes in a readable unit."""
     for unit in _UNITS:
         if count < 1024 or unit == _UNITS[-1]:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

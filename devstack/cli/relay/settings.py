@@ -20,8 +20,7 @@ OfEnvironment = Annotated[
 
 
 def relay_settings(of_environment: bool, *, as_json: bool) -> RelaySettings:
-    """Settings as the relay itself would have them; ends the command when there are none, and says on standard error
-    which database they name.
+    """Returns the relay's settings; ends the command when there are none. Prints their database on standard error.
 
     A stack that runs here wins over RELAY_… variables, which may be left from other work, unless `of_environment`.
     """
@@ -47,5 +46,5 @@ def relay_settings(of_environment: bool, *, as_json: bool) -> RelaySettings:
 
 
 def database_name(settings: RelaySettings) -> str:
-    """The database without user and password: `127.0.0.1:25432/tandem`."""
+    """Returns the database without user and password: `127.0.0.1:25432/tandem`."""
     return settings.database_name

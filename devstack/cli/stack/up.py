@@ -50,7 +50,7 @@ class _Up:
         self._terminal = sys.stdout.isatty() and not as_json
 
     async def run(self) -> int:
-        """Exit code of the command."""
+        """Runs the stack until it is stopped; returns the exit code."""
         from devstack.servers import AlreadyRunning, ServerError
         from devstack.stack.local_stack import LocalStack
         from devstack.stack.record import StackRecord, remove_own_record, state_directory

@@ -28,7 +28,7 @@ async def watch_on_screen(
 
 
 async def _watch(look: Callable[[], Awaitable[Seen]], show: Callable[[Seen], None], every: float) -> Seen:
-    """Looks and shows until a signal arrives.
+    """Observes and shows until a signal arrives.
 
     It requests SIGINT: a process that was started in the background ignores it otherwise, and is never interrupted.
     """

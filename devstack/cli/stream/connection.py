@@ -21,8 +21,10 @@ async def _ignore(_: Exception) -> None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    """A client that never tries again, at one of the servers that `url` names, separated by commas; raises one of
-    NATS_ERRORS when none answers."""
+    """Yields a client, without reconnects, of one of the servers in `url`, separated by commas.
+
+    Raises one of NATS_ERRORS when none answers.
+    """
     try:
         servers = nats_servers(url)
     except ValueError as wrong:

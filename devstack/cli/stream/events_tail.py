@@ -76,7 +76,7 @@ async def _pass_on(
 
 
 async def sequence_of_last(jetstream: JetStreamContext, stream: str, subjects: str, count: int) -> int:
-    """The sequence from which on the stream has `count` messages of these subjects, or all that there are."""
+    """Returns the sequence from which the stream has the last `count` messages of these subjects."""
     state = (await jetstream.stream_info(stream)).state
     low, high = max(1, state.first_seq), state.last_seq + 1
     if count == 0:

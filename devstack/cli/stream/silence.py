@@ -1,4 +1,4 @@
-"""What ends a tail whose source does not answer."""
+"""The error of a tail whose source does not answer."""
 
 from __future__ import annotations
 
