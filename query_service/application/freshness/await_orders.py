@@ -1,4 +1,4 @@
-"""Read your writes over many orders, which are read together."""
+"""Reads many orders together, and checks them against a token."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class SearchOrders:
         return Answer(page, info)
 
     async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
-        """Returns the first answer, and up to `search.size` orders that cannot have been on an earlier page."""
+        """Returns the first answer, and the following orders that cannot have been on an earlier page."""
         first = found = await self._reader.search(search)
         orders: list[FoundOrder] = []
         after = search.after
