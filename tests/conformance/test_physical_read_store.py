@@ -105,7 +105,7 @@ async def test_what_the_contract_cannot_say_is_refused_alone(store: PhysicalStor
         events.append(project(read_event(message.headers, message.body)))
     *refused, applied = await store.apply([*events, an_event(str(uuid.uuid4()), 1)])
     assert [outcome.reason for outcome in refused if isinstance(outcome, Refused)] == [Unprojectable.UNMAPPABLE] * 2
-    assert "knows no ORDER_STATE_LENT" in str(refused[0])
+    assert "has no ORDER_STATE_LENT" in str(refused[0])
     assert "2147483648" in str(refused[1])
     assert applied == Applied()
 

@@ -52,4 +52,4 @@ def test_check_config_touches_nothing_and_says_it(
 def test_nobody_else_could_read_a_projected_memory() -> None:
     done = query_service("project", {"QUERY_READ_STORE": "memory"})
     assert done.returncode == 2
-    assert json.loads(done.stderr)["reason"].startswith("QUERY_READ_STORE=memory is projected by `serve` itself")
+    assert json.loads(done.stderr)["reason"].startswith("QUERY_READ_STORE=memory: `serve` projects into its own memory")
