@@ -25,7 +25,7 @@ application = typer.Typer(
 )
 application.command("up", help="Start everything, prove it, stay until Ctrl-C.")(up.up)
 application.command("down", help="Stop what `tandem up` started.")(up.down)
-application.command("status", help="Every process, and how old what the read side shows is.")(status.status)
+application.command("status", help="Show every process, and how old reads are.")(status.status)
 application.add_typer(orders.application, name="orders")
 application.add_typer(imports.application, name="import")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)

@@ -111,6 +111,6 @@ def sign_of_reading(stubs: Stubs) -> Callable[[], Awaitable[None]]:
         if seen is None or seen[1] != as_of:
             seen = (now, as_of)
         elif now - seen[0] > sign_seconds():
-            raise NoSignOfLife("The read side stands still: relay, NATS, projector or Elasticsearch does not go on.")
+            raise NoSignOfLife("The read side makes no progress: relay, NATS, projector or Elasticsearch hangs.")
 
     return asked

@@ -60,7 +60,7 @@ class RelaysStatus:
         """The problems, the worst first; empty when all is well."""
         problems = [f"{relay.address} does not answer" for relay in self.relays if not relay.page]
         problems += [
-            f"{relay.address} is {relay.state}: {relay.page.get('last_error') or 'no reason told'}"
+            f"{relay.address} is {relay.state}: {relay.page.get('last_error') or 'no reason given'}"
             for relay in self.relays
             if relay.page and relay.state not in _WELL
         ]

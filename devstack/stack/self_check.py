@@ -137,7 +137,7 @@ async def _readable(stub: OrderQueryServiceAsyncStub, session: Session, order_id
             if not isinstance(from_rpc_error(error), ReadModelBehind) or _since(started) > STAGE_TIMEOUT_SECONDS * 1000:
                 raise
     if response.order.order_id != order_id or response.order.customer.customer_id != CUSTOMER:
-        raise SelfCheckFailed("the order that came back is not the one that was placed")
+        raise SelfCheckFailed("the order that was read differs from the order that was placed")
     return _since(started)
 
 

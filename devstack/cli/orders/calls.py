@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit trail.", show_default=False)]
 RequestId = Annotated[
     str,
-    typer.Option(metavar="UUID", help="Makes a repetition harmless; a new one when not given.", show_default=False),
+    typer.Option(metavar="UUID", help="Makes a retry harmless; a new one when not given.", show_default=False),
 ]
 ExpectedVersion = Annotated[
     int,

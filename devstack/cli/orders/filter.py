@@ -19,7 +19,7 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="WORD",
-        help="Words of the order number, SKU, product, customer or address; beginnings do.",
+        help="Words of the order number, SKU, product, customer or address; prefixes match.",
         show_default=False,
     ),
 ]
@@ -35,10 +35,11 @@ Source = Annotated[str, _option("--source", "NAME", "Only of this sales channel.
 Numbers = Annotated[list[str] | None, _option("--number", "NUMBER", "Only with this order number; repeat it.")]
 Ids = Annotated[list[str] | None, _option("--order-id", "ID", "Only this order; repeat it.")]
 References = Annotated[
-    list[str] | None, _option("--payment-reference", "TEXT", "Only with a payment or refund of it; repeat it.")
+    list[str] | None,
+    _option("--payment-reference", "TEXT", "Only with this payment or refund reference; repeat it."),
 ]
 TrackingNumbers = Annotated[
-    list[str] | None, _option("--tracking-number", "TEXT", "Only with a shipment of it; repeat it.")
+    list[str] | None, _option("--tracking-number", "TEXT", "Only with this tracking number; repeat it.")
 ]
 
 

@@ -68,7 +68,7 @@ def northwind(
 def _answered(progress: ImportResult, orders: int) -> str:
     return (
         f"{progress.imported} of {orders} orders imported, {progress.replayed} were there already; "
-        "run it again to go on"
+        "run it again to continue"
     )
 
 

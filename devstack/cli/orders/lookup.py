@@ -35,7 +35,7 @@ async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) ->
     call = stubs.queries.SearchOrders(request, timeout=CALL_SECONDS)
     answer = await answered(stubs, "query", call, as_json=as_json)
     if not answer.orders:
-        message = f"No order has the id or number {number!r}; a new one can be found by its number after a moment."
+        message = f"No order has the id or number {number!r}; a new order can be found by its number after a moment."
         fail(message, ExitCode.DEGRADED, as_json=as_json, reason="ORDER_NOT_FOUND")
     if len(answer.orders) > 1:
         named = ", ".join(f"{order.order_id} of {order.source or 'no source'}" for order in answer.orders)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
 
 Total = Annotated[
-    str, typer.Option(metavar="AMOUNT", help="Refuse unless the total comes to this.", show_default=False)
+    str, typer.Option(metavar="AMOUNT", help="Refuse unless the order's total equals this.", show_default=False)
 ]
 
 
@@ -55,7 +55,7 @@ def place(
     region: Region = "",
     country: Country = "NL",
     currency: Currency = "EUR",
-    freight: Annotated[str, typer.Option(metavar="AMOUNT", help="What sending costs.", show_default=False)] = "",
+    freight: Annotated[str, typer.Option(metavar="AMOUNT", help="Shipping costs.", show_default=False)] = "",
     expected_total: Total = "",
     source: Annotated[str, typer.Option(metavar="NAME", help="The sales channel.")] = "cli",
     number: Annotated[
@@ -97,7 +97,7 @@ def revise(
     line: Lines,
     currency: Currency = "EUR",
     freight: Annotated[
-        str, typer.Option(metavar="AMOUNT", help="What sending costs; unchanged when not given.", show_default=False)
+        str, typer.Option(metavar="AMOUNT", help="Shipping costs; unchanged when not given.", show_default=False)
     ] = "",
     expected_total: Total = "",
     reason: Reason = "",

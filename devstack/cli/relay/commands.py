@@ -43,7 +43,7 @@ def _relay() -> None:
 @application.command("status", help="Who leads, in which mode, how large the lag is, what is wrong.")
 def status(
     address: Addresses = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every second until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Exit code 0 all well, 1 degraded, 3 no relay answers."""
@@ -67,7 +67,7 @@ def status(
     raise typer.Exit(int(_EXIT_CODES[seen.state]))
 
 
-@application.command("adopt", help="Go on from a database that was restored, promoted or set back.")
+@application.command("adopt", help="Adopt a database that was restored, promoted or set back.")
 def adopt(
     force: Annotated[bool, typer.Option("--force", help="Also when nothing shows that the source changed.")] = False,
     of_environment: OfEnvironment = False,

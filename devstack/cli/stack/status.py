@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
     every: Annotated[
-        float, typer.Option(parser=number(0.2, 86_400), metavar="SECONDS", help="Time between two looks.")
+        float, typer.Option(parser=number(0.2, 86_400), metavar="SECONDS", help="Time between two updates.")
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")] = False,
 ) -> None:

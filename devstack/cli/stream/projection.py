@@ -68,7 +68,7 @@ def retry(key: Key, as_json: AsJson = False) -> None:
 @parked.command("discard")
 def discard(
     key: Key,
-    needed_too: Annotated[bool, typer.Option("--needed-too", help="Also what no later version has healed.")] = False,
+    needed_too: Annotated[bool, typer.Option("--needed-too", help="Also those that no later version healed.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Discards parked events; the order's history keeps a gap."""
@@ -98,7 +98,7 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
     except StartupRefused as refusal:
         fail("; ".join(str(refusal).splitlines()), ExitCode.USAGE, as_json=as_json)
     except NATS_ERRORS:
-        message = "Elasticsearch or NATS does not answer: `tandem status` tells which."
+        message = "Elasticsearch or NATS does not answer: `tandem status` shows which."
         fail(message, ExitCode.DOWN, as_json=as_json)
     if report.error:
         fail(report.error, ExitCode(report.exit_code), as_json=as_json)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 outbox = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 events = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 AsLines = Annotated[bool, typer.Option("--json", help="One JSON document a line.")]
-Last = Annotated[int, typer.Option(parser=whole(0, 100_000), metavar="N", help="How many past events to begin with.")]
-Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")]
+Last = Annotated[int, typer.Option(parser=whole(0, 100_000), metavar="N", help="How many past events to print first.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Continue until Ctrl-C.")]
 
 
 @outbox.callback()
