@@ -77,10 +77,10 @@ def order_filter(
         customer_ids=_if_given(customer),
         region_codes=_if_given(country.upper()),
         sources=_if_given(source),
-        order_numbers=numbers or [],
-        order_ids=ids or [],
-        payment_references=references or [],
-        tracking_numbers=tracking_numbers or [],
+        order_numbers=numbers,
+        order_ids=ids,
+        payment_references=references,
+        tracking_numbers=tracking_numbers,
     )
 
 

@@ -1,11 +1,11 @@
 """Converts amounts of ISO 4217 currencies between the wire's form and whole numbers of the minor unit.
 
-On the wire an amount is a `google.type.Money`: `units` (whole currency units) and `nanos` (10⁻⁹ of one), of one sign.
+On the wire an amount is a `google.type.Money`: `units` (whole currency units) and `nanos` (10⁻⁹ units), of equal sign.
 This module is pure: it imports the standard library only, so that the domain and the projection may use it.
 
-New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that goes out of use moves
-from the one table to the other and never leaves both: stored orders are read by their currency's decimal places.
-Metals and units of account that have no minor unit (`XAU`, `XFO`, …) are left out: nobody is charged in them.
+New orders are in a currency in use; imported orders may be in a withdrawn one. A currency that is withdrawn moves from
+one table to the other and is never removed, because stored orders are read by their currency's decimal places.
+Metals and units of account that have no minor unit (`XAU`, `XFO`, …) are left out, because nobody pays in them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IN_USE: Mapping[int, str] = {
     4: "CLF UYW",
 }
 
-#: List three of ISO 4217. Where it is silent about the minor unit, two places, which hold whole amounts as well.
+#: List three of ISO 4217. Where it gives no minor unit, two decimal places, which fit whole amounts as well.
 _WITHDRAWN: Mapping[int, str] = {
     0: "ADP BEC BEF BEL BYB BYR ESA ESB ESP GRD ITL LUC LUF LUL MGF PTE ROL TPE TRL",
     2: (
@@ -43,9 +43,9 @@ def _exponents(table: Mapping[int, str]) -> Mapping[str, int]:
     return {code: exponent for exponent, codes in table.items() for code in codes.split()}
 
 
-#: Currency code -> decimal places of its minor unit; all that an order can be in.
+#: Currency code -> decimal places of its minor unit, for every currency that an order can be in.
 EXPONENTS: Mapping[str, int] = {**_exponents(_WITHDRAWN), **_exponents(_IN_USE)}
-#: Those that only imported orders are in.
+#: Currencies that only imported orders can be in.
 WITHDRAWN_CURRENCIES: frozenset[str] = frozenset(_exponents(_WITHDRAWN))
 
 NANOS_DIGITS = 9
@@ -57,7 +57,7 @@ class FinerThanCurrency(ValueError):  # noqa: N818 - reads as what it is
 
 
 def from_units(units: int, nanos: int, places: int) -> int:
-    """Returns the amount in minor units of a currency with so many decimal places; raises FinerThanCurrency.
+    """Returns an amount in minor units of a currency with `places` decimal places; raises FinerThanCurrency.
 
     `units` and `nanos` have the same sign or one is zero.
     """
