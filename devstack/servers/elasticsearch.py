@@ -96,7 +96,7 @@ class ElasticsearchServer(LocalServer):
             "ES_JAVA_HOME": str(self._jdk.home),
             "ES_PATH_CONF": str(self.home / "config"),
             "ES_TMPDIR": str(self.home / "tmp"),
-            "CLI_JAVA_OPTS": f"-Djava.io.tmpdir={self.home / 'tmp'}",  # of the launcher, which leaves files behind
+            "CLI_JAVA_OPTS": f"-Djava.io.tmpdir={self.home / 'tmp'}",  # for the launcher, which leaves files there
             "ES_JAVA_OPTS": f"-Xms{self._heap_mb}m -Xmx{self._heap_mb}m {self._java_options}",
         }
 

@@ -108,7 +108,7 @@ class NatsServer(LocalServer):
         return f'cluster {{\n  name: "tandem"\n  listen: "{HOST}:{seat.port}"\n  routes: [{routes}]\n}}\n'
 
     async def _ready(self) -> bool:
-        # A server that comes back to its cluster serves at once what it has caught up with, which may take long.
+        # A server that rejoins its cluster is ready before its streams have caught up, which may take long.
         health = await get_json(self.monitor_port, "/healthz" + ("?js-server-only=true" if self._seat else ""))
         if health is None or health.get("status") != "ok":
             return False

@@ -154,7 +154,7 @@ async def _cancel(stub: OrderCommandServiceAsyncStub, order_id: str) -> None:
     try:
         await stub.CancelOrder(request, timeout=STAGE_TIMEOUT_SECONDS)
     except grpc.aio.AioRpcError as error:
-        # A stack that does not take cancellations yet keeps the order; its source tells it from real ones.
+        # A stack without CancelOrder keeps the order; its source `selfcheck` distinguishes it from real orders.
         if not isinstance(from_rpc_error(error), NotImplementedYet):
             raise
 

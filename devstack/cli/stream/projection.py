@@ -89,7 +89,7 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
             listed = await run(settings, "list")
             if listed.error:
                 return listed
-            if action != "list":  # these may take long, but not because nobody is there
+            if action != "list":  # These may take long, so first make sure that NATS answers.
                 await ask_for_life(settings.nats_url.get_secret_value())
         return listed if action == "list" else await run(settings, action, key, needed_too=needed_too)
 

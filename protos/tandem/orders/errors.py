@@ -246,7 +246,7 @@ def error_status(
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-#: gRPC refuses a message for its size with the code of an overload; only these words tell the two apart.
+#: gRPC refuses a message for its size with the code of an overload; only these words distinguish them.
 _TOO_LARGE = "larger than max"
 #: Status code -> exception, for a failure without a reason, which comes from gRPC itself or a proxy.
 WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {

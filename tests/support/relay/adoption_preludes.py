@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: Tells, when the process ends, how often it took the leader's lock without having lost it, as a slow machine may
-#: lose it. For the same reason acks are waited for, and nobody looks whether others were through.
+#: Prints, when the process ends, how often it took the leader's lock. A lock that was lost, as on a slow machine, does
+#: not count. For such machines the acks get more time, and the stream is not checked again for another relay's work.
 COUNTED = """
 import atexit, sys, relay.adoption.adoption as adoption, relay.publishing.session as session
 import relay.outbox.leadership as leadership, relay.publishing.loop as loop
