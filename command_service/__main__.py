@@ -16,7 +16,7 @@ from service_runtime.process import StartupRefused, run_process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one of the four and returns the exit code."""
+    """Runs the chosen one of the four commands and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m command_service", description="The write side of the order system")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve commands over gRPC until SIGTERM")

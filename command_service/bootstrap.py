@@ -1,4 +1,4 @@
-"""Connects settings, storage, application and handlers, and runs the serving process from start to stop."""
+"""Builds the service from settings, storage, application and handlers, and runs it from start to stop."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ from service_runtime.process import StartupRefused, leave_out_of_collections
 from service_runtime.side_tasks import side_tasks
 from service_runtime.waiting import wait_until_fine
 
-#: Beyond the longest statement: how long the database may stay silent.
+#: How long the database may stay silent in addition to the time limit of a statement.
 SILENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
-#: It is in the contract; none of its methods is served yet.
+#: The contract has this service, but none of its methods is implemented yet.
 _EXPORT = order_export_service_pb2.DESCRIPTOR.services_by_name["OrderExportService"]
 SERVICES = (order_commands.SERVICE.full_name, _EXPORT.full_name)
 
 
 def random_identity() -> tuple[UUID, bytes]:
-    """Returns a new event's id, a UUID of version 7, which rises with time, and its salt of 16 random bytes."""
+    """Returns a new event's id (a UUID of version 7, which rises with time) and its salt of 16 random bytes."""
     return UUID(bytes=uuid_utils.uuid7().bytes), os.urandom(16)
 
 
 async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set; raises StartupRefused when it cannot serve as configured."""
+    """Serves commands until `stop` is set. Raises StartupRefused when it cannot serve as configured."""
     database_url = settings.database_url.get_secret_value()
     await check_database(database_url)
     metrics = CommandMetrics()
@@ -83,7 +83,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             try:
                 address = await server.start()
                 await server.set_serving(watch.available)
-                probes_address = await probes.start()  # last: who is ready listens
+                probes_address = await probes.start()  # last, so that readiness means listening
                 leave_out_of_collections()
                 _log.info("listening", address=address, probes=probes_address)
                 await stop.wait()
@@ -103,7 +103,7 @@ def _execution(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatc
         answering=lambda: watch.answering,
         listener=_log_statements if settings.log_sql else None,
         statement_seconds=settings.deadline_cap_seconds,
-        # a statement is ended by the server within the cap; more silence than that is no server
+        # the server ends a statement at the limit; if no answer comes well after it, the connection is broken
         answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
     )
     return Execution(units, Recorder(ContractRepresentation(settings.max_event_bytes), random_identity))
@@ -124,10 +124,10 @@ def _add_services(
 
 
 async def _ended(pool: CommandPool, grace_seconds: float) -> None:
-    """Waits for commits that outlive their callers.
+    """Waits up to `grace_seconds` for commits that run on without their callers.
 
-    A commit without an answer must not keep the process from ending. Its outcome stays open, and a retry of the request
-    learns it.
+    A commit that the database does not answer must not keep the process from ending. Its outcome stays unknown until
+    the caller retries the request.
     """
     try:
         async with asyncio.timeout(grace_seconds):
@@ -137,14 +137,14 @@ async def _ended(pool: CommandPool, grace_seconds: float) -> None:
 
 
 async def await_schema(settings: CommandSettings, stop: asyncio.Event) -> None:
-    """Returns once the database has the schema that this version needs; raises StartupRefused when stopped before."""
+    """Waits for the schema that this version needs. Raises StartupRefused when `stop` is set before."""
     database_url = settings.database_url.get_secret_value()
     if not await wait_until_fine(lambda: schema_problem(database_url), stop):
         raise StartupRefused("stopped before the database had the schema this version needs")
 
 
 def migrate(settings: CommandSettings) -> tuple[str | None, str]:
-    """Migrates the database to the schema that this version needs. Returns its revision before and after.
+    """Migrates the database to the schema that this version needs. Returns the revisions before and after.
 
     Raises StartupRefused when the database cannot be reached or a table stays locked.
     """

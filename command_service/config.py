@@ -1,4 +1,4 @@
-"""Declares the command service's settings, all from the environment."""
+"""Declares the settings of the command service. All come from environment variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 class CommandSettings(ServiceSettings):
-    """`COMMAND_…`."""
+    """The settings of the command service, from the environment variables `COMMAND_…`."""
 
     model_config = SettingsConfigDict(env_prefix="COMMAND_")
 

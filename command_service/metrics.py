@@ -1,4 +1,4 @@
-"""Counts what the command service does. Durations in seconds."""
+"""Defines the metrics of the command service. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class CommandMetrics:
-    """The metrics of one process, on a registry of their own."""
+    """Counts and times what one process does, for Prometheus, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = on = CollectorRegistry()
@@ -25,7 +25,7 @@ class CommandMetrics:
         self._faults = Counter("command_side_task_faults", "Faults of side tasks.", ["task"], registry=on)
 
     def call(self, method: str, code: str, seconds: float) -> None:
-        """Counts a call that ended."""
+        """Counts an ended call by its status code, and its duration."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
 
@@ -38,7 +38,7 @@ class CommandMetrics:
         self._imports.labels(outcome).inc()
 
     def expired(self, count: int) -> None:
-        """Counts responses that were deleted after their time."""
+        """Counts stored responses that were deleted because they were older than promised."""
         self._expired.inc(count)
 
     def watch_side_tasks(self, tasks: Iterable[str]) -> None:

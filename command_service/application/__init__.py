@@ -1,1 +1,1 @@
-"""Executes commands over ports that storage and wire implement."""
+"""Executes commands. It declares ports for what it needs, which storage and wire implement."""

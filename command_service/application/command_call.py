@@ -1,4 +1,4 @@
-"""Describes a call: who asks, under which request id, until when. The command's own content is not part of it."""
+"""Describes a call apart from its command: who calls, with which request id, and until when."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _DERIVED = UUID("6f1c5c0e-7d0b-5a3e-9c66-0d5b8a8e6f21")
 class CommandCall:
     """One call of one command by an authenticated principal.
 
-    `fingerprint` is the SHA-256 of the request without its id. `traceparent` is W3C text, or empty. `expected_version`
-    is the only version of the order that the caller accepts; None: any. `deadline` is the caller's deadline on
-    `time.monotonic`; None: only the server's cap applies.
+    `fingerprint` is the SHA-256 of the request without its request id. `reason` is the caller's text for the event.
+    `traceparent` is the W3C trace context, or empty. `expected_version` is the only version of the order to which the
+    command may be applied; None: any. `deadline` is the caller's deadline on `time.monotonic`; None: only the server's
+    limit applies.
     """
 
     principal: str
@@ -27,16 +28,17 @@ class CommandCall:
     deadline: float | None = None
 
     def derived_id(self, kind: str) -> UUID:
-        """Returns an id for what the command creates when the caller names none: the same for every retry.
+        """Returns the id of a new `kind` (such as `order`) if the caller gave none. Every retry gets the same id.
 
-        A request retried after its response was deleted is therefore refused as taken, and not executed twice.
+        So a request that is retried after its stored response was deleted is refused, because the id is taken. It is
+        not executed twice.
         """
         return uuid5(_DERIVED, f"{kind}\0{self.principal}\0{self.request_id}")
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The response's bytes as the first call got them, and whether this call is a retry of it."""
+    """The serialised response to the first call with this request id. `replayed`: this call is a retry of that one."""
 
     response: bytes
     replayed: bool

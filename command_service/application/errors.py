@@ -1,10 +1,10 @@
-"""Lists why a command failed, except for the domain's refusals. The messages are for the caller."""
+"""Lists why a command can fail, except for the domain's refusals. The messages are for the caller."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A command ended without an answer of the domain. The message is one sentence without any driver's text."""
+    """A command ended before the domain decided, or could not be stored. The message contains no driver's text."""
 
 
 class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
@@ -15,7 +15,10 @@ class RequestIdReused(CommandError):  # noqa: N818 - the names say what happened
 
 
 class OrderTooLarge(CommandError):  # noqa: N818
-    """The order's event cannot be published: the limit is lower than when the order was accepted. In bytes."""
+    """The order's event is too large to be published, because the limit was lowered after the order was accepted.
+
+    `size` and `limit` are in bytes.
+    """
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -26,14 +29,14 @@ class OrderTooLarge(CommandError):  # noqa: N818
 
 
 class Overloaded(CommandError):  # noqa: N818
-    """There was no capacity within the time that a caller should wait."""
+    """The service had no free capacity within the time that a caller should wait."""
 
     def __init__(self) -> None:
         super().__init__("the service is at its limit")
 
 
 class DependencyUnavailable(CommandError):  # noqa: N818
-    """A store cannot be reached or failed. The command may have taken effect; a retry with its id tells."""
+    """A store failed or cannot be reached. The command may have taken effect; a retry with its request id finds out."""
 
     def __init__(self, dependency: str, message: str = "") -> None:
         super().__init__(message or f"{dependency} cannot be reached; repeat the request with its id")
@@ -41,18 +44,18 @@ class DependencyUnavailable(CommandError):  # noqa: N818
 
 
 class Stopping(DependencyUnavailable):
-    """This process stops; another one serves the retry."""
+    """This process is stopping. Another process serves the retry."""
 
     def __init__(self) -> None:
         super().__init__("command_service", "this process stops; send what is left again, it goes to another one")
 
 
 class ConnectionBroken(DependencyUnavailable):
-    """The connection broke under a unit of work. Another connection may work."""
+    """The database connection broke during a unit of work. A retry on another connection may succeed."""
 
 
 class Conflict(CommandError):  # noqa: N818
-    """Other commands on the same order interfered at every attempt."""
+    """Other transactions interfered with the command. A retry may succeed."""
 
     def __init__(self) -> None:
         super().__init__("other commands on the same order got in the way; repeat the request with its id")

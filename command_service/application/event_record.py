@@ -11,9 +11,10 @@ AGGREGATE_TYPE = "order"
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One row of the outbox without partition, position and transaction id. Its texts are published as stored.
+    """One row of the outbox without partition, position and transaction id.
 
-    `hash` covers `link`, and through it the digest of `salt` and `personal`.
+    The relay publishes the JSON texts exactly as they are stored. `hash` covers `link`. The link contains the digest of
+    `salt` and `personal`, so the hash covers these too.
     """
 
     link: Link

@@ -1,12 +1,13 @@
-"""Executes any command: once per request id, completely or not at all, whatever the caller does meanwhile.
+"""Executes any command once per request id, completely or not at all.
 
-The request id is claimed first. A second call with the same id waits for this transaction and then gets its response.
-For a new order the claim also checks that its id and number are free. An existing order is locked before it is read, so
-commands on one order run one after the other.
+The request id is claimed first. A second call with the same request id waits for the first call's transaction and then
+gets its response. For a new order the claim also checks that the order's id and number are free. An existing order is
+locked before it is read, so commands on one order run one after the other.
 
-Until the commit begins, a caller who leaves ends the work. From then on the unit of work finishes the commit without
-them, because its outcome would otherwise be unknown; a retry learns it. A transaction that the database ended, or whose
-connection broke, is retried here. The claim makes that as safe as the caller's own retry.
+If the caller is cancelled before the commit begins, the command is abandoned. After that the unit of work finishes the
+commit without the caller, because the outcome would otherwise be unknown. A retry gets the response. If another
+transaction interferes or the connection breaks, the command is tried again here. The claim makes that as safe as a
+retry by the caller.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ PAUSE_SECONDS = 0.05
 
 
 class Execution:
-    """Executes commands."""
+    """Executes commands, each in one unit of work, with up to ATTEMPTS tries."""
 
     def __init__(self, units: UnitsOfWork, recorder: Recorder) -> None:
         self._units, self._recorder = units, recorder
 
     async def execute(self, call: CommandCall, command: Command) -> CommandResult:
-        """Returns the command's result: of this call, or of the first one with its request id.
+        """Executes the command, or finds that an earlier call with the same request id did. Returns the result.
 
-        Raises the refusals of the domain, RequestIdReused, OrderTooLarge, and the errors of the unit of work.
+        Raises a `Refusal` of the domain, RequestIdReused, OrderTooLarge, and the errors of the unit of work.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -1,4 +1,4 @@
-"""Declares what executing a command needs: storage implements the unit of work, wire the representation."""
+"""Declares what the execution of a command needs. Storage implements the unit of work, wire the representation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from command_service.domain.order import Order
 
 @dataclass(frozen=True, slots=True)
 class FirstCall:
-    """The request id belongs to this transaction until it ends.
+    """The answer to a claim: no call has used the request id, and this transaction now holds it.
 
-    `now` is the database's clock, `source_epoch` the database's source epoch.
+    `now` is the time of the database's clock. `source_epoch` is the number of the database's history.
     """
 
     now: datetime
@@ -29,7 +29,7 @@ class FirstCall:
 
 @dataclass(frozen=True, slots=True)
 class EarlierCall:
-    """The request id was used before, with this fingerprint, and got this response."""
+    """The answer to a claim: an earlier call used the request id. Its fingerprint, and the response that it got."""
 
     fingerprint: bytes
     response: bytes
@@ -46,7 +46,7 @@ class Description:
 
     @property
     def size(self) -> int:
-        """Bytes of the event."""
+        """Bytes of the event: of its three texts together, in UTF-8."""
         return sum(len(text.encode()) for text in (self.payload, self.personal, self.headers))
 
 
@@ -54,7 +54,8 @@ class Description:
 class StoredOrder:
     """An order that is locked until the transaction ends, and the hash of its newest event.
 
-    `now` is the database's clock, read after the lock was taken. It is later than the record of every earlier event.
+    `now` is the time of the database's clock, read after the lock was taken, and at least one microsecond later than
+    the time at which the order's newest event was recorded.
     """
 
     order: Order
@@ -64,7 +65,7 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """All that a command writes: the order before it (None: a new one) and after it, its event, the response."""
+    """All that a command writes: the order before (None: a new order) and after it, its event, and its response."""
 
     before: Order | None
     after: Order
@@ -73,28 +74,31 @@ class Recorded:
 
 
 class UnitOfWork(Protocol):
-    """One transaction over orders, outbox and command log. Without a commit nothing of it happens.
+    """One transaction over orders, outbox and command log. Without `commit` it changes nothing.
 
     It is a port, although storage alone implements it, because the application must not import storage.
     """
 
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None) -> FirstCall | EarlierCall:
-        """Claims (principal, request id), which makes commands safe to retry; waits while another transaction holds it.
+        """Claims (principal, request id), so that a retry does not execute the command again.
 
-        Raises RuleViolated if the id or number of `new_order`, which the call creates, names another order.
+        Waits while another transaction holds the same claim. `new_order` identifies the order that the command creates;
+        None: it creates none. Raises RuleViolated if another order has the id or number of `new_order`, and otherwise
+        as `commit`.
         """
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Locks and returns the order; waits for transactions that hold the lock. None: there is no such order.
+        """Locks and returns the order, after waiting for transactions that hold the lock.
 
-        Raises as `commit`.
+        Returns None if the order does not exist. Raises Conflict, TimedOut and ConnectionBroken.
         """
 
     async def commit(self, call: CommandCall, recorded: Recorded) -> None:
-        """Writes order, event and response durably, or raises and nothing happened. A leaving caller does not end it.
+        """Writes order, event and response durably. Cancelling the caller does not stop it.
 
-        Raises RuleViolated for an id or number taken after the claim, Conflict when another transaction interfered, and
-        ConnectionBroken; only in the last case the commit may have happened.
+        Raises RuleViolated for an id or number that was taken after the claim, Conflict when another transaction
+        interfered, TimedOut when a statement reached its time limit, and ConnectionBroken. Only after ConnectionBroken
+        may the commit have happened.
         """
 
 
@@ -102,19 +106,20 @@ class UnitsOfWork(Protocol):
     """Creates units of work."""
 
     def begin(self, deadline: float | None = None) -> AbstractAsyncContextManager[UnitOfWork]:
-        """Begins a unit of work whose statements end soon after `deadline` (of `time.monotonic`).
+        """Begins a unit of work whose statements end soon after `deadline`, a time of `time.monotonic`.
 
-        Raises Overloaded when there is no capacity, DependencyUnavailable when there is no database, TimedOut when the
-        deadline has passed.
+        Without a deadline only the service's limit per statement applies. Raises Overloaded when there is no free
+        capacity, DependencyUnavailable when the database is down, TimedOut when the deadline has passed.
         """
 
 
 class Representation(Protocol):
-    """Translates orders and events for callers and consumers. Wire implements it, because it knows the contract."""
+    """Translates orders and events into the contract's messages, for callers and consumers. Wire implements it."""
 
     def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
         """Returns the event of `decision` as it is stored, and the response to `call`.
 
-        Both list as many of the order's movements as fit into an event. Raises RuleViolated when the caller's choice
-        leaves too little room for later events, and OrderTooLarge when the event could not be published.
+        Both list as many of the order's newest movements (payments, shipments, returns, refunds) as fit into an event.
+        Raises RuleViolated when the lines and addresses that the caller chose leave too little room for later events,
+        and OrderTooLarge when the event is too large to be published.
         """

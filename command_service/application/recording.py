@@ -1,4 +1,4 @@
-"""Turns a decision into what is stored and answered, the same way for every command."""
+"""Turns a decision into the order, event and response to store, in the same way for every command."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from command_service.domain.decision import Decision
 from command_service.domain.events import Event
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 
-#: Draws a new event's id, a UUID of version 7, and its salt of 16 unpredictable bytes.
+#: Returns a new event's id, a UUID of version 7, and its salt of 16 unpredictable bytes.
 DrawIdentity = Callable[[], tuple[UUID, bytes]]
 
 
 class Recorder:
-    """Describes decided events and adds them to their order's hash chain."""
+    """Builds the stored event of a decision and adds it to the hash chain of its order."""
 
     def __init__(self, representation: Representation, draw_identity: DrawIdentity) -> None:
         self._representation, self._draw_identity = representation, draw_identity
@@ -25,7 +25,10 @@ class Recorder:
     def record(
         self, call: CommandCall, claimed: FirstCall, stored: StoredOrder | None, decision: Decision[Event]
     ) -> Recorded:
-        """Returns what to write for a decision about `stored`; None for a new order. Raises as `describe`."""
+        """Returns what to write for `decision`. `stored` is the order before it; None: the order is new.
+
+        Raises as `describe`.
+        """
         event_id, salt = self._draw_identity()
         described = self._representation.describe(call, event_id, decision, claimed.source_epoch)
         link = Link(

@@ -1,2 +1,4 @@
-"""What an order is and what may happen to it. Pure: time and ids are arguments, and nothing is imported
-but the standard library and the currencies."""
+"""Defines what an order is and what may happen to it.
+
+The code is pure: time and ids are arguments. It imports only the standard library and the client package's currencies.
+"""

@@ -1,4 +1,7 @@
-"""Lists the commands, already well-formed: texts within their limits, ids parsed, money in minor units."""
+"""Defines the commands, whose docstrings say what the caller wants or reports.
+
+Requests were checked before: texts are within their limits, ids are parsed, and money is in minor units.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from command_service.domain.parties import Address, Customer
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
-    """One line of a new order. Rates in basis points."""
+    """One line of a new or revised order. Rates are basis points."""
 
     sku: str
     product_name: str
@@ -37,7 +40,8 @@ class OrderIdentity:
 class PlaceOrder:
     """Accept a new order.
 
-    `order_number` None: derived from the order id. `billing_address` None: the shipping address.
+    Without an `order_number` it is derived from the order id. Without a `billing_address` the shipping address is used.
+    `freight` None: no freight. `expected_total` None: the total is not compared.
     """
 
     order_id: UUID
@@ -52,13 +56,13 @@ class PlaceOrder:
 
     @property
     def identity(self) -> OrderIdentity:
-        """Returns the identity of the new order; its number is the caller's, or derived from its id."""
+        """The identity of the new order. The number is the caller's, or derived from the order id."""
         return OrderIdentity(self.order_id, self.source, self.order_number or order_number_of(self.order_id))
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPayment:
-    """Money that arrived in another system."""
+    """A payment that another system recorded."""
 
     payment_id: str
     amount: Money
@@ -69,7 +73,7 @@ class ImportedPayment:
 
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
-    """Import an order from another system: as it was placed there at `placed_at`, with its payments and shipments."""
+    """Import an order that was placed in another system at `placed_at`, with its payments and shipments."""
 
     order: PlaceOrder
     placed_at: datetime
@@ -79,13 +83,13 @@ class ImportOrder:
 
     @property
     def identity(self) -> OrderIdentity:
-        """Returns the identity of the imported order."""
+        """The identity of the imported order."""
         return self.order.identity
 
 
 @dataclass(frozen=True, slots=True)
 class ReviseOrder:
-    """Replace the lines, and the freight unless it is None."""
+    """Replace the lines of an order, and its freight unless `freight` is None."""
 
     order_id: UUID
     lines: tuple[NewLine, ...]
@@ -95,7 +99,7 @@ class ReviseOrder:
 
 @dataclass(frozen=True, slots=True)
 class ChangeShippingAddress:
-    """Send the order elsewhere."""
+    """Ship the order to another address."""
 
     order_id: UUID
     shipping_address: Address
@@ -103,7 +107,7 @@ class ChangeShippingAddress:
 
 @dataclass(frozen=True, slots=True)
 class RecordPayment:
-    """Money arrived, now when `paid_at` is None."""
+    """Record that money arrived. `paid_at` None: now."""
 
     order_id: UUID
     payment_id: str
@@ -115,7 +119,7 @@ class RecordPayment:
 
 @dataclass(frozen=True, slots=True)
 class ShipOrder:
-    """Goods left, now when `shipped_at` is None. No items: everything that is left to ship."""
+    """Record that goods left. `shipped_at` None: now. No items: all pieces that are left to ship."""
 
     order_id: UUID
     shipment_id: str
@@ -127,7 +131,7 @@ class ShipOrder:
 
 @dataclass(frozen=True, slots=True)
 class RecordDelivery:
-    """A shipment arrived, now when `delivered_at` is None."""
+    """Record that a shipment arrived. `delivered_at` None: now."""
 
     order_id: UUID
     shipment_id: str
@@ -136,7 +140,7 @@ class RecordDelivery:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Cancel pieces. No items: everything that is not shipped."""
+    """Cancel pieces. No items: all pieces that are neither shipped nor cancelled."""
 
     order_id: UUID
     items: tuple[LineQuantity, ...] = ()
@@ -144,7 +148,7 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReturnItems:
-    """Goods came back, now when `returned_at` is None."""
+    """Record that goods came back. `returned_at` None: now."""
 
     order_id: UUID
     return_id: str
@@ -154,7 +158,7 @@ class ReturnItems:
 
 @dataclass(frozen=True, slots=True)
 class RefundOrder:
-    """Money was paid back, now when `refunded_at` is None."""
+    """Record that money was paid back. `refunded_at` None: now."""
 
     order_id: UUID
     refund_id: str
@@ -165,21 +169,21 @@ class RefundOrder:
 
 @dataclass(frozen=True, slots=True)
 class HoldOrder:
-    """Stop shipping until the order is released."""
+    """Forbid shipping the order until it is released."""
 
     order_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOrder:
-    """Allow shipping again."""
+    """Allow shipping the order again after a hold."""
 
     order_id: UUID
 
 
 #: Commands that create an order.
 NewOrder = PlaceOrder | ImportOrder
-#: Commands that change one.
+#: Commands that change an existing order.
 OrderChange = (
     ReviseOrder
     | ChangeShippingAddress

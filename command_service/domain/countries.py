@@ -1,6 +1,6 @@
-"""Lists the region codes that an address may have: ISO 3166-1 alpha-2.
+"""Lists the region codes that an address may have: those of ISO 3166-1 alpha-2, and `XK`.
 
-A region is a CLDR code, so `XK` is valid: Kosovo, for which ISO 3166 has no code.
+The contract defines a region as a CLDR code. CLDR has `XK` for Kosovo, for which ISO 3166 has no code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ _WITHDRAWN_CODES = "AN BU CS CT DD DY FQ FX HV JT MI NH NQ NT PC PU PZ RH SU TP 
 
 #: All officially assigned codes, and Kosovo's.
 COUNTRIES: frozenset[str] = frozenset({*_CODES.split(), "XK"})
-#: ISO 3166-3: codes of countries of the past, as orders of then have them. Those that another country has now (AI, BQ,
-#: GE, SK, …) mean that country.
+#: Codes of former countries (ISO 3166-3), which imported orders may have. Withdrawn codes that were later given to
+#: another country (AI, BQ, GE, SK, …) are not in it; they mean that other country.
 WITHDRAWN_COUNTRIES: frozenset[str] = frozenset(_WITHDRAWN_CODES.split())

@@ -1,4 +1,4 @@
-"""Pairs a decided event with the order after it."""
+"""Defines a decision: an event, and the order after that event."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Later = TypeVar("Later", bound=LaterEvent)
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[E]):
-    """The event that a command causes, and the order after it."""
+    """The result of an allowed command: the event that it causes, and the order after that event."""
 
     event: E
     order: Order
 
 
 def decided(state: Order, event: Later) -> Decision[Later]:
-    """Returns the decision that `event` happens to `state`."""
+    """Returns the decision for `event` on an existing order. `state` is the order before the event."""
     return Decision(event, evolve(state, event))

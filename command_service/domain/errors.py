@@ -1,4 +1,4 @@
-"""Defines the refusals of an order. `details` are stable keys with texts, without personal data, for the caller."""
+"""Defines the domain's refusals of a command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from command_service.domain.rules import ORDER_ID_TAKEN, ORDER_NUMBER_TAKEN, Rul
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
-    """A command that the order's state does not allow. The message says to the caller why, and what to do."""
+    """The domain does not allow the command. The message tells the caller why, and what to do.
+
+    `details` are texts under stable keys, for programs. They contain no personal data.
+    """
 
     def __init__(self, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -18,7 +21,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
 
 
 class RuleViolated(Refusal):
-    """A rule forbids the command. The message says what the command needs, what the order is, and what to do."""
+    """A business rule forbids the command. The message says what the command needs and what it found instead."""
 
     def __init__(self, rule: Rule, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message, details)
@@ -26,7 +29,7 @@ class RuleViolated(Refusal):
 
 
 class VersionMismatch(Refusal):
-    """The caller expected another version of the order."""
+    """The order is not at the version that the caller expected."""
 
     def __init__(self, order_id: UUID, expected: int, current: int) -> None:
         super().__init__(
@@ -36,21 +39,21 @@ class VersionMismatch(Refusal):
 
 
 class OrderNotFound(Refusal):
-    """There is no such order."""
+    """No order has the id that the command names."""
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"There is no order {order_id}; check the id.", {"order_id": str(order_id)})
 
 
 def order_id_taken(order_id: UUID) -> RuleViolated:
-    """Returns the refusal of an order id that names another order."""
+    """Returns the refusal of a new order whose id another order has."""
     details = {"order_id": str(order_id)}
     message = f"An order {order_id} exists already; use another order id, or retry with the first request id."
     return RuleViolated(ORDER_ID_TAKEN, message, details)
 
 
 def order_number_taken(order_number: str, source: str) -> RuleViolated:
-    """Returns the refusal of an order number that names another order of the source."""
+    """Returns the refusal of a new order whose number another order of the same source has."""
     return RuleViolated(
         ORDER_NUMBER_TAKEN,
         f"The source {source!r} has an order number {order_number} already; use another number,"

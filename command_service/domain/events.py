@@ -1,6 +1,7 @@
-"""Lists what can happen to an order: the facts from which `evolve` computes the next state.
+"""Defines the events of an order. `evolve` computes the order after an event from the order before it.
 
-`occurred_at` is business time.
+An event is a fact that is never changed. `occurred_at` is business time: when it happened in the world. Fields named
+`previous_…` hold values from before the event. Amounts are minor units of the order's currency.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class OrderCreated:
 
 @dataclass(frozen=True, slots=True)
 class OrderImported:
-    """The order was imported: `accepted` in the other system, with its payments and shipments. Lines as ordered."""
+    """The order was imported from another system, with its payments and shipments.
+
+    `accepted` is the order as that system accepted it; its lines do not yet count the shipments.
+    """
 
     event_type: ClassVar[str] = "ORDER_IMPORTED"
 
@@ -53,7 +57,7 @@ class OrderImported:
 
 @dataclass(frozen=True, slots=True)
 class OrderRevised:
-    """Lines or freight were replaced before payment."""
+    """The lines, and perhaps the freight, were replaced before the order was paid."""
 
     event_type: ClassVar[str] = "ORDER_REVISED"
 
@@ -67,7 +71,7 @@ class OrderRevised:
 
 @dataclass(frozen=True, slots=True)
 class OrderShippingAddressChanged:
-    """The order is sent to another address."""
+    """The order is to be shipped to another address."""
 
     event_type: ClassVar[str] = "ORDER_SHIPPING_ADDRESS_CHANGED"
 
@@ -78,7 +82,7 @@ class OrderShippingAddressChanged:
 
 @dataclass(frozen=True, slots=True)
 class OrderPaid:
-    """Money arrived. The order's states say whether it was enough."""
+    """Money arrived. The payment state after it says whether it was enough."""
 
     event_type: ClassVar[str] = "ORDER_PAID"
 
@@ -93,7 +97,7 @@ class OrderPaid:
 
 @dataclass(frozen=True, slots=True)
 class OrderShipped:
-    """Goods left. The order's states say whether all of them."""
+    """Goods left. The fulfillment state after it says whether these were all goods of the order."""
 
     event_type: ClassVar[str] = "ORDER_SHIPPED"
 
@@ -119,7 +123,7 @@ class OrderDelivered:
 
 @dataclass(frozen=True, slots=True)
 class OrderCancelled:
-    """The order, or some unshipped pieces of it, were cancelled."""
+    """All or some unshipped pieces of the order were cancelled."""
 
     event_type: ClassVar[str] = "ORDER_CANCELLED"
 
@@ -140,7 +144,7 @@ class OrderReturned:
 
     @property
     def occurred_at(self) -> datetime:
-        """When the goods were back."""
+        """When the goods came back."""
         return self.returned.returned_at
 
 
@@ -177,9 +181,9 @@ class OrderReleased:
     occurred_at: datetime
 
 
-#: What makes an order.
+#: Events that create an order.
 FirstEvent = OrderCreated | OrderImported
-#: What changes one.
+#: Events that change an existing order.
 LaterEvent = (
     OrderRevised
     | OrderShippingAddressChanged

@@ -1,4 +1,4 @@
-"""Computes the next state from a state and an event. It never refuses: what happened, happened."""
+"""Computes the order after an event. It refuses nothing, because an event is a fact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from command_service.domain.order import Order
 
 
 def evolve(state: Order, event: LaterEvent) -> Order:
-    """Returns the order after `event`, one version higher."""
+    """Returns the order after `event`, with a version higher by 1. `state` is the order before it."""
     return replace(
         state,
         version=state.version + 1,
@@ -37,7 +37,7 @@ def evolve(state: Order, event: LaterEvent) -> Order:
 
 
 def created(event: OrderCreated) -> Order:
-    """Returns the order as it was accepted."""
+    """Returns the new order of `event`, at version 1."""
     return Order(
         order_id=event.order_id,
         order_number=event.order_number,
@@ -55,7 +55,7 @@ def created(event: OrderCreated) -> Order:
 
 
 def imported(event: OrderImported) -> Order:
-    """Returns the order as it was imported, with its payments and shipments."""
+    """Returns the imported order of `event`, at version 1, with its payments and shipments."""
     order = created(event.accepted)
     lines = order.lines
     times = [order.placed_at, *(payment.paid_at for payment in event.payments)]
@@ -76,7 +76,7 @@ def imported(event: OrderImported) -> Order:
 
 
 def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
-    """Returns the fields of the order that the event changes, except version and time."""
+    """Returns the new values of the order's fields that the event changes, except `version` and `updated_at`."""
     match event:
         case OrderRevised():
             return {"lines": event.lines, "freight": event.freight}
@@ -112,7 +112,7 @@ def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:
 
 
 def _moved(lines: tuple[OrderLine, ...], items: Iterable[LineQuantity], quantity: str) -> tuple[OrderLine, ...]:
-    """Returns the lines, with the items' pieces added to one of their quantities."""
+    """Returns the lines after adding the items' pieces to the field `quantity`, for example `shipped_quantity`."""
     pieces = {item.line_number: item.quantity for item in items}
     return tuple(
         replace(line, **{quantity: getattr(line, quantity) + pieces[line.line_number]})

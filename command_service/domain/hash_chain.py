@@ -1,4 +1,4 @@
-"""Computes the hash chain of an order's events. Each hash covers the stored event and the hash before it.
+"""Computes the hash chain of an order's events. Each hash covers one stored event and the hash of the event before.
 
 Layout of the hashed bytes, in this order, with nothing between the parts:
 
@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What one hash of the chain covers, as stored."""
+    """The stored parts of one event that its hash covers."""
 
     event_id: UUID
     aggregate_type: str
@@ -41,14 +41,14 @@ class Link:
 
 
 def personal_digest(salt: bytes, personal: str) -> bytes:
-    """Returns 32 bytes that represent the personal data even after it was erased."""
+    """Returns the SHA-256 of salt and personal data. The chain can be verified with it after both were erased."""
     return hashlib.sha256(salt + personal.encode()).digest()
 
 
 def chain_hash(previous: bytes, link: Link) -> bytes:
-    """Returns the 32-byte hash of `link` after `previous` (GENESIS for the first).
+    """Returns the 32-byte hash of `link`. `previous` is the hash of the event before; GENESIS for the first event.
 
-    Raises ValueError for a part of another length.
+    Raises ValueError when `previous` or the personal digest is not 32 bytes long.
     """
     if len(previous) != len(GENESIS) or len(link.personal_digest) != len(GENESIS):
         raise ValueError("hashes and digests are 32 bytes")

@@ -1,4 +1,4 @@
-"""Describes one line of an order: what was ordered, and what became of each piece."""
+"""Describes one line of an order: what was ordered, and how many pieces were cancelled, shipped and so on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from command_service.domain.money import line_net, tax_on
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line. Amounts in minor units of the order's currency, rates in basis points, quantities in pieces."""
+    """One line of an order. Amounts are minor units of the order's currency, rates are basis points."""
 
     line_number: int
     sku: str
@@ -26,7 +26,7 @@ class OrderLine:
 
     @property
     def ordered(self) -> OrderLine:
-        """The line as it was ordered, with no piece shipped, delivered, returned or cancelled."""
+        """The same line before any piece was shipped, delivered, returned or cancelled."""
         return OrderLine(
             self.line_number,
             self.sku,
@@ -39,7 +39,7 @@ class OrderLine:
 
     @property
     def charged_quantity(self) -> int:
-        """Pieces that are charged: all that were not cancelled."""
+        """Pieces that the customer has to pay: all that were not cancelled."""
         return self.quantity - self.cancelled_quantity
 
     @property
@@ -49,17 +49,17 @@ class OrderLine:
 
     @cached_property
     def net_amount(self) -> int:
-        """Net of the charged pieces."""
+        """Net price of the charged pieces, after discount."""
         return self._net(self.charged_quantity)
 
     @cached_property
     def tax_amount(self) -> int:
-        """Tax on the net of the charged pieces."""
+        """Tax on `net_amount`."""
         return tax_on(self.net_amount, self.tax_rate_basis_points)
 
     @cached_property
     def kept_amount(self) -> int:
-        """Net and tax of the pieces that are charged and were not returned."""
+        """Net price and tax of the pieces that were neither cancelled nor returned."""
         net = self._net(self.charged_quantity - self.returned_quantity)
         return net + tax_on(net, self.tax_rate_basis_points)
 

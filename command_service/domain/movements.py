@@ -1,4 +1,4 @@
-"""Describes what moves for an order: money in and out, goods out and back. Times are business times."""
+"""Defines the movements of an order: payments, shipments, returns and refunds. Times are business times."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Money that arrived; minor units of the order's currency."""
+    """Money that arrived. `amount` is in minor units of the order's currency."""
 
     payment_id: str
     amount: int
@@ -19,7 +19,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class LineQuantity:
-    """How many pieces of one line."""
+    """A number of pieces of one line."""
 
     line_number: int
     quantity: int
@@ -27,7 +27,7 @@ class LineQuantity:
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """Goods that left; `delivered_at` is None while they are on their way."""
+    """Goods that left. `delivered_at` is None until they have arrived."""
 
     shipment_id: str
     items: tuple[LineQuantity, ...]
@@ -48,7 +48,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money that was paid back; minor units of the order's currency."""
+    """Money that was paid back. `amount` is in minor units of the order's currency."""
 
     refund_id: str
     amount: int

@@ -1,4 +1,4 @@
-"""Describes a whole order as a value. `evolve` computes the next one from an event."""
+"""Describes a whole order as an immutable value. `evolve` computes the order after an event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from command_service.domain.states import (
 
 @dataclass(frozen=True)
 class Order:
-    """An order at one version. Amounts in minor units of `currency`; times are business times with a zone, in UTC."""
+    """An order at one version. Amounts are minor units of `currency`. Times are business times, in UTC, with a zone."""
 
     order_id: UUID
     order_number: str
@@ -47,12 +47,12 @@ class Order:
 
     @property
     def moved(self) -> bool:
-        """Whether any money or goods have moved."""
+        """Whether the order has a payment, shipment, return or refund."""
         return bool(self.payments or self.shipments or self.returns or self.refunds)
 
     @cached_property
     def quantities(self) -> Quantities:
-        """Pieces over all lines."""
+        """Numbers of pieces, summed over the lines."""
         return Quantities(
             ordered=sum(line.quantity for line in self.lines),
             cancelled=sum(line.cancelled_quantity for line in self.lines),
@@ -63,12 +63,12 @@ class Order:
 
     @cached_property
     def net_total(self) -> int:
-        """Net of all charged pieces."""
+        """Net price of all charged pieces."""
         return sum(line.net_amount for line in self.lines)
 
     @cached_property
     def tax_total(self) -> int:
-        """Tax of all charged pieces."""
+        """Tax on all charged pieces."""
         return sum(line.tax_amount for line in self.lines)
 
     @cached_property
@@ -78,12 +78,12 @@ class Order:
 
     @property
     def total(self) -> int:
-        """The amount charged."""
+        """What the order costs: net price, tax and charged freight."""
         return self.net_total + self.tax_total + self.charged_freight
 
     @cached_property
     def amounts(self) -> Amounts:
-        """The amounts that we may keep, that were captured, that were refunded, and that are due back."""
+        """The sums that the shop may keep, that were paid, that were refunded, and that are due back."""
         paid = sum(payment.amount for payment in self.payments)
         refunded = sum(refund.amount for refund in self.refunds)
         kept = sum(line.kept_amount for line in self.lines) + self.charged_freight
@@ -91,15 +91,15 @@ class Order:
 
     @property
     def state(self) -> OrderState:
-        """Where the order stands in its life."""
+        """How far the order has come."""
         return order_state(self.quantities, self.amounts)
 
     @property
     def payment_state(self) -> PaymentState:
-        """What has become of the money."""
+        """How much of the order is paid and refunded."""
         return payment_state(self.quantities, self.amounts)
 
     @property
     def fulfillment_state(self) -> FulfillmentState:
-        """What has become of the goods."""
+        """How many pieces are shipped, delivered and returned."""
         return fulfillment_state(self.quantities)

@@ -1,8 +1,8 @@
 """Derives the number of an order for which the caller chose none.
 
-It depends on the order id alone, so a retry never gives a second number: three groups of five characters of Crockford's
-base 32 (no I, L, O, U), 75 bits of the id's SHA-256. Among 100 million orders two share a number with probability 10⁻⁷;
-the second is then refused as `order-number-taken`.
+The number depends on the order id alone, so a retry derives the same one. It is 75 bits of the id's SHA-256, written as
+three groups of five characters of Crockford's base 32 (no I, L, O, U). The probability that two of 100 million orders
+get the same number is 10⁻⁷. The second of them is then refused as `order-number-taken`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Describes customer and addresses of an order, as the caller knew them when the order was placed."""
+"""Describes the customer and the addresses of an order, as the caller gave them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """The customer at the time of the order. Everything except `customer_id` is personal."""
+    """The customer as given when the order was placed. Every field except `customer_id` is personal data."""
 
     customer_id: str
     display_name: str = ""
@@ -17,7 +17,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address. Everything except `region_code` (ISO 3166-1 alpha-2) is personal."""
+    """A postal address. Every field except `region_code` (ISO 3166-1 alpha-2 or `XK`) is personal data."""
 
     region_code: str
     language_code: str = ""
@@ -31,9 +31,9 @@ class Address:
     organization: str = ""
 
 
-# Storage and wire go by these names, so a new text needs a line in its class, a rule and a column.
-#: The fields of a customer but for `customer_id`.
+# Storage and wire use these names. A new field therefore needs a line in its class, a request rule and a column.
+#: The fields of a customer, except `customer_id`.
 CONTACT_TEXTS = tuple(field.name for field in fields(Customer) if field.name != "customer_id")
-#: The fields of an address.
+#: The fields of an address that are one text, and those that are a list of texts.
 ADDRESS_TEXTS = tuple(field.name for field in fields(Address) if field.type == "str")
 ADDRESS_LISTS = tuple(field.name for field in fields(Address) if field.type == "tuple[str, ...]")

@@ -1,6 +1,7 @@
-"""Lists the business rules as data. An id is stable, because callers branch on it: it is never renamed or reused.
+"""Lists the business rules as data.
 
-The domain enforces every rule. The tables' constraints enforce a second time what SQL can express.
+The id of a rule is never renamed or reused, because callers' programs depend on it. The domain enforces every rule. The
+tables' constraints enforce a second time the rules that SQL can express.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: its stable id and the sentence that states it on the page of rules."""
+    """A business rule: its stable id, and the sentence that states it in the documentation."""
 
     id: str
     sentence: str

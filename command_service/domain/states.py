@@ -1,6 +1,6 @@
-"""Computes the three states of an order from quantities and amounts. None is stored as a fact.
+"""Computes the three states of an order from its quantities and amounts.
 
-So one situation has one state, and no command can set a state by hand.
+States are never set, only computed. So equal quantities and amounts always give equal states.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class OrderState(StrEnum):
-    """Where an order stands in its life."""
+    """How far an order has come, from placed to delivered, returned, cancelled or refunded."""
 
     PLACED = "PLACED"
     PAID = "PAID"
@@ -22,7 +22,7 @@ class OrderState(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """What has become of the money."""
+    """How much of an order is paid and refunded."""
 
     UNPAID = "UNPAID"
     PARTIALLY_PAID = "PARTIALLY_PAID"
@@ -33,7 +33,7 @@ class PaymentState(StrEnum):
 
 
 class FulfillmentState(StrEnum):
-    """What has become of the goods."""
+    """How many of an order's pieces are shipped, delivered and returned."""
 
     UNFULFILLED = "UNFULFILLED"
     PARTIALLY_SHIPPED = "PARTIALLY_SHIPPED"
@@ -46,7 +46,7 @@ class FulfillmentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """Pieces of an order over all its lines."""
+    """Numbers of pieces of an order, summed over its lines."""
 
     ordered: int
     cancelled: int
@@ -67,9 +67,10 @@ class Quantities:
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Money of an order in minor units: what we may keep, what was captured, what was refunded, what is due back.
+    """Sums of an order in minor units: what the shop may keep, what was paid, what was refunded, and what is due back.
 
-    We may keep freight and the price of the pieces that were neither cancelled nor returned.
+    The shop may keep the price with tax of the pieces that were neither cancelled nor returned. It may also keep the
+    freight, unless every piece was cancelled.
     """
 
     kept: int
@@ -79,7 +80,7 @@ class Amounts:
 
 
 def order_state(quantities: Quantities, amounts: Amounts) -> OrderState:
-    """The state of life."""
+    """Returns the order's state."""
     if quantities.cancelled == quantities.ordered:
         paid_back = amounts.refunded > 0 and amounts.refund_due == 0
         return OrderState.REFUNDED if paid_back else OrderState.CANCELLED
@@ -91,7 +92,7 @@ def order_state(quantities: Quantities, amounts: Amounts) -> OrderState:
 
 
 def payment_state(quantities: Quantities, amounts: Amounts) -> PaymentState:
-    """The state of the money."""
+    """Returns the payment state. An order that costs nothing is paid unless it is cancelled."""
     if amounts.refund_due > 0:
         return PaymentState.REFUND_DUE
     if amounts.refunded > 0:
@@ -103,7 +104,7 @@ def payment_state(quantities: Quantities, amounts: Amounts) -> PaymentState:
 
 
 def fulfillment_state(quantities: Quantities) -> FulfillmentState:
-    """The state of the goods."""
+    """Returns the fulfillment state."""
     if quantities.returned > 0:
         whole = quantities.all_delivered and quantities.returned == quantities.delivered
         return FulfillmentState.RETURNED if whole else FulfillmentState.PARTIALLY_RETURNED

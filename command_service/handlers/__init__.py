@@ -1,1 +1,1 @@
-"""Serves gRPC: request → rules → command → response or refusal, and nothing else."""
+"""Serves gRPC: checks a request, executes it as a command, and returns the response or the refusal."""

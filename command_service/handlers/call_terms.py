@@ -1,4 +1,4 @@
-"""What holds for every call of the command service's methods."""
+"""Defines what applies to every call of the command service: validation, refusals, metrics and time limit."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from service_runtime.edge.service_methods import OnCall, Terms
 
 
 def call_terms(on_call: OnCall, deadline_cap: float) -> Terms:
-    """`deadline_cap`: seconds that a call may take which is no stream."""
+    """Returns the terms. `deadline_cap` is the most seconds that a call may take; it does not apply to streams."""
     return Terms(validate, REFUSALS, on_call, deadline_cap, late=TimedOut)

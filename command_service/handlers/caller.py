@@ -1,4 +1,4 @@
-"""Reads who calls, and in which trace, from the connection and the call's metadata."""
+"""Reads the caller's identity, deadline and trace context from a call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def principal_of(context: Context) -> str:
-    """Returns the identity that the transport authenticated, or `anonymous`. Metadata is never trusted."""
+    """Returns the identity that the transport authenticated, or `anonymous`. Metadata is ignored: anyone can set it."""
     identities = context.peer_identities()
     return next(iter(identities)).decode() if identities else ANONYMOUS
 
 
 def deadline_of(context: Context) -> float | None:
-    """Returns the caller's deadline on `time.monotonic`, or None if they set none."""
+    """Returns the caller's deadline as a time of `time.monotonic`, or None if the call has none."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
 

@@ -1,7 +1,7 @@
-"""Orders the imports of one stream: several run at once, but never two with the same identity.
+"""Runs the imports of one stream concurrently, but never two with the same identity at the same time.
 
-A stream may name a request, an order or an order number twice. The one sent first must win, and the answer to the other
-must not depend on which transaction was faster.
+A stream may contain a request id, an order id or an order number twice. The request that was sent first must win, and
+the result of the other must not depend on which transaction is faster.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _Identity = tuple[str, ...]
 
 
 class ImportTurns:
-    """The orders of one stream that are being imported, by their identities."""
+    """Starts the imports of one stream. Those that share an identity run one after the other, as they were sent."""
 
     def __init__(self) -> None:
         self._latest: dict[_Identity, asyncio.Task[Any]] = {}
 
     def start(self, request: ImportOrdersRequest, importing: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """Calls `importing` once no earlier order with an identity of `request` is in progress."""
+        """Returns a task that calls `importing` after all earlier imports that share an identity with `request`."""
         identities = _identities(request)
         before = {self._latest[identity] for identity in identities if identity in self._latest}
         task = asyncio.create_task(_after(before, importing) if before else importing())
@@ -38,7 +38,7 @@ class ImportTurns:
 
 
 def _identities(request: ImportOrdersRequest) -> list[_Identity]:
-    """Returns the identities of a request. Ids ignore case; a field that is not given identifies nothing."""
+    """Returns the request's ids in lower case, and its order number with its source. Empty fields are left out."""
     identities: list[_Identity] = [("request", request.request_id.lower())]
     if request.order_id:
         identities.append(("order", request.order_id.lower()))

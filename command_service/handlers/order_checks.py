@@ -1,4 +1,4 @@
-"""Checks request fields that depend on the domain: countries and currencies."""
+"""Checks request fields that hold a country code or an amount."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALSO_WITHDRAWN = ", also a withdrawn one"
 
 
 def region_code(*, withdrawn: bool) -> Check:
-    """Checks an ISO 3166-1 alpha-2 code or `XK`. `withdrawn`: codes of former countries are valid too."""
+    """Returns a check for an ISO 3166-1 alpha-2 code or `XK`. With `withdrawn`, former countries are valid too."""
     known = COUNTRIES | WITHDRAWN_COUNTRIES if withdrawn else COUNTRIES
     gone = WITHDRAWN_COUNTRIES - known
 
@@ -32,10 +32,11 @@ def region_code(*, withdrawn: bool) -> Check:
 
 
 def money(least: int, *, required: bool, withdrawn: bool = True) -> Check:
-    """Checks an amount of at least `least` minor units in a known currency, no finer than its minor unit.
+    """Returns a check for an amount of at least `least` minor units in a known currency.
 
-    Commands on an existing order accept `withdrawn` currencies, because imported orders may have them. The domain
-    checks that an order has one currency.
+    The amount may not have more decimal places than the currency. With `withdrawn`, former currencies are valid too.
+    Commands on an existing order accept these, because imported orders may have them. The domain checks that an order
+    has only one currency.
     """
 
     def problems(value: Any) -> Problems:

@@ -1,4 +1,4 @@
-"""Serves `OrderCommandService`: request → rules → command → the response's bytes."""
+"""Serves the methods of `OrderCommandService`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ REPLAYED = (("tandem-replayed", "true"),)
 
 
 class OrderCommands:
-    """The commands that are served."""
+    """Serves every command: the unary methods itself, and the stream of `ImportOrders` through `imports`."""
 
     def __init__(self, execution: Execution, imports: OrderImports, metrics: CommandMetrics) -> None:
         self._execution, self._imports, self._metrics = execution, imports, metrics
 
     def behaviours(self) -> Mapping[str, Behaviour]:
-        """Returns the behaviour of each served command by method name."""
+        """Returns, by method name, the function that serves the method."""
         unary = {method: partial(self.execute, to_command) for method, to_command in COMMANDS.items()}
         return {"ImportOrders": self._imports.import_orders, **unary}
 
     async def execute(self, to_command: ToCommand, request: Any, call: Call) -> bytes:
-        """Serves the command that `to_command` makes of the request."""
+        """Executes the command that `to_command` makes from the request, and returns the serialised response.
+
+        If the call is a retry, the trailing metadata says so: `tandem-replayed: true`.
+        """
         command_call = CommandCall(
             principal=principal_of(call.context),
             request_id=UUID(request.request_id),

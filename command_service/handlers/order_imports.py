@@ -1,10 +1,11 @@
-"""Serves `ImportOrders`: a stream of orders in, a stream of results out, in the same order.
+"""Serves `ImportOrders`: a stream of orders in, and a stream of their results out in the same sequence.
 
-Several orders are imported at once, each in its own transaction. Of two with the same identity the one sent first is
-imported first. At most `WINDOW` orders are read and not yet answered, so a caller that does not read results is not
-read from. A refused order is answered with its status, and the stream continues. If the database is gone or this
-process stops, the stream ends after the results of the orders before. The caller then sends everything again; imported
-orders are answered as replays.
+Several orders are imported at once, each in its own transaction. If two orders of a stream have the same identity, the
+one sent first is imported first. At most `WINDOW` orders are read and not yet answered, so the service stops reading
+from a caller that does not read results. A refused order gets its status as the result, and the stream continues.
+
+If the database fails or this process stops, the stream ends after the results that it could still send. The caller then
+sends the orders without a result again. Orders that were already imported are answered as replays.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from command_service.metrics import CommandMetrics
 from command_service.wire.commands import fingerprint, import_order
 from service_runtime.edge.service_methods import Call, Context
 
-#: Orders of one stream that are read and not yet answered.
+#: The most orders of one stream that may be read and not yet answered.
 WINDOW = 256
-#: And how large they may be together, for large orders.
+#: The most bytes that these orders may have together.
 WINDOW_BYTES = 16 * 1024 * 1024
-#: A busy service lets an import wait: nobody looks at it.
+#: When the service is overloaded, an import waits this long before it tries again, because no person waits for it.
 BUSY_PAUSE_SECONDS = 0.25
-#: Faults that are not an order's own. Going on would answer each order that follows with the same.
+#: Failures that are not caused by the order, so the next orders would fail in the same way. They end the stream.
 _ENDS_THE_STREAM = (DependencyUnavailable, Conflict, TimedOut)
 
 Request = contract.ImportOrdersRequest
@@ -41,7 +42,10 @@ Result = asyncio.Task["bytes | Exception"]
 
 
 class OrderImports:
-    """Serves at most `streams` import streams, with at most `at_once` transactions over all of them."""
+    """Serves `ImportOrders`.
+
+    At most `streams` streams run at the same time, and all of them together run at most `at_once` transactions.
+    """
 
     def __init__(self, execution: Execution, metrics: CommandMetrics, *, streams: int, at_once: int) -> None:
         self._execution, self._metrics = execution, metrics
@@ -51,15 +55,15 @@ class OrderImports:
 
     @property
     def unanswered(self) -> int:
-        """Orders that are read and not yet answered."""
+        """The number of orders, over all streams, that are read and not yet answered."""
         return sum(stream.unanswered for stream in self._streams)
 
     def stop(self) -> None:
-        """Stops reading: each stream ends once it has answered what it has read."""
+        """Stops reading from all streams. Each stream ends after the results of the orders that it has read."""
         self._stopping.set()
 
     async def import_orders(self, requests: AsyncIterator[Request], call: Call) -> None:
-        """Answers each request in order; raises what ended the stream."""
+        """Serves one stream: writes the result of each request in sequence. Raises the error that ends the stream."""
         if len(self._streams) >= self._limit:
             raise Overloaded
         stream = _Stream(self, requests, call.context)
@@ -70,11 +74,11 @@ class OrderImports:
             self._streams.discard(stream)
 
     async def until_stopped(self) -> None:
-        """Returns when `stop` was called."""
+        """Waits until `stop` is called."""
         await self._stopping.wait()
 
     async def result(self, request: Request, principal: str, traceparent: str) -> bytes | Exception:
-        """The result of one order, or what is to end the stream. Never raises but when cancelled."""
+        """Imports one order. Returns its result, or the exception that ends the stream. Raises only when cancelled."""
         try:
             async with self._slots:
                 return await self._imported(request, principal, traceparent)
@@ -103,32 +107,32 @@ class OrderImports:
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
         self._metrics.imported("replayed" if result.replayed else "imported")
         response = contract.ImportOrdersResponse.FromString(result.response)
-        # The caller may write an id in capitals; they get back what they sent.
+        # The id is returned as the caller wrote it, perhaps in capitals.
         response.request_id, response.replayed = request.request_id, result.replayed
         return response.SerializeToString()
 
 
 class _Window:
-    """Limits how much is read and not yet answered."""
+    """Limits the orders, and their bytes, that one stream has read and not yet answered."""
 
     def __init__(self) -> None:
         self.orders = self._bytes = 0
         self._changed = asyncio.Condition()
 
     async def opened(self) -> None:
-        """Waits until there is room for another order."""
+        """Waits until another order may be read."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.orders < WINDOW and self._bytes < WINDOW_BYTES)
 
     async def moved(self, orders: int, size: int) -> None:
-        """Adds to what is unanswered; negative when something was answered."""
+        """Adds to the unanswered orders and their bytes. Both numbers are negative after an answer."""
         async with self._changed:
             self.orders, self._bytes = self.orders + orders, self._bytes + size
             self._changed.notify_all()
 
 
 class _Stream:
-    """One stream: it reads, imports and answers at the same time."""
+    """Reads the requests of one stream, imports them, and writes the results, all at the same time."""
 
     def __init__(self, imports: OrderImports, requests: AsyncIterator[Request], context: Context) -> None:
         self._imports, self._requests, self._context = imports, requests, context

@@ -1,4 +1,4 @@
-"""Checks relations between fields of a request."""
+"""Checks conditions that involve several fields of a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from service_runtime.edge.request_validation import Problem, Relation, When
 
-#: Items of all shipments of one imported order; the event of an order with more could not be published anyway.
+#: The most items that all shipments of one imported order may have together. The event of an order with more would be
+#: too large to be published.
 MAX_SHIPPED_ITEMS = 10_000
 
 
@@ -31,7 +32,7 @@ def _amounts(request: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"payments[{index}].amount", payment.amount) for index, payment in enumerate(request.payments))
 
 
-#: Looked at first: each shipment and each item may be right, and all together too much work.
+#: Checked before the single fields, because checking very many items would take too long.
 SHIPPED_ITEMS = Relation(_too_many_items, When.BEFORE)
-#: All amounts of an order are in the currency of its first line.
+#: Checks that all amounts are in the currency of the first line.
 ONE_CURRENCY = Relation(_other_currencies, When.AFTER)

@@ -1,7 +1,7 @@
-"""Lists what every request must look like: request type → field path → check.
+"""Lists the checks of every field of every request: request type → field path → check.
 
-A path names fields with dots and elements with `[]`. Every field of every command has a line here, even if any value is
-valid; a test compares the table with the contract.
+In a path, a dot leads to a field of a message, and `[]` stands for every element of a list. Every field of every
+request has an entry, even if any value is valid. A test compares the table with the contract.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _items(least: int) -> Rules:
 
 
 def _new_order(*, withdrawn: bool) -> Rules:
-    """Returns the rules of a new order. An imported one may also have `withdrawn` currencies and countries."""
+    """Returns the rules of a new order. With `withdrawn`, for imports, currencies and countries may be former ones."""
     return {
         "request_id": uuid(required=True),
         "order_id": uuid(required=False),
@@ -105,7 +105,7 @@ def _new_order(*, withdrawn: bool) -> Rules:
     }
 
 
-#: What every command on an existing order says.
+#: The rules of the fields that every command on an existing order has.
 _EXISTING_ORDER: Rules = {
     "request_id": uuid(required=True),
     "order_id": uuid(required=True),
@@ -198,7 +198,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "reason": _REASON,
     },
 }
-#: Request type → what its fields must be to each other.
+#: Request type → the checks that involve several of its fields.
 RELATIONS: Mapping[str, tuple[Relation, ...]] = {
     contract.PlaceOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
     contract.ReviseOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),

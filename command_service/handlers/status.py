@@ -1,4 +1,4 @@
-"""Maps refusals and errors of the command service to answers."""
+"""Maps refusals and errors of the command service to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
 
 
 def _diagnosis(error: Exception) -> Mapping[str, Any]:
-    """What Postgres says of an error beside its message."""
+    """Returns what PostgreSQL reports about an error in addition to its message. None where it reports nothing."""
     diagnostics = getattr(error, "diag", None)
     return {
         "sqlstate": getattr(error, "sqlstate", None),

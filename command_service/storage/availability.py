@@ -1,4 +1,4 @@
-"""Watches whether the database accepts commands, by asking once a second on a connection of its own."""
+"""Watches whether the database accepts commands, by asking it once a second on a connection of its own."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from service_runtime.outage_log import OutageLog
 
 PERIOD_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-#: Shorter gaps are left to retries: balancers shall not move all callers for a hiccup. Over just before the first
-#: question to a silent database has waited long enough: a period and an answer's time after the last answer.
+#: The service reports an outage only after this long without an answer, so that load balancers do not move all callers
+#: for a short gap, which retries bridge. It is a little less than PERIOD_SECONDS + ANSWER_SECONDS, so it has passed
+#: when the first question to a silent database fails.
 PATIENCE_SECONDS = 2.75
 
-#: Gets each change; called before any command sees it.
+#: Called with the new value of `available` at each change.
 ChangeListener = Callable[[bool], Awaitable[None]]
 
 
 class DatabaseWatch:
-    """`available` turns false after some seconds of a silent or read-only database, and true when it answers again.
+    """Tells whether the database accepts commands.
 
-    `answering`: whether the database accepted commands within the patience. If not, it is the database that makes
-    commands wait; that is known before the next probe fails.
+    `available` becomes false when the database has been silent or read-only for PATIENCE_SECONDS. It becomes true when
+    the database accepts commands again. `answering` is whether a probe succeeded within the last PATIENCE_SECONDS. It
+    becomes false already before the next probe fails, so that a command which waits in vain knows that the database is
+    the cause.
     """
 
     def __init__(self, database_url: str, on_change: ChangeListener) -> None:
@@ -40,7 +43,7 @@ class DatabaseWatch:
         self.available = self._told = True
 
     def reason(self) -> str | None:
-        """None while commands are accepted, otherwise why not."""
+        """Returns None while commands are accepted, otherwise why they are not."""
         return None if self.available else "PostgreSQL does not take commands"
 
     async def run(self) -> None:
@@ -71,10 +74,10 @@ class DatabaseWatch:
             self._outages.failed(problem)
         if available != self._told:
             await self._on_change(available)
-            self._told = available  # or else it is told again
+            self._told = available  # if `on_change` raised, the next probe calls it again
 
     def _be_patient(self) -> None:
-        """Starts the patience anew."""
+        """Restarts the countdown after a successful probe."""
         if self._patience is not None:
             self._patience.cancel()
         self._patience, self.answering = Countdown(PATIENCE_SECONDS, self._be_impatient), True

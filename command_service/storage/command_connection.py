@@ -1,4 +1,4 @@
-"""Runs the same few statements again and again on one connection, a batch of them in one round trip."""
+"""Runs batches of statements on one database connection, each batch in one round trip."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ Statement = tuple[str, Sequence[Any]]
 
 
 class OutOfStep(Exception):  # noqa: N818 - says what happened
-    """The driver's idea of the connection's state may be wrong."""
+    """The driver's idea of the connection's state may be wrong, so the connection must not be used again."""
 
 
 class CommandConnection(AsyncConnection[Row]):
-    """Keeps a cursor per statement, so the driver works out only once how to write and read its values."""
+    """A connection for a small set of statements that run again and again.
 
-    #: Each proof asks for a number of its own, over all connections.
+    It keeps one cursor per statement, so the driver works out only once how to write and read that statement's values.
+    """
+
+    #: Numbers for the probes of `start_anew`. No two probes of this process, on any connection, use the same number.
     _proofs = itertools.count()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -34,17 +37,17 @@ class CommandConnection(AsyncConnection[Row]):
         self._cursors: defaultdict[str, AsyncCursor[Row]] = defaultdict(lambda: self.cursor())
 
     async def run(self, batch: Sequence[Statement]) -> AsyncCursor[Row]:
-        """Sends the statements together and returns the last one's cursor. The server skips the rest after an error.
+        """Sends the statements together and returns the last one's cursor. After an error the server skips the rest.
 
-        Use few different statements. A result stays in its cursor until the statement runs again. Raises psycopg.Error,
-        the first one.
+        Use few different SQL texts, because the connection keeps a cursor for each. The next run of the same text
+        replaces the result. Raises psycopg.Error for the first statement that failed.
         """
         first: psycopg.Error | None = None
         try:
             async with self.pipeline():
                 try:
                     cursors = [await self._cursors[sql].execute(sql, values or None) for sql, values in batch]
-                except psycopg.Error as error:  # kept from the pipeline, which would log what it still has to read
+                except psycopg.Error as error:  # caught inside the pipeline, which would otherwise log a warning
                     first = error
         except psycopg.Error as error:
             first = first or _cause(error)
@@ -54,7 +57,7 @@ class CommandConnection(AsyncConnection[Row]):
 
     @property
     def idle(self) -> bool:
-        """Whether the connection is outside a transaction and awaits no answer."""
+        """Whether the connection has no open transaction and waits for no answer."""
         return (
             self.pgconn.transaction_status == TransactionStatus.IDLE
             and self.pgconn.pipeline_status == PipelineStatus.OFF
@@ -62,7 +65,7 @@ class CommandConnection(AsyncConnection[Row]):
 
     @property
     def spoken_to(self) -> bool:
-        """Whether the server has sent something unasked. On an idle connection that means the session ended."""
+        """Whether the connection is closed or has unread data. On an idle one, data means that the session ended."""
         if self.closed:
             return True
         arrivals = select.poll()
@@ -70,15 +73,15 @@ class CommandConnection(AsyncConnection[Row]):
         return bool(arrivals.poll(0))
 
     async def end_transaction(self) -> None:
-        """Rolls back and keeps the server's prepared statements.
+        """Rolls the transaction back. Keeps the prepared statements, unless the transaction failed.
 
-        The driver's own `rollback` drops all of them, because after an error one may not be prepared although the
-        driver believes so. Without an error that cannot be.
+        The driver's own `rollback` drops all prepared statements, because after an error the driver may believe in one
+        that the server does not have. Without an error this cannot happen.
         """
         if self.info.transaction_status != TransactionStatus.INTRANS:
             await self.rollback()
             return
-        threshold, self.prepare_threshold = self.prepare_threshold, None  # otherwise a ROLLBACK drops them as well
+        threshold, self.prepare_threshold = self.prepare_threshold, None  # else the driver drops them at any ROLLBACK
         try:
             await self.execute("ROLLBACK")
         finally:
@@ -87,13 +90,14 @@ class CommandConnection(AsyncConnection[Row]):
     async def start_anew(self) -> None:
         """Restores a known state after an error.
 
-        Rolls back, drops prepared statements on both sides, and probes the server. Raises OutOfStep when the answer
-        belongs to another probe, psycopg.Error when there is none.
+        Rolls back, drops the prepared statements of driver and server, and probes the server with a number that it must
+        return. Raises OutOfStep when the answer is not this number or the connection is in pipeline mode, and
+        psycopg.Error when there is no answer.
         """
         if self.pgconn.pipeline_status != PipelineStatus.OFF:
             raise OutOfStep("the connection is in pipeline mode")
         if self.info.transaction_status == TransactionStatus.IDLE:
-            await self.execute("BEGIN")  # the driver forgets by a rollback alone, and rolls nothing back without this
+            await self.execute("BEGIN")  # the driver drops its prepared statements only when it rolls something back
         await self.rollback()
         number = next(self._proofs)
         row = await (await self.execute("SELECT $1", (number,))).fetchone()
@@ -102,7 +106,7 @@ class CommandConnection(AsyncConnection[Row]):
 
 
 def _cause(error: psycopg.Error) -> psycopg.Error:
-    """Returns the error after which the batch was skipped, if `error` only reports the skipping."""
+    """Returns the error of the failed statement when `error` only says that a later one was skipped, else `error`."""
     while isinstance(error, PipelineAborted) and isinstance(error.__context__, psycopg.Error):
         error = error.__context__
     return error

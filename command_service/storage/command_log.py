@@ -1,14 +1,20 @@
-"""Holds the statements of the command log. A transaction first claims its key, `(principal, request_id)`."""
+"""Holds the SQL of the command log, which makes a command with the same request id run once.
+
+A transaction first claims its key `(principal, request_id)` by inserting a row, and stores the response there at its
+end. A later transaction with the same key finds the row and returns the stored response.
+"""
 
 from __future__ import annotations
 
-# A twin's insert waits on the key until this transaction ends, then finds its row or takes the key itself.
+# If another transaction has inserted the key, this insert waits until that one ends. After its commit this inserts
+# nothing and returns no row; after its rollback this inserts.
 CLAIM = (
     "INSERT INTO command_log (principal, request_id, fingerprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
     " RETURNING clock_timestamp(), (SELECT epoch FROM source)"
 )
-#: The same for a command that makes an order. That an id or number is taken is an answer here; at the order's insert it
-#: is an error, which the server writes down with all values. The insert finds the few that are taken in between.
+#: The same for a command that creates an order. It also returns whether the order's id and number are taken. The insert
+#: of the order would find that too, but as an error, which the server logs with all values. The insert still finds the
+#: few that another transaction takes in between.
 CLAIM_FOR_NEW = (
     f"{CLAIM}, EXISTS (SELECT FROM orders WHERE order_id = $4),"  # noqa: S608 - no value is in it
     " EXISTS (SELECT FROM orders WHERE source = $5 AND order_number = $6)"

@@ -1,4 +1,4 @@
-"""Keeps the pool of connections for commands, configured as the unit of work expects."""
+"""Provides the pool of database connections for commands, configured as the unit of work expects."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ APPLICATION_NAME = "tandem-command"
 #: How long a command waits for a free connection before the service counts as overloaded.
 ACQUIRE_SECONDS = 3.0
 CONNECT_TIMEOUT_SECONDS = 5
-#: A session whose process froze inside a transaction gives its locks back after this long.
+#: If a process freezes inside a transaction, the server ends its session and frees its locks after this long.
 IDLE_IN_TRANSACTION_SECONDS = 60
-#: A machine that vanished is noticed within about this time, on idle connections too.
+#: TCP notices within about this time that the other machine vanished, on idle connections too.
 VANISHED_SECONDS = 15
-#: How long a round trip may stay without an answer before its connection counts as broken.
+#: A connection counts as broken when the server has not answered a round trip for this long.
 ANSWER_SECONDS = 35.0
-#: The same for a round trip that asks for nothing.
+#: The same limit for the empty statement that checks an idle connection.
 CHECK_SECONDS = 2.0
 
 
 class CommandPool(AsyncConnectionPool[CommandConnection]):
-    """Lends a connection for one conversation. It takes it back in a known state, or closed."""
+    """A pool of database connections for commands. It lends a connection to one `Conversation` at a time.
+
+    A connection is lent again only when it has no open transaction and no pending answer. Otherwise the pool closes the
+    connection and opens another one in its place.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -40,11 +44,12 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
 
     @asynccontextmanager
     async def conversation(self, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Conversation]:
-        """Opens a conversation on a connection of its own.
+        """Lends a connection as a conversation, and waits on exit until the connection is ready to be lent again.
 
-        A round trip without an answer for `answer_seconds` breaks it. Returns when the conversation has ended, but does
-        not wait for work that continues without its caller. A caller that is cancelled, even twice, leaves the rest to
-        the pool. Raises PoolTimeout, TooManyRequests.
+        If the server does not answer a round trip within `answer_seconds`, the connection is broken. The exit does not
+        wait for a round trip that runs to its end without its caller. If the caller is cancelled, even twice, the pool
+        finishes in a task of its own. Raises PoolTimeout when no connection is free in time, TooManyRequests when too
+        many callers wait.
         """
         while (connection := await self.getconn()).spoken_to:  # a restart of the server ends idle sessions
             await asyncio.shield(self._to_its_end(self._replace(connection)))
@@ -53,7 +58,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
         awaited = True
         try:
             yield conversation
-        except GeneratorExit:  # the caller's coroutine is thrown away and can wait for nothing
+        except GeneratorExit:  # the caller's coroutine is being closed, so it may not await anything here
             awaited = False
             raise
         finally:
@@ -63,7 +68,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
                 await asyncio.shield(ending)
 
     def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs the work to its end, whatever the caller does."""
+        """Starts the work as a task that the caller's cancellation does not reach."""
         ending = asyncio.create_task(work)
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -81,14 +86,15 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             await self.putconn(conversation.connection)
 
     def hang_up(self) -> None:
-        """Breaks every connection in use, so that nobody waits for a database that is known to be down."""
+        """Breaks every connection in use, so that no command waits for a database that is known to be down."""
         for conversation in self._conversations:
             conversation.hang_up()
 
     async def check_idle(self) -> None:
-        """Replaces broken idle connections before a command gets one.
+        """Tests all idle connections and replaces the broken ones, before a command gets one.
 
-        All at once: the database may stop answering meanwhile, and a process that waits here does not watch it.
+        It tests all connections at the same time. The database may stop answering again meanwhile, and the task that
+        waits here is the one that watches the database.
         """
         await asyncio.gather(*(self._check_one() for _ in range(self.max_size)))
 
@@ -98,19 +104,19 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
                 await conversation.run([("SELECT", ())])
 
     async def all_ended(self) -> None:
-        """Waits until no conversation continues without its caller."""
+        """Waits until every round trip that outlived its caller has ended and its connection is back in the pool."""
         while self._ending:
             await asyncio.wait(set(self._ending))
 
 
 def command_pool(database_url: str, *, size: int, max_waiting: int, statement_seconds: float) -> CommandPool:
-    """Returns an unopened pool of `size` connections; at most `max_waiting` callers wait for one.
+    """Returns a pool of `size` connections, not yet opened. At most `max_waiting` callers wait for a connection.
 
     No statement runs longer than `statement_seconds`, including its waits for locks.
     """
 
     async def configure(connection: CommandConnection) -> None:
-        # One type for all integers: a prepared statement is not prepared anew for each size of number.
+        # Send every integer as int8, so that the size of a number does not make the driver prepare a statement again.
         connection.adapters.register_dumper(int, Int8Dumper)
         await connection.execute(
             "SELECT set_config('statement_timeout', $1, false),"
@@ -135,7 +141,7 @@ def command_pool(database_url: str, *, size: int, max_waiting: int, statement_se
         max_size=size,
         max_waiting=max_waiting,
         timeout=ACQUIRE_SECONDS,
-        # Give up soon: the next caller tries anew at once, a long series of attempts would pause for minutes.
+        # Give up soon, because the next caller tries again at once. A longer series would pause for minutes.
         reconnect_timeout=ACQUIRE_SECONDS,
         configure=configure,
         open=False,

@@ -1,9 +1,9 @@
-"""Runs one unit of work on a connection, and leaves the connection in a known state or closed.
+"""Runs one unit of work on a connection, and afterwards leaves the connection in a known state or closed.
 
-Nobody interrupts the driver. Otherwise it could stop between two steps that belong together: in pipeline mode without
-knowing it, or sure of a prepared statement that the server never saw. So each round trip is a task of its own. A caller
-who leaves does not stop that task. The server is asked to cancel its work, and only when the driver has read every
-answer does anything else use the connection.
+The driver is never interrupted. An interrupted driver could stop between two steps that belong together. It could
+be in pipeline mode without knowing it, or believe that the server has prepared a statement which the server never saw.
+So each round trip is a task of its own, and a caller who is cancelled does not stop that task. Instead the server is
+asked to cancel the statement. The connection is not used again before the driver has read every answer.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from service_runtime.countdown import Countdown
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
-#: What is under way usually ends within this time; asking the server to end it costs it a connection.
+#: How long an abandoned round trip may still run before the server is asked to cancel it. Most end within this time,
+#: and each request to cancel costs the server a connection.
 GRACE_SECONDS = 0.1
-#: A server asked to end a statement does it within this time, or its connection is given up.
+#: If the server has not ended the statement this long after the request to cancel, the connection is closed.
 CANCEL_SECONDS = 2.0
 
 
 class Conversation:
-    """The use of one connection by one unit of work."""
+    """One unit of work's exclusive use of one connection, from the pool's lending it until its return."""
 
     def __init__(self, connection: CommandConnection, answer_seconds: float) -> None:
-        """Prepares a conversation. A round trip without an answer for `answer_seconds` breaks the connection."""
+        """Takes the connection. If the server does not answer a round trip for `answer_seconds`, it is broken."""
         self.connection = connection
         self._answer_seconds = answer_seconds
         self._trip: asyncio.Task[AsyncCursor[Row]] | None = None
@@ -44,8 +45,8 @@ class Conversation:
     async def run(self, batch: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
         """Sends the statements together and returns the last one's cursor. Read it before the conversation ends.
 
-        A caller who is cancelled meanwhile leaves at once. The work is then cancelled, unless it runs `to_the_end`.
-        Raises psycopg.Error.
+        If the caller is cancelled, this call ends at once. `end` then cancels the statements, or waits for them if
+        `to_the_end` is true. Raises psycopg.Error, and OutOfStep while an earlier round trip still runs.
         """
         if self._trip is not None and not self._trip.done():
             raise OutOfStep("the answer to what was sent before is still to come")
@@ -55,16 +56,16 @@ class Conversation:
 
     @property
     def at_rest(self) -> bool:
-        """Whether every answer was read, none was an error, and no transaction is open."""
+        """Whether the connection can be lent again: every answer was read, none an error, no transaction is open."""
         return (self._trip is None or self._trip.done()) and not self._failed and self.connection.idle
 
     @property
     def goes_on(self) -> bool:
-        """Whether the last round trip continues to its end without its caller."""
+        """Whether the last round trip runs to its end even if its caller is cancelled."""
         return self._to_the_end
 
     async def end(self) -> None:
-        """Leaves the connection in a known state or closed. Never cancel this."""
+        """Rolls back what was not committed. Leaves the connection in a known state or closed. Never cancel this."""
         try:
             if not self.at_rest:
                 await self._come_to_rest()
@@ -83,14 +84,14 @@ class Conversation:
         await self.connection.close()
 
     def hang_up(self) -> None:
-        """Shuts the connection's socket, so that a task waiting for it finds it broken."""
+        """Shuts down the connection's socket, so that a task waiting for an answer gets an error at once."""
         with contextlib.suppress(OSError, psycopg.Error):
             line = socket.socket(fileno=os.dup(self.connection.fileno()))
             with line:
                 line.shutdown(socket.SHUT_RDWR)
 
     async def _within_time(self, answer: Awaitable[T]) -> T:
-        # A server ends a statement that takes too long. A server, or a way to it, that has fallen silent ends nothing.
+        # The server ends a statement that takes too long. A silent server or network needs this countdown.
         silence = Countdown(self._answer_seconds, self.hang_up)
         try:
             return await answer
@@ -105,7 +106,7 @@ class Conversation:
             await self._last_answer(self._trip)
         if self.connection.closed:
             return
-        # Without an error, what the driver takes for prepared is prepared.
+        # Without an error, the statements that the driver believes to be prepared are prepared, and may be kept.
         resting = self.connection.start_anew() if self._failed else self.connection.end_transaction()
         await self._within_time(resting)
         if not self.connection.idle:
@@ -115,8 +116,8 @@ class Conversation:
         if not self._to_the_end:
             await asyncio.wait({trip}, timeout=GRACE_SECONDS)
             if not trip.done():
-                # A request to cancel may strike late, so nothing is taken for granted. One that did not get through
-                # raises: it might strike whatever is being done by then.
+                # The server may act late on a request to cancel, so the connection counts as failed. If the request
+                # itself fails, this raises and the connection is closed, so a late one cannot hit other work.
                 self._failed = True
                 await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
                 await asyncio.wait({trip}, timeout=CANCEL_SECONDS)
@@ -128,7 +129,7 @@ class Conversation:
 
 
 async def _over(trip: asyncio.Task[AsyncCursor[Row]]) -> None:
-    """Waits for the task's end and drops its error, which was meant for a caller who may have left."""
+    """Waits until the task has ended, and drops its error: it was for the caller, who may have been cancelled."""
     await asyncio.wait({trip})
     if not trip.cancelled():
         trip.exception()

@@ -1,4 +1,4 @@
-"""Translates the driver's errors into the application's. Unknown ones are defects and pass unchanged."""
+"""Translates the driver's errors into the application's. Errors without a translation are defects."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from psycopg import errors
 from command_service.application.errors import CommandError, Conflict, ConnectionBroken, TimedOut
 
 DEPENDENCY = "postgres"
-#: Another transaction was in the way; the same work may succeed at once.
+#: Another transaction interfered; the same work may succeed if it is repeated at once.
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 #: SQLSTATE classes and codes of a server that went away, has no room, or is (no longer) a primary.
 _UNAVAILABLE = ("08", "53", "57P", "25P03", "25006")
-#: The driver and the server disagree about what is prepared. Nothing was committed, and an error makes both forget.
+#: Driver and server disagree about which statements are prepared. Nothing was committed. After an error the connection
+#: drops the prepared statements of both.
 _OUT_OF_STEP = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 
 def meaning_of(error: psycopg.Error) -> CommandError | None:
-    """Returns Conflict, TimedOut or ConnectionBroken for an error that means it."""
+    """Returns the Conflict, TimedOut or ConnectionBroken that `error` means; None when it means none of them."""
     if isinstance(error, _CONFLICTS):
         return Conflict()
     if isinstance(error, errors.QueryCanceled):
@@ -28,7 +29,7 @@ def meaning_of(error: psycopg.Error) -> CommandError | None:
 
 
 def means_unavailable(error: psycopg.Error) -> bool:
-    """Whether the connection or the server is gone, full or read-only, and the statement not at fault."""
+    """Whether the connection broke, or the server is gone, full or read-only. The statement is then not at fault."""
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_UNAVAILABLE)
     # Without SQLSTATE the message is libpq's: the connection broke.

@@ -13,12 +13,12 @@ from command_service.storage.connections import CommandPool
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0
-#: Small, so that no command waits for it for long.
+#: How many responses one transaction deletes: few, so that no command waits for it for long.
 EXPIRY_BATCH = 500
 PARTITIONS_AHEAD = 2
 
 EXTEND = "SELECT extend_outbox($1::integer)"
-# Rows that another process is deleting are left to it.
+# SKIP LOCKED leaves out the rows that another process is deleting.
 EXPIRE = """
 DELETE FROM command_log WHERE (principal, request_id) IN (
     SELECT principal, request_id FROM command_log
@@ -29,7 +29,10 @@ DELETE FROM command_log WHERE (principal, request_id) IN (
 
 
 class Housekeeping:
-    """Periodic work on the command pool. Every process of the service may do it at the same time."""
+    """Deletes expired responses and extends the outbox, over connections of the command pool.
+
+    Every process of the service may do this at the same time.
+    """
 
     def __init__(
         self,
@@ -41,9 +44,9 @@ class Housekeeping:
         self._pool, self._retention_hours, self._on_expired = pool, retention_hours, on_expired
 
     async def run(self) -> None:
-        """Works at once and then once a minute, until cancelled. An outage of the database is retried later.
+        """Does the work at once and then once a minute, until cancelled. Raises unexpected errors.
 
-        Raises unexpected errors.
+        An error of the database is logged, and the work is tried again after the pause.
         """
         while True:
             try:
@@ -54,7 +57,7 @@ class Housekeeping:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def extend_outbox(self) -> int:
-        """Creates partitions ahead of need and returns how many."""
+        """Creates missing partitions so that PARTITIONS_AHEAD are ready, and returns how many it created."""
         async with self._pool.conversation() as conversation:
             row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
         made = int(row[0]) if row else 0
@@ -63,7 +66,7 @@ class Housekeeping:
         return made
 
     async def expire_command_log(self) -> int:
-        """Deletes responses older than the promised time, batch by batch, and returns how many."""
+        """Deletes responses older than `retention_hours`, batch by batch, and returns how many it deleted."""
         expired = 0
         while True:
             async with self._pool.conversation() as conversation:

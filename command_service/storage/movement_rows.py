@@ -1,4 +1,4 @@
-"""Builds the rows of payments, shipments, returns and refunds. Ordinals rise from 1 in recorded order."""
+"""Builds the rows of payments, shipments, returns and refunds. `ordinal` counts them as recorded, from 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Paymen
 
 
 def new_movements(before: Order | None, after: Order) -> Iterator[tuple[Table, list[Row]]]:
-    """Returns the rows that `after` has and `before` lacks, by table; tables that others reference come first."""
+    """Yields each table with the rows that `after` has and `before` lacks. Tables that others reference come first."""
     earlier = (before.payments, before.shipments, before.returns, before.refunds) if before else ((), (), (), ())
     yield payments, _rows(after, after.payments, len(earlier[0]))
     yield shipments, _rows(after, after.shipments, len(earlier[1]))
@@ -28,7 +28,7 @@ def new_movements(before: Order | None, after: Order) -> Iterator[tuple[Table, l
 
 
 def newly_delivered(before: Order, after: Order) -> list[Row]:
-    """Returns the rows of `shipments` that were delivered meanwhile."""
+    """Returns the rows of the shipments that are delivered in `after` and were not in `before`."""
     pairs = zip(before.shipments, after.shipments, strict=False)
     return [{"order_id": after.order_id, **_columns(new)} for old, new in pairs if old.delivered_at != new.delivered_at]
 
@@ -41,7 +41,7 @@ def _rows(order: Order, movements: Sequence[Payment | Shipment | Return | Refund
 
 
 def _columns(movement: Payment | Shipment | Return | Refund) -> Row:
-    """Returns the fields of a movement. `asdict` would copy each value deeply, which slows imports."""
+    """Returns the fields of a movement by name. `asdict` would also copy each value deeply, which slows imports."""
     return {name: getattr(movement, name) for name in _FIELDS[type(movement)]}
 
 

@@ -1,4 +1,4 @@
-"""Builds the rows of an order and its event."""
+"""Builds the rows of an order, its lines and its event, as column name → value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINK = tuple(field.name for field in fields(Link))
 
 
 def order_row(order: Order, head: EventRecord) -> Row:
-    """Returns the row of `orders`, with the newest hash of its chain."""
+    """Returns the row of `orders`. `head` is the order's newest event, whose id and hash the row also holds."""
     return {
         "order_id": order.order_id,
         "version": order.version,
@@ -55,7 +55,7 @@ def order_row(order: Order, head: EventRecord) -> Row:
 
 
 def event_row(record: EventRecord) -> Row:
-    """Returns the row of `outbox`."""
+    """Returns the row of `outbox` for an event, without the columns that the database fills."""
     return {
         **{name: getattr(record.link, name) for name in _LINK},
         "partition": partition_of(record.link.aggregate_id),
@@ -66,7 +66,7 @@ def event_row(record: EventRecord) -> Row:
 
 
 def line_rows(order_id: UUID, lines: Iterable[OrderLine]) -> list[Row]:
-    """Returns the rows of `order_lines`."""
+    """Returns the rows of `order_lines` for lines of one order."""
     return [
         {
             "order_id": order_id,

@@ -1,4 +1,4 @@
-"""Makes the statements that write an order and its event; sends none."""
+"""Builds the statements that write an order and its event. The transaction sends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from command_service.storage.tables import (
     shipments,
 )
 
-# There is no customer service: the first order of a customer makes the row that a redaction will mark.
+# No other service owns customers. The first order of a customer creates the row that a redaction will mark.
 ADD_CUSTOMER = f"INSERT INTO {customers.name} (id) VALUES ($1) ON CONFLICT DO NOTHING"  # noqa: S608
 ADD_ORDER = insert_row(orders)
 ADD_LINES = insert_rows(order_lines)
@@ -31,7 +31,7 @@ ADD_EVENT = insert_row(outbox)
 ADD_MOVEMENTS = {
     table: insert_rows(table) for table in (payments, shipments, shipment_lines, returns, return_lines, refunds)
 }
-#: What commands can change; the rest of an order stays as it was made.
+#: The columns of an order that commands can change, without the address. The others stay as they were inserted.
 CHANGE_ORDER = update_row(
     orders,
     "order_id",
@@ -53,13 +53,13 @@ CHANGE_LINES = update_rows(
     ],
 )
 DROP_LINES = f"DELETE FROM {order_lines.name} WHERE order_id = $1"  # noqa: S608
-#: The constraints that hold an order's id, and its number within its source, unique.
+#: Names of the constraints that keep an order's id unique, and its number unique within its source.
 ID_KEY, NUMBER_KEY = f"{orders.name}_pkey", f"{orders.name}_source_order_number_key"
 CHANGE_DELIVERY = update_rows(shipments, ["order_id", "shipment_id"], ["delivered_at"])
 
 
 def new_order(order: Order, event: EventRecord) -> list[Statement]:
-    """Returns the statements for customer, order, lines and movements of a new order, and its event."""
+    """Returns the statements that insert a new order with its customer, lines, movements and event."""
     movements = _new_movements(None, order) if order.moved else ()
     return [
         (ADD_CUSTOMER, (order.customer.customer_id,)),
@@ -71,7 +71,7 @@ def new_order(order: Order, event: EventRecord) -> list[Statement]:
 
 
 def changed_order(before: Order, after: Order, event: EventRecord) -> list[Statement]:
-    """Returns the statements for the differences between the two orders, and the event."""
+    """Returns the statements that write the differences between the two orders, and that insert the event."""
     row = order_row(after, event)
     statements = [CHANGE_ORDER.of_row(row)]
     if after.shipping_address != before.shipping_address:

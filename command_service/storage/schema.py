@@ -1,4 +1,4 @@
-"""Migrates the database's schema to this version's revision, and reads a database's revision."""
+"""Migrates the database's schema to the revision that this version needs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sqlalchemy import Connection, create_engine, pool
 from service_runtime.error_text import in_one_line
 from service_runtime.process import StartupRefused
 
-#: Only one migration at a time, whoever runs it.
+#: The key of the advisory lock that lets only one migration run at a time, in whichever process.
 ADVISORY_LOCK = 0x7461_6E64_656D_0001
-#: No migration makes commands wait longer than this for a table; it fails instead and can be repeated.
+#: A migration that waits longer than this for a lock on a table fails and can be repeated. Commands that queue after it
+#: for the same table therefore wait no longer than this.
 LOCK_TIMEOUT = "10s"
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -34,7 +35,9 @@ def required_revision() -> str:
 
 
 def migrate(database_url: str) -> tuple[str | None, str]:
-    """Applies missing migrations; waits while another process does. Returns the revision before and after.
+    """Applies missing migrations, after waiting for another process that migrates.
+
+    Returns the revisions before and after; the one before is None for a database without the schema.
 
     Raises StartupRefused when the database cannot be reached or a table stays locked.
     """
@@ -81,7 +84,7 @@ def _refusal(error: Exception) -> Exception:
 
 
 def unreachable(error: psycopg.Error) -> str:
-    """Returns one sentence for an operator about a failed connection, without a password."""
+    """Returns one sentence that tells an operator why the database cannot be used. It contains no password."""
     return (
         f"the database of COMMAND_DATABASE_URL cannot be used ({in_one_line(error)}); start it or correct the setting"
     )

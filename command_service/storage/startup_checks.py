@@ -1,4 +1,4 @@
-"""Refuses a database on which promises could not be kept, and says what is wrong and what to do."""
+"""Checks at the start that the database can keep the service's promises. Each problem says what to do about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIGRATE = "run `python -m command_service migrate`"
 
 
 async def check_database(database_url: str) -> None:
-    """Raises StartupRefused with one sentence per problem."""
+    """Raises StartupRefused, with one line per problem, when commands would not be safe on this database."""
     try:
         async with await AsyncConnection[Row].connect(
             database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
@@ -30,7 +30,7 @@ async def check_database(database_url: str) -> None:
 
 
 async def schema_problem(database_url: str) -> str | None:
-    """Returns None when the database is reachable and has the schema that this version needs, otherwise why not."""
+    """Returns None if the database can be reached and has the schema that this version needs, otherwise why not."""
     try:
         async with await AsyncConnection[Row].connect(
             database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS

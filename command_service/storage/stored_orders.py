@@ -1,4 +1,4 @@
-"""Reads an order from its rows: one statement reads everything, after another one has locked it."""
+"""Reads an order from the tables. One statement locks the order's row, the next reads the whole order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from command_service.domain.order import Order
 from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address, Customer
 from command_service.storage.command_connection import Row
 
-# Nothing refers to columns that change, so that inserts of the order's own lines and movements need not wait.
+# NO KEY: foreign keys refer only to columns that never change, so inserts of rows that refer to the order need not
+# wait for this lock.
 LOCK = "SELECT version FROM orders WHERE order_id = $1 FOR NO KEY UPDATE"
 
 _ADDRESS = (*ADDRESS_TEXTS, *ADDRESS_LISTS)
@@ -28,7 +29,7 @@ _LINE = tuple(field.name for field in fields(OrderLine))
 
 
 def _list(values: str, table: str, sort: str) -> str:
-    """Returns SQL for an order's rows of a table as one JSON list of lists."""
+    """Returns SQL for an order's rows in `table`, as one JSON list with a list of `values` per row."""
     return (
         f"(SELECT coalesce(json_agg(json_build_array({values}) ORDER BY {sort}), '[]') FROM {table}"  # noqa: S608
         f" WHERE {table}.order_id = orders.order_id)"
@@ -52,15 +53,15 @@ _LISTS = {
     "returns": _list(f"return_id, {_items('return_lines', 'return_id')}, returned_at", "returns", "ordinal"),
     "refunds": _list("refund_id, amount, reference, refunded_at", "refunds", "ordinal"),
 }
-# Times of record rise within an order even when the clock does not.
+# The time of the next record: later than the previous record of the order, even if the clock was set back.
 _NOW = "greatest(clock_timestamp(), recorded_at + interval '1 microsecond')"
-#: Sent after LOCK: a statement of its own sees what the transaction waited for.
+#: Sent after LOCK. A separate statement sees the changes of the transaction for which LOCK had to wait.
 LOAD = f"SELECT {', '.join([*_OWN, *_LISTS.values(), _NOW])} FROM orders WHERE order_id = $1"  # noqa: S608
 _NAMES = (*_OWN, *_LISTS, "now")
 
 
 def stored_order(row: Row) -> StoredOrder:
-    """Returns the order from the answer to LOAD."""
+    """Returns the order from a result row of LOAD."""
     values = dict(zip(_NAMES, row, strict=True))
     return StoredOrder(_order(values), values["head_hash"], values["now"])
 
@@ -110,5 +111,5 @@ def _quantities(items: list[list[int]] | None) -> tuple[LineQuantity, ...]:
 
 
 def _moment(text: str) -> datetime:
-    """Parses a time as PostgreSQL writes it into JSON, in the session's zone, which is UTC."""
+    """Parses a time as PostgreSQL writes it into JSON. It is in UTC, the time zone of the session."""
     return datetime.fromisoformat(text)

@@ -1,7 +1,7 @@
-"""Runs one transaction in as few round trips as possible: statements without a needed result go with the COMMIT.
+"""Runs one transaction in as few round trips as possible: statements whose results are not needed go with the COMMIT.
 
-A server runs a batch of statements in order and skips the rest after the first error. So the COMMIT never commits half
-of a batch.
+The server runs a batch of statements in order and skips the rest after the first error. So the COMMIT never commits
+half of a batch.
 """
 
 from __future__ import annotations
@@ -16,53 +16,56 @@ from command_service.storage.command_connection import Row, Statement
 from command_service.storage.conversation import Conversation
 from command_service.storage.database_errors import meaning_of
 
-#: Explicit: a default set for the role or the database must not change what a unit of work means.
+#: Explicit, because a default of the role or the database must not change what a unit of work guarantees.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-#: For the time that the caller still waits: whoever left must not leave work behind, even if this process is gone.
+#: Limits statements to the time that the caller still waits, so that the server ends them even if this process dies.
 LIMIT = "SELECT set_config('statement_timeout', $1, true)"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
-#: How long a statement may take, waiting for locks included.
+#: The longest time that a statement may take, including its waits for locks.
 STATEMENT_SECONDS = 30.0
 
-#: Gets the statements of a transaction after it ended, as they were sent.
+#: Called with the SQL texts of a transaction, in the order sent, after it has ended.
 StatementListener = Callable[[Sequence[str]], None]
 
 
 class Transaction:
     """A transaction on a connection in autocommit mode with `$1` placeholders.
 
-    Without a commit the end of its conversation rolls it back.
+    The first statement begins the transaction. If it is not committed, the end of its conversation rolls it back.
     """
 
     def __init__(self, conversation: Conversation, *, statement_seconds: float | None = None) -> None:
-        """Prepares a transaction. `statement_seconds` bounds each statement, below the connection's own limit."""
+        """Prepares a transaction. `statement_seconds` limits each statement; None: the connection's limit applies."""
         self._conversation, self._statement_seconds = conversation, statement_seconds
         self._committed = False
         self._sent: list[str] = []
 
     @property
     def begun(self) -> bool:
-        """Tells whether anything was sent."""
+        """Whether any statement was sent."""
         return bool(self._sent)
 
     @property
     def sent(self) -> Sequence[str]:
-        """Returns the sent statements, with the rollback of an uncommitted transaction."""
+        """The SQL texts that were sent, and ROLLBACK at the end if the transaction was not committed."""
         return (*self._sent, *([] if self._committed else [ROLLBACK]))
 
     async def fetch(self, *statements: Statement) -> Row | None:
-        """Sends the statements together; returns the last one's first row, or None. Raises as `meaning_of` says."""
+        """Sends the statements together and returns the first row of the last one, or None if it has no row.
+
+        Raises the application's error for a psycopg.Error where `meaning_of` knows one, otherwise the psycopg.Error.
+        """
         return await (await self._send(statements)).fetchone()
 
     async def commit(self, *statements: Statement) -> None:
-        """Sends the statements and the COMMIT; everything is durable on return. Raises as `meaning_of` says.
+        """Sends the statements and the COMMIT together. When it returns, the transaction is durable. Raises as `fetch`.
 
-        From now on it runs to its end even if the caller leaves, because its outcome would otherwise be unknown.
+        The commit runs to its end even if the caller is cancelled, because its outcome would otherwise be unknown.
         """
         cursor = await self._send((*statements, (COMMIT, ())), to_the_end=True)
-        # A COMMIT in a failed transaction is answered, without an error, by a rollback.
+        # In a failed transaction the server answers a COMMIT by rolling back, without an error.
         if cursor.statusmessage != COMMIT:
             raise RuntimeError(f"the server answered {cursor.statusmessage} to COMMIT")
         self._committed = True

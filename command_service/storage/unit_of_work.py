@@ -1,7 +1,7 @@
 """Stores order, event and response in one transaction: all of it is durable, or nothing happened.
 
-The order of statements matters: the request id is claimed, the order is locked (a new one by its insert), and only then
-the outbox draws positions. So the positions of one order rise with its version.
+The sequence of statements matters. First the request id is claimed, then the order is locked (a new one by its insert),
+and only then the insert into the outbox allocates a position. So the positions of one order rise with its version.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ from command_service.storage.transaction import STATEMENT_SECONDS, StatementList
 
 
 class PostgresUnitOfWork:
-    """One transaction; see the port."""
+    """Implements the port `UnitOfWork` with one transaction of PostgreSQL."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
-        """Claims the request id; waits for a twin to end. The clock is read after that wait."""
+        """Claims the request id, after waiting for a transaction that holds it. The clock is read after that wait.
+
+        Raises RuleViolated when the id or number of `new_order` is taken, and Conflict when the stored response expired
+        between the two statements.
+        """
         key = (call.principal, call.request_id)
         if new_order is None:
             claimed = await self._transaction.fetch((command_log.CLAIM, (*key, call.fingerprint)))
@@ -56,14 +60,14 @@ class PostgresUnitOfWork:
         return FirstCall(now, source_epoch)
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Waits for the lock on the order's row, then reads the order as earlier transactions left it."""
+        """Waits for the lock on the order's row, then reads the order with the changes of all earlier transactions."""
         row = await self._transaction.fetch((LOCK, (order_id,)), (LOAD, (order_id,)))
         return None if row is None else stored_order(row)
 
     async def commit(self, call: CommandCall, recorded: Recorded) -> None:
-        """Sends everything with the COMMIT, which a leaving caller does not end.
+        """Writes everything and commits, in one round trip. Cancelling the caller does not stop it.
 
-        Raises RuleViolated for a taken id or number, and as `meaning_of` says.
+        Raises RuleViolated when another order has the id or number, and otherwise as `Transaction.commit`.
         """
         order, event = recorded.after, recorded.event
         written = new_order(order, event) if recorded.before is None else changed_order(recorded.before, order, event)
@@ -91,20 +95,22 @@ class PostgresUnitsOfWork:
         statement_seconds: float = STATEMENT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`available`: commands are accepted. `answering`: a waiting command waits for others, not for the database.
+        """Takes the pool, and what `DatabaseWatch` tells of the database.
 
-        `statement_seconds` is the pool's limit for a statement. A statement without an answer after `answer_seconds` is
-        abandoned. `listener` gets the statements of each transaction after its end.
+        `available` is whether commands are accepted. `answering` is whether the database answers; if it does and a
+        command finds no free connection, the service is overloaded. `statement_seconds` is the pool's limit for a
+        statement. A round trip without an answer after `answer_seconds` is abandoned and breaks its connection.
+        `listener` is called with the SQL texts of each transaction after it has ended.
         """
         self._pool, self._available, self._answering, self._listener = pool, available, answering, listener
         self._statement_seconds, self._answer_seconds = statement_seconds, answer_seconds
 
     @asynccontextmanager
     async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:
-        """Begins a unit of work on a connection of its own. The server ends its statements at the caller's deadline.
+        """Begins a unit of work on a connection of its own. The server ends its statements at `deadline`.
 
-        Raises DependencyUnavailable while the database is down, Overloaded when all connections stay busy, TimedOut
-        when the deadline has passed.
+        `deadline` is on `time.monotonic`; None: only the pool's limit applies. Raises DependencyUnavailable while the
+        database is down, Overloaded when no connection becomes free in time, TimedOut when the deadline has passed.
         """
         if not self._available():
             raise DependencyUnavailable(DEPENDENCY)

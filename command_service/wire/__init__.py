@@ -1,1 +1,1 @@
-"""Translates between the contract's messages and the domain's values, and writes the outbox's JSON texts."""
+"""Translates between the contract's messages and the domain's values, and encodes the outbox's JSON texts."""

@@ -15,18 +15,18 @@ from command_service.domain.commands import Command, ImportedPayment, ImportOrde
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.wire.values import address_of, customer_of, money_of, optional_money, optional_time, time_of
 
-#: Any request of a command: a message with `request_id`. The generated classes share no narrower type.
+#: A request with a `request_id`. The generated classes share no narrower type than Any.
 Request = Any
-#: Kind of what a command makes → its id when the caller names none.
+#: Returns the id of something new that the caller gave no id. The argument is its kind, for example `payment`.
 DerivedId = Callable[[str], UUID]
-#: A request, and ids for what the caller does not name → the command.
+#: Makes a command from a request. The second argument gives ids that the request lacks.
 ToCommand = Callable[[Any, DerivedId], Command]
 
 
 def fingerprint(request: Request) -> bytes:
-    """Returns the SHA-256 over the request's type and its deterministic bytes without the request id.
+    """Returns the SHA-256 of the request's type and its deterministic serialisation without the request id.
 
-    Upper and lower case of an order's id make no difference.
+    Two requests whose order ids differ only in upper and lower case have the same fingerprint.
     """
     anonymous = type(request)()
     anonymous.CopyFrom(request)
@@ -39,7 +39,7 @@ def fingerprint(request: Request) -> bytes:
 def place_order(
     request: contract.PlaceOrderRequest | contract.ImportOrdersRequest, derived_id: DerivedId
 ) -> PlaceOrder:
-    """Returns the command. `derived_id("order")` gives the order id if the caller names none."""
+    """Returns the command. If the request has no order id, `derived_id("order")` gives one."""
     return PlaceOrder(
         order_id=UUID(request.order_id) if request.order_id else derived_id("order"),
         order_number=request.order_number or None,
@@ -163,7 +163,7 @@ def _new_lines(lines: Iterable[contract.NewOrderLine]) -> tuple[NewLine, ...]:
     )
 
 
-#: Method with one request and one response → its request's command.
+#: Name of each unary method → the function that makes the command from its request.
 COMMANDS: Mapping[str, ToCommand] = {
     "PlaceOrder": place_order,
     "ReviseOrder": _revise,

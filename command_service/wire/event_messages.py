@@ -1,4 +1,4 @@
-"""Turns the domain's events into the contract's `OrderEvent`. One function per event that has fields."""
+"""Turns the domain's events into the contract's `OrderEvent`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from command_service.wire.values import money_message, timestamp_message
 
 
 def event_message(event_id: UUID, decision: Decision[Event], call: CommandCall) -> contract.OrderEvent:
-    """Returns the event without the order after it."""
+    """Returns the message of the event. Its field `order`, the order after the event, is left unset."""
     event, order = decision.event, decision.order
     field, change = CHANGES[type(event)]
     changes: dict[str, Any] = {field: change(event, order.currency)}
@@ -61,7 +61,7 @@ def _imported(event: OrderImported, _: str) -> contract.OrderImported:
 
 
 def _revised(event: OrderRevised, currency: str) -> contract.OrderRevised:
-    # The order in the event has those that stayed. Told twice, they would keep large orders from being revised.
+    # Unchanged lines are in the event's order already. If they were here too, the event of a large order would not fit.
     stayed = set(event.lines)
     return contract.OrderRevised(
         previous_lines=[line_message(line, currency) for line in event.previous_lines if line not in stayed],
@@ -71,7 +71,7 @@ def _revised(event: OrderRevised, currency: str) -> contract.OrderRevised:
 
 
 def _redirected(event: OrderShippingAddressChanged, _: str) -> contract.OrderShippingAddressChanged:
-    # The address itself is personal and goes another way.
+    # The rest of the address is personal data, which is stored separately.
     return contract.OrderShippingAddressChanged(previous_region_code=event.previous_shipping_address.region_code)
 
 
@@ -115,7 +115,8 @@ def _refunded(event: OrderRefunded, currency: str) -> contract.OrderRefunded:
     )
 
 
-#: Event → the field of `OrderEvent.change` that it sets, and (event, the order's currency) → that field's message.
+#: Type of event → the field of `OrderEvent.change` that it sets, and a function that makes the field's message from the
+#: event and the order's currency.
 CHANGES: Mapping[type[Event], tuple[str, Callable[[Any, str], Message]]] = {
     OrderCreated: ("order_created", lambda *_: contract.OrderCreated()),
     OrderImported: ("order_imported", _imported),

@@ -1,9 +1,11 @@
 """Limits the size of an order's events, and chooses which movements to omit so that every event fits.
 
-What callers choose, lines and addresses, is refused when it is too large: it must leave room for everything that may be
-recorded later. Movements of money and goods are facts and never refused. So an order, in events and in answers, lists
-as many of its newest movements as fit and counts the older ones as omitted. Each is complete in the event that recorded
-it. All sizes are bytes of the outbox's JSON. Everything that can grow counts at its largest.
+Callers choose the lines and addresses. These are refused when they are so large that a later event might not fit.
+Movements (payments, shipments, returns, refunds) are facts and are never refused for their size. So an order in an
+event or a response lists as many of its newest movements as fit, and counts the older ones as omitted. Every movement
+is complete in the event that recorded it.
+
+All sizes are bytes of the outbox's JSON. A value that can still change is counted with its largest possible size.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from command_service.wire.json_sizes import (
 
 @dataclass(frozen=True, slots=True)
 class Omitted:
-    """How many of the oldest movements of each kind an order omits."""
+    """How many of the oldest movements of each kind the message of an order leaves out."""
 
     payments: int = 0
     shipments: int = 0
@@ -42,23 +44,22 @@ class Omitted:
 
     @classmethod
     def all_of(cls, order: Order) -> Omitted:
-        """Every movement of the order."""
+        """Returns the counts that leave out every movement of the order."""
         return cls(len(order.payments), len(order.shipments), len(order.returns), len(order.refunds))
 
 
 NOTHING = Omitted()
-#: Events of which callers choose how large they are. All others tell what happened, and that must be recordable.
+#: Events whose size the caller chooses. All other events record facts, for which there must always be room.
 CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged)
 
 
 def check_room(decision: Decision[Event], size: int, limit: int) -> None:
-    """Refuses an order or event that is too large.
+    """Refuses a decision whose event of `size` bytes, or a later event of the order, would not fit into `limit` bytes.
 
-    Raises RuleViolated when the caller's choice leaves too little room for later events, and OrderTooLarge when an
-    event of `size` bytes could not be published.
+    Raises RuleViolated for an event in CHOSEN, whose caller can choose less. Raises OrderTooLarge for other events.
     """
     if isinstance(decision.event, CHOSEN):
-        # No other event has an import's movements, so that one must list them all.
+        # The imported movements are in no other event, so ORDER_IMPORTED must list all of them.
         every_movement = isinstance(decision.event, OrderImported)
         needed = max(size, room_needed(decision.order, every_movement=every_movement))
         if needed > limit:
@@ -68,16 +69,19 @@ def check_room(decision: Decision[Event], size: int, limit: int) -> None:
 
 
 def room_needed(order: Order, *, every_movement: bool) -> int:
-    """Returns the bytes of the largest later event of the order that lists the newest movement of each kind.
+    """Returns the largest possible size of a later event of the order that lists the newest movement of each kind.
 
-    `every_movement`: it lists all other movements too.
+    With `every_movement` the size of all present movements is added.
     """
     listed = sum(map(sum, movement_sizes(order, None))) if every_movement else 0
     return without_movements(order) + newest_movements(order) + listed
 
 
 def old_values_of(event: Event) -> int:
-    """Returns the bytes of the values that the event replaces; events about movements always fit."""
+    """Returns the bytes of the replaced values that the event contains: the old lines or the old address.
+
+    For other events this is 0, because the size of the order without movements has room for them.
+    """
     match event:
         case OrderRevised():
             return sum(map(line_size, event.previous_lines))
@@ -88,14 +92,15 @@ def old_values_of(event: Event) -> int:
 
 
 def omitted_from(order: Order, limit: int, bare: int | None = None) -> Omitted:
-    """Returns the movements that an event of at most `limit` bytes omits. The newest of each kind is always listed.
+    """Returns how many movements to leave out so that an event fits into `limit` bytes.
 
-    `bare` is the order's present size without movements. Without it the largest possible size counts.
+    The newest movement of each kind is never left out. `bare` is the order's present size without movements. If it is
+    None, the order's largest possible size is used.
     """
     room = limit - (without_movements(order) if bare is None else bare + beside_the_order(order))
     sizes = movement_sizes(order, room)
     totals = [sum(each) for each in sizes]
-    # The list that takes most gives up its oldest first: a thousand payments do not crowd out the one shipment.
+    # The largest list loses its oldest movement first, so that a thousand payments do not displace the only shipment.
     while sum(totals) > room:
         shrinking = max((n for n, each in enumerate(sizes) if len(each) > 1), key=totals.__getitem__, default=None)
         if shrinking is None:

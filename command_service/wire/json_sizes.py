@@ -1,4 +1,7 @@
-"""Counts the bytes of an order's parts in the outbox's JSON. Everything that can grow counts at its largest."""
+"""Counts the bytes of an order's parts in the outbox's JSON.
+
+A value that a later event can change is counted with its largest possible size, so that later events fit.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,20 @@ from command_service.domain.rules import MAX_QUANTITY
 from command_service.wire.json_text import json_text
 
 Movement = TypeVar("Movement")
-#: The longest character in JSON text.
+#: The most bytes that one character needs in JSON text.
 _CHARACTER = 4
 _ID, _METHOD, _REFERENCE, _CARRIER, _REASON = 64, 40, 200, 100, 500
-#: The caller's identity, in the event and in its headers, which are short beside it.
+#: Room for the caller's identity in the event, and for the headers, which contain it again.
 _ACTOR, _HEADERS = 2_048, 3_072
 
 
 def _size(message: Message) -> int:
-    """Returns the bytes of a message as an element of a list."""
+    """Returns the bytes of a message as an element of a JSON list, with its comma."""
     return len(json_text(message).encode()) + 1
 
 
 def _texts(texts: Iterable[str]) -> int:
-    """Returns the bytes of texts in JSON, without their quotes."""
+    """Returns the bytes of the texts in JSON, escaped, without their quotes."""
     return len(encode_basestring("".join(texts)).encode()) - 2
 
 
@@ -43,7 +46,7 @@ _INT32, _INT64, _UUID = 2**31 - 1, 2**63 - 1, "018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2
 _MONEY = Money(currency_code="EUR", units=MAX_AMOUNT, nanos=999_999_999)
 _TIME = Timestamp(seconds=253_402_300_799, nanos=999_999_000)
 _ITEM = order_types_pb2.LineQuantity(line_number=_INT32, quantity=MAX_QUANTITY)
-# Each message at its largest but for its texts and items, of which there is one, short.
+# The size of each message with the largest possible numbers, with texts of one character, and with one item.
 _ITEM_BYTES = _size(_ITEM)
 _LINE_BYTES = _size(
     order_types_pb2.OrderLine(
@@ -63,7 +66,7 @@ _SHIPMENT_BYTES = _size(
 )
 _RETURN_BYTES = _size(order_types_pb2.Return(return_id="x", items=[_ITEM], return_time=_TIME))
 _REFUND_BYTES = _size(order_types_pb2.Refund(refund_id="x", amount=_MONEY, reference="x", refund_time=_TIME))
-# Of an address, beside its country of two letters.
+# The texts of an address whose length varies: all except the country code of two letters.
 _FREE_TEXTS = [name for name in ADDRESS_TEXTS if name != "region_code"]
 _free_texts, _lists, _contact = attrgetter(*_FREE_TEXTS), attrgetter(*ADDRESS_LISTS), attrgetter(*CONTACT_TEXTS)
 _SHORT_ADDRESS: dict[str, Any] = {**dict.fromkeys(_FREE_TEXTS, "x"), **{name: ["x"] for name in ADDRESS_LISTS}}
@@ -83,14 +86,15 @@ _ORDER_BYTES = _size(
         omitted=order_types_pb2.OmittedMovements(payments=_INT32, shipments=_INT32, returns=_INT32, refunds=_INT32),
     )
 )  # fmt: skip
-#: What taking the personal data out of the order adds: names of its fields, and what is in both halves.
+#: What the separation of the personal data adds: the names of its fields, and the parts that are in both texts.
 _PERSONAL_BYTES = _size(
     order_events_pb2.OrderPersonalData(
         **_SHORT_CONTACT,
         billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
     )
 )  # fmt: skip
-#: What stands around the order in an event: the event itself with its reason and the previous states, and its headers.
+#: The largest size of an event's parts other than the order: its own fields with reason and previous state, and its
+#: headers.
 _AROUND_BYTES = (
     _size(
         order_events_pb2.OrderEvent(
@@ -112,12 +116,12 @@ _LARGEST_RETURN = _RETURN_BYTES + _CHARACTER * _ID
 
 
 def newest_movements(order: Order) -> int:
-    """Returns the bytes of one movement of each kind at its largest."""
+    """Returns the largest possible bytes of one payment, one shipment, one return and one refund together."""
     return _LARGEST_PAYMENT + _LARGEST_REFUND + _LARGEST_SHIPMENT + _LARGEST_RETURN + 2 * _largest_items(order)
 
 
 def without_movements(order: Order) -> int:
-    """Returns the bytes of the largest later event of the order, without its movements."""
+    """Returns the bytes of the largest possible later event of the order, without the movements in the order."""
     customer = order.customer
     texts = (order.order_number, order.source, customer.customer_id)
     return (
@@ -131,20 +135,23 @@ def without_movements(order: Order) -> int:
 
 
 def beside_the_order(order: Order) -> int:
-    """Returns the bytes of the largest later event without the order in it."""
-    # What moves stands in the event as its change too, and a cancellation names as many items.
+    """Returns the bytes of the largest possible later event, without the order in it."""
+    # The event contains the change too. A shipment of every line is the largest; a cancellation has no more items.
     change = _LARGEST_SHIPMENT + _largest_items(order)
     return _PERSONAL_BYTES + _AROUND_BYTES + change
 
 
 def _largest_items(order: Order) -> int:
-    """Returns the bytes of one item for each line."""
+    """Returns the most bytes that the items of a movement can need: one item for each line."""
     number = max(line.line_number for line in order.lines)
     return len(order.lines) * (_ITEM_BYTES - len(str(_INT32)) + len(str(number)))
 
 
 def movement_sizes(order: Order, room: int | None) -> list[list[int]]:
-    """Returns the bytes of the newest payments, shipments, returns and refunds, newest first, up to `room`."""
+    """Returns the bytes of each payment, shipment, return and refund: four lists, the newest movement first.
+
+    A list stops after the movement with which its sum exceeds `room`. None: the lists are complete.
+    """
     return [
         _newest(order.payments, _payment, room),
         _newest(order.shipments, _shipment, room),
@@ -165,7 +172,7 @@ def _newest(movements: Sequence[Movement], size: Callable[[Movement], int], room
 
 
 def line_size(line: OrderLine) -> int:
-    """Returns the bytes of a line."""
+    """Returns the largest possible bytes of a line: its texts as they are, its numbers at their largest."""
     return _LINE_BYTES + _texts((line.sku, line.product_name))
 
 

@@ -1,4 +1,4 @@
-"""Turns an order into the contract's `Order`, with derived amounts and states: everything a screen needs."""
+"""Turns an order into the contract's `Order`, including the amounts and states that are computed from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FULFILLMENT_STATES = {
 
 
 def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
-    """Returns the whole order, with personal data, without the oldest movements that are omitted."""
+    """Returns the order with its personal data, without the oldest movements that `omitted` counts."""
     amounts, money = order.amounts, partial(money_message, order.currency)
     return contract.Order(
         order_id=str(order.order_id),
@@ -58,7 +58,7 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
 
 
 def line_message(line: OrderLine, currency: str) -> contract.OrderLine:
-    """One position."""
+    """Converts a line to a message. Amounts get `currency`."""
     return contract.OrderLine(
         line_number=line.line_number,
         sku=line.sku,
@@ -77,7 +77,7 @@ def line_message(line: OrderLine, currency: str) -> contract.OrderLine:
 
 
 def payment_message(payment: Payment, currency: str) -> contract.Payment:
-    """Money that arrived."""
+    """Converts a payment to a message."""
     return contract.Payment(
         payment_id=payment.payment_id,
         amount=money_message(currency, payment.amount),
@@ -88,7 +88,7 @@ def payment_message(payment: Payment, currency: str) -> contract.Payment:
 
 
 def shipment_message(shipment: Shipment) -> contract.Shipment:
-    """Goods that left."""
+    """Converts a shipment to a message."""
     delivered = None if shipment.delivered_at is None else timestamp_message(shipment.delivered_at)
     return contract.Shipment(
         shipment_id=shipment.shipment_id,
@@ -101,7 +101,7 @@ def shipment_message(shipment: Shipment) -> contract.Shipment:
 
 
 def return_message(returned: Return) -> contract.Return:
-    """Goods that came back."""
+    """Converts a return to a message."""
     return contract.Return(
         return_id=returned.return_id,
         items=line_quantities(returned.items),
@@ -110,7 +110,7 @@ def return_message(returned: Return) -> contract.Return:
 
 
 def refund_message(refund: Refund, currency: str) -> contract.Refund:
-    """Money that was paid back."""
+    """Converts a refund to a message."""
     return contract.Refund(
         refund_id=refund.refund_id,
         amount=money_message(currency, refund.amount),
@@ -120,5 +120,5 @@ def refund_message(refund: Refund, currency: str) -> contract.Refund:
 
 
 def line_quantities(items: Iterable[LineQuantity]) -> list[contract.LineQuantity]:
-    """Pieces of lines."""
+    """Converts quantities of lines to messages."""
     return [contract.LineQuantity(line_number=item.line_number, quantity=item.quantity) for item in items]

@@ -1,6 +1,7 @@
-"""Separates an order's personal data, which is stored beside an event's payload and never in it.
+"""Separates an order's personal data from an event's payload, so that it can be erased later.
 
-Of customer and addresses, only the customer's id and the country stay in the payload.
+The outbox stores it in a column of its own. Of customer and addresses, only the customer's id and the country codes
+stay in the payload.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from command_service.domain.parties import CONTACT_TEXTS
 
 
 def take_out(order: order_types_pb2.Order) -> OrderPersonalData:
-    """Removes the personal data from the order's message and returns it."""
+    """Removes the personal data from `order`, which it changes, and returns the personal data."""
     personal = OrderPersonalData(
         **{f"customer_{name}": getattr(order.customer, name) for name in CONTACT_TEXTS},
         billing_address=order.billing_address,

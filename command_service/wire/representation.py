@@ -27,13 +27,13 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ContractRepresentation:
-    """The contract `tandem.orders.v1`, with events of at most `max_event_bytes`."""
+    """Represents orders and events in the contract `tandem.orders.v1`. An event has at most `max_event_bytes` bytes."""
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
 
     def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
-        """Returns the stored event and the response, from one message of the order and one of the event.
+        """Returns the event as it is stored, and the response. Both are built from the same message of the order.
 
         Raises RuleViolated and OrderTooLarge as the port says.
         """
@@ -66,7 +66,7 @@ class ContractRepresentation:
         omitted = omitted_from(order, limit)
         if omitted == NOTHING:
             return omitted
-        # Few orders come here; for these it is worth to measure what the others only estimate.
+        # Few orders omit movements. For these the exact size is worth its cost; the others fit by the estimate.
         bare = json_text(order_message(order, Omitted.all_of(order)))
         return omitted_from(order, limit, len(bare.encode()))
 
@@ -78,10 +78,10 @@ def _response(
     event: order_events_pb2.OrderEvent,
     source_epoch: int,
 ) -> bytes:
-    """Returns the response: short for an import, which may have many.
+    """Returns the serialised response. An import gets a short one, because a stream may have many.
 
-    All other commands answer with the same fields under the same numbers. The event leaves out its order, because the
-    response has it.
+    The responses of all other commands have the same fields under the same numbers, so PlaceOrderResponse stands for
+    all. `event` has no order in it, because the response already has the order.
     """
     token = encode(ConsistencyToken(source_epoch, {order.order_id: order.version}))
     message: Message

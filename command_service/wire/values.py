@@ -1,4 +1,7 @@
-"""Translates money, times, addresses and customers in both directions. Incoming values passed the request rules."""
+"""Translates money, times, addresses and customers between the contract's messages and the domain's values.
+
+Values of a request were checked against the request rules before.
+"""
 
 from __future__ import annotations
 
@@ -23,40 +26,40 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def money_of(message: MoneyMessage) -> Money:
-    """An amount in minor units."""
+    """Converts a message to an amount in minor units."""
     return from_units(message.currency_code, message.units, message.nanos)
 
 
 def optional_money(message: Any, field: str) -> Money | None:
-    """Returns the amount in a field, None when it is absent."""
+    """Returns the amount in a field of `message`, or None if the field is absent."""
     return money_of(getattr(message, field)) if message.HasField(field) else None
 
 
 def money_message(currency: str, minor_units: int) -> MoneyMessage:
-    """An amount as the contract carries it."""
+    """Converts an amount in minor units to a message."""
     units, nanos = to_units(Money(currency, minor_units))
     return MoneyMessage(currency_code=currency, units=units, nanos=nanos)
 
 
 def timestamp_message(moment: datetime) -> Timestamp:
-    """A time, exact to the microsecond."""
+    """Converts a time to a message, exact to the microsecond."""
     microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
     seconds, rest = divmod(microseconds, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
 def time_of(message: Timestamp) -> datetime:
-    """Returns the time, truncated to the microsecond."""
+    """Converts a message to a time in UTC. Fractions of a microsecond are dropped."""
     return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 
 def optional_time(message: Any, field: str) -> datetime | None:
-    """Returns the time in a field, None when it is absent."""
+    """Returns the time in a field of `message`, or None if the field is absent."""
     return time_of(getattr(message, field)) if message.HasField(field) else None
 
 
 def address_of(message: PostalAddress) -> Address:
-    """An address; the message's `revision` is always 0."""
+    """Converts a message to an address. Its `revision` is not kept, because it is always 0."""
     values = list(_address_values(message))
     for place in _LISTS:
         values[place] = tuple(values[place])
@@ -64,15 +67,15 @@ def address_of(message: PostalAddress) -> Address:
 
 
 def address_message(address: Address) -> PostalAddress:
-    """An address as the contract carries it."""
+    """Converts an address to a message."""
     return PostalAddress(**{name: getattr(address, name) for name in _ADDRESS})
 
 
 def customer_of(message: order_types_pb2.Customer) -> Customer:
-    """A customer."""
+    """Converts a message to a customer."""
     return Customer(*_customer_values(message))
 
 
 def customer_message(customer: Customer) -> order_types_pb2.Customer:
-    """A customer as the contract carries it."""
+    """Converts a customer to a message."""
     return order_types_pb2.Customer(**{name: getattr(customer, name) for name in _CUSTOMER})

@@ -1,4 +1,4 @@
-"""Turns an order, a command and a time into a decision or a refusal. One module per command."""
+"""Decides commands: from an order, a command and a time follows a decision or a refusal. One module per command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from command_service.domain.order import Order
 
 __all__ = ["decide", "decide_new"]
 
-#: Command that changes an order → its decision.
+#: Type of command that changes an order → the function that decides it.
 CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[LaterEvent]]] = {
     ReviseOrder: decide_revise_order,
     ChangeShippingAddress: decide_change_shipping_address,
@@ -55,9 +55,9 @@ CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[La
 
 
 def decide_new(command: NewOrder, now: datetime) -> Decision[FirstEvent]:
-    """Returns the order that `command` creates at `now`. Raises RuleViolated when the order would break a rule.
+    """Decides a command that creates an order at `now`. Raises RuleViolated when the order would break a rule.
 
-    Storage checks whether its id or number is taken, because a decision does not see other orders.
+    Storage checks whether the order's id or number is taken, because a decision does not see other orders.
     """
     if isinstance(command, ImportOrder):
         return decide_import_order(command, now)
@@ -65,5 +65,5 @@ def decide_new(command: NewOrder, now: datetime) -> Decision[FirstEvent]:
 
 
 def decide(state: Order, command: OrderChange, now: datetime) -> Decision[LaterEvent]:
-    """Returns what `command` does to the order at `now`. Raises RuleViolated when the order does not allow it."""
+    """Decides a command on an existing order at `now`. Raises RuleViolated when the order does not allow it."""
     return CHANGES[type(command)](state, command, now)

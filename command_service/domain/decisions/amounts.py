@@ -1,4 +1,4 @@
-"""Checks every amount of an order: its currency, its sign, its size."""
+"""Checks the currency, the sign and the size of every amount of a command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from command_service.domain.order import Order
 
 
 def charge(money: Money | None, currency: str, name: str) -> int:
-    """Returns the minor units of a charge, 0 for None. `name` says what it is: `the freight`."""
+    """Checks an amount that the customer has to pay (a unit price or the freight) and returns its minor units.
+
+    None means that nothing is charged, and gives 0. Refuses another currency, a negative amount, and one above the
+    limit. `name` names the amount in the message: `the freight`.
+    """
     if money is None:
         return 0
     check_currency(money, currency, name)
@@ -21,7 +25,10 @@ def charge(money: Money | None, currency: str, name: str) -> int:
 
 
 def movement(money: Money, currency: str, name: str) -> int:
-    """Returns the minor units of a payment or refund."""
+    """Checks the amount of a payment or refund and returns its minor units.
+
+    Refuses another currency, an amount that is not above zero, and one above the limit. `name` as for `charge`.
+    """
     check_currency(money, currency, name)
     if money.minor_units <= 0:
         message = f"{_capitalized(name)} must be above zero; it is {decimal_text(money)}."
@@ -31,7 +38,7 @@ def movement(money: Money, currency: str, name: str) -> int:
 
 
 def check_total(order: Order, expected: Money | None) -> None:
-    """Checks the order's total against the limit, and against the caller's expected total if there is one."""
+    """Refuses a total above the limit, and one that differs from `expected`. None: the caller expects no total."""
     total = Money(order.currency, order.total)
     check_size(total, "the total")
     if expected is None:
@@ -47,7 +54,7 @@ def check_total(order: Order, expected: Money | None) -> None:
 
 
 def check_currency(money: Money, currency: str, name: str) -> None:
-    """Checks that the amount is in the order's currency."""
+    """Refuses an amount in another currency than the order's. `name` as for `charge`."""
     if money.currency != currency:
         raise RuleViolated(
             rules.ONE_CURRENCY,
@@ -57,7 +64,7 @@ def check_currency(money: Money, currency: str, name: str) -> None:
 
 
 def check_size(money: Money, name: str) -> None:
-    """Checks that the amount is within the limit."""
+    """Refuses an amount above MAX_AMOUNT. `name` as for `charge`."""
     if money.minor_units > MAX_AMOUNT:
         limit = decimal_text(Money(money.currency, MAX_AMOUNT))
         message = f"{_capitalized(name)} must be at most {limit}; it is {decimal_text(money)}."

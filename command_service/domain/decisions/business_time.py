@@ -1,4 +1,4 @@
-"""Decides when something happened in the world: as the caller says, or now."""
+"""Decides the business time of an event: the time that the caller gives, or now."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from command_service.domain.errors import RuleViolated
 def business_time(
     given: datetime | None, now: datetime, name: str, *, after: datetime | None = None, event: str = ""
 ) -> datetime:
-    """Returns `given`, or `now` for None. `name` says of what: `the payment`.
+    """Returns `given`. If it is None, returns `now`, or `after` if that is later.
 
-    Refuses a time that is before `after`, or in the future by more than clocks may differ. `event` says what happened
-    at `after`: `the order was placed`.
+    Refuses a `given` time that is before `after`, or more than CLOCK_TOLERANCE after `now`. For the message, `name` is
+    what has this time (`the payment`), and `event` is what happened at `after` (`the order was placed`).
     """
     if given is None:
         return now if after is None else max(now, after)
@@ -32,7 +32,7 @@ def business_time(
 
 
 def whole_second(moment: datetime) -> datetime:
-    """Cuts off the fraction of a second, which callers often leave out."""
+    """Returns the time without its fraction of a second, because times from callers often lack it."""
     return moment.replace(microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""Decides CancelOrder: the whole order, or pieces that were not shipped."""
+"""Decides CancelOrder, which cancels all or some pieces that were not shipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from command_service.domain.order import Order
 
 
 def decide_cancel_order(state: Order, command: CancelOrder, now: datetime) -> Decision[OrderCancelled]:
-    """Returns ORDER_CANCELLED unless nothing is left to cancel. What was paid for the pieces is then due back."""
+    """Returns ORDER_CANCELLED. What was paid for the cancelled pieces is then due back.
+
+    Refuses an order with no or too few pieces left to cancel.
+    """
     check_not_cancelled(state, "CancelOrder", "Nothing is left to cancel.")
     if state.quantities.open == 0:
         message = (

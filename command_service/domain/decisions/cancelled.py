@@ -1,4 +1,4 @@
-"""Refuses commands that need an order which is not cancelled."""
+"""Refuses a cancelled order to commands that cannot work on one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from command_service.domain.states import OrderState
 
 
 def check_not_cancelled(state: Order, command: str, advice: str = "Place a new order.") -> None:
-    """Refuses a cancelled order; `command` is the name of the method: `ShipOrder`."""
+    """Refuses a cancelled order. For the message, `command` is the method's name, and `advice` says what to do."""
     if state.state in (OrderState.CANCELLED, OrderState.REFUNDED):
         message = f"{command} needs an order that is not cancelled; this one is {state.state}. {advice}"
         raise RuleViolated(rules.ORDER_CANCELLED, message, {"state": state.state})

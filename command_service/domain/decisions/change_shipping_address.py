@@ -1,4 +1,4 @@
-"""Decides ChangeShippingAddress."""
+"""Decides ChangeShippingAddress, which is possible until the first shipment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from command_service.domain.order import Order
 def decide_change_shipping_address(
     state: Order, command: ChangeShippingAddress, now: datetime
 ) -> Decision[OrderShippingAddressChanged]:
-    """ORDER_SHIPPING_ADDRESS_CHANGED, unless the order is cancelled or something left already."""
+    """Returns ORDER_SHIPPING_ADDRESS_CHANGED. Refuses an order that is cancelled or of which pieces were shipped."""
     check_not_cancelled(state, "ChangeShippingAddress")
     if state.quantities.shipped > 0:
         message = (

@@ -13,7 +13,7 @@ from command_service.domain.order import Order
 
 
 def decide_hold_order(state: Order, _: HoldOrder, now: datetime) -> Decision[OrderHeld]:
-    """ORDER_HELD, unless nothing is left to ship or the order is held already."""
+    """Returns ORDER_HELD. Refuses an order that has no pieces left to ship or is on hold already."""
     if state.quantities.open == 0:
         message = f"HoldOrder needs pieces left to ship; this order is {state.state} and has none."
         raise RuleViolated(rules.HOLD_OPEN_ONLY, message, {"state": state.state})

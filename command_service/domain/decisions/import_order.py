@@ -1,4 +1,8 @@
-"""Decides ImportOrders: amounts and quantities are checked, transitions are not, because they have happened."""
+"""Decides ImportOrder, for one order of an ImportOrders stream.
+
+Amounts, quantities and times are checked. Whether the order was allowed to be paid or shipped is not checked, because
+that has already happened.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ from command_service.domain.movements import Payment, Shipment
 
 
 def decide_import_order(command: ImportOrder, now: datetime) -> Decision[OrderImported]:
-    """ORDER_IMPORTED, unless the order breaks a rule on placing one, or what moved does not fit it."""
+    """Returns ORDER_IMPORTED and the imported order.
+
+    Refuses an order that breaks a rule of PlaceOrder, and payments or shipments that do not fit the order.
+    """
     accepted = decide_place_order(command.order, business_time(command.placed_at, now, "the order")).event
     event = OrderImported(
         accepted=accepted,

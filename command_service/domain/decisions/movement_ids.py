@@ -9,7 +9,7 @@ from command_service.domain.errors import RuleViolated
 
 
 def check_new(name: str, value: str, taken: Iterable[str]) -> None:
-    """Checks that `value` is not `taken`. `name` is its field: `payment_id`."""
+    """Refuses `value` if it is one of the ids in `taken`. `name` is the request's field: `payment_id`."""
     if value in taken:
         kind = name.removesuffix("_id")
         message = f"The order has a {kind} {value!r} already; use another {name}, or retry with the first request id."

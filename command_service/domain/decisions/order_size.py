@@ -1,4 +1,4 @@
-"""Limits an order's size so that everything that happens to it can be recorded."""
+"""Builds the refusal of an order whose later events might be too large to be published."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from command_service.domain.errors import RuleViolated
 
 
 def order_too_large(size: int, limit: int) -> RuleViolated:
-    """Returns the refusal of an order that would leave too little room. Sizes in bytes of an event."""
+    """Returns the refusal. `size` is that of the largest event that the order may need, in bytes like `limit`."""
     return RuleViolated(
         rules.ORDER_SIZE,
         f"An event of this order may need {size} bytes; it has room for {limit}."

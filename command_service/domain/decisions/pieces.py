@@ -1,4 +1,4 @@
-"""Checks which pieces of which lines a command names."""
+"""Checks the line numbers and quantities that a command names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity
 from command_service.domain.rules import Rule
 
-#: Pieces of a line that a command may be about.
+#: Line → how many of its pieces the command may name.
 Available = Callable[[OrderLine], int]
-#: How a message calls the pieces that a rule allows.
+#: Rule → how its message describes the pieces that it allows.
 _ALLOWED = {
     rules.OPEN_PIECES_ONLY: "neither shipped nor cancelled",
     rules.RETURN_DELIVERED_ONLY: "delivered and not yet returned",
@@ -20,19 +20,23 @@ _ALLOWED = {
 
 
 def open_pieces(line: OrderLine) -> int:
-    """Pieces that are neither shipped nor cancelled."""
+    """Returns how many pieces are neither shipped nor cancelled."""
     return line.open_quantity
 
 
 def returnable_pieces(line: OrderLine) -> int:
-    """Pieces that were delivered and not returned."""
+    """Returns how many pieces were delivered and not returned."""
     return line.delivered_quantity - line.returned_quantity
 
 
 def named_pieces(
     lines: tuple[OrderLine, ...], items: tuple[LineQuantity, ...], available: Available, rule: Rule
 ) -> tuple[LineQuantity, ...]:
-    """Returns the items sorted by line number. `rule` refuses more pieces than `available` gives for a line."""
+    """Checks the items of a command and returns them sorted by line number.
+
+    Refuses an unknown line, a line named twice, less than 1 piece, and more pieces than `available` gives for the line.
+    `rule` is the rule of the last refusal.
+    """
     by_number = {line.line_number: line for line in lines}
     seen: set[int] = set()
     for item in items:
@@ -58,5 +62,5 @@ def named_pieces(
 
 
 def all_pieces(lines: tuple[OrderLine, ...], available: Available) -> tuple[LineQuantity, ...]:
-    """Returns all available pieces of all lines."""
+    """Returns an item with all available pieces for each line that has any."""
     return tuple(LineQuantity(line.line_number, available(line)) for line in lines if available(line) > 0)

@@ -1,4 +1,4 @@
-"""Decides PlaceOrder: every rule on lines, amounts and totals."""
+"""Decides PlaceOrder, and checks the rules on lines, amounts and totals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from command_service.domain.money import BASIS_POINTS
 
 
 def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCreated]:
-    """Returns ORDER_CREATED and the order, or raises for the first rule that the order breaks."""
+    """Returns ORDER_CREATED and the new order. Raises RuleViolated for the first rule that the order breaks."""
     lines = new_lines(command.lines)
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
@@ -37,7 +37,7 @@ def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCrea
 
 
 def new_lines(lines: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:
-    """Returns the lines numbered from 1, after checking every rule on lines."""
+    """Checks every rule on lines and returns the lines, numbered from 1."""
     if not 1 <= len(lines) <= rules.MAX_LINES:
         message = f"An order needs 1 to {rules.MAX_LINES} lines; this one has {len(lines)}."
         raise RuleViolated(rules.LINE_COUNT, message, {"lines": str(len(lines))})

@@ -1,4 +1,4 @@
-"""Decides RecordDelivery: a shipment arrived."""
+"""Decides RecordDelivery, which records that a shipment arrived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from command_service.domain.order import Order
 
 
 def decide_record_delivery(state: Order, command: RecordDelivery, now: datetime) -> Decision[OrderDelivered]:
-    """ORDER_DELIVERED, unless there is no such shipment or it arrived before."""
+    """Returns ORDER_DELIVERED. Refuses a shipment that is unknown or already delivered, and a wrong time."""
     where = {"shipment_id": command.shipment_id}
     shipment = next((each for each in state.shipments if each.shipment_id == command.shipment_id), None)
     if shipment is None:

@@ -1,4 +1,4 @@
-"""Decides RecordPayment. Money can always be recorded: what exceeds the order's total is due back."""
+"""Decides RecordPayment. A payment of more than the order's total is recorded too, and the excess is due back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from command_service.domain.order import Order
 
 
 def decide_record_payment(state: Order, command: RecordPayment, now: datetime) -> Decision[OrderPaid]:
-    """ORDER_PAID, whatever the order's state, unless the payment itself is wrong."""
+    """Returns ORDER_PAID in any state of the order.
+
+    Refuses a payment id that the order has already, a wrong amount or currency, and a wrong time.
+    """
     check_new("payment_id", command.payment_id, (payment.payment_id for payment in state.payments))
     amount = movement(command.amount, state.currency, "the payment")
     check_size(Money(state.currency, state.amounts.paid + amount), "the sum of the payments")

@@ -1,4 +1,4 @@
-"""Decides RefundOrder: money was paid back."""
+"""Decides RefundOrder, which records that money was paid back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from command_service.domain.order import Order
 
 
 def decide_refund_order(state: Order, command: RefundOrder, now: datetime) -> Decision[OrderRefunded]:
-    """ORDER_REFUNDED, unless it is more than what is due."""
+    """Returns ORDER_REFUNDED. Refuses an amount above what is due back, and a refund id that the order has already."""
     check_new("refund_id", command.refund_id, (refund.refund_id for refund in state.refunds))
     amount = movement(command.amount, state.currency, "the refund")
     due = Money(state.currency, state.amounts.refund_due)

@@ -1,4 +1,4 @@
-"""Decides ReleaseOrder, which allows the shipping of an order on hold."""
+"""Decides ReleaseOrder, which ends the hold of an order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from command_service.domain.order import Order
 
 
 def decide_release_order(state: Order, _: ReleaseOrder, now: datetime) -> Decision[OrderReleased]:
-    """Returns ORDER_RELEASED unless the order is not on hold. An order on hold can be released in any state."""
+    """Returns ORDER_RELEASED. Refuses only an order that is not on hold."""
     if not state.on_hold:
         message = "ReleaseOrder needs an order on hold; this one is not on hold."
         raise RuleViolated(rules.RELEASE_HELD_ONLY, message)

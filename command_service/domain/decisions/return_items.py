@@ -1,4 +1,4 @@
-"""Decides ReturnItems: goods came back."""
+"""Decides ReturnItems, which records that goods came back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from command_service.domain.order import Order
 
 
 def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> Decision[OrderReturned]:
-    """Returns ORDER_RETURNED unless too few pieces were delivered. What was paid for them is then due back."""
+    """Returns ORDER_RETURNED. What was paid for the returned pieces is then due back.
+
+    Refuses more pieces than were delivered and not yet returned, and a time before the first delivery.
+    """
     if not command.items or state.quantities.delivered == state.quantities.returned:
         message = f"ReturnItems needs delivered pieces that were not returned; {_lack(state)}."
         raise RuleViolated(rules.RETURN_DELIVERED_ONLY, message, {"state": state.state})
@@ -29,7 +32,7 @@ def decide_return_items(state: Order, command: ReturnItems, now: datetime) -> De
 
 
 def _lack(state: Order) -> str:
-    """Says what is missing, and what to do about it."""
+    """Returns the part of the message that says what is missing, and what to do about it."""
     if state.quantities.delivered > state.quantities.returned:
         return "the command names none"
     advice = "" if state.quantities.all_delivered else ". Record the delivery first"

@@ -24,7 +24,10 @@ _INSTEAD = "Cancel pieces with CancelOrder, or place another order."
 
 
 def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> Decision[OrderRevised]:
-    """ORDER_REVISED, unless the order is cancelled, paid or shipped from, or would cost less than what was captured."""
+    """Returns ORDER_REVISED.
+
+    Refuses a cancelled, shipped or paid order, lines that break a rule of PlaceOrder, and a total below what was paid.
+    """
     check_not_cancelled(state, "ReviseOrder")
     if state.quantities.shipped > 0:
         message = f"ReviseOrder needs an order without shipments; this one is {state.fulfillment_state}. {_INSTEAD}"
@@ -57,7 +60,7 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> De
 
 
 def _numbered(old: tuple[OrderLine, ...], new: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
-    """Keeps the number of each line whose SKU existed before; gives other lines new, higher numbers."""
+    """Numbers the new lines: a line whose SKU an old line has keeps that number, the others get unused higher ones."""
     numbers: defaultdict[str, list[int]] = defaultdict(list)
     for line in reversed(old):
         numbers[line.sku].append(line.line_number)

@@ -1,4 +1,4 @@
-"""Decides ShipOrder: goods left."""
+"""Decides ShipOrder, which records that goods left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from command_service.domain.states import OrderState
 
 
 def decide_ship_order(state: Order, command: ShipOrder, now: datetime) -> Decision[OrderShipped]:
-    """Returns ORDER_SHIPPED unless the order is cancelled, shipped, on hold or unpaid, or has too few pieces left."""
+    """Returns ORDER_SHIPPED.
+
+    Refuses a cancelled order, one with no or too few pieces left to ship, one on hold, and one that is not paid.
+    """
     check_not_cancelled(state, "ShipOrder")
     if state.quantities.open == 0:
         message = f"ShipOrder needs pieces that are not shipped; this order is {state.state} and has none left."

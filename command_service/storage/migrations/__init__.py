@@ -1,4 +1,4 @@
-"""Holds the Alembic migrations, forward only, in the installed package: SQL files and the revisions that run them."""
+"""Holds the Alembic migrations, which only go forward: SQL files, and the revisions that run them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def run_sql(name: str) -> None:
     """Runs a SQL file of `versions` in the migration's transaction."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    # The driver itself: only without parameters does it take several statements at once.
+    # Called on the driver, which accepts several statements in one text only without parameters.
     connection.execute((VERSIONS / name).read_text(encoding="utf-8"))

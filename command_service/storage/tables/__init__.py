@@ -1,7 +1,8 @@
 """Declares the write model's tables. The migrations create them, and a test checks that both agree.
 
-Amounts are minor units of the order's currency, times are UTC. CHECKs and foreign keys enforce the business rules a
-second time. Values that follow from other columns (amounts, states) are stored too, for people who read the tables.
+Amounts are minor units of the order's currency, times are UTC. CHECKs and foreign keys enforce a second time the
+business rules that SQL can express (`rule_constraints`). Amounts and states that follow from other columns are stored
+too, for people who read the tables.
 """
 
 from command_service.storage.tables.journal import command_log, outbox, outbox_parked, relay_state, source

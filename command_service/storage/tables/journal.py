@@ -1,7 +1,7 @@
-"""Declares the outbox, the command log, and the tables that the relay keeps beside them.
+"""Declares the outbox, the command log, and the tables `source`, `outbox_parked` and `relay_state` of the relay.
 
-`outbox` is append-only; only a redaction, which is planned, will null `personal` and `salt`. It is partitioned by
-position. The function `extend_outbox` creates partitions `outbox_p<N>` ahead of need.
+Rows of `outbox` are only added. The one planned exception is a redaction, which will null `personal` and `salt`. The
+table is partitioned by position. The function `extend_outbox` creates partitions `outbox_p<N>` before they are needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TransactionId(UserDefinedType[str]):
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """The type's name in DDL."""
+        """Returns the type's name in DDL."""
         return "xid8"
 
 
@@ -52,7 +52,7 @@ source = Table(
 outbox = Table(
     "outbox",
     metadata,
-    # CACHE 1: with more, sessions would hand out positions of one order in another order than its versions.
+    # CACHE 1: with a larger cache, the positions of one order need not rise with its versions.
     required("position", BigInteger, Identity(always=True, cache=1)),
     required("transaction_id", TransactionId(), server_default=text("pg_current_xact_id()")),
     required("event_id", Uuid),
@@ -84,7 +84,7 @@ command_log = Table(
     required("principal", Text),
     required("request_id", Uuid),
     required("fingerprint", LargeBinary),
-    # Null only inside the transaction that carries the command out.
+    # Null only until the transaction that executes the command stores the response.
     Column("response", LargeBinary),
     required("recorded_at", DateTime(timezone=True), server_default=text("clock_timestamp()")),
     PrimaryKeyConstraint("principal", "request_id"),

@@ -1,4 +1,4 @@
-"""Declares the collection of tables, the names of their constraints, and the kinds of columns they share."""
+"""Declares the tables' metadata, the names of their constraints, and functions for columns of common kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Integer, MetaData, Text
 
-#: PostgreSQL's own names, so that hand-written SQL and the tables here agree without effort.
+#: The names that PostgreSQL itself gives to constraints, so that hand-written SQL and these tables agree.
 NAMES = {
     "pk": "%(table_name)s_pkey",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",
@@ -19,36 +19,36 @@ metadata = MetaData(naming_convention=NAMES)
 
 
 def required(name: str, kind: Any, *parts: Any, **options: Any) -> Column[Any]:
-    """A column that is never null."""
+    """Returns a column that is never null."""
     return Column(name, kind, *parts, nullable=False, **options)
 
 
 def text_column(name: str) -> Column[Any]:
-    """Text that may be empty and is never null."""
+    """Returns a text column that may be empty and is never null."""
     return required(name, Text)
 
 
 def amount(name: str) -> Column[Any]:
-    """Minor units."""
+    """Returns a column for an amount in minor units. It is never null."""
     return required(name, BigInteger)
 
 
 def pieces(name: str) -> Column[Any]:
-    """A quantity."""
+    """Returns a column for a number of pieces. It is never null."""
     return required(name, Integer)
 
 
 def moment(name: str, *, nullable: bool = False) -> Column[Any]:
-    """A point in time."""
+    """Returns a column for a point in time."""
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
 def check(name: str, condition: str) -> CheckConstraint:
-    """A condition that each row meets."""
+    """Returns a CHECK constraint; the naming convention completes its `name`."""
     return CheckConstraint(condition, name=name)
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """The column holds one of these texts."""
+    """Returns a CHECK constraint that the column holds one of `values`."""
     listed = ", ".join(f"'{value}'" for value in values)
     return check(column, f"{column} IN ({listed})")

@@ -1,4 +1,4 @@
-"""Declares the tables of payments, shipments, returns and refunds. `ordinal` is the recorded order, from 1."""
+"""Declares the tables of payments, shipments, returns and refunds. `ordinal` counts them as recorded, from 1."""
 
 from __future__ import annotations
 

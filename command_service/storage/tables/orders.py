@@ -102,7 +102,7 @@ orders = Table(
 
 
 def _rounded(result: str, exact: str) -> str:
-    """Returns a condition: `result` is `exact` ten-thousandths, rounded half to even."""
+    """Returns the SQL condition that `result` is `exact` / 10,000, rounded half to even."""
     twice_off = f"2 * abs({result}::numeric * {BASIS_POINTS} - {exact})"
     return f"{twice_off} < {BASIS_POINTS} OR ({twice_off} = {BASIS_POINTS} AND mod({result}, 2) = 0)"
 

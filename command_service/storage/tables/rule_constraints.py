@@ -1,7 +1,7 @@
-"""Lists which constraints enforce which rule a second time, against writers that bypass the domain.
+"""Lists which constraints enforce which business rule a second time, against writers that bypass the domain.
 
-The other rules judge a change and not a state: what was shipped, paid or on hold before, or the time. A constraint sees
-only the new row, so only the domain enforces those rules, under the order's lock.
+A constraint sees only the new row. The rules that are not listed depend on more: on the order before the change, or on
+the time. The domain alone enforces those, while the order is locked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The write model."""
+"""Creates the write model's tables."""
 
 from command_service.storage.migrations import run_sql
 
