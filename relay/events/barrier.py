@@ -1,7 +1,7 @@
 """Builds barriers: messages that are no events, but statements about all events before them.
 
 A barrier with `Tandem-Barrier-Time: T` says that everything committed before source time T is earlier in the stream.
-One without a time claims the stream for a new term, or holds a cursor that is too long for every message.
+A barrier without a time claims the stream for a new term, or holds a cursor that is too long to repeat in each message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from relay.events.message import EPOCH_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
 TERM_HEADER = "Tandem-Term"
-#: Least time between two barriers that only tell the time.
+#: The least time between two barriers that are published only for their time.
 INTERVAL_SECONDS = 1.0
 
 
@@ -26,11 +26,14 @@ class BarrierBuilder:
         self._publish_epoch = publish_epoch
         self._term = term
         self._count = 0
-        # Terms begin anew in a stream that was emptied, whose server may remember the ids of before.
+        # In a stream that was emptied, terms begin at 1 again, but its server may still remember earlier ids.
         self._session = secrets.token_hex(4)
 
     def barrier(self, cursor: Cursor, as_of: int | None) -> Message:
-        """Returns a barrier at `cursor`, with its source epoch. A base too long for a header is in the body."""
+        """Returns a barrier with `cursor` and its source epoch. If the base is too long, the body holds the cursor.
+
+        `as_of` is the barrier's time in µs since 1970; None for a barrier without a time.
+        """
         self._count += 1
         base = cursor.base
         if len(base) > LONGEST_BASE:

@@ -30,12 +30,15 @@ ROLES = REQUIRED_ROLES + OPTIONAL_ROLES
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """`names`: role → column. An `optional` role may lack its column; a role that is not named has none."""
+    """The names of an outbox table's columns: `names` maps each role to its column.
+
+    The table may lack the column of an `optional` role. A role that is not in `names` has no column.
+    """
 
     names: Mapping[str, str]
     optional: frozenset[str]
 
     @classmethod
     def default(cls) -> ColumnNames:
-        """Returns names where every column is called like its role."""
+        """Returns the names of a table in which every column is called like its role."""
         return cls({role: role for role in ROLES}, frozenset(OPTIONAL_ROLES))

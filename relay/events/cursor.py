@@ -4,25 +4,27 @@ After events found by polling:
 
     <source epoch>;poll;<seen>;<upto>;<mark>
 
-`seen` and `upto` are snapshots. Everything that `seen` shows is delivered (empty: nothing is). Of what only `upto`
-shows, everything up to the position `mark` has been delivered, by position; all of it if the mark is `end`.
-Once `seen` is not needed any more it may be empty: `<epoch>;poll;;<upto>;end`. If polling took over from the
-log, one more part, `<transactions>@<first>-<last>`, says what it must skip: those transactions, and the events
-that the stream has from its sequence `first` to `last`: `<epoch>;poll;<seen>;<upto>;<passed over>;<mark>`.
+`seen` and `upto` are snapshots. Everything that `seen` sees is delivered. If `seen` is empty, it sees nothing. Rows
+that only `upto` sees are delivered in the order of their positions, and those up to the position `mark` have been. If
+the mark is `end`, all of them have been. Then `seen` is not needed and may be empty: `<epoch>;poll;;<upto>;end`. If
+polling took over from the log, the cursor has one more part, `<transactions>@<first>-<last>`. The poll must skip the
+events of these transactions, and the events that the stream has from its sequence `first` to `last`:
+`<epoch>;poll;<seen>;<upto>;<transactions>@<first>-<last>;<mark>`.
 
 After events read from the write-ahead log:
 
     <source epoch>;wal;<slot>;<publication>;<checkpoint>;<snapshot>;<transactions>;<mark>
     mark: <commit LSN>:<index>:<transaction>:<behind>
 
-Delivered are all transactions whose commit record is before `commit LSN`, and of the one whose record is there the
-first `index` events. The rest is the last *checkpoint*, by which polling can take over: at the log position
-`checkpoint` everything was delivered that `snapshot` sees, and also just `transactions`; since then, `behind`
-events. `publication` is the state in which the publication was then.
+All transactions whose commit record is before `commit LSN` are delivered. Of the transaction whose commit record is at
+`commit LSN` (its id is `transaction`), the first `index` events are delivered. The other parts describe the last
+*checkpoint*, at which polling can take over. At the log position `checkpoint`, everything that `snapshot` sees was
+delivered, and the listed `transactions`, and nothing else. Since then, `behind` events have been delivered.
+`publication` is the state that the publication had at the checkpoint.
 
-The part before the mark is the *base*. With many open transactions it is long. Then its text is stored once, in the
-body of a barrier message, and the messages after it name that barrier by its stream sequence:
-`<source epoch>;<mode>;@<sequence>;<mark>`. The barrier itself says `@body` there.
+The part before the mark is the *base*. If many transactions are open, it is long. Then its text is stored once, in the
+body of a barrier, and the messages after the barrier refer to it by its stream sequence:
+`<source epoch>;<mode>;@<sequence>;<mark>`. The header of the barrier itself has `@body` instead of `@<sequence>`.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from relay.events.snapshot import Snapshot
 
 HEADER = "Tandem-Cursor"
 END = "end"
-#: A base longer than this stands once in a barrier instead of in every message.
+#: A base with more characters than this is stored once in a barrier, instead of in every message.
 LONGEST_BASE = 512
 _ANCHOR = re.compile(r"@(\d+)", re.ASCII)
 _IDS = re.compile(r"(?:\d+(?:,\d+)*)?", re.ASCII)
@@ -51,9 +53,10 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """Events that a poll must skip because the stream has them: those of whole transactions, and a range.
+    """Events that a poll must skip because the stream has them already.
 
-    The range is the stream's messages from sequence `first` to `last` (none if `last` < `first`).
+    They are all events of `transactions`, and the events in the stream's messages from sequence `first` to `last`
+    (none if `last` < `first`).
     """
 
     transactions: tuple[int, ...]
@@ -62,13 +65,17 @@ class PassedOver:
 
     @property
     def text(self) -> str:
-        """As it stands in a cursor."""
+        """The text form, as a cursor contains it."""
         return f"{_ids_text(self.transactions)}@{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
 class PollCursor:
-    """A position between two snapshots. `upto` None: nothing is half delivered, and `position` is 0."""
+    """A cursor of polling: everything that `seen` sees is delivered, and what only `upto` sees up to `position`.
+
+    If `seen` is None, it stands for a snapshot that sees nothing. If `upto` is None, nothing is half delivered, and
+    `position` is 0. `passed` are events that the poll must skip; None if there are none.
+    """
 
     epoch: int
     seen: Snapshot | None = None
@@ -78,7 +85,7 @@ class PollCursor:
 
     @property
     def base(self) -> str:
-        """The part that all events of one difference share."""
+        """The part before the mark. All events found between the same two snapshots share it."""
         seen = self.seen.text if self.seen else ""
         passed = f";{self.passed.text}" if self.passed else ""
         if self.upto is None:
@@ -87,7 +94,7 @@ class PollCursor:
 
     @property
     def mark(self) -> str:
-        """The part that tells where between the snapshots."""
+        """The last part: the position reached between the two snapshots, or `end`."""
         return END if self.upto is None and self.seen else str(self.position)
 
     @property
@@ -98,7 +105,11 @@ class PollCursor:
 
 @dataclass(frozen=True, slots=True)
 class WalCheckpoint:
-    """A place `lsn` in the log, read by `slot`: what `snapshot` sees is delivered, and also `transactions`."""
+    """A position `lsn` in the log, read by `slot`, at which polling can take over.
+
+    Everything that `snapshot` sees is delivered there, and also `transactions`. `publication` is the state that the
+    publication had.
+    """
 
     slot: str
     publication: str
@@ -108,7 +119,7 @@ class WalCheckpoint:
 
     @property
     def text(self) -> str:
-        """As it stands in a cursor."""
+        """The text form, as a cursor contains it."""
         return (
             f"{self.slot};{self.publication};{lsn_text(self.lsn)};{self.snapshot.text};{_ids_text(self.transactions)}"
         )
@@ -118,8 +129,8 @@ class WalCheckpoint:
 class WalCursor:
     """A position in the log after a checkpoint.
 
-    `transaction` (0: none) is the one that committed at `commit_lsn`. `behind`: how many events after the checkpoint
-    are delivered; fewer if that is not known.
+    `transaction` (0: none) is the one that committed at `commit_lsn`; its first `index` events are delivered. `behind`
+    is the number of events delivered since the checkpoint. If that number is not known, `behind` is lower.
     """
 
     epoch: int
@@ -149,7 +160,7 @@ Cursor = PollCursor | WalCursor
 
 
 def mark(base: str, at: str) -> str:
-    """Returns the cursor with `base` (long or anchored) at a position, or at `end`."""
+    """Returns the text of the cursor with `base` (long or anchored) and the mark `at`."""
     return f"{base};{at}"
 
 
@@ -160,7 +171,7 @@ def anchored(base: str, sequence: int) -> str:
 
 
 def in_body(base: str) -> str:
-    """Returns the base that the barrier itself carries in its header while its body has the long one."""
+    """Returns the base for the header of a barrier whose body has the long base."""
     epoch, mode, _ = base.split(";", 2)
     return f"{epoch};{mode};{IN_BODY}"
 
@@ -242,7 +253,7 @@ def _ids_text(ids: tuple[int, ...]) -> str:
 
 
 def read_cursor(text: str) -> Cursor:
-    """Reads the stream's last cursor, or the one that the database remembers of it; Refused when it is none."""
+    """Reads the stream's last cursor, or the copy of it in the database. Raises Refused if the text is no cursor."""
     try:
         return parse(text)
     except CursorError as error:

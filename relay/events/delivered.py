@@ -1,4 +1,4 @@
-"""Remembers what a poll must skip because the log has delivered it already."""
+"""Remembers the events that a poll must skip, because they were read from the log and delivered before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from relay.events.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Events in the stream that no snapshot of the cursor sees.
+    """Events that the stream has although no snapshot of the cursor sees them. A poll skips them.
 
-    They are those of whole `transactions`, and those at `positions`. `ids`: all transactions with such events.
+    They are all events of `transactions`, and the events at `positions`. `ids` are the ids of all transactions that
+    have such events.
     """
 
     transactions: frozenset[str] = frozenset()
@@ -21,11 +22,11 @@ class Delivered:
     ids: IdSet = field(default_factory=IdSet)
 
     def holds(self, event: OutboxEvent) -> bool:
-        """Whether the stream has this event."""
+        """Returns whether `event` is one of them."""
         return event.transaction_id in self.transactions or event.position in self.positions
 
     def seen_by(self, snapshot: Snapshot) -> bool:
-        """Whether no poll after `snapshot` can find any of them."""
+        """Returns whether `snapshot` sees all their transactions, so that no poll after it can find one of them."""
         return not self.ids.not_seen_by(snapshot)
 
 

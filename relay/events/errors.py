@@ -1,4 +1,4 @@
-"""Defines what stops or delays the relay, by what must happen next."""
+"""Defines the errors that stop or delay the relay: one class for each way in which the relay must react."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ class Refused(Exception):  # noqa: N818 - read as the state it names
 
 
 class SourceIsStandby(Refused):
-    """The database is in recovery: the primary that is promoted next may never have had what it shows."""
+    """The database is a standby. Rows that it shows may be missing on the server that is promoted next."""
 
     state = "SOURCE_IS_STANDBY"
 
 
 class SourceChanged(Refused):
-    """The database is not the one whose events the stream holds: restored, or failed over with loss."""
+    """The stream holds the events of another database: this one was restored, or a failover lost transactions."""
 
     state = "SOURCE_CHANGED"
 
 
 class LogUnavailable(Exception):  # noqa: N818 - read as the state it names
-    """The write-ahead log cannot be read at present; polling can continue. The message says why and what would help."""
+    """The write-ahead log cannot be read now, but polling can go on. The message says why and what would help."""
 
 
 class LeadershipLost(Exception):  # noqa: N818
-    """The leader session has ended or lost its lock: stop publishing and stand by."""
+    """The leader's database session has ended or has lost the lock. The relay must stop publishing and stand by."""
 
 
 class SteppedDown(LeadershipLost):
-    """The stream holds a message of a higher term: another relay leads."""
+    """The stream holds a message of a higher term, so another relay leads."""
 
 
 class Unpublishable(Exception):  # noqa: N818
-    """No retry can publish the event. The message is the reason that is recorded with it."""
+    """No retry can publish the event. The error's message is the reason that is recorded with the parked event."""
 
 
 class Closing(Enum):
-    """Why a publishing session ended, which decides what follows."""
+    """The reason for which a publishing session ended. It decides what the relay does next."""
 
     FENCED = "fenced"
     """The stream went on without us: read its last message again, step down if its term is higher."""
@@ -60,9 +60,10 @@ class Closing(Enum):
 
 
 class SessionClosed(Exception):  # noqa: N818
-    """A publishing session ended by its first error. The stream, not we, decides what was in flight.
+    """The first error of a publishing session, which ends the session.
 
-    `sequence` is the predicted stream sequence of the failed message, if the error belongs to one.
+    What became of the messages in flight is not known here: the next session reads from the stream what was stored.
+    `sequence` is the predicted stream sequence of the failed message; None if the error belongs to no single message.
     """
 
     def __init__(self, closing: Closing, reason: str, sequence: int | None = None) -> None:
@@ -73,7 +74,7 @@ class SessionClosed(Exception):  # noqa: N818
 
 
 class DuplicateReported(SessionClosed):
-    """An ack said `duplicate: true`. `stored_sequence` is where the server claims to have the original."""
+    """An ack said `duplicate: true`. `stored_sequence` is where the server claims to have the first copy."""
 
     def __init__(self, reason: str, sequence: int | None, stored_sequence: int) -> None:
         super().__init__(Closing.DUPLICATE, reason, sequence)

@@ -9,8 +9,8 @@ class OutboxEvent(NamedTuple):
     """One row of the outbox, as stored.
 
     Texts are the column's own text, byte columns are lower-case hex, times are µs since 1970 (None if the column is
-    empty or not finite). The order of the fields counts: a poll selects them in this order, readers of the log fill
-    them by number, and `MessageBuilder.event` takes them apart.
+    empty or not finite). The order of the fields matters: a poll selects the columns in this order, readers of the log
+    fill the fields by number, and `MessageBuilder.event` unpacks them in this order.
     """
 
     position: int

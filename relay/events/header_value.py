@@ -1,7 +1,7 @@
 """Percent-encodes texts of the outbox as header values, as CloudEvents' binary mode requires.
 
-Encoded are the space, the double quote, the percent sign and everything outside U+0021 to U+007E, byte by byte of its
-UTF-8. So a value keeps its outer blanks, and decoding it once gives the recorded text.
+The space, the double quote, the percent sign and every character outside U+0021 to U+007E are encoded, each as the
+bytes of its UTF-8 form. So a value keeps its outer blanks, and decoding it once gives the recorded text.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
-#: Printable ASCII that stands for itself.
+#: The printable ASCII characters, other than letters and digits, that are not encoded.
 _PLAIN = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-#: Finds nothing in most texts, at the price of looking at them once.
+#: Searches for a character that must be encoded. For most texts this search is the whole cost.
 needs_encoding = re.compile(r"[^!#$&-~]").search
 
 
@@ -21,5 +21,5 @@ def encode(text: str) -> str:
 
 
 def decode(value: str) -> str:
-    """Returns the text of a header value; what is no encoded byte stays unchanged."""
+    """Returns the text of a header value. Characters that are no encoded byte stay unchanged."""
     return unquote(value) if "%" in value else value

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from relay.events.snapshot import Snapshot
 
-#: Small enough that a page is a machine word, which is quicker to change than a long number.
+#: A page of so few bits fits in a machine word, which Python changes more quickly than a longer number.
 _PAGE_BITS = 6
 _LOW = (1 << _PAGE_BITS) - 1
 
@@ -22,7 +22,7 @@ class IdSet:
             self.add(one)
 
     def add(self, one: int) -> None:
-        """Puts an id in."""
+        """Adds an id."""
         page = one >> _PAGE_BITS
         self._pages[page] = self._pages.get(page, 0) | 1 << (one & _LOW)
 
@@ -36,12 +36,12 @@ class IdSet:
         return sum(bits.bit_count() for bits in self._pages.values())
 
     def __iter__(self) -> Iterator[int]:
-        """In ascending order."""
+        """Returns the ids in ascending order."""
         for page in sorted(self._pages):
             yield from self._of_page(page)
 
     def not_seen_by(self, snapshot: Snapshot) -> list[int]:
-        """Returns the ids, as transaction ids, that `snapshot` does not see, ascending."""
+        """Takes the ids as transaction ids and returns those that `snapshot` does not see, ascending."""
         unseen = [one for one in snapshot.in_progress if one in self]
         first = snapshot.xmax >> _PAGE_BITS
         for page in sorted(page for page in self._pages if page >= first):

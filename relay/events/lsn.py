@@ -1,4 +1,4 @@
-"""Converts positions in the write-ahead log (LSN): a 64-bit number inside, `16/B374D848` in SQL and in cursors."""
+"""Converts positions in the write-ahead log (LSN). Code uses a 64-bit number; SQL and cursors say `16/B374D848`."""
 
 from __future__ import annotations
 

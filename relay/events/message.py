@@ -1,8 +1,8 @@
-"""Builds an event as the stream stores it: subject, headers and body as bytes.
+"""Builds the message of an event, as the stream stores it: subject, headers and body as bytes.
 
-Headers are CloudEvents 1.0 in binary mode (values: `header_value`) plus our own. The body is the payload's stored text.
-With a personal column it is `{"payload":…,"personal":…,"salt":"…"}`, spliced from the stored texts, never parsed and
-written again.
+The headers are those of CloudEvents 1.0 in binary mode, encoded by `header_value`, and our own. The body is the
+payload's stored text. If the outbox has a personal column, the body is `{"payload":…,"personal":…,"salt":"…"}`. It is
+put together from the stored texts, which are never parsed and written again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from relay.events.subject import SubjectTemplate
 #: JetStream stores headers of at most 64 KiB; the fence headers are added when the message is sent.
 MAX_HEADER_BYTES = 65_535
 FENCE_BYTES = 512
-#: The history of the source that a message belongs to. A row may have been written in an earlier one than it is
-#: published in: what a restored database brings along, and the stream had never seen, belongs to the new one.
+#: The source epoch in which a message is published. Its row may have been written in an earlier epoch: a restored
+#: database may have rows that the stream has never seen, and these are published in the new epoch.
 EPOCH_HEADER = "Tandem-Source-Epoch"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -34,11 +34,11 @@ _new = tuple.__new__
 
 
 class Message(NamedTuple):
-    """One message without its fence.
+    """One message without its fence headers, which are added when it is sent.
 
-    `headers` are complete lines. `group` distinguishes the transactions that may have to be published whole. `position`
-    and `recorded_at` (µs) are None for a barrier. `size`: the bytes that count against the server's payload limit, with
-    the fence.
+    `headers` are complete lines. `group` is the same for all events of one transaction, which may have to be published
+    together. `position` and `recorded_at` (µs since 1970) are None for a barrier. `size` is the number of bytes that
+    count against the server's payload limit: headers, body and FENCE_BYTES for the fence.
     """
 
     subject: bytes
@@ -69,7 +69,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MessageLimits:
-    """`max_payload`: headers and body of one message, in bytes, by server and stream."""
+    """The limit that server and stream set: headers and body of a message have at most `max_payload` bytes together."""
 
     max_payload: int
 
@@ -77,7 +77,7 @@ class MessageLimits:
 class MessageBuilder:
     """Builds the messages of one publishing session, whose term and epochs are fixed.
 
-    Values of `plain_roles` are known to be valid header values, those of `json_roles` to be JSON.
+    Values of the roles in `plain_roles` are valid header values without encoding. Those in `json_roles` are JSON.
     """
 
     def __init__(
@@ -104,15 +104,18 @@ class MessageBuilder:
         self._partitions = partitions
         self._splices_personal = splices_personal
         self._max_payload = limits.max_payload
-        # Looking at each character is dear; a uuid, a number or the hex of bytes stands for itself.
+        # Checking each character costs much. A uuid, a number or the hex of bytes never needs encoding.
         self._plain_ids = plain_roles >= {"event_id", "aggregate_id"}
         self._plain_digests = plain_roles >= {"hash", "personal_digest"}
         self._one_line = _json_on_one_line if "headers" in json_roles else _one_line
         self._kinds: dict[tuple[int, str | None, str | None], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, base: str, at: str) -> Message:
-        """Returns the message of `event` with the cursor `base;at`. Unpublishable says why no stream accepts it."""
-        # Taken apart and put together at once: this runs for every event, and is most of what the relay does.
+        """Returns the message of `event` with the cursor `base;at`.
+
+        Raises Unpublishable, with the reason, if no stream can accept the event.
+        """
+        # One unpacking and one f-string: this runs for every event, and is most of the relay's work.
         (
             position, transaction_id, event_id, aggregate_type, aggregate_id, version, partition, event_type,
             payload, personal, salt, digest, headers, digest_of_chain, occurred_at, recorded_at,
@@ -153,7 +156,7 @@ class MessageBuilder:
         return _new(Message, (subject, message_id, head, body, transaction_id, position, recorded_at, size))
 
     def _kind(self, partition: int, event_type: str | None, aggregate_type: str | None) -> tuple[bytes, str]:
-        """Returns the subject and header lines that events of a type and partition share; remembered."""
+        """Returns the subject and the header lines that events of these types and partition share, and caches them."""
         if event_type is None or aggregate_type is None:
             raise Unpublishable("an id or type of the event is null")
         subject = self._template.subject(partition, event_type, aggregate_type)
@@ -187,7 +190,10 @@ def partition_of(aggregate_id: str, partitions: int) -> int:
 
 
 def rfc3339(microseconds: int) -> str:
-    """Returns a time in µs since 1970 as `2026-01-31T12:00:00.000000Z`. Raises Unpublishable beyond the year 9999."""
+    """Returns a time in µs since 1970 as `2026-01-31T12:00:00.000000Z`.
+
+    Raises Unpublishable for a year outside 1 to 9999.
+    """
     if microseconds < 1_000_000:
         seconds, fraction = divmod(microseconds, 1_000_000)
         return f"{_second(seconds)}.{fraction:06d}Z"
@@ -213,12 +219,15 @@ def _id(text: str) -> str:
 
 
 def _has_control(text: str) -> bool:
-    # What is printable throughout has none; that is quickly said of most texts.
+    # A text of printable characters has no control character. This quick check decides most texts.
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def _one_line(text: str) -> str:
-    """Returns text fit for a header line. JSON may have line breaks between its tokens only, where a blank is equal."""
+    """Returns the text with a blank for each control character, so that it fits into one header line.
+
+    JSON keeps its meaning: it has line breaks between its tokens only, where a blank means the same.
+    """
     return _CONTROL.sub(" ", text) if _has_control(text) else text
 
 
@@ -227,7 +236,7 @@ def _line_or_none(text: str | None) -> str | None:
 
 
 def _json_on_one_line(text: str) -> str:
-    """The same for text known to be JSON, at a third of the cost."""
+    """Does the same as `_one_line` for text that is known to be JSON, at a third of the cost."""
     return _one_line(text) if "\n" in text or "\r" in text or "\t" in text else text
 
 

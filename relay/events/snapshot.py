@@ -11,10 +11,10 @@ _TEXT = re.compile(r"(\d+):(\d+):((?:\d+(?:,\d+)*)?)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot. Its text form is `xmin:xmax:xip,xip,…`.
+    """What one transaction of Postgres sees: which transaction ids had ended when the snapshot was taken.
 
-    All ids below `xmin` had ended, none from `xmax` on had, and of those between only the ones in `in_progress`
-    (ascending) had not.
+    Ids below `xmin` had ended. Ids from `xmax` on had not. Of the ids between the two, those in `in_progress`
+    (ascending) had not ended, and all others had. The text form is `xmin:xmax:xip,xip,…`.
     """
 
     xmin: int
@@ -40,8 +40,8 @@ class Snapshot:
     def parse_exported(cls, text: str) -> Snapshot:
         """Reads the text of a snapshot that a slot exported.
 
-        It may end before it begins, if the last transactions before the slot were rolled back. Then too all below
-        `xmin` had ended, and nothing else had.
+        Its `xmax` may be below its `xmin`, if the last transactions before the slot were rolled back. Then all ids
+        below `xmin` had ended, and no others. Raises ValueError for other text.
         """
         xmin, _, rest = text.partition(":")
         xmax, _, in_progress = rest.partition(":")
@@ -55,7 +55,7 @@ class Snapshot:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, self.in_progress))}"
 
     def sees(self, transaction_id: int) -> bool:
-        """Whether that transaction had ended when the snapshot was taken."""
+        """Returns whether that transaction had ended when the snapshot was taken."""
         if transaction_id < self.xmin:
             return True
         if transaction_id >= self.xmax:
@@ -64,13 +64,16 @@ class Snapshot:
         return at == len(self.in_progress) or self.in_progress[at] != transaction_id
 
     def ended_until(self, later: Snapshot) -> list[int]:
-        """Returns the transactions in progress here that `later` sees as ended."""
+        """Returns the ids, ascending, that are in progress in this snapshot and that `later` sees as ended."""
         return [one for one in self.in_progress if later.sees(one)]
 
     def sees_as_much_as(self, later: Snapshot) -> bool:
-        """Whether `later`, taken after this one, sees no transaction ended that this one does not."""
+        """Returns whether no transaction ended between this snapshot and `later`, which was taken after it."""
         return self.xmax == later.xmax and not self.ended_until(later)
 
     def includes(self, other: Snapshot) -> bool:
-        """Whether this sees everything that `other` sees. False also if only open ids beyond our end could tell."""
+        """Returns True if this snapshot sees every transaction that `other` sees.
+
+        Returns False if `other` has the higher `xmax`, even if it sees none of the ids from our `xmax` on as ended.
+        """
         return self.xmax >= other.xmax and not any(other.sees(one) for one in self.in_progress)

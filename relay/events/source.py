@@ -1,4 +1,4 @@
-"""Declares the port that the log, polling and an adoption implement: where events come from."""
+"""Declares `Source`, the port through which the relay reads events. The log, polling and an adoption implement it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from relay.events.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How events are found now.
+    """The way in which a source finds events now. The relay shows it on its status page and in its metrics.
 
-    `name` is wal, poll or adopt. `reason` says why it is not the wanted one; None if it is.
+    `name` is `wal` (reading the log), `poll` or `adopt`. `reason` says why the source polls although the log was to be
+    read; None if there is nothing to explain.
     """
 
     name: str
@@ -24,10 +25,10 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A cursor with nothing half delivered.
+    """A cursor at which nothing is half delivered. A barrier may be published there.
 
-    `as_of`: everything committed before that source time (µs since 1970, the database's clock) is delivered at this
-    cursor; None if the source does not know.
+    `as_of` is a time in µs since 1970 by the database's clock: everything committed before it is delivered at this
+    cursor. None if the source does not know such a time.
     """
 
     cursor: Cursor
@@ -38,8 +39,9 @@ class Checkpoint:
 class Batch:
     """Events in delivery order, with the cursors before the first and after the last of them.
 
-    The text of the cursor after `events[i]` is `base` (that of `before`) with `marks[i]`; a value for each event would
-    cost too much. `reached` is set if the batch ends on a checkpoint. `more`: the next read will find rows at once.
+    The cursor after `events[i]` has the text `<base>;<marks[i]>`, where `base` is the base of `before`. (A `Cursor` for
+    each event would cost too much.) `reached` is the checkpoint at which the batch ends; None if it ends at none.
+    `more` says whether the next read will find rows at once.
     """
 
     base: str
@@ -65,18 +67,21 @@ class Source(Protocol):
         """Returns the next events without waiting; one event at most exceeds the byte limit."""
 
     def stored(self, cursor: Cursor) -> None:
-        """Learns that the stream holds everything up to this cursor, so that the source need not keep it."""
+        """Tells the source that the stream holds everything up to this cursor, so the source need not keep it."""
 
     def idle_seconds(self) -> float:
-        """How long to wait before the next read, after what the last ones found."""
+        """Returns how long to wait before the next read. It depends on how much the last reads found."""
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Once resumed, calls `wake` when there is something to read before `idle_seconds` are over."""
+        """Makes the source call `wake` when events arrive, so that the next read need not wait `idle_seconds`.
+
+        Must be called before `resume`. A source that cannot notice arrivals never calls it.
+        """
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """Returns what is stored, as exactly as the source knows: a snapshot, and further transactions.
+        """Returns what the stream holds, if the source knows it more exactly than the stored cursor says; else None.
 
-        None if the stored cursor says as much.
+        The stream holds everything that the snapshot sees, and in addition the listed transactions.
         """
 
     async def close(self) -> None:

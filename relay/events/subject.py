@@ -8,7 +8,7 @@ import string
 from relay.events.errors import Unpublishable
 
 TEMPLATE_FIELDS = ("partition", "event_type", "aggregate_type")
-#: What a value may be made of: it may have several tokens, but no empty one, no wildcard, no blank, no control.
+#: A value is one or more tokens, separated by dots. No token is empty or has a wildcard, blank or control character.
 _VALUE = re.compile(r"[^\s.*>\x00-\x1f\x7f]+(?:\.[^\s.*>\x00-\x1f\x7f]+)*")
 _CACHED = 8_192
 
@@ -36,7 +36,7 @@ class SubjectTemplate:
         self._cache: dict[tuple[object, str, str], bytes] = {}
 
     def subject(self, partition: int, event_type: str, aggregate_type: str) -> bytes:
-        """Returns the subject of an event. Raises Unpublishable if a value cannot be in a subject."""
+        """Returns the subject of an event. Raises Unpublishable if a value cannot be part of a subject."""
         key = (partition, event_type, aggregate_type)
         known = self._cache.get(key)
         if known is not None:
@@ -60,7 +60,7 @@ class SubjectTemplate:
         return [".".join([*tokens[:literal], ">"]) if literal < len(tokens) else self._template]
 
     def may_produce(self, subject: str) -> bool:
-        """Whether some event could get exactly this subject."""
+        """Returns whether the template could give some event exactly this subject."""
         pattern = "".join(
             re.escape(text) + (_VALUE.pattern if name is not None and name != "partition" else r"\d+" if name else "")
             for text, name, _, _ in string.Formatter().parse(self._template)
@@ -69,7 +69,7 @@ class SubjectTemplate:
 
 
 def takes(stream_subject: str, wanted: str) -> bool:
-    """Whether the stream subject `stream_subject` matches all that the (wildcard) subject `wanted` matches."""
+    """Returns whether `stream_subject` matches every subject that `wanted` matches. Both may have wildcards."""
     have, want = stream_subject.split("."), wanted.split(".")
     for i, part in enumerate(have):
         if part == ">":

@@ -1,4 +1,4 @@
-"""Describes the end of a stream, as a publishing session finds it."""
+"""Describes the end of a stream, as a new publishing session finds it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from relay.events.cursor import Cursor
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of the stream. `cursor` is None if no message carries one (an empty stream).
+    """The end of the stream. A session reads it to know from where to resume and with which term.
 
-    `created` distinguishes the stream from another of the same name. `foreign` counts messages of others after our last
-    one.
+    `created` is when the stream was created; it distinguishes the stream from another of the same name. `term` and
+    `cursor` are those of our last message. Without such a message they are 0 and None; `cursor` is also None if it
+    refers to a barrier that has aged out. `as_of` is the time of the last barrier with a time (µs since 1970); None
+    without one. `foreign` counts the messages of others after our last message.
     """
 
     created: datetime

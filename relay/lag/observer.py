@@ -4,8 +4,8 @@
 - *Oldest unpublished age*: now − the least `recorded_at` of all committed rows not covered; 0 when all are.
 - *Backlog*: how many committed rows are not covered, counted up to a limit; the age is that of the rows counted.
 
-Whoever measures reads the stream and the table itself, so a standby sees the lag of a leader that is dead. A leader
-knows its own more exactly, and between measurements (`own_lag`).
+Each relay reads the stream and the table itself, so a standby sees the lag even if the leader is dead. A leader also
+knows its own lag more exactly, and between measurements (`own_lag`).
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from service_runtime.process import cancel
 MEASURE_SECONDS = 1.0
 #: How often to check whether a leader does not know its lag, or a standby's last measurement is outdated.
 LOOK_SECONDS = 0.05
-#: While a standby reports a lag: re-read the stream's end every READ_SECONDS; re-measure every LAGGING_SECONDS if the
-#: end advanced or the lag exceeds MUCH_SECONDS, and at once if both. The reported lag may be wrong by as much.
+#: While a standby reports a lag, it re-reads the stream's end every READ_SECONDS. It re-measures every LAGGING_SECONDS
+#: if the end advanced or the lag exceeds MUCH_SECONDS, and at once if both are true. The reported lag may be wrong by
+#: as much as these times.
 READ_SECONDS, LAGGING_SECONDS, MUCH_SECONDS = 0.1, 0.3, 0.7
 BACKLOG_LIMIT = 10_000
 _QUERY_SECONDS = 10.0
@@ -56,10 +57,11 @@ _UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """One measurement.
+    """One measurement of the lag.
 
-    `oldest_recorded_at` in µs, None if nothing is uncovered. `clock_offset` is the database's clock minus ours, in
-    seconds. `capped`: there are more than `backlog` rows. `stream_used` is the stream's bytes divided by its limit.
+    `oldest_recorded_at` is in µs since 1970; None if no row is uncovered. `clock_offset` is the database's clock minus
+    ours, in seconds. `capped` says that counting stopped at `backlog` rows and there may be more. `stream_used` is the
+    stream's bytes divided by its limit.
     """
 
     backlog: int
@@ -73,11 +75,14 @@ class Lag:
     log: LogUse
 
     def database_time(self, now: float) -> int:
-        """The database's clock at our time `now`, in µs since 1970."""
+        """Returns the time of the database's clock at our time `now`, in µs since 1970."""
         return int((now + self.clock_offset) * 1e6)
 
     def oldest_age(self, now: float) -> float:
-        """Seconds at our time `now`. It goes on growing while nobody can measure."""
+        """Returns the age of the oldest unpublished event at our time `now`, in seconds; 0 if there is none.
+
+        If measurements fail, the age keeps growing.
+        """
         if self.oldest_recorded_at is None:
             return 0.0
         return max(0.0, now + self.clock_offset - self.oldest_recorded_at / 1e6)
@@ -93,11 +98,12 @@ async def uncovered(
 ) -> tuple[int, int | None]:
     """Returns (rows, least recorded_at in µs) committed by `now` and not covered, counting up to `limit`.
 
-    Covered are the rows that `cursor` covers, and those of the transactions `covered`.
+    A row is covered if `cursor` covers it, or if its transaction is in `covered`. If `now` is None, it is the current
+    snapshot. For a cursor of the log, its checkpoint is used, with the transactions of the checkpoint as `covered`.
     """
     now = now or await _snapshot(connection)
     if isinstance(cursor, WalCursor):
-        # What came after the checkpoint counts as not covered until the next one, half a second later.
+        # Events after the checkpoint count as not covered until the next checkpoint, half a second later.
         covered = cursor.checkpoint.transactions
         cursor = PollCursor(cursor.epoch, cursor.checkpoint.snapshot)
     seen, upto, position = cursor.seen, cursor.upto, cursor.position
@@ -105,7 +111,7 @@ async def uncovered(
     if seen is None and upto is None:
         counts.append(await _count(connection, table.counted(table.by_position(None, now, 0, limit, None))))
     elif upto is not None:
-        # The rest of a backlog begins right after the position; if it does not, the index finds it.
+        # Usually the rest of a backlog begins right after the position. If it does not, the index finds it.
         until = position + _WALK_FACTOR * limit if seen else None
         counts.append(await _count(connection, table.counted(table.by_position(seen, upto, position, limit, until))))
         if counts[0][0] == 0 and seen is not None:
@@ -130,10 +136,10 @@ async def _count(connection: DatabaseConnection, query: Query) -> tuple[int, int
 
 
 class LagObserver:
-    """Measures over connections of its own, leader or not.
+    """Measures the lag over its own connections to Postgres and NATS, whether or not this relay leads.
 
-    It measures once a second, and at once if a leader does not know its lag, or a standby reports a lag while the
-    stream advances. `on_error` is called for each failed measurement.
+    It measures once a second. It measures earlier if a leader does not know its lag, or if a standby reports a lag
+    while the stream advances. It calls `on_error` for each failed measurement, and if the stream cannot be read.
     """
 
     def __init__(
@@ -178,7 +184,10 @@ class LagObserver:
             await self._end.close()
 
     def oldest_age(self, now: float) -> float | None:
-        """Seconds at our time `now`; None before the first measurement. A leader knows more than was measured."""
+        """Returns the age of the oldest unpublished event at our time `now`, in seconds; 0 if there is none.
+
+        None while there is no measurement. If this relay leads, its session's knowledge corrects the last measurement.
+        """
         lag = self.latest
         if lag is None:
             return None
@@ -188,7 +197,7 @@ class LagObserver:
         return replace(lag, oldest_recorded_at=oldest).oldest_age(now)
 
     def page(self) -> dict[str, Any]:
-        """For `/lagz`."""
+        """Returns the lag as fields of the page `/lagz`; all are None while there is no measurement."""
         lag, now = self.latest, time.time()
         age = self.oldest_age(now)
         if lag is None or age is None:
@@ -206,7 +215,10 @@ class LagObserver:
         }
 
     def failure(self) -> dict[str, Any]:
-        """For `/lagz`, where the relay itself has no error to show: the last measurement that failed."""
+        """Returns the last failed measurement as fields of the page `/lagz`; both are None if none has failed.
+
+        The page shows them if the relay itself has no error to show.
+        """
         reason, seconds = self._failure or (None, None)
         return {"last_error": reason, "last_error_at": utc_text(seconds) if seconds is not None else None}
 
@@ -228,9 +240,10 @@ class LagObserver:
             await connection.close()
 
     async def _look_at_stream(self, period: float = MEASURE_SECONDS / 2) -> None:
-        """Reads the stream's end. Only a standby waits for it, and not for long.
+        """Begins to read the stream's end, unless that was begun within the last `period` seconds.
 
-        While NATS does not answer, nothing is stored, and what the standby read last still holds.
+        Only a standby waits for the result, and for half a second at most. While NATS does not answer, nothing is
+        stored, so the end that the standby read last is still right.
         """
         if time.monotonic() < self._end_read + period:
             return
@@ -252,7 +265,7 @@ class LagObserver:
                 return
 
     async def _is_outdated(self) -> bool:
-        """Whether a standby reports a lag that the stream may have reduced since the measurement."""
+        """Returns whether a standby reports a lag that may have become smaller since the measurement."""
         lag, age = self.latest, self.oldest_age(time.time())
         if lag is None or age is None or lag.backlog == 0 or self._own.leading:
             return False
@@ -261,7 +274,7 @@ class LagObserver:
         return (moved and much) or ((moved or much) and time.time() - lag.measured_at > LAGGING_SECONDS)
 
     def _cannot_tell(self) -> bool:
-        """Whether the last measurement alone could mislead a leader."""
+        """Returns whether a leader needs a new measurement to know its lag."""
         lag = self.latest
         return lag is not None and not self._own.tells(
             lag.database_time(time.time()),
@@ -286,7 +299,7 @@ class LagObserver:
             table.floor = await self._records.floor(connection, cursor.epoch)
             self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
-        # The leader knows more than the stream's last cursor: what it has stored after the checkpoint.
+        # A leader knows more than the stream's last cursor says: which events it has stored after the checkpoint.
         stored, known = self._own.stored()
         if known is not None:
             cursor, covered = PollCursor(0, known[0]), known[1]

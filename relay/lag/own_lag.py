@@ -1,9 +1,9 @@
-"""Derives a leader's lag from what it knows, without asking anybody.
+"""Derives a leader's lag from what its publishing session knows, without a query.
 
-A measurement comes once a second, and a leader stores thousands of events in between. It knows two things by itself:
-which events are in flight, and up to which source time it has read everything. Events are sent in commit order, so the
-oldest one in flight is the oldest unpublished one. If nothing is in flight, and everything up to a moment ago has been
-read, there is none. Otherwise the table must be asked.
+The observer measures once a second, and a leader stores thousands of events between two measurements. The leader knows
+two things without a query: which events are in flight, and up to which source time it has read everything. It sends
+events in commit order, so the oldest event in flight is the oldest unpublished event. If nothing is in flight, and
+everything up to a moment ago has been read, no event is unpublished. In all other cases the table must be queried.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Session(Protocol):
 
     @property
     def stored_cursor(self) -> Cursor | None:
-        """The stream holds everything up to this cursor; None before the first ack."""
+        """The cursor up to which the stream holds everything; None before the first ack."""
 
     def oldest_in_flight(self) -> int | None:
         """The least `recorded_at` of the events that have no ack yet; None when there is no such event."""
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored, if that is known more exactly than by the cursor."""
+        """Returns what the stream holds, if that is known more exactly than from the cursor (`Source.covering`)."""
 
 
 class OwnLag:
-    """Keeps what the leader knows of its lag; the publish loop feeds it.
+    """Keeps what the leader knows about its own lag. The publish loop reports to it.
 
-    After a session ends, its values stay valid until the next measurement.
+    After a session has ended, the values of that session stay in use until the next measurement.
     """
 
     def __init__(self) -> None:
@@ -58,27 +58,27 @@ class OwnLag:
         self._source_changed = False
 
     def database_checked(self, source_epoch: int) -> None:
-        """Notes that the database is the one on record, of that source epoch."""
+        """Records that the database is the one on record, and has that source epoch."""
         self._source_epoch, self._source_changed = source_epoch, False
 
     def source_changed(self) -> None:
-        """Records that the database is another one than the one whose events the stream holds."""
+        """Records that the stream holds the events of another database."""
         self._source_changed = True
 
     def leads(self) -> None:
-        """Notes that this relay has the leader's lock."""
+        """Records that this relay has the leader's lock."""
         self._leads = True
 
     def session_begun(self, session: Session) -> None:
-        """Takes its values from this session from now on."""
+        """Makes `session` the one whose values are used from now on."""
         self._session, self._over = session, False
 
     def session_over(self) -> None:
-        """Notes that the session has ended; it publishes nothing more."""
+        """Records that the session has ended and publishes nothing more."""
         self._over = True
 
     def stepped_back(self) -> None:
-        """Forgets the session: this relay does not lead, or not any more."""
+        """Records that this relay does not lead (any more), and forgets the session."""
         self._leads, self._session, self._over = False, None, False
 
     @property
@@ -92,18 +92,25 @@ class OwnLag:
         return self._session is not None and not self._over
 
     def comparable(self, cursor_epoch: int) -> bool:
-        """Whether a cursor of that source epoch says anything about this database; 0 stands for an empty stream."""
+        """Returns whether a cursor of that source epoch says anything about this database.
+
+        The epoch 0 stands for an empty stream and fits every epoch.
+        """
         known = self._source_epoch is None or cursor_epoch in {0, self._source_epoch}
         return known and not self._source_changed
 
     def stored(self) -> tuple[Cursor | None, tuple[Snapshot, Sequence[int]] | None]:
-        """The cursor that the session has stored, and what it covers more exactly; None for what is unknown."""
+        """Returns the cursor up to which the session has stored, and what the stream holds more exactly.
+
+        The second is the value of `Session.covering`. Each is None if it is unknown.
+        """
         return (self._session.stored_cursor, self._session.covering()) if self._session is not None else (None, None)
 
     def oldest(self, now: int, measured: int | None, *, measured_in_session: bool) -> int | None:
         """Returns `recorded_at` of the oldest unpublished event at the database's time `now`; None if there is none.
 
-        It starts from the last measurement, made in a session or not.
+        `measured` is that time by the last measurement. `measured_in_session` says whether a session was publishing
+        when that measurement began.
         """
         session = self._session
         if session is None or (self._over and not measured_in_session):
@@ -116,11 +123,11 @@ class OwnLag:
         return max(measured, session.last_read) if session.last_read is not None else measured
 
     def tells(self, now: int, *, measured_backlog: bool, measured_in_session: bool) -> bool:
-        """Whether the age at the database's time `now` is known without a new measurement."""
+        """Returns whether the lag at the database's time `now` is known without a new measurement."""
         if not self._leads:
             return True
         if self._session is None or self._over:
-            # Nothing is published now, so an age only grows, once there is one.
+            # Nothing is published now. If the measurement found an unpublished event, its age only grows.
             return measured_backlog and not measured_in_session
         return not self._session.settled or self._recent(self._session, now)
 

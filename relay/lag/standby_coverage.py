@@ -1,8 +1,9 @@
-"""Knows what is delivered more exactly than the stream's last checkpoint.
+"""Lets a standby know more exactly what is delivered than the stream's last checkpoint says.
 
-A cursor in log mode says how many events after its checkpoint are delivered. If the number of committed rows that the
-checkpoint does not cover is the same, they are the same rows. Then everything that this snapshot sees is published.
-Until a later checkpoint says more, only what the snapshot does not see can be unpublished.
+A cursor of the log says how many events were delivered after its checkpoint. A standby counts the committed rows that
+the checkpoint does not cover. If the two numbers are equal, these rows are the delivered events. Then everything that
+the snapshot of the count sees is published, and from then on only rows that it does not see can be unpublished. A later
+checkpoint that covers more replaces this knowledge.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ class StandbyCoverage:
         self._delivered: tuple[int, Snapshot] | None = None
 
     def learn(self, end: Cursor, rows: int, now: Snapshot) -> bool:
-        """Compares the number of uncovered rows with the cursor; returns whether all of them are delivered.
+        """Compares the number of uncovered rows with the stream's last cursor `end`.
 
-        `rows`: how many rows `now` sees that the checkpoint of `end` does not cover.
+        `rows` is the number of rows that `now` sees and that the checkpoint of `end` does not cover. Returns whether
+        all of them are delivered.
         """
         if not isinstance(end, WalCursor) or rows != end.behind:
             return False
@@ -28,7 +30,7 @@ class StandbyCoverage:
         return True
 
     def better_than(self, end: Cursor) -> PollCursor | None:
-        """A cursor that covers more than the checkpoint of `end` does, if one is known."""
+        """Returns a known cursor that covers all that the checkpoint of `end` covers, or more; None without one."""
         if not isinstance(end, WalCursor) or self._delivered is None:
             return None
         epoch, snapshot = self._delivered

@@ -9,7 +9,7 @@ from relay.events.errors import Closing
 
 #: The stream's last message is not the one we expected: somebody else has written.
 _FENCED = frozenset({10070, 10071})
-#: This one message will be refused again: larger than the stream allows, or its headers are.
+#: The stream will refuse this message again, because the message or its headers are larger than it allows.
 _EVENT = frozenset({10054, 10097})
 BATCH_TOO_LARGE = 10199
 #: A batch is incomplete (one of its messages was refused), too large, or has a message id that is known.
@@ -18,7 +18,11 @@ _BATCH = frozenset({10176, BATCH_TOO_LARGE, 10201})
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The message (or the batch that it commits) is stored at `sequence`, or known there when `duplicate`."""
+    """A success: the message, or the batch that it commits, is stored at `sequence`.
+
+    If `duplicate`, the server knew the message's id already, and `sequence` is where it says that it stored the first
+    one. `count` is the number of messages of a batch; None for a single message.
+    """
 
     sequence: int
     duplicate: bool
@@ -27,7 +31,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """An error ack. `code` is JetStream's error number, 0 when the answer came from elsewhere."""
+    """A refusal. `code` is JetStream's error number; 0 if the answer did not come from JetStream."""
 
     closing: Closing
     code: int
@@ -35,7 +39,7 @@ class Nack:
 
 
 def read_ack(body: bytes, headers: bytes | None) -> Ack | Nack | None:
-    """Reads an answer; None for the empty one, which says only that a batch was begun."""
+    """Reads the server's answer to a publish. Returns None for an empty answer, which only says that a batch began."""
     if not body:
         if headers is None:
             return None

@@ -1,27 +1,30 @@
-"""Recognises awaited acks in the arriving bytes: good ones in a row are compared, not parsed.
+"""Recognises awaited acks in the arriving bytes by comparing bytes, without parsing.
 
 Normally the server's next bytes are known: an ack for each message, in the order of sending, with the predicted
-sequence. So these bytes are built once and compared at once. Anything that differs (an error, a duplicate, another
+sequence. So these bytes are built and compared in one step. Anything that differs (an error, a duplicate, another
 sequence, another server's format) goes to the parser.
 """
 
 from __future__ import annotations
 
-#: Servers write an ack with or without a blank, depending on how they came to it.
+#: A server writes an ack with or without a blank, depending on the code that wrote it.
 _BODIES = (b'{"stream":"%b","seq":%%d}', b'{"stream":"%b", "seq":%%d}')
 
 
 class AckRun:
-    """Acks of `stream` that arrive on subscription `sid`; `inbox` is the subject's prefix, with the trailing dot."""
+    """Counts the acks of `stream` at the start of the bytes that arrive on subscription `sid`.
+
+    `inbox` is the prefix of the acks' subject, with the trailing dot.
+    """
 
     def __init__(self, inbox: bytes, sid: int, stream: str) -> None:
         self._start = b"MSG %b" % inbox
         self._shapes = [_Shape(inbox, sid, body % stream.encode()) for body in _BODIES]
 
     def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
-        """Returns how many of the awaited acks `data` begins with, and their bytes.
+        """Returns how many awaited acks `data` begins with, and their length in bytes.
 
-        Awaited are the acks for `first`, `first` + 1, …, at most `most`. It may count too few, never too many.
+        The acks for `first`, `first` + 1, … are awaited, at most `most`. It may count too few, but never too many.
         """
         for shape in self._shapes:
             found = shape.count(data, first, most)
@@ -30,7 +33,7 @@ class AckRun:
         return 0, 0
 
     def incomplete(self, data: bytes) -> bool:
-        """Whether `data` is only the beginning of a message to the inbox."""
+        """Returns whether `data` is an incomplete message to the inbox."""
         return data.count(b"\r\n") < 2 and (data.startswith(self._start) or self._start.startswith(data))
 
 
@@ -42,7 +45,7 @@ class _Shape:
         self._body = body
 
     def count(self, data: bytes, first: int, most: int) -> tuple[int, int]:
-        # Acks of one length only: the numbers of the next run have a digit more.
+        # Only acks of one length are counted. Those whose sequence has one digit more belong to the next run.
         digits = len(b"%d" % first)
         one = b"%b%d\r\n%b\r\n" % (self._head, len(self._body) - 2 + digits, self._body)
         length = len(one) - 4 + 2 * digits
@@ -52,5 +55,5 @@ class _Shape:
         numbers = [number for sequence in range(first, first + count) for number in (sequence, sequence)]
         if data.startswith(one * count % tuple(numbers)):
             return count, count * length
-        # Rare: something else stands among them. Half as many may still be as expected.
+        # Rare: something else is between the acks. The first half of them may still be as expected.
         return self.count(data, first, count // 2)

@@ -13,7 +13,11 @@ from service_runtime.error_text import in_one_line
 
 
 class StreamEnd:
-    """Keeps a connection of its own while it works. If the end cannot be read, the last one stays as a lower bound."""
+    """The end of the stream, as it was last read over a connection of its own.
+
+    `cursor` and `sequence` are those of the last message: None and 0 until one was read. `used_ratio` is the stream's
+    bytes divided by its limit. If a read fails, the last values stay; they are lower bounds then.
+    """
 
     def __init__(self, options: NatsOptions, stream: str) -> None:
         self._options = options
@@ -25,7 +29,7 @@ class StreamEnd:
         self.used_ratio = 0.0
 
     async def read(self) -> str | None:
-        """Reads the end anew; returns None, or why that was not possible."""
+        """Reads the end anew. Returns None, or in one line why that was not possible."""
         try:
             if self._connection is None:
                 self._connection = await NatsConnection.open(self._options, "tandem-relay lag")

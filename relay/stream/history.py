@@ -1,7 +1,7 @@
-"""Reads what the stream holds: all of it, or what follows a cursor's base, where polling takes over from the log.
+"""Reads what the stream holds: all messages, or those after a checkpoint where polling takes over from the log.
 
-The messages after a checkpoint all carry its base, so they are the last ones of the stream, and the first of them is
-found by bisection.
+All messages after the last checkpoint carry the base of that checkpoint. They are the last messages of the stream, so
+the first of them is found by bisection.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from service_runtime.error_text import in_one_line
 
 POSITION_HEADER = "Tandem-Position"
 _FETCH = 1_000
-#: Whoever takes the chunks must be able to say at least so often that it is alive.
+#: The longest wait for a chunk. Between two chunks, the caller can keep its database session alive.
 _FETCH_SECONDS = 1.5
 _MOST_WAITS = 6
 
 
 class StreamHistory:
-    """Reads one stream over a connection of its own.
+    """Reads the messages of one stream. Each method opens its own connection.
 
-    Raises SessionClosed when that fails, Refused if our user lacks the right.
+    Each raises SessionClosed if NATS cannot be reached or does not answer, Refused if our user lacks the right.
     """
 
     def __init__(self, options: NatsOptions, stream: str) -> None:
@@ -40,7 +40,11 @@ class StreamHistory:
         self._stream = stream
 
     async def passed_over(self, cursor: WalCursor) -> PassedOver:
-        """The end of the stream whose messages have the checkpoint of `cursor`, and the transactions beside it."""
+        """Returns the events that were published after the checkpoint of `cursor`, which a poll from there must skip.
+
+        They are the events of the transactions that the checkpoint lists, and those of the last messages of the stream:
+        all from the first message that carries the checkpoint. The range is empty if no message carries it.
+        """
         async with self._connected() as connection:
             api = JetStreamApi(connection)
             info = await api.stream_info(self._stream)
@@ -55,7 +59,7 @@ class StreamHistory:
             return PassedOver(cursor.checkpoint.transactions, first, last)
 
     async def delivered(self, passed: PassedOver) -> Delivered:
-        """The events that are meant."""
+        """Reads the messages of `passed` and returns the positions and transactions of their events."""
         positions, ids = IdSet(), IdSet(passed.transactions)
         if passed.first <= passed.last:
             async with self._connected() as connection:
@@ -63,7 +67,10 @@ class StreamHistory:
         return Delivered(frozenset(map(str, passed.transactions)), positions, ids)
 
     async def _carries(self, api: JetStreamApi, sequence: int, last: int, wanted: WalCursor) -> bool:
-        """Whether the message there does; for a stranger's message, whether the next one of ours does."""
+        """Returns whether the message at `sequence` carries the checkpoint of `wanted`.
+
+        If that message is not ours, the next one of ours decides. True if none of ours follows up to `last`.
+        """
         message = await api.message(self._stream, sequence)
         while message is not None and HEADER not in message.headers and sequence < last:
             sequence += 1
@@ -75,15 +82,15 @@ class StreamHistory:
         try:
             found = await cursor_of(api, self._stream, message)
         except CursorError:
-            return False  # it refers to a barrier that has aged out, as none at the end of the stream can
+            return False  # its barrier has aged out; the barriers of the stream's last messages have not
         if not isinstance(found, WalCursor):
             return False
         return (found.epoch, found.checkpoint) == (wanted.epoch, wanted.checkpoint)
 
     async def headers(self, first: int = 1) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
-        """Returns (sequence, headers) of all present messages from `first` on, in chunks.
+        """Returns (sequence, headers) of the messages from `first` up to the present end of the stream, in chunks.
 
-        A chunk is empty while no message arrives.
+        A chunk is empty if no message arrived within 1.5 s.
         """
         async with self._connected() as connection:
             info = await JetStreamApi(connection).stream_info(self._stream)
@@ -113,7 +120,11 @@ class StreamHistory:
     async def _chunks(
         self, connection: NatsConnection, first: int, last: int
     ) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
-        """Returns the messages from `first` to `last`, which must exist; an empty chunk for each wait in vain."""
+        """Returns the messages from `first` to `last` in chunks. The message at `last` must exist.
+
+        A chunk is empty if no message arrived within _FETCH_SECONDS. Raises TimeoutError after _MOST_WAITS such waits
+        in a row.
+        """
         subscription = await connection.jetstream().pull_subscribe(
             ">",
             stream=self._stream,
@@ -161,4 +172,4 @@ class StreamHistory:
         finally:
             if connection is not None:
                 await connection.end()
-                await asyncio.sleep(0)  # lets the library's cancelled tasks come to their end
+                await asyncio.sleep(0)  # lets the library's cancelled tasks finish

@@ -13,7 +13,7 @@ import nats.errors
 from relay.events.errors import Refused
 from relay.stream.nats_connection import NatsConnection
 
-#: How long each of several equal requests is waited for.
+#: A request is sent up to four times. These are the seconds to wait for each answer.
 ASK_SECONDS = (0.25, 0.5, 1.0, 2.0)
 NO_STREAM = 10059
 NO_MESSAGE = 10037
@@ -95,7 +95,7 @@ class JetStreamApi:
         return await self._message(stream, {"seq": sequence})
 
     async def last_message(self, stream: str, subject: str = ">") -> StoredMessage | None:
-        """Returns the last message on `subject`, wildcards allowed."""
+        """Returns the last message on `subject`, which may have wildcards; None if there is none."""
         return await self._message(stream, {"last_by_subj": subject})
 
     async def _message(self, stream: str, wanted: Mapping[str, Any]) -> StoredMessage | None:
@@ -124,7 +124,7 @@ class JetStreamApi:
         return answer
 
     async def _answer(self, operation: str, payload: bytes) -> bytes:
-        """Retries, because a request during the election of a stream's leader is never answered."""
+        """Returns the answer to a request. Repeats the request, because servers never answer it during an election."""
         for seconds in ASK_SECONDS:
             try:
                 return (await self._connection.request(f"$JS.API.{operation}", payload, timeout=seconds)).data

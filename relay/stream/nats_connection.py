@@ -1,11 +1,11 @@
-"""Connects to NATS with nats-py, and adds two paths of our own for speed and for exact acks.
+"""Connects to NATS with nats-py. Publishes and acks bypass the library, for speed and for exact acks.
 
 The library's asynchronous publish never resolves when the server answers with an error, and its publish, parse and
-callback paths cost more than the message itself. So expected acks of one inbox are taken before the parser, all others
-are passed on as parsed, and a batch of frames is written at once. Only this module reaches into the library (2.16);
-`tests/unit/relay` checks what it relies on.
+callback code costs more than the message itself. So the connection writes many frames at once. It recognises expected
+acks of one inbox before the library's parser reads them; all other acks go through the parser. Only this module uses
+internals of the library (2.16), and `tests/unit/relay` checks those that it relies on.
 
-A connection never reconnects: the stream decides what was in flight on a broken one, in a new session.
+A connection never reconnects. When it breaks, a new session opens a new one and reads from the stream what was stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from service_runtime.nats_files import UnfitFile, tls_context
 
 _log = structlog.get_logger(__name__)
 
-#: All that can go wrong in reaching NATS; each is answered by trying again later.
+#: The errors of a connection to NATS. After each of them the relay tries again later.
 NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
 #: What a server says to a user that it does not let in, or not any more.
 _SHUT_OUT = re.compile("authorization violation|authentication (?:expired|revoked)", re.IGNORECASE)
@@ -40,7 +40,7 @@ FLUSH_TIMEOUT_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class NatsOptions:
-    """Where and how to connect. `login`: see `nats_login`. Files may be empty."""
+    """Which servers to connect to, and how. `login` comes from `nats_login`. The path of an unused file is empty."""
 
     servers: tuple[str, ...]
     login: Mapping[str, str] = field(default_factory=dict)
@@ -54,22 +54,23 @@ Awaited = Callable[[], tuple[int, int]]
 
 
 class AckReceiver(Protocol):
-    """Receives what arrives on the ack inbox."""
+    """Receives the acks that arrive on the ack inbox, and the refusals of the server."""
 
     def on_acks(self, count: int) -> None:
-        """The next `count` awaited acks have arrived, and are good."""
+        """Handles the next `count` awaited acks, which all report success."""
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
-        """One message of the inbox, with its raw header block or None."""
+        """Handles one other message of the inbox. `headers` is its raw header block, None without headers."""
 
     def on_denied(self, denial: Refused) -> None:
-        """The server has dropped something that we sent, or will send nothing: our user lacks a right."""
+        """Handles a missing right of our user: the server dropped a message of ours, or will send us none."""
 
 
 class AckFirstParser:
-    """Takes awaited acks from the front of the input before the library's parser sees it.
+    """Removes awaited acks from the start of the input, before the library's parser sees it.
 
-    `awaited`: (first, count) of the sequences whose acks are expected next, one each; count 0 for none.
+    `awaited` returns (first, count): one ack is expected next for each of `count` sequences from `first` on. A count of
+    0 means that none is expected.
     """
 
     def __init__(self, parser: Parser, run: AckRun, awaited: Awaited, receiver: AckReceiver) -> None:
@@ -81,11 +82,11 @@ class AckFirstParser:
 
     @property
     def buf(self) -> bytearray:
-        """What the library's parser is reading."""
+        """The bytes that the library's parser has not finished."""
         return self._parser.buf
 
     def reset(self) -> None:
-        """Forgets what is incomplete."""
+        """Forgets incomplete input."""
         self._held = b""
         self._parser.reset()
 
@@ -107,8 +108,8 @@ class AckFirstParser:
 class NatsConnection(Client):
     """A connection that ends at its first failure. `on_closed` is called once, with the reason.
 
-    `denial`: what the server last said that our user may not do. It drops such messages without ending, so a caller
-    that waits in vain for an answer looks here.
+    `denial` is the last right that our user lacked, according to the server; None if there was none. The server drops
+    such messages but keeps the connection, so a caller that gets no answer must check `denial`.
     """
 
     def __init__(self) -> None:
@@ -143,7 +144,7 @@ class NatsConnection(Client):
             arguments["user_credentials"] = options.credentials_file
         try:
             context = tls_context(options.ca_file, options.certificate_file, options.key_file)
-        except UnfitFile as unfit:  # it was right at the start
+        except UnfitFile as unfit:  # the file was fit when the relay started
             raise ConnectionError(str(unfit)) from None
         if context is not None:
             arguments["tls"] = context
@@ -152,7 +153,7 @@ class NatsConnection(Client):
                 await self.connect(
                     servers=list(options.servers),
                     name=name,
-                    # The library tries a server again even where it may not reconnect; once is enough here.
+                    # Even without reconnecting, the library tries a server several times. Here once is enough.
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
@@ -198,7 +199,7 @@ class NatsConnection(Client):
 
     @property
     def unwritten(self) -> int:
-        """Bytes handed over that the socket has not taken yet."""
+        """The number of bytes that `write` accepted and that are not yet written to the socket."""
         writer = self._writer
         return writer.transport.get_write_buffer_size() if writer is not None else 0
 
@@ -207,7 +208,7 @@ class NatsConnection(Client):
         return getattr(self._transport, "_io_writer", None)
 
     async def end(self) -> None:
-        """Drops the connection and everything unwritten."""
+        """Closes the connection and drops everything unwritten."""
         self._on_closed = self._receiver = None
         writer = self._writer
         if writer is not None:
@@ -219,7 +220,7 @@ class NatsConnection(Client):
             _log.debug("nats close", problem=in_one_line(error))
 
     async def _process_err(self, err_msg: str) -> None:
-        """Notes a missing right. The library hands the sentence over in small letters, its parser still has ours."""
+        """Records a missing right. `err_msg` is in lower case, so the server's own text is read from the parser."""
         if denied := _DENIED.search(bytes(self._ps.buf).partition(b"\r\n")[0].decode(errors="replace")):
             action = "publish" if denied[1].lower() == "publish" else "subscribe"
             subject = re.sub(r"^_INBOX\..*", "_INBOX.>", denied[2])
@@ -232,7 +233,7 @@ class NatsConnection(Client):
         await super()._process_err(err_msg)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        """Acks take the short way; everything else the library's."""
+        """Passes acks straight to the receiver, and everything else to the library."""
         if sid == self._ack_sid:
             if self._receiver is not None:
                 self._receiver.on_ack(subject, data, headers)

@@ -16,20 +16,20 @@ from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
 
 _log = structlog.get_logger(__name__)
 
-#: How far back a message of ours is looked for when somebody else has written to the stream.
+#: How many messages before the stream's end are searched for one of ours, if somebody else has written to the stream.
 FOREIGN_SEARCH = 1_000
 
 
 async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:
-    """Reads our last message.
+    """Reads our last message, and returns the end of the stream.
 
-    Its cursor counts as none if it refers to a barrier that has aged out. Raises Refused for a kind that this relay
-    cannot resume.
+    The cursor is None if the barrier that it refers to has aged out. Raises Refused if this relay cannot resume that
+    kind of cursor, or if none of the last FOREIGN_SEARCH messages is ours.
     """
     created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
     last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
     if last is None and info.messages > FOREIGN_SEARCH:
-        # Taken for an empty stream, it would be filled a second time with what it has further back.
+        # Without this refusal the stream would count as empty, and get again all events that it has further back.
         raise Refused(
             f"the last {FOREIGN_SEARCH} messages of the stream {stream} are not the relay's: stop whoever else"
             " publishes there, and give the relay a stream of its own (RELAY_STREAM)"
@@ -57,9 +57,9 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
 
 
 async def cursor_of(api: JetStreamApi, stream: str, message: StoredMessage) -> Cursor:
-    """Returns the cursor of one of our messages, with the barrier that it may refer to.
+    """Returns the cursor of one of our messages. If it refers to a barrier, that barrier is read too.
 
-    Raises CursorError if none can be read.
+    Raises CursorError if the cursor or its barrier cannot be read.
     """
     return parse(await _long_text(api, stream, message))
 
@@ -101,7 +101,7 @@ async def _last_of_ours(api: JetStreamApi, stream: str, last_sequence: int) -> t
 
 
 async def _as_of(api: JetStreamApi, stream: str, last: StoredMessage, barrier_subject: str) -> int | None:
-    """Returns the source time (µs) of the last barrier with a time; later messages cannot make it untrue."""
+    """Returns the source time (µs since 1970) of the last barrier, None without one. Later messages keep it true."""
     text = last.headers.get(TIME_HEADER)
     if text is None:
         barrier = await api.last_message(stream, barrier_subject)

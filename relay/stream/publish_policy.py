@@ -1,17 +1,18 @@
-"""How messages are fenced: chained single publishes, or atomic batches, and when which.
+"""Decides for each flight how its messages are fenced: as a chain of single publishes, or as an atomic batch.
 
-**chain**: each message names the sequence that the stream must end at before it (`Nats-Expected-Last-Sequence`) and,
-but for the first of a session, the id of its predecessor (`Nats-Expected-Last-Msg-Id`). Both are needed: sequences
-alone let a message pass whose predecessor was refused because a stranger's message took its place. So what the stream
-holds of a session is a prefix of what was sent, whatever fails and whoever else writes.
+**chain**: each message has two conditions: the sequence at which the stream must end (`Nats-Expected-Last-Sequence`),
+and the id of the message before it (`Nats-Expected-Last-Msg-Id`; the first message of a session has no such condition).
+Sequences alone would not do. If a stranger's message takes the sequence of a message that was refused, the next message
+would find the expected sequence and be stored. With both conditions, the stream always holds a prefix of what the
+session sent, whatever fails and whoever else writes.
 
-**atomic**: up to 1000 messages stored together or not at all, one batch in flight, the expected sequence on the first.
-One flush to disk for a batch, where a server that syncs each publish would need one for each message.
+**atomic**: up to 1000 messages are stored together or not at all. One batch is in flight at a time, and its first
+message has the expected sequence. A server that syncs each publish to disk syncs once for a whole batch.
 
-**In a cluster** a stream may have replicas, and a replica that catches up breaks on the id of a predecessor. There
-everything goes in batches, and what cannot goes singly: one batch or one message, and the next when it is decided.
-With nothing else undecided the expected sequence is fence enough: nothing of ours can follow a stranger's message
-that took the place of what was refused.
+**In a cluster** a stream may have replicas, and a replica that catches up breaks on the id of a predecessor. So no
+message has that condition there. Messages are sent in batches, or one by one if they cannot be, and each batch or
+message is acknowledged before the next is sent. Then the expected sequence is enough as a fence: nothing of ours is in
+flight that could be stored after a stranger's message that took the place of a refused one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from relay.events.message import Message
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 8 << 20
-#: A chain is written in flights of this size, so that the server has work while we build the next.
+#: A chain is written in flights of at most this size, so that the server stores one while we build the next.
 CHAIN_FLIGHT = 256
 CHAIN_FLIGHT_BYTES = 1 << 20
 _SIZE = itemgetter(Message._fields.index("size"))
@@ -46,7 +47,7 @@ _BARRIERS_BETWEEN = 8
 def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes | None, inbox: bytes) -> list[bytes]:
     """Returns protocol frames of chained publishes after `last_sequence`; acks go to `<inbox><predicted sequence>`."""
     frames: list[bytes] = []
-    # Pieces are joined once: formatting would let each frame grow piece by piece, at twice the cost of all the rest.
+    # The parts of a frame are joined once. Formatting would copy a growing frame many times, and cost far more.
     to_inbox, end = b" %b" % inbox, b"\r\n"
     before = b"%d" % last_sequence
     link, linked = (_LINK, last_id) if last_id is not None else (b"", b"")
@@ -68,7 +69,10 @@ def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes
 
 
 def batch_frames(messages: Sequence[Message], last_sequence: int, batch_id: bytes, inbox: bytes) -> list[bytes]:
-    """Returns protocol frames of one atomic batch. Its first message is answered too, so that a refusal comes early."""
+    """Returns protocol frames of one atomic batch.
+
+    The first message asks for an answer too, so that a refusal is known early.
+    """
     frames: list[bytes] = []
     count = len(messages)
     for number, message in enumerate(messages, 1):
@@ -94,9 +98,10 @@ def _frame(message: Message, headers: bytes, reply: bytes) -> bytes:
 
 
 def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int, *, whole_groups: bool) -> int:
-    """Returns where a flight that begins at `start` ends (exclusive): within the limits, at least one message.
+    """Returns the index at which a flight that begins at `start` ends (exclusive).
 
-    With `whole_groups` it ends where no group continues after it, if there is such a place.
+    The flight stays within the limits, but has at least one message. With `whole_groups` it ends at the last place
+    within the limits at which no group is split, if there is such a place.
     """
     sizes = list(accumulate(map(_SIZE, messages[start : start + max_count])))
     end = start + max(1, bisect_right(sizes, max_bytes))
@@ -112,12 +117,13 @@ def cut(messages: Sequence[Message], start: int, max_count: int, max_bytes: int,
 
 
 class PublishPolicy:
-    """Chooses for each flight; what it learns about the server outlives a session.
+    """Chooses chain or batch for each flight. It keeps what it learns about the server from session to session.
 
-    `auto` measures at the beginning of a session how long the server takes for a message of a chain: full flights, with
-    nothing else in flight. One quick flight decides for the chain. Where every publish waits for the disk, all are
-    slow; then batches are used, and after a while a chain is tried again. Only a backlog is measured: the time of a few
-    messages is that of the way there and back. In a cluster nothing is measured, as there is nothing to choose.
+    With `auto` it measures, at the beginning of a session, how long the server takes for a message of a chain. It
+    measures large flights, with nothing else in flight. One quick flight decides for the chain. If every publish waits
+    for the disk, all flights are slow. Then batches are used for a minute, and after that a chain is measured again.
+    Small flights are not measured, because their time is mostly that of the network. In a cluster nothing is measured,
+    because a chain is not possible there.
     """
 
     def __init__(self, setting: Literal["auto", "chain", "atomic"]) -> None:
@@ -144,38 +150,41 @@ class PublishPolicy:
 
     @property
     def max_batch(self) -> int:
-        """Most messages of a batch; a server may allow fewer than usual."""
+        """The most messages that a batch may have. It is lowered if the server refuses a batch as too large."""
         return self._max_batch
 
     def atomic(self, count: int, now: float) -> bool:
-        """Whether `count` waiting messages are sent as batches at the monotonic time `now`."""
+        """Returns whether `count` waiting messages are to be sent as a batch at the monotonic time `now`."""
         if self._setting == "chain" or count < 2 or self._chained_left > 0:
             return False
         return self._setting == "atomic" or self._clustered or now < self._synced_until
 
     def alone(self, count: int, now: float) -> bool:
-        """Whether a flight of `count` messages must wait until nothing is in flight.
+        """Returns whether a flight of `count` messages must wait until nothing is in flight.
 
-        A batch must: it cannot name the id of the message before it, only the sequence. In a cluster no message names
-        that id, so every flight must.
+        A batch must wait, because its condition is only the sequence, not the id of the message before it. In a cluster
+        no message has that id as a condition, so every flight must wait. A measured flight must wait too.
         """
         return self._clustered or self.atomic(count, now) or self.measures(count, now)
 
     @property
     def most_chained(self) -> int:
-        """Returns the most messages of a flight that is no batch."""
+        """The most messages that a flight may have if it is no batch."""
         return 1 if self._clustered else CHAIN_FLIGHT
 
     def link(self, last_id: bytes | None) -> bytes | None:
-        """Returns the id that the first message of such a flight names as the message before it, if any."""
+        """Returns the id that the first message of a chained flight requires of the message before it; None if none."""
         return None if self._clustered else last_id
 
     def measures(self, count: int, now: float) -> bool:
-        """Whether a flight of `count` messages is measured, so that nothing else may be in flight."""
+        """Returns whether a flight of `count` messages is to be measured, with nothing else in flight."""
         return self._measuring and count >= _MEASURED_FLIGHT and now >= self._synced_until
 
     def batch_refused(self, count: int, *, too_large: bool) -> None:
-        """Records that a batch of `count` was refused for its content: send its messages singly, then batches again."""
+        """Records that a batch of `count` messages was refused for its content, so they are sent one by one next.
+
+        If the batch was too large, later batches may have only half as many messages as before.
+        """
         self._chained_left = count + _BARRIERS_BETWEEN
         if too_large:
             self._max_batch = max(2, self._max_batch // 2)

@@ -1,7 +1,7 @@
-"""Tracks what is in flight to the stream. Pure: sequences and times are arguments.
+"""Tracks which messages are in flight to the stream. It does no I/O: sequences and times are arguments.
 
-The window predicts the stream sequence of everything it sends. An ack must be for the next outstanding sequence.
-Anything else closes the session, because then the prediction was wrong.
+The window predicts the stream sequence of every message that is sent. An ack must be for the next outstanding sequence.
+Any other ack shows that the prediction was wrong, and closes the session.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from relay.events.message import Message
 
 @dataclass(slots=True)
 class Flight:
-    """Messages written at once. `last_sequence` is the predicted sequence of the last one; `deadline` is monotonic."""
+    """Messages that were written together, and whose acks are awaited together.
+
+    `last_sequence` is the predicted sequence of the last message, `size` is in bytes. `sent_at`, and the `deadline` for
+    the acks, are monotonic times. `atomic` says whether the messages are one batch.
+    """
 
     messages: Sequence[Message]
     last_sequence: int
@@ -26,7 +30,7 @@ class Flight:
 
 
 class PublishWindow:
-    """Flights in the order they were sent."""
+    """The flights that are not wholly acknowledged, in the order of sending, and how much more may be sent."""
 
     def __init__(self, last_sequence: int, max_events: int, max_bytes: int) -> None:
         self._flights: deque[Flight] = deque()
@@ -52,12 +56,12 @@ class PublishWindow:
         return self._bytes
 
     def room(self) -> tuple[int, int]:
-        """(events, bytes) that still fit; both are 0 when either is used up."""
+        """Returns how much more may be sent, as (messages, bytes). Both are 0 if one of the two is used up."""
         events, size = self._max_events - self.outstanding, self._max_bytes - self._bytes
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
     def deadline(self) -> float | None:
-        """When the oldest flight must have been acknowledged."""
+        """Returns the monotonic time by which the oldest flight must be acknowledged; None if nothing is in flight."""
         return self._flights[0].deadline if self._flights else None
 
     def sent(self, messages: Sequence[Message], size: int, now: float, timeout: float, *, atomic: bool) -> None:
@@ -67,14 +71,20 @@ class PublishWindow:
         self._flights.append(Flight(messages, self.sent_sequence, size, now + timeout, now, atomic))
 
     def expected(self) -> int | None:
-        """The sequence that the next ack must have. An atomic flight is acknowledged by its last message alone."""
+        """Returns the sequence that the next ack must have; None if nothing is in flight.
+
+        A batch has one ack, for its last message.
+        """
         if not self._flights:
             return None
         first = self._flights[0]
         return first.last_sequence if first.atomic else self.stored_sequence + 1
 
     def awaited(self) -> tuple[int, int]:
-        """(first, count) of the sequences that are to be acknowledged one by one before anything else."""
+        """Returns (first, count): the next `count` sequences from `first` on are acknowledged one by one.
+
+        The count ends before the next batch.
+        """
         count = 0
         for flight in self._flights:
             if flight.atomic:
@@ -83,9 +93,9 @@ class PublishWindow:
         return self.stored_sequence + 1, count
 
     def acknowledged(self, sequence: int) -> Flight | None:
-        """Records acks up to `sequence` (the next expected one or a later one), no further than the oldest flight.
+        """Records acks up to `sequence`, which is the next expected one or a later one, within the oldest flight only.
 
-        Returns that flight if this completes it.
+        Returns the oldest flight if all its messages are acknowledged now, otherwise None.
         """
         first = self._flights[0]
         self.stored_sequence = min(sequence, first.last_sequence)
@@ -109,13 +119,13 @@ class PublishWindow:
         )
 
     def flight_of(self, sequence: int) -> Flight | None:
-        """The outstanding flight that has the message with that predicted sequence."""
+        """Returns the flight that contains the message with that predicted sequence; None if none in flight does."""
         for flight in self._flights:
             if flight.last_sequence - len(flight.messages) < sequence <= flight.last_sequence:
                 return flight
         return None
 
     def message_at(self, sequence: int) -> Message | None:
-        """The outstanding message with that predicted sequence."""
+        """Returns the message in flight with that predicted sequence; None if there is none."""
         flight = self.flight_of(sequence)
         return flight.messages[sequence - flight.last_sequence - 1] if flight is not None else None

@@ -20,7 +20,7 @@ _CLUSTER_NOT_WHOLE = frozenset({10004, 10005, 10008})
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """How the stream is created, and which subjects it must take."""
+    """How the stream is created if it is missing, and which subjects it must accept."""
 
     name: str
     template: str
@@ -59,7 +59,8 @@ class StreamPlan:
 
 Check = tuple[str, Callable[[Mapping[str, Any]], bool], str]
 
-#: (what is wrong, whether it is, what to set). All of these can be changed on a stream but the ones marked.
+#: (what is wrong, the test whether it is, what to set). All these settings of a stream can be changed later, except
+#: those marked "only by creating it anew".
 _CHECKS: Sequence[Check] = (
     ("keeps its messages in memory", lambda c: c.get("storage") != "file", "storage file (only by creating it anew)"),
     ("does not keep messages by limits", lambda c: c.get("retention") != "limits", "retention limits"),
@@ -81,14 +82,14 @@ _CHECKS: Sequence[Check] = (
 
 
 def require_server(version: tuple[int, int, int]) -> None:
-    """Refuses a server without atomic batches that know message ids."""
+    """Raises Refused for a server that is too old: its atomic batches do not detect duplicate message ids."""
     if version < OLDEST_SERVER:
         have, wanted = (".".join(map(str, one)) for one in (version, OLDEST_SERVER))
         raise Refused(f"the NATS server is version {have}, too old: install {wanted} or later")
 
 
 def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
-    """Refuses a stream that breaks what the promises need, naming the first difference."""
+    """Raises Refused for a stream that could lose or reorder events. The message names the first unfit setting."""
     for problem, wrong, remedy in _CHECKS:
         if wrong(config):
             raise Refused(f"stream {plan.name} {problem}: it must have {remedy}")
@@ -132,7 +133,7 @@ async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
             remedy = ": set RELAY_STREAM_REPLICAS=1, or run a cluster" if error.error_code == NO_CLUSTER else ""
             raise Refused(f"stream {plan.name} cannot be created: {error}{remedy}") from None
         info = await api.stream_info(plan.name)
-        if info is None:  # in a cluster, who is asked may not have heard of it yet
+        if info is None:  # in a cluster, the server that answers may not know the new stream yet
             raise StreamApiError(NO_STREAM, f"stream {plan.name} was created and is not there yet")
     require_stream(plan, info.config)
     return info

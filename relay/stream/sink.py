@@ -1,7 +1,7 @@
 """Publishes to one JetStream stream with fences: a session continues exactly after the last message, or ends.
 
-The first error closes a session. Later answers are ignored, buffered messages are dropped with the connection, and the
-next session learns from the stream what was stored. No session repairs itself in place.
+The first error closes a session. Later answers are ignored, and buffered messages are dropped with the connection. The
+next session reads from the stream what was stored. No session goes on after an error.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
 
-#: Bytes that the socket has not taken yet; above this, acks have to come first. Nobody waits in a write, because the
-#: leader must go on speaking to the database.
+#: While more bytes than these wait to be written to the socket, nothing more is sent. The relay does not block in a
+#: write, because the leader must keep using its database session.
 MAX_UNWRITTEN_BYTES = 2 << 20
-#: Told of each flight that is stored, with the monotonic time of its last ack.
+#: Called with each flight, when all its messages are stored.
 OnStored = Callable[[Flight], None]
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """Limits of what is in flight; `ack_timeout` in seconds."""
+    """Limits of what is in flight: the number of messages, and their bytes. `ack_timeout` is in seconds."""
 
     events: int
     bytes: int
@@ -53,7 +53,7 @@ class WindowLimits:
 
 
 class JetStreamSession:
-    """One fenced run of messages after `tail`."""
+    """Publishes fenced messages after `tail`, over one connection, until the first error."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class JetStreamSession:
         self._closed: SessionClosed | Refused | None = None
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
-        #: Ends the pause, or the next one when there is none.
+        #: Ends the current pause. If there is none now, it ends the next one at once.
         self.wake: Callable[[], None] = self._woken.set
         self._timer: asyncio.TimerHandle | None = None
         self._free_since = 0.0
@@ -91,7 +91,7 @@ class JetStreamSession:
 
     @property
     def stored_sequence(self) -> int:
-        """The last stream sequence that is acknowledged (or was there before the session)."""
+        """The last stream sequence that is acknowledged. Before the first ack it is the stream's end at the start."""
         return self.window.stored_sequence
 
     @property
@@ -109,9 +109,9 @@ class JetStreamSession:
         return self.window.oldest()
 
     def send(self, messages: Sequence[Message], start: int = 0) -> int:
-        """Writes one flight of `messages[start:]`; returns the index after it, or `start` if acks must come first.
+        """Writes one flight: the first messages of `messages[start:]`. Returns the index of the first unsent message.
 
-        Raises SessionClosed once the session is over.
+        Returns `start` if nothing can be sent before acks arrive. Raises SessionClosed once the session is over.
         """
         self._raise_if_closed()
         window, waiting = self.window, len(messages) - start
@@ -166,7 +166,10 @@ class JetStreamSession:
         self._raise_if_closed()
 
     def on_acks(self, count: int, batch_count: int | None = None) -> None:
-        """Records the next `count` good acks; the ack of a batch says that `batch_count` messages are stored."""
+        """Records that the next `count` messages are acknowledged.
+
+        `batch_count` is the number of stored messages by the ack of a batch; None for other acks.
+        """
         if self._closed is not None:
             return
         last = self.window.stored_sequence + count
@@ -184,7 +187,7 @@ class JetStreamSession:
             self._on_stored(flight)
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
-        """Handles one answer of the server."""
+        """Handles one answer of the server to a publish."""
         if self._closed is not None:
             return
         number = int(subject[subject.rindex(b".") + 1 :])
@@ -231,11 +234,11 @@ class JetStreamSession:
         self.close(SessionClosed(closing, nack.reason, number))
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
-        """The message that an error belongs to."""
+        """Returns the message in flight that an error belongs to; None if it belongs to none."""
         return self.window.message_at(cause.sequence) if cause.sequence is not None else None
 
     async def holds(self, sequence: int, message: Message) -> bool:
-        """Whether the stream really has `message` at `sequence`. Raises SessionClosed if it cannot be asked."""
+        """Returns whether the stream has `message` at `sequence`. Raises SessionClosed if NATS does not answer."""
         try:
             stored = await self._api.message(str(self.stream.config["name"]), sequence)
         except (*NATS_ERRORS, StreamApiError) as error:
@@ -262,7 +265,7 @@ class JetStreamSession:
 
 
 class JetStreamSink:
-    """Opens sessions on one stream. What it learns about the server (the policy) outlives them."""
+    """Opens publishing sessions on one stream. Its policy keeps what it learns about the server between sessions."""
 
     def __init__(
         self,
@@ -316,7 +319,7 @@ class JetStreamSink:
             await connection.end()
 
     def _tell(self, difference: str | None) -> None:
-        """Logs a difference from the plan once, not in each session."""
+        """Logs a difference between stream and plan once, not in each session."""
         if difference is not None and difference != self._told:
             _log.warning(difference)
         self._told = difference
