@@ -1,1 +1,4 @@
-"""Benches: they measure every limit on speed that the project claims, on real servers, beside floors and peers."""
+"""Measures, on real servers, every limit on speed that the project claims.
+
+Each result is compared with floors (what a server alone needs) and with peers (other programs that do the same).
+"""

@@ -1,4 +1,4 @@
-"""`make bench-commands`: compares a command with an empty call and with its statements alone, and checks the limits.
+"""`make bench-commands`: compares a command with an empty call and with its SQL statements alone, and checks limits.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ROWS is the size of the large write model.
 """
@@ -34,7 +34,7 @@ PEER = "eventsourcing's aggregate save"
 
 
 class Contenders:
-    """The runs of one round; each makes its own requests, statements and databases."""
+    """What is measured and compared in one round. Each run makes its own requests, statements and databases."""
 
     def __init__(
         self, settings: BenchSettings, servers: Servers, *, empty: Serving, ours: Serving, large: Serving
@@ -45,7 +45,7 @@ class Contenders:
         self._made = 0
 
     def runs(self) -> dict[str, Run]:
-        """Returns the runs by name, in the order of a round."""
+        """Returns the runs by name, in the order in which a round executes them."""
         runs: dict[str, Run] = {}
         for callers in CALLERS:
             runs[f"empty method, {callers} callers"] = partial(self._call_empty, callers)
@@ -89,7 +89,7 @@ class Contenders:
         return await by_pgbench(url, recorded.places[0], callers, 4, directory)
 
     async def _recorded(self, count: int, *, pay: bool) -> tuple[Recorded, str]:
-        """Records statements in one new database; returns them with the URL of another that has not seen them."""
+        """Records statements in one new database. Returns them, and the URL of a second database to replay them in."""
         self._made += 1
         first = await make_write_model(self._servers, f"bench_recorded_{self._made}", 0)
         second = await make_write_model(self._servers, f"bench_statements_{self._made}", 0)
@@ -98,14 +98,14 @@ class Contenders:
 
 
 async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
-    """Measures what callers see, and the server's CPU time per call."""
+    """Returns the figures of `closed_loop`, and the server's CPU time per call in µs."""
     before = cpu_seconds(server.pid)
     figures, _ = await closed_loop(server.address, method, requests, callers)
     return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}
 
 
 async def main() -> int:
-    """Measures, judges the claims, and returns the exit status."""
+    """Measures everything, judges the claims, and returns the exit status."""
     settings = BenchSettings.load()
     tell(
         f"{settings.calls} calls, {settings.rounds} rounds, {settings.rows} rows, {os.cpu_count()} cores,"
@@ -214,7 +214,10 @@ def _burst_claims(results: Results) -> list[Claim]:
 
 
 def _peer_claims(results: Results) -> list[Claim]:
-    """Compares with other libraries' aggregate saves, without a limit: those have no gRPC, tables or response."""
+    """Compares a command with another library's save of an aggregate.
+
+    There is no limit, because such a save does less: it has no gRPC, no tables of orders and no stored response.
+    """
     names = ("PlaceOrder, 16 callers", f"{PEER}, 16 callers")
     ours, theirs = (results.median(name, "us_per_call") for name in names)
     reason = results.why_not(*names) or "told beside it without a limit: a save is less than a command"

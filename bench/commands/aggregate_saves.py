@@ -1,4 +1,7 @@
-"""Measures how long other libraries take to save an aggregate, in their own environments, on the bench's Postgres."""
+"""Measures how long other libraries take to save an aggregate in the bench's Postgres.
+
+Each library runs in a Python environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ INSTALL_SECONDS, RUN_SECONDS = 300.0, 300.0
 
 
 class EventsourcingSaves:
-    """Runs the library `eventsourcing`; each run has a new database and new orders."""
+    """Measures the library `eventsourcing`. Each run has a new database and new orders."""
 
     def __init__(self, settings: BenchSettings, servers: Servers) -> None:
         self._settings, self._servers = settings, servers
@@ -32,7 +35,7 @@ class EventsourcingSaves:
         self._made = 0
 
     async def run(self, callers: int) -> Figures:
-        """Returns the time per save; raises NotMeasured when the library cannot be installed."""
+        """Returns the time per save in µs. Raises NotMeasured when the library cannot be installed."""
         python = await asyncio.to_thread(self._installed)
         self._made += 1
         url = await self._servers.postgres.ensure_database(f"bench_eventsourcing_{self._made}")

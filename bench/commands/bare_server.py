@@ -1,7 +1,7 @@
-"""`python -m bench.commands.bare_server empty|refusing BYTES`: a server that shows what grpc.aio costs alone.
+"""`python -m bench.commands.bare_server empty|refusing BYTES`: serves calls that do nothing, to measure grpc.aio alone.
 
-It answers every method with BYTES bytes, as many as a real response has, or refuses it in the cheapest way there is. It
-is configured like the services, except for the limit on concurrent calls.
+`empty` answers every method with BYTES bytes, as many as a real response has. `refusing` refuses every call as cheaply
+as possible. The server is configured like the services, except for the limit on concurrent calls.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 
 
 class Anything(grpc.GenericRpcHandler):
-    """One behaviour for all methods."""
+    """Handles every method in the same way."""
 
     def __init__(self, behaviour: Any) -> None:
         self._handler: Any = grpc.unary_unary_rpc_method_handler(behaviour)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Returns the handler of a call; gRPC calls this for each call."""
+        """Returns the handler of a call. gRPC asks for it at each call."""
         return None if "grpc.health" in str(handler_call_details.method) else self._handler
 
 
 async def main(kind: str, size: int) -> None:
-    """Serves until it is killed; prints its address as the first line."""
+    """Prints the server's address as the first line, and serves until the process is killed."""
     answer = bytes(size)
 
     async def answering(_: bytes, __: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Calls services over gRPC: by N callers at once with one call each in flight, or all calls in one burst."""
+"""Calls services over gRPC: by N concurrent callers with one unanswered call each, or all calls in one burst."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from devstack.importers.sample_orders import SampleShop
 
 PLACE = "/tandem.orders.v1.OrderCommandService/PlaceOrder"
 PAY = "/tandem.orders.v1.OrderCommandService/RecordPayment"
-#: Callers share a few connections, like the callers in a few processes.
+#: How many callers share one connection, like the callers in one process.
 CALLERS_A_CHANNEL = 100
 CALL_SECONDS = 60.0
 
@@ -54,7 +54,7 @@ def texts(requests: Sequence[PlaceOrderRequest]) -> list[bytes]:
 
 @contextlib.asynccontextmanager
 async def channels(address: str, callers: int) -> AsyncIterator[list[Any]]:
-    """Yields channels, each with its own connection."""
+    """Yields the channels that `callers` callers share, each with its own connection."""
     async with contextlib.AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
@@ -69,7 +69,10 @@ async def channels(address: str, callers: int) -> AsyncIterator[list[Any]]:
 async def closed_loop(
     address: str, method: str, requests: Sequence[bytes], callers: int
 ) -> tuple[Figures, list[bytes]]:
-    """Sends every request once, `callers` at a time; returns figures (µs per call, latencies in ms) and responses."""
+    """Sends every request once. Each of `callers` concurrent callers sends its next request after an answer.
+
+    Returns the figures (time per call in µs, latencies in ms) and the responses. Raises NotMeasured when a call fails.
+    """
     left, answers, times = iter(requests), list[bytes](), list[float]()
 
     async def caller(call: Any) -> None:
@@ -81,7 +84,7 @@ async def closed_loop(
     async with channels(address, callers) as opened:
         calls = [channel.unary_unary(method) for channel in opened]
         try:
-            # Connects every channel. All but the first get a replay, so only one order is placed.
+            # Connects every channel. All send the same request, so only one order is placed.
             await asyncio.gather(*(call(requests[0], timeout=CALL_SECONDS) for call in calls))
             started = time.perf_counter()
             await asyncio.gather(*(caller(calls[number % len(calls)]) for number in range(callers)))
@@ -98,7 +101,7 @@ async def closed_loop(
 
 
 async def burst(address: str, requests: Sequence[bytes], ended: dict[str, list[float]]) -> None:
-    """Sends all requests at once; adds the seconds until each answer to `ended`, by status code."""
+    """Sends all requests at once. Adds to `ended`, by status code, the seconds until each answer."""
 
     async def one(call: Any, request: bytes) -> None:
         started, code = time.perf_counter(), "OK"

@@ -1,7 +1,7 @@
-"""Saves orders as aggregates of the library `eventsourcing`; `aggregate_saves` runs it in an environment that has it.
+"""Saves orders as aggregates of the library `eventsourcing`. `aggregate_saves` runs this in an environment with it.
 
 Arguments: the database's URL, the number of callers, a file with a JSON list of orders. Prints the time per save in µs.
-It follows the library's documentation: one application, one aggregate per order, one event per save.
+The code follows the library's documentation: one application, one aggregate per order, one event per save.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ WARM = 50
 
 
 class Order(Aggregate):  # type: ignore[misc]
-    """An order with everything it was placed with."""
+    """An aggregate that keeps the whole order as it was placed."""
 
     def __init__(self, placed: dict[str, Any]) -> None:
         self.placed = placed
 
 
 class Shop(Application):  # type: ignore[misc]
-    """The application that takes orders."""
+    """The library's application, which saves the aggregates."""
 
     def place(self, placed: dict[str, Any]) -> None:
         """Saves one aggregate with one event."""

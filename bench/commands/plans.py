@@ -20,7 +20,7 @@ PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent =
 
 
 async def partitions_touched(url: str, statements: Iterable[Statement]) -> set[str]:
-    """Returns the outbox partitions in the executed plans of these statements, or locked by them.
+    """Returns the outbox partitions that these statements read according to their plans, or that they lock.
 
     The statements run in the database at `url`, in one transaction that is rolled back.
     """

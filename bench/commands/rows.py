@@ -1,4 +1,4 @@
-"""Makes write models of a given size: one real order, multiplied by INSERT … SELECT."""
+"""Creates write models of a given size by copying one real order with INSERT … SELECT."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bench.harness.servers import WithPostgres
 from devstack.stack.service_process import run_once
 
 CHUNK = 250_000
-#: Ids of multiplied rows: the number in the last twelve digits, a letter for the kind in front.
+#: The id of a copied row: its first digit is a letter for the kind, its last twelve digits are the number of the copy.
 _ID = "('{}0000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
-#: Take the seed's id and the first and last number.
+#: The statements that copy. Parameters: the original order's ids, and the first and last number of the copies.
 _MULTIPLY = (
     "INSERT INTO orders SELECT (jsonb_populate_record(o, jsonb_build_object('order_id', {order}, 'order_number',"
     " 'M' || n, 'head_event_id', {event}))).* FROM orders o, generate_series(%(first)s::bigint, %(last)s) n"
@@ -35,7 +35,7 @@ _MULTIPLY = (
 
 
 async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
-    """Returns the URL of a migrated database with `rows` rows each of orders, lines, events and logged commands."""
+    """Creates a database with `rows` rows each of orders, lines, events and logged commands. Returns its URL."""
     url = await servers.postgres.ensure_database(name)
     await run_once("migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / name)
     if rows == 0:
@@ -62,7 +62,7 @@ async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
 async def partitions_changed(url: str) -> set[str]:
     """Returns the outbox partitions that were written or read since `forget_changes`.
 
-    A partition that housekeeping adds meanwhile does not count: Postgres scans it once, but reads no rows.
+    A partition that housekeeping adds meanwhile does not count, because Postgres reads no rows from it.
     """
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_stat_force_next_flush()")
@@ -74,6 +74,6 @@ async def partitions_changed(url: str) -> set[str]:
 
 
 async def forget_changes(url: str) -> None:
-    """Resets the counters of `partitions_changed`."""
+    """Resets the database's counters that `partitions_changed` reads."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_stat_reset()")

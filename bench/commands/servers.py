@@ -1,4 +1,4 @@
-"""Starts the servers to call: the command service as deployed, and bare servers to compare with."""
+"""Starts the servers that a bench calls: the command service as deployed, and bare servers to compare it with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devstack.stack.service_process import ServiceProcess
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server's address and process id."""
+    """The address and the process id of a running server."""
 
     address: str
     pid: int
@@ -23,7 +23,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def command_service(directory: Path, database_url: str, **settings: str) -> AsyncIterator[Serving]:
-    """Runs the service with default settings, except `settings` (`COMMAND_…` in lower case, without the prefix)."""
+    """Runs the service within the block. `settings` are non-default settings: `pool_size` is COMMAND_POOL_SIZE."""
     directory.mkdir(exist_ok=True)
     address, probes = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
     service = ServiceProcess(
@@ -48,7 +48,7 @@ async def command_service(directory: Path, database_url: str, **settings: str) -
 
 @contextlib.asynccontextmanager
 async def bare_server(kind: str, answer_bytes: int) -> AsyncIterator[Serving]:
-    """Runs an `empty` or a `refusing` bare server."""
+    """Runs a bare server within the block. `kind` is `empty` or `refusing`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.commands.bare_server", kind, str(answer_bytes)), stdout=asyncio.subprocess.PIPE
     )

@@ -1,4 +1,7 @@
-"""Records the statements of commands from the service, and sends them by psycopg alone and by pgbench."""
+"""Records the SQL statements of commands, and sends them without the service: by psycopg alone, and by pgbench.
+
+The difference to a call of the service is what gRPC, the domain and the messages cost.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ from command_service.wire import commands
 from command_service.wire.representation import ContractRepresentation
 
 Statement = tuple[str, Any]
-#: A command's statements, round trip by round trip.
+#: The statements of one command, grouped by round trip.
 Trips = list[list[Statement]]
-#: Sends commands to the database at a URL; the number is how many at once.
+#: Sends the statements of commands to the database at a URL. The number is how many commands run at the same time.
 SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
-#: What ends a round trip.
+#: The statements that end a round trip.
 _ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
 POOL_SIZE = 16
 _ORDER_NUMBER = re.compile("[0-9A-Z]{5}(-[0-9A-Z]{5}){2}")
@@ -45,7 +48,7 @@ _CHANCE = ":r::bigint"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Statements of placed orders, and of one payment on each."""
+    """The statements that place orders, and those that record one payment for each order."""
 
     places: list[Trips]
     payments: list[Trips]
@@ -69,7 +72,7 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
 
 
 async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
-    """Carries out the commands in the database at `url`, one after the other, and records their statements."""
+    """Executes the commands in the database at `url`, one after the other, and returns their statements."""
     async with recording_pool(url) as (pool, sent):
         recorder = Recorder(ContractRepresentation(900_000), random_identity)
         execution = Execution(PostgresUnitsOfWork(pool), recorder)
@@ -102,7 +105,10 @@ def _trips(sent: list[Statement]) -> Trips:
 
 
 async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
-    """Sends the statements in the same round trips over the same pool, by `callers` tasks; returns µs per command."""
+    """Sends the statements by `callers` tasks, in the same round trips and over a pool like the service's.
+
+    Returns the time and the client's CPU time per command in µs.
+    """
 
     async def send(pool: CommandPool, trips: Trips) -> None:
         connection = await pool.getconn()
@@ -117,7 +123,7 @@ async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
 
 
 async def by_transactions(url: str, work: Sequence[Trips], callers: int) -> Figures:
-    """Does the same as `by_psycopg`, but sends statements in the service's way, without most of the driver's work."""
+    """Does the same as `by_psycopg`, but by the service's `Transaction`, which avoids most of the driver's work."""
 
     async def send(pool: CommandPool, trips: Trips) -> None:
         async with pool.conversation() as conversation:
@@ -148,7 +154,10 @@ async def _timed(
 
 
 async def by_pgbench(url: str, example: Trips, callers: int, seconds: int, directory: Path) -> Figures:
-    """Runs the same SQL by pgbench, prepared and in pipelines, with literals; only ids differ between transactions."""
+    """Runs the SQL of one command by pgbench, prepared and in pipelines, and returns the time per command in µs.
+
+    The values are literals in the SQL. Only the ids and the order number differ between transactions.
+    """
     script = directory / "place_order.sql"
     script.write_text(_script(example), encoding="utf-8")
     ran = await asyncio.to_thread(
@@ -178,7 +187,7 @@ def _script(example: Trips) -> str:
 
 
 def _ids(example: Trips) -> dict[Any, str]:
-    """Maps each unique value to an SQL expression that makes it from a random number."""
+    """Maps each id of the command to an SQL expression that makes such an id from a random number."""
     found: dict[Any, str] = {}
     for trip in example:
         for _, params in trip:

@@ -1,1 +1,1 @@
-"""Measures the time from a command to the query that shows it, beside the cost of each stage alone."""
+"""Measures the time from a command to a query that shows its effect, and compares it with each stage's cost alone."""

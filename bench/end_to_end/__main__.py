@@ -1,4 +1,6 @@
-"""`make bench-end-to-end`: measures the time from a command to the query that shows it, beside each stage alone.
+"""`make bench-end-to-end`: measures the time from a command to a query that shows its effect.
+
+It compares this time with the sum of what each stage costs alone (`stage_floors`).
 
 Prints one JSON object per claim and exits with 1 when one of them is false.
 """
@@ -28,15 +30,17 @@ from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
 READABLE, SEARCHABLE = "command → readable", "command → searchable"
 FLOORS, WAITING = "floors of the stages", "100 callers wait for lists"
 RATES = (10, 100)
-#: Floors are measured one order at a time. At a higher rate orders wait for each other: reported, but not judged.
+#: The rate whose result is judged. Floors are measured with one order at a time. At a higher rate orders also wait for
+#: each other, so those results are only reported.
 JUDGED_RATE = 10
 WARMING, WARMING_SECONDS = 16, 10.0
 WAITERS, WAITING_SECONDS = 100, 6.0
-#: The search for the highest rate: the first rate, the factor to the next, the seconds of each.
+#: The search for the highest rate: the first rate in orders/s, the factor to the next rate, and the seconds per rate.
 FIRST_RATE, STEP, STEP_SECONDS = 100.0, 1.25, 5.0
-#: A rate is sustained if the 99th percentile is at most this many ms and no order is left unfinished.
+#: A rate is sustained if the 99th percentile is at most this many ms, and the last order ends at most so many seconds
+#: after the last start.
 SUSTAINED_P99_MS, SUSTAINED_BEHIND_SECONDS = 1_000.0, 0.5
-#: The index refreshes itself once a second besides.
+#: The index also refreshes itself, once per second.
 OWN_REFRESHES = 1.0
 
 
@@ -90,7 +94,7 @@ async def _highest_rate(caller: Caller) -> float:
 
 
 async def _closed_loop(caller: Caller, callers: int, seconds: float) -> int:
-    """Runs `callers` that place an order and wait until a list shows it, repeatedly; returns the number of lists."""
+    """Lets `callers` callers place orders and search for them for `seconds` seconds. Returns the number of searches."""
     stop, done = time.perf_counter() + seconds, 0
 
     async def one() -> None:
@@ -104,7 +108,7 @@ async def _closed_loop(caller: Caller, callers: int, seconds: float) -> int:
 
 
 async def _waiting(running: WholeStack, caller: Caller) -> Figures:
-    """Counts the refreshes of the index while many callers wait for lists."""
+    """Counts the refreshes of the index, and the searches, while WAITERS callers place orders and search for them."""
     model = running.model
     async with elasticsearch(model.servers.elasticsearch.url) as connection:
 

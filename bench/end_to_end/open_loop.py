@@ -1,4 +1,4 @@
-"""Starts work at a given rate, whether or not earlier work is done."""
+"""Starts pieces of work at a given rate, whether or not earlier ones have ended."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from collections.abc import Awaitable, Callable
 from bench.harness.quantile import quantile
 from bench.harness.rounds import Figures, NotMeasured
 
-#: Seconds that work may continue after the last arrival.
+#: Seconds that work may take after the last piece was started.
 DRAIN_SECONDS = 30.0
 
 
 async def open_loop(work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Figures:
-    """Runs work with Poisson arrivals; returns the ms from each due time to its end.
+    """Starts `work` on average `rate` times per second for `seconds` seconds, at random (Poisson) times.
 
-    It also returns how long the last piece took after the end of arrivals. Any failure fails the run.
+    Returns quantiles of the time from when a piece was due until it ended, in ms; the pieces done per second; and how
+    many seconds the last piece ended after the last start. Raises what `work` raises, and NotMeasured when pieces are
+    unfinished after DRAIN_SECONDS.
     """
     times = list[float]()
 

@@ -1,6 +1,8 @@
-"""Measures what each stage of an order costs alone, by the cheapest client there is, on the same servers.
+"""Measures the floor of each stage: the time that the stage needs alone, on the same servers.
 
-A stage's floor is the median of many single runs, while nothing else runs.
+A stage is one step on an order's way from the command to the query, for example the publish of its event. Each stage is
+called through the simplest client, one call at a time, while nothing else runs. Its floor is the median of many calls.
+The sum of the floors is the least time that an order can take through the whole stack.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from bench.reads.read_side import ReadModel, elasticsearch
 from query_service.storage.physical.connection import ElasticsearchConnection
 
 GOES = 60
-#: As large as the answer with one order.
+#: The size of a response with one order.
 ANSWER_BYTES = 700
 STREAM, SUBJECT = "BENCH_FLOORS", "floors.event"
 Go = Callable[[], Awaitable[Any]]
 
 
 class StageFloors:
-    """The stages, with everything they need prepared."""
+    """Measures the stages. It holds the connections, messages and documents that they need."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class StageFloors:
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
 
     async def prepare(self) -> None:
-        """Creates the stream and its consumer, and runs one order through all stages."""
+        """Creates the stream and its consumer, and runs all stages a few times to warm up."""
         inbox = self._inbox = self._client.new_inbox()
         await self._client.subscribe(inbox, cb=self._arrived.put)
         subjects = {"name": STREAM, "subjects": [SUBJECT], "storage": "file"}
@@ -70,7 +72,10 @@ class StageFloors:
         await self.measure(5)
 
     async def measure(self, goes: int = GOES) -> Figures:
-        """Returns the median of each stage, and of their sum, in ms."""
+        """Runs each stage `goes` times. Returns the median of each stage in ms, and two sums of these medians.
+
+        `readable_ms` is the sum until an order can be read by id, `searchable_ms` until a search finds the order.
+        """
         stages: dict[str, Go] = {
             "place": self._caller.placed,
             "publish": self._publish,
@@ -97,14 +102,14 @@ class StageFloors:
         await self._client.request(SUBJECT, self._message.body, timeout=10, headers=headers)
 
     async def _deliver(self) -> None:
-        """Fetches a message that already waits in the stream."""
+        """Fetches and acknowledges a message that is already in the stream."""
         asked = json.dumps({"batch": 1, "expires": 1_000_000_000}).encode()
         await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.floor", asked, reply=self._inbox)
         message = await self._arrived.get()
         await self._client.publish(message.reply, b"+ACK")
 
     async def _bulk(self) -> None:
-        """Writes both documents of one event."""
+        """Writes both documents of one event to Elasticsearch."""
         self._written += 1
         lines = self._operations[self._written % len(self._operations)].with_ids(Ids.of(self._written))
         await self._connection.request("POST", "/_bulk", params={"require_alias": "true"}, lines=lines)
@@ -127,7 +132,11 @@ class StageFloors:
 
 @contextlib.asynccontextmanager
 async def stage_floors(servers: ReadServers, sampled: SampledStream) -> AsyncIterator[StageFloors]:
-    """Yields the stages: a command service without relay, a stream without projector, and indices without readers."""
+    """Yields the prepared stages.
+
+    They use a command service whose events no relay publishes, a stream that no projector reads, and indices that no
+    query service reads.
+    """
     url = await make_write_model(servers, "bench_floors", 0)
     model = ReadModel(servers, "floors")
     async with (

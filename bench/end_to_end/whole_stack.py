@@ -1,4 +1,4 @@
-"""Runs the whole stack as deployed, and a caller that sends a command and the query that shows it."""
+"""Runs the whole stack as deployed, and a caller that sends a command and then a query that shows its effect."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from bench.relay.run import running_relay
 
 #: Requests are made in batches of this size, outside the measured time.
 _READY = 500
-#: The most calls at once, over a few connections, like those of a few processes.
+#: The most calls at the same time. They share a few connections, like the calls of a few processes.
 CALLERS = 800
 
 
 class Caller:
-    """Places orders and reads them back with the token."""
+    """Places orders and reads them back with the consistency token of the command."""
 
     def __init__(self, commands: Sequence[Any], queries: Sequence[Any]) -> None:
         self._place = itertools.cycle([channel.unary_unary(PLACE) for channel in commands])
@@ -36,21 +36,21 @@ class Caller:
         self._ready: list[PlaceOrderRequest] = []
 
     def make_ready(self, count: int) -> None:
-        """Makes requests that are sent later."""
+        """Creates PlaceOrder requests until `count` are ready, so that this does not happen in the measured time."""
         self._ready += orders(max(0, count - len(self._ready)))
 
     async def placed(self) -> PlaceOrderResponse:
-        """Places an order."""
+        """Places an order and returns the response."""
         if not self._ready:
             self.make_ready(_READY)
         request = self._ready.pop()
-        # A new customer, so that the list has this order only.
+        # A new customer, so that a search by customer finds this order only.
         request.customer.customer_id = f"E{request.order_id[:18]}"
         answer = await self._call(self._place, request.SerializeToString())
         return PlaceOrderResponse.FromString(answer)
 
     async def readable(self) -> None:
-        """Places an order and reads it back."""
+        """Places an order and reads it by id. Raises NotMeasured if the answer is older than the order or stale."""
         placed = await self.placed()
         asked = contract.GetOrderRequest(
             order_id=placed.order.order_id,
@@ -61,7 +61,7 @@ class Caller:
             raise NotMeasured(f"order {placed.order.order_id} was not read as it was written")
 
     async def searchable(self) -> None:
-        """Places an order and waits until a search finds it."""
+        """Places an order and searches for it. Raises NotMeasured if the search does not find it or is stale."""
         placed = await self.placed()
         asked = contract.SearchOrdersRequest(
             read_options=contract.ReadOptions(consistency_token=placed.consistency_token)
@@ -81,14 +81,14 @@ class Caller:
 
 
 class WholeStack:
-    """The running services: `commands`, `queries`, and a projector with metrics at `projector.address`."""
+    """The running services. `projector.address` is that of the projector's metrics."""
 
     def __init__(self, model: ReadModel, commands: Serving, queries: Serving, projector: Serving) -> None:
         self.model, self.commands, self.queries, self.projector = model, commands, queries, projector
 
     @contextlib.asynccontextmanager
     async def caller(self) -> AsyncIterator[Caller]:
-        """Yields a caller with connections to both services; it makes many calls at once."""
+        """Yields a caller with connections to both services for up to CALLERS calls at the same time."""
         async with (
             channels(self.commands.address, CALLERS) as commands,
             channels(self.queries.address, CALLERS) as queries,
@@ -98,7 +98,7 @@ class WholeStack:
 
 @contextlib.asynccontextmanager
 async def running_stack(servers: ReadServers) -> AsyncIterator[WholeStack]:
-    """Starts command service, relay, projector and query service over an empty write model."""
+    """Runs command service, relay, projector and query service within the block, over an empty write model."""
     url = await make_write_model(servers, "bench_stack", 0)
     model = ReadModel(servers, "stack")
     async with (

@@ -1,1 +1,1 @@
-"""What all benches share: interleaved rounds, servers, claims with limits, and the report."""
+"""Contains what all benches share: interleaved rounds, servers, claims with limits, and the report."""

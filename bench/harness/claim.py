@@ -1,4 +1,4 @@
-"""Claims about speed with what was measured for them, printed as one JSON object per line on standard output."""
+"""Defines claims about speed and compares them with what was measured. Each is printed as one line of JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound for `ratio`: at least `bound` if `least`, else at most."""
+    """A bound for the ratio of a claim. The ratio must be at least `bound` if `least` is true, otherwise at most."""
 
     bound: float
     least: bool
@@ -24,18 +24,22 @@ class Limit:
 
 
 def at_least(bound: float) -> Limit:
-    """Returns a limit for a ratio of which more is better."""
+    """Returns a limit that the ratio must not fall below. More is better."""
     return Limit(bound, least=True)
 
 
 def at_most(bound: float) -> Limit:
-    """Returns a limit for a ratio of which less is better."""
+    """Returns a limit that the ratio must not exceed. Less is better."""
     return Limit(bound, least=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`ratio` = ours / theirs, both medians; `holds` is None, with a reason, when it could not be measured."""
+    """A sentence about speed, what was measured for it, and whether it is true.
+
+    `ratio` is our median divided by theirs. If one of them could not be measured, `ratio` and `holds` are None, and
+    `reason` says why.
+    """
 
     claim: str
     figures: Mapping[str, Any]
@@ -57,7 +61,7 @@ class Claim:
 
 
 def compare(claim: str, unit: str, ours: float | None, theirs: float | None, limit: Limit, why_not: str = "") -> Claim:
-    """Compares ours with theirs. If one is None or zero, the claim stays undecided, with the reason `why_not`."""
+    """Judges a claim by `ours / theirs`. If one is None or `theirs` is 0, it is undecided, for the reason `why_not`."""
     figures = {"unit": unit, "ours": ours, "theirs": theirs}
     if ours is None or not theirs:
         return Claim(claim, figures, None, limit, None, why_not or "one side was not measured")
@@ -66,5 +70,5 @@ def compare(claim: str, unit: str, ours: float | None, theirs: float | None, lim
 
 
 def measured(subject: str, figures: Mapping[str, Any]) -> str:
-    """Returns the JSON line of figures that have no limit."""
+    """Returns figures that have no limit as a line of JSON."""
     return json.dumps({"measured": subject, "figures": dict(figures)})

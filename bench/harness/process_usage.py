@@ -11,7 +11,10 @@ _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns user plus system seconds of the process tree so far, with ended children; 0 when the process is gone."""
+    """Returns the user and system seconds that a process, its descendants and its ended children have used so far.
+
+    0 when the process is gone.
+    """
     try:
         process = psutil.Process(pid)
         times = process.cpu_times()
@@ -22,7 +25,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_memory_mib(pid: int) -> float:
-    """Returns the sum of the peak resident memory of the tree's living processes, in MiB."""
+    """Returns the peak resident memory of a process and its living descendants, added up, in MiB."""
     total = 0.0
     try:
         process = psutil.Process(pid)

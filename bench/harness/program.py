@@ -1,4 +1,4 @@
-"""Runs another program to its end, and measures what it used."""
+"""Runs another program to its end, and measures its time and CPU time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.harness.rounds import NotMeasured
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A program that has ended."""
+    """The result of a program that has ended. `output` is its standard output and standard error."""
 
     status: int
     output: str
@@ -24,14 +24,17 @@ class Ran:
 
     @property
     def last_line(self) -> str:
-        """The last line of its output, or its exit status if there is none."""
+        """The last line of the output, or a text with the exit status if there is no output."""
         return (self.output.strip().splitlines() or [f"exit status {self.status}"])[-1]
 
 
 def run_program(
     command: Sequence[str | Path], within: float, environment: dict[str, str] | None = None, folder: Path | None = None
 ) -> Ran:
-    """Runs a program in its own session; raises NotMeasured when it takes longer than `within` seconds."""
+    """Runs a program. After `within` seconds kills it, with its children, and raises NotMeasured.
+
+    `environment` is added to this process's. `folder` is the working directory; None: this process's.
+    """
     started, before = time.monotonic(), os.times()
     process = subprocess.Popen(
         [str(part) for part in command],

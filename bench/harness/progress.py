@@ -9,5 +9,5 @@ _STARTED = time.monotonic()
 
 
 def tell(text: str) -> None:
-    """Writes one line."""
+    """Writes one line with the seconds since the start."""
     print(f"[{time.monotonic() - _STARTED:7.1f} s] {text}", file=sys.stderr, flush=True)

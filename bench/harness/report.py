@@ -9,7 +9,7 @@ from bench.harness.rounds import Results
 
 
 def report(found: Mapping[str, Results], claims: Sequence[Claim]) -> int:
-    """Prints the figures of each contender, then the claims; returns 1 when a claim is false, else 0."""
+    """Prints the figures of each contender, then the claims. Returns 1 when a claim is false, otherwise 0."""
     for kind, results in found.items():
         for contender in results.runs:
             print(measured(f"{kind}: {contender} [min, median, max]", results.summary(contender)))

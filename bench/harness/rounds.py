@@ -1,4 +1,7 @@
-"""Interleaves runs: every contender runs once per round, so a slow minute of the machine slows them all."""
+"""Runs the contenders of a comparison in rounds.
+
+Every contender runs once per round, so that a slow minute of the machine slows all of them.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,23 @@ Run = Callable[[], Awaitable[Figures]]
 
 
 class NotMeasured(Exception):  # noqa: N818 - read as the outcome it names
-    """A run that gave no figures; the message says why, in one sentence."""
+    """A run gave no figures. The message says in one sentence why."""
 
 
 @dataclass(slots=True)
 class Results:
-    """Figures of every run, by contender; `failures`: why a contender has none."""
+    """The figures of every run, by contender. `failures` holds, by contender, why it could not be measured."""
 
     runs: dict[str, list[Figures]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, contender: str, figure: str) -> float | None:
-        """Returns the median of a figure over the contender's runs; None when there are none."""
+        """Returns the median of a figure over the contender's runs, or None if no run has the figure."""
         values = [run[figure] for run in self.runs.get(contender, ()) if figure in run]
         return statistics.median(values) if values else None
 
     def summary(self, contender: str) -> dict[str, object]:
-        """Returns [min, median, max] per figure."""
+        """Returns the number of runs, and for each figure its least, median and greatest value."""
         runs: Sequence[Figures] = self.runs.get(contender, ())
         names = dict.fromkeys(name for run in runs for name in run)
         told: dict[str, object] = {"runs": len(runs)}
@@ -39,12 +42,12 @@ class Results:
         return told
 
     def why_not(self, *contenders: str) -> str:
-        """Returns the reasons why contenders have no figures."""
+        """Returns in one text why these contenders have no figures; "" if all have."""
         return "; ".join(f"{one}: {self.failures[one]}" for one in contenders if one in self.failures)
 
 
 async def interleave(contenders: Mapping[str, Run], rounds: int, kind: str) -> Results:
-    """Runs each contender `rounds` times. One that cannot be measured is reported and left out of later rounds."""
+    """Runs each contender `rounds` times. A contender that raises NotMeasured is left out of the later rounds."""
     results = Results()
     for number in range(1, rounds + 1):
         for name, run in contenders.items():

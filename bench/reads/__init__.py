@@ -1,1 +1,1 @@
-"""Measures how fast events become documents, and what a query costs beside Elasticsearch alone."""
+"""Measures how fast events become documents, and what a query costs compared with Elasticsearch alone."""

@@ -1,4 +1,4 @@
-"""Calls Elasticsearch by the services' own client: N callers at once, each with one request in flight."""
+"""Calls Elasticsearch through the services' own client, by N concurrent callers with one request each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.reads.request_recorder import Recorded
 
 
 async def direct_loop(url: str, requests: Sequence[Recorded], callers: int) -> Figures:
-    """Sends every request once, `callers` at a time, and parses the answers; figures as of `closed_loop`."""
+    """Sends every request once by `callers` callers, and parses the answers. Returns the figures of `closed_loop`."""
     left, times = iter(requests), list[float]()
     async with elasticsearch(url) as connection:
 
@@ -26,7 +26,7 @@ async def direct_loop(url: str, requests: Sequence[Recorded], callers: int) -> F
                 await send(request)
                 times.append(time.perf_counter() - started)
 
-        await asyncio.gather(*(send(requests[0]) for _ in range(callers)))  # connected
+        await asyncio.gather(*(send(requests[0]) for _ in range(callers)))  # opens all connections
         started = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(callers)))
         elapsed = time.perf_counter() - started

@@ -1,7 +1,7 @@
-"""Makes messages as the relay publishes them: a few real ones, multiplied with other ids.
+"""Makes any number of messages like those that the relay publishes, by copying a few real ones.
 
-Orders of three lines are placed over gRPC once, and the relay publishes them. Each further message is a copy in which
-only the ids, the order number and its search words are replaced.
+Some orders of three lines are placed over gRPC, and the relay publishes their events. Every other message is a copy of
+one of these in which only the ids, the order number and its search words are replaced.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from query_service.projection.words.stored import code_words
 from query_service.storage.physical.page_parts import with_part
 
 SAMPLES, LINES = 100, 3
-#: Events between two barriers: about as many as a busy projector applies in the second between them.
+#: Events between two barriers. The relay sends a barrier every second, in which a busy projector applies about as many.
 EVENTS_PER_BARRIER = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The values that differ between an order's event and any other."""
+    """The values in which the events of two orders differ here."""
 
     order_id: str
     event_id: str
@@ -58,13 +58,13 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text that contains ids."""
+    """A text with the ids that it contains, which can be replaced."""
 
     text: bytes
     ids: Ids
 
     def with_ids(self, ids: Ids) -> bytes:
-        """Returns the text with other ids, also in the search words of the order number."""
+        """Returns the text with `ids` in place of its own ids, also in the search words of the order number."""
         old = self.ids
         text = self.text.replace(old.order_id.encode(), ids.order_id.encode())
         text = text.replace(old.event_id.encode(), ids.event_id.encode())
@@ -75,7 +75,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class SampledStream:
-    """The stream's configuration, one real message per sample order, and a barrier."""
+    """The real messages to copy: one per sample order, and a barrier; and the configuration of their stream."""
 
     configuration: Mapping[str, Any]
     events: Sequence[StoredMessage]
@@ -93,7 +93,7 @@ class SampledStream:
         yield self.barrier
 
     def operations(self) -> list[Template]:
-        """The lines of both documents in a `_bulk` request, for each sample, as a projector writes them."""
+        """Returns, per sample order, the lines with which a projector writes its two documents in a `_bulk` request."""
         return [Template(_operations(message), ids_in(message)) for message in self.events]
 
     def barrier_now(self) -> StoredMessage:
@@ -103,7 +103,7 @@ class SampledStream:
 
 
 async def sample_stream(servers: ReadServers) -> SampledStream:
-    """Places SAMPLES orders and takes the messages that the relay publishes; the stream is deleted afterwards."""
+    """Places SAMPLES orders, reads the messages that the relay publishes, and deletes the stream."""
     url = await make_write_model(servers, "bench_samples", 0)
     placed = (order for order in orders(40 * SAMPLES) if len(order.lines) == LINES)
     async with command_service(servers.directory / "samples", url) as service:
@@ -130,7 +130,7 @@ def ids_in(message: StoredMessage) -> Ids:
 
 
 def documents_of(message: StoredMessage) -> tuple[OrderDocument, EventDocument, int]:
-    """Returns both documents of a message, and their external version."""
+    """Returns the order document and the event document of a message, and their external version."""
     projected = project(read_event(message.headers, message.body))
     return projected.order, projected.event, projected.external_version
 

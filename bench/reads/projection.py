@@ -1,6 +1,6 @@
-"""`make bench-projection`: measures how fast events become documents, beside raw `_bulk` and a peer.
+"""`make bench-projection`: measures how fast events become documents, and compares with raw `_bulk` and a peer.
 
-Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS makes it smaller.
+Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS is the number of orders.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from query_service.config import QuerySettings
 
 OURS, RAW = "projector", "raw _bulk"
 PULL, FETCH = "pull", "library fetch"
-#: Requests that a projector has in flight; raw `_bulk` has as many.
+#: How many requests a projector has unanswered at a time. Raw `_bulk` has as many.
 REQUESTS = int(QuerySettings.model_fields["bulk_concurrency"].default)
 
 
@@ -76,7 +76,7 @@ def _contenders(servers: ReadServers, sampled: SampledStream, orders: int, peer:
 
 
 async def _warm_up(servers: ReadServers, sampled: SampledStream, orders: int) -> None:
-    """Warms up Elasticsearch: until its JVM has compiled the hot code it is many times slower."""
+    """Indexes without measuring. Elasticsearch is many times slower until its JVM has compiled the hot code."""
     warm = await raw_bulk(ReadModel(servers, "warm"), sampled.operations(), orders, REQUESTS)
     tell(f"warmed up: {warm['rate']:.0f} orders/s")
 

@@ -1,7 +1,7 @@
-"""Runs the projector process once, as deployed, over a full stream and empty indices, and times it.
+"""Runs the projector process once, as deployed, over a full stream and empty indices, and measures its rate.
 
-The rate counts events acknowledged after the first poll that sees any, divided by the time since that poll, so start-up
-does not count. A run is valid only if exactly the stream's orders are found afterwards.
+The time begins at the first poll that sees an acknowledged event, and only events acknowledged after that poll count.
+So start-up is not part of the rate. A run is valid only if exactly the stream's orders are found afterwards.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from bench.harness.stream import Stream
 from bench.reads.read_side import ReadModel, elasticsearch
 
 LOOK_SECONDS = 0.05
-#: Seconds without a new document after which a run has failed.
+#: A run fails if no further event is acknowledged for this many seconds.
 STALL_SECONDS = 60.0
 
 
 async def projected(model: ReadModel, orders: int) -> Figures:
-    """Projects the whole stream into new indices, which are deleted afterwards."""
+    """Projects the whole stream into new indices, deletes them, and returns the figures of the run."""
     await model.migrate()
     pid = model.servers.elasticsearch.pid or 0
     async with Stream(model.servers.nats.url) as nats, elasticsearch(model.servers.elasticsearch.url) as connection:
@@ -37,7 +37,7 @@ async def projected(model: ReadModel, orders: int) -> Figures:
                     left, moved = now, time.monotonic()
                 elif time.monotonic() > moved + STALL_SECONDS:
                     raise NotMeasured(f"{left} of {all_messages} messages were not projected")
-                if first == all_messages:  # nothing was written yet
+                if first == all_messages:  # at the last poll nothing had been acknowledged
                     first, begun = now, time.monotonic()
                     cpu, server_cpu = cpu_seconds(projector.pid), cpu_seconds(pid)
             seconds = time.monotonic() - begun

@@ -26,14 +26,14 @@ from query_service.handlers.stream.consumer import ConsumerPlan
 from query_service.handlers.stream.pull import StreamPull
 from service_runtime.process import cancel
 
-#: Messages per fetch, and the most that are unacknowledged, as in a projector.
+#: Messages per fetch, and the most unacknowledged messages, both as in a projector.
 BATCH = int(QuerySettings.model_fields["bulk_events"].default)
 HELD = BATCH * int(QuerySettings.model_fields["bulk_concurrency"].default)
 _CONSUMER = "bench-pulling"
 
 
 async def pulled(url: str, way: str, events: int) -> Figures:
-    """Runs one way over the stream's events, in a process of its own."""
+    """Runs one of WAYS over the stream's events, in a process of its own. Returns its rate and CPU time per event."""
     async with Stream(url) as stream:
         await stream.add_consumer(ConsumerConfig(
             durable_name=_CONSUMER, filter_subject=EVENTS, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=HELD
@@ -83,7 +83,7 @@ WAYS: dict[str, Callable[[str, int], Awaitable[None]]] = {"ours": by_ours, "libr
 
 
 def main(way: str, url: str, events: int) -> None:
-    """Runs one way and prints its cost."""
+    """Runs one of WAYS and prints what it cost."""
     started, spent = time.perf_counter(), time.process_time()
     asyncio.run(WAYS[way](url, events))  # type: ignore[arg-type]
     print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - spent}))

@@ -1,4 +1,4 @@
-"""`make bench-queries`: compares a query with an empty call, and with the same requests sent to Elasticsearch directly.
+"""`make bench-queries`: compares a query with an empty call, and with its requests to Elasticsearch sent directly.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS is the size of the read model.
 """
@@ -33,13 +33,13 @@ from bench.reads.request_recorder import Recorded, recording
 CALLERS = (1, 16, 64)
 METHODS = (GET, SEARCH, SUMMARIZE)
 LOADED_SECONDS = 300.0
-#: Queries over many orders are sent this many times less often.
+#: Queries over many orders are slow, so a run has this many times fewer of them.
 LISTS_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a method is compared with: an empty server with answers of the same size, and requests to Elasticsearch."""
+    """What a method is compared with: an empty server whose answers have the same size, and the recorded requests."""
 
     empty: Serving
     direct: Sequence[Recorded]
@@ -73,7 +73,7 @@ def _count(settings: BenchSettings, method: str) -> int:
 
 @contextlib.asynccontextmanager
 async def _loaded(servers: ReadServers, sampled: SampledStream, orders: int) -> AsyncIterator[ReadModel]:
-    """Yields a read model with these orders, a running projector, and a barrier every second, as from an idle relay."""
+    """Yields a read model with `orders` orders. A projector runs, and gets a barrier a second as from an idle relay."""
     model = ReadModel(servers, "queries")
 
     async def idle(nats: Stream) -> None:
@@ -100,7 +100,7 @@ async def _loaded(servers: ReadServers, sampled: SampledStream, orders: int) -> 
 async def _beside(
     stack: contextlib.AsyncExitStack, model: ReadModel, questions: Questions, method: str, count: int
 ) -> Beside:
-    """Sends each query once and records its requests to Elasticsearch; returns what to compare with."""
+    """Sends each query once and records its requests to Elasticsearch. Returns what to compare the method with."""
     asked = questions.asked(method, count)
     suffix = "/_mget" if method == GET else f"/{model.names.orders}/_search"
     async with recording(model.servers.elasticsearch.url, suffix) as recorder:
@@ -131,7 +131,7 @@ def _contenders(
 
 
 async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
-    """Measures what callers see, and the server's CPU time per call."""
+    """Returns the figures of `closed_loop`, and the server's CPU time per call in µs."""
     before = cpu_seconds(server.pid)
     figures, _ = await closed_loop(server.address, method, requests, callers)
     return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}

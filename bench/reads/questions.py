@@ -13,7 +13,7 @@ from bench.reads.order_messages import Ids, SampledStream, documents_of
 GET, SEARCH, SUMMARIZE = (
     f"/tandem.orders.v1.OrderQueryService/{method}" for method in ("GetOrder", "SearchOrders", "SummarizeOrders")
 )
-#: Orders on a page of a list.
+#: The page size of searches.
 PAGE_SIZE = 20
 _DIMENSIONS = (
     contract.ORDER_DIMENSION_DAY,
@@ -32,7 +32,7 @@ class Questions:
         self._random = random.Random(seed)
 
     def asked(self, method: str, count: int) -> list[bytes]:
-        """Returns serialized requests of a method."""
+        """Returns `count` serialised requests of a method."""
         makes = {GET: self._get, SEARCH: self._search, SUMMARIZE: self._summarize}
         make: Callable[[int], bytes] = makes[method]
         return [make(number) for number in range(count)]
@@ -45,7 +45,7 @@ class Questions:
         return contract.GetOrderRequest(order_id=self.order_ids(1)[0]).SerializeToString()
 
     def _search(self, number: int) -> bytes:
-        """Returns in turn a search by customer, by word prefixes, and by country among unpaid orders."""
+        """Returns a search by customer, by word prefixes, or by country among unpaid orders; `number` decides which."""
         document = self._random.choice(self._documents)
         asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE)
         match number % 3:
@@ -62,7 +62,7 @@ class Questions:
         return asked.SerializeToString()
 
     def _summarize(self, number: int) -> bytes:
-        """Returns a request for the figures of a country's orders, by one dimension in turn."""
+        """Returns a request for the figures of a country's orders, grouped by a dimension that `number` chooses."""
         document = self._random.choice(self._documents)
         asked = contract.SummarizeOrdersRequest(group_by=[_DIMENSIONS[number % len(_DIMENSIONS)]])
         asked.filter.region_codes.append(document["region_code"])

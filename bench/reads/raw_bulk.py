@@ -1,7 +1,8 @@
 """`python -m bench.reads.raw_bulk URL PREFIX ORDERS WORKERS TEMPLATES`: measures how fast Elasticsearch alone indexes.
 
-WORKERS threads send a projector's `_bulk` operations, one thread for each request that it has in flight. The texts are
-ready; only their ids are replaced. The output is a JSON object: the time from the first request to the last answer.
+WORKERS threads send the `_bulk` operations that a projector would send, with one unanswered request each. The texts are
+prepared; only their ids are replaced. The output is a JSON object: seconds from the first request to the last answer,
+this process's CPU seconds, and the bytes sent.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ EVENTS_PER_REQUEST = 500
 
 
 async def raw_bulk(model: ReadModel, templates: list[Template], orders: int, workers: int) -> Figures:
-    """Runs once into new indices that are set up like a read model's, and deletes them afterwards."""
+    """Measures one run into new indices, which are set up like a read model's and deleted afterwards."""
     await model.migrate()
     file = model.directory / "templates"
     file.write_bytes(pickle.dumps(templates))

@@ -1,4 +1,4 @@
-"""Runs the read side's processes as deployed, over indices of their own."""
+"""Runs the read side's processes as deployed. Each read model has its own indices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ REQUEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """Indices with their own prefix, and a consumer of the bench's stream with the same name."""
+    """A read model of a bench: its indices, the consumer of the stream that fills them, and its processes.
+
+    `name` is the name of the consumer and the prefix of the indices. `elasticsearch_url` is where its processes reach
+    Elasticsearch; empty: the server itself.
+    """
 
     servers: ReadServers
     name: str
@@ -28,12 +32,12 @@ class ReadModel:
 
     @property
     def names(self) -> IndexNames:
-        """The names of its indices."""
+        """The names of the read model's indices."""
         return IndexNames(f"{self.name}-")
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that its processes share."""
+        """The environment variables that all its processes share."""
         return {
             "QUERY_ELASTICSEARCH_URL": self.elasticsearch_url or self.servers.elasticsearch.url,
             "QUERY_NATS_URL": self.servers.nats.url,
@@ -44,34 +48,34 @@ class ReadModel:
 
     @property
     def directory(self) -> Path:
-        """The directory of its processes' logs."""
+        """The directory of the processes' logs."""
         return self.servers.directory / self.name
 
     async def migrate(self) -> None:
-        """Creates its indices and its consumer; the stream must exist."""
+        """Creates the indices and the consumer. The stream must exist."""
         await run_once(f"migrate-{self.name}", ["query_service", "migrate"], self.settings, self.directory)
 
     @contextlib.asynccontextmanager
     async def projecting(self, number: int = 1) -> AsyncIterator[Serving]:
-        """Runs a projector; the address is that of its metrics."""
+        """Runs a projector within the block. The yielded address is that of its metrics."""
         async with self._process(f"project-{number}", "project", {}) as (pid, probes):
             yield Serving(probes, pid)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Serving]:
-        """Runs a process that answers queries."""
+        """Runs a process that answers queries within the block."""
         address = f"{HOST}:{free_port()}"
         async with self._process("serve", "serve", {"QUERY_LISTEN": address}) as (pid, _):
             yield Serving(address, pid)
 
     async def drop(self, connection: ElasticsearchConnection) -> None:
-        """Deletes its indices."""
+        """Deletes the indices."""
         _, found = await connection.request("GET", f"/{self.name}-*/_alias")
         for index in found:
             await connection.request("DELETE", f"/{index}")
 
     async def counts(self, connection: ElasticsearchConnection) -> tuple[int, int]:
-        """Returns how many orders and events can be found."""
+        """Returns how many orders and how many events the indices contain."""
         counted = []
         for alias in (self.names.orders, self.names.entries):
             await connection.request("POST", f"/{alias}/_refresh")
@@ -98,7 +102,7 @@ class ReadModel:
 
 @contextlib.asynccontextmanager
 async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
-    """Yields the services' own client."""
+    """Yields a connection of the client that the services use."""
     connection = ElasticsearchConnection(url, request_timeout=REQUEST_SECONDS, connections=100)
     try:
         yield connection
@@ -107,7 +111,7 @@ async def elasticsearch(url: str) -> AsyncIterator[ElasticsearchConnection]:
 
 
 def numbered(prefix: str) -> Iterator[str]:
-    """Yields names that were not used before."""
+    """Yields `prefix` with the numbers 1, 2, 3, …, without end."""
     number = 0
     while True:
         number += 1

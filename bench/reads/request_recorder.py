@@ -1,4 +1,4 @@
-"""Records the requests of a serving process to Elasticsearch, by a proxy in front of the server."""
+"""Records the requests that a process sends to Elasticsearch, by a proxy between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devstack.servers.ports import HOST, free_port
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A request as it was sent."""
+    """A recorded request. `body` is the parsed JSON, or None if the request had no body."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Recorded:
 
 @dataclass(slots=True)
 class Recorder:
-    """`url` to be led to; `requests` whose path ends with `suffix`."""
+    """The proxy at `url`, and the `requests` recorded so far: those whose path ends with `suffix`."""
 
     url: str
     suffix: str
@@ -34,7 +34,7 @@ class Recorder:
 
 @contextlib.asynccontextmanager
 async def recording(elasticsearch_url: str, suffix: str) -> AsyncIterator[Recorder]:
-    """Runs the proxy within the block."""
+    """Runs a proxy for the server at `elasticsearch_url` within the block."""
     port = free_port()
     recorder = Recorder(f"http://{HOST}:{port}", suffix)
     async with ClientSession(skip_auto_headers=("Accept-Encoding",)) as session:

@@ -1,7 +1,7 @@
-"""PGSync on the very same Postgres and Elasticsearch, driven by the peers' own scripts (see `peers`).
+"""Measures PGSync on the same Postgres and Elasticsearch, with the scripts that run peers (see `bench.relay.peers`).
 
-It reads as many orders of three lines from its own tables and writes a small document of each. Its rate is the number
-of orders divided by the time until the process ends by itself.
+PGSync reads as many orders, of three lines each, from its own tables, and writes a small document for each order. Its
+rate is the number of orders divided by the time until the process ends by itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUN_SECONDS = 500.0
 
 
 class SyncPeer:
-    """Drives the scripts. Every failure is NotMeasured, with the reason."""
+    """Runs the scripts. Every failure becomes NotMeasured, with the reason."""
 
     def __init__(self, settings: BenchSettings, servers: ReadServers, orders: int) -> None:
         self._settings, self._servers, self._orders = settings, servers, orders
@@ -37,7 +37,7 @@ class SyncPeer:
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
-        """Runs its Redis and writes its rows, within the block. A failure is reported when the peer is measured."""
+        """Writes PGSync's rows, and runs its Redis within the block. `sync` reports a failure of this."""
         self._absent = self._missing()
         async with contextlib.AsyncExitStack() as stack:
             if not self._absent:
@@ -49,7 +49,7 @@ class SyncPeer:
             yield
 
     async def sync(self) -> Figures:
-        """Runs its first synchronisation of all rows."""
+        """Runs PGSync's first synchronisation of all rows, and returns its figures."""
         if self._absent:
             raise NotMeasured(self._absent)
         ran = await self._script("pgsync")
@@ -72,7 +72,7 @@ class SyncPeer:
         }
 
     def _missing(self) -> str:
-        """Returns what is missing to run the peer; "" if nothing is. It installs nothing."""
+        """Returns what must be installed before the peer can run; "" if nothing. It installs nothing itself."""
         scripts, home = self._settings.peers_scripts, self._settings.peers_directory
         if not (scripts / SCRIPT).is_file():
             return f"no script {SCRIPT} in {scripts} (set PEERS_SCRIPTS)"
@@ -113,7 +113,7 @@ class SyncPeer:
         )
 
     def _lay_out(self) -> None:
-        """Lays out the directory as the scripts expect it, with our servers in it."""
+        """Creates the directory that the scripts expect, with the process ids of our servers."""
         postgres, elasticsearch = self._home / "run" / "pg15", self._home / "es" / f"elasticsearch-{VERSION}"
         for directory in (postgres, elasticsearch):
             directory.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Measures how fast the relay is, beside a peer and beside the limits of Postgres and NATS themselves."""
+"""Measures how fast the relay is, compared with a peer and with the limits of Postgres and NATS themselves."""

@@ -1,6 +1,6 @@
-"""`make bench-relay`: measures how fast the relay is, beside a peer and the floors, and checks the limits.
+"""`make bench-relay`: measures how fast the relay is, compares it with a peer and with floors, and checks the limits.
 
-Prints one JSON object per claim and exits with 1 when one of them is false. FULL=1 measures what has no limit too.
+Prints one JSON object per claim and exits with 1 when one of them is false. FULL=1 also measures what has no limit.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ async def _backlog(servers: Servers, settings: BenchSettings, name: str, mode: s
 
 
 async def _decodes(backlog: Backlog) -> dict[str, Run]:
-    """Returns the ways to decode a row of the write-ahead log."""
+    """Returns the runs that compare two ways to decode a row of the write-ahead log."""
     rows = await logged_rows(backlog)
     return {WRITTEN: partial(decode, rows, rows.decoder.event), LOOP: partial(decode, rows, rows.decoder.by_column)}
 
 
 async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small: Backlog) -> dict[str, Run]:
-    """Returns the contenders of the drain by name, in the order of a round."""
+    """Returns the contenders of the drain by name, in the order in which a round runs them."""
 
     def ours(backlog: Backlog, mode: str, nats_url: str) -> Run:
         return partial(drain, servers.directory / f"drain-{mode}", nats_url, backlog, mode)

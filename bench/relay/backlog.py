@@ -1,8 +1,9 @@
-"""Makes a backlog that can be drained repeatedly: rows are written once; stream, slot and bookkeeping are reset.
+"""Makes a backlog of outbox rows that can be drained repeatedly.
 
-In mode `wal` a relay first runs on the empty table until it streams. Its slot and the stream's last message, which has
-its cursor, are kept. Each run begins with a new stream of that message only, and a copy of the slot, which is before
-all rows.
+The rows are written once. Before each drain the stream, the replication slot and the relay's bookkeeping are reset. For
+mode `wal` this works as follows. A relay first runs on the empty table until it publishes. A copy of its slot, and the
+stream's last message with its cursor, are kept. Each drain begins with a new stream that contains only this message,
+and with a copy of the kept slot, from which all rows are still to be read.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from bench.harness.stream import StoredMessage, Stream
 from bench.relay.outbox_rows import load
 from bench.relay.run import running_relay
 
-#: A slot before all rows. It is only copied, never read.
+#: The kept slot, whose position in the log is before all rows. It is only copied, never read.
 BASE_SLOT = "bench_base"
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """`events` rows in the database at `url`, and the log position `end` after them.
+    """`events` outbox rows in the database at `url`.
 
-    A relay in mode `wal` resumes from `slot`, `publication` and the message `before`.
+    A relay in mode `wal` resumes with `slot`, `publication` and the message `before`. `configuration` is that of the
+    stream. `end` is the place in the write-ahead log after the rows. For mode `poll` only `url` and `events` are set.
     """
 
     url: str
@@ -37,7 +39,7 @@ class Backlog:
     end: str
 
     async def rewind(self, nats: Stream, mode: str) -> int:
-        """Resets everything for a relay in `mode`; returns the stream's last sequence."""
+        """Resets everything for a drain by a relay in `mode`. Returns the number of messages in the reset stream."""
         await nats.drop()
         await sql(self.url, "DELETE FROM relay_state")
         if mode == "poll":
@@ -48,7 +50,7 @@ class Backlog:
         return 1
 
     async def copy_slot(self, name: str) -> None:
-        """Creates the slot `name` as a copy that is before the rows."""
+        """Creates the slot `name` (anew if it exists) as a copy of the kept slot."""
         await drop_slot(self.url, name)
         await sql(
             self.url,
@@ -58,7 +60,7 @@ class Backlog:
 
 
 async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Backlog:
-    """Writes the rows. With mode `poll` there is no slot, and only polling can drain them."""
+    """Writes the rows and returns the backlog. With mode `poll` there is no slot, so only polling can drain it."""
     if mode == "poll":
         await load(url, events)
         return Backlog(url, events, "", "", StoredMessage("", {}, b"", 0.0), {}, "")
@@ -68,7 +70,7 @@ async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Ba
             await relay.wait_until_publishing(mode)
         configuration = await nats.configuration()
         before = await nats.message({"last_by_subj": stream.BARRIER})
-        # Its fence headers belong to the old stream.
+        # Leave out its fence headers, which refer to the old stream.
         before = replace(before, headers={k: v for k, v in before.headers.items() if not k.startswith("Nats-")})
         await nats.drop()
     slot = before.headers["Tandem-Cursor"].split(";")[2]
@@ -81,7 +83,7 @@ async def make_backlog(servers: Servers, url: str, events: int, mode: str) -> Ba
 
 
 async def drop_slot(url: str, name: str) -> None:
-    """Drops the slot, if there is one."""
+    """Drops the replication slot `name`, if it exists."""
     await sql(
         url,
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %(name)s",

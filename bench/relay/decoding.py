@@ -1,7 +1,7 @@
-"""Compares two ways to decode rows of the log: a function generated for the table, and a loop over its columns.
+"""Compares two ways to decode rows of the write-ahead log: a generated function, and a loop over the columns.
 
-The loop reads the kind and length of each column and calls its reader. `relay.wal.tuple_program` generates the same as
-straight-line Python. Nothing else runs, so the difference is what that module gains.
+The loop reads the kind and length of each column and calls a reader for it. `relay.wal.tuple_program` generates Python
+code that does the same without a loop. Nothing else runs, so the difference is what that module gains.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PASSES = 5
 
 @dataclass(frozen=True, slots=True)
 class LoggedRows:
-    """Insert messages of the outbox, and what decodes them."""
+    """Insert messages of the outbox from the write-ahead log, and what is needed to decode them."""
 
     decoder: TupleDecoder
     inserts: Sequence[bytes]
@@ -48,7 +48,7 @@ async def logged_rows(backlog: Backlog) -> LoggedRows:
 
 
 async def decode(rows: LoggedRows, read: Read) -> Figures:
-    """Returns the CPU time that `read` needs per row."""
+    """Returns the CPU time that `read` needs to decode a row."""
     begun = time.process_time()
     for _ in range(_PASSES):
         for data in rows.inserts:

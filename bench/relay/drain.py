@@ -1,7 +1,8 @@
-"""Measures our relay's drain rate: a backlog waits, the relay starts, and the stream's timestamps give the rate.
+"""Measures the drain rate of our relay: how fast it publishes a backlog that exists when it starts.
 
-Rate = events / (time of the last event - time of the first), so start-up does not count. CPU time is counted between
-two polls of the stream, after the first events and at the end, and divided by the events stored between them.
+The rate is the number of events divided by the time between the first and the last event in the stream, so start-up
+does not count. CPU time is counted from a poll that sees the first events to a poll that sees all, and is divided by
+the events stored between these two polls.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from bench.relay.backlog import Backlog
 from bench.relay.run import running_relay
 
 LOOK_SECONDS = 0.05
-#: Seconds without a new message after which a drain has failed.
+#: A drain fails if the stream gets no new message for this many seconds.
 STALL_SECONDS = 30.0
 
 
 async def drain(directory: Path, nats_url: str, backlog: Backlog, mode: str) -> Figures:
-    """Drains the whole backlog once by a relay in `mode`; raises NotMeasured unless exactly its events are stored."""
+    """Drains the whole backlog once by a relay in `mode`, and returns the figures.
+
+    Raises NotMeasured unless exactly the events of the backlog are stored and the relay stayed in `mode`.
+    """
     async with Stream(nats_url) as nats:
         held = await backlog.rewind(nats, mode)
         started = time.monotonic()
         async with running_relay(directory, backlog.url, nats_url, mode) as relay:
-            # The relay begins with a barrier.
+            # The first message that a relay publishes is a barrier, so one more message is no event yet.
             while (first := await nats.state())["messages"] <= held + 1:
                 relay.require_alive()
                 if time.monotonic() > started + STALL_SECONDS:

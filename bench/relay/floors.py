@@ -1,6 +1,6 @@
-"""Measures the limits of the servers themselves: NATS's own publishing bench, and Postgres's own reader of the log.
+"""Measures how fast the servers alone are, by NATS's own bench and by Postgres's own reader of the write-ahead log.
 
-`nats` (natscli) must be in the peers' directory or on PATH.
+The program `nats` (natscli) must be in the peers' directory or on PATH.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bench.relay.backlog import Backlog, drop_slot
 from devstack.servers import NatsServer, PostgresServer
 from devstack.servers.ports import HOST
 
-#: The size that the most compact peer stores for a payload of 400 bytes.
+#: The message size: as many bytes as the peer with the smallest messages stores for a payload of 400 bytes.
 MESSAGE_BYTES = 600
 _RATE = re.compile(r"stats: ([\d,]+) msgs/sec")
 _SLOT = "bench_floor"
 
 
 def find_nats_cli(settings: BenchSettings) -> Path:
-    """Returns the `nats` program; raises NotMeasured, which names the places searched, when there is none."""
+    """Returns the path of the `nats` program. Raises NotMeasured, with the places searched, when there is none."""
     own = settings.peers_directory / "gobin" / "nats"
     found = own if own.exists() else shutil.which("nats")
     if not found:
@@ -35,7 +35,7 @@ def find_nats_cli(settings: BenchSettings) -> Path:
 
 
 async def nats_bench(settings: BenchSettings, server: NatsServer, kind: str) -> Figures:
-    """Runs `nats bench js pub <kind>` with message ids, in batches of 500."""
+    """Runs `nats bench js pub <kind>` with message ids, in batches of 500. Returns rate and CPU time per message."""
     cli: list[str | Path] = [find_nats_cli(settings), "-s", server.url]
     await asyncio.to_thread(run_program, [*cli, "stream", "rm", "-f", "BENCH_FLOOR"], 30.0)
     ran = await asyncio.to_thread(
@@ -56,7 +56,10 @@ async def nats_bench(settings: BenchSettings, server: NatsServer, kind: str) -> 
 
 
 async def recvlogical(postgres: PostgresServer, backlog: Backlog) -> Figures:
-    """Runs `pg_recvlogical` over the same rows and discards them; includes its start-up and its wait for the end."""
+    """Runs `pg_recvlogical` over the backlog's rows and discards them.
+
+    The rate includes the program's start-up and its wait for the end.
+    """
     await backlog.copy_slot(_SLOT)
     try:
         ran = await asyncio.to_thread(

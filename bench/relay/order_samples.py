@@ -1,4 +1,4 @@
-"""Gets events as the command service writes them: places orders over gRPC and reads back their outbox rows."""
+"""Gets real events from the command service: places orders over gRPC and reads their outbox rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The part of an event that differs between events; `payload` and `personal` are JSON texts."""
+    """The parts in which events differ here. `payload` and `personal` are JSON texts; `personal` may be None."""
 
     event_type: str
     payload: str
@@ -26,7 +26,7 @@ class Sample:
 
 
 async def order_events(servers: Servers) -> list[Sample]:
-    """Returns the events of ORDERS sample orders, each with the order after the change."""
+    """Returns the events of ORDERS sample orders. Each event contains the whole order, as real events do."""
     url = await servers.postgres.ensure_database("bench_samples")
     directory = servers.directory / "samples"
     settings = {

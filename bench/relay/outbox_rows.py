@@ -1,4 +1,4 @@
-"""Makes databases with the project's outbox table, and fills it: one order and two events per transaction."""
+"""Creates databases with the project's tables, and fills the outbox: one order and two events per transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.relay.order_samples import Sample
 from devstack.stack.service_process import run_once
 
 EVENTS_PER_TRANSACTION = 2
-#: Two payloads of 400 bytes; `@` becomes the order's id.
+#: Two payloads, which `small_samples` pads to SMALL_BYTES. `@` is replaced by the order's id.
 SMALL: Sequence[Sample] = tuple(
     Sample(
         kind,
@@ -28,7 +28,8 @@ SMALL: Sequence[Sample] = tuple(
 )
 SMALL_BYTES = 400
 
-# A procedure commits as it goes. One row of `bench_orders` beside the events, as an application would write.
+# `bench_load` is a procedure, because it commits after each transaction. Each transaction also writes one row of
+# `bench_orders`, as an application would.
 _PREPARE = """
 CREATE TABLE bench_orders(
   id uuid PRIMARY KEY, customer_id int NOT NULL, status text NOT NULL, total_cents bigint NOT NULL
@@ -61,7 +62,7 @@ END $$;
 
 
 def small_samples() -> list[Sample]:
-    """Returns the small payloads, padded to their published size."""
+    """Returns the small payloads, padded so that each is published with SMALL_BYTES bytes."""
     filled = []
     for sample in SMALL:
         bare = len(sample.payload.replace("@", "0" * 36)) - len("%s")
@@ -71,7 +72,7 @@ def small_samples() -> list[Sample]:
 
 
 async def make_database(servers: Servers, name: str, samples: Sequence[Sample]) -> str:
-    """Creates a database with the command service's tables and what `load` needs; returns its URL."""
+    """Creates a database with the command service's tables and with what `load` needs. Returns its URL."""
     url = await servers.postgres.ensure_database(name)
     await run_once(
         "migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / f"migrate-{name}"
@@ -87,7 +88,7 @@ async def make_database(servers: Servers, name: str, samples: Sequence[Sample]) 
 
 
 async def load(url: str, events: int) -> None:
-    """Writes `events` rows in half as many transactions."""
+    """Writes `events` rows into the outbox, two per transaction."""
     started = time.monotonic()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SET synchronous_commit = off")

@@ -1,8 +1,8 @@
-"""Runs other relays on the same servers. Scripts outside this project install and drive them; this module calls those.
+"""Measures other relays on the same servers. Scripts outside this project install and run them.
 
-`PEERS_SCRIPTS` is the directory of the scripts, `PEERS_DIR` the one they install into. The scripts get a directory laid
-out as they expect, with our servers' process ids and ports. On our servers they create a database `bench` and a stream
-`ORDERS`.
+`PEERS_SCRIPTS` is the directory of the scripts, `PEERS_DIR` the directory into which they install. The scripts find our
+servers by their ports and by process ids in a directory that this module creates. They create a database `bench` and a
+stream `ORDERS` on our servers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INSTALLED = ("venv", "gobin", "debezium-server")
 
 
 class Peers:
-    """Drives the scripts. Every failure is NotMeasured, with the reason."""
+    """Runs the scripts. Every failure becomes NotMeasured, with the reason."""
 
     def __init__(self, settings: BenchSettings, servers: Servers) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class Peers:
         self._absent = ""
 
     async def install(self) -> None:
-        """Installs missing peers. A failure is reported when a peer is measured."""
+        """Installs missing peers. `drain` and `steady` report a failure of this."""
         scripts, home = self._settings.peers_scripts, self._settings.peers_directory
         if not (scripts / "relay_bench.py").is_file():
             self._absent = f"no scripts that run peers in {scripts} (set PEERS_SCRIPTS)"
@@ -51,7 +51,7 @@ class Peers:
         tell(self._absent or f"peers in {home}")
 
     async def seed(self) -> None:
-        """Creates a slot, which each of the peers' runs copies, and writes their backlog after it."""
+        """Creates a replication slot, which each run of a peer copies, and then writes the peers' backlog."""
         if not self._absent:
             self._lay_out()
             try:
@@ -64,7 +64,7 @@ class Peers:
             tell(self._absent or f"peers' rows written: {ran.last_line}")
 
     async def drain(self, peer: str) -> Figures:
-        """Runs one drain of the whole backlog by a peer."""
+        """Lets a peer drain the whole backlog once, and returns the figures."""
         found = await self._measure("drain", peer, within=300.0)
         return {
             "rate": found["rate"],
@@ -75,7 +75,7 @@ class Peers:
         }
 
     async def steady(self, peer: str) -> Figures:
-        """Runs a peer once under steady load."""
+        """Runs a peer once under steady load, and returns the figures."""
         found = await self._measure("steady", peer, within=self._settings.steady_seconds + 180.0)
         return {
             "p50_ms": found["p50_ms"],
@@ -123,7 +123,7 @@ class Peers:
         return all((home / name).is_dir() for name in _INSTALLED) and (home / "venv" / "bin" / "python").exists()
 
     def _lay_out(self) -> None:
-        """Lays out the directory as the scripts expect it, with our servers in it."""
+        """Creates the directory that the scripts expect, with the process ids of our servers."""
         run = self._home / "run"
         (run / "pg18").mkdir(parents=True, exist_ok=True)
         (run / "pg18" / "postmaster.pid").write_text(f"{self._servers.postgres.pid}\n")

@@ -1,4 +1,4 @@
-"""Runs our relay as its own process, as deployed: settings from the environment, nothing switched off."""
+"""Runs our relay as a process of its own, as deployed, with settings from the environment."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ STOP_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class RelayRun:
-    """A running relay."""
+    """A running relay process."""
 
     child: Child
     probes_port: int
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU seconds used so far."""
+        """The CPU seconds that the relay has used so far."""
         return cpu_seconds(self.child.pid)
 
     @property
     def peak_memory_mib(self) -> float:
-        """Peak memory in MiB."""
+        """The relay's peak memory in MiB."""
         return peak_memory_mib(self.child.pid)
 
     def require_alive(self) -> None:
-        """Raises NotMeasured, with the end of its log, when the relay has ended."""
+        """Raises NotMeasured, with the end of the relay's log, when the relay has ended."""
         if self.child.exit_status is not None:
             raise NotMeasured(f"the relay ended: {self.child.log_tail(5)}")
 
     async def page(self) -> dict[str, Any]:
-        """Returns its lag page; empty while it does not answer."""
+        """Returns the relay's lag page (`/lagz`), or an empty one while the relay does not answer."""
         return await get_json(self.probes_port, "/lagz") or {}
 
     async def wait_until_publishing(self, mode: str) -> None:
-        """Waits until it publishes with a cursor of `mode`."""
+        """Waits until the relay publishes with a cursor of `mode`. Raises NotMeasured after READY_SECONDS."""
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while True:
             self.require_alive()
@@ -61,7 +61,7 @@ class RelayRun:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Sends SIGTERM and waits for its end."""
+        """Sends SIGTERM and waits until the relay has ended."""
         await self.child.stop(signal.SIGTERM, STOP_SECONDS)
 
 
@@ -69,7 +69,7 @@ class RelayRun:
 async def running_relay(
     directory: Path, database_url: str, nats_url: str, mode: str, **settings: str
 ) -> AsyncIterator[RelayRun]:
-    """Runs a relay within the block. `settings` are further RELAY_ variables, in lower case."""
+    """Runs a relay within the block. `settings` are further `RELAY_…` variables, in lower case without the prefix."""
     directory.mkdir(exist_ok=True)
     port = free_port()
     environment = {

@@ -1,7 +1,7 @@
-"""Measures our relay's latency under a steady load: from the insert's clock to the stream's timestamp.
+"""Measures our relay's latency under a steady load: from the time in the inserted row to the stream's timestamp.
 
-The load is Poisson: transactions of two events over four connections. The latency includes the commit's flush to disk,
-as for the peers.
+The load is transactions of two events, at random (Poisson) times, over four connections. The latency includes the
+commit's flush to disk, as it does for the peers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROCESSED = re.compile(r"transactions actually processed: (\d+)")
 async def steady(
     directory: Path, postgres: PostgresServer, database: str, nats_url: str, mode: str, settings: BenchSettings
 ) -> Figures:
-    """Runs once on an empty table and a new stream."""
+    """Measures one run on an empty table and a new stream. `settings` give the rate and the duration."""
     url = postgres.database_url(database)
     async with Stream(nats_url) as nats:
         await nats.drop()
@@ -62,7 +62,7 @@ async def steady(
 
 
 async def _load(directory: Path, postgres: PostgresServer, database: str, rate: int, duration: int) -> int:
-    """Writes for `duration` seconds; returns the number of events."""
+    """Writes `rate` events per second for `duration` seconds. Returns the number of events written."""
     script = directory / "transaction.sql"
     directory.mkdir(exist_ok=True)
     script.write_text("\\set a random(1, 1000000)\nCALL bench_transaction(:a);\n")

@@ -1,6 +1,6 @@
-"""Helps a caller of the stubs: channel options, and a session that carries tokens from commands to queries.
+"""Provides channel options for the stubs, and a session that carries tokens from commands to queries.
 
-It starts no threads and opens no connections.
+This module starts no threads and opens no connections.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUERIES = "tandem.orders.v1.OrderQueryService"
 
 
 def service_config(service: str | None = None) -> str:
-    """Builds a channel's gRPC service config, as JSON: balance calls over all replicas, and retry UNAVAILABLE.
+    """Returns a gRPC service config as JSON: the channel balances calls over all replicas and retries UNAVAILABLE.
 
     With `service` (`COMMANDS` or `QUERIES`) the channel checks that service's health and skips replicas that report
     NOT_SERVING. Use such a channel for that service alone. Commands may be retried because `request_id` makes them
@@ -66,19 +66,20 @@ def channel_options(service: str | None = None) -> list[tuple[str, str | int]]:
 
 
 class CarriesToken(Protocol):
-    """Any command response."""
+    """Any response to a command."""
 
     @property
     def consistency_token(self) -> str:
-        """The token that names the change; empty when there is none."""
+        """The token that contains the order's new version; empty when there is none."""
         ...
 
 
 class Session:
-    """Remembers what one user or task wrote, so that their next queries see it. Users do not share a session.
+    """Remembers what one user or task wrote, so that their next queries see it. Use one session per user.
 
-    It remembers the last 64 orders written. After a restore of the source database, older tokens can no longer be
-    honoured. The first response with the new source epoch replaces them. Safe to use from several threads.
+    A session remembers the last 64 orders written. After a restore of the source database, the tokens from before the
+    restore can no longer be honoured. The first response with the new source epoch replaces them. A session may be used
+    from several threads.
     """
 
     def __init__(self) -> None:
@@ -86,9 +87,9 @@ class Session:
         self._changing = threading.Lock()  # responses may arrive in several threads
 
     def wrote(self, response: CarriesToken) -> None:
-        """Adds a command's response to the session. Beyond 64 orders the earliest are forgotten.
+        """Adds a command's response to the session. With more than 64 orders the earliest are forgotten.
 
-        Never raises, because the command was done whatever its token is. A token that cannot be read is logged and
+        Never raises, because the command was done even if its token is wrong. A token that cannot be read is logged and
         ignored. A token with an older source epoch than the session's is ignored.
         """
         given = response.consistency_token
@@ -98,16 +99,16 @@ class Session:
             _log.warning("cannot read the consistency token of a command's response: queries will not wait for it")
 
     def forget(self) -> None:
-        """Drops the token: the next answers may be older than what this session wrote."""
+        """Forgets what was written. The next answers may then be older than what this session wrote."""
         with self._changing:
             self.token = ""
 
     def refused(self, error: OrderError) -> bool:
         """Handles a query's refusal. Returns whether to repeat the query now with new `read_options()`.
 
-        True when the refusal is TOKEN_FROM_OTHER_SOURCE and the source was restored after this session wrote. The
-        session's token is then dropped. False for any other refusal, and when the read model still follows the
-        source before the restore: the token is right, and the query may succeed later.
+        Returns True when the refusal is TOKEN_FROM_OTHER_SOURCE and the source was restored after this session wrote.
+        The session's token is then dropped. Returns False for any other refusal. Also returns False when the token is
+        newer than the read model, which then has not yet followed the restore; the query may succeed later.
         """
         if not isinstance(error, TokenFromOtherSource) or error.token_epoch >= error.current_epoch:
             return False
@@ -122,9 +123,10 @@ class Session:
         max_wait: timedelta = timedelta(seconds=2),
         on_timeout: OnTimeout.ValueType = OnTimeout.ON_TIMEOUT_FAIL,
     ) -> ReadOptions:
-        """Returns options for any query: wait up to `max_wait` (at most 5 s) for what this session wrote.
+        """Returns options with which a query waits up to `max_wait` (at most 5 s) for what this session wrote.
 
-        `on_timeout` says what happens after that: refuse with READ_MODEL_BEHIND, or answer with `ReadInfo.stale`.
+        `on_timeout` says what the service does after `max_wait`: refuse with READ_MODEL_BEHIND, or give a stale answer
+        and set `ReadInfo.stale`.
         """
         wait = Duration()
         wait.FromTimedelta(max_wait)

@@ -1,7 +1,8 @@
-"""Consistency tokens: they name what a caller has written or seen, so that no answer is older than that.
+"""Encodes, decodes and merges consistency tokens.
 
-A token names (order, version) pairs of one source epoch, not a position in a log. So it never waits for other
-orders, and tokens of one source epoch can be merged. On the wire a token is text, opaque to callers.
+A token lists what a caller has written or seen: pairs of order id and version, of one source epoch. A query with the
+token never gets an older answer. Because a token has no position in a log, a query waits only for the orders in it, and
+tokens of one source epoch can be merged. On the wire a token is text that callers need not understand.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ _CHECKSUM_BYTES = 4
 
 
 class MalformedToken(ValueError):  # noqa: N818 - reads as what it is
-    """The text is not a consistency token, or is damaged."""
+    """The text is not a consistency token, or the token is damaged."""
 
 
 class TokensOfDifferentSources(ValueError):  # noqa: N818
-    """The tokens have different source epochs: the database was restored in between.
+    """The tokens have different source epochs, because the database was restored after one of them was issued.
 
-    The older token can no longer be honoured. `latest` leaves it out.
+    The token with the lower epoch can no longer be honoured. `latest` leaves it out.
     """
 
 
@@ -39,14 +40,14 @@ class TokenFull(ValueError):  # noqa: N818
 
 @dataclass(frozen=True)
 class ConsistencyToken:
-    """What an answer must contain. `versions` maps order ids (UUID text) to the lowest acceptable version."""
+    """What an answer must contain: `versions` maps order ids (UUID text) to the lowest acceptable version."""
 
     source_epoch: int
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def encode(token: ConsistencyToken) -> str:
-    """Writes a token as text; raises TokenFull above 64 orders, ValueError when an order id is not a UUID."""
+    """Returns a token as text. Raises TokenFull for more than 64 orders, ValueError when an order id is not a UUID."""
     if len(token.versions) > MAX_VERSIONS:
         raise TokenFull(f"a consistency token names at most {MAX_VERSIONS} orders, not {len(token.versions)}")
     message = consistency_token_pb2.ConsistencyToken(
@@ -62,7 +63,7 @@ def encode(token: ConsistencyToken) -> str:
 
 
 def decode(text: str) -> ConsistencyToken:
-    """Reads a token's text; raises MalformedToken."""
+    """Returns the token of a text. Raises MalformedToken."""
     encoded = text.removeprefix(_PREFIX)
     if encoded == text:
         raise MalformedToken("not a consistency token")
@@ -84,10 +85,10 @@ def decode(text: str) -> ConsistencyToken:
 
 
 def merge(*texts: str, forget_oldest: bool = False) -> str:
-    """Merges tokens: the result names every order of `texts` at its highest version. Empty texts are skipped.
+    """Merges tokens: the result has every order of `texts` with its highest version. Empty texts are skipped.
 
-    Returns "" when no text is left. Above 64 orders it raises TokenFull, or with `forget_oldest` drops those merged
-    first. Raises MalformedToken, and TokensOfDifferentSources when the source epochs differ.
+    Returns "" when all texts are empty. With more than 64 orders it raises TokenFull; with `forget_oldest` it drops the
+    orders that were merged first. Raises MalformedToken, and TokensOfDifferentSources when the source epochs differ.
     """
     tokens = [decode(text) for text in texts if text]
     if len({token.source_epoch for token in tokens}) > 1:
@@ -98,8 +99,8 @@ def merge(*texts: str, forget_oldest: bool = False) -> str:
 def latest(*texts: str) -> str:
     """Merges the tokens that can still be honoured; "" when there are none. Never raises.
 
-    It leaves out texts that are not tokens and tokens with an older source epoch than the newest one. Above 64 orders
-    it drops those merged first.
+    It leaves out texts that are not tokens, and tokens with an older source epoch than the newest one. With more than
+    64 orders it drops the orders that were merged first.
     """
     tokens: list[ConsistencyToken] = []
     for text in filter(None, texts):

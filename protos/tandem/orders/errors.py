@@ -1,6 +1,7 @@
-"""Refusals on both sides of the wire: services build them with `error_status`, callers read them as exceptions.
+"""Defines how refusals are sent and received: services build them with `error_status`, callers get exceptions.
 
-On the wire a refusal is a `google.rpc.Status` whose first detail is an `ErrorInfo` with a reason of `ErrorReason`.
+On the wire a refusal is a `google.rpc.Status`. Its first detail is an `ErrorInfo`, whose reason is the name of a value
+of `ErrorReason` without its prefix.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
 
 
 def reason_text(reason: ErrorReason.ValueType) -> str:
-    """Returns the text of a reason in `ErrorInfo.reason`: the enum value's name without its prefix."""
+    """Returns the text that stands for a reason in `ErrorInfo.reason`: the enum value's name without its prefix."""
     return ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
@@ -220,7 +221,7 @@ def error_status(
     violations: Sequence[FieldViolation] = (),
     retry_delay: timedelta | None = None,
 ) -> Status:
-    """Builds a refusal: an ErrorInfo, and a BadRequest, PreconditionFailure or RetryInfo where they apply."""
+    """Builds a refusal: an ErrorInfo, plus BadRequest, PreconditionFailure and RetryInfo where they apply."""
     status = Status(code=code.value[0], message=message)
     text = reason_text(reason)
     info = ErrorInfo(reason=text, domain=ERROR_DOMAIN, metadata=metadata or {})
@@ -261,8 +262,8 @@ WITHOUT_REASON: Mapping[grpc.StatusCode, type[OrderError]] = {
 def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
     """Converts an error that a stub raised into the exception for its reason.
 
-    Without a reason (the client's own deadline passed, or nobody listens) the status code decides. Codes without an
-    exception of their own become a plain OrderError.
+    If it has no reason, for example because the client's own deadline passed or no server listens, the status code
+    decides. A code without an exception of its own gives a plain OrderError.
     """
     status = _rich_status(error)
     return _without_reason(error.code(), error.details() or "") if status is None else from_status(status)
@@ -271,7 +272,7 @@ def from_rpc_error(error: grpc.RpcError | grpc.aio.AioRpcError) -> OrderError:
 def _rich_status(error: grpc.RpcError | grpc.aio.AioRpcError) -> Status | None:
     """Reads the `google.rpc.Status` in the trailing metadata; None when it is absent or contradicts the call's code.
 
-    A proxy may have replaced code and message. The call's own then count, and the status is ignored.
+    They differ if a proxy has replaced the call's code and message. Then the status is ignored.
     """
     # Both kinds of channel give pairs. gRPC's type hints describe `grpc.aio` only.
     metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
@@ -292,9 +293,9 @@ def _without_reason(code: grpc.StatusCode, message: str) -> OrderError:
 
 
 def from_status(status: Status) -> OrderError:
-    """Converts a status into the exception for its reason; an import's item may carry one, too.
+    """Converts a status, for example of an import's result, into the exception for its reason.
 
-    It skips details that cannot be read.
+    Details that cannot be read are skipped.
     """
     info, delay = ErrorInfo(), None
     violations: list[FieldViolation] = []

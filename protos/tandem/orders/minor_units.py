@@ -69,7 +69,7 @@ def from_units(units: int, nanos: int, places: int) -> int:
 
 
 def to_units(amount: int, places: int) -> tuple[int, int]:
-    """Returns `(units, nanos)` of an amount in minor units, both with its sign."""
+    """Returns an amount in minor units as `(units, nanos)`. Both have the sign of the amount."""
     scale: int = 10**places
     units, minor = divmod(abs(amount), scale)
     sign = -1 if amount < 0 else 1

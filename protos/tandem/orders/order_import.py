@@ -1,7 +1,7 @@
-"""Imports orders over as many streams as it takes, for `grpc` channels.
+"""Imports orders on `grpc` channels, and continues on a new stream when one ends early.
 
-A stream of `ImportOrders` ends with its connection, and a server closes connections that reach a certain age. Items
-without a result are then sent again on a new stream with the same request ids. An item that was already imported is
+A stream of `ImportOrders` ends with its connection, and a server closes connections that reach a certain age. The items
+without a result are then sent again on a new stream, with the same request ids. An item that was already imported is
 answered as a replay.
 """
 
@@ -45,11 +45,11 @@ class OrderImport(Iterator[ImportedItem]):
         for request, result in OrderImport(commands.ImportOrders, requests):
             ...
 
-    A thread reads `requests`, at most `window` items (or 16 MiB) ahead of the results. A result may be a refusal
-    (`result.status`); the import continues after it. After a stream breaks, a new one is opened. Raises OrderError
-    when a retry is hopeless, or after `policy.give_up_after` seconds of failures without a result. The items without
-    a result are then in `unanswered`, in order; give them to another import. An exception of `requests` is raised
-    after the results of all items before it.
+    A thread reads `requests`. It waits while `window` items, or 16 MiB, have no result. A result may be a refusal
+    (`result.status`); the import continues after it. When a stream breaks, a new one is opened. Raises OrderError when
+    a retry is hopeless, or after `policy.give_up_after` seconds of failures without a result. `unanswered` then has the
+    items without a result, in sequence, to give to another import. If `requests` raises, its exception is raised after
+    the results of all items before it.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class OrderImport(Iterator[ImportedItem]):
 
 
 class _Items:
-    """The unanswered items, shared by threads. `changed` guards them and is notified of every change."""
+    """Shares the unanswered items between threads. `changed` is their lock, and is notified of every change."""
 
     def __init__(self, window: int) -> None:
         self.unanswered = Unanswered(window)

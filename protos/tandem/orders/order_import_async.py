@@ -1,4 +1,4 @@
-"""Imports orders over as many streams as it takes, for `grpc.aio` channels; see `order_import`."""
+"""Imports orders on `grpc.aio` channels, and continues on a new stream when one ends early; see `order_import`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AsyncImportStream(Protocol):
         """Ends the requests; results still come."""
 
     async def read(self) -> object:
-        """Waits for the next result; `grpc.aio.EOF` at the stream's end."""
+        """Waits for the next result. Returns `grpc.aio.EOF` at the stream's end."""
 
     def cancel(self) -> object:
         """Ends the stream."""
@@ -66,7 +66,7 @@ class AsyncOrderImport(AsyncIterator[ImportedItem]):
 
 
 class _Items:
-    """The unanswered items, shared by tasks. `changed` is notified of every change."""
+    """Shares the unanswered items between tasks. `changed` is notified of every change."""
 
     def __init__(self, unanswered: Unanswered) -> None:
         self.unanswered = unanswered
@@ -77,7 +77,7 @@ class _Items:
         fault: BaseException | None = None
         try:
             async for request in _each(requests):
-                # Before the first await, so that an import cancelled meanwhile still has the item in `unanswered`.
+                # Before the first await, so that the item is in `unanswered` even if the import is cancelled there.
                 self.unanswered.take(request)
                 async with self.changed:
                     self.changed.notify_all()
@@ -157,11 +157,11 @@ async def _of_one_stream(
 
 
 async def _read(stream: AsyncImportStream, sending: Sending) -> ImportOrdersResponse | None:
-    """Reads the next result; None at the stream's end, also when `_watch` cancelled it."""
+    """Returns the next result, or None when the stream ended or `_watch` cancelled it."""
     try:
         result = await stream.read()
     except asyncio.CancelledError:
-        # `_watch` cancels the stream, which raises here too. Only a cancelled task may raise.
+        # This is also raised when `_watch` cancelled the stream. Only a cancelled task may raise it further.
         if sending.timed_out and not _is_cancelled():
             return None
         raise

@@ -1,7 +1,8 @@
-"""Retries commands until they are answered. Each try has the same request id, so the command is done once.
+"""Retries commands until they are answered. Each try has the same request id, so the command is done only once.
 
-After a lost call nobody knows whether the command was done. The next try with its id gets the first response or does
-it. The status code decides whether to retry. The pause is what the server asks for, plus a random one that doubles.
+If a call gets no answer, the caller does not know whether the command was done. The next try with the same request id
+gets the response of the first one, or executes the command. The status code decides whether to retry. The pause is the
+time that the server asks for, plus a random time whose maximum doubles with each try.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ class RetryPolicy:
     longest_pause: float = 2.0
 
     def pause(self, tries: int, error: OrderError, chance: float) -> float:
-        """Returns the seconds to wait after `tries` failed tries: what the server asked for plus a random share.
+        """Returns the seconds to wait after `tries` failed tries: what the server asked for, plus a random time.
 
-        `chance`, between 0 and 1, is that share of a pause that doubles up to `longest_pause`. It spreads callers.
+        The random time is the part `chance` (0 to 1) of a pause that doubles with each try up to `longest_pause`. It
+        keeps many callers from retrying at the same moment.
         """
         asked = error.retry_delay.total_seconds() if error.retry_delay else 0.0
         doubled: float = self.first_pause * 2.0 ** min(tries - 1, 16)
@@ -73,16 +75,16 @@ POLICY = RetryPolicy()
 
 
 def worth_repeating(error: OrderError) -> bool:
-    """Whether a retry of the same request may succeed."""
+    """Returns whether a retry of the same request may succeed."""
     return error.code in RETRIED and not isinstance(error, (VersionMismatch, MessageTooLarge))
 
 
 def repeat(call: Call[Request, Response], request: Request, policy: RetryPolicy = POLICY) -> Response:
     """Sends a command, for example `repeat(commands.PlaceOrder, request)`, until it is answered.
 
-    Fills in an empty `request_id` in the request itself. Raises a refusal as OrderError at once. Raises the last
-    failure after `give_up_after` seconds; only then is it unknown whether the command was done. Send the same request
-    again to find out.
+    Sets `request_id` in `request` if it is empty. Raises a refusal as OrderError at once. After `give_up_after` seconds
+    raises the last failure. Only then is it unknown whether the command was done; send the same request again to find
+    out.
     """
     _identify(request)
     tries = Tries(policy)
@@ -119,11 +121,11 @@ class Tries:
         self._ends = time.monotonic() + policy.give_up_after
 
     def timeout(self) -> float:
-        """Returns the deadline of the next try, in seconds from now."""
+        """Returns the time that the next try may take, in seconds."""
         return min(self._policy.try_timeout, max(self._ends - time.monotonic(), 0.001))
 
     def pause_after(self, error: OrderError, cause: BaseException | None, *, worth_it: bool | None = None) -> float:
-        """Returns the seconds to wait after a failed try; raises `error` when a retry is hopeless or too late.
+        """Returns the seconds to wait after a failed try. Raises `error` when a retry is hopeless or would be too late.
 
         `worth_it`, when given, replaces `worth_repeating(error)`.
         """

@@ -1,6 +1,6 @@
-"""Interceptors that carry a session's token: they remember every command's response and add the token to queries.
+"""Provides interceptors that use a session for every call: they add commands' tokens to it, and its token to queries.
 
-A query that is refused because the source was restored after the token was issued is repeated once without it.
+If a query is refused because the source was restored after the token was issued, it is repeated once without the token.
 
 `SessionCalls` is for `grpc` channels, `AsyncSessionCalls` for `grpc.aio` channels. Both may share a session.
 """
@@ -32,7 +32,10 @@ class _Carrier:
         self._max_wait, self._on_timeout = max_wait, on_timeout
 
     def asking(self, request: Any) -> Any:
-        """Returns a copy with the session's read options; the request itself when it has options or takes none."""
+        """Returns a copy of the request with the session's read options.
+
+        Returns the request itself when the session has no token, or when the request has options or no field for them.
+        """
         if not self.session.token or not isinstance(getattr(request, "read_options", None), ReadOptions):
             return request
         if request.HasField("read_options"):
@@ -48,7 +51,7 @@ class _Carrier:
             self.session.wrote(response)
 
     def again(self, error: Any, request: Any, asked: Any) -> bool:
-        """Whether to repeat a refused query: the session added its token, and that token is out of date."""
+        """Returns whether to repeat a refused query: the session had added its token, and the token is out of date."""
         return self.session.refused(from_rpc_error(error)) and asked is not request
 
 
