@@ -1,4 +1,4 @@
-"""Stores what an adoption found: its floor, and the events that the stream has and the source lost."""
+"""Stores the result of an adoption: its floor, and the events that the stream has and the source has lost."""
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
 TABLE = "relay_adoption"
-#: Lost events that are listed one by one; all are counted.
+#: The most lost events that are listed one by one. All of them are counted.
 MOST_LISTED = 1_000
 _COLUMNS = (
     "stream text, source_epoch bigint, floor bigint NOT NULL, adopted_at timestamptz NOT NULL,"
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class LostEvent:
-    """An event that the stream has at `stream_sequence` and the source has not."""
+    """An event that the stream has at `stream_sequence` and that the source does not have."""
 
     event_id: str
     aggregate_type: str
@@ -38,7 +38,11 @@ class LostEvent:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionRecord:
-    """One adoption. `published`: restored events that the stream lacked; `lost`: the first of the lost events."""
+    """The result of one adoption.
+
+    `floor` is the highest position that was restored. `published` counts the restored events that the stream lacked.
+    `lost` lists the first of the lost events. `adopted_at` is in UTC.
+    """
 
     source_epoch: int
     floor: int
@@ -49,12 +53,12 @@ class AdoptionRecord:
     lost: Sequence[LostEvent]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the fields as a JSON object."""
         return asdict(self)
 
 
 class AdoptionRecords:
-    """The records of one outbox and stream. There is no table before the first adoption."""
+    """Reads and writes the adoptions of one outbox and stream. Their table is created by the first adoption."""
 
     def __init__(self, outbox: TableName, stream: str) -> None:
         self._name = outbox.beside(TABLE)
@@ -62,7 +66,7 @@ class AdoptionRecords:
         self._stream = stream
 
     async def latest(self, connection: DatabaseConnection) -> AdoptionRecord | None:
-        """The last adoption, if there ever was one."""
+        """Returns the last adoption; None if there never was one."""
         if not await self._exists(connection):
             return None
         rows = await connection.execute(
@@ -79,7 +83,7 @@ class AdoptionRecords:
         return AdoptionRecord(epoch, floor, adopted_at, published, events, aggregates, listed)
 
     async def floor(self, connection: DatabaseConnection, source_epoch: int) -> int:
-        """Returns the floor of an epoch: that of the last adoption up to it, 0 without one."""
+        """Returns the floor of the last adoption up to `source_epoch`; 0 if there was none."""
         if not await self._exists(connection):
             return 0
         rows = await connection.execute(
@@ -96,7 +100,10 @@ class AdoptionRecords:
         return row is not None and bool(row[0])
 
     async def prepare(self, connection: DatabaseConnection) -> None:
-        """Creates the table if it is missing, readable for whoever may read the relay's state."""
+        """Creates the table if it is missing. Roles that may read the relay's state may read it too.
+
+        Raises Refused if our role may not create it.
+        """
         try:
             async with making(connection, self._name):
                 await connection.execute(f"CREATE TABLE IF NOT EXISTS {self._name.quoted} ({_COLUMNS})", prepare=False)

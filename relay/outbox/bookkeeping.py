@@ -1,4 +1,4 @@
-"""Creates the two small tables that the relay keeps beside the outbox, if nobody else has."""
+"""Creates the two small tables that the relay keeps in the outbox's schema, if they are missing."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ CREATED = {
 
 
 def creation(table: TableName) -> str:
-    """The statement that makes a table of `CREATED`."""
+    """Returns the statement that creates a table of `CREATED`."""
     return f"CREATE TABLE IF NOT EXISTS {table.plain} ({CREATED[table.name]})"
 
 
 async def ensure_tables(connection: DatabaseConnection, outbox: TableName) -> None:
-    """Creates what is missing in the outbox's schema; that the role may, `rights` has checked."""
+    """Creates the missing tables in the outbox's schema. `rights` has checked before that the role may."""
     for table in CREATED:
         name = outbox.beside(table)
         found = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name.plain])).fetchone()
@@ -46,7 +46,10 @@ async def ensure_tables(connection: DatabaseConnection, outbox: TableName) -> No
 
 @contextlib.asynccontextmanager
 async def making(connection: DatabaseConnection, table: TableName) -> AsyncIterator[None]:
-    """Runs a transaction in which nobody else creates that table or grants rights on it; two at once would fail."""
+    """Runs the block, which creates that table or grants rights on it, in a transaction.
+
+    Two such transactions for the same table would fail, so the second waits for the first.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.quoted])
         yield

@@ -1,4 +1,4 @@
-"""Opens the relay's database sessions: autocommit, over TCP, and each side notices when the other is gone."""
+"""Opens the relay's database sessions: autocommit, over TCP. Each side notices within seconds if the other is gone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from relay.outbox.shut_out import refusal
 #: One session; rows come as tuples.
 DatabaseConnection = psycopg.AsyncConnection[Any]
 
-#: A statement that has not answered by then is treated like a broken session.
+#: If a statement has no answer after this time, the session counts as broken.
 STATEMENT_TIMEOUT_SECONDS = 20.0
 _GONE_MILLISECONDS = 5_000
-#: Statements are prepared where we say so, and only there.
+#: psycopg prepares a statement by itself after so many uses. The relay prepares only those that it says.
 _NEVER_BY_ITSELF = 1_000_000_000
 
 
 async def connect(url: str, application_name: str, *, session_timeout: int | None = None) -> DatabaseConnection:
-    """Opens a session. Raises psycopg.Error when that fails, Refused when the server does not let the role in.
+    """Opens a session. Raises psycopg.Error if that fails, Refused if the server does not let the role in.
 
-    With `session_timeout` (seconds) the server ends the session if we are silent, in or out of a transaction, or do not
-    read.
+    With `session_timeout` (seconds) the server ends the session after that time if we send nothing, in or out of a
+    transaction, or if we do not read a result.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(

@@ -1,4 +1,4 @@
-"""Translates errors of the leader's session."""
+"""Translates errors of the leader's database session into the relay's own errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from service_runtime.error_text import in_one_line
 
 @contextlib.contextmanager
 def database_lost() -> Iterator[None]:
-    """Raises LeadershipLost for errors in the block: the leader's session ends, and its lock with it.
+    """Raises LeadershipLost for database errors in the block, because the session ends and loses the lock.
 
-    Raises Refused if only a right is missing, because waiting does not help. The next session's check names it
-    (`rights`).
+    Raises Refused if only a right is missing, because waiting does not help. The check of the next session says which
+    right (`rights`).
     """
     try:
         yield

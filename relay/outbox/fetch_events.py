@@ -1,4 +1,4 @@
-"""Reads rows of the outbox as events, at most as many as there is room for."""
+"""Reads rows of the outbox as events, up to a limit of bytes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from relay.events.event import OutboxEvent
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import Query
 
-#: Rows fetched from the socket at a time; a chunk that turns out too large in bytes is cut at one of these.
+#: The number of rows that are fetched at a time. What was fetched beyond the limit of bytes is dropped.
 _FETCH_ROWS = 50
 #: The fixed part of a row's size in memory and on the wire: headers, ids, hashes.
 ROW_OVERHEAD_BYTES = 1_024
 
 
 async def fetch_events(connection: DatabaseConnection, query: Query, max_bytes: int) -> tuple[list[OutboxEvent], bool]:
-    """Returns the rows, cut off once they exceed `max_bytes`, and whether they are complete."""
+    """Returns the rows up to the first that reaches `max_bytes`, and whether these are all rows of the query."""
     events: list[OutboxEvent] = []
     size = 0
     async with connection.cursor(binary=True) as cursor:

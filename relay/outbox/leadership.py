@@ -1,17 +1,18 @@
-"""Elects one leader: the relay that holds an advisory lock of the database, on one session that also does the work.
+"""Elects one leader: the relay that holds an advisory lock of the database. The session with the lock does the work.
 
-The lock ends with the session, so nobody has to release it for us. A process that stops moving must lose the session
-too, whatever the session was doing. Three settings of the session ensure that, 5 s each:
+The lock ends with the session, so nobody has to release it for a relay that died. A relay that hangs must lose the
+session too, whatever the session was doing. Three settings of the session ensure that, 5 s each:
 
 - idle between statements: `idle_session_timeout`;
 - inside a transaction: `idle_in_transaction_session_timeout`;
 - while the server sends a result that nobody reads: `tcp_user_timeout`, which exists over TCP only.
 
-So a leader uses its session at least once a second, and it publishes only while that works. A standby requests the lock
-four times a second instead of waiting for it, because a waiting statement would hold back vacuum.
+So a leader uses its session at least once a second, and publishes only while the session works. A standby requests the
+lock four times a second instead of waiting for it, because a waiting statement would hold back vacuum.
 
-The lock alone is no fence: a leader that was stopped wakes up with messages in its buffers. The stream refuses them,
-because each session of a newer term begins with a barrier of its own (see `stream.publish_policy`).
+The lock alone is not enough. A leader that was stopped for a while may still have messages in its buffers when it runs
+again. The stream refuses them, because the session of a newer term has published a barrier of its own by then (see
+`stream.publish_policy`).
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ Result = TypeVar("Result")
 Found = TypeVar("Found")
 Held = TypeVar("Held", covariant=True)
 
-#: Looks at a new session before it may ask for the lock, and returns what the holder of the lock must know; Refused
-#: when this database must not be relayed from.
+#: Checks a new session before it requests the lock, and returns what the holder of the lock must know. Raises Refused
+#: if the relay must not publish from this database.
 SessionCheck = Callable[[DatabaseConnection], Awaitable[Found]]
 
 
 class HeldLock(Generic[Held]):
-    """The leader's session while it holds the lock. `found`: the result of the session's check."""
+    """The leader's session while it holds the lock. `found` is the result of the session's check."""
 
     def __init__(self, connection: DatabaseConnection, key: tuple[int, int], found: Held) -> None:
         self.connection = connection
         self.found = found
         self._key = key
-        #: When (monotonic) the session will have been silent for so long that something must be said.
+        #: The monotonic time by which the session must be used again, so that the server does not end it.
         self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def prove(self) -> None:
-        """Asks the database whether the lock is still ours. Raises LeadershipLost if not, or without an answer."""
+        """Asks the database whether our session holds the lock. Raises LeadershipLost if not, or without an answer."""
         with database_lost():
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 row = await (
@@ -71,7 +72,7 @@ class HeldLock(Generic[Held]):
         self.spoke()
 
     async def touch(self) -> None:
-        """Uses the session if it was silent for a while."""
+        """Uses the session if it was not used for a second. Raises LeadershipLost if the session is broken."""
         if time.monotonic() < self.touch_due:
             return
         with database_lost():
@@ -84,14 +85,14 @@ class HeldLock(Generic[Held]):
         self.touch_due = time.monotonic() + TOUCH_SECONDS
 
     async def release(self) -> None:
-        """Releases the lock, so that a standby need not wait for the session's end."""
+        """Releases the lock, so that a standby gets it before the session ends."""
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 await self.connection.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", list(self._key))
 
 
 class AdvisoryLock(Generic[Found]):
-    """Leadership of one (table, stream) pair within one database."""
+    """The lock for the leadership of one (table, stream) pair within one database."""
 
     def __init__(
         self,
@@ -109,10 +110,10 @@ class AdvisoryLock(Generic[Found]):
     async def lead(
         self, stop: asyncio.Event, on_wait: Callable[[Found], None] = lambda found: None
     ) -> AsyncIterator[HeldLock[Found] | None]:
-        """Waits for the lock and yields its session; None if `stop` was set first. The session ends with the block.
+        """Waits for the lock and yields the session that holds it; None if `stop` was set first.
 
-        `on_wait` is called before each attempt, with the result of the check. Raises LeadershipLost when the database
-        cannot be reached or the session breaks, Refused when the check refuses.
+        The session ends with the block. `on_wait` is called before each attempt to get the lock, with the result of the
+        check. Raises LeadershipLost if the database cannot be reached or the session breaks, Refused if the check does.
         """
         with database_lost():
             connection = await connect(self._url, "tandem-relay leader", session_timeout=SESSION_TIMEOUT_SECONDS)
@@ -121,7 +122,7 @@ class AdvisoryLock(Generic[Found]):
                 found = await self._check(connection)
                 held = await self._wait(connection, stop, lambda: on_wait(found))
                 if held:
-                    found = await self._check(connection)  # much may have changed before: an adoption, the table
+                    found = await self._check(connection)  # an adoption or a change of the table may have come before
             if not held:
                 yield None
                 return
@@ -134,7 +135,7 @@ class AdvisoryLock(Generic[Found]):
             await connection.close()
 
     async def _wait(self, connection: DatabaseConnection, stop: asyncio.Event, on_wait: Callable[[], None]) -> bool:
-        """Whether we hold the lock; False when `stop` was set first."""
+        """Requests the lock until we hold it. Returns False if `stop` was set first."""
         while not stop.is_set():
             on_wait()
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
@@ -149,9 +150,9 @@ class AdvisoryLock(Generic[Found]):
 
 
 async def while_leading(leader: HeldLock[Any], work: Coroutine[Any, Any, Result]) -> Result:
-    """Returns the result of `work`, which may wait longer than the database keeps a silent session.
+    """Runs `work` and uses the leader's session meanwhile, which the server would end if it were silent for too long.
 
-    Raises LeadershipLost if the session breaks meanwhile.
+    Returns the result of `work`. Raises LeadershipLost if the session breaks.
     """
     task = asyncio.create_task(work)
     try:

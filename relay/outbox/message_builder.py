@@ -1,4 +1,4 @@
-"""Creates the builder of messages from the settings and the table."""
+"""Creates the message builder from the settings and the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from relay.outbox.table import OutboxTable
 def message_builder(
     settings: RelaySettings, table: OutboxTable, source_epoch: int, publish_epoch: int, term: int, limits: MessageLimits
 ) -> MessageBuilder:
-    """The builder of events from `table`, as the settings want them."""
+    """Returns the builder of messages for the events of `table`, by the settings."""
     return MessageBuilder(
         SubjectTemplate(settings.subject_template),
         event_source=settings.event_source,

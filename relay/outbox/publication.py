@@ -1,7 +1,7 @@
 """Creates the publication by which the log reports the outbox's inserts, and watches it for changes.
 
-If a publication changes while a slot is read, the server silently leaves out rows. Its *state* changes with every
-change, so each checkpoint records the state in which it was made.
+If a publication changes while a slot is read, the server may leave out rows without an error. The *state* is a text
+that changes with every change of the publication. Each checkpoint records the state that the publication had then.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from relay.outbox.table import TableName
 
 _LONGEST_NAME = 63
 
-#: The state of a publication as an expression; `%(publication)s` is its name. Each change of a catalog row changes its
-#: xmin, and each creation its oid.
+#: The SQL expression for the state of the publication named `%(publication)s`. Each change of a row in the catalogue
+#: gives that row a new xmin, and each creation a new oid.
 STATE = """(
     SELECT coalesce(md5((SELECT p.oid || ':' || p.xmin || ':' || coalesce((
         SELECT string_agg(r.oid || ':' || r.xmin, ',' ORDER BY r.oid) FROM pg_publication_rel r WHERE r.prpubid = p.oid
@@ -29,7 +29,10 @@ STATE = """(
 
 
 def publication_name(schema: str, table: str) -> str:
-    """Returns the default name. No two tables of a database share one, because publications are in no schema."""
+    """Returns the default name of a table's publication. Each table of a database gets another one.
+
+    Publications are in no schema, so outside the schema public the name has a digest of schema and table.
+    """
     name = f"tandem_{table}"
     if schema == "public" and len(name.encode()) <= _LONGEST_NAME:
         return name
@@ -38,7 +41,7 @@ def publication_name(schema: str, table: str) -> str:
 
 
 async def default_publication(connection: DatabaseConnection, table: TableName) -> str:
-    """The name for the table that `table` means in this session."""
+    """Returns the default name for the table that `table` means in this session."""
     rows = await connection.execute(
         "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE relname = %s AND pg_table_is_visible(c.oid)",
@@ -49,7 +52,7 @@ async def default_publication(connection: DatabaseConnection, table: TableName) 
 
 
 def creation(name: str, table: TableName) -> str:
-    """The statement that makes the publication."""
+    """Returns the statement that creates the publication."""
     return (
         f"CREATE PUBLICATION {sql.Identifier(name).as_string()} FOR TABLE {table.plain}"
         " WITH (publish = 'insert', publish_via_partition_root = true)"
@@ -104,7 +107,7 @@ async def ensure_publication(connection: DatabaseConnection, name: str, table: T
 
 
 async def publication_state(connection: DatabaseConnection, name: str) -> str:
-    """The publication's state; `none` when it is missing."""
+    """Returns the publication's state; the text `none` if there is no such publication."""
     row = await (await connection.execute(f"SELECT {STATE}", {"publication": name})).fetchone()
     assert row is not None
     return str(row[0])

@@ -1,4 +1,4 @@
-"""Lists parked events and sends requests to the leader, on the operator's side."""
+"""Lists parked events, and sends an operator's requests about them to the leader through a table."""
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _COLUMNS = (
     " outcome text"
 )
 _LOOK_SECONDS = 0.2
-#: Events of one aggregate that are shown.
+#: The most events of one aggregate that are shown.
 MOST_SHOWN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedAggregate:
-    """An aggregate with parked events. `reason` and `since` are those of the first one."""
+    """An aggregate with parked events. `reason` and `since` (UTC) are those of its first parked event."""
 
     aggregate_type: str
     aggregate_id: str
@@ -59,7 +59,7 @@ class ParkedRow:
 
 
 class RequestTable:
-    """Requests for one outbox and stream, over an operator's connection."""
+    """Reads parked events of one outbox, and writes requests to the leader, over an operator's connection."""
 
     def __init__(self, outbox: TableName, stream: str, connection: DatabaseConnection) -> None:
         self._requests = outbox.beside(REQUEST_TABLE)
@@ -69,7 +69,7 @@ class RequestTable:
         self._connection = connection
 
     async def parked(self, aggregate_id: str | None = None) -> Sequence[ParkedAggregate]:
-        """Returns all parked aggregates, or those of an id, the longest parked first."""
+        """Returns all parked aggregates, or those with an id, in the order of their first parked positions."""
         try:
             rows = await self._connection.execute(
                 "SELECT coalesce(aggregate_type, ''), coalesce(aggregate_id, ''), count(*), min(position),"
@@ -84,7 +84,7 @@ class RequestTable:
         return [ParkedAggregate(*row) for row in await rows.fetchall()]
 
     async def events(self, aggregate: ParkedAggregate) -> Sequence[ParkedRow]:
-        """Returns the parked events of an aggregate in their order, the first thousand."""
+        """Returns the first thousand parked events of an aggregate, in their order."""
         rows = await self._connection.execute(
             "SELECT position, aggregate_version, reason,"
             " to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
@@ -113,7 +113,10 @@ class RequestTable:
         return int(row[0])
 
     async def answer(self, request: int, seconds: float) -> str | None:
-        """Returns the leader's answer; None if there is none within that time."""
+        """Waits up to `seconds` for the leader's answer to the request with the id `request`, and returns it.
+
+        Returns None if the leader has not answered by then.
+        """
         deadline = time.monotonic() + seconds
         while True:
             rows = await self._connection.execute(
@@ -127,7 +130,7 @@ class RequestTable:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _prepare(self) -> None:
-        """Creates the table and grants rights on it to those who own the relay's state."""
+        """Creates the table if it is missing, and grants rights to the roles that may update the relay's state."""
         async with making(self._connection, self._requests):
             await self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._requests.quoted} ({_COLUMNS})", prepare=False

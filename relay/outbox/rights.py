@@ -1,6 +1,6 @@
-"""Checks the rights of the relay's role, and names all missing ones at once, each with the statement that grants it.
+"""Checks the rights of the relay's role, and reports all missing ones at once, each with the statement that grants it.
 
-It asks the catalogue and not the tables, so it also finds at the start a right that is needed only later.
+The check reads the catalogue and does not try the rights, so it also finds, at the start, rights that are needed later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from relay.outbox.request_table import REQUEST_TABLE
 from relay.outbox.source_identity import COLUMNS as SOURCE_COLUMNS
 from relay.outbox.table import TableName
 
-#: What every leader asks of the server itself. Whoever hardens a server may have taken it from PUBLIC.
+#: Functions of the server that every leader calls. On a hardened server, PUBLIC may have lost the right to call them.
 _FUNCTIONS = ("pg_control_system", "pg_current_wal_lsn", "pg_walfile_name")
 #: Any of them lets a session lock a table against writers.
 _LOCKING = ("UPDATE", "DELETE", "TRUNCATE")
@@ -26,10 +26,10 @@ _LOCKING = ("UPDATE", "DELETE", "TRUNCATE")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Rights on a table, if it exists.
+    """Rights that the role needs on a table.
 
-    `columns`: only these are used, all if empty. `any_of`: one of the rights is enough. `where`: a table without which
-    the rights are not needed.
+    `columns` are the columns that are used; all if empty. With `any_of`, one of the rights is enough. The rights are
+    not needed if the table `where` is given and does not exist.
     """
 
     table: TableName
@@ -62,12 +62,12 @@ def publishing_needs(outbox: TableName, source: TableName) -> list[Need]:
 
 
 def adopting_needs(outbox: TableName, source: TableName) -> list[Need]:
-    """Returns what an adoption needs in addition, without the record that it creates itself."""
+    """Returns all rights that an adoption needs, except those on its record, which it creates itself."""
     return [*publishing_needs(outbox, source), Need(outbox, _LOCKING, any_of=True), Need(source, ("UPDATE",))]
 
 
 async def require_rights(connection: DatabaseConnection, needs: Sequence[Need], others: Sequence[Missing] = ()) -> None:
-    """Raises Refused if the session's role lacks a right. The sentence names all of them, and `others`."""
+    """Raises Refused if the session's role lacks a right. The message lists all missing rights, and `others`."""
     role = await _role(connection)
     missing = await _functions(connection, role)
     for need in needs:
@@ -112,7 +112,7 @@ async def missing_to_compare(connection: DatabaseConnection) -> list[Missing]:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table as the catalogue has it; `usable`: whether the role may use its schema."""
+    """A table in the catalogue. `usable` says whether the role may use its schema."""
 
     oid: int
     schema: str
@@ -120,8 +120,10 @@ class _Table:
 
 
 async def _find(connection: DatabaseConnection, name: TableName) -> _Table | None:
-    """The table that `name` means, or would mean if the role might use its schema: `to_regclass` passes over such, or
-    gives an error."""
+    """Returns the table that `name` means; None if there is none.
+
+    Also finds a table whose schema the role may not use. `to_regclass` would skip that table, or raise an error.
+    """
     rows = await connection.execute(
         """WITH path AS (SELECT replace(trim(BOTH ' "' FROM one), '$user', current_user) AS schema
                            FROM unnest(string_to_array(current_setting('search_path'), ',')) AS one)
@@ -172,7 +174,7 @@ async def _missing(connection: DatabaseConnection, need: Need, role: str) -> lis
 
 
 async def _missing_to_create(connection: DatabaseConnection, need: Need, role: str) -> list[Missing]:
-    """The table is not there. Those that the relay makes itself need the right to."""
+    """Returns the right that the role lacks to create a missing table, if the relay creates that table itself."""
     if need.table.name not in CREATED:
         return []
     rows = await connection.execute(

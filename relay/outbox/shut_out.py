@@ -1,7 +1,7 @@
-"""Distinguishes a database that refuses the role from one that is down. Waiting helps only with the latter.
+"""Distinguishes a database that refuses the relay's role from one that is down. Only in the second case waiting helps.
 
-Connection errors carry no code, only the server's words. If the server speaks another language than English, the relay
-waits and shows its sentence.
+Connection errors have no code, only the server's text. If that text is not English, the relay does not recognise a
+refusal: it waits and shows the text.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ def _remedy(attempt: str) -> str:
 
 
 def _reason(attempt: str) -> str:
-    """The server's own words, in one line."""
+    """Returns the server's own text, in one line."""
     return attempt.splitlines()[0].rpartition("FATAL: ")[2].rpartition(" failed: ")[2].strip()

@@ -1,7 +1,7 @@
 """Compares the cluster of the connection with the one that the database records for its events.
 
-A restore or a failover with loss gives a database whose rows, transaction ids and positions are not those the stream
-has seen. It shows as another system identifier or timeline than the row of the table `source`.
+After a restore, or a failover with loss, rows, transaction ids and positions of the database are not those that the
+stream has seen. Such a database has another system identifier or timeline than the table `source` records.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from relay.events.errors import Refused, SourceChanged, SourceIsStandby
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
 
-#: Of the table `source`.
+#: The columns of the table `source`.
 COLUMNS = ("epoch", "system_identifier", "timeline")
 
 
@@ -27,12 +27,15 @@ class SourceIdentity:
 
     @property
     def cluster(self) -> tuple[str, int]:
-        """Which cluster, in which of its histories."""
+        """The cluster's identifier and its timeline. Another value means another cluster or another history of it."""
         return self.system_identifier, self.timeline
 
 
 async def require_same_source(connection: DatabaseConnection, source_table: TableName) -> SourceIdentity:
-    """Returns the identity of this primary. Raises SourceIsStandby, or SourceChanged if another one is recorded."""
+    """Returns the identity of this primary.
+
+    Raises SourceIsStandby if it is a standby, SourceChanged if the database records another cluster or timeline.
+    """
     cluster = await primary_cluster(connection)
     recorded = await recorded_source(connection, source_table)
     if recorded is None:

@@ -1,4 +1,4 @@
-"""Checks what a database needs before a relay may promise anything. Each refusal names its cause."""
+"""Checks that a server and the session on it are as the relay's guarantees need them. Each refusal says the cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ OLDEST_POSTGRES = 15
 
 
 async def check_database(connection: DatabaseConnection, url: str) -> None:
-    """Raises Refused if the server is too old or not durable, or a pooler is between us and our session."""
+    """Raises Refused if the server is too old or not durable, or the session is not over TCP or not its own.
+
+    A session is not our own if a pooler gives it to others too.
+    """
     version = connection.info.server_version
     if version < OLDEST_POSTGRES * 10_000:
         raise Refused(f"Postgres is version {version // 10_000}, too old: run {OLDEST_POSTGRES} or later")
@@ -36,7 +39,7 @@ async def check_database(connection: DatabaseConnection, url: str) -> None:
 
 
 async def _check_settings_of_roles(connection: DatabaseConnection) -> None:
-    """Checks settings of roles and databases, which our session does not show."""
+    """Raises Refused if a role or a database has synchronous_commit off, which our own session does not show."""
     rows = await connection.execute(
         "SELECT coalesce('role ' || quote_ident(rolname), 'all roles')"
         " || coalesce(' in database ' || quote_ident(datname), '')"
@@ -56,8 +59,10 @@ async def _check_settings_of_roles(connection: DatabaseConnection) -> None:
 
 
 async def _check_pooler(connection: DatabaseConnection, url: str) -> None:
-    """The process we speak to is not the one that greeted us: a pooler. One that lends a backend for a transaction only
-    would give our lock to strangers. It shows when a second session, which keeps a transaction open, takes our backend.
+    """Raises Refused if the pooler between us and the server gives us a backend for one transaction only.
+
+    Such a pooler would give the backend with our lock to others. To find out, a second session opens a transaction. If
+    it gets the backend that we had before, or we get another one, the pooler is of that kind.
     """
     other = await connect(url, "tandem-relay pooler check")
     try:

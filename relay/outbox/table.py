@@ -1,7 +1,8 @@
-"""Looks the outbox table up in the catalogue once, and builds the SQL that reads it.
+"""Looks up the outbox table in the catalogue, and builds the SQL that reads it.
 
-The statements are written so that the planner has one sensible choice. The index on the transaction id finds a
-difference between two snapshots (two look-ups, `UNION ALL`); a backlog is read along the primary key.
+The *difference* of two snapshots `seen` and `upto` is the rows that `upto` sees and `seen` does not. The statements are
+written so that the planner has one sensible plan. A small difference is found by the index on the transaction id (two
+look-ups, `UNION ALL`), and a backlog is read along the primary key.
 """
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
@@ -33,7 +34,7 @@ _TYPES: Mapping[str, frozenset[str]] = {
 }
 
 
-#: Settings of a session that reads the outbox. Its statements have one good plan, whatever the statistics say.
+#: Settings of a session that reads the outbox. With them, its statements get the one good plan whatever the statistics.
 PLANNER_SETTINGS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -41,7 +42,7 @@ PLANNER_SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-#: The statement that a source prepares: with many partitions, planning it costs more than running it.
+#: The name of the statement that a source prepares. With many partitions, planning it costs more than running it.
 PREPARED = "tandem_relay_difference"
 _PREPARED_PARAMETERS = {
     "from_id": "xid8",
@@ -67,17 +68,17 @@ class TableName:
         return cls(schema or None, name)
 
     def beside(self, name: str) -> TableName:
-        """Another table of the same schema."""
+        """Returns the name of another table in the same schema."""
         return TableName(self.schema, name)
 
     @property
     def quoted(self) -> str:
-        """As it stands in SQL, with `%` doubled for psycopg."""
+        """The quoted name for SQL that psycopg gets with parameters: each `%` is doubled."""
         return self.plain.replace("%", "%%")
 
     @property
     def plain(self) -> str:
-        """As it stands in SQL for people, and in the parameter of `to_regclass`."""
+        """The quoted name for SQL that people read, and for the parameter of `to_regclass`."""
         parts = [self.schema, self.name] if self.schema else [self.name]
         return sql.Identifier(*parts).as_string()
 
@@ -94,21 +95,22 @@ class Query:
 
 
 class OutboxTable:
-    """The SQL of one outbox table.
+    """Builds the SQL that reads one outbox table.
 
-    `floor`: rows up to this position were restored from another cluster, so their transaction ids mean nothing here.
-    The adoption delivered them (see `relay.adoption`); only a refill from the first row on reads them again.
+    Rows up to the position `floor` were restored from another cluster, so their transaction ids mean nothing here.
+    The adoption has delivered them (see `relay.adoption`). They are read again only if the stream is filled anew from
+    the first row. Without an adoption, `floor` is 0.
     """
 
     def __init__(self, name: TableName, columns: Mapping[str, str], types: Mapping[str, str]) -> None:
         self.name = name
         self.floor = 0
         self.has_personal = "personal" in columns
-        #: Roles whose text is made of digits, letters and dashes, whatever the row.
+        #: Roles whose values consist of digits, letters and dashes in every row, because of the column's type.
         self.plain_roles = frozenset(role for role in columns if types[role] in _PLAIN)
-        #: Roles whose text is JSON, which has no control characters but between its tokens.
+        #: Roles whose values are JSON, which has control characters between its tokens only.
         self.json_roles = frozenset(role for role in columns if types[role] in _JSON)
-        #: Columns and expressions as they stand in SQL; `event_id` is the text of the message's id, times are in µs.
+        #: Columns and expressions as SQL. `event_id` is a text, as the message id contains it. `recorded_at` is in µs.
         self.position = self._position = _quoted(columns["position"])
         self.transaction_id = self._transaction = _quoted(columns["transaction_id"])
         self.event_id = _expression("event_id", columns, types)
@@ -117,11 +119,12 @@ class OutboxTable:
         self._select = ", ".join(f"{_expression(role, columns, types)} AS {role}" for role in OutboxEvent._fields)
 
     def by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> Query:
-        """Returns rows of the difference after the position `after`, by the index on the transaction id.
+        """Returns the query for the first `limit` rows of the difference after the position `after`.
 
-        Not visible in `seen` means: begun later, or open then. Of those only what `upto` sees ended can matter, so a
-        transaction that stays open costs nothing. `+ 0` keeps the planner off the primary key. Columns are turned into
-        texts only for the rows that the limit leaves.
+        It uses the index on the transaction id. `seen` does not see transactions that began after it, and those that
+        were open then. Of the second kind, only those that `upto` sees as ended are looked up, so a transaction that
+        stays open costs nothing. `+ 0` keeps the planner from using the primary key. Columns become texts only for the
+        rows within the limit.
         """
         text = f"""
             SELECT {self._select} FROM (
@@ -138,13 +141,13 @@ class OutboxTable:
         return Query(text, self._difference(seen, upto) | {"after": max(after, self.floor), "limit": limit})
 
     def prepare_by_transaction(self) -> str:
-        """The PREPARE statement of `by_transaction`."""
+        """Returns the PREPARE statement for `by_transaction`."""
         numbered = {name: f"${number}" for number, name in enumerate(_PREPARED_PARAMETERS, 1)}
         query = self.by_transaction(Snapshot(3, 3), Snapshot(3, 3), 0, 0)
         return f"PREPARE {PREPARED} ({', '.join(_PREPARED_PARAMETERS.values())}) AS {query.text % numbered}"
 
     def execute_by_transaction(self, seen: Snapshot, upto: Snapshot, after: int, limit: int) -> str:
-        """The EXECUTE statement of what was prepared. It takes no parameters from outside; ours are all numbers."""
+        """Returns the EXECUTE statement for the prepared one. Its literals are safe: they are numbers and snapshots."""
         values = self._difference(seen, upto) | {"after": max(after, self.floor), "limit": limit}
         literals = (
             f"'{{{','.join(values[name])}}}'" if name == "ended" else f"'{values[name]}'"
@@ -153,7 +156,10 @@ class OutboxTable:
         return f"EXECUTE {PREPARED} ({', '.join(literals)})"
 
     def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
-        """Returns rows of the difference with `after` < position (≤ `until`), along the primary key."""
+        """Returns the query for the first `limit` rows of the difference after `after`, along the primary key.
+
+        `seen` None stands for a snapshot that sees nothing. `until` limits the positions; None for no limit.
+        """
         after = max(after, self.floor) if seen else after
         restored = f"{self._position} <= %(floor)s::bigint OR" if self.floor and not seen else ""
         text = f"""
@@ -171,9 +177,9 @@ class OutboxTable:
         return Query(text, parameters)
 
     def count_since(self, seen: Snapshot, now: Snapshot, limit: int, covered: Sequence[int] = ()) -> Query:
-        """Returns (rows, least recorded_at in µs) of the difference, counting no further than `limit` rows.
+        """Returns the query for (rows, least recorded_at in µs) of the difference, which counts at most `limit` rows.
 
-        Rows of the transactions `covered` do not count.
+        Rows of the transactions `covered` are not counted.
         """
         text = f"""
             SELECT count(*), min(recorded_at) FROM (
@@ -193,7 +199,7 @@ class OutboxTable:
         return Query(text, self._difference(seen, now) | more)
 
     def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> Query:
-        """Returns at most `limit` ids of the transactions with rows in the difference, ascending."""
+        """Returns the query for the first `limit` ids, ascending, of the transactions with rows in the difference."""
         text = f"""
             SELECT DISTINCT id::text::numeric AS id FROM (
                 SELECT {self._transaction} AS id FROM {self.name.quoted}
@@ -209,15 +215,17 @@ class OutboxTable:
     def joined(
         self, table: str, column: str, after: int, limit: int, parameters: Mapping[str, Any] | None = None
     ) -> Query:
-        """Returns rows whose positions are in `column` of another table, after `after`, by position. What
-        `table` has of `parameters` is given with it."""
+        """Returns the query for rows whose positions are in `column` of another table, after `after`, by position.
+
+        `table` is the SQL of that table or subquery, `parameters` are the parameters in that SQL.
+        """
         text = f"""
             SELECT {self._select} FROM {self.name.quoted} JOIN {table} ON {self._position} = {column}
             WHERE {column} > %(after)s::bigint ORDER BY {column} LIMIT %(limit)s::bigint"""
         return Query(text, {"after": after, "limit": limit, **(parameters or {})})
 
     async def require_sequence_behind(self, connection: DatabaseConnection, position: int) -> None:
-        """Raises Refused if the sequence would draw positions again that rows have, as after a partial restore."""
+        """Raises Refused if the sequence would allocate positions that rows have, as after a partial restore."""
         row = await (
             await connection.execute(
                 "SELECT sequence, pg_sequence_last_value(sequence::regclass) FROM"
@@ -233,7 +241,7 @@ class OutboxTable:
 
     @staticmethod
     def counted(rows: Query) -> Query:
-        """(rows, least recorded_at in µs) of what `rows` finds."""
+        """Returns the query for (number, least recorded_at in µs) of the rows that the query `rows` finds."""
         return Query(f"SELECT count(*), min(recorded_at) FROM ({rows.text}) AS uncovered", rows.parameters)
 
     @staticmethod
@@ -243,7 +251,10 @@ class OutboxTable:
 
 
 async def find_table(connection: DatabaseConnection, name: TableName, columns: ColumnNames) -> OutboxTable:
-    """Looks the table up and checks what reading it needs. Refused names what is missing and how to add it."""
+    """Looks up the table, and checks that it has the columns, types and indexes that reading it needs.
+
+    Raises Refused, which says what is missing and how to add it.
+    """
     found = await (await connection.execute("SELECT to_regclass(%s)::oid", [name.plain])).fetchone()
     if found is None or found[0] is None:
         raise Refused(f"table {name} does not exist in this database: create it, or set RELAY_TABLE")

@@ -20,9 +20,9 @@ from relay.outbox.table import TableName
 from service_runtime.error_text import in_one_line
 
 DONE, REFUSED, MISUSED, DOWN = 0, 1, 2, 3
-#: How long a leader is waited for where nobody says otherwise.
+#: The default time to wait for the leader's answer.
 WAIT_SECONDS = 30.0
-#: A database that takes longer to look something up hangs.
+#: A database that takes longer than this to connect or to answer counts as unreachable.
 PATIENCE_SECONDS = 10.0
 
 
@@ -30,8 +30,8 @@ PATIENCE_SECONDS = 10.0
 class ParkedQuestion:
     """An operator's request.
 
-    `aggregate_type`: needed if aggregates of several types have the id. `position`: of a single event to discard.
-    `wait`: for the leader's answer, in seconds.
+    `aggregate_type` is needed only if aggregates of several types have the id. `position` is that of a single event to
+    discard; None for all of the aggregate. `wait` is how long to wait for the leader's answer, in seconds.
     """
 
     action: str
@@ -43,7 +43,7 @@ class ParkedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ParkedReport:
-    """The answer as a JSON document, or one sentence in `error`."""
+    """The answer: a JSON document, or one sentence in `error`, and the exit code of the command."""
 
     exit_code: int = DONE
     document: Mapping[str, Any] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class ParkedReport:
 async def run_parked(
     settings: RelaySettings, question: ParkedQuestion, *, patience_seconds: float = PATIENCE_SECONDS
 ) -> ParkedReport:
-    """Answers from the outbox's database, or through it asks the leader.
+    """Answers a question from the outbox's database. A retry or discard is sent to the leader through that database.
 
-    Everything except a leader's answer may take `patience_seconds`.
+    Connecting, and everything else except the wait for the leader's answer, may take `patience_seconds` each.
     """
     database = settings.database_name
     try:
@@ -79,7 +79,7 @@ async def run_parked(
 
 
 async def _look_up(table: RequestTable, question: ParkedQuestion) -> ParkedReport | ParkedAggregate:
-    """Returns the report for a request that needs no leader, otherwise the named aggregate."""
+    """Returns the report if the request needs no leader or cannot be executed, otherwise its aggregate."""
     if question.action == "list":
         return ParkedReport(document={"parked": [one.as_dict() for one in await table.parked()]})
     aggregate = _the_one(await table.parked(question.aggregate_id), question)
@@ -100,7 +100,7 @@ def _the_one(found: Sequence[ParkedAggregate], question: ParkedQuestion) -> Park
 
 
 def lines(report: ParkedReport) -> list[str]:
-    """Returns a report for people, as plain lines."""
+    """Returns the report as lines of text for people."""
     if report.error:
         return [report.error]
     if "outcome" in report.document:

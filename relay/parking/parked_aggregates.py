@@ -1,8 +1,8 @@
 """Parks events that can never be published, and all later events of their aggregates.
 
-An event is recorded before the cursor passes it, so nothing is skipped silently. Later events of its aggregate are
-parked too, because an aggregate must have no gaps; every other aggregate continues. Retry and discard are requests to
-the leader (`parking.requests`).
+An event is recorded before a cursor after it is published, so no event is skipped silently. Later events of its
+aggregate are parked too, because the stream must have no gap within an aggregate. All other aggregates continue. An
+operator can request a retry or a discard (`parking.requests`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ParkedAggregates:
-    """The aggregates with parked events, read from the table `outbox_parked`."""
+    """The aggregates that have parked events, read from the table `outbox_parked`."""
 
     def __init__(self, outbox: TableName) -> None:
         self._table = outbox.beside(PARKED_TABLE).quoted
@@ -33,11 +33,14 @@ class ParkedAggregates:
         self._aggregates = {(kind, aggregate) for kind, aggregate in await cursor.fetchall()}
 
     def holds(self, event: OutboxEvent) -> bool:
-        """Whether the event must be parked too."""
+        """Returns whether the event's aggregate is parked, so that the event must be parked too."""
         return (event.aggregate_type, event.aggregate_id) in self._aggregates
 
     async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> None:
-        """Records the event; once this returns the cursor may pass it. A second time is no error."""
+        """Records the event as parked. After that, a cursor after the event may be published.
+
+        To park an event again is no error.
+        """
         await connection.execute(
             f"""INSERT INTO {self._table} (position, aggregate_type, aggregate_id, aggregate_version, reason, parked_at)
                 VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (position) DO NOTHING""",  # noqa: S608

@@ -1,10 +1,10 @@
-"""What an operator asks of the leader about parked aggregates: rows that it finds, carries out and answers.
+"""Executes operators' requests about parked aggregates. A request is a row that the leader finds, executes and answers.
 
-- *retry*: the aggregate's parked events are published after the end of the stream, in their order. Each leaves
-  `outbox_parked` only after its ack. A retry notes the stream's end before it begins; after a crash the stream tells
-  from there on which events it has already.
-- *discard*: parked events are given up, one or all of an aggregate's. Their positions stay with the request, so that an
-  adoption does not take them for missing.
+- *retry*: the leader publishes the aggregate's parked events at the end of the stream, in their order. It deletes an
+  event from `outbox_parked` only after the ack. Before it begins, it records the stream's end in the request. After a
+  crash, the next leader reads the stream from there on, and so learns which of the events are stored already.
+- *discard*: the leader deletes one or all parked events of an aggregate from `outbox_parked`. Their positions stay in
+  the request, so that an adoption does not publish them as missing.
 """
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier
 
@@ -24,13 +24,16 @@ from relay.outbox.table import OutboxTable
 from relay.stream.history import StreamHistory
 
 RETRY = "retry"
-#: The aggregate of a request; a foreign outbox may have events without type or id.
+#: The condition for the aggregate of a request. In other outboxes than ours, events may lack type or id.
 _MINE = "coalesce(aggregate_type, '') = %(kind)s AND coalesce(aggregate_id, '') = %(aggregate)s"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `position`: of the only event that is meant. `begun_behind`: the stream's end when it began."""
+    """One request. If `position` is given, the request is for that event only.
+
+    `begun_behind` is the stream's last sequence before a retry began; None if it has not begun.
+    """
 
     id: int
     action: str
@@ -41,7 +44,7 @@ class Request:
 
 
 class ParkedRequests:
-    """The requests of one stream, over the leader's session."""
+    """Reads and answers the requests for one stream, over the leader's session."""
 
     def __init__(self, table: OutboxTable, connection: DatabaseConnection, history: StreamHistory, stream: str) -> None:
         self._table = table
@@ -52,7 +55,7 @@ class ParkedRequests:
         self._parked = table.name.beside(PARKED_TABLE).quoted
 
     async def first(self) -> Request | None:
-        """Returns the oldest unanswered request. Before the first request there is no table."""
+        """Returns the oldest unanswered request; None if there is none. The table may not exist yet."""
         found = await self._connection.execute(
             "SELECT to_regclass(%s) IS NOT NULL", [self._requests.replace("%%", "%")]
         )
@@ -67,7 +70,10 @@ class ParkedRequests:
         return Request(*row) if row is not None else None
 
     async def begin(self, request: Request, stored_sequence: int) -> None:
-        """Records where a retry begins, or learns from the stream what an earlier attempt has published."""
+        """Records the stream's end before a retry begins.
+
+        If an earlier attempt has begun already, deletes the events that it has published, as the stream shows them.
+        """
         if request.begun_behind is None:
             await self._connection.execute(
                 f"UPDATE {self._requests} SET begun_behind = %s WHERE id = %s", [stored_sequence, request.id]
@@ -86,18 +92,18 @@ class ParkedRequests:
         )
 
     async def waiting(self, request: Request, most: int, most_bytes: int) -> list[OutboxEvent]:
-        """Returns the aggregate's first parked events, in their order."""
+        """Returns the aggregate's first parked events in their order, within the limits of number and bytes."""
         mine = f"(SELECT position AS tandem_position FROM {self._parked} WHERE {_MINE}) AS tandem_parked"
         more = {"kind": request.aggregate_type, "aggregate": request.aggregate_id}
         query = self._table.joined(mine, "tandem_position", -1, most, more)
         return (await fetch_events(self._connection, query, most_bytes))[0]
 
     async def published(self, positions: Sequence[int]) -> None:
-        """Deletes events that are in the stream."""
+        """Deletes parked events that the stream has stored."""
         await self._connection.execute(f"DELETE FROM {self._parked} WHERE position = ANY(%s::bigint[])", [positions])
 
     async def discard(self, request: Request) -> None:
-        """Discards the named events, and answers."""
+        """Discards the events of the request, and answers the request."""
         await self._connection.execute(
             f"""WITH gone AS (
                     DELETE FROM {self._parked} WHERE {_MINE}
@@ -114,7 +120,7 @@ class ParkedRequests:
         )
 
     async def answer(self, request: Request, outcome: str) -> None:
-        """Ends a request."""
+        """Writes the answer of a request, which ends the request."""
         await self._connection.execute(
             f"UPDATE {self._requests} SET done_at = now(), outcome = %s WHERE id = %s", [outcome, request.id]
         )

@@ -1,11 +1,11 @@
-"""Leads, and as leader publishes events from the source to the sink until told to stop.
+"""Waits for the lock and then, as leader, publishes events from the source to the sink until told to stop.
 
     stand by ─lock─> lead ─> session: read the stream's end, claim the stream, resume the source, publish …
        ^                        │ first error: close it, prove the lock, wait, begin the next session
        └────── lock lost, or a higher term in the stream ─┘
 
-A session begins with a barrier of a higher term than the stream has seen. It is fenced like every message, so only its
-writer can continue. What an older session still has in flight is refused from there on.
+A session begins with a barrier of a higher term than the stream has seen. That barrier is fenced like every message.
+Once it is stored, only the session that wrote it can continue: the stream refuses what an older session has in flight.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _log = structlog.get_logger(__name__)
 
 #: Pauses after errors; each session and each leadership begins with the first one.
 FIRST_SECONDS, LONGEST_SECONDS = 0.05, 5.0
-#: After stepping down for a higher term: leave the other one time, whoever it is.
+#: The pause after stepping down for a higher term, so that the other leader has time to work.
 STEP_DOWN_SECONDS = 2.0
 _SLICE_SECONDS = 0.5
 
 
 class Leadership(Protocol):
-    """A lock with at most one holder, lost within seconds if the holder stops moving."""
+    """A lock with at most one holder. A holder that hangs loses it within seconds."""
 
     def lead(
         self, stop: asyncio.Event, on_wait: Callable[[Wiring], None]
     ) -> contextlib.AbstractAsyncContextManager[HeldLock[Wiring] | None]:
-        """Waits for the lock, yields its session, and releases it; None if `stop` was set first.
+        """Waits for the lock, yields the session that holds it, and releases it. Yields None if `stop` was set first.
 
         `on_wait` is called before each attempt to get the lock.
         """
@@ -63,7 +63,7 @@ class Observer(Protocol):
     """Receives what the loop reports, for metrics and the lag measurement."""
 
     def standing_by(self, source_epoch: int) -> None:
-        """The database is fit and has that source epoch, and the lock is requested; reported again and again."""
+        """The database is fit and has that source epoch, and this relay tries to get the lock. Reported at each try."""
 
     def leads(self, source_epoch: int) -> None:
         """This relay holds the lock, and the database has that source epoch."""
@@ -72,23 +72,23 @@ class Observer(Protocol):
         """This relay does not hold the lock (any more)."""
 
     def error(self, kind: str, cause: Exception) -> None:
-        """An error of that class happened; `cause` describes it in a sentence."""
+        """An error of the class `kind` happened. The text of `cause` describes it in a sentence."""
 
     def fenced(self, reason: str) -> None:
         """The stream refused a publish because another session has written."""
 
     def session_begun(self, session: Publishing) -> None:
-        """A session has claimed the stream and reads; it reports its progress when asked."""
+        """A session has claimed the stream and publishes now. `session` answers questions about its progress."""
 
     def session_over(self) -> None:
         """That session has ended."""
 
     def duplicate(self) -> None:
-        """An event was already stored and is skipped."""
+        """An event was found to be in the stream already, and is skipped."""
 
 
 class Wiring(Protocol):
-    """The result of the check of a leader's session, and the parts of a leadership that are built from it."""
+    """What the check of a leader's database session found. It builds the parts that one leadership needs."""
 
     @property
     def source_epoch(self) -> int:
@@ -102,24 +102,24 @@ class Wiring(Protocol):
         """Returns a source over the leader's connection."""
 
     def cursor(self, found: Cursor | None) -> Cursor:
-        """Returns where to resume, given the stream's last cursor. Raises Refused if that is impossible."""
+        """Returns where to resume after the stream's last cursor (None without one). Raises Refused if it cannot."""
 
     def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
-        """Returns the requests about parked aggregates, if they are to be executed."""
+        """Returns the operators' requests about parked aggregates; None if this process does not execute them."""
 
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """Builds the events after `cursor`."""
+        """Returns the builder for the messages of events after `cursor`."""
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """Builds barriers."""
+        """Returns the builder for barriers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a loop that was told to stop ended.
+    """How a loop ended after it was told to stop.
 
-    `cursor`: everything up to it is acknowledged, as the publishing session knew when the stop came; None without one.
-    `cause`: the error that the loop was waiting out instead, if any.
+    If a session was publishing, everything up to `cursor` is acknowledged; None if no session was. `cause` is the error
+    after which the loop was waiting; None if it was not.
     """
 
     cursor: Cursor | None = None
@@ -127,7 +127,7 @@ class Ended:
 
 
 class PublishLoop:
-    """Runs until stopped. An outage never ends it; a refusal before it has ever worked does."""
+    """Leads and publishes until stopped. An outage never ends it; a refusal does, until it has published once."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class PublishLoop:
         parked: ParkedAggregates,
         observer: Observer,
     ) -> None:
-        #: For those who look at the relay; nothing decides by it.
+        #: What pages, probes and metrics show. The loop itself never reads it.
         self.status = RelayStatus(Mode(mode))
         self._leadership = leadership
         self._sink = sink
@@ -152,7 +152,7 @@ class PublishLoop:
 
     async def run(self, stop: asyncio.Event) -> Ended:
         """Leads whenever it can, until `stop` is set. Raises Refused if database or stream are unfit from the start."""
-        # What is refused may show only after this relay leads, so leading does not begin those waits anew.
+        # A refusal may come only after this relay has become leader, so becoming leader does not shorten these pauses.
         backoff, after_refusals, ended = _backoff(), _backoff(), Ended()
         while not stop.is_set():
             self.status.moved()
@@ -184,7 +184,7 @@ class PublishLoop:
         return ended
 
     async def _look_at_sink(self) -> None:
-        """Checks the stream once, before standing by, so that an unfit one is reported at the start."""
+        """Checks the stream once before standing by, so that an unfit stream is reported at the start."""
         if not self._sink_seen:
             async with self._sink.session():
                 self._sink_seen = True
@@ -195,7 +195,7 @@ class PublishLoop:
         self._observer.standing_by(found.source_epoch)
 
     async def _lead(self, leader: HeldLock[Wiring], stop: asyncio.Event) -> Ended:
-        """Runs one leadership, with a source over its connection."""
+        """Runs one leadership, with a source that reads over the leader's connection."""
         self.status.leader, self.status.adoption = True, leader.found.adoption
         self._observer.leads(leader.found.source_epoch)
         source = leader.found.source(leader.connection)
@@ -205,7 +205,7 @@ class PublishLoop:
             await source.close()
 
     async def _sessions(self, leader: HeldLock[Wiring], source: Source, stop: asyncio.Event) -> Ended:
-        """Runs session after session, as long as the lock is ours."""
+        """Runs one session after the other, as long as this relay holds the lock."""
         backoff, exceptions, term, ended = _backoff(), Exceptions(), 0, Ended()
         while not stop.is_set():
             self.status.moved()
@@ -272,7 +272,7 @@ class PublishLoop:
             )
         )
         source.notify(session.wake)
-        # First the stream: while it takes nothing, the database need not begin to decode anew each time.
+        # Claim the stream first. While it accepts nothing, the database need not begin to decode the log at each try.
         await publishing.claim(cursor)
         try:
             await source.resume(cursor)
@@ -300,7 +300,7 @@ class PublishLoop:
     async def _learn(
         self, leader: HeldLock[Wiring], session: JetStreamSession, cause: SessionClosed, exceptions: Exceptions
     ) -> None:
-        """Takes from a closed session what the next one must know."""
+        """Records what the next session must know about the error of a closed one."""
         message = session.refused_message(cause)
         if message is None or message.position is None:
             return
@@ -311,7 +311,7 @@ class PublishLoop:
                 exceptions.stored.add(message.position)
                 self._observer.duplicate()
                 return
-            # The server remembers an id whose message is gone. Under a new publish epoch it takes the event.
+            # The server knows the id, but its message is gone. It accepts the event with the id of a new publish epoch.
             row = await self._state.load(leader.connection)
             if row is not None:
                 renewed = StateRow(row.created, row.publish_epoch + 1, row.last_sequence, row.cursor)
@@ -330,7 +330,7 @@ class PublishLoop:
         return Ended(cause=cause)
 
     async def _wait(self, leader: HeldLock[Wiring], stop: asyncio.Event, seconds: float) -> None:
-        """Waits without losing the lock."""
+        """Waits, and keeps the database session alive meanwhile, so that the lock is not lost."""
         while seconds > 0 and not stop.is_set():
             await self._sleep(stop, min(seconds, _SLICE_SECONDS))
             seconds -= _SLICE_SECONDS

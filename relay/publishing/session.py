@@ -25,19 +25,22 @@ from relay.stream.sink import JetStreamSession
 
 READ_EVENTS = 1_000
 READ_BYTES = 4 << 20
-#: Finding the first row of a backlog of many millions may take long, but not for ever.
+#: The longest wait for one read: to find the first row of a backlog of many millions may take long.
 READ_SECONDS = 120.0
 STATE_SECONDS = 5.0
 #: How long a stop waits for outstanding acks.
 STOP_SECONDS = 5.0
 SLICE_SECONDS = 0.5
-#: How often it is looked for requests.
+#: How often the session looks for operators' requests.
 REQUESTS_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Exceptions:
-    """Events that must not be sent: `refused` (position → reason) are to be parked, `stored` are in the stream."""
+    """Positions of events that must not be sent. They are kept from one session to the next.
+
+    `refused` (position → reason) must be parked. `stored` are in the stream already.
+    """
 
     refused: dict[int, str] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
@@ -50,7 +53,8 @@ class Exceptions:
 class SessionParts:
     """The parts of one session.
 
-    `requests`: about parked aggregates, None if they are not executed. `status` is told of the session's progress.
+    `requests` are those about parked aggregates; None if this process does not execute them. The session writes its
+    progress to `status`.
     """
 
     session: JetStreamSession
@@ -67,7 +71,7 @@ class SessionParts:
 
 
 class Publishing:
-    """Runs one session; used once. The session's first error ends it by an exception."""
+    """Runs one publishing session; used once. The session's first error ends it with an exception."""
 
     def __init__(self, parts: SessionParts) -> None:
         self._parts = parts
@@ -86,7 +90,8 @@ class Publishing:
         self._checkpoint: Checkpoint | None = None
         self._barrier_due = 0.0
         self._state_due = 0.0
-        #: (stream sequence, cursor) of what was sent, oldest first; the first one is stored.
+        #: (stream sequence, cursor) after each group of messages sent, oldest first. Once a later one is stored, the
+        #: earlier ones are dropped.
         self._positions: deque[tuple[int, Cursor]] = deque()
         #: The latest cursor whose message the stream has acknowledged; None before the first ack.
         self.stored_cursor: Cursor | None = None
@@ -101,7 +106,7 @@ class Publishing:
         return self._session.oldest_in_flight()
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """What is stored, if the source knows it more exactly than the cursor says."""
+        """Returns what the stream holds, if the source knows it more exactly than `stored_cursor` says; else None."""
         return self._source.covering()
 
     async def claim(self, cursor: Cursor) -> None:
@@ -138,9 +143,9 @@ class Publishing:
         await self._finish()
 
     async def remember(self) -> None:
-        """Stores, after the session, how much the stream has acknowledged.
+        """Writes to the database, after the session, the last sequence and cursor that the stream has acknowledged.
 
-        If the stream later returns with less, as after a power cut, that is a loss.
+        If the stream ends before that sequence later, for example after a power cut, a session detects the loss.
         """
         self._report()
         await self._save_state()
@@ -164,14 +169,20 @@ class Publishing:
                 await self._barrier(batch.reached.cursor)
 
     async def _anchored(self, base: str, before: Cursor) -> str:
-        """Returns what messages after `before` carry instead of its base, which is too long: its barrier."""
+        """Returns the short base that messages after `before` carry, because its own base is too long.
+
+        It refers to a barrier that holds the long base, and that is published first if necessary.
+        """
         if self._anchor is None or self._anchor[0] != base:
             await self._barrier(before)
         assert self._anchor is not None
         return anchored(base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        """Builds the messages of a batch in which some events must not be sent; they are parked, or already stored."""
+        """Builds the messages of a batch, without the events that are already stored or cannot be published.
+
+        Parks the events that cannot be published, and all later events of their aggregates.
+        """
         built: list[Message] = []
         for event, at in zip(batch.events, batch.marks, strict=True):
             if event.position in self._exceptions.stored:
@@ -185,12 +196,12 @@ class Publishing:
                     continue
                 except Unpublishable as unpublishable:
                     reason = str(unpublishable)
-            # Recorded and committed before any message is sent whose cursor passes it.
+            # The event is recorded and committed before any message is sent whose cursor is after it.
             await self._parked.park(self._leader.connection, event, reason)
         return built
 
     async def _carry_out(self, requests: ParkedRequests) -> None:
-        """Executes the oldest request about parked aggregates. Nothing else is read meanwhile, so order is kept."""
+        """Executes the oldest request about parked aggregates. No events are read meanwhile, which keeps the order."""
         request = await requests.first()
         self._leader.spoke()
         if request is None:
@@ -205,9 +216,9 @@ class Publishing:
         await self._parked.load(self._leader.connection)
 
     async def _retry(self, requests: ParkedRequests, request: Request) -> str:
-        """Publishes the aggregate's parked events at the present cursor; returns the answer."""
+        """Publishes the aggregate's parked events with the present cursor, and returns the answer for the operator."""
         count = 0
-        # What the stream said before the request is what it was asked to try again.
+        # Refusals from before the request do not count, because the operator asked to try these events again.
         refused = {} if request.begun_behind is None else self._exceptions.refused
         cursor = self._positions[-1][1]
         while events := await requests.waiting(request, READ_EVENTS, READ_BYTES):
@@ -274,7 +285,7 @@ class Publishing:
         )
 
     async def _save_state(self) -> None:
-        """Stores the lower bound. Only what is stored may be remembered, or a later start would see a loss."""
+        """Writes the sequence and cursor that are acknowledged. Unacknowledged ones would look like a loss later."""
         self._state_due = time.monotonic() + STATE_SECONDS
         stored = self._session.stored_sequence
         if self._positions and self._positions[0][0] <= stored:
@@ -288,7 +299,7 @@ class Publishing:
             await self._wait()
 
     async def _wait(self) -> None:
-        """Waits for acks, for a moment; the lock stays ours meanwhile."""
+        """Waits up to half a second for acks. It uses the database session meanwhile, so that the lock is not lost."""
         await self._session.wait(SLICE_SECONDS)
         await self._leader.touch()
         self._report()

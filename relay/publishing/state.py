@@ -1,9 +1,9 @@
-"""Stores a lower bound of the stream's state in the database, now and then.
+"""Stores a lower bound of the stream's state in the database, every few seconds.
 
-The position is in the stream. This row exists for what the stream cannot know of itself: that it is another stream than
-before, or that it has lost its end. Either is a *loss*. Then message ids get a new publish epoch, because the server
-may still refuse the old ones as duplicates. The relay resumes from what the stream still has: its last message, or the
-very first row if it is empty.
+The relay's position is in the stream. The row in the database shows two things that the stream cannot show: that it is
+another stream than before, or that it has lost its end. Either is a *loss*. After a loss, message ids get a new publish
+epoch, because the server may still refuse the old ids as duplicates. The relay resumes after the last message that the
+stream still has, or from the first row of the outbox if the stream is empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from relay.outbox.table import TableName
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """The row of one stream. `cursor` is None when nothing is known to be delivered."""
+    """The row of one stream. `created` is when the stream was created. `last_sequence` and `cursor` are stored there.
+
+    `cursor` is None if nothing is known to be delivered.
+    """
 
     created: datetime
     publish_epoch: int
@@ -30,7 +33,10 @@ class StateRow:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where and how to resume. `loss` says in one sentence what was lost, None if nothing was."""
+    """Where a session resumes, and with which publish epoch.
+
+    `cursor` None stands for the beginning. `loss` says in one sentence what was lost; None if nothing was.
+    """
 
     cursor: Cursor | None
     publish_epoch: int
@@ -38,7 +44,7 @@ class Resumption:
 
 
 def resumption(row: StateRow | None, tail: Tail) -> Resumption:
-    """Decides from the stored row and the stream's end."""
+    """Decides where to resume, from the stored row (None without one) and the stream's end."""
     if row is None:
         return Resumption(tail.cursor, 1, None)
     if row.created != tail.created:
@@ -59,7 +65,7 @@ class RelayState:
         self._stream = stream
 
     async def load(self, connection: DatabaseConnection) -> StateRow | None:
-        """The row, if there is one."""
+        """Returns the row; None if there is none."""
         cursor = await connection.execute(
             f"SELECT stream_created_at, publish_epoch, last_sequence, cursor FROM {self._table} WHERE stream = %s",  # noqa: S608
             [self._stream],

@@ -1,6 +1,7 @@
-"""Describes what the relay is doing: state, last error, and whether its loop still moves.
+"""Describes what the relay is doing: its state, its last error, and whether its loop still runs.
 
-The loop writes it, and its session by `moved` and `reached`. Pages, probes and metrics read it. Nothing decides by it.
+The publish loop writes the status; its session calls only `moved` and `reached`. Pages, probes and metrics read it. The
+relay makes no decision from it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ RESUMING = "RESUMING"
 PUBLISHING = "PUBLISHING"
 RETRYING = "RETRYING"
 STOPPED = "STOPPED"
-#: All states; those of refusals carry the names that the refusals have.
+#: All states. The state of a refusal is the `state` of its class (`relay.events.errors`).
 STATES = (
     STARTING,
     STANDBY,
@@ -32,7 +33,7 @@ STATES = (
     "SOURCE_IS_STANDBY",
     STOPPED,
 )
-#: The loop says at least this often that it moves; the waits in it have limits well below.
+#: The loop calls `moved` at least this often, because each of its waits is much shorter.
 WEDGED_SECONDS = 45.0
 
 
@@ -58,13 +59,16 @@ class RelayStatus:
     _due: float = field(default_factory=lambda: time.monotonic() + WEDGED_SECONDS)
 
     def moved(self, expect_within: float = WEDGED_SECONDS) -> None:
-        """Records that the loop moved, and will again within so many seconds."""
+        """Records that the loop runs, and that it will call this again within `expect_within` seconds."""
         self._due = time.monotonic() + expect_within
 
     def reached(
         self, mode: Mode, *, stream_sequence: int, cursor: Cursor | None, inflight_bytes: int, parked_aggregates: int
     ) -> None:
-        """Records what the stream has acknowledged, and up to which cursor (None: no message of this session yet)."""
+        """Records up to which sequence and cursor the stream has acknowledged. The loop has moved, too.
+
+        `cursor` is None before the first ack of the session.
+        """
         if stream_sequence != self.stream_sequence:
             self.stream_sequence, self.last_progress = stream_sequence, time.time()
         if cursor is not None:
@@ -77,22 +81,22 @@ class RelayStatus:
         self.last_error, self.last_error_at = reason, time.time()
 
     def stepped_back(self) -> None:
-        """Forgets what was known as leader."""
+        """Records that this relay does not lead, and forgets its cursor."""
         self.leader, self.cursor = False, None
 
     def live(self) -> str | None:
-        """None while the loop moves. An outage is no reason to be killed, because the loop waits and moves."""
+        """Returns None while the loop runs, otherwise how long it has hung. During an outage the loop runs."""
         late = time.monotonic() - self._due
         return None if late < 0 else f"the relay's loop should have moved {late:.0f} s ago"
 
     def ready(self) -> str | None:
-        """None if this relay publishes, or stands by for one that does."""
+        """Returns None if this relay publishes or stands by, otherwise its state and last error."""
         if self.state in {PUBLISHING, STANDBY}:
             return None
         return f"{self.state}: {self.last_error}" if self.last_error else self.state
 
     def page(self) -> dict[str, Any]:
-        """For `/lagz`, beside the lag."""
+        """Returns the status as fields of the page `/lagz`, which also shows the lag."""
         return {
             "mode": self.mode.name,
             "mode_reason": self.mode.reason,

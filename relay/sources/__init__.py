@@ -1,5 +1,5 @@
-"""Finds events: by polling the outbox, or from the log, with polling whenever the log cannot be read.
+"""Finds events by polling the outbox, or by reading the log and polling whenever the log cannot be read.
 
-Both implement `events.source.Source`: after `resume(cursor)` each `read` returns the next committed events, none twice
-and none lost, those of one aggregate in their order.
+Both sources implement `events.source.Source`. After `resume(cursor)` each `read` returns the next committed events. No
+event is lost, none is returned twice, and the events of one aggregate come in their order.
 """

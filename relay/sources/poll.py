@@ -1,20 +1,21 @@
-"""The scheduled task: events found by the difference of two snapshots.
+"""Finds events by polling: it reads the difference of two snapshots.
 
-State S1; take S2; deliver the rows that S1 does not see and S2 sees, in the order of their positions, in chunks; then
-S1 := S2. A row becomes visible with its transaction and every transaction ends between two consecutive snapshots, so
-each committed row is in exactly one difference. A later event of an aggregate is written after the earlier one has
-committed (the aggregate is locked, and the position is drawn under that lock), so in any difference that has both, the
-earlier one has the lower position. Nothing is updated or deleted, and a transaction that stays open delays nobody else.
+The source keeps a snapshot S1 and repeats three steps. It takes a new snapshot S2. It delivers the rows that S2 sees
+and S1 does not, in the order of their positions, in chunks. Then S2 becomes S1. A row becomes visible when its
+transaction commits, and that is between two consecutive snapshots. So each committed row is in exactly one difference.
+A later event of an aggregate is written after the earlier event has committed, because the aggregate is locked, and the
+position is allocated under that lock. So in a difference that has both, the earlier event has the lower position. The
+source updates and deletes nothing, and a transaction that stays open delays no others.
 
-That a transaction has ended must outlive the server. One that was rolled back may have left nothing on disk, and after
-a crash its id is drawn again by another, whose rows a cursor that counts it as ended would pass over. So the log is
-flushed up to S2 before anything after S2 is stored.
+The fact that a transaction has ended must survive a crash of the server. A transaction that was rolled back may have
+left nothing on disk. After a crash the server may then give its id to another transaction, and a cursor that counts
+the id as ended would skip the rows of that one. So the log is flushed up to S2 before anything after S2 is stored.
 
 How the rows of a difference are found depends on how many there are:
-- none or few: by the index on the transaction id;
-- more than one chunk: along the primary key from the first row on, as long as that finds full chunks. Where the
-  difference is thin there, the index finds the next row to go on from;
-- no S1 (a first start, or a refill): the whole table along its primary key.
+- With no or few rows, by the index on the transaction id.
+- With more than one chunk, along the primary key from the first row on, as long as that finds full chunks. Where the
+  rows of the difference are far apart, the index finds the next row from which to continue.
+- Without S1 (at a first start, or if the stream is filled anew), the whole table is read along its primary key.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query
 
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.25
-#: A walk looks at this many positions for each row it may return before it is called thin.
+#: Reading along the primary key covers so many positions for each row that it may return. If it does not find a full
+#: chunk among them, the rows are far apart.
 _WALK_FACTOR = 100
 
 
 class PollSource:
-    """Reads one outbox table over the leader's session.
+    """Finds new rows of one outbox table by polling, over the leader's session.
 
-    It uses single statements in autocommit, so nothing stays open between reads.
+    It uses single statements in autocommit, so no transaction stays open between reads.
     """
 
     mode = Mode("poll")
@@ -58,25 +60,25 @@ class PollSource:
 
     @property
     def cursor(self) -> PollCursor:
-        """The present position."""
+        """The cursor up to which everything has been read."""
         return self._cursor
 
     def pass_over(self, delivered: Delivered) -> None:
-        """Sets the events that the cursor says to skip."""
+        """Sets the events that polls must skip, because the cursor says that they are delivered."""
         self._delivered = delivered
 
     def end_at(self, snapshot: Snapshot) -> None:
-        """Makes the next difference end at `snapshot`, if that is ahead of the present position."""
+        """Makes the next difference end at `snapshot`, if that snapshot is later than the present cursor."""
         self._end = snapshot
 
     async def transactions_between(self, seen: Snapshot, upto: Snapshot, limit: int) -> list[int]:
-        """Transactions that have rows in that difference, no more than `limit`."""
+        """Returns the ids of transactions that have rows in the difference of the snapshots, at most `limit`."""
         query = self._table.transactions_between(seen, upto, limit)
         cursor = await self._connection.execute(query.text, query.parameters)
         return [int(row[0]) for row in await cursor.fetchall()]
 
     async def resume(self, cursor: Cursor) -> None:
-        """Goes to `cursor`. It also sets the session's planner settings, which belong to this way of reading."""
+        """Continues from `cursor`. The first call also sets the session's planner settings, which polling needs."""
         assert isinstance(cursor, PollCursor)
         self._cursor = cursor
         self._as_of = None
@@ -90,7 +92,7 @@ class PollSource:
             self._prepared = True
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """Returns the next chunk of the present difference, or of a new one."""
+        """Returns the next chunk of the present difference, or of a new one if that is complete."""
         if self._cursor.upto is None:
             checkpoint = await self._open_difference()
             if checkpoint is not None:
@@ -114,32 +116,32 @@ class PollSource:
             self._idle = BUSY_SECONDS
         else:
             self._idle = min(IDLE_SECONDS, self._idle * 2)
-        # A transaction delivered from the log may be seen later than that: its commit may wait for a standby.
+        # A snapshot may see a transaction later than the log delivers it, because its commit may wait for a standby.
         passed = None if self._delivered.seen_by(before.upto) else before.passed
         self._cursor = PollCursor(before.epoch, before.upto, passed=passed)
         reached = Checkpoint(self._cursor, self._as_of)
         return Batch(before.base, before, events, marks, after, reached, more=False)
 
     def stored(self, cursor: Cursor) -> None:
-        """Does nothing: rows stay in the table."""
+        """Does nothing, because rows stay in the table."""
 
     def idle_seconds(self) -> float:
-        """5 ms while rows come, backing off to 250 ms."""
+        """Returns 5 ms after rows were found. The value doubles with each read that finds none, up to 250 ms."""
         return self._idle
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Does nothing: nobody announces new rows."""
+        """Does nothing, because nothing announces new rows to a poll."""
 
     def covering(self) -> None:
-        """None: the cursor says everything."""
+        """Returns None, because the cursor says exactly what is stored."""
 
     async def close(self) -> None:
-        """Does nothing: no resource is held."""
+        """Does nothing, because this source holds no resource."""
 
     async def _open_difference(self) -> Checkpoint | None:
-        """Takes S2. Returns a checkpoint if S2 sees no more than S1, so that no table is read."""
-        # In autocommit now() is when the statement arrived, before its snapshot was taken: what had committed before
-        # now() is visible in it. (statement_timestamp() and clock_timestamp() may be later than the snapshot.)
+        """Takes S2. Returns a checkpoint if S2 sees no more than S1; then the table need not be read. Else None."""
+        # In autocommit now() is when the statement arrived. The snapshot is taken after that, so it sees everything
+        # that committed before now(). (statement_timestamp() and clock_timestamp() may be later than the snapshot.)
         cursor = await self._connection.execute(
             "SELECT (extract(epoch FROM now()) * 1000000)::bigint, pg_current_snapshot()::text,"
             " pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()",
@@ -150,7 +152,7 @@ class PollSource:
         self._as_of, upto = int(row[0]), Snapshot.parse(row[1])
         seen = self._cursor.seen
         end, self._end = self._end, None
-        # Rows of a snapshot that came from the log may be visible to us a little later than the snapshot says.
+        # Rows that a snapshot from the log sees may become visible to our session a little later.
         if end is not None and upto.includes(end) and (seen is None or end.includes(seen)):
             upto, self._as_of = end, None
         if seen is not None and seen.sees_as_much_as(upto):
@@ -163,13 +165,13 @@ class PollSource:
         return None
 
     async def _flush(self) -> None:
-        """Waits until everything in the log is on disk, by committing a record of our own."""
+        """Commits a record of our own and so waits until everything before it in the log is on disk."""
         await self._connection.execute("SELECT pg_logical_emit_message(true, 'tandem.flush', '')", prepare=True)
 
     async def _chunk(
         self, at: PollCursor, upto: Snapshot, max_events: int, max_bytes: int
     ) -> tuple[list[OutboxEvent], bool]:
-        """Returns rows after `at`, and whether they are the last of the difference."""
+        """Returns the next rows after `at`, and whether the difference has no more after them."""
         if at.seen is None:
             events, complete = await fetch_events(
                 self._connection, self._table.by_position(None, upto, at.position, max_events, None), max_bytes

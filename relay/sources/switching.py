@@ -1,13 +1,14 @@
-"""Reads the log where possible and polls otherwise, and changes between the two without overlap or gap.
+"""Reads the log if possible and polls otherwise, and switches between the two without overlap or gap.
 
-**From the log to polling** (the slot is missing, lost, in use, refused, or ahead of the stream): at once. The poll
-begins at the snapshot of the last checkpoint. It skips what was delivered after it: the transactions that the
-checkpoint lists, and the events that the stream has after it.
+**From the log to polling** (the slot is missing, lost, in use, refused, or ahead of the stream): the switch is made at
+once. The poll begins at the snapshot of the last checkpoint. It skips the events that were delivered although this
+snapshot does not see them: those of the transactions that the checkpoint lists, and those that the stream has after it.
 
-**From polling to the log**: meanwhile a slot is created, which waits for every write transaction that is open in the
-cluster. It begins at a snapshot, and the poll is led to end there. If the poll is already beyond, the cursor lists the
-transactions in between, and the log skips them. The first cursor of the log names the slot. So after a crash at any
-moment either the stream's last cursor names the slot, or the slot is dropped and created again.
+**From polling to the log**: while polling goes on, a slot is created, which waits for every write transaction that is
+open in the cluster. The slot begins at a snapshot, and the poll makes its next difference end at that snapshot. If the
+poll is already after the snapshot, the cursor lists the transactions in between, and the log skips them. The first
+cursor of the log contains the slot's name. So after a crash at any moment either the stream's last cursor contains the
+slot's name, or the slot is dropped and created again.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ from relay.wal.source import WalSource
 
 _log = structlog.get_logger(__name__)
 
-#: A cursor lists no more transactions than these; with more, the slot is made anew.
+#: A cursor lists at most so many transactions. If there would be more, a new slot is created.
 MOST_TRANSACTIONS = 2_000
 _WAL = Mode("wal")
 
 
 class SwitchingSource:
-    """`wal` None: polling only, for the reason `why`."""
+    """Reads events from the log, and polls while the log cannot be read.
+
+    If `wal` is None, it only polls, for the reason `why` (None if the settings ask for polling).
+    """
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class SwitchingSource:
         self._cleanup = cleanup
         self._history = history
         self._why = self._reason = why
-        #: What reads the log now; None while polling.
+        #: The reader of the log; None while polling.
         self._reader: WalReader | None = None
         self._wake: Callable[[], None] = lambda: None
         self._checkpointed = False
@@ -63,11 +67,11 @@ class SwitchingSource:
 
     @property
     def mode(self) -> Mode:
-        """The mode in use, and why it is not the wanted one."""
+        """The mode in use. While polling, its reason says why the log is not read; None if it is not wanted."""
         return _WAL if self._reader is not None else Mode("poll", self._slots.problem or self._reason)
 
     async def resume(self, cursor: Cursor) -> None:
-        """Goes to `cursor`: by the slot that it names if that can be read, otherwise by polling."""
+        """Continues from `cursor`: it reads the slot in the cursor if that is possible, and polls otherwise."""
         await self._stop()
         delivered = NOTHING
         if isinstance(cursor, WalCursor):
@@ -90,14 +94,14 @@ class SwitchingSource:
     async def read(self, max_events: int, max_bytes: int) -> Batch:
         """Returns the next events.
 
-        Raises SessionClosed if the log broke off: only the stream knows then what was delivered.
+        Raises SessionClosed if the log breaks off, because then only the stream shows what was delivered.
         """
         if (reader := self._reader) is not None:
             try:
                 batch = await reader.read(max_events, max_bytes)
             except LogUnavailable as problem:
                 if not self._checkpointed:
-                    # It would break off again and again: what it chokes on stands between here and the next checkpoint.
+                    # Something before the next checkpoint cannot be read, so this slot would break off each time.
                     self._distrusted.add(reader.slot)
                 raise SessionClosed(Closing.SOURCE, str(problem)) from None
             self._checkpointed = self._checkpointed or batch.reached is not None
@@ -109,24 +113,24 @@ class SwitchingSource:
         return await self._poll.read(max_events, max_bytes)
 
     def stored(self, cursor: Cursor) -> None:
-        """Confirms checkpoints of the log."""
+        """Confirms stored checkpoints to the slot, so that the server need not keep the log before them."""
         if self._reader is not None:
             self._reader.stored(cursor)
 
     def idle_seconds(self) -> float:
-        """As the source in use has it."""
+        """Returns how long to wait before the next read, by the source in use."""
         return IDLE_SECONDS if self._reader is not None else self._poll.idle_seconds()
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Arrivals from the log, whenever it is read from now on."""
+        """Makes the log call `wake` when something arrives, each time it is read from now on."""
         self._wake = wake
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """As the log has it."""
+        """Returns what the stream holds, if the log is read and knows it more exactly than the cursor; else None."""
         return self._reader.covering() if self._reader is not None else None
 
     async def close(self) -> None:
-        """Ends stream, slot creation and cleanup; a slot in use stays."""
+        """Ends the reading of the log, the creation of a slot, and the cleanup. A slot that was in use stays."""
         await self._stop()
 
     async def _stop(self) -> None:
@@ -145,7 +149,7 @@ class SwitchingSource:
             await self._cleanup.begin()
 
     async def _stream(self, cursor: WalCursor) -> str | None:
-        """Streams from the cursor; returns why not, if that is impossible."""
+        """Begins to read the log from `cursor`. Returns None, or why that is impossible."""
         if self._wal is None:
             return self._why or "RELAY_MODE is poll"
         if cursor.checkpoint.slot in self._distrusted:
@@ -159,7 +163,10 @@ class SwitchingSource:
         return None
 
     async def _hand_over(self, made: WalCheckpoint) -> Batch | None:
-        """Returns the first batch of the log, once the poll has reached the slot's beginning; it has no events."""
+        """Begins to read the log, once the poll has reached the beginning of the new slot.
+
+        Returns the first batch of the log, which has no events; None if polling must go on.
+        """
         at = self._poll.cursor
         if at.upto is not None or at.seen is None or at.passed is not None:
             return None
