@@ -1,4 +1,4 @@
-"""The query service's settings, all from the environment."""
+"""Declares the settings of the query service. All come from environment variables."""
 
 from __future__ import annotations
 

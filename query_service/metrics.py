@@ -1,4 +1,7 @@
-"""The metrics of the query service. Durations are in seconds. No label is an id, so the number of series is bounded."""
+"""Defines the metrics of the query service. Durations are in seconds.
+
+No label is an id, so the number of series is bounded.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ class _Stages(Collector):
 
 
 class ServeMetrics(_Watched):
-    """The metrics of a serving process."""
+    """Counts and times what a serving process does, for Prometheus."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class ServeMetrics(_Watched):
 
 
 class ProjectMetrics(_Watched):
-    """The metrics of a projector."""
+    """Counts and times what a projector does, for Prometheus."""
 
     def __init__(self) -> None:
         super().__init__()

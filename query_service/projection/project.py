@@ -28,7 +28,7 @@ class ProjectedEvent:
 
     @property
     def order_id(self) -> str:
-        """UUID of the order, also the id of its document."""
+        """The UUID of the order, which is also the id of its document."""
         return self.order["order_id"]
 
     @property
@@ -38,7 +38,7 @@ class ProjectedEvent:
 
     @property
     def event_id(self) -> str:
-        """UUID of the event."""
+        """The UUID of the event."""
         return self.event["event_id"]
 
 

@@ -1,4 +1,7 @@
-"""Computes the amounts of an order's lines. Each has the keys of its order, so stores add them up without joins."""
+"""Computes the amounts of an order's lines.
+
+Each line also has its order's keys for grouping, so that stores can add up the amounts without joins.
+"""
 
 from __future__ import annotations
 

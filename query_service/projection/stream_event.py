@@ -1,7 +1,7 @@
 """Reads a message of the stream: an event with its headers, or a barrier.
 
-The relay copies payload and personal data into the body as they were recorded. They are cut out as text and never
-serialised again, because the hash chain covers the exact text.
+The relay copies payload and personal data into the body as they were recorded. Here they are taken from the body as
+text and never serialised again, because the hash chain covers the exact text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """A published event. `payload` and `personal` are parsed; beside them is their recorded text.
+    """A published event. It has `payload` and `personal` both parsed and as their recorded text.
 
     Times are microseconds since 1970. `personal` and `salt` are None once redacted.
     """
@@ -96,7 +96,7 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
 def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> StreamEvent:
     """Returns the event in a message. Raises ProjectionError naming the header, or the part of the body, that is wrong.
 
-    `parse` is a faster JSON parser. What it refuses is parsed again by the standard library.
+    `parse` is a faster JSON parser. If it refuses a text, the standard library parses that text again.
     """
     recorded_headers = _header(headers, "Tandem-Headers")
     journal = parse_object(recorded_headers, "Tandem-Headers")
@@ -104,7 +104,7 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
     event = StreamEvent(
         order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
         version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
-        # The epoch in which it was published: the events of a restored source belong to its new history.
+        # The source epoch in which the event was published. After a restore, its events belong to the new history.
         source_epoch=_epoch(headers, journal),
         event_id=identifier(_text(headers, "ce-id"), "ce-id"),
         aggregate_type=_text(headers, "Tandem-Aggregate-Type"),

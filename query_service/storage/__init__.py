@@ -1,4 +1,7 @@
-"""The read stores, named by the level of separation that they implement."""
+"""Contains the read stores. Each package is named by how far reads are separated from the write side.
+
+`physical` has a database of its own for reads. `memory` is for experiments and tests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps the read model in dictionaries. Every other store must give the same answers."""
+"""Keeps the read model in dictionaries. It defines the answers that every other store must give too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers questions over many orders by scanning all documents. Every other store must give the same answers."""
+"""Answers questions over many orders by scanning all documents. Other stores must give the same answers."""
 
 from __future__ import annotations
 

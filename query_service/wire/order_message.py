@@ -1,4 +1,4 @@
-"""Converts an order's document to the contract's `Order`: the exact inverse of the projection.
+"""Converts an order's document to the contract's `Order`. This is the exact inverse of the projection.
 
 An order has many small messages. They are described as nested dictionaries and built in one call, because building each
 message from Python takes twice the time. Empty lists are left out of the dictionaries.
@@ -93,7 +93,7 @@ def order_fields(document: OrderDocument) -> Fields:
 
 
 def money_message(amount: int | None, currency: str) -> Money | None:
-    """Converts an amount in minor units to Money; None to None."""
+    """Converts an amount in minor units to Money. Returns None for None."""
     if amount is None:
         return None
     units, nanos = units_and_nanos(amount, currency)
@@ -101,7 +101,7 @@ def money_message(amount: int | None, currency: str) -> Money | None:
 
 
 def time_message(microseconds: int | None) -> Timestamp | None:
-    """Converts microseconds since 1970 to a Timestamp; None to None."""
+    """Converts microseconds since 1970 to a Timestamp. Returns None for None."""
     if microseconds is None:
         return None
     seconds, rest = divmod(microseconds, _MICROSECONDS)

@@ -58,7 +58,7 @@ class ReadAttempt(Generic[Found]):
     current_version: int = 0
     #: The source epoch of the documents read; 0 when there is no document.
     source_epoch: int = 0
-    #: A parked version is newer than the answer. `hopeless`: the needed version is parked, so waiting does not help.
+    #: `parked`: a version newer than the answer is parked. `hopeless`: the needed version is parked: do not wait.
     parked: bool = False
     hopeless: bool = False
     #: The order that lacks the needed version; "" when the question is about one order.

@@ -1,7 +1,7 @@
-"""Refreshes that many callers share: each caller joins the next refresh that has not begun.
+"""Lets many callers share the refreshes of an index.
 
-At most one refresh runs at a time, and there is a least pause between two starts, however many callers wait. A caller
-never joins a refresh that is already running, because it may have begun before the caller's write was applied.
+Every caller waits for the next refresh that has not begun yet. It never joins a refresh that is already running,
+because that refresh may have begun before the caller's write was applied. At most one refresh runs at a time.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 
 
 class CoalescedRefresh:
-    """Shares calls of `refresh`, which returns whether all that was applied before it began is searchable now.
+    """Shares each call of `refresh` among all callers that arrived before it began.
 
-    `clock` and `least_pause` (between the starts of two refreshes) are in seconds.
+    `refresh` makes searchable what was applied before it began, and returns whether it succeeded. `least_pause` is the
+    least number of seconds between the starts of two refreshes. `clock` returns seconds.
     """
 
     def __init__(
@@ -25,18 +26,18 @@ class CoalescedRefresh:
         self._begun_at = -least_pause
 
     async def catch_up(self) -> bool:
-        """Waits for a refresh that begins after the call, and returns whether it succeeded. Raises its errors."""
+        """Waits for a refresh that begins after this call, and returns whether it succeeded. Raises what it raises."""
         return await asyncio.shield(self.following())  # a cancelled caller must not cancel it for the others
 
     def following(self) -> asyncio.Task[bool]:
-        """Returns the task of the next refresh, which has not begun."""
+        """Returns the task of the next refresh, which has not begun. Creates the task if there is none."""
         if self._next is None:
             self._next = asyncio.create_task(self._run_after(self._running))
             self._next.add_done_callback(_retrieve_error)
         return self._next
 
     def begun_elsewhere(self) -> None:
-        """Notes that another process began a refresh just now: the least pause counts from there too."""
+        """Records that another process began a refresh just now. The least pause is counted from that start too."""
         self._begun_at = self._clock()
 
     async def _run_after(self, before: asyncio.Task[bool] | None) -> bool:
@@ -55,4 +56,4 @@ class CoalescedRefresh:
 
 def _retrieve_error(task: asyncio.Task[bool]) -> None:
     if not task.cancelled():
-        task.exception()  # waiting callers get the error; without any, asyncio must not log it as never retrieved
+        task.exception()  # callers get it; without callers, asyncio would log that it was never retrieved

@@ -1,6 +1,6 @@
-"""Runs before every list, sum and count: waits until the token's versions are searchable.
+"""Runs before every list, sum and count. It waits until the token's versions are searchable.
 
-It also says how fresh the list will be.
+It also determines how fresh the list will be.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Admission:
 
 
 class ListGate:
-    """Admits a list once it contains what its token names. `clock` is in seconds, `now` in microseconds since 1970."""
+    """Lets a list be read once searches show the versions that its token names.
+
+    `clock` returns seconds, `now` microseconds since 1970.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class ListGate:
         return mark
 
     async def _unlisted(self, stored: Sequence[StoredOrder], wanted: Consistency, within: float) -> Lagging | None:
-        """Waits up to `within` seconds, and returns a version of the token that is still not searchable."""
+        """Waits up to `within` seconds for the token's versions. Returns one that is not searchable then, or None."""
         documents = [order.document for order in stored if order.document is not None]
         applied = {
             document["order_id"]: (

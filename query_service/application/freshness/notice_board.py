@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class Wake:
-    """What one reader waits on: an event that is cleared when the reader wakes."""
+    """Lets one reader wait for notices."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -22,7 +22,7 @@ class Wake:
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Waits up to `seconds` for a notice, and returns whether there was one. One since the last wait counts."""
+        """Waits up to `seconds` for a notice. Returns whether there was one since the previous wait ended."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -33,7 +33,7 @@ class Wake:
 
 
 class NoticeBoard:
-    """The waiting readers by order id. Its length is the number of readers."""
+    """Keeps the waiting readers by order id. Its length is the number of readers."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Wake]] = {}

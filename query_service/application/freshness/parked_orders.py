@@ -1,4 +1,4 @@
-"""The parked orders that this process knows, so that a list can flag them without asking the store each time."""
+"""Keeps the parked orders that this process knows, so that a list can flag them without asking the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ParkedOrders:
         return len(self._versions)
 
     def replace(self, parked: Mapping[str, Sequence[int]]) -> None:
-        """Replaces everything by what the store returned."""
+        """Replaces all parked versions by those that the store returned."""
         self._versions = {order_id: set(versions) for order_id, versions in parked.items()}
 
     def add(self, order_id: str, version: int) -> None:

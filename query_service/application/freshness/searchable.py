@@ -23,11 +23,11 @@ SILENCE_SECONDS = 1.0
 
 
 class Searchability(Protocol):
-    """How fresh lists are, and how to make them fresher."""
+    """Tells how fresh lists are, and makes them fresher."""
 
     @property
     def freshness(self) -> Freshness | None:
-        """How fresh lists are at least; None while that is unknown."""
+        """The freshness that lists have at least; None while it is unknown."""
 
     @property
     def answering(self) -> bool:
@@ -47,8 +47,9 @@ class Searchability(Protocol):
     ) -> Mapping[str, int]:
         """Waits up to `within` seconds until these applied editions of orders, or later ones, are searchable.
 
-        Returns, for each order that is not, the version that searches show (0: none); empty when all are. `settled`:
-        the editions are old enough to be searchable already, so search before a refresh. Raises as `catch_up`.
+        Returns an empty mapping when all are. Otherwise it maps each order whose edition is not searchable to the
+        version that searches show; 0: none. `settled`: the editions are old enough to be searchable already, so it
+        first searches for them and requests a refresh only if one is missing. Raises as `catch_up`.
         """
 
 
@@ -60,7 +61,7 @@ class RefreshObserver(Protocol):
 
 
 class AskedSearchability:
-    """Searchability that asks the projectors to refresh.
+    """Implements Searchability by asking the projectors to refresh.
 
     `ask` requests a refresh and returns whether it was done. `listed` returns the editions that searches show now.
     `applied` says how fresh look-ups are, `current` how fresh searches are. `clock` is in seconds.

@@ -1,4 +1,4 @@
-"""How fresh the read model is, as far as this process knows from the store and from notices."""
+"""Keeps how fresh the read model is, as far as this process knows from the store and from notices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class AnswerInfo:
 
 
 class FreshnessView:
-    """The latest known freshness. Read it before the documents that it is reported with, never after them."""
+    """Keeps the latest known freshness.
+
+    Read it before the documents whose freshness it tells, never after them: it must not claim more than they show.
+    """
 
     def __init__(self) -> None:
         self._latest: Freshness | None = None

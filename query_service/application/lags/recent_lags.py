@@ -1,4 +1,4 @@
-"""The lags of the last minute over all projectors, from the notices that a serving process receives."""
+"""Computes the lags of the last minute over all projectors, from the notices that a serving process receives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class StageLag:
-    """The median and the 99th percentile of the time from the stage before to this one, in seconds.
+    """How long events took from the previous stage to this one: median and 99th percentile, in seconds.
 
     `as_of` is the time of the last report, in microseconds since 1970.
     """
@@ -25,7 +25,9 @@ class StageLag:
 
 
 class RecentLags:
-    """Counts of the last minute by stage. The last report is kept however old it is, for shops without traffic.
+    """Keeps the counts of the last minute by stage.
+
+    The last report is kept even when it is older, so that a shop without traffic still has figures.
 
     `now` returns microseconds since 1970; `window` is in seconds.
     """

@@ -16,7 +16,8 @@ STAGES = ("published", "received", "applied", "searchable")
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 #: The upper bounds of the buckets in seconds, 0.5 ms to about an hour. One more bucket counts longer durations.
 BOUNDS = tuple(step * 10.0**power for power in range(-4, 4) for step in _STEPS if 5e-4 <= step * 10.0**power < 5e3)
-#: How many unsearchable events are tracked. With more, the oldest are dropped: the index is not being refreshed then.
+#: How many unsearchable events are tracked. With more of them, which means that the index is not refreshed, the oldest
+#: are dropped.
 FOLLOWED = 100_000
 _MICROSECONDS = 1e6
 
@@ -32,7 +33,7 @@ class Exemplar:
 
 @dataclass(slots=True)
 class StageHistogram:
-    """The durations of one stage since the start, and the last traced event of each bucket."""
+    """Counts the durations of one stage since the start, and keeps the last traced event of each bucket."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
@@ -49,7 +50,7 @@ class StageHistogram:
 
 
 class StageLags:
-    """The lags of one projector's events. All times, and what `now` returns, are microseconds since 1970."""
+    """Measures the lags of one projector's events. All times, and what `now` returns, are microseconds since 1970."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -69,7 +70,7 @@ class StageLags:
         self._unsearchable.append((now, trace_id))
 
     def refreshed(self, begun_at: int) -> None:
-        """Notes that a refresh is done: what was applied before `begun_at` is searchable now."""
+        """Records that a refresh is done. Events that were applied before `begun_at` are searchable now."""
         now = self._now()
         searchable = self.histograms["searchable"]
         while self._unsearchable and self._unsearchable[0][0] < begun_at:
@@ -94,7 +95,10 @@ class StageLags:
 
 
 def quantile(counts: Sequence[int], share: float) -> float:
-    """Returns the duration in seconds that this share of events did not exceed, interpolated; 0 without events."""
+    """Returns the duration in seconds that the part `share` of the events did not exceed.
+
+    It is interpolated within a bucket. 0 without events.
+    """
     rank, below = share * sum(counts), 0
     for bucket, count in enumerate(counts):
         if count and below + count >= rank:

@@ -1,4 +1,4 @@
-"""The errors of the use cases. `handlers/grpc/status.py` maps each to a gRPC status."""
+"""Defines the errors of the use cases. `handlers/grpc/status.py` maps each to a gRPC status."""
 
 from __future__ import annotations
 

@@ -31,9 +31,10 @@ FACET_LIMIT = 100
 class OrderCriteria:
     """Which orders a question is about. Empty or None: no condition.
 
-    An order must meet every condition, and one of the values of a condition that has several. `words`: for each, one of
-    its alternatives must begin a word of the order's search text. An order that has `lookup_key` among its own keys is
-    an exact match and need not meet `words`. Bounds named `from` or `min` are inclusive, `until` and `max` exclusive.
+    An order must meet every condition. If a condition has several values, the order must have one of them. Each item of
+    `words` is a tuple of alternatives, of which one must begin a word of the order's search text. An order that has
+    `lookup_key` among its own keys is an exact match and need not meet `words`. Bounds named `from` or `min` are
+    inclusive, bounds named `until` or `max` are exclusive.
     """
 
     words: AskedWords = ()
@@ -78,9 +79,9 @@ class OrderSort(StrEnum):
 class SortKey:
     """The document's field that a sort uses.
 
-    `returns`: a change can move an order back, from the pages that were read to those that were not. Totals can. Place
-    time and order number never change. The update time only rises, which moves an order to the front, and so does
-    becoming an exact match.
+    `returns`: a change of the order can move it from the pages that were read to those that were not. This is true for
+    totals. Place time and order number never change. The update time only rises, which moves an order towards the first
+    page; becoming an exact match does so too.
     """
 
     field: str
@@ -302,7 +303,7 @@ class OrderQuestions(Protocol):
         """
 
     def first_mark(self, mark: str) -> str:
-        """Returns the mark that is before every write of the same read model."""
+        """Returns the mark from which every write of the same read model counts as later."""
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """Returns the editions of these orders that searches show now; NOT_LISTED where they show none."""

@@ -1,8 +1,8 @@
 """Decides when everything before a barrier is in the read model.
 
-Several projectors share the stream, so no projector knows this alone. The consumer's ack floor does: every message up
-to it is acknowledged. A message is acknowledged only after it is applied or parked. So once the floor has reached a
-barrier, everything before the barrier is in the read model.
+Several projectors share the stream, so no projector knows this alone. The consumer's ack floor shows it: every message
+up to the floor is acknowledged, and a message is acknowledged only after it is applied or parked. So once the floor has
+reached a barrier, every event before the barrier is applied or parked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class BarrierLedger:
 class Coverage:
     """Detects messages that left the stream before they were projected.
 
-    The server moves the ack floor past messages that are gone. So it compares with the floor from before they left.
+    The server moves the ack floor past messages that are gone. So this compares with the floor that was known before
+    they left.
     """
 
     def __init__(self, known: Freshness | None) -> None:

@@ -1,4 +1,4 @@
-"""What operators do with events that could not be projected: show, retry or discard them."""
+"""Shows, retries and discards events that could not be projected, for operators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NothingParked(QueryRefused):
 
 
 class StillNeeded(QueryRefused):
-    """Discarding an event that its order still lacks requires `--needed-too`."""
+    """The event was not discarded, because its order still lacks it. This requires `--needed-too`."""
 
 
 class RetryOutcome(StrEnum):
@@ -79,7 +79,7 @@ class StreamMessages(Protocol):
 
 
 class ParkedEvents:
-    """The use cases. `stream` opens what a retry needs: message look-ups, and notices to readers.
+    """Lists, retries and discards parked events. `stream` opens what a retry needs: look-ups of messages, and notices.
 
     `now` returns microseconds since 1970. All methods raise DependencyDown and ReadStoreNotReady.
     """

@@ -77,7 +77,7 @@ class Pacer(Protocol):
         """Waits, longer each time until `resume`. Operators see the reason."""
 
     def resume(self) -> None:
-        """Notes that a step succeeded, so the next pause is short."""
+        """Records that a step succeeded, so the next pause is short."""
 
 
 class ProjectionObserver(Protocol):
@@ -116,8 +116,9 @@ class _Hopeless:
 
 
 class EventProjector:
-    """The use case. `stream` is the name that parked events are recorded with. `now` returns microseconds since 1970.
+    """Projects the deliveries of one projector.
 
+    `stream` is the stream's name, with which parked events are recorded. `now` returns microseconds since 1970.
     `parse`: see `read_event`.
     """
 

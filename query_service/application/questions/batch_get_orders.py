@@ -21,7 +21,7 @@ class OrderBatch:
 
 
 class BatchGetOrders:
-    """The use case."""
+    """Reads many orders by id, as fresh as the caller wants."""
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
         self._reader, self._waiter = reader, waiter

@@ -24,7 +24,7 @@ class CustomerSummary:
 
 
 class GetCustomerSummary:
-    """The use case."""
+    """Computes the figures of a customer's orders, as fresh as the caller wants."""
 
     def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders) -> None:
         self._reader, self._gate, self._parked = reader, gate, parked

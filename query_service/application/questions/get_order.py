@@ -20,10 +20,10 @@ _MICROSECONDS = 1_000_000
 
 
 class GetOrder:
-    """The use case.
+    """Reads one order, as fresh as the caller wants.
 
-    `finality_margin` (seconds) bounds the time from a change's record time to its commit. An answer for a time in the
-    past is final once the read model is that much later than the time.
+    `finality_margin` is the most seconds that may pass from a change's record time to its commit. An answer for a time
+    in the past is final once everything is applied that was committed up to `finality_margin` after that time.
     """
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter, *, finality_margin: float) -> None:

@@ -48,7 +48,7 @@ class HistoryPage:
 
 
 class GetOrderHistory:
-    """The use case. It reads by id, so it sees every acknowledged write."""
+    """Reads the history of an order by id, so it sees every acknowledged write."""
 
     def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
         self._reader, self._waiter = reader, waiter

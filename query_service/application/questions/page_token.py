@@ -1,4 +1,4 @@
-"""Page tokens: opaque text that says where the next page begins, and which question it belongs to.
+"""Writes and reads page tokens: text that says where the next page begins, and to which question it belongs.
 
 A token holds a position in the sorted list, not a number of orders to skip. So the next page begins after the last
 order that was returned, whatever arrived or changed before it.

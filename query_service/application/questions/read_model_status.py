@@ -1,4 +1,4 @@
-"""Reports how far the read model lags, as far as this process knows."""
+"""Reports how fresh the read model is, how far it lags, and what is parked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from query_service.application.ports.read_store import Freshness, OrderReader
 
 @dataclass(frozen=True, slots=True)
 class ReadModelStatus:
-    """How fresh and complete the read model is.
+    """How fresh and how complete the read model is, for operators.
 
-    `pending_events` counts messages of the stream that are not applied yet; None when NATS does not answer.
+    `read_store` is the store's name. `freshness` says up to which time everything is applied; None before the first
+    barrier. `pending_events` is the number of events in the stream that are not applied yet; None when NATS does not
+    answer. `parked_orders` is the number of orders with a parked version newer than their document. `stages` has the
+    lags of the last minute by stage.
     """
 
     read_store: str
@@ -25,7 +28,7 @@ class ReadModelStatus:
 
 
 class GetReadModelStatus:
-    """The use case. `pending` asks NATS for the number of pending events, and returns None without an answer."""
+    """Collects the status. `pending` asks NATS for the number of pending events; it returns None without an answer."""
 
     def __init__(
         self,

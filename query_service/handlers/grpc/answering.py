@@ -1,4 +1,4 @@
-"""What all methods share: how long a query may wait, and how large its answer may be."""
+"""Determines, for all methods, how long a query may wait and how large its answer may be."""
 
 from __future__ import annotations
 

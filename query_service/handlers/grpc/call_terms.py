@@ -1,4 +1,4 @@
-"""The terms of every call: request rules, refusals, time limit, and what a call without an answer reports."""
+"""Defines what applies to every call: request rules, refusals, time limit, and the error of a call out of time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoreReport(Protocol):
         """Returns the error for a call that ran out of time."""
 
     def refused(self, error: Exception) -> None:
-        """Notes a refused call, for the log."""
+        """Records a refused call, for the log."""
 
 
 def call_terms(on_call: OnCall, deadline_cap: float, store: StoreReport) -> Terms:

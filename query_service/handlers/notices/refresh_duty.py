@@ -1,7 +1,7 @@
 """Refreshes the index when serving processes ask for it, and at least once a second while events wait for a refresh.
 
-Requests arrive by a queue group, so one projector gets each. It answers when a refresh that began after the request is
-done. `refresh_turns` decides which projector does it.
+Requests arrive by a queue group, so one projector gets each request. It answers when a refresh is done that began after
+the request. `refresh_turns` decides which projector refreshes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REFRESHED, NOT_REFRESHED = b'{"refreshed":true}', b'{"refreshed":false}'
 FORWARD_SECONDS = 0.25
 #: A refresh that takes longer counts as failed.
 REFRESH_SECONDS = 5.0
-#: An applied event is made searchable after so long even without a request; how often to check for such events.
+#: How long an applied event waits for a refresh that no process requests, and how often to check for such events.
 UNREQUESTED_SECONDS, POLL_SECONDS = 1.0, 0.25
 
 

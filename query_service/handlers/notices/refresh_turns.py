@@ -1,9 +1,9 @@
 """Decides which of several projectors refreshes the index for all.
 
-A request reaches any projector. The projector that began the last refresh holds the turn, and the others forward
+A request may reach any projector. The projector that began the last refresh holds the turn, and the others forward
 requests to it. So one process keeps the pause between refreshes. There is no election. If the turn was not used for a
-while, or its holder does not answer, the projector with the next request takes it. If two take it at the same moment,
-each learns of the other, and the one with the greater name gives up the turn. That costs one refresh too many.
+while, or its holder does not answer, the projector that gets the next request takes the turn. If two take it at the
+same moment, each learns of the other, and the one with the greater name gives it up. This costs one refresh too many.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from collections.abc import Callable
 LEAST_PAUSE_SECONDS = 0.05
 #: A turn that is not used for so long expires.
 TURN_SECONDS = 10.0
-#: A holder that does not answer in time, and has begun no refresh for so long, is taken for dead.
+#: A holder counts as dead when it does not answer in time and has begun no refresh for so long.
 SILENT_SECONDS = 1.0
 
 
 class RefreshTurns:
-    """What the projector called `own` knows of the turn. `clock` and `lasts` (until a turn expires) are in seconds."""
+    """Keeps what the projector named `own` knows of the turn.
+
+    `lasts` is the number of seconds after which an unused turn expires. `clock` returns seconds.
+    """
 
     def __init__(self, own: str, clock: Callable[[], float], *, lasts: float = TURN_SECONDS) -> None:
         self.own = own

@@ -1,4 +1,4 @@
-"""Passes batches of deliveries to the use case, and records the freshness that barriers allow to claim."""
+"""Passes batches of deliveries to the use case, and records the freshness that the barriers prove."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class OrderEventConsumer:
                 except TimeoutError:
                     pass
             claimed = await self._poll()
-            # Acks are in flight, or another projector is still writing: poll again soon, then less and less often.
+            # Acks have not arrived yet, or another projector is still writing. Poll again soon, then less often.
             pause = FLOOR_SECONDS if claimed else min(_SLOWEST_FLOOR_SECONDS, pause * 2)
             await asyncio.sleep(pause)
 

@@ -49,7 +49,7 @@ class Projector:
         self._consumer: OrderEventConsumer | None = None
 
     def reason(self) -> str | None:
-        """Returns why it does not project; None while it does."""
+        """Returns why the projector does not project; None while it does."""
         if self._pacer.reason is not None:
             return f"paused: {self._pacer.reason}"
         return "starting" if self._consumer is None else self._consumer.pull.problem

@@ -1,4 +1,4 @@
-"""Runs tasks that end together."""
+"""Runs several coroutines as one: when one fails, all end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The read store of the physical level: documents in Elasticsearch, fed by events through the stream.
+"""Implements the read store on Elasticsearch, a database separate from the write side's.
 
-It uses no scripts, no plug-ins and no analysers of its own, so any Elasticsearch will do. Look-ups by id see every
-acknowledged write. Searches see a write after the next refresh.
+Projectors write its documents from the events of the stream. Look-ups by id see every acknowledged write. Searches see
+a write after the next refresh. The store needs no scripts, plug-ins or analysers of its own in Elasticsearch.
 """

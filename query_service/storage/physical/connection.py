@@ -1,8 +1,8 @@
 """Sends requests to Elasticsearch and translates their failures.
 
-A request returns an answer or raises. DependencyDown: Elasticsearch is unreachable, overloaded or blocked, so the same
-request may succeed later. ReadStoreNotReady: an alias is missing. StoreDefect: the request should not have been sent.
-It never retries; the caller decides whether and when to.
+A request returns an answer or raises one of three errors. DependencyDown means that Elasticsearch is unreachable,
+overloaded or blocked, so the same request may succeed later. ReadStoreNotReady means that an alias is missing.
+StoreDefect means that the request should not have been sent. A request is never retried here; the caller decides that.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Lines(NdjsonSerializer):
 
 
 class ElasticsearchConnection:
-    """A client with a pool of `connections`. `request_timeout` in seconds bounds each request."""
+    """A client with a pool of `connections` connections. `request_timeout` is the most seconds for a request."""
 
     def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:
         #: The `preference` of searches: the same text always selects the same shard copies.

@@ -1,7 +1,7 @@
 """Finds which version of an order was in force at a time, with few look-ups by id.
 
-An order's record times rise with its versions, so a bisection over versions finds it. It uses look-ups by id, because
-they see every acknowledged write at once, and a search would not.
+An order's record times rise with its versions, so a bisection over the versions finds the one in force. The bisection
+uses look-ups by id, because they see every acknowledged write at once; a search would not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sends the look-ups by id of concurrent callers in one `_mget`.
 
-A look-up must see every write that was acknowledged before it began. So it never joins a request that is in flight. It
-waits for the next one, together with all look-ups that arrive meanwhile. A single look-up is sent at once. With more
-callers, more of them share a request, and each look-up costs less.
+A look-up must see every write that was acknowledged before it began. So it never joins a request that was already sent.
+It waits for the next request, together with all look-ups that arrive meanwhile. A single look-up is sent at once. With
+more callers, more look-ups share a request, and each costs less.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 from query_service.storage.physical.connection import ElasticsearchConnection, failure
 
-#: How long a request may delay the next, in seconds. More look-ups gather meanwhile; a slow request blocks nobody.
+#: How many seconds an unanswered request delays the next one, which gathers look-ups meanwhile. After that the next one
+#: is sent, so a slow request blocks no look-up for longer.
 HOLD_SECONDS = 0.01
-#: The most requests in flight.
+#: The most requests that are unanswered at the same time.
 AT_ONCE = 16
 #: The most documents in a request. A look-up of more documents is sent alone.
 MOST_DOCUMENTS = 400
@@ -31,7 +32,7 @@ class LookUps:
         self._connection = connection
         self._waiting: deque[tuple[Wanted, asyncio.Future[Documents]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        #: The request that delays the next, if any.
+        #: The request that delays the next one; None when nothing delays it.
         self._recent: asyncio.Task[None] | None = None
 
     async def documents(self, wanted: Wanted) -> Documents:
@@ -61,7 +62,7 @@ class LookUps:
         self._send_next()
 
     async def _ask(self) -> None:
-        """Sends one request for the look-ups that wait now, and hands each caller its part of the answer."""
+        """Sends one request for the look-ups that wait now, and gives each caller its part of the answer."""
         if not (together := self._next()):
             return
         try:

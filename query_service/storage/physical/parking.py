@@ -51,7 +51,7 @@ class ParkingLot:
         return [_parked_event(event) for event in events]
 
     async def all(self) -> list[ParkedEvent]:
-        """See ProjectionWriter. Pages by sequence number, so a document that changes meanwhile is read again."""
+        """See ProjectionWriter. It pages in the sequence of writes, so a document that changes is read again."""
         await self._connection.request("POST", f"/{self._names.parked}/_refresh")
         found: dict[str, Events] = {}
         body: dict[str, Any] = {

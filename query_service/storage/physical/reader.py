@@ -60,7 +60,7 @@ class DocumentReader:
         return EntryAtTime(entry, missing)
 
     async def freshness(self) -> Freshness | None:
-        """See OrderReader. Requested separately, so that it shows the store's state and not a queue's."""
+        """See OrderReader. It shares no request with look-ups, so that it shows the store's state at the call."""
         [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
         if not state["found"]:
             return None

@@ -1,7 +1,7 @@
 """Creates the indices and their aliases, and checks that they have the mappings of this release.
 
-Only `migrate` creates them. A projector stops at a missing alias. If Elasticsearch created the index with the first
-document, it would guess the mapping, and nobody would notice that all earlier documents are lost.
+Only `migrate` creates them, and a projector stops if an alias is missing. Otherwise Elasticsearch would create a lost
+index with the next document. It would guess the mapping, and the loss of all earlier documents would go unnoticed.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class IndexSetup:
 
 
 def _missing(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> str | None:
-    """Returns the path of the first field of `wanted` that `found` lacks or has with another type; None for none."""
+    """Returns the path of the first field of `wanted` that `found` lacks or has with another type, or None."""
     for name, field in wanted.items():
         there = found.get(name)
         if there is None or there.get("type", "object") != field.get("type", "object"):

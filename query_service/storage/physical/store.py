@@ -1,4 +1,4 @@
-"""Assembles the read store of the physical level from its parts."""
+"""Assembles the read store on Elasticsearch from its parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from query_service.storage.physical.writer import BulkWriter
 
 
 class PhysicalStore:
-    """A ReadStore on Elasticsearch. `request_timeout` in seconds bounds each request.
+    """Implements ReadStore on Elasticsearch. `request_timeout` is the most seconds that a request may take.
 
     Its methods are those of its parts.
     """
