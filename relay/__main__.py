@@ -1,7 +1,7 @@
-"""`python -m relay run | adopt | parked | check-config`; without a command it runs.
+"""Runs `python -m relay run | adopt | parked | check-config`. Without a command it does the same as `run`.
 
-Exit codes: 0 done, 1 failed or refused, 2 refused to start or misused; of adopt, parked and check-config also 3:
-something needed is out of reach.
+Exit codes: 0 done, 1 failed or refused, 2 refused to start or used wrongly. The commands adopt, parked and check-config
+also have 3: database or stream cannot be reached.
 """
 
 from __future__ import annotations

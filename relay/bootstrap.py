@@ -1,4 +1,4 @@
-"""Puts the relay together: settings in, a running process out."""
+"""Builds a relay process from its settings, and runs it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _log = structlog.get_logger(__name__)
 
 
 class MetricsObserver:
-    """Passes what the loop and the sink report on to the metrics and to the lag measurement."""
+    """Passes the reports of the publish loop to the metrics and to the leader's knowledge of its lag (`OwnLag`)."""
 
     def __init__(self, metrics: RelayMetrics, own: OwnLag) -> None:
         self._metrics = metrics
         self._own = own
 
     def standing_by(self, source_epoch: int) -> None:
-        """Records the database's epoch."""
+        """Records the source epoch of the database."""
         self._own.database_checked(source_epoch)
 
     def leads(self, source_epoch: int) -> None:
-        """Records that this relay leads, and the database's epoch."""
+        """Records that this relay leads, and the source epoch of the database."""
         self._own.database_checked(source_epoch)
         self._own.leads()
 
@@ -49,17 +49,17 @@ class MetricsObserver:
         self._own.stepped_back()
 
     def error(self, kind: str, cause: Exception) -> None:
-        """Counts an error."""
+        """Counts an error by its kind. Records if the source has changed."""
         self._metrics.errors.labels(kind).inc()
         if isinstance(cause, SourceChanged):
             self._own.source_changed()
 
     def fenced(self, reason: str) -> None:
-        """Counts a refused publish of a fenced session."""
+        """Counts a publish that the stream refused because another session had written."""
         self._metrics.fenced.inc()
 
     def session_begun(self, session: Publishing) -> None:
-        """Counts a session, which knows its lag from now on."""
+        """Counts a session. From now on, the lag is also derived from what the session knows."""
         self._metrics.sessions.inc()
         self._own.session_begun(session)
 
@@ -73,7 +73,7 @@ class MetricsObserver:
 
 
 class Relay:
-    """One relay process."""
+    """One relay process: the publish loop, the lag observer, the probes and the metrics."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self.settings = settings
@@ -106,7 +106,7 @@ class Relay:
         self.metrics.show(self.status, self.lag)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serves probes and relays until `stop` is set. Raises StartupRefused when database or stream are unfit."""
+        """Publishes and serves probes until `stop` is set. Raises StartupRefused if database or stream is unfit."""
         probes = ProbeServer(
             self.settings.probes_listen,
             live=self.status.live,
@@ -131,7 +131,7 @@ class Relay:
         return page if page["last_error"] is not None else page | self.lag.failure()
 
     def _stored(self, flight: Flight) -> None:
-        """Counts the events of a flight that is in the stream."""
+        """Counts the events of a flight that the stream has stored, and their times from commit to ack."""
         events = [message.recorded_at for message in flight.messages if message.recorded_at is not None]
         if events:
             latest = self.lag.latest

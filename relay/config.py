@@ -18,7 +18,7 @@ from service_runtime.postgres_url import check_postgres_url
 
 DAY_SECONDS = 86_400
 REPLICAS = (1, 3, 5)
-#: NATS takes the name of a stream as one token of its API's subjects, and as that of a directory.
+#: NATS uses the name of a stream as one token in the subjects of its API, and as the name of a directory.
 _STREAM = r"^[^\s.*>/\\\x00-\x1f\x7f]{1,255}$"
 _LONGEST_NAME = 63
 
@@ -187,13 +187,17 @@ class RelaySettings(ServiceSettings):
 
     @property
     def database_name(self) -> str:
-        """The database without user and password: `127.0.0.1:5432/shop`."""
+        """The database's address and name, without user and password: `127.0.0.1:5432/shop`."""
         parts = urlsplit(self.database_url)
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def columns(self) -> ColumnNames:
-        """Column names by role. A role without a name is looked up under its own name and may be absent."""
+        """The column names by role.
+
+        An optional role that is not set has its own name, and its column may be missing. If it is set to an empty text,
+        the role has no column.
+        """
         given = {role: getattr(self, f"column_{role}") for role in ROLES}
         return ColumnNames(
             names={role: name if name is not None else role for role, name in given.items() if name != ""},

@@ -39,10 +39,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeadershipParts:
-    """What a check has found, and what one leadership is made of (`relay.publishing.loop.Wiring`).
+    """What a check has found. It builds the parts of one leadership (`relay.publishing.loop.Wiring`).
 
-    `layout`: how the table's rows stand in the log; None when they are not read from there, for the reason `no_log`
-    (None where polling is what the settings ask for). `adoption`: the last one, if there ever was one.
+    `layout` describes the table's rows in the log; None if the log is not read. `no_log` is the reason for that; None
+    if the log is read, or the settings ask for polling. `adoption` is the last one; None if there never was one.
     """
 
     settings: RelaySettings
@@ -54,7 +54,10 @@ class LeadershipParts:
     adoption: AdoptionRecord | None = None
 
     def cursor(self, found: Cursor | None) -> Cursor:
-        """Where to go on, given the stream's last cursor; SourceChanged when it is of another epoch."""
+        """Returns where to resume: the stream's last cursor, or the beginning if `found` is None.
+
+        Raises SourceChanged if the cursor has another source epoch than the database.
+        """
         cursor = found or PollCursor(self.source_epoch)
         if cursor.epoch != self.source_epoch:
             raise SourceChanged(
@@ -64,7 +67,7 @@ class LeadershipParts:
         return cursor
 
     def source(self, connection: DatabaseConnection) -> Source:
-        """Makes the source of the configured mode."""
+        """Returns the source for the configured mode."""
         settings, url = self.settings, self.settings.database_url
         prefix = slot_prefix(str(self.table.name), settings.stream)
         return SwitchingSource(
@@ -77,22 +80,22 @@ class LeadershipParts:
         )
 
     def requests(self, connection: DatabaseConnection) -> ParkedRequests:
-        """Makes what reads and answers requests about parked aggregates."""
+        """Returns the reader of operators' requests about parked aggregates."""
         stream = self.settings.stream
         history = StreamHistory(nats_options(self.settings), stream)
         return ParkedRequests(self.table, connection, history, stream)
 
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """Makes the builder of events."""
+        """Returns the builder of messages."""
         return message_builder(self.settings, self.table, cursor.epoch, publish_epoch, term, limits)
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """Makes the builder of barriers."""
+        """Returns the builder of barriers."""
         return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term)
 
 
 class LeadershipCheck:
-    """Checks new sessions of a leader, one after the other."""
+    """Checks each new database session with which this relay wants to lead."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
@@ -100,8 +103,10 @@ class LeadershipCheck:
         self._warned: str | None = None
 
     async def check(self, connection: DatabaseConnection) -> LeadershipParts:
-        """Makes the tables that the relay keeps there, and returns what a leadership is made of. Refused when this
-        database must not be relayed from."""
+        """Creates the missing tables of the relay, and returns the parts of a leadership.
+
+        Raises Refused if the relay must not publish from this database.
+        """
         found = await inspect(self._settings, connection)
         if found.layout is not None:
             await self._warn(connection)
@@ -110,7 +115,7 @@ class LeadershipCheck:
         return replace(found, adoption=await self._records.latest(connection))
 
     async def _warn(self, connection: DatabaseConnection) -> None:
-        """Logs once what is no reason to refuse."""
+        """Logs once if the server keeps log for slots without a limit, which is no reason to refuse."""
         warning = await missing_limit(connection)
         if warning is not None and warning != self._warned:
             _log.warning("the log kept for the slot has no limit", reason=warning)
@@ -118,7 +123,10 @@ class LeadershipCheck:
 
 
 async def inspect(settings: RelaySettings, connection: DatabaseConnection) -> LeadershipParts:
-    """Finds the outbox, whose events it holds, and how to read it; Refused as by `LeadershipCheck`. Changes nothing."""
+    """Checks the database, and finds the outbox, its source epoch, and whether the log can be read. Changes nothing.
+
+    Raises Refused if the relay must not publish from this database.
+    """
     name, source = TableName.parse(settings.table), TableName.parse(settings.source_table)
     await check_database(connection, settings.database_url)
     publication = settings.publication or await default_publication(connection, name)
@@ -133,7 +141,10 @@ async def inspect(settings: RelaySettings, connection: DatabaseConnection) -> Le
 async def _log_layout(
     settings: RelaySettings, connection: DatabaseConnection, name: TableName
 ) -> tuple[TupleLayout | None, str | None]:
-    """How the table's rows stand in the log; None with the reason when they cannot be read from there."""
+    """Returns the layout of the table's rows in the log; None and the reason if they cannot be read from the log.
+
+    The reason is None if the settings ask for polling.
+    """
     if settings.mode == "poll":
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""Exports the relay's metrics to Prometheus. Labels are few and bounded."""
+"""Exports the relay's metrics to Prometheus. Each label has few possible values."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5
 class CommitToAck(Collector):
     """A histogram of the time from `recorded_at` to the stream's ack.
 
-    It counts events per flight, which is cheaper than one observation each and just as exact. `clock` gives seconds
-    since 1970.
+    It counts all events of a flight at once, which is cheaper than one observation for each event and just as exact.
+    `clock` returns seconds since 1970.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -35,7 +35,7 @@ class CommitToAck(Collector):
         now = self._clock() + clock_offset
         first, last = (bisect_left(BUCKETS_SECONDS, now - one / 1e6) for one in (max(recorded_at), min(recorded_at)))
         if first == last > 0:
-            # A backlog: what is stored at once is of one age, as far as the buckets tell.
+            # In a backlog, all events of a flight have ages in the same bucket.
             self._counts[first] += len(recorded_at)
             self._sum += now * len(recorded_at) - sum(recorded_at) / 1e6
             return
@@ -45,7 +45,7 @@ class CommitToAck(Collector):
             self._sum += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """One histogram with cumulated buckets."""
+        """Returns one histogram with cumulative buckets."""
         total = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip([*map(str, BUCKETS_SECONDS), "+Inf"], self._counts, strict=True):
@@ -60,7 +60,7 @@ class CommitToAck(Collector):
 
 
 class RelayMetrics:
-    """All metrics, in a registry of their own."""
+    """All metrics of one relay, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -80,7 +80,7 @@ class RelayMetrics:
         self.sessions = Counter("relay_sessions", "Publishing sessions begun", registry=self.registry)
 
     def show(self, status: RelayStatus, lag: LagObserver) -> None:
-        """Adds the gauges, which are read from status and lag when scraped."""
+        """Adds the gauges. Their values are read from `status` and `lag` at each scrape."""
 
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, registry=self.registry)

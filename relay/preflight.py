@@ -1,4 +1,4 @@
-"""Checks database and stream as a relay does before it leads, without changing anything. Run it before deploying."""
+"""Checks database and stream before a deployment, as a relay does before it leads. It changes nothing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FIT, UNFIT, DOWN = 0, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """One sentence per problem, and one per notice.
+    """The result of the check: one sentence for each problem, and one for each warning.
 
-    `exit_code`: 0 fit, 2 unfit, 3 if something cannot be reached.
+    `exit_code` is 0 if database and stream are fit, 2 if one is unfit, 3 if one cannot be reached.
     """
 
     exit_code: int
@@ -34,7 +34,7 @@ class Preflight:
 
 
 async def preflight(settings: RelaySettings) -> Preflight:
-    """Checks both, whatever it finds at the first."""
+    """Checks database and stream. The stream is checked even if the database has a problem."""
     database, stream = await _database(settings), await _stream(settings)
     return Preflight(
         max(database.exit_code, stream.exit_code),

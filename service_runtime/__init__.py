@@ -1,1 +1,1 @@
-"""Gives every process what it needs to start, be observed and stop. Knows no orders and imports no service."""
+"""Holds what every process needs to start, to be observed, and to stop. It knows no orders and imports no service."""

@@ -1,4 +1,4 @@
-"""Computes pauses between attempts: each longer up to a limit, and random so that callers do not retry together."""
+"""Computes pauses between attempts. Each is longer, up to a limit, and random, so callers do not retry together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 class Backoff:
-    """Delays from `first` to `longest` seconds, doubling. Each is shortened at random by up to the share `spread`."""
+    """Delays that double from `first` to `longest` seconds. Each is shortened at random by up to the share `spread`."""
 
     def __init__(
         self, first: float, longest: float, *, spread: float = 0.5, chance: random.Random | None = None
@@ -16,7 +16,7 @@ class Backoff:
         self._next = first
 
     def seconds(self) -> float:
-        """Returns the next delay; the one after it is twice as long."""
+        """Returns the next delay in seconds. The delay after it is twice as long, up to `longest`."""
         delay, self._next = self._next, min(self._longest, self._next * 2)
         return delay * self._chance.uniform(1 - self._spread, 1)
 

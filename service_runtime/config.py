@@ -1,6 +1,6 @@
 """Reads and validates settings from the environment.
 
-Each wrong value is named in one line, and the process does not start.
+If a value is wrong, the process does not start, and the error has one line for each wrong value.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from service_runtime.process import StartupRefused
 class ServiceSettings(BaseSettings):
     """Settings of one process. A subclass sets `env_prefix`, for example `COMMAND_`.
 
-    Values come from the environment. A secret may also be in a file that is named like its variable in lower case, in
-    `/run/secrets` or in the directory that `TANDEM_SECRETS_DIR` names. The environment overrides the file.
+    Values come from the environment. A value may also be in a file with the name of its variable in lower case, in the
+    directory `TANDEM_SECRETS_DIR` (default `/run/secrets`). The environment overrides the file.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
@@ -30,7 +30,7 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
 def check_address(value: str) -> str:
-    """Returns the value; raises ValueError unless it is `HOST:PORT`."""
+    """Returns the value. Raises ValueError unless it is `HOST:PORT`."""
     host, _, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     # An IPv6 address needs brackets, or its last part would be taken for the port.
@@ -40,7 +40,7 @@ def check_address(value: str) -> str:
     return value
 
 
-#: `HOST:PORT`; port 0 lets the system choose.
+#: An address `HOST:PORT` to listen on. With port 0 the system chooses a port.
 ListenAddress = Annotated[str, AfterValidator(check_address)]
 
 
@@ -51,7 +51,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def load_settings(settings_class: type[Settings]) -> Settings:
-    """Reads environment and secret files; raises StartupRefused with one line per wrong or missing variable."""
+    """Reads environment and secret files. Raises StartupRefused, with one line for each wrong or missing variable."""
     try:
         return settings_class(_secrets_dir=_secrets_directory())  # type: ignore[call-arg]
     except ValidationError as error:

@@ -1,19 +1,19 @@
-"""Counts patience with a peer only while this process itself is running."""
+"""Provides a timer for the patience with a peer. It counts only time in which this process itself is running."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-#: A process that does not get to work for any length of time loses no more than one step of its patience.
+#: If the process does not run for a while, however long, the countdown loses at most one of these steps.
 STEPS = 8
 
 
 class Countdown:
     """Calls `on_end` once, after `seconds` in which the event loop ran. Needs a running event loop.
 
-    A process that is stopped or overloaded does not read what its peers send. A plain timer would expire all the same
-    and blame the peers.
+    A process that is stopped or overloaded does not read what its peers send. A plain timer would expire meanwhile, and
+    the silence would seem to be the peers' fault.
     """
 
     def __init__(self, seconds: float, on_end: Callable[[], None]) -> None:

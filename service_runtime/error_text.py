@@ -1,8 +1,8 @@
-"""Puts errors into words for operators."""
+"""Turns errors into text for operators."""
 
 from __future__ import annotations
 
 
 def in_one_line(error: BaseException) -> str:
-    """Says what an error says, in one line. Some say nothing, such as one for what did not come in time."""
+    """Returns an error's message in one line. For an error without a message, returns `no answer` or its class."""
     return " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)

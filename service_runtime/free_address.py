@@ -1,7 +1,7 @@
-"""Waits for an address that is taken although nobody listens on it.
+"""Waits for an address that is in use although nobody listens on it.
 
-A port in the system's range for outgoing connections (on Linux from 32768 on) may be the local end of somebody's
-connection. That ends by itself. A port with a listener does not become free.
+A port in the system's range for outgoing connections (on Linux from 32768 on) may be the local end of a connection.
+Such a port becomes free when the connection ends. A port on which somebody listens does not become free by waiting.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _CONNECT_SECONDS = 1.0
 async def until_free(host: str, port: int, patience: float = PATIENCE_SECONDS) -> bool:
     """Returns whether `host:port` can be listened on, now or within `patience` seconds.
 
-    Returns false at once if somebody listens there, and true for port 0 and for any other failure, which listening will
-    report.
+    Returns False at once if somebody listens there. Returns True for port 0, and also if the check fails for another
+    reason, which listening will report.
     """
     clock = asyncio.get_running_loop().time
     ends = clock() + patience
@@ -49,7 +49,7 @@ async def _is_listened_on(host: str, port: int) -> bool:
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
-    # A connection whose own end happens to be this very port reaches itself.
+    # If the system chose this same port for our end of the connection, the connection has reached itself.
     reached: bool = writer.get_extra_info("sockname") != writer.get_extra_info("peername")
     writer.close()
     return reached

@@ -1,4 +1,4 @@
-"""Checks names of hosts."""
+"""Checks whether a text can be a host: a name or an IP address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.ASCII)
 
 
 def is_host(text: str) -> bool:
-    """Whether the text is an IP address (without brackets) or a possible name. Only digits and dots are no name."""
+    """Returns whether the text is an IP address (without brackets) or a possible host name.
+
+    Other text of digits and dots only is no host name.
+    """
     try:
         ipaddress.ip_address(text)
     except ValueError:

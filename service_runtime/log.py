@@ -1,4 +1,4 @@
-"""Writes JSON lines to stderr: time, level, service, event, and the ids of the work. Never payloads, never secrets."""
+"""Writes log records as JSON lines to stderr: time, level, service, event, and ids. It logs no payload, no secret."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import sys
 import structlog
 
 _POOL = "psycopg.pool"
-#: What the pool says of each attempt to connect, and of connections that we closed: our own events tell it once.
+#: Records of the pool about each attempt to connect, and about connections that we closed. Our own events say it once.
 _OF_OUTAGES = ("error connecting in", "reconnection attempt in pool", "discarding closed connection")
 
 
 def tells_more_than_an_outage(record: logging.LogRecord) -> bool:
-    """Whether a record of the connection pool reports more than an unreachable database."""
+    """Returns whether a record of the connection pool is about anything else than an unreachable database."""
     return not str(record.msg).startswith(_OF_OUTAGES)
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:
-    """Sends the records of structlog and the libraries through one JSON formatter. `service` is in every line."""
+    """Formats the records of structlog and of the libraries as JSON, with `service` in each line.
+
+    Records below `level` are left out.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -44,7 +47,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The clients' own chatter repeats what our events say; while a server is away, thousands of times a minute.
+    # Records of the client libraries repeat what our events say, thousands of times a minute while a server is away.
     for name in ("grpc", "alembic", "sqlalchemy", "psycopg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):

@@ -1,4 +1,4 @@
-"""Reads the files with which a process authenticates to NATS, and checks them in the same way."""
+"""Reads and checks the files with which a process authenticates to NATS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class UnfitFile(ValueError):  # noqa: N818 - says what is wrong
 
 
 def tls_context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext | None:
-    """Returns a TLS context for the authority (the system's if empty) and the certificate; None if all are empty."""
+    """Returns a TLS context with the certificate authority (the system's if empty) and the client certificate.
+
+    Returns None if all files are empty. Raises UnfitFile if a file cannot be used.
+    """
     if key_file and not certificate_file:
         raise UnfitFile("the key is of no use without its certificate")
     if not ca_file and not certificate_file:
@@ -31,7 +34,7 @@ def tls_context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLCo
 
 
 def check_credentials(file: str) -> None:
-    """Raises UnfitFile unless the file holds a JWT and a user's seed. The library would search a wrong one for ever."""
+    """Raises UnfitFile unless the file holds a JWT and a user's seed. With a wrong file the library would hang."""
     try:
         lines = Path(file).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Parses settings such as `nats://user:password@a:4222,nats://b:4222`, to check them and to connect."""
+"""Parses the setting for NATS servers, such as `nats://user:password@a:4222,nats://b:4222`, and checks it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PLAIN, _WEB = frozenset({"nats", "tls"}), frozenset({"ws", "wss"})
 
 
 def nats_servers(text: str) -> list[str]:
-    """Returns the URLs without surrounding blanks. Raises ValueError, a sentence without secrets, for a wrong one."""
+    """Returns the URLs without surrounding blanks. Raises ValueError, without secrets, if one is wrong."""
     servers = [one.strip() for one in text.split(",")]
     schemes = {_scheme(one) for one in servers}
     if schemes & _PLAIN and schemes & _WEB:
         raise ValueError("must be all nats:// and tls://, or all ws:// and wss://, not both")
-    if schemes & _WEB and find_spec("aiohttp") is None:  # by which the library speaks WebSocket
+    if schemes & _WEB and find_spec("aiohttp") is None:  # the library needs aiohttp for WebSocket
         raise ValueError("names a WebSocket, for which the package aiohttp is not installed; use nats:// or tls://")
     if len({tuple(login.items()) for login in map(_login, servers) if login}) > 1:
         raise ValueError("must name the same user and password for all servers; naming them once is enough")
@@ -29,8 +29,8 @@ def nats_servers(text: str) -> list[str]:
 def nats_login(text: str) -> Mapping[str, Any]:
     """Returns the login for all servers: `user` and `password`, or `token`, or nothing.
 
-    The library takes the login from each URL undecoded. So it would send `%40` for `@`, and nothing to a server whose
-    URL has no user or that it discovered.
+    The library itself takes the login from each URL without decoding it, so it would send `%40` for `@`. It would also
+    send no login to a server whose URL has no user, or that it has discovered.
     """
     return next(filter(None, map(_login, text.split(","))), {})
 

@@ -1,7 +1,7 @@
-"""Logs an outage: one line when it begins, one a minute with a count while it lasts, one when it ends.
+"""Logs an outage: one line when it begins, one line a minute while it lasts, and one line when it ends.
 
-What depends on the missing part may fail thousands of times a minute. Since when, why and how often is all that is
-worth reading.
+During an outage, what depends on the missing part may fail thousands of times a minute. So the lines say only how long
+the outage has lasted, why, and how many failures there were.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 MINUTE = 60.0
-#: What comes and goes all the time fills no log either.
+#: The limit of lines for an outage that comes and goes all the time.
 MOST_LINES_A_MINUTE = 10
 
 
 class OutageLog:
-    """The outages of one part. `begins` and `ends` name the log events. `fields` are in each line. `clock`: seconds."""
+    """Logs the outages of one part, such as a database.
+
+    `begins` and `ends` are the events of the log lines. `fields` are in each line. `clock` returns seconds.
+    """
 
     def __init__(self, begins: str, ends: str, *, clock: Callable[[], float] = time.monotonic, **fields: str) -> None:
         self._begins, self._ends, self._fields, self._clock = begins, ends, fields, clock
@@ -30,7 +33,7 @@ class OutageLog:
         self._failures = 0
 
     def failed(self, reason: str, **kind: str) -> None:
-        """Records a failure with its reason. A new `kind` of failure is logged at once."""
+        """Records a failure with its reason. If its `kind` differs from that of the last line, it is logged at once."""
         now = self._clock()
         self._failures += 1
         if self._since is None:

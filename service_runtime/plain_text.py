@@ -7,11 +7,11 @@ import re
 import unicodedata
 from typing import Any
 
-#: Persian words and emoji are joined and kept apart by these; they show in what stands beside them.
+#: Joiners, which Persian words and emoji need. They are kept, because they change how the characters next to them look.
 _JOINERS = "\u200c\u200d"
-#: Format characters that are seen: signs of Arabic, Syriac and Kaithi before a number.
+#: Format characters that are visible: signs of Arabic, Syriac and Kaithi before a number.
 _SEEN = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
-#: Letters by name, blanks to the eye.
+#: Characters that Unicode calls letters, but that look like blanks.
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 

@@ -1,4 +1,4 @@
-"""Checks the URL of a Postgres, or of several of which one is the primary, as libpq reads it."""
+"""Checks the URL of a Postgres server, or of several servers of which one is the primary, as libpq reads it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError, conninfo, pq
 
-#: No such directory: libpq reads all options and then finds no socket, without asking the network for anything.
+#: A directory that does not exist. With it as host, libpq reads all options and then finds no socket, without using
+#: the network.
 _NOWHERE = "/nonexistent/tandem"
 
 
 def check_postgres_url(url: str) -> None:
-    """Raises ValueError, a sentence without secrets, unless libpq would connect to servers over TCP with it."""
+    """Raises ValueError, with a sentence without secrets, unless libpq would connect over TCP with this URL."""
     if urlsplit(url).scheme not in ("postgresql", "postgres"):
         raise ValueError("must be a URL such as postgresql://user@host:5432/database")
     try:
         options = conninfo.conninfo_to_dict(url)
     except ProgrammingError as error:
-        # What libpq quotes may hold the password.
+        # libpq's message may quote the password, so only the part before a quote is shown.
         raise ValueError(f"cannot be read: {str(error).partition(':')[0].partition(chr(34))[0].strip()}") from None
     _check_hosts(str(options.get("host") or options.get("hostaddr") or ""), str(options.get("port") or ""))
     if not str(options.get("connect_timeout", "0")).isdigit():
@@ -41,7 +42,7 @@ def _check_hosts(hosts: str, ports: str) -> None:
 
 
 def _check_values(text: str) -> None:
-    """Lets libpq check values such as that of sslmode."""
+    """Lets libpq check the values of options, such as sslmode. Raises ValueError if one is wrong."""
     connection = pq.PGconn.connect_start(text.encode())
     try:
         problem = connection.error_message.decode(errors="replace").strip()

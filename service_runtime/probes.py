@@ -1,6 +1,6 @@
 """Serves /livez, /readyz, /metrics and JSON pages of the process over HTTP.
 
-It answers GET with a body and closes the connection. Kubelet, Prometheus and `curl` need nothing else.
+The server supports only GET, and closes the connection after each answer. Kubelet, Prometheus and `curl` need no more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service_runtime.config import host_and_port
 from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
 
-#: None when all is well, else the reason in one sentence.
+#: Returns None if all is well, otherwise the reason in one sentence.
 Check = Callable[[], str | None]
 Page = Callable[[], Mapping[str, Any]]
 REQUEST_TIMEOUT_SECONDS = 5.0
@@ -44,9 +44,9 @@ class ProbeServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
-        """Binds and returns the bound address. A busy port is refused; the message names its setting.
+        """Listens and returns the bound address. Raises StartupRefused, which names the setting, if the port is busy.
 
-        A port that is busy without a listener is waited for.
+        If the port is busy but nobody listens on it, waits for it first.
         """
         await until_free(self._host, self._port)
         try:
@@ -78,7 +78,7 @@ class ProbeServer:
                 )
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
-            pass  # a prober that went away or speaks no HTTP gets no answer
+            pass  # a client that went away or does not speak HTTP gets no answer
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):

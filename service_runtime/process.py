@@ -1,4 +1,4 @@
-"""Runs a process from start to stop: one event loop, stopped by SIGTERM or SIGINT. The exit code says how it ended.
+"""Runs a process from start to stop in one event loop. SIGTERM or SIGINT stops it.
 
 Exit codes: 0 stopped as requested, 1 failed, 2 refused to start (the log's last line says in `reason` what to do).
 """
@@ -19,13 +19,14 @@ CANCEL_AGAIN_SECONDS = 10.0
 
 
 class StartupRefused(Exception):  # noqa: N818 - the name says what happened, and is shown to nobody
-    """The process cannot run as configured. The message has one sentence per problem, for the operator."""
+    """The process cannot run as it is configured. The message has one sentence for each problem, for the operator."""
 
 
 def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `main(stop)` until it returns. The first SIGTERM or SIGINT sets `stop`, a second ends the process.
+    """Runs `main(stop)` until it returns, and returns the exit code.
 
-    Returns the exit code. `main` releases its resources before it returns.
+    The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once. `main` must release its resources
+    before it returns.
     """
     try:
         asyncio.run(_run(main))
@@ -58,13 +59,13 @@ async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 def _collect_seldom() -> None:
     """Makes the garbage collector run after 50,000 new objects instead of 700.
 
-    Requests and events are freed without it, and it took a tenth of the relay's time.
+    Requests and events are freed without the collector, which took a tenth of the relay's time.
     """
     gc.set_threshold(50_000, 20, 20)
 
 
 async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
-    """Waits until `stop` is set or one of `tasks` ends. Raises a task's exception."""
+    """Waits until `stop` is set or one of `tasks` ends. If a task failed, raises its exception."""
     waiter = asyncio.ensure_future(stop.wait())
     try:
         done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,11 +76,11 @@ async def first_of(stop: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels tasks and waits until all have ended. Raises a task's exception.
+    """Cancels tasks and waits until all have ended. If a task failed, raises its exception.
 
-    A cancellation may get lost: `asyncio.wait_for` of Python 3.11 drops one that meets a result. So a task that
-    continues is cancelled again, after the time that an orderly end may take. If this call is cancelled, it returns
-    when the tasks have ended.
+    A cancellation may get lost: `asyncio.wait_for` of Python 3.11 drops one that coincides with a result. So a task
+    that still runs after CANCEL_AGAIN_SECONDS, the time for an orderly end, is cancelled again. If this call itself is
+    cancelled, it still waits for the tasks, and then raises CancelledError.
     """
     interrupted = False
     while running := {task for task in tasks if not task.done()}:
@@ -99,7 +100,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 def leave_out_of_collections() -> None:
     """Excludes all existing objects from garbage collection. Call it once, when everything is created.
 
-    Otherwise each full collection visits a hundred thousand objects of modules, and every call waits for it.
+    Otherwise each full collection visits a hundred thousand objects of modules, and every call waits meanwhile.
     """
     gc.collect()
     gc.freeze()

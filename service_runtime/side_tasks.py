@@ -1,4 +1,7 @@
-"""Runs tasks beside a service's calls. A fault in one is logged, counted and retried, and never ends the process."""
+"""Runs background tasks of a service. If a task fails, that is logged and counted, and the task is restarted.
+
+A failing task never ends the process.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from service_runtime.backoff import Backoff
 from service_runtime.process import cancel
 
 _log = structlog.get_logger(__name__)
-#: The pause after the first fault, in seconds; it doubles with each that follows soon, up to the longest.
+#: The pause after a task's first failure, in seconds. It doubles with each failure soon after, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
@@ -22,9 +25,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 async def side_tasks(
     work: Mapping[str, Callable[[], Awaitable[None]]], on_fault: Callable[[str], None]
 ) -> AsyncIterator[None]:
-    """Runs each piece of `work` during the block and cancels it at the end.
+    """Runs each function of `work` (by name) as a task during the block, and cancels the tasks at the end.
 
-    `on_fault` gets the names of those that failed.
+    `on_fault` is called with the name of each task that fails.
     """
     tasks = [asyncio.create_task(kept_going(name, one, on_fault)) for name, one in work.items()]
     try:
@@ -34,7 +37,7 @@ async def side_tasks(
 
 
 async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: Callable[[str], None]) -> None:
-    """Runs `work` and restarts it whenever it ends, until cancelled. Reports each fault with the task's name."""
+    """Runs `work`, and restarts it after a pause whenever it ends, until cancelled. Calls `on_fault` each time."""
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, spread=0)
     while True:
         started = time.monotonic()
@@ -51,13 +54,13 @@ async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: C
             backoff.reset()
         pause = backoff.seconds()
         on_fault(name)
-        # Never the message: a driver's may quote a row, and with it somebody's address.
+        # The error's message is not logged: that of a driver may quote a row, and so somebody's address.
         _log.error("side task failed", task=name, error=error, again_in_seconds=pause, stack=stack)
         await asyncio.sleep(pause)
 
 
 def _cancelled() -> bool:
-    """Whether this task was cancelled, and not something that it waits for."""
+    """Returns whether this task itself was cancelled, and not just something that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,4 +1,4 @@
-"""Waits for another process's work, and logs what it waits for."""
+"""Waits until another process has done its part, and logs what the wait is for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _log = structlog.get_logger(__name__)
 async def wait_until_fine(
     problem: Callable[[], Awaitable[str | None]], stop: asyncio.Event, *, every_seconds: float = 1.0
 ) -> bool:
-    """Polls `problem` until it returns None. Logs each new problem once.
+    """Calls `problem` every `every_seconds` until it returns None, and returns True then. Logs each new problem once.
 
-    Returns false, at once, if `stop` is set first.
+    Returns False at once if `stop` is set first.
     """
     asking = asyncio.create_task(_ask(problem, every_seconds))
     stopping = asyncio.create_task(stop.wait())

@@ -1,5 +1,5 @@
-"""Resumes with a database that was restored or promoted, when an operator says so.
+"""Resumes publishing from a database that was restored or promoted, when an operator runs `adopt`.
 
-The rows that the database still has are compared with the stream by event id. What the stream lacks is published under
-a new source epoch; what the database has lost is recorded.
+The adoption compares the rows of the database with the stream by event id. It publishes the events that the stream
+lacks under a new source epoch, and records the events that the database has lost.
 """

@@ -1,15 +1,18 @@
-"""Adopts a database that is not the one whose events the stream holds: restored, promoted with loss, or set back.
+"""Adopts a database that is not the one whose events the stream holds: one restored, promoted with loss, or set back.
 
-    stand still ─lock─> claim the stream ─> draw the line ─> compare ─> publish what is missing ─> new epoch's cursor
+    wait ─lock─> claim the stream ─> draw the line ─> compare ─> publish what is missing ─> new epoch's cursor
 
-- *The line*: for a moment nobody writes to the outbox. The epoch is raised, and the highest position becomes the
-  *floor*: rows up to it are told apart by event id only, as their transaction ids may be of another cluster.
-- *Compare*: all events of the stream with all rows up to the floor, once, by event id.
-- *Publish*: rows that the stream lacks, by position, with the same publishing loop that a relay runs: under the
-  leader's lock, in a fenced session of a higher term, parked aggregates held back.
-- *Name*: what the stream has and the source lost stays in the stream; it is counted and listed in `relay_adoption`.
+- *Draw the line*: for a moment nobody can write to the outbox. The adoption raises the epoch, and records the highest
+  position as the *floor*. Rows up to the floor are compared by event id only, because their transaction ids may be
+  those of another cluster.
+- *Compare*: it compares all events of the stream with all rows up to the floor, once, by event id.
+- *Publish*: it publishes the rows that the stream lacks, in the order of their positions. It uses the publish loop of a
+  relay: under the leader's lock, in a fenced session of a higher term, without the events of parked aggregates.
+- *Record*: events that the stream has and the source has lost stay in the stream. They are counted and listed in
+  `relay_adoption`.
 
-Killed at any moment, it can be run again; relays stay stopped until it is through. How that is: `adoption.source`.
+If an adoption is killed at any moment, it can be run again. Relays stay stopped until an adoption is complete.
+`adoption.source` explains why.
 """
 
 from __future__ import annotations
@@ -36,19 +39,23 @@ from relay.stream.access import stream_sink
 from service_runtime.error_text import in_one_line
 from service_runtime.process import cancel
 
-#: How long database and stream may be out of reach, or silent, before an adoption that has not begun gives up.
+#: An adoption that has not begun gives up if database or stream cannot be reached, or do not answer, for so long.
 PATIENCE_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
-#: How often one that waits for the lock looks whether another adoption was through before it.
+#: How often an adoption that waits for the lock checks whether another adoption has done the work.
 _LOOK_AGAIN_SECONDS = 1.0
 
 
 class Unreachable(Exception):  # noqa: N818 - read as the state it names
-    """Database or stream cannot be reached. The message says which and why."""
+    """The database or the stream cannot be reached. The message says which and why."""
 
 
 class Adoption:
-    """One run of `adopt`."""
+    """Runs one adoption.
+
+    It gives up if database or stream cannot be reached for `patience_seconds` before it has begun. With `force` it
+    adopts although nothing shows that the source changed.
+    """
 
     def __init__(
         self, settings: RelaySettings, *, force: bool = False, patience_seconds: float = PATIENCE_SECONDS
@@ -61,7 +68,7 @@ class Adoption:
         self._asked = ""
         self._stop = asyncio.Event()
         self._progress = AdoptionProgress()
-        #: Whether something may have been changed.
+        #: Whether the adoption may have changed stream or database.
         self._begun = False
         self._records = AdoptionRecords(self._name, settings.stream)
         self._state = RelayState(self._name, settings.stream)
@@ -81,10 +88,10 @@ class Adoption:
         )
 
     async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> AdoptionRecord | None:
-        """Returns the record of the adoption, or None if `stop` was set before it was done.
+        """Runs the adoption and returns its record; None if `stop` was set before it was complete.
 
-        Raises NothingToAdopt; Refused when database or stream are unfit; Unreachable when either is. `tell` receives
-        what delays it.
+        `tell` is called with a sentence about each thing that delays the adoption. Raises NothingToAdopt, Refused if
+        database or stream are unfit, Unreachable if one of them cannot be reached.
         """
         await self._look()
         while not stop.is_set():
@@ -101,13 +108,13 @@ class Adoption:
         return None
 
     def _is_through(self, ended: Ended) -> bool:
-        """Whether the stream has acknowledged the new epoch's first cursor, the last message of an adoption."""
+        """Returns whether the stream has acknowledged the last message, which has the new epoch's first cursor."""
         return self._end is not None and ended.cursor == self._end
 
     async def _look(self) -> None:
-        """Checks without waiting for the lock, which a healthy relay holds. Raises NothingToAdopt.
+        """Checks database and stream without waiting for the lock, which a healthy relay holds.
 
-        Raises Unreachable also when there is no answer within the patience.
+        Raises NothingToAdopt, Refused, or Unreachable, also if there is no answer within the patience.
         """
         looking = asyncio.create_task(self._look_at_both())
         try:
@@ -116,7 +123,7 @@ class Adoption:
                 raise Unreachable(f"{self._asked} has not answered for {self._patience:.2g} s")
             looking.result()
         finally:
-            looking.cancel()  # and waits for no end: a statement to a server that hangs takes long to be given up
+            looking.cancel()  # without waiting for its end, which takes long if a server hangs
 
     async def _look_at_both(self) -> None:
         self._asked = f"the database {self._settings.database_name}"
@@ -172,7 +179,7 @@ class Adoption:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[DatabaseConnection]:
-        """Opens a session beside the leader's. Raises Unreachable when that fails or it breaks off."""
+        """Opens a second session besides the leader's. Raises Unreachable if that fails or the session breaks."""
         try:
             async with await connect(self._settings.database_url, "tandem-relay adopt") as connection:
                 yield connection

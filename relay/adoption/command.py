@@ -1,4 +1,4 @@
-"""Runs `python -m relay adopt` and reports the result, for people or as one JSON document.
+"""Runs `python -m relay adopt` and prints the result, for people or as one JSON document.
 
 Exit codes: 0 adopted, or nothing to adopt; 1 refused or interrupted; 3 database or stream cannot be reached.
 """
@@ -23,7 +23,7 @@ _SHOWN = 20
 
 
 def adopt(settings: RelaySettings, *, as_json: bool, force: bool, patience_seconds: float = PATIENCE_SECONDS) -> int:
-    """Adopts and returns the exit code. `patience_seconds`: see `Adoption`."""
+    """Runs an adoption, prints the result, and returns the exit code. For `patience_seconds` see `Adoption`."""
     try:
         record = asyncio.run(_run(settings, force, patience_seconds))
     except NothingToAdopt:
@@ -46,7 +46,7 @@ async def _run(settings: RelaySettings, force: bool, patience_seconds: float) ->
 
 
 def told(record: AdoptionRecord) -> Sequence[str]:
-    """Returns what an adoption has found, in a few lines."""
+    """Returns the result of an adoption as lines of text for people."""
     lines = [
         f"adopted as source epoch {record.source_epoch}, floor {record.floor}",
         f"published {record.published} restored events that the stream lacked",
@@ -74,6 +74,6 @@ def _say(as_json: bool, code: int, lines: Sequence[str], record: AdoptionRecord 
 
 
 def _write(stream: TextIO, line: str) -> None:
-    """Writes a line whose ids and reasons come from outside, safe for a terminal."""
+    """Writes a line. Escapes characters that would control a terminal, because ids and reasons come from outside."""
     stream.write(f"{visible(line)}\n")
     stream.flush()

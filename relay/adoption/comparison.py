@@ -1,9 +1,9 @@
-"""Compares the outbox with the stream by event id, inside the database, which can sort more than our memory holds.
+"""Compares the outbox with the stream by event id. The database does it, because it can sort more than fits in memory.
 
-Missing are rows up to the floor whose event is not in the stream. If the stream has lost its beginning to age, it also
-lacks rows that it once had. The old source's last cursor tells which: a row was delivered if the cursor's snapshot sees
-it and it was recorded before the last time that the old source reported. Everything later belongs to the new history,
-whose transaction ids say nothing about the old one.
+A row up to the floor is missing if its event is not in the stream. But if the beginning of the stream has aged out, the
+stream also lacks events that it once had, and those must not be published again. A row counts as delivered then if the
+snapshot of the old source's last cursor sees it, and if it was recorded before the last time that the old source
+reported. A row that was recorded later belongs to the new history, whose transaction ids say nothing about the old one.
 """
 # ruff: noqa: S608 - all that is put into SQL here is a quoted identifier or an expression made of them
 
@@ -30,10 +30,10 @@ _STREAM, _MISSING, _LOST = "pg_temp.tandem_stream", "pg_temp.tandem_missing", "p
 
 @dataclass(slots=True)
 class StreamContent:
-    """The result of reading the stream.
+    """What the stream holds.
 
-    `as_of`: the last time that the old source reported (µs, its clock). `adopted`: events that are already in the
-    stream under the new epoch, from an interrupted adoption.
+    `as_of` is the last barrier time of the old source (µs since 1970, its clock); None without one. `events` is the
+    number of events. `adopted` of them have the new epoch already, from an interrupted adoption.
     """
 
     first_sequence: int = 1
@@ -44,7 +44,7 @@ class StreamContent:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An event that the stream has and the source has not."""
+    """The events that the stream has and the source does not: their number, their aggregates, and the first of them."""
 
     events: int
     aggregates: int
@@ -52,7 +52,10 @@ class Lost:
 
 
 class StreamComparison:
-    """Compares in temporary tables of the leader's session, which it never leaves silent for long."""
+    """Compares outbox and stream in temporary tables of the leader's session.
+
+    It uses the session all the time, so that the server does not end it.
+    """
 
     def __init__(self, table: OutboxTable, connection: DatabaseConnection, history: StreamHistory, epoch: int) -> None:
         self._table = table
@@ -61,7 +64,7 @@ class StreamComparison:
         self._epoch = epoch
 
     async def read_stream(self) -> StreamContent:
-        """Copies the identity of every event of the stream into the database."""
+        """Copies id, position, aggregate, version and sequence of every event in the stream into the database."""
         await self._drop()
         await self._connection.execute(
             f"CREATE TEMP TABLE {_name(_STREAM)} (tandem_event_id text, tandem_position bigint,"
@@ -81,9 +84,9 @@ class StreamComparison:
         return content
 
     async def find_missing(self, floor: int, old: Cursor, content: StreamContent, old_floor: int) -> int:
-        """Returns how many rows up to `floor` the stream lacks; `missing` returns them.
+        """Finds the rows up to `floor` that the stream lacks, and returns their number. `missing` reads them.
 
-        `old` and `old_floor` belong to the epoch before.
+        `old` is the last cursor of the old source. `old_floor` is the floor of its epoch.
         """
         aged, parameters = self._aged(old, content, old_floor)
         await self._connection.execute(
@@ -98,11 +101,14 @@ class StreamComparison:
         return int((await self._one(f"SELECT count(*) FROM {_MISSING}"))[0])
 
     def missing(self, after: int, limit: int) -> Query:
-        """Returns missing rows after a position, by position."""
+        """Returns the query for the first `limit` missing rows after a position, in the order of positions."""
         return self._table.joined(_MISSING, "tandem_position", after, limit)
 
     async def find_lost(self) -> Lost:
-        """Returns events of the stream that the source lacks, without those before its first remaining row."""
+        """Returns the events of the stream that the source lacks.
+
+        Events before the first remaining row of the outbox do not count.
+        """
         table = self._table
         await self._connection.execute(
             f"CREATE TEMP TABLE {_name(_LOST)} AS SELECT * FROM {_STREAM} s"
@@ -138,7 +144,7 @@ class StreamComparison:
         )
 
     def _aged(self, old: Cursor, content: StreamContent, old_floor: int) -> tuple[str, dict[str, Any]]:
-        """Returns the condition that a row was delivered and has aged out of the stream, with its parameters."""
+        """Returns the SQL condition that a row was delivered and has aged out of the stream, and its parameters."""
         if content.first_sequence <= 1 or content.as_of is None:
             return "false", {}
         transaction, position = self._table.transaction_id, self._table.position
@@ -163,7 +169,7 @@ class StreamComparison:
         )
 
     async def _not_discarded(self) -> str:
-        """Returns the condition that no operator has discarded the row."""
+        """Returns the SQL condition that no operator has discarded the row; empty if nothing was ever discarded."""
         requests = self._table.name.beside(REQUEST_TABLE).quoted
         found = await self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", [requests.replace("%%", "%")])
         if not (await found.fetchone() or (False,))[0]:

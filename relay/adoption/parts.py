@@ -36,7 +36,11 @@ class NothingToAdopt(Exception):  # noqa: N818 - read as the state it names
 def epoch_to_adopt(
     recorded: SourceIdentity, cluster: tuple[str, int], stream_epoch: int, *, force: bool = False
 ) -> int | None:
-    """The epoch that the source is to have; None when there is nothing to adopt. Pure."""
+    """Returns the source epoch that an adoption gives to the database; None if there is nothing to adopt.
+
+    `recorded` is the source on record, `cluster` is what the database really is. `stream_epoch` is the epoch of the
+    stream's last cursor. With `force`, a database is adopted although nothing shows that it changed.
+    """
     if recorded.cluster != cluster or stream_epoch > recorded.epoch:
         return max(recorded.epoch, stream_epoch) + 1
     if stream_epoch < recorded.epoch:
@@ -46,10 +50,10 @@ def epoch_to_adopt(
 
 @dataclass(frozen=True, slots=True)
 class AdoptionParts:
-    """What the check has found, and what an adoption is made of (`relay.publishing.loop.Wiring`).
+    """What the check has found. It builds the parts of an adoption (`relay.publishing.loop.Wiring`).
 
-    `recorded`: the source on record; `cluster`: the one that is there. `on_begin` is called before the stream or the
-    database are changed, `on_end` when everything has been read.
+    `recorded` is the source on record; `cluster` is system identifier and timeline of the database. `on_begin` is
+    called before stream or database are changed, `on_end` with the last cursor when everything has been read.
     """
 
     settings: RelaySettings
@@ -62,21 +66,21 @@ class AdoptionParts:
 
     @property
     def source_epoch(self) -> int:
-        """The epoch on record, which an adoption may raise."""
+        """The source epoch on record, which the adoption may raise."""
         return self.recorded.epoch
 
     @property
     def adoption(self) -> None:
-        """Nobody is shown an earlier one."""
+        """None, because an adoption shows no earlier adoption."""
 
     def cursor(self, found: Cursor | None) -> Cursor:
-        """The old source's last cursor. NothingToAdopt when the database is the one that it is of."""
+        """Returns the last cursor of the old source. Raises NothingToAdopt if it is a cursor of this database."""
         cursor = found or PollCursor(self.recorded.epoch)
         self._becomes(cursor)
         return cursor
 
     def source(self, connection: DatabaseConnection) -> Source:
-        """The rows that the stream lacks, for a leader."""
+        """Returns the source of the rows that the stream lacks."""
         return AdoptionSource(
             table=self.table,
             connection=connection,
@@ -88,19 +92,19 @@ class AdoptionParts:
         )
 
     def requests(self, connection: DatabaseConnection) -> None:
-        """They wait for a relay."""
+        """Returns None: an adoption executes no requests. They wait for a relay."""
 
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
-        """The builder of events, which are of the new epoch."""
+        """Returns the builder of messages, which have the new epoch. Calls `on_begin`."""
         self.on_begin()
         return message_builder(self.settings, self.table, self._becomes(cursor).epoch, publish_epoch, term, limits)
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """The builder of barriers."""
+        """Returns the builder of barriers."""
         return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term)
 
     def _becomes(self, old: Cursor) -> SourceIdentity:
-        """The identity that the source is to have, whose stream ends at `old`."""
+        """Returns the identity that the adoption will record, if the stream ends at `old`. Raises NothingToAdopt."""
         epoch = epoch_to_adopt(self.recorded, self.cluster, old.epoch, force=self.force)
         if epoch is None:
             raise NothingToAdopt
@@ -108,7 +112,7 @@ class AdoptionParts:
 
 
 class AdoptionCheck:
-    """Checks sessions on the database that is to be adopted; `on_begin` and `on_end` as of `AdoptionParts`."""
+    """Checks sessions on the database that is to be adopted. For `on_begin` and `on_end` see `AdoptionParts`."""
 
     def __init__(
         self,
@@ -123,8 +127,10 @@ class AdoptionCheck:
         self._on_end = on_end
 
     async def check(self, connection: DatabaseConnection) -> AdoptionParts:
-        """Makes the tables that are missing, and returns what an adoption is made of. Refused when this database must
-        not be relayed from, whoever it is."""
+        """Creates the missing tables of the relay, and returns the parts of an adoption.
+
+        Raises Refused if no relay could publish from this database, whichever cluster it is.
+        """
         settings = self._settings
         name, source_table = TableName.parse(settings.table), TableName.parse(settings.source_table)
         await check_database(connection, settings.database_url)

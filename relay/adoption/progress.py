@@ -1,4 +1,4 @@
-"""Keeps what delays an adoption, as reported by the lock and the publishing loop."""
+"""Remembers what delays an adoption, as the lock and the publish loop report it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from relay.publishing.session import Publishing
 
 
 class AdoptionProgress:
-    """Observes the loop (`relay.publishing.loop.Observer`) and the wait for its lock.
+    """Observes the publish loop (`relay.publishing.loop.Observer`) and its wait for the lock.
 
-    `obstacle`: what it waits for, in a sentence; None while it works. `unreachable`: the same, if a database or a
-    stream does not answer. `waiting_for_lock`: whether another relay leads.
+    `obstacle` is a sentence about what the adoption waits for; None while it works. `unreachable` is the same sentence
+    if database or stream does not answer, otherwise None. `waiting_for_lock` says whether another relay leads.
     """
 
     def __init__(self) -> None:
@@ -23,35 +23,35 @@ class AdoptionProgress:
         self.waiting_for_lock = False
 
     def standing_by(self, source_epoch: int) -> None:
-        """Another relay or adoption leads, or is about to end."""
+        """Records that another relay or adoption holds the lock, or has just released it."""
         self.begins()
         self.waiting_for_lock = True
         self.obstacle = "waiting for the leader's lock: another relay or adoption holds it"
 
     def leads(self, source_epoch: int) -> None:
-        """This adoption holds the lock."""
+        """Records that this adoption holds the lock."""
         self.begins()
 
     def stepped_back(self) -> None:
-        """The cause of the end is reported separately."""
+        """Does nothing, because the cause is reported separately."""
 
     def error(self, kind: str, cause: Exception) -> None:
-        """Something failed and is retried. A refusal does not mean that something is out of reach."""
+        """Records an error, after which the loop tries again. After a refusal, `unreachable` stays None."""
         self.begins()
         self.obstacle = str(cause)
         self.unreachable = str(cause) if kind != "refused" else None
 
     def fenced(self, reason: str) -> None:
-        """Another session writes to the stream; the work is retried."""
+        """Records that another session has written to the stream. The loop tries again."""
         self.begins()
         self.obstacle = self.unreachable = reason
 
     def session_begun(self, session: Publishing) -> None:
-        """The work continues."""
+        """Records that the adoption works again."""
         self.begins()
 
     def session_over(self) -> None:
-        """The cause is reported as an error."""
+        """Does nothing, because the cause is reported as an error."""
 
     def duplicate(self) -> None:
-        """An event was already stored."""
+        """Does nothing: an event that is already stored delays nothing."""

@@ -1,8 +1,8 @@
 """Delivers what an adoption publishes: the restored rows that the stream lacks, then the first cursor of the new epoch.
 
-Until that cursor is stored, every message carries the old source's last one. So whoever reads the stream's end before
-then, a relay or an adoption begun again, finds a stream of the old epoch: a relay stays stopped, an adoption compares
-anew and goes on with what is still missing.
+Until the stream has stored that cursor, every message carries the last cursor of the old source. So if the adoption is
+interrupted, the stream's end still has the old epoch. A relay that reads it stays stopped. An adoption that is run
+again compares again, and publishes what is still missing.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from relay.outbox.table import OutboxTable, TableName
 from relay.stream.history import StreamHistory
 
 _log = structlog.get_logger(__name__)
-#: How long writers may be made to wait for the moment that divides restored rows from new ones.
+#: How long the adoption waits for its lock on the outbox. New writers wait meanwhile.
 LOCK_SECONDS = 10
-#: Readers go on; whoever has written is waited for, whoever wants to write waits.
+#: This lock waits for transactions that have written, and makes new writers wait. It does not affect readers.
 LOCK_MODE = "SHARE"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Where the new history begins: rows up to `floor` are restored ones, all others are not seen by `snapshot`.
+    """The line between restored rows and rows of the new history.
 
-    `as_of` (µs, database clock): everything committed before it is among the former.
+    Rows up to the position `floor` are restored. All rows after it are not seen by `snapshot`. Everything committed
+    before the time `as_of` (µs since 1970, database clock) is among the restored rows.
     """
 
     floor: int
@@ -46,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is to be published after the cursor `old`: the rows that `comparison` has found missing, then `end`."""
+    """What an adoption publishes: the rows that `comparison` found missing, with the cursor `old`, and then `end`."""
 
     old: Cursor
     comparison: StreamComparison
@@ -54,8 +55,11 @@ class _Work:
 
 
 class AdoptionSource:
-    """A source that ends. `becomes`: the identity that is to be recorded, given the old
-    source's last cursor; `on_end` is told when all has been read."""
+    """Delivers the events of an adoption. Unlike other sources it comes to an end.
+
+    `becomes` returns the identity to record, given the last cursor of the old source. `on_end` is called with the new
+    epoch's first cursor when everything has been read.
+    """
 
     mode = Mode("adopt")
 
@@ -81,7 +85,7 @@ class AdoptionSource:
         self._position = 0
 
     async def resume(self, cursor: Cursor) -> None:
-        """Draws the line, compares outbox and stream, and goes to the first missing row."""
+        """Draws the line, compares outbox and stream, and prepares to read from the first missing row."""
         identity = self._becomes(cursor)
         self._position = 0
         old_floor = await self._records.floor(self._connection, cursor.epoch)
@@ -105,7 +109,7 @@ class AdoptionSource:
         self._work = _Work(cursor, comparison, end)
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """Returns the next missing rows; after the last of them the new epoch's first cursor, once."""
+        """Returns the next missing rows. After the last of them, returns the first cursor of the new epoch."""
         assert self._work is not None
         old = self._work.old
         query = self._work.comparison.missing(self._position, max_events)
@@ -118,26 +122,26 @@ class AdoptionSource:
         return Batch(end.base, end, (), (), end, self._work.end, more=False)
 
     def stored(self, cursor: Cursor) -> None:
-        """Does nothing: there is nothing to release."""
+        """Does nothing, because this source keeps nothing that could be released."""
 
     def idle_seconds(self) -> float:
-        """Nothing to wait for."""
+        """Returns 0, because there is nothing to wait for."""
         return 0.0
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Does nothing: no rows arrive."""
+        """Does nothing, because no rows arrive later."""
 
     def covering(self) -> None:
-        """None: the cursor says everything."""
+        """Returns None, because the cursor says exactly what is stored."""
 
     async def close(self) -> None:
-        """Does nothing: the temporary tables end with the session."""
+        """Does nothing, because the temporary tables are dropped with the session."""
 
     async def _draw_line(self, identity: SourceIdentity) -> Line:
-        """Raises the epoch and reads the floor in one transaction during which nobody writes to the outbox.
+        """Raises the epoch and reads the floor, in one transaction during which nobody writes to the outbox.
 
-        A writer locks the table before it draws a position. So all rows up to the floor are committed, and an open
-        transaction will write after it and is not seen by the snapshot.
+        A writer locks the table before it allocates a position. So all rows up to the floor are committed. A
+        transaction that is still open will write at positions after the floor, and the snapshot does not see it.
         """
         try:
             async with self._connection.transaction():

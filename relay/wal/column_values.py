@@ -1,6 +1,6 @@
-"""Reads a column's bytes by its type, as pgoutput sends them in binary form.
+"""Turns a column's bytes, as pgoutput sends them in binary form, into the value that a poll gives.
 
-Only types with an unambiguous text are read, and each gives the same value as a poll.
+Only types whose text form is unambiguous are supported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from relay.wal.pgoutput import ProtocolError
 Convert = Callable[[bytes], Any]
 
 _UNSIGNED_64, _SIGNED_64 = Struct(">Q"), Struct(">q")
-#: From 1970 to 2000, where Postgres counts from, in µs.
+#: The µs from 1970 to 2000. Postgres counts times from 2000.
 EPOCH = 946_684_800_000_000
 INFINITE = frozenset({(1 << 63) - 1, -(1 << 63)})
 
@@ -23,28 +23,28 @@ binary_text: Convert = bytes.hex
 
 
 def integer(data: bytes) -> int:
-    """Of two, four or eight bytes."""
+    """Returns an integer of two, four or eight bytes."""
     return int.from_bytes(data, signed=True)
 
 
 def integer_text(data: bytes) -> str:
-    """An integer as Postgres prints it."""
+    """Returns the text of an integer, as Postgres prints it."""
     return str(integer(data))
 
 
 def transaction_id(data: bytes) -> str:
-    """An xid8 as Postgres prints it."""
+    """Returns the text of an xid8, as Postgres prints it."""
     return str(_UNSIGNED_64.unpack(data)[0])
 
 
 def uuid(data: bytes) -> str:
-    """A uuid as Postgres prints it."""
+    """Returns the text of a uuid, as Postgres prints it."""
     digits = data.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def time(data: bytes) -> int | None:
-    """µs since 1970; None when it is infinite."""
+    """Returns a time in µs since 1970; None if it is infinite."""
     microseconds: int = _SIGNED_64.unpack(data)[0]
     return None if microseconds in INFINITE else microseconds + EPOCH
 
@@ -75,7 +75,7 @@ _TEXTS: Mapping[str, Convert] = {
 }
 _INTEGERS: Mapping[str, Convert] = dict.fromkeys(("int2", "int4", "int8"), integer)
 _TIMES: Mapping[str, Convert] = dict.fromkeys(("timestamptz", "timestamp"), time)
-#: Role → what reads the types that it may have; every other role is a text.
+#: Role → the functions for the types that its column may have. A role that is not here is a text.
 _READERS: Mapping[str, Mapping[str, Convert]] = {
     **dict.fromkeys(("position", "aggregate_version", "partition"), _INTEGERS),
     **dict.fromkeys(("recorded_at", "occurred_at"), _TIMES),
@@ -84,5 +84,8 @@ _READERS: Mapping[str, Mapping[str, Convert]] = {
 
 
 def reader_of(role: str, type_name: str) -> Convert | None:
-    """Returns the reader of a column of that type (`enum` for any enum) in that role; None if there is none."""
+    """Returns the function for the bytes of a column with that role and type (`enum` for any enum).
+
+    None if the role's column cannot have that type.
+    """
     return _READERS.get(role, _TEXTS).get(type_name)

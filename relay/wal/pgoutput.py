@@ -1,9 +1,9 @@
-"""Postgres's logical replication messages (plugin `pgoutput`, protocol version 1), as far as a relay of inserts needs
-them. Pure: bytes in, values out.
+"""Reads the logical replication messages of Postgres (plugin `pgoutput`, protocol version 1) that a relay of inserts
+needs. The functions turn bytes into values, without I/O.
 
-A transaction arrives after its commit, as Begin, its changes in order, Commit; the Begin names the place of the commit
-record, so a position can be told for each change before the last one has arrived. Messages written outside of
-transactions arrive between them, at their place in the log.
+A transaction arrives after its commit, as Begin, its changes in order, and Commit. The Begin contains the position of
+the commit record. So the cursor after each change is known before the last change has arrived. Messages that were
+written outside of transactions arrive between transactions, in the order of the log.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from struct import Struct
 from typing import NamedTuple
 
 BEGIN, COMMIT, RELATION, INSERT, MESSAGE = b"BCRIM"
-#: Origin, type, truncate, update, delete: nothing that a relay of inserts carries.
+#: Messages that a relay of inserts ignores: origin, type, truncate, update, delete.
 IGNORED = frozenset(b"OYTUD")
-#: What a tuple says of a column: null, unchanged (of updates only), text, binary.
+#: The kinds of a column's value in a tuple: null, unchanged (in updates only), text, binary.
 NULL, UNCHANGED, TEXT, BINARY = b"nutb"
 
 _BEGIN = Struct(">QqI")
@@ -30,11 +30,14 @@ _new = tuple.__new__
 
 
 class ProtocolError(Exception):
-    """The bytes are no message of the protocol as we requested it."""
+    """The bytes are no message of the protocol with the options that we requested."""
 
 
 class Begin(NamedTuple):
-    """`commit_lsn`: where the commit record begins; `transaction_id`: its lower 32 bits."""
+    """The beginning of a transaction.
+
+    Its commit record begins at `commit_lsn`. `transaction_id` is the lower 32 bits of its id.
+    """
 
     commit_lsn: int
     transaction_id: int
@@ -42,7 +45,7 @@ class Begin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table whose rows follow. `columns`: (name, type oid) in the order of its tuples."""
+    """The description of a table whose rows follow. `columns` are (name, type oid) in the order of the tuples."""
 
     oid: int
     schema: str
@@ -52,7 +55,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class LogicalMessage:
-    """A message written by `pg_logical_emit_message`. `lsn`: where its record begins."""
+    """A message that was written by `pg_logical_emit_message`. Its record begins at `lsn`."""
 
     lsn: int
     transactional: bool
@@ -97,7 +100,7 @@ def read_message(data: bytes, at: int = 0) -> LogicalMessage:
 
 
 def insert_head(relation: Relation) -> bytes:
-    """Returns how an insert into that table begins after its kind: the table's oid, a new tuple, its column count."""
+    """Returns the bytes that follow the kind in an insert into that table: table oid, `N` (new tuple), column count."""
     return _INSERT.pack(relation.oid, b"N", len(relation.columns))
 
 

@@ -1,8 +1,8 @@
-"""Reads the messages of one slot: events, those delivered already, and our checkpoints.
+"""Reads the messages of one slot: new events, events that are delivered already, and our checkpoints.
 
-After any end the server sends again everything after the last stored checkpoint. The reader skips exactly what the
-stream's last cursor says is delivered: the transactions that committed before its LSN, and the first events of the one
-that committed there.
+After any interruption, the server sends again everything after the last stored checkpoint. The reader skips exactly
+what the stream's last cursor says is delivered: the transactions that committed before the cursor's LSN, and the first
+events of the transaction that committed at that LSN.
 """
 
 from __future__ import annotations
@@ -43,27 +43,28 @@ from relay.wal.tuple_program import Read
 #: Messages with this prefix may be checkpoints of ours.
 MESSAGE_PREFIX = "tandem.cursor"
 CHECKPOINT_SECONDS = 0.5
-#: The longest wait for an arrival; what arrives ends it.
+#: The longest wait for a message. A message that arrives ends the wait.
 IDLE_SECONDS = 0.25
-#: More transactions than these are not listed for those who measure the lag.
+#: If more stored transactions than these would be listed, `covering` returns None.
 MOST_COVERING = 20_000
 _OID = slice(HEADER + 1, HEADER + 5)
 _WHOLE = 1 << 62
-#: No insert begins with it, so none is read before its table is described.
+#: No insert begins with these bytes, so no insert is decoded before its table is described.
 _NO_TABLE = bytes(7)
-#: From here on a message can be flushed at once; before, it comes when the log is written for others, or after 0.2 s.
+#: From this version on a message can be flushed to disk at once. In earlier ones it arrives when the log is flushed for
+#: others, or after 0.2 s.
 _FLUSHING_VERSION = 170_000
-# now() is when the statement arrived, before its snapshot was taken.
+# now() is when the statement arrived. Its snapshot is taken after that.
 _EMIT = f"""
     SELECT pg_logical_emit_message(false, '{MESSAGE_PREFIX}', %(token)s || ';'
     || (extract(epoch FROM now()) * 1000000)::bigint || ';' || pg_current_snapshot()::text || ';' || {STATE}"""  # noqa: S608
 
 
 class WalReader:
-    """Reads after `cursor`, from a replication session that streams the cursor's slot.
+    """Reads the events after `cursor` from a replication session that streams the cursor's slot.
 
-    Checkpoints are written over the leader's session, `connection`. Raises LogUnavailable when the slot cannot be read
-    any more.
+    It writes the messages for checkpoints over the leader's session, `connection`. Reading raises LogUnavailable if the
+    slot cannot be read any more.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class WalReader:
     ) -> None:
         self.slot = cursor.checkpoint.slot
         self._connection = connection
-        # What our checkpoints begin with. Others may write messages with our prefix; only we know this.
+        # The beginning of our messages' content. Others may write messages with our prefix, but do not know this token.
         self._token = secrets.token_hex(8)
         self._emit_due = 0.0
         self._layout = layout
@@ -84,26 +85,28 @@ class WalReader:
         self._replication = replication
         self._messages = replication.messages()
         self._epoch = cursor.epoch
-        # Where the server's messages are to be taken up.
+        # Events up to here are delivered already, and are skipped.
         checkpoint = cursor.checkpoint
         self._resume_lsn, self._resume_index = cursor.commit_lsn, cursor.index
         self._passed = {one & 0xFFFFFFFF for one in checkpoint.transactions}
-        # What has been read: up to `_cursor`, `_behind` events after the last checkpoint; transactions beside it.
+        # What has been read: everything up to `_cursor`, which is `_behind` events after the last checkpoint.
+        # `_delivered` are the transactions that were read and that the checkpoint's snapshot does not see.
         self._base, self._cursor, self._behind = cursor.base, cursor, cursor.behind
         self._delivered = IdSet(checkpoint.transactions)
-        # What is stored: the first checkpoint, and transactions beside it. What may be stored next, in order.
+        # What is stored: everything at the first of `_checkpoints`, and the transactions `_stored_ids`. The later
+        # checkpoints and the transactions `_unstored` (commit LSN, number of events, id) will be stored next, in order.
         self._checkpoints = deque([checkpoint])
         self._stored_ids = IdSet(checkpoint.transactions)
         self._unstored: deque[tuple[int, int, int]] = deque()
-        # The transaction that arrives: `_index` of its events have, `_skip` of them are delivered already.
+        # The transaction that arrives now: `_index` of its events have; the first `_skip` were delivered before.
         self._index, self._skip = 0, 0
         self._commit_lsn, self._commit_text, self._transaction = 0, "", 0
-        # What an insert into our table begins with, and what reads it.
+        # The bytes with which an insert into our table begins, and the function that decodes it.
         self._head = _NO_TABLE
         self._read_event: Read = _undescribed
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """Returns what has arrived, up to the next checkpoint."""
+        """Returns the events that have arrived, up to the next checkpoint and within the limits."""
         if time.monotonic() >= self._emit_due:
             await self._emit()
         try:
@@ -119,7 +122,7 @@ class WalReader:
         before, last = self._cursor, (0, 0, "", 0)
         reached: Checkpoint | None = None
         base, size, more = self._base, 0, True
-        # Most of a drain is spent here: what an insert needs is looked up once for all of a transaction.
+        # A backlog is read mostly in this loop, so what an insert needs is kept in local variables.
         head, read, index, skip = self._head, self._read_event, self._index, self._skip
         lsn, commit, transaction, behind = self._commit_lsn, self._commit_text, str(self._transaction), self._behind
         for data in self._messages:
@@ -168,9 +171,9 @@ class WalReader:
         return Batch(base, before, events, marks, after, reached, more)
 
     def stored(self, cursor: Cursor) -> None:
-        """Confirms the checkpoint that a stored cursor carries, and counts the transactions before it as stored."""
+        """Confirms the checkpoint of a stored cursor to the server, and counts the transactions up to it as stored."""
         checkpoints = self._checkpoints
-        # Nearly always it is the first one; comparing checkpoints by value takes longer than all the rest.
+        # Nearly always the checkpoint is the first one. To compare them by value would take longer than the rest.
         if not isinstance(cursor, WalCursor) or (
             cursor.checkpoint is not checkpoints[0] and cursor.checkpoint not in checkpoints
         ):
@@ -185,7 +188,7 @@ class WalReader:
         self._replication.confirm(checkpoints[0].lsn)
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
-        """Returns what is stored: a snapshot, and further transactions. None if there are too many."""
+        """Returns what the stream holds: all that a snapshot sees, and the listed transactions. None if too many."""
         if len(self._stored_ids) > MOST_COVERING:
             return None
         return self._checkpoints[0].snapshot, list(self._stored_ids)
@@ -195,13 +198,13 @@ class WalReader:
         await self._replication.close()
 
     async def _emit(self) -> None:
-        """Writes one of our messages to the log; when it comes back, it is a checkpoint."""
+        """Writes a message to the log. When the reader receives the message, there is a checkpoint at its position."""
         self._emit_due = time.monotonic() + CHECKPOINT_SECONDS
         flushing = ", true)" if self._connection.info.server_version >= _FLUSHING_VERSION else ")"
         await self._connection.execute(_EMIT + flushing, {"token": self._token, "publication": self._publication})
 
     def _control(self, kind: int, data: bytes) -> Checkpoint | None:
-        """Handles a message that does not come with each transaction; returns the checkpoint if it is one of ours."""
+        """Handles a message that is not begin, commit or insert. Returns the checkpoint if the message makes one."""
         if kind == MESSAGE:
             return self._message(data)
         if kind == RELATION:
@@ -214,7 +217,7 @@ class WalReader:
         return None
 
     def _begin(self, data: bytes) -> int:
-        """Handles the beginning of a transaction; returns how many of its events are delivered already."""
+        """Handles the beginning of a transaction. Returns how many of its events are delivered already."""
         commit_lsn, transaction = read_begin(data, HEADER)
         self._commit_lsn, self._commit_text = commit_lsn, lsn_text(commit_lsn)
         if commit_lsn < self._resume_lsn or transaction in self._passed:
@@ -222,7 +225,7 @@ class WalReader:
         return self._resume_index if commit_lsn == self._resume_lsn else 0
 
     def _message(self, data: bytes) -> Checkpoint | None:
-        """Returns a checkpoint, if this is one of our messages."""
+        """Returns the checkpoint at one of our messages; None for other messages, and for one that came too early."""
         message = read_message(data, HEADER)
         if message.prefix != MESSAGE_PREFIX or message.transactional:
             return None
@@ -244,7 +247,7 @@ class WalReader:
         return Checkpoint(self._cursor, int(as_of))
 
     def _other_insert(self, data: bytes) -> None:
-        """Handles an insert into another table, unless the stream contradicts itself."""
+        """Ignores an insert into another table. Raises ProtocolError if it is one into our table, but malformed."""
         if self._head[:4] == data[_OID]:
             raise ProtocolError("a row with another number of columns than its table")
 
@@ -254,5 +257,5 @@ def _undescribed(data: bytes, at: int) -> OutboxEvent:
 
 
 def new_cursor(epoch: int, checkpoint: WalCheckpoint) -> WalCursor:
-    """Returns the cursor at a checkpoint, after which nothing is delivered."""
+    """Returns the cursor at a checkpoint, with no events delivered after it."""
     return WalCursor(epoch, checkpoint, checkpoint.lsn)

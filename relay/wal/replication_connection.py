@@ -1,8 +1,8 @@
 """Speaks Postgres's replication protocol in one session: creates slots, and streams one.
 
-psycopg connects and sends the commands; the stream is read from libpq as it arrives. Only `messages` reads from the
-socket, so a reader that stops reading delays the server and does not fill our memory. A task of its own sends feedback
-every second, whatever the reader does; without it the server would believe that we are dead.
+psycopg connects and sends the commands. The stream is read from libpq as it arrives, and only if `messages` is read. So
+a reader that stops reading delays the server and does not fill our memory. A separate task sends feedback every second,
+whatever the reader does; without feedback the server would end the session.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from relay.wal.pgoutput import ProtocolError
 
 APPLICATION_NAME = "tandem-relay wal"
 FEEDBACK_SECONDS = 1.0
-#: After so long without a word from us the server ends the session, and the slot is free.
+#: If we send nothing for so long, the server ends the session, and the slot is free.
 SENDER_TIMEOUT_SECONDS = 5
 _FEEDBACK = Struct(">cQQQqB")
 _POSTGRES_EPOCH = 946_684_800
-#: Stream bytes before the message: kind, start, end, time.
+#: The number of bytes before the pgoutput message: kind, start, end, time.
 HEADER = 25
 _DATA, _KEEPALIVE = b"wk"
 _MISSING_PUBLICATION = "skipped loading publication"
 
 
 class ReplicationConnection:
-    """One session. Its errors are psycopg's, or LogUnavailable; after one it cannot be used."""
+    """One replication session. Its methods raise psycopg.Error or LogUnavailable; after that it cannot be used."""
 
     def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
@@ -63,9 +63,9 @@ class ReplicationConnection:
         self = cls(connection)
         try:
             await connection.execute(sql.SQL("SET wal_sender_timeout = {}").format(f"{SENDER_TIMEOUT_SECONDS}s"))
-            # Making a slot may wait for long; the server must notice then that we have gone.
+            # Creating a slot may take long. The server must notice meanwhile if we are gone.
             await connection.execute("SET client_connection_check_interval = '1s'")
-            # What pgoutput says of a missing publication must reach us.
+            # pgoutput reports a missing publication as a warning, which must reach us.
             await connection.execute("SET client_min_messages = 'warning'")
         except BaseException:
             await self.close()
@@ -74,13 +74,13 @@ class ReplicationConnection:
 
     @property
     def server_version(self) -> int:
-        """Such as 180006."""
+        """The server's version as a number, such as 180006."""
         return self._connection.info.server_version
 
     async def create_slot(self, name: str) -> tuple[str, str]:
-        """Creates a slot for pgoutput; returns its first log position, and the name of the snapshot there.
+        """Creates a slot for pgoutput. Returns its first log position, and the name of the snapshot at that position.
 
-        Waits for every write transaction that is open in the cluster. The snapshot lives until our next command.
+        Waits for every write transaction that is open in the cluster. The snapshot exists until our next command.
         """
         failover = sql.SQL(", FAILOVER true") if self.server_version >= 170_000 else sql.SQL("")
         cursor = await self._connection.execute(
@@ -95,7 +95,7 @@ class ReplicationConnection:
     async def start(self, slot: str, publication: str, on_arrival: Callable[[], None]) -> None:
         """Begins to stream from the slot's position.
 
-        `on_arrival` is called when `messages`, after it had nothing, may have something again.
+        After `messages` has returned None, `on_arrival` is called when it may have a message again, or an error.
         """
         self._on_arrival = on_arrival
         await self._connection.execute(
@@ -109,7 +109,7 @@ class ReplicationConnection:
     def messages(self) -> Iterator[bytes | None]:
         """Returns the messages of the stream, whose pgoutput part begins at HEADER.
 
-        None among them says that no more has arrived yet. Ends only with an error.
+        None among the messages means that no more have arrived yet. The iterator ends only with an error.
         """
         try:
             while True:
@@ -121,7 +121,7 @@ class ReplicationConnection:
                 yield from self._arrived_messages()
                 self._watch()
                 yield None
-                # Nobody may read ahead any more: what is read here would overtake it.
+                # From now on only this loop reads the socket. Otherwise messages would change their order.
                 self._unwatch()
         finally:
             self._unwatch()
@@ -143,12 +143,12 @@ class ReplicationConnection:
             elif fresh:
                 return
             else:
-                # Until a look at the socket brings nothing: TLS may hold bytes that no reader callback would tell of.
+                # Read until the socket has nothing more: TLS may hold bytes for which no reader callback would come.
                 pgconn.consume_input()
                 fresh = True
 
     def confirm(self, lsn: int) -> None:
-        """Lets the server drop what is before `lsn`, with the next feedback."""
+        """Allows the server to drop the log before `lsn`. The next feedback tells it."""
         self._confirmed = max(self._confirmed, lsn)
 
     async def close(self) -> None:
@@ -179,13 +179,13 @@ class ReplicationConnection:
             asyncio.get_running_loop().add_reader(self._watched, self._arrived)
 
     def _unwatch(self) -> None:
-        """To be called before libpq's socket can have become another's."""
+        """Stops watching the socket. Call it before libpq may close the socket, whose number could then be reused."""
         if self._watched is not None:
             asyncio.get_running_loop().remove_reader(self._watched)
             self._watched = None
 
     def _arrived(self) -> None:
-        """Wakes the reader for messages only: a busy server sends a keepalive for each commit of others."""
+        """Wakes the reader for messages only, because a busy server sends a keepalive for each commit of others."""
         self._unwatch()
         try:
             self._ahead = next(self._arrived_messages(), None)
@@ -197,7 +197,7 @@ class ReplicationConnection:
             self._watch()
 
     def _ended(self) -> Exception:
-        """Why the stream is over."""
+        """Returns the error with which the stream ended."""
         result = self._pgconn.get_result()
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             return psycopg.errors.error_from_result(result)

@@ -1,7 +1,7 @@
 """Names, inspects, creates and drops the relay's replication slots.
 
-Each slot gets a name of its own, which the cursor carries from the slot's first message on. So a slot that the stream's
-last cursor does not name is useless, and is dropped.
+Each slot gets a name that no other slot has had. Every cursor of the log contains the name of its slot. So a slot whose
+name is not in the stream's last cursor is useless, and is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from relay.events.lsn import lsn_text, parse_lsn
 from relay.outbox.database import DatabaseConnection
 from relay.wal.replication_connection import APPLICATION_NAME
 
-#: How long an old relay's session is given to end after it was told to.
+#: How long to wait for the end of an old relay's session after it was terminated.
 _TAKEOVER_MILLISECONDS = 3_000
 
 
@@ -35,7 +35,7 @@ def new_slot_name(prefix: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """The server's state of a slot. `problem`: why it cannot be read, None if it can."""
+    """The state of a slot on the server. `problem` says why the slot cannot be read; None if it can."""
 
     confirmed_lsn: int
     active_pid: int | None
@@ -67,9 +67,10 @@ async def slot_state(connection: DatabaseConnection, name: str) -> SlotState | N
 
 
 async def take_slot(connection: DatabaseConnection, name: str, checkpoint_lsn: int) -> None:
-    """Makes sure that the slot can be read from the checkpoint on, by nobody else. Raises LogUnavailable otherwise.
+    """Makes sure that the slot can be read from the checkpoint on, and that nobody else reads it.
 
-    Ends a session of an older relay that still holds it: whoever holds the leader's lock may read the slot.
+    Ends the session of an older relay that still reads the slot, because only the holder of the leader's lock may.
+    Raises LogUnavailable if the slot cannot be read, is after the checkpoint, or stays in use.
     """
     state = await slot_state(connection, name)
     if state is None:
@@ -99,7 +100,7 @@ async def slots_of(connection: DatabaseConnection, prefix: str) -> list[str]:
 
 
 async def drop_slots(connection: DatabaseConnection, names: Iterable[str]) -> list[str]:
-    """Drops slots; returns those that stay, because somebody else reads them or the role may not."""
+    """Drops slots. Returns those that stay, because somebody else reads them or our role may not drop them."""
     left: list[str] = []
     for name in names:
         state = await slot_state(connection, name)

@@ -1,4 +1,4 @@
-"""Drops, in the background, the slots that earlier runs have left. An unread slot fills the disk."""
+"""Drops, in the background, the slots that earlier runs have left, because an unread slot fills the server's disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 class SlotCleanup:
-    """Started by the leader. A slot that somebody else reads is retried until it can be dropped."""
+    """Drops old slots for the leader. If somebody else reads a slot, it tries again until it can drop the slot."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url = url
@@ -29,18 +29,18 @@ class SlotCleanup:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, keep: str | None = None) -> None:
-        """Starts on all slots with our prefix, except `keep`, which is in use."""
+        """Begins to drop all slots with our prefix, except `keep`, which is in use."""
         await self.end()
         self._task = asyncio.create_task(self._drop_all(keep))
 
     async def end(self) -> None:
-        """Stops trying."""
+        """Stops dropping slots."""
         task, self._task = self._task, None
         if task is not None:
             await cancel(task)
 
     async def _drop_all(self, keep: str | None) -> None:
-        # Listed once: a leader that wakes up late must not touch the slot that its successor has made since.
+        # The slots are listed only once: a leader that was stopped must not drop a slot that its successor has made.
         names: list[str] | None = None
         backoff, told = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS), ""
         while True:

@@ -1,4 +1,4 @@
-"""Creates the slot with which streaming begins, and the checkpoint that says what was delivered there."""
+"""Creates a slot, and the checkpoint at its beginning, from which the log is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from relay.wal.slot import new_slot_name
 
 
 async def check_log(connection: DatabaseConnection) -> None:
-    """Raises LogUnavailable if the server's settings forbid reading the log, or relying on it."""
+    """Raises LogUnavailable if the server does not allow reading the log, or if the log could show lost commits."""
     row = await (
         await connection.execute(
             "SELECT current_setting('wal_level'), current_setting('synchronous_standby_names'),"
@@ -41,7 +41,7 @@ async def check_log(connection: DatabaseConnection) -> None:
 
 
 async def _check_standbys(connection: DatabaseConnection, synchronized: str | None) -> None:
-    """The log is ahead of synchronous standbys. What is read from it must be what a promoted one will have too."""
+    """Raises LogUnavailable if the log could show commits that a synchronous standby lacks when it is promoted."""
     if synchronized is None:
         raise LogUnavailable(
             "synchronous_standby_names is set and this server has no synchronized_standby_slots (Postgres 17 and later"
@@ -68,10 +68,10 @@ async def _check_standbys(connection: DatabaseConnection, synchronized: str | No
 async def create_slot(
     connection: DatabaseConnection, url: str, prefix: str, publication: str, table: TableName
 ) -> WalCheckpoint:
-    """Creates a slot with a new name. Raises LogUnavailable if there can be none.
+    """Creates a slot with a new name, and returns the checkpoint at its beginning.
 
-    Waits for every write transaction that is open in the cluster. The checkpoint says that exactly what had committed
-    where the slot begins is delivered.
+    Waits for every write transaction that is open in the cluster. The checkpoint stands for exactly the transactions
+    that had committed where the slot begins. Raises LogUnavailable if no slot can be created.
     """
     await check_log(connection)
     state = await ensure_publication(connection, publication, table)

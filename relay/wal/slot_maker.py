@@ -1,4 +1,4 @@
-"""Creates a slot in the background, with as many attempts as needed, while polling continues."""
+"""Creates a slot in the background while polling goes on. It tries until it succeeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 class SlotMaker:
-    """At most one attempt at a time. `problem` says why there is no slot yet; None before the first failure."""
+    """Creates one slot at a time. `problem` says why there is no slot yet; None before the first failed attempt."""
 
     def __init__(self, url: str, prefix: str, publication: str, table: TableName) -> None:
         self._url = url
@@ -35,19 +35,22 @@ class SlotMaker:
         self._task: asyncio.Task[WalCheckpoint] | None = None
 
     def begin(self) -> None:
-        """Starts, unless it runs. No slot of ours is in use then, so all with our prefix are dropped first."""
+        """Begins to create a slot, unless that has begun already.
+
+        No slot of ours may be in use: all slots with our prefix are dropped first.
+        """
         if self._task is None:
             self.problem = None
             self._task = asyncio.create_task(self._make_until_made())
 
     def made(self) -> WalCheckpoint | None:
-        """The checkpoint of the created slot; None until then."""
+        """Returns the checkpoint at which the created slot begins; None until the slot exists."""
         if self._task is None or not self._task.done():
             return None
         return self._task.result()
 
     async def forget(self) -> None:
-        """Cancels an attempt, and forgets its result."""
+        """Cancels a running attempt, and forgets a created slot."""
         task, self._task = self._task, None
         if task is not None:
             await cancel(task)

@@ -1,4 +1,4 @@
-"""Measures the log that the server keeps for the slot, and how far the stream lags in it."""
+"""Measures how much log the server keeps for the slot, and how much log was written after the stream's position."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from relay.events.cursor import Cursor, WalCursor
 from relay.events.lsn import lsn_text
 from relay.outbox.database import DatabaseConnection
 
-#: What `status` may be.
+#: The values that `status` may have.
 SLOT_STATES = ("reserved", "extended", "unreserved", "lost")
-#: The log's end; on a standby that of what was replayed.
+#: The end of the log. On a standby it is the end of the log that was replayed.
 _NOW = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
 
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """Our slot as the server reports it.
+    """Our slot, as the server reports it.
 
-    `retained_bytes`: log that it keeps. `safe_bytes`: how much more may be written before the slot is lost, None
-    without a limit. `status`: reserved, extended, unreserved or lost.
+    `retained_bytes` of log are kept for the slot. `safe_bytes` more may be written before the slot is lost; None
+    without a limit. `status` is reserved, extended, unreserved or lost.
     """
 
     name: str
@@ -30,13 +30,16 @@ class SlotUse:
     safe_bytes: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the fields as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class LogUse:
-    """`behind_bytes`: log written since the stream's last position; None if that is no position of the log."""
+    """How much log is in use: by our slot (None without a slot), and after the stream's last cursor.
+
+    `behind_bytes` is the log written after that cursor; None if it is not a cursor of the log.
+    """
 
     slot: SlotUse | None
     behind_bytes: int | None
@@ -56,7 +59,7 @@ async def missing_limit(connection: DatabaseConnection) -> str | None:
 
 
 async def log_use(connection: DatabaseConnection, prefix: str, cursor: Cursor | None) -> LogUse:
-    """Asks the server, in one statement. `prefix` is that of our slots' names."""
+    """Measures both, in one statement. `prefix` is the beginning of our slots' names, `cursor` the stream's last."""
     reached = lsn_text(cursor.commit_lsn) if isinstance(cursor, WalCursor) else None
     rows = await connection.execute(
         f"""SELECT slot_name, active, coalesce(wal_status, 'lost'),

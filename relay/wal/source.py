@@ -1,16 +1,16 @@
 """Reads events from the write-ahead log: in commit order, whole transactions, as soon as they are committed.
 
-What the slot has sent stays in the log until we confirm it, and we confirm only what a stored message carries. So after
-any end the server sends again everything after the last stored checkpoint. We skip exactly what the stream's last
-cursor says is delivered: the transactions that committed before its LSN, and the first events of the one that committed
-there.
+What the slot has sent stays in the log until the relay confirms it, and the relay confirms only checkpoints that the
+stream has stored. So after any interruption, the server sends again everything after the last stored checkpoint. The
+reader skips exactly what the stream's last cursor says is delivered: the transactions that committed before the
+cursor's LSN, and the first events of the transaction that committed at that LSN.
 
-**Checkpoints.** Twice a second we write a message to the log, with the snapshot of that moment. When it comes back,
-every transaction that the snapshot sees has been delivered, because its commit precedes the message. Some transactions
-may be delivered and not seen: those that committed between snapshot and message, or whose commit still waits for a
-standby. Their ids are kept beside the snapshot until a later one sees them. From a checkpoint polling can take over
-without overlap or gap. A checkpoint also advances the slot, so a database that writes to other tables only does not
-keep its log for us.
+**Checkpoints.** Twice a second the relay writes a message to the log that contains the snapshot of that moment. When
+the relay reads the message, every transaction that the snapshot sees has been delivered, because its commit is earlier
+in the log. Some delivered transactions may not be seen by the snapshot: those that committed between snapshot and
+message, or whose commit still waits for a standby. The checkpoint lists their ids until a later snapshot sees them.
+At a checkpoint, polling can take over without overlap or gap. A checkpoint also advances the slot. So a database whose
+writes all go to other tables does not keep its log for the relay.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from relay.wal.tuple_decoder import TupleLayout
 
 
 class WalSource:
-    """Opens slots for reading."""
+    """Opens the slot that a cursor contains, for reading."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class WalSource:
         self._make_reader = make_reader
 
     async def open(self, cursor: WalCursor, wake: Callable[[], None]) -> WalReader:
-        """Streams the slot that the cursor names, from the cursor on. `wake` is called when something has arrived.
+        """Begins to stream the slot of `cursor`, and returns the reader of the events after `cursor`.
 
-        Raises LogUnavailable if that is impossible.
+        `wake` is called when something has arrived. Raises LogUnavailable if the slot cannot be read from there.
         """
         checkpoint = cursor.checkpoint
         await check_log(self._connection)

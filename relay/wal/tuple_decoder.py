@@ -1,4 +1,4 @@
-"""Decodes rows of the outbox table as pgoutput sends them (binary tuples) into the same events that a poll gives."""
+"""Decodes rows of the outbox table, which pgoutput sends as binary tuples, into the same events that a poll gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _length_at = Struct(">I").unpack_from
 
 @dataclass(frozen=True, slots=True)
 class TupleLayout:
-    """What the catalogue says. `readers`: column → (field of the event, its reader)."""
+    """The table in the catalogue. `readers`: column → (number of the event's field, function for its bytes)."""
 
     oid: int
     name: str
@@ -63,21 +63,22 @@ async def find_layout(connection: DatabaseConnection, name: TableName, columns: 
 
 
 class TupleDecoder:
-    """Reads the inserts of one table, as its last Relation message describes them."""
+    """Decodes the inserts of one table, as the table's last Relation message describes them."""
 
     def __init__(self, layout: TupleLayout, relation: Relation) -> None:
         missing = layout.readers.keys() - {column for column, _ in relation.columns}
         if missing:
             raise LogUnavailable(f"column {min(missing)!r} of table {layout.name} is not in the log")
-        #: What each insert of this table begins with, at the offset `at + 1`.
+        #: The bytes with which each insert into this table begins, at the offset `at + 1`.
         self.head = insert_head(relation)
         self._columns = [Column(oid, *layout.readers.get(name, (None, bytes))) for name, oid in relation.columns]
-        #: (data, at) → the row of the insert message at offset `at`, which begins with `head`.
+        #: (data, at) → the event of the insert message at offset `at`, which must begin with `head`.
         self.event = write_reader(self._columns, self.by_column)
 
     def by_column(self, data: bytes, at: int) -> OutboxEvent:
-        """Reads any row, and refuses bytes that are no row. `event` is quicker (ADR 56, measured by `make
-        bench-relay`).
+        """Decodes any row. Raises ProtocolError for bytes that are no row.
+
+        `event` is quicker (ADR 56, measured by `make bench-relay`).
         """
         values: list[Any] = [None] * len(OutboxEvent._fields)
         end = at + INSERT_HEAD

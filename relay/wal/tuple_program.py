@@ -1,9 +1,9 @@
-"""Writes the function that decodes the rows of one table: straight-line Python without a loop over columns.
+"""Writes the function that decodes the rows of one table, as straight-line Python without a loop over columns.
 
-Decoding is what a relay of the log spends most time on, and a loop that asks each column for its kind, length and
-reader costs as much as the reading itself. The table's description fixes what the function does: adjacent columns of
-fixed size are unpacked together, the others one by one. No name or value from outside gets into its text. Rows for
-which it was not written (such as a null among columns of fixed size) go to the loop.
+Decoding takes most of a relay's time when it reads the log. A loop that looks up kind, length and reader of each column
+costs as much as the decoding itself. So the function is written from the table's description: it unpacks adjacent
+columns of fixed size together, and the others one by one. Its text contains no name or value from outside. It passes a
+row that does not fit (such as one with a null in a column of fixed size) to the loop.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from relay.wal.pgoutput import BINARY, INSERT_HEAD, NULL
 Read = Callable[[bytes, int], OutboxEvent]
 
 #: Type oid → struct code, for types of fixed size: int8, int2, int4, uuid, timestamptz, timestamp, xid8. A uuid
-#: comes in the three pieces that its text is made of at the least cost.
+#: is unpacked into the three pieces from which its text is made at the least cost.
 _FIXED: Mapping[int, str] = {20: "q", 21: "h", 23: "i", 2950: "4s6s6s", 1184: "q", 1114: "q", 5069: "Q"}
 _PIECES: Mapping[int, Sequence[str]] = {2950: ("{v}", "{v}_middle", "{v}_end")}
-#: What reads a value → the same as an expression, where `{v}` is the value unpacked, or the bytes of a longer one.
+#: Function for a column's bytes → an expression that does the same. In the first table `{v}` is the unpacked value, in
+#: the second the bytes.
 _UNPACKED: Mapping[Convert, str] = {
     integer: "{v}",
     integer_text: "str({v})",
@@ -48,7 +49,10 @@ _SLICED: Mapping[Convert, str] = {text: "{v}.decode()", binary_text: "{v}.hex()"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `field`: its place in an event, None if no field uses it. `read`: turns its bytes into a value."""
+    """One column of the table. `read` turns its bytes into a value.
+
+    `field` is the number of the event's field that gets the value; None if no field uses the column.
+    """
 
     type_oid: int
     field: int | None
@@ -56,7 +60,7 @@ class Column:
 
 
 def write_reader(columns: Sequence[Column], slow: Read) -> Read:
-    """The function (data, offset of an insert message) → event; `slow` reads what it does not."""
+    """Returns the function (data, offset of an insert message) → event. It calls `slow` for rows that do not fit."""
     names: dict[str, Any] = {
         "EPOCH": EPOCH,
         "INFINITE": INFINITE,
@@ -82,7 +86,7 @@ def write_reader(columns: Sequence[Column], slow: Read) -> Read:
 
 
 def _run(columns: Sequence[Column], start: int) -> range:
-    """The columns of fixed size from `start` on."""
+    """Returns the numbers of the adjacent columns of fixed size from `start` on; empty if there are none."""
     end = start
     while end < len(columns) and columns[end].type_oid in _FIXED and columns[end].read in _UNPACKED:
         end += 1
@@ -90,7 +94,7 @@ def _run(columns: Sequence[Column], start: int) -> range:
 
 
 def _read_run(columns: Sequence[Column], run: range, names: dict[str, Any], fields: list[str]) -> list[str]:
-    """Unpacks them at once, each after its kind and length, which must be as expected."""
+    """Returns the lines that unpack a run of columns at once. Kind and length before each value must be as expected."""
     first = run[0]
     codes = [_FIXED[columns[i].type_oid] for i in run]
     unpack = Struct(">" + "".join(f"5s{code}" for code in codes))
@@ -107,12 +111,12 @@ def _read_run(columns: Sequence[Column], run: range, names: dict[str, Any], fiel
 
 
 def _names(column: Column, number: int) -> str:
-    """What the value of a column of fixed size is unpacked into."""
+    """Returns the names of the variables into which the value of a column of fixed size is unpacked."""
     return ", ".join(piece.format(v=f"v{number}") for piece in _PIECES.get(column.type_oid, ("{v}",)))
 
 
 def _read_one(column: Column, number: int, names: dict[str, Any], fields: list[str]) -> list[str]:
-    """A column of any size, or null."""
+    """Returns the lines that read one column, of any size or null."""
     names[f"read{number}"] = column.read
     value = _SLICED.get(column.read, f"read{number}({{v}})").format(v="data[start:end]")
     wanted = column.field is not None

@@ -1,7 +1,7 @@
-"""Limits a server process: how many calls run at once, and how long each may take.
+"""Limits how many calls of a server process run at once, and how long each may take.
 
-gRPC's own limit on concurrent calls answers without saying when to retry, so it is only a backstop. This limit wraps
-the methods themselves, because an interceptor would run two more coroutines per call (30 µs).
+gRPC has a limit on concurrent calls too, but its refusal does not say when to retry, so it is only a backstop. The
+limit here wraps the methods themselves, because an interceptor would run two more coroutines per call (30 µs).
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ConcurrencyLimit:
-    """Refuses calls above `limit` with `overloaded` at once. It reads their requests and does not parse them.
+    """Refuses calls with the status `overloaded` while `limit` calls are running. Their requests are not parsed.
 
-    A call counts once its request has arrived, so callers who send slowly, or never, take no place from others. A call
-    that finds all places taken by then is refused too.
+    A call counts only when its request has arrived, so callers who send slowly, or never, keep no place from others. If
+    all places are taken by then, the call is refused too.
     """
 
     def __init__(self, limit: int, overloaded: status_pb2.Status) -> None:
         self._limit, self._status = limit, rpc_status.to_status(overloaded)
-        # Without a deserializer. To answer before the request is there at all would be cheaper still, but callers that
-        # are still sending then see their call cancelled instead of refused.
+        # Without a deserializer, so the request is not parsed. To answer before the request has arrived would cost even
+        # less, but a caller that is still sending would see the call cancelled instead of refused.
         self.refusing: Handler = grpc.unary_unary_rpc_method_handler(self._refuse)
         self.running = 0
         self.refused = 0
 
     @property
     def reached(self) -> bool:
-        """Whether all places are taken."""
+        """Whether `limit` calls are running, so that another one would be refused."""
         return self.running >= self._limit
 
     async def _refuse(self, _: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -44,7 +44,7 @@ class ConcurrencyLimit:
         await context.abort_with_status(self._status)
 
     def wrap(self, behaviour: Unary) -> Unary:
-        """Counts the call while it runs."""
+        """Returns a method that runs `behaviour` within the limit, and counts its calls while they run."""
 
         async def limited(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             if self.running >= self._limit:
@@ -59,9 +59,9 @@ class ConcurrencyLimit:
 
 
 async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], Exception]) -> Answer:
-    """Returns the answer; raises `late()` after `seconds`.
+    """Returns the answer. Raises `late()` if it takes longer than `seconds`.
 
-    Only the answer is bounded: a refusal that is being sent while the time runs out must not be refused again.
+    Only the answer has this limit, not the sending of a refusal: a refusal must not be refused again if time runs out.
     """
     scope = asyncio.timeout(seconds)
     try:
@@ -74,9 +74,9 @@ async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], 
 
 
 class LimitedMethods(grpc.GenericRpcHandler):
-    """A service whose unary methods obey the limit. Its streams are not limited.
+    """A service whose unary methods are within the limit. Its streams are not limited.
 
-    Health and reflection are not wrapped: a full server must still be able to report that it lives.
+    Health and reflection are not wrapped, because a full server must still be able to report that it is live.
     """
 
     def __init__(self, methods: grpc.GenericRpcHandler, limit: ConcurrencyLimit) -> None:
@@ -85,7 +85,7 @@ class LimitedMethods(grpc.GenericRpcHandler):
         self._limited: dict[str, Handler] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """Called by gRPC for each call before its request is read."""
+        """Returns the handler of a call. gRPC calls this for each call, before its request is read."""
         limited = self._limited.get(handler_call_details.method)
         if limited is None:
             handler = self._methods.service(handler_call_details)

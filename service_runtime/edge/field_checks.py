@@ -1,7 +1,7 @@
-"""Checks single request fields. A check gets a field's value, None if absent, and returns what is wrong.
+"""Checks single fields of requests. A check gets a field's value (None if it is absent) and returns what is wrong.
 
-The result has pairs (subfield, sentence). The subfield is empty for the field itself, and otherwise names a part of a
-composite value such as an amount.
+It returns pairs (subfield, sentence). The subfield is empty if the sentence is about the field itself. Otherwise it
+names a part of a composite value, such as an amount.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ NANOS_PER_UNIT = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check and what it demands, in words for the reference."""
+    """A check of a field. `demands` describes it in words for the reference page."""
 
     demands: str
     problems: Callable[[Any], Problems]
-    #: Whether it looks at every part of a composite value, so that the parts need no checks of their own.
+    #: Whether the check covers every part of a composite value, so that the parts need no checks of their own.
     whole: bool = True
 
 
 def must(demands: str, holds: Callable[[Any], bool]) -> Check:
-    """Returns the check for `must {demands}`. An absent value is valid; `holds` judges any other."""
+    """Returns the check with the sentence `must {demands}`. An absent value is valid; `holds` decides about others."""
     wrong = (("", f"must {demands}"),)
     return Check(f"must {demands}", lambda value: () if value is None or holds(value) else wrong)
 
@@ -42,7 +42,7 @@ def _always(_: Any) -> Problems:
     return ()
 
 
-#: For fields of which any value the wire can carry is right.
+#: For fields in which every value that can be sent is valid.
 ANY = Check("any value", _always)
 #: For optional messages whose fields have checks of their own.
 OPTIONAL = Check("may be absent", _always, whole=False)
@@ -71,7 +71,10 @@ def text(longest: int, *, required: bool = False) -> Check:
 
 
 def identifier(longest: int, *, required: bool = False) -> Check:
-    """Checks text that machines compare: two identifiers that look equal are equal. Empty is valid unless required."""
+    """Checks text that is compared with other text. Two valid identifiers that look equal are equal.
+
+    An empty text is valid unless `required`.
+    """
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if required and not shows_something(value):
@@ -92,12 +95,12 @@ def identifier(longest: int, *, required: bool = False) -> Check:
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID with its hyphens."""
+    """Returns whether a text is a UUID with its hyphens."""
     return _UUID.fullmatch(text) is not None
 
 
 def uuid(*, required: bool) -> Check:
-    """Checks a UUID of 36 characters. The nil UUID is refused, because a forgotten value looks like it."""
+    """Checks a UUID of 36 characters. The nil UUID is refused, because a value that was never set looks like it."""
 
     def problems(value: str) -> Iterator[tuple[str, str]]:
         if not value:
@@ -123,7 +126,7 @@ def email(longest: int) -> Check:
 
 
 def integer(least: int, largest: int) -> Check:
-    """Checks an integer between two bounds. Absent is valid if the field can be absent."""
+    """Checks that an integer is within two bounds. An absent value is valid."""
 
     def problems(value: int | None) -> Iterator[tuple[str, str]]:
         if value is not None and not least <= value <= largest:
@@ -153,13 +156,13 @@ def language_code() -> Check:
 
 
 def is_time(timestamp: Any) -> bool:
-    """Whether a Timestamp is between the years 1 and 9999."""
+    """Returns whether a Timestamp is valid and within the years 1 to 9999."""
     seconds: int = timestamp.seconds
     return _LEAST_SECONDS <= seconds <= _LARGEST_SECONDS and timestamp.nanos in range(NANOS_PER_UNIT)
 
 
 def timestamp(*, required: bool) -> Check:
-    """Checks a time between the years 1 and 9999."""
+    """Checks that a time is within the years 1 to 9999. It may be absent unless `required`."""
 
     def problems(value: Any) -> Iterator[tuple[str, str]]:
         if value is None:

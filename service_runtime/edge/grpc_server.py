@@ -1,8 +1,8 @@
-"""Runs a `grpc.aio` server with limits, health and reflection. Its stop lets calls finish.
+"""Runs a `grpc.aio` server with limits, health and reflection. When it stops, it lets running calls finish.
 
-Limits: concurrent calls, message size, connections, streams per connection, the time before a connection must speak
-HTTP/2, ping rate, and connection age. The age makes clients resolve names again and spread over new replicas, and ends
-a request that is sent too slowly.
+It limits concurrent calls, message size, connections, streams per connection, the time in which a connection must begin
+to speak HTTP/2, the ping rate, and the age of a connection. Because of the age limit, clients resolve names again and
+spread over new replicas. It also ends a request that is sent too slowly.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from service_runtime.edge.standard_services import add_standard_services
 from service_runtime.free_address import until_free
 from service_runtime.process import StartupRefused
 
-#: Calls that gRPC itself admits, as a multiple of those that may run.
+#: How many calls gRPC itself admits, as a multiple of the calls that may run.
 NET = 50
-#: Calls that gRPC has and we have not seen.
+#: How many calls may wait in gRPC before our code sees them.
 PENDING = 20_000
 
 
@@ -45,15 +45,16 @@ class GrpcLimits:
             ("grpc.max_send_message_length", 4 * self.max_message_bytes),
             ("grpc.max_allowed_incoming_connections", self.max_connections),
             ("grpc.max_concurrent_streams", self.max_streams_per_connection),
-            # It would also count calls that are answered and not yet forgotten here, and reset those that a busy client
-            # has sent in their place. A client that keeps to the limit must get answers; one that does not is still
-            # reset. Those who take their calls back at once can make us hold as many as wait below, 15 kB each.
+            # With this protection gRPC would also count calls that are answered but not yet released here. It would
+            # reset the next calls of a busy client that keeps to the limit of streams. Such a client must get answers.
+            # A client that does not keep to that limit is still reset. Clients that cancel their calls at once can
+            # make us hold as many calls as the limits below allow, 15 kB each.
             ("grpc.http.overload_protection", 0),
-            # Calls that came faster than they are looked at. Of a thousand gRPC would cancel some by chance, which
-            # tells their callers nothing; so they wait the moment until they are refused.
+            # Calls may arrive faster than our code sees them. With its default limit of a thousand, gRPC would cancel
+            # some at random, which tells their callers nothing. So they wait for the moment until they are refused.
             ("grpc.server.max_pending_requests", PENDING),
             ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING),
-            # Who connects and says nothing is hung up on.
+            # A client that connects and sends nothing is disconnected after this time.
             ("grpc.server_handshake_timeout_ms", round(self.handshake_seconds * 1000)),
             # Without this a second process binds the same port and silently takes half of the calls.
             ("grpc.so_reuseport", 0),
@@ -68,7 +69,7 @@ class GrpcLimits:
 
 
 class GrpcServer:
-    """One listening server. `add` the services before `start`."""
+    """One listening server. Its services must be added by `add` before `start`."""
 
     def __init__(
         self,
@@ -82,8 +83,8 @@ class GrpcServer:
     ) -> None:
         self.server = grpc.aio.server(
             options=limits.channel_options(),
-            # Far above: the limit in `concurrency` refuses first and says when to come back. What is left to this
-            # net are calls whose requests do not arrive, and refusals that cannot be sent as fast as calls come in.
+            # This limit is far higher than that of `concurrency`, which refuses first and says when to retry. It is for
+            # calls whose requests do not arrive, and for calls that arrive faster than refusals can be sent.
             maximum_concurrent_rpcs=NET * limits.max_concurrent_rpcs,
         )
         log_what_concerns_us()
@@ -93,15 +94,15 @@ class GrpcServer:
         self._health = add_standard_services(self.server, self._services, reflect=reflect)
 
     def add(self, service: grpc.GenericRpcHandler) -> None:
-        """Serves `service`, with its unary methods within the limit on calls at once."""
+        """Serves `service`. Its unary methods are within the limit on concurrent calls, if there is one."""
         limit = self._concurrency
         self.server.add_generic_rpc_handlers((service if limit is None else LimitedMethods(service, limit),))
 
     async def start(self) -> str:
-        """Listens and returns the bound address. A busy port is refused; the message names its setting.
+        """Listens and returns the bound address. Raises StartupRefused, which names the setting, if the port is busy.
 
-        A port that is busy without a listener is waited for. The process is live ("" is SERVING); its services are
-        NOT_SERVING until `set_serving(True)`.
+        If the port is busy but nobody listens on it, waits for it first. The health of the process ("") is SERVING
+        then. That of its services is NOT_SERVING until `set_serving(True)`.
         """
         await until_free(*host_and_port(self._listen))
         try:
@@ -116,12 +117,12 @@ class GrpcServer:
         return f"{self._listen.rpartition(':')[0]}:{port}"
 
     async def set_serving(self, serving: bool) -> None:
-        """Tells balancers whether to send calls here."""
+        """Sets the health of the services, by which load balancers decide whether to send calls here."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._services:
             await self._health.set(service, status)
 
     async def stop(self) -> None:
-        """Informs load balancers first, then lets running calls finish within the grace."""
+        """Reports NOT_SERVING to load balancers, and then lets running calls finish within `shutdown_grace_seconds`."""
         await self._health.enter_graceful_shutdown()
         await self.server.stop(self._limits.shutdown_grace_seconds)

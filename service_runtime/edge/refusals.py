@@ -1,7 +1,7 @@
-"""Errors → what callers get: a service's table of answers, and the answer to what stands in no table.
+"""Turns errors into the statuses that callers get, by a service's table of answers.
 
-No text of a driver and no stack trace reaches a caller: an error that the table does not name becomes INTERNAL with an
-incident id, and the log has the rest under that id.
+An error that is not in the table becomes INTERNAL with an incident id, and the log has the details under that id. So no
+text of a driver and no stack trace reaches a caller.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 from service_runtime.edge.request_validation import InvalidRequest
 
 _log = structlog.get_logger(__name__)
-#: Keeps a client whose service config retries the status code from doing so.
+#: Trailing metadata that keeps a client from a retry, even if its service config retries the status code.
 NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
@@ -40,7 +40,10 @@ class OutOfTime(Exception):  # noqa: N818
 
 
 class Pack(Protocol):
-    """Builds the status of a refusal with its details, as the contract says how. `reason` is of the contract's enum."""
+    """Builds the status of a refusal, with the details that the contract demands.
+
+    `reason` is a value of the contract's enum of reasons.
+    """
 
     def __call__(
         self,
@@ -52,7 +55,7 @@ class Pack(Protocol):
         violations: Sequence[Any],
         retry_delay: timedelta | None,
     ) -> status_pb2.Status:
-        """`violations` have `field` and `description`."""
+        """Returns the status. Each of `violations` has `field` and `description`."""
 
 
 def _nothing(_: Any) -> Mapping[str, str]:
@@ -61,10 +64,11 @@ def _nothing(_: Any) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one kind of error is answered: `reason` is of the contract's enum, `retry` says when to come back.
+    """How errors of one class are answered.
 
-    `text` replaces the error's own words where those are not for callers. `waited`: the call has waited already, as
-    long as the caller wished, so that their client must not try again by itself.
+    `reason` is a value of the contract's enum of reasons. `retry` tells the caller how long to wait before a retry;
+    None tells nothing. `text` returns the message; by default it is the error's own. `waited` says that the call has
+    already waited as long as the caller wished, so the caller's client must not retry by itself.
     """
 
     code: grpc.StatusCode
@@ -78,8 +82,9 @@ class Answer:
 class Refusals:
     """The answers of one service, by the class of the error.
 
-    `internal` is the reason of incidents; `diagnosis` gives what the log may have of an unknown error beside its stack,
-    never its message: that may quote a row or a document, and with it somebody's address.
+    `internal` is the reason for an error without an answer. `diagnosis` returns the fields that the log gets about such
+    an error, in addition to its class and stack. They must not contain the error's message, which may quote a row or a
+    document and so somebody's address.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class Refusals:
         self._answers, self._pack, self._internal, self._diagnosis = answers, pack, internal, diagnosis
 
     def status_of(self, error: Exception) -> status_pb2.Status:
-        """The answer to an error."""
+        """Returns the status that answers an error."""
         answer = self._answers.get(type(error))
         if answer is None:
             return self._incident(error)
@@ -106,7 +111,7 @@ class Refusals:
         )
 
     def sent(self, error: Exception) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
-        """Code, message and trailing metadata of the answer, as a call is aborted with."""
+        """Returns code, message and trailing metadata of the answer, with which the call is aborted."""
         status = rpc_status.to_status(self.status_of(error))
         answer = self._answers.get(type(error))
         no_retry = (NO_RETRY,) if answer is not None and answer.waited else ()

@@ -1,7 +1,7 @@
-"""Parses requests instead of gRPC.
+"""Parses requests itself instead of letting gRPC do it.
 
-For bytes that are no message gRPC answers as if the server were at fault, with a library's words, and no counter of
-ours sees it.
+If the bytes of a request are no message, gRPC would answer with a server error and a text of a library, and our
+counters would not count the call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Checks a request against its service's table of rules and reports everything that is wrong at once.
+"""Checks a request against its service's table of rules, and reports everything that is wrong at once.
 
-A table is request type → field path → check. A path names fields with dots and elements with `[]`. Fields of an absent
-message are not checked.
+A table maps request type → field path → check. In a path, dots separate fields, and `[]` stands for each element of a
+repeated field. Fields of an absent message are not checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from service_runtime.edge.field_checks import Check
 #: Pairs (path, sentence).
 Problem = tuple[str, str]
 Rules = Mapping[str, Check]
-#: Room for violations in bytes: refusals travel in trailing metadata, of which clients take 8 KiB in base 64.
+#: How many bytes of violations a refusal may have. It is sent in trailing metadata, of which clients accept 8 KiB, in
+#: base 64.
 ROOM_FOR_VIOLATIONS = 4096
 
 
@@ -31,7 +32,7 @@ class Violation:
 
 
 class InvalidRequest(Exception):  # noqa: N818 - says what happened
-    """The request breaks its rules. `violations` name the wrong fields, as many as fit into an answer."""
+    """The request breaks its rules. `violations` are the wrong fields, as many as fit into an answer."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         first, *others = violations
@@ -41,7 +42,7 @@ class InvalidRequest(Exception):  # noqa: N818 - says what happened
 
 
 class When(Enum):
-    """When a relation between fields is checked."""
+    """When a relation between fields is checked, relative to the checks of the single fields."""
 
     BEFORE = "before the fields, which are not looked at when it is wrong"
     BESIDE = "whatever the fields are like"
@@ -50,7 +51,7 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation between fields of a request. `problems` gets the request."""
+    """A rule about several fields of a request. `problems` gets the request and returns what is wrong."""
 
     problems: Callable[[Any], Iterable[Problem]]
     when: When = When.BESIDE
@@ -61,11 +62,11 @@ class Validator:
 
     def __init__(self, rules: Mapping[str, Rules], relations: Mapping[str, Sequence[Relation]]) -> None:
         self._rules, self._relations = rules, relations
-        #: Request type → its rules, made when the first one comes.
+        #: Request type → its compiled rules, made at the first request of that type.
         self._plans: dict[str, _Plan] = {}
 
     def __call__(self, request: Message) -> None:
-        """Raises InvalidRequest with each wrong field by its path, in the order of the table."""
+        """Raises InvalidRequest if a field is wrong. It has each wrong field by its path, in the order of the table."""
         name = request.DESCRIPTOR.full_name
         plan = self._plans.get(name)
         if plan is None:
@@ -77,10 +78,11 @@ class Validator:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """The checks of a field, of its elements if it is repeated, and of its own fields by their numbers.
+    """The checks of a field, of its elements if it is repeated, and of the fields of its message, by their numbers.
 
-    `position`: the field's place in the table. `missing`: what is wrong with a message without the field. `demanding`:
-    the own fields that must be given. Most messages set few of their fields.
+    `position` is the field's place in the table. `missing` is what is wrong with a message that lacks the field.
+    `demanding` are the fields of its message that must be given. So fields that are not set, which are most, cost no
+    check.
     """
 
     name: str = ""
@@ -93,9 +95,9 @@ class _Node:
     demanding: list[_Node] = field(default_factory=list)
 
 
-#: Fields and indices of elements that lead to a value.
+#: The path to a value: fields, and indices of elements.
 _Way = tuple["_Node | int", ...]
-#: Where, in which part of a composite value, and what is wrong there.
+#: (path to the value, part of a composite value, what is wrong there).
 _Found = list[tuple[_Way, str, str]]
 
 
@@ -165,7 +167,7 @@ def _in_message(message: Any, node: _Node, way: _Way, found: _Found) -> None:
 
 
 def _in_value(value: Any, node: _Node, way: _Way, step: _Node | int, found: _Found) -> None:
-    """`way` leads to what the value is part of, `step` from there to the value."""
+    """Checks a value. `way` is the path to what contains the value, `step` is the last step to the value itself."""
     if node.check is not None:
         wrong = False
         for part, problem in node.check.problems(value):
@@ -182,7 +184,7 @@ def _in_value(value: Any, node: _Node, way: _Way, step: _Node | int, found: _Fou
 
 
 def _in_order(found: _Found) -> Iterator[Problem]:
-    """Each path and what is wrong there, in the order of the table; paths are put together only for what is wrong."""
+    """Returns each path and what is wrong there, in the order of the table. Only now the paths become texts."""
     found.sort(key=lambda problem: [step if isinstance(step, int) else step.position for step in problem[0]])
     for way, part, problem in found:
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step.name}" for step in way)

@@ -1,8 +1,8 @@
-"""Builds a service's methods for gRPC: those served, and a refusal for every other method of the contract.
+"""Builds a service's methods for gRPC: those that it serves, and a refusal for every other method of the contract.
 
-What happens to every call stands here once: its bytes are parsed, the request is held against its rules, the time is
-limited, an error becomes a status, and the call is counted. Requests of a stream are parsed; their rules and their time
-are the method's own business.
+The same happens to every call: its bytes are parsed, the request is checked against its rules, the time is limited, an
+error becomes a status, and the call is counted. In a stream, the requests are only parsed: the method itself must check
+them and limit its time.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from service_runtime.edge.request_bytes import parser_of
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 
 Context = grpc.aio.ServicerContext[Any, Any]
-#: Method, status code, seconds.
+#: Called after each call with the method, the status code and the seconds that it took.
 OnCall = Callable[[str, str, float], None]
 
 
 @dataclass(slots=True)
 class Call:
-    """One call: gRPC's context, and the seconds that its answer may take; those of a stream are endless."""
+    """One call: gRPC's context, and how many seconds its answer may take (infinite for a stream)."""
 
     context: Context
     seconds: float
 
 
-#: A message, or one that is encoded already. Of a stream None: it writes its responses' bytes to the context.
+#: A message, or the bytes of one. A stream returns None and writes the bytes of its responses to the context itself.
 Response: TypeAlias = Message | bytes | None
-#: What answers a method: the request, or those of a stream, and the call → response.
+#: The function behind a method. It gets the request (or an iterator of them) and the call, and returns the response.
 Behaviour = Callable[[Any, Call], Awaitable[Response]]
 
 
 def _ignore(_: Exception) -> None:
-    """For a service that does not look at what it refuses."""
+    """Does nothing, for a service that does not observe its refusals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every call of a service.
+    """What applies to every call of a service.
 
-    `validate` raises InvalidRequest. A call that is no stream ends with `late()` after `deadline_cap` seconds, or
-    `reserve` seconds before the caller's own deadline when that is sooner, so that a refusal still arrives in time.
-    `on_refusal` gets each error that a call ended with.
+    `validate` raises InvalidRequest. A call that is no stream ends with the error `late()` after `deadline_cap`
+    seconds, or `reserve` seconds before the caller's own deadline if that is earlier. So a refusal still arrives in
+    time. `on_call` is called after each call, and `on_refusal` with each error that ends a call.
     """
 
     validate: Callable[[Any], None]
@@ -113,7 +113,7 @@ def _handler(method: MethodDescriptor, behaviour: Behaviour | None, terms: Terms
 
 
 def _seconds(remaining: float | None, terms: Terms) -> float:
-    """What the answer may take of the seconds that the caller still waits; None: any number."""
+    """Returns how many seconds the answer may take. `remaining` is how long the caller still waits; None for ever."""
     return terms.deadline_cap if remaining is None else min(terms.deadline_cap, max(0.0, remaining - terms.reserve))
 
 

@@ -1,4 +1,7 @@
-"""Adds health and reflection of the gRPC libraries. Here too, bytes that are no message are the caller's mistake."""
+"""Adds the services for health and reflection of the gRPC libraries.
+
+Their requests are parsed here too, so that bytes that are no message are answered as the caller's mistake.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def add_standard_services(
     server: grpc.aio.Server, services: Sequence[str], *, reflect: bool
 ) -> health.aio.HealthServicer:
-    """Adds health, and reflection if wanted. Returns the function that sets the states of `services`."""
+    """Adds health, and reflection if `reflect`. Returns the health service, which sets the states of services."""
     checking: Any = _Checking(server)
     serving = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(serving, checking)
@@ -39,7 +42,7 @@ class _Checking:
         self._server = server
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Nothing: the same methods come by name."""
+        """Does nothing, because the libraries also add the same methods by name."""
 
     def add_registered_method_handlers(self, service: str, methods: dict[str, Any]) -> None:
         """Adds a service."""
