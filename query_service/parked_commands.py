@@ -32,7 +32,7 @@ class ParkedReport:
 
 
 async def run_parked(events: ParkedEvents, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:
-    """Runs one of ACTIONS. `key` is `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`; `list` takes none.
+    """Runs one of ACTIONS. `key` is `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`; `list` has none.
 
     Errors are in the report; it raises none of them.
     """

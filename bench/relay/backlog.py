@@ -50,7 +50,7 @@ class Backlog:
         return 1
 
     async def copy_slot(self, name: str) -> None:
-        """Creates the slot `name` (anew if it exists) as a copy of the kept slot."""
+        """Creates the slot `name` as a copy of the kept slot. An existing slot of this name is dropped first."""
         await drop_slot(self.url, name)
         await sql(
             self.url,

@@ -39,7 +39,7 @@ class VersionMismatch(Refusal):
 
 
 class OrderNotFound(Refusal):
-    """No order has the id that the command names."""
+    """No order has the id in the command."""
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"There is no order {order_id}; check the id.", {"order_id": str(order_id)})

@@ -26,7 +26,7 @@ ChangeListener = Callable[[bool], Awaitable[None]]
 
 
 class DatabaseWatch:
-    """Tells whether the database accepts commands.
+    """Knows whether the database accepts commands.
 
     `available` becomes false when the database has been silent or read-only for PATIENCE_SECONDS. It becomes true when
     the database accepts commands again. `answering` is whether a probe succeeded within the last PATIENCE_SECONDS. It

@@ -13,8 +13,8 @@ CLAIM = (
     " RETURNING clock_timestamp(), (SELECT epoch FROM source)"
 )
 #: The same for a command that creates an order. It also returns whether the order's id and number are taken. The insert
-#: of the order would find that too, but as an error, which the server logs with all values. The insert still finds the
-#: few that another transaction takes in between.
+#: of the order would find that too, but as an error, which the server logs with all values. The insert still finds
+#: the few that another transaction has inserted in between.
 CLAIM_FOR_NEW = (
     f"{CLAIM}, EXISTS (SELECT FROM orders WHERE order_id = $4),"  # noqa: S608 - no value is in it
     " EXISTS (SELECT FROM orders WHERE source = $5 AND order_number = $6)"

@@ -95,7 +95,7 @@ class PostgresUnitsOfWork:
         statement_seconds: float = STATEMENT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """Takes the pool, and what `DatabaseWatch` tells of the database.
+        """Takes the pool of connections, and functions that return the state of the database.
 
         `available` is whether commands are accepted. `answering` is whether the database answers; if it does and a
         command finds no free connection, the service is overloaded. `statement_seconds` is the pool's limit for a

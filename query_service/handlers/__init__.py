@@ -1,1 +1,1 @@
-"""The service's edges: gRPC calls (`grpc`), messages of the stream (`stream`), and notices in and out (`notices`)."""
+"""Connects the service to the outside: gRPC calls (`grpc`), the stream (`stream`), and notices (`notices`)."""

@@ -1,4 +1,4 @@
-"""The error for an event that cannot be projected, and its reasons."""
+"""Defines the error for an event that cannot be projected, and its reasons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Unprojectable(StrEnum):
 
     #: The message or its payload violates the contract.
     MALFORMED = "MALFORMED"
-    #: Headers and payload name different orders, versions or events.
+    #: Headers and payload are of different orders, versions or events.
     CONTRADICTORY = "CONTRADICTORY"
     #: A newer release wrote the payload, in a schema version that this one does not know.
     SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
@@ -21,7 +21,7 @@ class Unprojectable(StrEnum):
 
 
 class ProjectionError(ValueError):
-    """The event cannot be projected, and no retry by this release will. `detail` names the field and the problem."""
+    """The event cannot be projected, and no retry by this release can. `detail` is the field and the problem."""
 
     def __init__(self, reason: Unprojectable, detail: str) -> None:
         super().__init__(detail)

@@ -82,7 +82,7 @@ def text_of(headers: Headers, name: str) -> str:
 
 
 def addressee(headers: Headers) -> tuple[str, int] | None:
-    """Returns the order id and version in a message's headers; None when they do not name both.
+    """Returns the order id and version in a message's headers; None when the headers lack one of them.
 
     Unlike `read_event` it does not need a readable body.
     """

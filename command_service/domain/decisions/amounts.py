@@ -12,7 +12,7 @@ def charge(money: Money | None, currency: str, name: str) -> int:
     """Checks an amount that the customer has to pay (a unit price or the freight) and returns its minor units.
 
     None means that nothing is charged, and gives 0. Refuses another currency, a negative amount, and one above the
-    limit. `name` names the amount in the message: `the freight`.
+    limit. `name` is what the message calls the amount: `the freight`.
     """
     if money is None:
         return 0

@@ -1,4 +1,4 @@
-"""Checks the line numbers and quantities that a command names."""
+"""Checks the lines and quantities in a command's items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity
 from command_service.domain.rules import Rule
 
-#: Line → how many of its pieces the command may name.
+#: Line → how many of its pieces a command may be about.
 Available = Callable[[OrderLine], int]
 #: Rule → how its message describes the pieces that it allows.
 _ALLOWED = {

@@ -65,7 +65,7 @@ class OrderError(Exception):
 
 
 class InvalidRequest(OrderError):  # noqa: N818 - the names say what happened
-    """Fields are missing or wrong; `violations` names each."""
+    """Fields are missing or wrong; `violations` lists each."""
 
 
 class RequestIdReused(OrderError):  # noqa: N818
@@ -73,7 +73,7 @@ class RequestIdReused(OrderError):  # noqa: N818
 
 
 class RuleViolated(OrderError):  # noqa: N818
-    """A business rule forbids the command; `rule` names it."""
+    """A business rule forbids the command; `rule` is its id."""
 
     @property
     def rule(self) -> str:
@@ -107,7 +107,7 @@ class Overloaded(OrderError):  # noqa: N818
 
 
 class ReadModelBehind(OrderError):  # noqa: N818
-    """The read model has not yet applied what the token names."""
+    """The read model has not yet applied the versions in the token."""
 
 
 class OrderParked(OrderError):  # noqa: N818
@@ -177,7 +177,7 @@ class MessageTooLarge(OrderError):  # noqa: N818
 
 
 class SumTooLarge(OrderError):  # noqa: N818
-    """A sum does not fit into the contract's `Money`; `metadata` names the figure and its group."""
+    """A sum does not fit into the contract's `Money`; `metadata` says which figure of which group."""
 
 
 #: Reason on the wire -> exception, for every reason of the contract.

@@ -1,5 +1,5 @@
-"""Read your writes: an answer waits until it shows what its caller has written, or it says how stale it is.
+"""Makes callers read their writes: an answer waits until it shows what its caller has written, or says how stale it is.
 
-A token names orders and versions. A look-up by id is fresh once each version is applied. A list is fresh once each
-version is searchable.
+The caller's token lists orders and versions. A look-up by id is fresh enough once each version is applied. A list is
+fresh enough once each version is searchable.
 """

@@ -12,9 +12,10 @@ from query_service.application.ports.read_store import OrderReader, StoredOrder
 async def read_orders(
     reader: OrderReader, order_ids: Sequence[str], wanted: Consistency
 ) -> ReadAttempt[Sequence[StoredOrder]]:
-    """Reads the orders once. The result has all of them, and names the first that lacks a version of the token.
+    """Reads the orders once. The result has all of them, and reports one that lacks its version of the token.
 
-    An order whose missing version is parked comes first. Raises Parked for it, unless the caller allows a stale answer.
+    An order whose missing version is parked is reported before others. For it this raises Parked, unless the caller
+    allows a stale answer.
     """
     stored = await reader.orders(order_ids)
     epoch = max((order.document["source_epoch"] for order in stored if order.document is not None), default=0)

@@ -1,4 +1,4 @@
-"""Read your writes: an answer waits, for a bounded time, until the versions that the caller's token names are applied.
+"""Lets an answer wait, for a limited time, until the versions in the caller's token are applied.
 
 A look-up by id sees every acknowledged write at once, so it need not wait for a refresh. A question about some orders
 waits for those orders only. Other orders in the token do not change its answer.
@@ -24,8 +24,8 @@ RECHECK_SECONDS = 0.25
 class Consistency:
     """How fresh the caller wants the answer: at least `versions` (by order id) of `source_epoch`.
 
-    `source_epoch` is 0 when the caller has no token. `max_wait` is in seconds. `stale_allowed`: when the wait is over,
-    return a stale answer instead of raising Lagging.
+    `source_epoch` is 0 when the caller has no token. `max_wait` is in seconds. When the wait is over, `stale_allowed`
+    decides whether a stale answer is returned or Lagging is raised.
     """
 
     source_epoch: int = 0
@@ -39,7 +39,7 @@ class Consistency:
 
 
 def missing_version(stored: StoredOrder, wanted: Consistency) -> int:
-    """Returns the version that the token names and the store has not applied yet; 0 when there is none."""
+    """Returns the order's version in the token if the store has not applied it yet, otherwise 0."""
     needed = wanted.version_of(stored.order_id)
     if stored.document is not None and stored.document["source_epoch"] >= wanted.source_epoch:
         return needed if needed > stored.version else 0
@@ -74,17 +74,17 @@ class Answer(Generic[Found]):
 
 
 class WaitObserver(Protocol):
-    """Counts waits."""
+    """Counts the waits for the versions in tokens."""
 
     def waited(self, outcome: str, seconds: float) -> None:
         """Counts a wait that ended after `seconds`. `outcome`: `applied`, `stale` or `behind`."""
 
 
 class VersionWaiter:
-    """Reads the store until an answer lacks nothing.
+    """Reads the store again and again until an answer lacks no version of the token.
 
-    It registers for notices before the first read, so no change between a read and the wait is missed. While a version
-    is missing it waits for a notice, or `recheck` seconds, and reads again.
+    It registers for notices before the first read, so that it misses no change between a read and the wait. While a
+    version is missing, it waits for a notice, but at most `recheck` seconds, and reads again.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class VersionWaiter:
     async def answer(
         self, order_ids: Collection[str], wanted: Consistency, read: Callable[[], Awaitable[ReadAttempt[Found]]]
     ) -> Answer[Found]:
-        """Returns the first answer that lacks nothing; a stale answer after `wanted.max_wait`, when it is allowed.
+        """Returns the first answer that lacks nothing. After `wanted.max_wait` returns a stale one if that is allowed.
 
         Raises Lagging and TokenOfOtherSource when the wait ends without an answer, and whatever `read` raises.
         """

@@ -15,7 +15,8 @@ from query_service.application.freshness.view import AnswerInfo, FreshnessView
 from query_service.application.ports.errors import Lagging
 from query_service.application.ports.read_store import OrderReader, StoredOrder
 
-#: How far lists may lag behind look-ups (microseconds) before a refresh is requested, and before it is waited for.
+#: By how much (microseconds) lists may be older than look-ups before a refresh is requested, and before a list waits
+#: for that refresh.
 REQUEST_LAG, WAIT_LAG = 1_000_000, 5_000_000
 #: A change recorded longer ago than this (microseconds) is most likely searchable: a search is cheaper than a refresh.
 SETTLED = 3_000_000
@@ -23,14 +24,17 @@ SETTLED = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Permission to read a list now. `lagging` names a version of the token that the list will lack, if any."""
+    """Permission to read a list now, and how fresh the list will be.
+
+    `lagging` describes a version of the token that the list will lack; None: it will lack none.
+    """
 
     info: AnswerInfo
     lagging: Lagging | None = None
 
 
 class ListGate:
-    """Lets a list be read once searches show the versions that its token names.
+    """Lets a list be read once searches show the versions in its token.
 
     `clock` returns seconds, `now` microseconds since 1970.
     """
@@ -49,7 +53,7 @@ class ListGate:
         self._searchable_mark = ""
 
     async def admit(self, wanted: Consistency) -> Admission:
-        """Waits until every version that the token names is searchable.
+        """Waits until every version in the token is searchable.
 
         After `wanted.max_wait` it admits a stale list when that is allowed. Raises Parked, Lagging and
         TokenOfOtherSource otherwise.

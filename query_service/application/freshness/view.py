@@ -25,7 +25,7 @@ class AnswerInfo:
 class FreshnessView:
     """Keeps the latest known freshness.
 
-    Read it before the documents whose freshness it tells, never after them: it must not claim more than they show.
+    Read it before the documents and report it with them. Read after them, it could claim more than they show.
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class QueryRefused(Exception):  # noqa: N818 - the names say what happened
-    """A question that the service refuses to answer."""
+    """The service refuses to answer the question."""
 
 
 class OrderUnknown(QueryRefused):
@@ -26,7 +26,10 @@ class VersionUnknown(QueryRefused):
 
 
 class Lagging(QueryRefused):
-    """The read model lags: it has not applied a version that is known to exist. `current_version` is 0 for no order."""
+    """The read model lags: it has not applied a version that is known to exist.
+
+    `current_version` is 0 when the read model does not have the order.
+    """
 
     def __init__(self, order_id: str, needed_version: int, current_version: int) -> None:
         super().__init__(
@@ -70,9 +73,9 @@ class PageTokenMalformed(QueryRefused):
 
 
 class SumTooLarge(QueryRefused):
-    """A sum that does not fit into the contract's 64 bits.
+    """A sum does not fit into the contract's 64 bits.
 
-    `keys` are those of its group ("" where its orders have no such key); () for the sum of all groups.
+    `keys` are the keys of the sum's group, "" where its orders have no such key. () means the sum of all groups.
     """
 
     def __init__(self, figure: str, keys: Sequence[str], currency_code: str) -> None:
@@ -93,4 +96,4 @@ class DependencyDown(Exception):  # noqa: N818
 
 
 class ReadStoreNotReady(Exception):  # noqa: N818
-    """The store is not set up for this release. The text names what is missing and what to run."""
+    """The store is not set up for this release. The text says what is missing and what to run."""

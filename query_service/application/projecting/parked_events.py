@@ -16,7 +16,7 @@ from query_service.projection.stream_event import read_event
 
 
 class NothingParked(QueryRefused):
-    """The key names no parked event."""
+    """No parked event has the key."""
 
 
 class StillNeeded(QueryRefused):
@@ -43,7 +43,7 @@ class ParkedEntry:
 
     @property
     def key(self) -> str:
-        """The key for the CLI: `ORDER/VERSION`, or `STREAM/SEQUENCE` for a message that names no order."""
+        """The key for the CLI: `ORDER/VERSION`, or `STREAM/SEQUENCE` for a message without an order id."""
         if self.event.order_id is None:
             return f"{self.event.stream}/{self.event.sequence}"
         return f"{self.event.order_id}/{self.event.version}"
@@ -98,7 +98,7 @@ class ParkedEvents:
         return await self._entries(events)
 
     async def show(self, key: str) -> list[ParkedEntry]:
-        """Returns the parked events that a key names: `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`.
+        """Returns the parked events with a key: `ORDER`, `ORDER/VERSION` or `STREAM/SEQUENCE`.
 
         Raises NothingParked.
         """

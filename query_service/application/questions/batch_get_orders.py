@@ -29,9 +29,9 @@ class BatchGetOrders:
     async def __call__(self, order_ids: Sequence[str], wanted: Consistency) -> Answer[OrderBatch]:
         """Returns the orders. Waits only for the token's versions of these orders.
 
-        An order that the token names is never reported as missing. An order of which only parked versions are known
-        raises Parked; when a stale answer is allowed it is reported as missing and the answer as `parked`. Raises
-        Parked, Lagging and TokenOfOtherSource.
+        An order in the token is never reported as missing. If only parked versions of an order are known, this raises
+        Parked; if a stale answer is allowed, the order is reported as missing and the answer as `parked` instead.
+        Raises Parked, Lagging and TokenOfOtherSource.
         """
         distinct = list(dict.fromkeys(order_ids))
 

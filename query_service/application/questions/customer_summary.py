@@ -17,7 +17,7 @@ RECENT_ORDERS = 10
 
 @dataclass(frozen=True, slots=True)
 class CustomerSummary:
-    """The customer as their latest order names them, and the figures of their orders."""
+    """A customer as they are in their latest order, and the figures of their orders."""
 
     customer: CustomerDocument
     figures: CustomerFigures
@@ -34,7 +34,7 @@ class GetCustomerSummary:
         admission = await self._gate.admit(wanted)
         figures = await self._reader.customer(customer_id, recent=RECENT_ORDERS)
         if not figures.recent:
-            # The order that the token names and the list lacks may be this customer's.
+            # The order in the token that the list lacks may be an order of this customer.
             raise admission.lagging or CustomerUnknown(customer_id)
         customer = figures.recent[0]["customer"]
         assert customer is not None

@@ -66,7 +66,7 @@ class GetOrder:
                 if stored.document is None and not wanted.version_of(order_id):
                     raise self._unknown(stored)
                 raise VersionUnknown(order_id, f"version {version}")
-            # The version exists: the token names it, or a later version was applied first.
+            # The version exists: it is in the token, or a later version was applied first.
             return ReadAttempt(None, version, stored.version)
 
         return await self._waiter.answer([order_id], wanted, read)

@@ -23,7 +23,7 @@ _FRAME_BYTES = 6
 
 
 def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
-    """Returns how fresh the caller wants the answer. `remaining`: seconds until its deadline. Raises MalformedToken."""
+    """Returns how fresh the caller wants the answer. `remaining`: the seconds left to answer. Raises MalformedToken."""
     max_wait = DEFAULT_MAX_WAIT_SECONDS
     if options.HasField("max_wait"):
         max_wait = options.max_wait.seconds + options.max_wait.nanos / 1e9

@@ -1,4 +1,4 @@
-"""The rules for filters, pages and groups in requests for lists, sums and histories."""
+"""Lists the rules for filters, pages and groups in requests for lists, sums and histories."""
 
 from __future__ import annotations
 

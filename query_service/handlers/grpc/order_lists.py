@@ -27,7 +27,10 @@ from service_runtime.edge.service_methods import Behaviour, Call
 
 @dataclass(frozen=True, slots=True)
 class OrderLists:
-    """The served methods. `now` returns microseconds since 1970. Methods raise what their use cases raise."""
+    """Serves the methods for lists and sums. Each raises what its use case raises.
+
+    `now` returns microseconds since 1970.
+    """
 
     search: SearchOrders
     summaries: SummarizeOrders

@@ -25,7 +25,10 @@ SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
 @dataclass(frozen=True, slots=True)
 class OrderQueries:
-    """The served methods. `now` returns microseconds since 1970. Methods raise what their use cases raise."""
+    """Serves the methods for queries by id. Each raises what its use case raises.
+
+    `now` returns microseconds since 1970.
+    """
 
     order: GetOrder
     batch: BatchGetOrders

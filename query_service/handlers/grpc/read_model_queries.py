@@ -17,7 +17,7 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class ReadModelQueries:
-    """The served method. `now` returns microseconds since 1970."""
+    """Serves GetReadModelStatus. `now` returns microseconds since 1970."""
 
     status: GetReadModelStatus
     now: Callable[[], int]

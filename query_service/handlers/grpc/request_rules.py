@@ -1,7 +1,7 @@
-"""The rules of all requests: request → field path → what its value must be.
+"""Lists the rules of all requests: request → field path → what the field's value must be.
 
 Every field of every served request has an entry, even if any value is valid. A test compares the table with the
-contract. A refusal names everything that is wrong with a request.
+contract. A refusal lists everything that is wrong with a request.
 """
 
 from __future__ import annotations

@@ -16,7 +16,10 @@ Connect = Callable[[], contextlib.AbstractAsyncContextManager[NatsConnection]]
 
 
 class Listening:
-    """The connection, and the listener on it. Without NATS queries still get answers, because waiting readers poll."""
+    """Keeps the connection to NATS and the listener on it.
+
+    While NATS is down, queries still get answers, because waiting readers also poll.
+    """
 
     def __init__(self, connect: Connect, listener: NoticeListener) -> None:
         self._connect, self._listener = connect, listener

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class NoticeSender:
-    """The Announcer of a projector. Errors of NATS are only logged."""
+    """Implements Announcer for a projector. Errors of NATS are only logged."""
 
     def __init__(self, client: Client, subjects: NoticeSubjects) -> None:
         self._client, self._subjects = client, subjects

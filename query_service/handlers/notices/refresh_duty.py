@@ -39,7 +39,7 @@ UNREQUESTED_SECONDS, POLL_SECONDS = 1.0, 0.25
 
 
 class RefreshObserver(Protocol):
-    """Counts refreshes."""
+    """Counts the refreshes, and the requests for them."""
 
     def refreshed(self, outcome: str, seconds: float) -> None:
         """Counts a refresh that ended after `seconds`. `outcome`: `done` or `failed`."""
@@ -49,7 +49,7 @@ class RefreshObserver(Protocol):
 
 
 class RefreshDuty:
-    """One projector's part in refreshing. `applied` says how fresh the applied events are.
+    """Does one projector's part in refreshing the index. `applied` says how fresh the applied events are.
 
     `refresh` makes the store refresh, and raises DependencyDown and ReadStoreNotReady. `now` returns microseconds since
     1970, `clock` returns seconds.

@@ -17,7 +17,7 @@ ANSWER_SECONDS = 0.3
 
 
 class RequestObserver(Protocol):
-    """Counts requests."""
+    """Counts the requests for a refresh."""
 
     def refresh_asked(self, outcome: str) -> None:
         """Counts a request. `outcome`: `refreshed`, `refused` by a projector whose refresh failed, or `unanswered`."""

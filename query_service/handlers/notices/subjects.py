@@ -1,4 +1,4 @@
-"""Names the subjects on which projectors and serving processes communicate.
+"""Defines the subjects on which projectors and serving processes communicate.
 
 One stream may feed several read models, each through its own consumer. Each has subjects of its own.
 """

@@ -12,7 +12,8 @@ from nats.js.errors import NotFoundError
 from query_service.application.ports.read_store import Freshness, StoreIdentity
 from service_runtime.process import StartupRefused
 
-#: The metadata key that names the read model which the consumer feeds. Its acks say nothing about another read model.
+#: The metadata key for the id of the read model that the consumer feeds. The consumer's acks are worthless for another
+#: read model.
 READ_MODEL = "tandem-read-model"
 
 
@@ -121,7 +122,8 @@ async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIden
 async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | None:
     """Returns the present state; None when stream or consumer does not exist. Raises one of NATS_ERRORS.
 
-    It asks for the stream first. So messages that leave the stream meanwhile move the ack floor, not `first_sequence`.
+    It asks for the stream first, then for the consumer. So messages that leave the stream in between may raise the ack
+    floor, but not `first_sequence`.
     """
     try:
         stream = await client.jetstream().stream_info(plan.stream)

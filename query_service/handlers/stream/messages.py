@@ -17,7 +17,7 @@ FETCH_SECONDS = 2.0
 
 
 class StreamLookUp:
-    """StreamMessages over a connection. Each look-up uses an ephemeral consumer of its own."""
+    """Implements StreamMessages over a connection. Each look-up uses an ephemeral consumer of its own."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -11,7 +11,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.1, 5.0
 
 
 class BackoffPacer:
-    """The Pacer of a projector, shared by all steps that need the same store. `reason` is None while not paused.
+    """Implements Pacer for a projector. All steps that need the same store share it. `reason` is None while not paused.
 
     `first` and `longest` are the limits of the back-off, in seconds.
     """

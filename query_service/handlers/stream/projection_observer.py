@@ -12,7 +12,7 @@ from query_service.projection.project import ProjectedEvent
 
 
 class MeteredProjection:
-    """The ProjectionObserver that writes metrics. `now` returns microseconds since 1970."""
+    """Implements ProjectionObserver with metrics. `now` returns microseconds since 1970."""
 
     def __init__(self, metrics: ProjectMetrics, lags: StageLags, now: Callable[[], int]) -> None:
         self._metrics, self._lags, self._now = metrics, lags, now

@@ -1,4 +1,4 @@
-"""Assembles one projector: it waits for store and NATS, checks the set-up, and projects until cancelled."""
+"""Assembles one projector, which waits for store and NATS, checks their set-up, and projects until cancelled."""
 
 from __future__ import annotations
 

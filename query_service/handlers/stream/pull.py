@@ -47,7 +47,7 @@ def sequence_and_time(reply: str) -> tuple[int, int]:
 
 
 class StreamDelivery:
-    """A Delivery: a message that this process pulled. Its headers are parsed when they are first read."""
+    """Implements Delivery for a message that this process pulled. Its headers are parsed when they are first read."""
 
     __slots__ = ("_block", "_headers", "_pull", "body", "received_at", "reply", "sequence", "stored_at")
 

@@ -14,7 +14,7 @@ _HAN = "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3400-\u4dbf\u4e00-
 _MORE_HAN = "\U00016fe2\U00016fe3\U00016ff0\U00016ff1\U00020000-\U0003fffd"
 _KANA = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\U0001aff0-\U0001b167"
 _BOPOMOFO = "\u02ea\u02eb\u3105-\u312f\u31a0-\u31bf"
-#: Includes the tone marks beside ideographs and syllables.
+#: Includes the tone marks that are written next to ideographs and syllables.
 _HANGUL = "\u1100-\u11ff\ua960-\ua97c\uac00-\ud7fb\u302a-\u302f"
 _THAI, _LAO, _KHMER = "\u0e01-\u0e3a\u0e40-\u0e4e", "\u0e81-\u0ecd\u0edc-\u0edf", "\u1780-\u17d3\u17d7\u17dc\u17dd"
 _MYANMAR = "\u1000-\u103f\u1050-\u108f\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76\uaa7a-\uaa7f"

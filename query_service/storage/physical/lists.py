@@ -118,7 +118,7 @@ class OrderLists:
             raise DependencyDown(DEPENDENCY, f"a copy of {self._names.orders} cannot be refreshed")
 
     async def parked_orders(self) -> Mapping[str, Sequence[int]]:
-        """See OrderQuestions. The parked index also has orders that a later version has healed, so check each order."""
+        """See OrderQuestions. The index of parked events also has healed orders, so each order's version is checked."""
         parked: dict[str, Sequence[int]] = {}
         body: dict[str, Any] = {
             "query": {"exists": {"field": "versions"}},

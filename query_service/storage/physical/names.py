@@ -1,4 +1,7 @@
-"""Names the indices: a prefix per installation, aliases for requests, and a generation per index."""
+"""Defines the names of indices and aliases.
+
+A name begins with the installation's prefix. The name of an index ends with its generation.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Events = list[dict[str, Any]]
 
 
 class ParkingLot:
-    """Changes an order's parked events: reads the document, and writes it back if nobody else wrote in between.
+    """Changes an order's parked events: reads the document, and writes it back if no other process wrote in between.
 
     On a conflict it tries again. Conflicts are rare, because parking is.
     """

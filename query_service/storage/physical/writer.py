@@ -62,7 +62,7 @@ class _Write:
 
 
 class BulkWriter:
-    """Implements ProjectionWriter.apply. `shard_timeout`: seconds that the server waits for a missing shard."""
+    """Implements `ProjectionWriter.apply`. `shard_timeout` is how many seconds the server waits for a missing shard."""
 
     def __init__(
         self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5
