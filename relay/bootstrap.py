@@ -68,7 +68,7 @@ class MetricsObserver:
         self._own.session_over()
 
     def duplicate(self) -> None:
-        """Counts an event that was already stored."""
+        """Counts an event that the stream had already stored."""
         self._metrics.published.labels("duplicate").inc()
 
 

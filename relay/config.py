@@ -24,7 +24,7 @@ _LONGEST_NAME = 63
 
 
 class RelaySettings(ServiceSettings):
-    """The settings of one relay: one outbox table, one stream."""
+    """The settings of one relay, which carries one outbox table into one stream."""
 
     model_config = SettingsConfigDict(env_prefix="RELAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 

@@ -1,4 +1,4 @@
-"""Checks a leader's session, and builds the parts of its leadership from the result."""
+"""Checks the database session of a leader, and builds the parts of its leadership from the result."""
 
 from __future__ import annotations
 

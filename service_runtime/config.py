@@ -70,7 +70,7 @@ def _secrets_directory() -> Path | None:
 
 
 def _sentence(prefix: str, problem: Any) -> str:
-    if not problem["loc"]:  # of several settings together: the sentence names them itself
+    if not problem["loc"]:  # a problem of several settings together, whose message names them
         return str(problem["msg"].removeprefix("Value error, "))
     name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
     if problem["type"] == "missing":

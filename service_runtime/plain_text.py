@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 
 def json_text(document: Any, *, indent: int | None = 2) -> str:
-    r"""Returns one JSON document in which characters that control a terminal are `\u…` escapes, which mean the same."""
+    r"""Returns a document as JSON, with `\u…` escapes, which mean the same, for characters that control a terminal."""
     text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
     return "".join(
         json.dumps(character)[1:-1] if character != "\n" and _steers(character) else character for character in text

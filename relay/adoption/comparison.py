@@ -76,7 +76,7 @@ class StreamComparison:
                 rows = [row for sequence, headers in chunk if (row := self._row(sequence, headers, content))]
                 async with (
                     self._connection.cursor() as cursor,
-                    cursor.copy(f"COPY {_STREAM} FROM STDIN") as copy,  # an empty one keeps the session alive
+                    cursor.copy(f"COPY {_STREAM} FROM STDIN") as copy,  # an empty copy keeps the session alive
                 ):
                     for row in rows:
                         await copy.write_row(row)

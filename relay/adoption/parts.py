@@ -1,4 +1,4 @@
-"""Checks the database that is to be adopted, and makes the parts of the publish loop for the adoption."""
+"""Checks the database that is to be adopted, and builds the parts that the publish loop needs for the adoption."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SOURCE_DDL = (
 
 
 class NothingToAdopt(Exception):  # noqa: N818 - read as the state it names
-    """The database is the one whose events the stream holds."""
+    """Nothing is to be adopted, because the stream holds the events of this database."""
 
 
 def epoch_to_adopt(
@@ -44,7 +44,7 @@ def epoch_to_adopt(
     if recorded.cluster != cluster or stream_epoch > recorded.epoch:
         return max(recorded.epoch, stream_epoch) + 1
     if stream_epoch < recorded.epoch:
-        return recorded.epoch  # an adoption that was interrupted, or one for another stream of this database
+        return recorded.epoch  # completes an interrupted adoption, or follows one for another stream of this database
     return recorded.epoch + 1 if force else None
 
 

@@ -165,7 +165,7 @@ def mark(base: str, at: str) -> str:
 
 
 def anchored(base: str, sequence: int) -> str:
-    """Returns the short base for a long one that the barrier message at `sequence` stores."""
+    """Returns the short form of a long base that the barrier at the stream sequence `sequence` holds."""
     epoch, mode, _ = base.split(";", 2)
     return f"{epoch};{mode};@{sequence}"
 
@@ -191,7 +191,10 @@ def resolve(text: str, anchor_text: str) -> str:
 
 
 def transaction_of(text: str) -> int | None:
-    """Returns the transaction that a log cursor, long or anchored, delivered last; None for other cursors."""
+    """Returns the id of the last transaction that a cursor of the log covers; None for other cursors.
+
+    The cursor may be in its long or its anchored form.
+    """
     parts = text.split(";", 2)
     match = _WAL_MARK.fullmatch(text.rpartition(";")[2]) if len(parts) == 3 and parts[1] == "wal" else None
     return int(match[3]) or None if match else None

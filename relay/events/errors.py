@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Refused(Exception):  # noqa: N818 - read as the state it names
-    """The relay must not run against this database or stream as they are; an operator has to act.
+    """The relay must not run with this database or stream as they are now. An operator has to act.
 
     The message is one sentence that says what is wrong and what to do. Status and metrics show `state`.
     """

@@ -185,7 +185,7 @@ def _bytes(payload: str | bytes | None) -> bytes:
 
 
 def partition_of(aggregate_id: str, partitions: int) -> int:
-    """Returns the partition of an aggregate whose table has no such column."""
+    """Returns the partition of an aggregate, for a table without a column for it."""
     return int.from_bytes(hashlib.sha256(aggregate_id.encode()).digest()[:2]) % partitions
 
 

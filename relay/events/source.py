@@ -54,17 +54,17 @@ class Batch:
 
 
 class Source(Protocol):
-    """Delivers committed events after a cursor: none lost, none twice, those of an aggregate in their order."""
+    """Delivers the committed events after a cursor: none lost, none repeated, each aggregate in order."""
 
     @property
     def mode(self) -> Mode:
-        """How events are found now."""
+        """How the source finds events now."""
 
     async def resume(self, cursor: Cursor) -> None:
-        """Returns to `cursor` and forgets what was read after it."""
+        """Makes `cursor` the position after which the next read begins, and forgets what was read after it."""
 
     async def read(self, max_events: int, max_bytes: int) -> Batch:
-        """Returns the next events without waiting; one event at most exceeds the byte limit."""
+        """Returns the next events, without waiting for any. The last of them may exceed `max_bytes`."""
 
     def stored(self, cursor: Cursor) -> None:
         """Tells the source that the stream holds everything up to this cursor, so the source need not keep it."""
@@ -85,4 +85,4 @@ class Source(Protocol):
         """
 
     async def close(self) -> None:
-        """Releases what the source holds in the database."""
+        """Ends the source, and releases the database resources that it uses."""

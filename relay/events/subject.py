@@ -14,9 +14,9 @@ _CACHED = 8_192
 
 
 class SubjectTemplate:
-    """A template such as `orders.v1.{partition}.{event_type}`.
+    """The template of the subjects of all events, such as `orders.v1.{partition}.{event_type}`.
 
-    Raises ValueError if no stream could accept its subjects.
+    Raises ValueError if it is no template, or if no stream could accept its subjects.
     """
 
     def __init__(self, template: str) -> None:

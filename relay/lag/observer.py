@@ -170,7 +170,7 @@ class LagObserver:
         self.latest: Lag | None = None
 
     async def run(self) -> None:
-        """Measures until cancelled. Failures are reported and retried."""
+        """Measures until cancelled. After a failure, reports it and tries again."""
         try:
             while True:
                 try:

@@ -14,7 +14,8 @@ from typing import Protocol
 from relay.events.cursor import Cursor
 from relay.events.snapshot import Snapshot
 
-#: Checkpoints of the log come twice a second, and before Postgres 17 a fifth of a second late.
+#: What was read up to so long ago counts as recent. Checkpoints of the log come twice a second, and before Postgres 17
+#: they are a fifth of a second late.
 RECENT_SECONDS = 1.0
 
 
@@ -27,7 +28,7 @@ class Session(Protocol):
 
     @property
     def read_up_to(self) -> int | None:
-        """Everything committed before this time has been read; None when that is not known."""
+        """The time before which every committed event has been read; None if that is not known."""
 
     @property
     def last_read(self) -> int | None:
@@ -38,7 +39,7 @@ class Session(Protocol):
         """The cursor up to which the stream holds everything; None before the first ack."""
 
     def oldest_in_flight(self) -> int | None:
-        """The least `recorded_at` of the events that have no ack yet; None when there is no such event."""
+        """Returns the least `recorded_at` of the events that have no ack yet; None if there is no such event."""
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:
         """Returns what the stream holds, if that is known more exactly than from the cursor (`Source.covering`)."""

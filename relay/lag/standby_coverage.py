@@ -13,7 +13,7 @@ from relay.events.snapshot import Snapshot
 
 
 class StandbyCoverage:
-    """Keeps the last snapshot that was found to be delivered."""
+    """Keeps the last snapshot of which it is known that everything it sees is delivered."""
 
     def __init__(self) -> None:
         self._delivered: tuple[int, Snapshot] | None = None

@@ -13,7 +13,7 @@ from relay.outbox.table import TableName
 STATE_TABLE = "relay_state"
 PARKED_TABLE = "outbox_parked"
 
-#: Columns of the tables that the relay makes.
+#: The columns of the tables that the relay creates.
 CREATED = {
     STATE_TABLE: (
         "stream text PRIMARY KEY, stream_created_at timestamptz, publish_epoch bigint, last_sequence bigint,"

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from relay.outbox.shut_out import refusal
 
-#: One session; rows come as tuples.
+#: One database session. It returns rows as tuples.
 DatabaseConnection = psycopg.AsyncConnection[Any]
 
 #: If a statement has no answer after this time, the session counts as broken.

@@ -60,7 +60,10 @@ def creation(name: str, table: TableName) -> str:
 
 
 async def ensure_publication(connection: DatabaseConnection, name: str, table: TableName) -> str:
-    """Returns the publication's state; creates a missing one. Raises LogUnavailable if that fails or it is unfit."""
+    """Creates the publication if it is missing, and returns its state.
+
+    Raises LogUnavailable if it cannot be created, or if it does not publish what the relay needs.
+    """
     if not await _exists(connection, name):
         statement = creation(name, table)
         try:

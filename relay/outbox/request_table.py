@@ -40,13 +40,13 @@ class ParkedAggregate:
     since: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the fields as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedRow:
-    """One parked event of an aggregate."""
+    """One parked event of an aggregate. `parked_at` is in UTC."""
 
     position: int
     aggregate_version: int | None
@@ -54,7 +54,7 @@ class ParkedRow:
     parked_at: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the fields as a JSON object."""
         return asdict(self)
 
 
@@ -95,7 +95,7 @@ class RequestTable:
         return [ParkedRow(*row) for row in await rows.fetchall()]
 
     async def ask(self, action: str, aggregate: ParkedAggregate, position: int | None = None) -> int:
-        """Writes a request and returns its id. Raises Refused if the role may not."""
+        """Writes a request for the leader and returns its id. Raises Refused if the operator's role may not."""
         try:
             await self._prepare()
             rows = await self._connection.execute(

@@ -20,7 +20,7 @@ from relay.outbox.table import TableName
 
 #: Functions of the server that every leader calls. On a hardened server, PUBLIC may have lost the right to call them.
 _FUNCTIONS = ("pg_control_system", "pg_current_wal_lsn", "pg_walfile_name")
-#: Any of them lets a session lock a table against writers.
+#: Each of these rights allows a session to lock a table against writers.
 _LOCKING = ("UPDATE", "DELETE", "TRUNCATE")
 
 
@@ -48,7 +48,7 @@ class Missing:
 
 
 def publishing_needs(outbox: TableName, source: TableName) -> list[Need]:
-    """Returns what a relay needs."""
+    """Returns the rights that a relay needs to publish."""
     requests, parked = outbox.beside(REQUEST_TABLE), outbox.beside(PARKED_TABLE)
     return [
         Need(outbox, ("SELECT",)),
@@ -79,7 +79,7 @@ async def require_rights(connection: DatabaseConnection, needs: Sequence[Need], 
 
 
 async def missing_to_read_log(connection: DatabaseConnection, outbox: TableName, publication: str) -> list[Missing]:
-    """Returns what the role lacks to read the log: to replicate, and to create a missing publication."""
+    """Returns the rights for reading the log that the role lacks: to replicate, and to create a missing publication."""
     role, table = await _role(connection), await _find(connection, outbox)
     may_replicate, may_publish = await _row(
         connection,
@@ -99,7 +99,7 @@ async def missing_to_read_log(connection: DatabaseConnection, outbox: TableName,
 
 
 async def missing_to_compare(connection: DatabaseConnection) -> list[Missing]:
-    """Returns what the role lacks to compare outbox and stream inside the database."""
+    """Returns the right that the role lacks to compare outbox and stream: to create temporary tables."""
     may_make, database = await _row(
         connection,
         "SELECT has_database_privilege(current_database(), 'TEMPORARY'), quote_ident(current_database())",

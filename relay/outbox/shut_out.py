@@ -12,7 +12,7 @@ import psycopg
 
 from relay.events.errors import Refused
 
-#: What a server (or libpq, or PgBouncer) says -> what lets the role in.
+#: (pattern for the text of a server, libpq or PgBouncer, what an operator must do to let the role in).
 _SHUT_OUT = (
     (r"no password supplied|authentication failed", "check the user and password of RELAY_DATABASE_URL"),
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "allow it in the server's pg_hba.conf"),
@@ -25,7 +25,7 @@ _NEXT_ATTEMPT = "\n- host: "
 
 
 def refusal(error: psycopg.Error) -> Refused | None:
-    """Returns the refusal if every server that was tried has refused the role; None if another may accept it later."""
+    """Returns the refusal if every server that was tried has refused the role; None if one may accept it later."""
     first, *several = str(error).strip().split(_NEXT_ATTEMPT)
     remedies = [_remedy(attempt) for attempt in several or [first]]
     if not remedies[0] or not all(remedies):

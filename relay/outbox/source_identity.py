@@ -19,7 +19,7 @@ COLUMNS = ("epoch", "system_identifier", "timeline")
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """The identity of the source. `epoch` counts its histories; it is 1 without a table `source`."""
+    """The identity of the source: its source epoch (1 without a table `source`), and its cluster and timeline."""
 
     epoch: int
     system_identifier: str
@@ -56,7 +56,8 @@ async def primary_cluster(connection: DatabaseConnection) -> tuple[str, int]:
             "the database is a standby: point RELAY_DATABASE_URL at the primary"
             " (what a standby shows may be lost when another one is promoted)"
         )
-    # The timeline of the log being written; the control file's lags until the checkpoint after a promotion.
+    # The timeline is that of the log being written. The control file has an old one until the first checkpoint after a
+    # promotion.
     system_identifier, timeline = await _row(
         connection,
         "SELECT system_identifier::text, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"

@@ -46,7 +46,7 @@ async def _check_settings_of_roles(connection: DatabaseConnection) -> None:
         " FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole"
         " LEFT JOIN pg_database d ON d.oid = s.setdatabase"
         " WHERE EXISTS (SELECT FROM unnest(s.setconfig) AS entry WHERE split_part(entry, '=', 1) = 'synchronous_commit'"
-        # each of these switches it off, and is kept as it was written
+        # each of these words means off, and the catalogue keeps the word as it was written
         " AND lower(split_part(entry, '=', 2)) IN ('off', 'false', 'no', '0'))"
         " AND (s.setdatabase = 0 OR d.datname = current_database()) LIMIT 1"
     )

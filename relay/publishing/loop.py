@@ -40,7 +40,8 @@ from service_runtime.outage_log import OutageLog
 
 _log = structlog.get_logger(__name__)
 
-#: Pauses after errors; each session and each leadership begins with the first one.
+#: The first and the longest pause after an error. A new leadership, and a session that stored events, begin again with
+#: the first.
 FIRST_SECONDS, LONGEST_SECONDS = 0.05, 5.0
 #: The pause after stepping down for a higher term, so that the other leader has time to work.
 STEP_DOWN_SECONDS = 2.0
@@ -60,7 +61,7 @@ class Leadership(Protocol):
 
 
 class Observer(Protocol):
-    """Receives what the loop reports, for metrics and the lag measurement."""
+    """Receives the reports of the loop, for the metrics and the lag measurement."""
 
     def standing_by(self, source_epoch: int) -> None:
         """The database is fit and has that source epoch, and this relay tries to get the lock. Reported at each try."""
@@ -127,7 +128,7 @@ class Ended:
 
 
 class PublishLoop:
-    """Leads and publishes until stopped. An outage never ends it; a refusal does, until it has published once."""
+    """Leads and publishes until stopped. An outage never ends it. A refusal ends it only if it has never published."""
 
     def __init__(
         self,
@@ -244,7 +245,7 @@ class PublishLoop:
         exceptions: Exceptions,
         stop: asyncio.Event,
     ) -> Cursor | None:
-        """Runs one session until `stop` is set; returns the cursor up to which everything is acknowledged."""
+        """Runs one session until `stop` is set. Returns the cursor up to which everything is acknowledged."""
         tail = session.tail
         self.status.state, self.status.stream_sequence = states.RESUMING, tail.last_sequence
         resume = resumption(await self._state.load(leader.connection), tail)

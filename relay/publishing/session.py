@@ -25,7 +25,7 @@ from relay.stream.sink import JetStreamSession
 
 READ_EVENTS = 1_000
 READ_BYTES = 4 << 20
-#: The longest wait for one read: to find the first row of a backlog of many millions may take long.
+#: The longest time for one read. It may take long to find the first row of a backlog of many millions.
 READ_SECONDS = 120.0
 STATE_SECONDS = 5.0
 #: How long a stop waits for outstanding acks.
@@ -83,7 +83,7 @@ class Publishing:
         self._requests_due = 0.0
         self._anchor: tuple[str, int] | None = None
         self._as_of = parts.session.tail.as_of
-        #: Everything committed before it has been read (µs, database clock); None when that is not known.
+        #: The time before which every committed event has been read (µs, database clock); None if that is not known.
         self.read_up_to: int | None = None
         #: `recorded_at` of the event that was read last; None before the first one.
         self.last_read: int | None = None
@@ -102,7 +102,7 @@ class Publishing:
         return self._session.settled
 
     def oldest_in_flight(self) -> int | None:
-        """The least `recorded_at` of the events that have no ack yet; None when there is no such event."""
+        """Returns the least `recorded_at` of the events that have no ack yet; None if there is no such event."""
         return self._session.oldest_in_flight()
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:

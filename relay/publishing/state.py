@@ -53,7 +53,7 @@ def resumption(row: StateRow | None, tail: Tail) -> Resumption:
     if tail.last_sequence < row.last_sequence:
         loss = f"the stream ends at {tail.last_sequence} and had {row.last_sequence}"
         return Resumption(tail.cursor, row.publish_epoch + 1, loss)
-    # All our messages have expired from the unchanged stream: resume from the stored row.
+    # If all our messages have expired from an unchanged stream, resume from the stored row.
     return Resumption(tail.cursor if tail.cursor is not None else row.cursor, row.publish_epoch, None)
 
 

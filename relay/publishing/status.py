@@ -39,7 +39,7 @@ WEDGED_SECONDS = 45.0
 
 @dataclass(slots=True)
 class RelayStatus:
-    """Mutable; written by the publish loop, read by probes, metrics and pages."""
+    """The state of the relay. The publish loop changes it; probes, metrics and pages read it."""
 
     mode: Mode
     state: str = STARTING

@@ -1,6 +1,6 @@
-"""The relay's side of JetStream: publishing with fences, and reading back what the stream holds.
+"""Publishes to JetStream with fences, and reads back what the stream holds.
 
-A session reads the stream's last message and publishes after it. Every message names the sequence that it expects, so
-the stream refuses all of them once somebody else has written. The first error closes the session (`SessionClosed`);
-the next one reads the stream's end anew.
+A session reads the stream's last message and publishes after it. Each message or batch contains the sequence at which
+the stream must end. So if somebody else has written, the stream refuses all of them. The first error closes the session
+(`SessionClosed`), and the next session reads the stream's end again.
 """

@@ -1,4 +1,4 @@
-"""Turns settings into the connection to NATS and the plan of the stream."""
+"""Derives the options for the connection to NATS, the plan of the stream, and the sink from the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service_runtime.nats_servers import nats_login, nats_servers
 
 
 def nats_options(settings: RelaySettings) -> NatsOptions:
-    """Returns how to connect to NATS."""
+    """Returns the options for a connection to NATS."""
     return NatsOptions(
         tuple(nats_servers(settings.nats_url)),
         nats_login(settings.nats_url),
@@ -23,7 +23,7 @@ def nats_options(settings: RelaySettings) -> NatsOptions:
 
 
 def stream_plan(settings: RelaySettings) -> StreamPlan:
-    """Returns how the stream must be."""
+    """Returns the plan to which the stream must conform."""
     return StreamPlan(
         settings.stream,
         settings.subject_template,
@@ -36,7 +36,7 @@ def stream_plan(settings: RelaySettings) -> StreamPlan:
 
 
 def stream_sink(settings: RelaySettings, on_stored: OnStored) -> JetStreamSink:
-    """Returns the sink of the stream."""
+    """Returns the sink that publishes to the stream. It calls `on_stored` with each stored flight."""
     limits = WindowLimits(settings.window_events, settings.window_bytes, settings.ack_timeout_seconds)
     return JetStreamSink(
         nats_options(settings), stream_plan(settings), PublishPolicy(settings.publish), limits, on_stored

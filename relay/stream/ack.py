@@ -12,7 +12,7 @@ _FENCED = frozenset({10070, 10071})
 #: The stream will refuse this message again, because the message or its headers are larger than it allows.
 _EVENT = frozenset({10054, 10097})
 BATCH_TOO_LARGE = 10199
-#: A batch is incomplete (one of its messages was refused), too large, or has a message id that is known.
+#: The batch is incomplete (one of its messages was refused), too large, or has a message id that the server knows.
 _BATCH = frozenset({10176, BATCH_TOO_LARGE, 10201})
 
 

@@ -38,7 +38,7 @@ class AckRun:
 
 
 class _Shape:
-    """One way to write an ack. `body` has a `%d` for the sequence."""
+    """One of the two forms of an ack. `body` is the ack's body with a `%d` for the sequence."""
 
     def __init__(self, inbox: bytes, sid: int, body: bytes) -> None:
         self._head = b"MSG %b%%d %d " % (inbox, sid)

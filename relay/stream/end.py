@@ -29,7 +29,7 @@ class StreamEnd:
         self.used_ratio = 0.0
 
     async def read(self) -> str | None:
-        """Reads the end anew. Returns None, or in one line why that was not possible."""
+        """Reads the end again. Returns None, or one line that says why that was not possible."""
         try:
             if self._connection is None:
                 self._connection = await NatsConnection.open(self._options, "tandem-relay lag")

@@ -1,4 +1,4 @@
-"""Makes the few JetStream API calls of the relay, as request and reply. The stream's leader answers all of them."""
+"""Makes the few JetStream API calls of the relay, as request and reply. The stream's leader answers each call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StreamApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message of the stream. Header names keep their case; of a repeated header the last value counts."""
+    """A message of the stream. Header names keep their case. If a header is repeated, it has the last value."""
 
     sequence: int
     subject: str
@@ -59,9 +59,9 @@ class StreamInfo:
 
 
 class JetStreamApi:
-    """API calls over one connection.
+    """Makes API calls over one connection.
 
-    Each raises StreamApiError, an error of the connection, or Refused if our user lacks the right.
+    A call raises StreamApiError, an error of the connection, or Refused if our user lacks the right.
     """
 
     def __init__(self, connection: NatsConnection) -> None:

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 #: The errors of a connection to NATS. After each of them the relay tries again later.
 NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
-#: What a server says to a user that it does not let in, or not any more.
+#: The text of a server that does not let a user in, or does not any more.
 _SHUT_OUT = re.compile("authorization violation|authentication (?:expired|revoked)", re.IGNORECASE)
 _REMEDY = "check the user and password of RELAY_NATS_URL, or RELAY_NATS_CREDENTIALS_FILE"
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
@@ -124,7 +124,7 @@ class NatsConnection(Client):
     async def open(
         cls, options: NatsOptions, name: str, on_closed: Callable[[str], None] | None = None
     ) -> NatsConnection:
-        """Connects. Raises one of NATS_ERRORS if no server can be reached, Refused if one does not let our user in."""
+        """Connects. Raises one of NATS_ERRORS if no server can be reached, Refused if a server rejects our user."""
         self = cls()
         self._on_closed = on_closed
 

@@ -35,12 +35,12 @@ _SIZE = itemgetter(Message._fields.index("size"))
 _MESSAGE_ID = b"NATS/1.0\r\nNats-Msg-Id: "
 _EXPECTED, _LINK = b"\r\nNats-Expected-Last-Sequence: ", b"\r\nNats-Expected-Last-Msg-Id: "
 #: Above this ack time per message (seen: 0.02-0.04 ms lazy, 0.2-0.4 ms synced) we assume for _BELIEVED_SECONDS that the
-#: server syncs every publish. It takes _MEASURED_FLIGHTS slow flights, to ignore a hiccup of a busy machine.
+#: server syncs every publish. We assume it only after _MEASURED_FLIGHTS slow flights: a busy machine may be slow once.
 _SYNCED_SECONDS = 0.0001
 _MEASURED_FLIGHT = 64
 _MEASURED_FLIGHTS = 4
 _BELIEVED_SECONDS = 60.0
-#: A new session sends a few barriers of its own before it comes to the refused events.
+#: A new session sends up to so many barriers of its own before it sends the refused events again.
 _BARRIERS_BETWEEN = 8
 
 
@@ -136,9 +136,10 @@ class PublishPolicy:
         self._max_batch = MAX_BATCH
 
     def begin(self, *, clustered: bool) -> None:
-        """Begins a session, perhaps with another server. `clustered`: the stream has replicas, or may get some.
+        """Begins a session, perhaps with another server than the last one.
 
-        Raises Refused if the setting asks for what a cluster cannot do.
+        `clustered` says that the stream has replicas, or may get some. Raises Refused if it is clustered and the
+        setting is `chain`.
         """
         if clustered and self._setting == "chain":
             raise Refused(

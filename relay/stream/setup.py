@@ -14,7 +14,7 @@ NANOSECONDS = 1_000_000_000
 DUPLICATE_WINDOW_SECONDS = 60
 OLDEST_SERVER = (2, 12, 1)
 NO_CLUSTER = 10074
-#: The cluster cannot create a stream now, as servers of it are away: too few peers, no leader.
+#: The cluster cannot create a stream now, because some of its servers are away: it has too few peers, or no leader.
 _CLUSTER_NOT_WHOLE = frozenset({10004, 10005, 10008})
 
 
@@ -37,7 +37,7 @@ class StreamPlan:
         return filters if any(takes(one, self.barrier_subject) for one in filters) else [*filters, self.barrier_subject]
 
     def configuration(self) -> dict[str, Any]:
-        """The API's stream configuration."""
+        """Returns the configuration of a stream that we create, as the API expects it."""
         return {
             "name": self.name,
             "subjects": self.subjects,
@@ -105,7 +105,8 @@ def require_stream(plan: StreamPlan, config: Mapping[str, Any]) -> None:
 def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
     """Returns a sentence about a stream with more or fewer replicas than planned; None if the number is right.
 
-    That is no reason to stop: its messages are right with any number, and the outbox replaces lost ones.
+    The relay does not stop for that. The messages are right with any number of replicas, and lost ones can be published
+    again from the outbox.
     """
     have = config.get("num_replicas", 1)
     if have == plan.replicas:
@@ -117,9 +118,10 @@ def other_replicas(plan: StreamPlan, config: Mapping[str, Any]) -> str | None:
 
 
 async def ensure_stream(api: JetStreamApi, plan: StreamPlan) -> StreamInfo:
-    """Returns the stream's state; creates it if it is missing and allowed. Raises Refused if it cannot be used.
+    """Returns the stream's state. Creates the stream if it is missing and the plan allows that.
 
-    Raises StreamApiError while a cluster has too few servers to create it, or does not know it yet.
+    Raises Refused if the stream cannot be used or created. Raises StreamApiError while a cluster has too few servers to
+    create it, or does not know it yet.
     """
     info = await api.stream_info(plan.name)
     if info is None:

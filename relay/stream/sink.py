@@ -204,7 +204,7 @@ class JetStreamSession:
         self.close(denial)
 
     def close(self, cause: SessionClosed | Refused) -> None:
-        """Ends the session for `cause`, if it has not ended before."""
+        """Ends the session with the error `cause`, unless it has ended before."""
         if self._closed is None:
             self._closed = cause
             self._changed.set()

@@ -40,7 +40,7 @@ from relay.wal.replication_connection import HEADER, ReplicationConnection
 from relay.wal.tuple_decoder import TupleDecoder, TupleLayout
 from relay.wal.tuple_program import Read
 
-#: Messages with this prefix may be checkpoints of ours.
+#: The prefix of the messages that the reader writes to the log for checkpoints. Others may use it too.
 MESSAGE_PREFIX = "tandem.cursor"
 CHECKPOINT_SECONDS = 0.5
 #: The longest wait for a message. A message that arrives ends the wait.

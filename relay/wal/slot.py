@@ -1,4 +1,4 @@
-"""Names, inspects, creates and drops the relay's replication slots.
+"""Gives the relay's replication slots their names, inspects slots, and drops them.
 
 Each slot gets a name that no other slot has had. Every cursor of the log contains the name of its slot. So a slot whose
 name is not in the stream's last cursor is useless, and is dropped.

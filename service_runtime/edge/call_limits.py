@@ -81,7 +81,7 @@ class LimitedMethods(grpc.GenericRpcHandler):
 
     def __init__(self, methods: grpc.GenericRpcHandler, limit: ConcurrencyLimit) -> None:
         self._methods, self._limit = methods, limit
-        #: Path of a unary method → its limited form.
+        #: Path of a unary method → its handler with the limit.
         self._limited: dict[str, Handler] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:

@@ -28,7 +28,7 @@ PENDING = 20_000
 
 @dataclass(frozen=True)
 class GrpcLimits:
-    """What one server process accepts at once. Sizes in bytes, times in seconds."""
+    """The limits of one server process. Sizes are in bytes, times in seconds."""
 
     max_concurrent_rpcs: int = 200
     max_message_bytes: int = 1024 * 1024

@@ -135,7 +135,7 @@ def _plan(empty: Message, rules: Rules, relations: Sequence[Relation]) -> _Plan:
 
 
 def _add(parent: _Node, message: Any, path: Sequence[str], check: Check) -> None:
-    """Adds a rule below `parent`, the node of `message`."""
+    """Adds the rule `check` for the field at `path`. `parent` is the node of `message`, in which the path begins."""
     first, *rest = path
     name = first.removesuffix("[]")
     described, value = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)

@@ -67,7 +67,7 @@ class Terms:
 def service_methods(
     service: ServiceDescriptor, served: Mapping[str, Behaviour], terms: Terms
 ) -> grpc.GenericRpcHandler:
-    """Returns all methods of `service`. Raises KeyError for a served method that the contract does not have."""
+    """Returns the handler of all methods of `service`. Raises KeyError if `served` has a method that it lacks."""
     unknown = set(served) - set(service.methods_by_name)
     if unknown:
         raise KeyError(f"{service.full_name} has no methods {sorted(unknown)}")
@@ -98,7 +98,7 @@ def _handler(method: MethodDescriptor, behaviour: Behaviour | None, terms: Terms
             outcome = "OK"
             return encoded
         except Exception as error:
-            if found_nobody(error):  # a stream's caller left while its answer was on the way
+            if found_nobody(error):  # a stream's caller left before the answer arrived
                 raise
             terms.on_refusal(error)
             code, message, trailing = terms.refusals.sent(error)
@@ -108,7 +108,7 @@ def _handler(method: MethodDescriptor, behaviour: Behaviour | None, terms: Terms
         finally:
             terms.on_call(method.name, outcome, time.perf_counter() - started)
 
-    # No deserializer: gRPC would answer bytes that are no message as a fault of the server.
+    # Without a deserializer, because gRPC would answer bytes that are no message with a server error.
     return _KINDS[method.client_streaming, method.server_streaming](answering)
 
 

@@ -32,10 +32,10 @@ def add_standard_services(
 
 
 class _Checking:
-    """Stands in for the server when the libraries add their services, so that every method parses requests itself.
+    """Is given to the libraries in place of the server when they add their services.
 
-    A method that is no coroutine is one that the library has not implemented (`List` of health). It is left out,
-    because each call of it would leave a stack trace in the log.
+    It changes every method so that the method parses requests itself. It leaves out a method that is no coroutine,
+    because the library has not implemented it (`List` of health), and each call would leave a stack trace in the log.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
