@@ -1,6 +1,6 @@
 """Polls the store of a serving process: whether it answers, how fresh it is, and which orders are parked.
 
-The result decides what the log, load balancers, and callers without an answer get to know of the store.
+The result goes to the log, to load balancers, and into the error of calls that get no answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from query_service.application.ports.read_store import OrderReader
 from service_runtime.edge.refusals import OutOfTime
 from service_runtime.outage_log import OutageLog
 
-#: How often the store is polled. It also bounds the delay of `as_of` when notices are lost.
+#: The seconds between polls of the store. When notices are lost, `as_of` is late by no more than this.
 INTERVAL_SECONDS = 1.0
-#: After so many failures in a row, load balancers are told to send calls elsewhere.
+#: After so many failures in a row, the health service reports NOT_SERVING, so load balancers send calls elsewhere.
 FAILURES = 3
 
 
@@ -48,7 +48,7 @@ class StoreWatch:
         return OutOfTime() if self._reason is None else DependencyDown(self._reader.dependency, self._reason)
 
     def refused(self, error: Exception) -> None:
-        """Notes a refused call if the store was the reason, for the log."""
+        """Records a refused call for the log, if the store was the reason."""
         if isinstance(error, DependencyDown | ReadStoreNotReady):
             self._refused = True
             self._refusals.failed(str(error))

@@ -28,10 +28,10 @@ class CommandCall:
     deadline: float | None = None
 
     def derived_id(self, kind: str) -> UUID:
-        """Returns the id of a new `kind` (such as `order`) if the caller gave none. Every retry gets the same id.
+        """Returns an id for something new of this `kind` (such as `order`). Every retry of the call gets the same id.
 
-        So a request that is retried after its stored response was deleted is refused, because the id is taken. It is
-        not executed twice.
+        It is used when the caller gave no id. If a request is retried after its stored response was deleted, the retry
+        is refused because the id is taken, and is not executed a second time.
         """
         return uuid5(_DERIVED, f"{kind}\0{self.principal}\0{self.request_id}")
 

@@ -4,10 +4,10 @@ The request id is claimed first. A second call with the same request id waits fo
 gets its response. For a new order the claim also checks that the order's id and number are free. An existing order is
 locked before it is read, so commands on one order run one after the other.
 
-If the caller is cancelled before the commit begins, the command is abandoned. After that the unit of work finishes the
-commit without the caller, because the outcome would otherwise be unknown. A retry gets the response. If another
-transaction interferes or the connection breaks, the command is tried again here. The claim makes that as safe as a
-retry by the caller.
+If the caller is cancelled before the commit begins, the command is abandoned. Once the commit has begun, the unit of
+work finishes it without the caller, because its outcome would otherwise be unknown; a retry gets the response. If
+another transaction interferes or the connection breaks, the command is tried again here. Because of the claim, this is
+as safe as a retry by the caller.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Execution:
         self._units, self._recorder = units, recorder
 
     async def execute(self, call: CommandCall, command: Command) -> CommandResult:
-        """Executes the command, or finds that an earlier call with the same request id did. Returns the result.
+        """Executes the command and returns its result, or the result of an earlier call with the same request id.
 
         Raises a `Refusal` of the domain, RequestIdReused, OrderTooLarge, and the errors of the unit of work.
         """

@@ -17,7 +17,10 @@ _Identity = tuple[str, ...]
 
 
 class ImportTurns:
-    """Starts the imports of one stream. Those that share an identity run one after the other, as they were sent."""
+    """Starts the imports of one stream.
+
+    Imports that share a request id, order id or order number run one after the other, in the sequence sent.
+    """
 
     def __init__(self) -> None:
         self._latest: dict[_Identity, asyncio.Task[Any]] = {}

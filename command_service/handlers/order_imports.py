@@ -32,7 +32,8 @@ from service_runtime.edge.service_methods import Call, Context
 WINDOW = 256
 #: The most bytes that these orders may have together.
 WINDOW_BYTES = 16 * 1024 * 1024
-#: When the service is overloaded, an import waits this long before it tries again, because no person waits for it.
+#: How many seconds an import waits before it tries again when the service is overloaded. It may wait, because no person
+#: waits for its result.
 BUSY_PAUSE_SECONDS = 0.25
 #: Failures that are not caused by the order, so the next orders would fail in the same way. They end the stream.
 _ENDS_THE_STREAM = (DependencyUnavailable, Conflict, TimedOut)

@@ -32,7 +32,7 @@ def _amounts(request: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"payments[{index}].amount", payment.amount) for index, payment in enumerate(request.payments))
 
 
-#: Checked before the single fields, because checking very many items would take too long.
+#: Refuses too many items. Checked before the single fields, because checking very many items would take too long.
 SHIPPED_ITEMS = Relation(_too_many_items, When.BEFORE)
 #: Checks that all amounts are in the currency of the first line.
 ONE_CURRENCY = Relation(_other_currencies, When.AFTER)

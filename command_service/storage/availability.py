@@ -30,8 +30,8 @@ class DatabaseWatch:
 
     `available` becomes false when the database has been silent or read-only for PATIENCE_SECONDS. It becomes true when
     the database accepts commands again. `answering` is whether a probe succeeded within the last PATIENCE_SECONDS. It
-    becomes false already before the next probe fails, so that a command which waits in vain knows that the database is
-    the cause.
+    can become false before the next probe fails. A command that finds no free connection then knows that the database
+    is the cause, and not too many commands.
     """
 
     def __init__(self, database_url: str, on_change: ChangeListener) -> None:

@@ -1,7 +1,7 @@
 """Holds the SQL of the command log, which makes a command with the same request id run once.
 
-A transaction first claims its key `(principal, request_id)` by inserting a row, and stores the response there at its
-end. A later transaction with the same key finds the row and returns the stored response.
+A transaction first claims its key `(principal, request_id)` by inserting a row. At its end it stores the response in
+this row. A later transaction with the same key finds the row and returns the stored response.
 """
 
 from __future__ import annotations

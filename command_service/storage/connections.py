@@ -17,10 +17,10 @@ from command_service.storage.command_connection import CommandConnection
 from command_service.storage.conversation import Conversation
 
 APPLICATION_NAME = "tandem-command"
-#: How long a command waits for a free connection before the service counts as overloaded.
+#: How many seconds a command waits for a free connection before the service counts as overloaded.
 ACQUIRE_SECONDS = 3.0
 CONNECT_TIMEOUT_SECONDS = 5
-#: If a process freezes inside a transaction, the server ends its session and frees its locks after this long.
+#: If a process freezes inside a transaction, the server ends the session and frees its locks after so many seconds.
 IDLE_IN_TRANSACTION_SECONDS = 60
 #: TCP notices within about this time that the other machine vanished, on idle connections too.
 VANISHED_SECONDS = 15
@@ -68,7 +68,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
                 await asyncio.shield(ending)
 
     def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts the work as a task that the caller's cancellation does not reach."""
+        """Starts the work as a task of its own, which continues when the caller is cancelled."""
         ending = asyncio.create_task(work)
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -93,8 +93,8 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
     async def check_idle(self) -> None:
         """Tests all idle connections and replaces the broken ones, before a command gets one.
 
-        It tests all connections at the same time. The database may stop answering again meanwhile, and the task that
-        waits here is the one that watches the database.
+        It tests all connections at the same time, because its caller is the task that watches the database. If the
+        database stopped answering during tests one after the other, that task would not notice for a long time.
         """
         await asyncio.gather(*(self._check_one() for _ in range(self.max_size)))
 

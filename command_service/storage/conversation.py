@@ -33,10 +33,13 @@ CANCEL_SECONDS = 2.0
 
 
 class Conversation:
-    """One unit of work's exclusive use of one connection, from the pool's lending it until its return."""
+    """The exclusive use of one connection by one unit of work, from when the pool lends it until it is returned.
+
+    It runs round trips, cancels those whose caller has left, and at its end rolls back what was not committed.
+    """
 
     def __init__(self, connection: CommandConnection, answer_seconds: float) -> None:
-        """Takes the connection. If the server does not answer a round trip for `answer_seconds`, it is broken."""
+        """Takes the connection, and breaks it if the server leaves a round trip unanswered for `answer_seconds`."""
         self.connection = connection
         self._answer_seconds = answer_seconds
         self._trip: asyncio.Task[AsyncCursor[Row]] | None = None
@@ -91,7 +94,7 @@ class Conversation:
                 line.shutdown(socket.SHUT_RDWR)
 
     async def _within_time(self, answer: Awaitable[T]) -> T:
-        # The server ends a statement that takes too long. A silent server or network needs this countdown.
+        # The server ends a statement that takes too long. This countdown is for a server or network that is silent.
         silence = Countdown(self._answer_seconds, self.hang_up)
         try:
             return await answer
@@ -117,7 +120,8 @@ class Conversation:
             await asyncio.wait({trip}, timeout=GRACE_SECONDS)
             if not trip.done():
                 # The server may act late on a request to cancel, so the connection counts as failed. If the request
-                # itself fails, this raises and the connection is closed, so a late one cannot hit other work.
+                # cannot be delivered, `cancel_safe` raises, and the connection is closed: a request that arrives late
+                # could cancel other work.
                 self._failed = True
                 await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
                 await asyncio.wait({trip}, timeout=CANCEL_SECONDS)

@@ -10,7 +10,7 @@ from command_service.application.errors import CommandError, Conflict, Connectio
 DEPENDENCY = "postgres"
 #: Another transaction interfered; the same work may succeed if it is repeated at once.
 _CONFLICTS = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-#: SQLSTATE classes and codes of a server that went away, has no room, or is (no longer) a primary.
+#: SQLSTATE classes and codes of a server that is gone, has no free resources, or is not a primary.
 _UNAVAILABLE = ("08", "53", "57P", "25P03", "25006")
 #: Driver and server disagree about which statements are prepared. Nothing was committed. After an error the connection
 #: drops the prepared statements of both.

@@ -1,7 +1,7 @@
 """Computes the fields in which two states of an order differ, as the contract's `FieldChange`.
 
-Fields are named by path: `shipping_address.locality`, `lines[2].quantity`, `payments[pay-1]`. List elements are
-identified by their own id. An element that appears or disappears is one change. Applied to the earlier state, the
+A field is identified by its path: `shipping_address.locality`, `lines[2].quantity`, `payments[pay-1]`. An element of a
+list is identified by its own id. An element that appears or disappears is one change. Applied to the earlier state, the
 changes give the later state. The version and the update time are left out, because they always change and the event has
 them.
 """

@@ -49,7 +49,7 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
 
 
 def sort_of(sort: contract.OrderSort.ValueType) -> OrderSort:
-    """Converts a sort. Unspecified means latest placed first."""
+    """Converts a sort. The unspecified sort means that the order placed last comes first."""
     if sort == contract.ORDER_SORT_UNSPECIFIED:
         return OrderSort.PLACE_TIME_DESC
     return OrderSort(contract.OrderSort.Name(sort).removeprefix("ORDER_SORT_"))

@@ -31,7 +31,7 @@ _NANOS_PER_UNIT, _MICROSECONDS = 10**9, 1_000_000
 
 
 class _Numbers(dict[str, int]):
-    """The number of each enum value by its name without prefix. Looking up an unknown name raises ValueError."""
+    """Maps the name of each enum value, without prefix, to its number. An unknown name raises ValueError."""
 
     def __init__(self, enum: Any, prefix: str) -> None:
         super().__init__((name.removeprefix(prefix), number) for name, number in enum.items())

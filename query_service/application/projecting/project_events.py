@@ -61,7 +61,7 @@ class Delivery(Protocol):
 
 
 class Announcer(Protocol):
-    """Publishes notices to waiting readers. A notice may be lost: readers also read again from time to time."""
+    """Publishes notices to waiting readers. A notice may be lost, because readers also read again from time to time."""
 
     async def applied(self, versions: Sequence[tuple[str, int]]) -> None:
         """Publishes that these (order id, version), or later ones, are applied."""
@@ -71,10 +71,10 @@ class Announcer(Protocol):
 
 
 class Pacer(Protocol):
-    """Decides how long to wait before a retry."""
+    """Waits between retries of a step."""
 
     async def pause(self, reason: str) -> None:
-        """Waits, longer each time until `resume`. Operators see the reason."""
+        """Waits before a retry, longer each time until `resume` is called. Operators see the reason."""
 
     def resume(self) -> None:
         """Records that a step succeeded, so the next pause is short."""

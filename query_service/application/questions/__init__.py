@@ -1,1 +1,4 @@
-"""One module for each question: how it waits for freshness, what it reads from the store, and its answer."""
+"""Answers each question of the contract, in a module of its own.
+
+The module says how the question waits for freshness, what it reads from the store, and what its answer is.
+"""

@@ -14,7 +14,7 @@ from query_service.projection.order_document import OrderDocument
 
 @dataclass(frozen=True, slots=True)
 class OrderBatch:
-    """The orders, in the order of the ids asked for, and the ids without an order."""
+    """The orders that were found, in the sequence of the requested ids, and the ids without an order."""
 
     orders: list[OrderDocument]
     missing: list[str]

@@ -1,11 +1,11 @@
 """Returns sorted pages of the orders that match a text and filters.
 
 No order appears on two pages, even if orders arrive and change while the list is read. A page begins after the last
-order returned, so what arrives before it moves nothing. In most sorts an order cannot move from the pages that were
-read to those that were not: its key never changes, or only moves it to the front. A total can change either way. So in
-sorts by total, the earlier versions of an order that was written since the first page are read from the journal. If any
-of them was within the pages read, the order is left out, because it may have been returned there. An order is missed
-only if it changed while the list was read.
+order returned, so an order that arrives before that place shifts nothing. In most sorts an order cannot move from the
+pages that were read to those that were not: its key never changes, or only moves it to the front. A total can rise and
+fall. So in sorts by total, the earlier versions of each order that was written since the first page are read from the
+journal. If one of these versions was within the pages read, the order is left out, because it may have been returned
+there. A list lacks an order only if the order changed while the list was read.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class OrderPage:
 
 
 class SearchOrders:
-    """The use case."""
+    """Reads pages of orders, as fresh as the caller wants."""
 
     def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders) -> None:
         self._reader, self._gate, self._parked = reader, gate, parked

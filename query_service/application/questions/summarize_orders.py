@@ -11,7 +11,7 @@ from query_service.application.ports.read_store import OrderReader
 
 
 class SummarizeOrders:
-    """The use case."""
+    """Computes figures by group, as fresh as the caller wants."""
 
     def __init__(self, reader: OrderReader, gate: ListGate) -> None:
         self._reader, self._gate = reader, gate

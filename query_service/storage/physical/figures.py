@@ -32,7 +32,7 @@ from query_service.storage.physical.names import IndexNames
 
 #: Groups per request. With percentiles, Elasticsearch keeps a histogram of about 100 KiB for each of them.
 GROUPS_AT_ONCE, GROUPS_WITH_PERCENTILES_AT_ONCE = 10_000, 200
-#: More than there are currencies, so totals need one request.
+#: Groups per request for totals by currency: more than there are currencies, so one request returns all.
 CURRENCIES_AT_ONCE = 1_000
 _EXACT_BELOW = 2**53
 #: Three digits keep a percentile within 0.1 % of an order's total.
@@ -51,7 +51,7 @@ class _Grouping:
     dimensions: tuple[Dimension, ...]
     by_line: bool
     percentiles: tuple[float, ...] = ()
-    #: Restricts the aggregation to these groups. It may return some others too.
+    #: If set, the aggregation is restricted to these groups, but may return some others too.
     only: tuple[OrderFigures, ...] = ()
 
     @property
@@ -245,7 +245,7 @@ class FigureReader:
 
 
 class _Values:
-    """The distinct values of a group's orders or lines, and how often each occurs. `add` them in ascending order."""
+    """Computes exact figures from a group's distinct values and their counts. `add` the values in ascending order."""
 
     def __init__(self) -> None:
         self._counts: list[tuple[int, int]] = []
