@@ -13,7 +13,7 @@ from relay.events.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The way in which a source finds events now. The relay shows it on its status page and in its metrics.
+    """How a source finds events at present. The status page and the metrics show it.
 
     `name` is `wal` (reading the log), `poll` or `adopt`. `reason` says why the source polls although the log was to be
     read; None if there is nothing to explain.

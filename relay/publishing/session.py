@@ -71,7 +71,7 @@ class SessionParts:
 
 
 class Publishing:
-    """Runs one publishing session; used once. The session's first error ends it with an exception."""
+    """Runs one publishing session. Each object runs only one. The session's first error ends it and is raised."""
 
     def __init__(self, parts: SessionParts) -> None:
         self._parts = parts
@@ -145,7 +145,7 @@ class Publishing:
     async def remember(self) -> None:
         """Writes to the database, after the session, the last sequence and cursor that the stream has acknowledged.
 
-        If the stream ends before that sequence later, for example after a power cut, a session detects the loss.
+        If the stream later ends before that sequence, for example after a power cut, the next session detects a loss.
         """
         self._report()
         await self._save_state()

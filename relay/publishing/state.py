@@ -20,9 +20,10 @@ from relay.outbox.table import TableName
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """The row of one stream. `created` is when the stream was created. `last_sequence` and `cursor` are stored there.
+    """The row of one stream.
 
-    `cursor` is None if nothing is known to be delivered.
+    `created` is when the stream was created. The stream had stored everything up to `last_sequence` and `cursor` when
+    the row was written. `cursor` is None if nothing is known to be delivered.
     """
 
     created: datetime

@@ -39,7 +39,10 @@ WEDGED_SECONDS = 45.0
 
 @dataclass(slots=True)
 class RelayStatus:
-    """The state of the relay. The publish loop changes it; probes, metrics and pages read it."""
+    """The relay's status. The publish loop changes it; probes, metrics and pages read it.
+
+    `last_error_at` and `last_progress` are in seconds since 1970. Values are None while nothing is known.
+    """
 
     mode: Mode
     state: str = STARTING
@@ -65,7 +68,7 @@ class RelayStatus:
     def reached(
         self, mode: Mode, *, stream_sequence: int, cursor: Cursor | None, inflight_bytes: int, parked_aggregates: int
     ) -> None:
-        """Records up to which sequence and cursor the stream has acknowledged. The loop has moved, too.
+        """Records up to which sequence and cursor the stream has acknowledged, and that the loop runs.
 
         `cursor` is None before the first ack of the session.
         """

@@ -122,7 +122,7 @@ class SwitchingSource:
         return IDLE_SECONDS if self._reader is not None else self._poll.idle_seconds()
 
     def notify(self, wake: Callable[[], None]) -> None:
-        """Makes the log call `wake` when something arrives, each time it is read from now on."""
+        """Sets `wake`, which is called when something arrives from the log. It applies when the log is opened next."""
         self._wake = wake
 
     def covering(self) -> tuple[Snapshot, Sequence[int]] | None:

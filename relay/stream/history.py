@@ -40,10 +40,11 @@ class StreamHistory:
         self._stream = stream
 
     async def passed_over(self, cursor: WalCursor) -> PassedOver:
-        """Returns the events that were published after the checkpoint of `cursor`, which a poll from there must skip.
+        """Returns which events a poll from the checkpoint of `cursor` must skip, because the stream has them already.
 
-        They are the events of the transactions that the checkpoint lists, and those of the last messages of the stream:
-        all from the first message that carries the checkpoint. The range is empty if no message carries it.
+        They are the events of the transactions that the checkpoint lists, and the events of all messages published
+        after the checkpoint. Those messages are the last ones of the stream, from the first that has the checkpoint.
+        If no message carries it, the range of messages is empty.
         """
         async with self._connected() as connection:
             api = JetStreamApi(connection)
