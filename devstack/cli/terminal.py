@@ -100,6 +100,9 @@ def _write(stream: IO[str], text: str) -> None:
 
 @contextmanager
 def live_picture(*, whole: bool) -> Iterator[Callable[[Picture], None]]:
-    """Yields what replaces the picture drawn before: on the `whole` screen, or in place."""
+    """Yields a function that draws a picture over the one that it drew before.
+
+    If `whole` is true it uses the whole screen, otherwise only the lines that the earlier picture took.
+    """
     with Live(console=console(), auto_refresh=False, screen=whole) as live:
         yield lambda picture: live.update(picture, refresh=True)

@@ -57,7 +57,10 @@ class BadSource(ValueError):  # noqa: N818 - reads as what it is
 
 
 def import_id(kind: str, source: str, order_number: str) -> str:
-    """Returns a UUID that is the same for each order of a source; `kind` is `request` or `order`."""
+    """Returns a UUID derived from the source and the order, so that repeated imports get the same one.
+
+    `kind` is `request` for the id of the request, or `order` for the id of the order.
+    """
     return str(uuid.uuid5(_IDS, f"{kind}/{source}/{order_number}"))
 
 

@@ -108,10 +108,10 @@ class OwnLag:
         return (self._session.stored_cursor, self._session.covering()) if self._session is not None else (None, None)
 
     def oldest(self, now: int, measured: int | None, *, measured_in_session: bool) -> int | None:
-        """Returns `recorded_at` of the oldest unpublished event at the database's time `now`; None if there is none.
+        """Returns the `recorded_at` of the event that is the oldest unpublished one as of `now`, by the database clock.
 
-        `measured` is that time by the last measurement. `measured_in_session` says whether a session was publishing
-        when that measurement began.
+        Returns None if every event is published. `measured` is the `recorded_at` that the last measurement found, and
+        `measured_in_session` is true if the relay was publishing when that measurement began.
         """
         session = self._session
         if session is None or (self._over and not measured_in_session):

@@ -67,7 +67,11 @@ class Terms:
 def service_methods(
     service: ServiceDescriptor, served: Mapping[str, Behaviour], terms: Terms
 ) -> grpc.GenericRpcHandler:
-    """Returns the handler of all methods of `service`. Raises KeyError if `served` has a method that it lacks."""
+    """Returns one gRPC handler that serves all methods of `service`.
+
+    `served` maps the names of methods to what answers them; every other method is refused as not served yet. Raises
+    KeyError if `served` names a method that `service` does not define.
+    """
     unknown = set(served) - set(service.methods_by_name)
     if unknown:
         raise KeyError(f"{service.full_name} has no methods {sorted(unknown)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -19,11 +20,22 @@ def named(text: str) -> set[str]:
     return set(re.findall(r"`((?:protos|command_service|query_service)/[\w./]+\.\w+)`", text))
 
 
+def code_of(path: Path) -> str:
+    """A module's code without comments and docstrings, which may speak of anything."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [
+                one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+    return ast.unparse(tree)
+
+
 def naming(*words: str) -> set[str]:
     """The files of the services' code in which one of the words stands as a name or a text."""
     word = re.compile(rf"\b(?:{'|'.join(words)})\b")
     files = [path for service in CODE for path in (PROJECT / service).rglob("*.py")]
-    return {path.relative_to(PROJECT).as_posix() for path in files if word.search(path.read_text(encoding="utf-8"))}
+    return {path.relative_to(PROJECT).as_posix() for path in files if word.search(code_of(path))}
 
 
 def counted(text: str, whose: str) -> int:

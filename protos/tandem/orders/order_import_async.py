@@ -157,7 +157,7 @@ async def _of_one_stream(
 
 
 async def _read(stream: AsyncImportStream, sending: Sending) -> ImportOrdersResponse | None:
-    """Returns the next result, or None when the stream ended or `_watch` cancelled it."""
+    """Returns the next result; None if the stream has ended, or if `_watch` cancelled it because a result was late."""
     try:
         result = await stream.read()
     except asyncio.CancelledError:

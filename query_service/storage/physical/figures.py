@@ -45,7 +45,8 @@ _LINE_FIELDS = {"quantity": "quantity", "net_total": "net_amount", "tax_total": 
 
 @dataclass(frozen=True, slots=True)
 class _Grouping:
-    """An aggregation over groups: which orders, grouped by which dimensions, with figures of lines or of orders."""
+    """Describes an aggregation: the filter that selects the orders, the dimensions that they are grouped by, and
+    whether totals are computed per order line or per order."""
 
     criteria: OrderCriteria
     dimensions: tuple[Dimension, ...]
