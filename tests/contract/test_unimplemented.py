@@ -25,6 +25,7 @@ NOT_SERVED = {
     "ExportOrders",
     "ExportEvents",
     "DigestOrders",
+    "SplitOrders",
     "WatchOrders",
     "VerifyOrderHistory",
 }

@@ -27,31 +27,39 @@ from tandem.orders.v1 import order_events_pb2 as tandem_dot_orders_dot_v1_dot_or
 from tandem.orders.v1 import order_types_pb2 as tandem_dot_orders_dot_v1_dot_order__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+tandem/orders/v1/order_export_service.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#tandem/orders/v1/order_events.proto\x1a\"tandem/orders/v1/order_types.proto\"T\n\x13\x45xportOrdersRequest\x12\x16\n\x0e\x61\x66ter_order_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npartitions\x18\x03 \x03(\x05\"W\n\rExportedOrder\x12&\n\x05order\x18\x01 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\"\xa3\x01\n\x14\x45xportOrdersResponse\x12/\n\x06orders\x18\x01 \x03(\x0b\x32\x1f.tandem.orders.v1.ExportedOrder\x12\x15\n\rlast_order_id\x18\x02 \x01(\t\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x04 \x01(\x03\"@\n\x13\x45xportEventsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"\xc3\x01\n\x0cJournalEvent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12\x35\n\x08personal\x18\x03 \x01(\x0b\x32#.tandem.orders.v1.OrderPersonalData\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\x14\x45xportEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.JournalEvent\x12\x15\n\rlast_position\x18\x02 \x01(\x03\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x04 \x01(\x03\")\n\x13\x44igestOrdersRequest\x12\x12\n\npartitions\x18\x01 \x03(\x05\"D\n\x0fPartitionDigest\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\x92\x01\n\x14\x44igestOrdersResponse\x12\x35\n\npartitions\x18\x01 \x03(\x0b\x32!.tandem.orders.v1.PartitionDigest\x12-\n\tread_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x03 \x01(\x03\x32\xb5\x02\n\x12OrderExportService\x12_\n\x0c\x45xportOrders\x12%.tandem.orders.v1.ExportOrdersRequest\x1a&.tandem.orders.v1.ExportOrdersResponse0\x01\x12_\n\x0c\x45xportEvents\x12%.tandem.orders.v1.ExportEventsRequest\x1a&.tandem.orders.v1.ExportEventsResponse0\x01\x12]\n\x0c\x44igestOrders\x12%.tandem.orders.v1.DigestOrdersRequest\x1a&.tandem.orders.v1.DigestOrdersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+tandem/orders/v1/order_export_service.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#tandem/orders/v1/order_events.proto\x1a\"tandem/orders/v1/order_types.proto\"\xb1\x02\n\x13\x45xportOrdersRequest\x12\x16\n\x0e\x61\x66ter_order_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npartitions\x18\x03 \x03(\x05\x12*\n\x04view\x18\x04 \x01(\x0e\x32\x1c.tandem.orders.v1.ExportView\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x11\n\torder_ids\x18\x06 \x03(\t\x12\x36\n\x12recorded_from_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13recorded_until_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0euntil_order_id\x18\t \x01(\t\"\xe2\x02\n\x0bStoredEvent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61ggregate_type\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12\x15\n\rorder_version\x18\x05 \x01(\x03\x12\x12\n\nevent_type\x18\x06 \x01(\t\x12.\n\noccur_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07headers\x18\t \x01(\t\x12\x0f\n\x07payload\x18\n \x01(\t\x12\x15\n\x08personal\x18\x0b \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04salt\x18\x0c \x01(\x0c\x12\x17\n\x0fpersonal_digest\x18\r \x01(\x0c\x12\x0c\n\x04hash\x18\x0e \x01(\x0c\x42\x0b\n\t_personal\"\xf3\x01\n\rExportedOrder\x12&\n\x05order\x18\x01 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\x12-\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x1d.tandem.orders.v1.StoredEvent\x12\x10\n\x08order_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12/\n\x0brecord_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65vents_continue\x18\x08 \x01(\x08\"\xa3\x01\n\x14\x45xportOrdersResponse\x12/\n\x06orders\x18\x01 \x03(\x0b\x32\x1f.tandem.orders.v1.ExportedOrder\x12\x15\n\rlast_order_id\x18\x02 \x01(\t\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x04 \x01(\x03\"\xa7\x01\n\x13\x45xportEventsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\r\n\x05typed\x18\x03 \x01(\x08\x12\x11\n\torder_ids\x18\x04 \x03(\t\x12.\n\nuntil_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_types\x18\x06 \x03(\t\"\xf2\x01\n\x0cJournalEvent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1c.tandem.orders.v1.OrderEvent\x12\x35\n\x08personal\x18\x03 \x01(\x0b\x32#.tandem.orders.v1.OrderPersonalData\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06stored\x18\x06 \x01(\x0b\x32\x1d.tandem.orders.v1.StoredEvent\"\xa2\x01\n\x14\x45xportEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.JournalEvent\x12\x15\n\rlast_position\x18\x02 \x01(\x03\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x04 \x01(\x03\")\n\x13\x44igestOrdersRequest\x12\x12\n\npartitions\x18\x01 \x03(\x05\"D\n\x0fPartitionDigest\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\x92\x01\n\x14\x44igestOrdersResponse\x12\x35\n\npartitions\x18\x01 \x03(\x0b\x32!.tandem.orders.v1.PartitionDigest\x12-\n\tread_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csource_epoch\x18\x03 \x01(\x03\"#\n\x12SplitOrdersRequest\x12\r\n\x05parts\x18\x01 \x01(\x05\">\n\x13SplitOrdersResponse\x12\x17\n\x0funtil_order_ids\x18\x01 \x03(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x03*p\n\nExportView\x12\x1b\n\x17\x45XPORT_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_VIEW_ORDER\x10\x01\x12\x17\n\x13\x45XPORT_VIEW_JOURNAL\x10\x02\x12\x15\n\x11\x45XPORT_VIEW_HEADS\x10\x03\x32\x91\x03\n\x12OrderExportService\x12_\n\x0c\x45xportOrders\x12%.tandem.orders.v1.ExportOrdersRequest\x1a&.tandem.orders.v1.ExportOrdersResponse0\x01\x12_\n\x0c\x45xportEvents\x12%.tandem.orders.v1.ExportEventsRequest\x1a&.tandem.orders.v1.ExportEventsResponse0\x01\x12]\n\x0c\x44igestOrders\x12%.tandem.orders.v1.DigestOrdersRequest\x1a&.tandem.orders.v1.DigestOrdersResponse\x12Z\n\x0bSplitOrders\x12$.tandem.orders.v1.SplitOrdersRequest\x1a%.tandem.orders.v1.SplitOrdersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.orders.v1.order_export_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPORTORDERSREQUEST']._serialized_start=171
-  _globals['_EXPORTORDERSREQUEST']._serialized_end=255
-  _globals['_EXPORTEDORDER']._serialized_start=257
-  _globals['_EXPORTEDORDER']._serialized_end=344
-  _globals['_EXPORTORDERSRESPONSE']._serialized_start=347
-  _globals['_EXPORTORDERSRESPONSE']._serialized_end=510
-  _globals['_EXPORTEVENTSREQUEST']._serialized_start=512
-  _globals['_EXPORTEVENTSREQUEST']._serialized_end=576
-  _globals['_JOURNALEVENT']._serialized_start=579
-  _globals['_JOURNALEVENT']._serialized_end=774
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=777
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=939
-  _globals['_DIGESTORDERSREQUEST']._serialized_start=941
-  _globals['_DIGESTORDERSREQUEST']._serialized_end=982
-  _globals['_PARTITIONDIGEST']._serialized_start=984
-  _globals['_PARTITIONDIGEST']._serialized_end=1052
-  _globals['_DIGESTORDERSRESPONSE']._serialized_start=1055
-  _globals['_DIGESTORDERSRESPONSE']._serialized_end=1201
-  _globals['_ORDEREXPORTSERVICE']._serialized_start=1204
-  _globals['_ORDEREXPORTSERVICE']._serialized_end=1513
+  _globals['_EXPORTVIEW']._serialized_start=2191
+  _globals['_EXPORTVIEW']._serialized_end=2303
+  _globals['_EXPORTORDERSREQUEST']._serialized_start=172
+  _globals['_EXPORTORDERSREQUEST']._serialized_end=477
+  _globals['_STOREDEVENT']._serialized_start=480
+  _globals['_STOREDEVENT']._serialized_end=834
+  _globals['_EXPORTEDORDER']._serialized_start=837
+  _globals['_EXPORTEDORDER']._serialized_end=1080
+  _globals['_EXPORTORDERSRESPONSE']._serialized_start=1083
+  _globals['_EXPORTORDERSRESPONSE']._serialized_end=1246
+  _globals['_EXPORTEVENTSREQUEST']._serialized_start=1249
+  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1416
+  _globals['_JOURNALEVENT']._serialized_start=1419
+  _globals['_JOURNALEVENT']._serialized_end=1661
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1664
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1826
+  _globals['_DIGESTORDERSREQUEST']._serialized_start=1828
+  _globals['_DIGESTORDERSREQUEST']._serialized_end=1869
+  _globals['_PARTITIONDIGEST']._serialized_start=1871
+  _globals['_PARTITIONDIGEST']._serialized_end=1939
+  _globals['_DIGESTORDERSRESPONSE']._serialized_start=1942
+  _globals['_DIGESTORDERSRESPONSE']._serialized_end=2088
+  _globals['_SPLITORDERSREQUEST']._serialized_start=2090
+  _globals['_SPLITORDERSREQUEST']._serialized_end=2125
+  _globals['_SPLITORDERSRESPONSE']._serialized_start=2127
+  _globals['_SPLITORDERSRESPONSE']._serialized_end=2189
+  _globals['_ORDEREXPORTSERVICE']._serialized_start=2306
+  _globals['_ORDEREXPORTSERVICE']._serialized_end=2707
 # @@protoc_insertion_point(module_scope)

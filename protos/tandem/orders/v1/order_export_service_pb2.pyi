@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tandem.orders.v1 import order_events_pb2 as _order_events_pb2
 from tandem.orders.v1 import order_types_pb2 as _order_types_pb2
 import builtins as _builtins
@@ -21,22 +22,75 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ExportView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExportViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPORT_VIEW_UNSPECIFIED: _ExportView.ValueType  # 0
+    """As ORDER."""
+    EXPORT_VIEW_ORDER: _ExportView.ValueType  # 1
+    """The order as the write model's tables have it."""
+    EXPORT_VIEW_JOURNAL: _ExportView.ValueType  # 2
+    """All events of the order, as the journal stores them."""
+    EXPORT_VIEW_HEADS: _ExportView.ValueType  # 3
+    """Id, version and hash only."""
+
+class ExportView(_ExportView, metaclass=_ExportViewEnumTypeWrapper):
+    """What an export contains of each order."""
+
+EXPORT_VIEW_UNSPECIFIED: ExportView.ValueType  # 0
+"""As ORDER."""
+EXPORT_VIEW_ORDER: ExportView.ValueType  # 1
+"""The order as the write model's tables have it."""
+EXPORT_VIEW_JOURNAL: ExportView.ValueType  # 2
+"""All events of the order, as the journal stores them."""
+EXPORT_VIEW_HEADS: ExportView.ValueType  # 3
+"""Id, version and hash only."""
+Global___ExportView: _TypeAlias = ExportView  # noqa: Y015
+
 @_typing.final
 class ExportOrdersRequest(_message.Message):
-    """Request for the orders after an order id."""
+    """Request for the orders after an order id. An order is exported if every given filter fits."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_ORDER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    RECORDED_FROM_TIME_FIELD_NUMBER: _builtins.int
+    RECORDED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_ORDER_ID_FIELD_NUMBER: _builtins.int
     after_order_id: _builtins.str
-    """Empty: from the start."""
+    """UUID; the export starts with the first order after it. Empty: from the start."""
     page_size: _builtins.int
-    """Orders per page; the service chooses when 0."""
+    """Most orders of a page; the service chooses when 0. Above the maximum it is the maximum. A page also ends when it is
+    large enough.
+    """
+    view: Global___ExportView.ValueType
+    customer_id: _builtins.str
+    """Only orders of this customer."""
+    until_order_id: _builtins.str
+    """UUID; the export ends with this order. Empty: to the end."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Only orders of these hash buckets (0 to 63); all when empty."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these orders, at most 1,000 UUIDs; an id without an order is left out. All when empty."""
+
+    @_builtins.property
+    def recorded_from_time(self) -> _timestamp_pb2.Timestamp:
+        """Only orders whose latest event was recorded at this time or later, by the database's clock."""
+
+    @_builtins.property
+    def recorded_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Only orders whose latest event was recorded before this time, by the database's clock."""
 
     def __init__(
         self,
@@ -44,40 +98,148 @@ class ExportOrdersRequest(_message.Message):
         after_order_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         partitions: _abc.Iterable[_builtins.int] | None = ...,
+        view: Global___ExportView.ValueType = ...,
+        customer_id: _builtins.str = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        recorded_from_time: _timestamp_pb2.Timestamp | None = ...,
+        recorded_until_time: _timestamp_pb2.Timestamp | None = ...,
+        until_order_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded_from_time", b"recorded_from_time", "recorded_until_time", b"recorded_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_order_id", b"after_order_id", "page_size", b"page_size", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_order_id", b"after_order_id", "customer_id", b"customer_id", "order_ids", b"order_ids", "page_size", b"page_size", "partitions", b"partitions", "recorded_from_time", b"recorded_from_time", "recorded_until_time", b"recorded_until_time", "until_order_id", b"until_order_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportOrdersRequest: _TypeAlias = ExportOrdersRequest  # noqa: Y015
 
 @_typing.final
+class StoredEvent(_message.Message):
+    """An event exactly as the journal stores it. `headers`, `payload` and `personal` are the stored JSON texts, which the
+    hash covers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    AGGREGATE_TYPE_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_VERSION_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    PERSONAL_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    PERSONAL_DIGEST_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    event_id: _builtins.str
+    aggregate_type: _builtins.str
+    order_id: _builtins.str
+    order_version: _builtins.int
+    event_type: _builtins.str
+    """For example `ORDER_CREATED`."""
+    headers: _builtins.str
+    payload: _builtins.str
+    """An `OrderEvent` as JSON."""
+    personal: _builtins.str
+    """An `OrderPersonalData` as JSON; absent once it is redacted."""
+    salt: _builtins.bytes
+    """The salt of `personal_digest`; empty once it is redacted."""
+    personal_digest: _builtins.bytes
+    """SHA-256 over salt and personal data. It stays when they are redacted."""
+    hash: _builtins.bytes
+    """The event's link in the order's hash chain."""
+    @_builtins.property
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
+        """Business time: when it happened in the world."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """Database time when the event was recorded."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        event_id: _builtins.str = ...,
+        aggregate_type: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        order_version: _builtins.int = ...,
+        event_type: _builtins.str = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        headers: _builtins.str = ...,
+        payload: _builtins.str = ...,
+        personal: _builtins.str | None = ...,
+        salt: _builtins.bytes = ...,
+        personal_digest: _builtins.bytes = ...,
+        hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_personal", b"_personal", "occur_time", b"occur_time", "personal", b"personal", "record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_personal", b"_personal", "aggregate_type", b"aggregate_type", "event_id", b"event_id", "event_type", b"event_type", "hash", b"hash", "headers", b"headers", "occur_time", b"occur_time", "order_id", b"order_id", "order_version", b"order_version", "payload", b"payload", "personal", b"personal", "personal_digest", b"personal_digest", "position", b"position", "record_time", b"record_time", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__personal: _TypeAlias = _typing.Literal["personal"]  # noqa: Y015
+    _WhichOneofArgType__personal: _TypeAlias = _typing.Literal["_personal", b"_personal"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__personal) -> _WhichOneofReturnType__personal | None: ...
+
+Global___StoredEvent: _TypeAlias = StoredEvent  # noqa: Y015
+
+@_typing.final
 class ExportedOrder(_message.Message):
-    """An order with its latest event."""
+    """One exported order. `order_id`, `version`, `record_time` and `hash` are set in every view."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    EVENTS_CONTINUE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Id of the event that made this version."""
     hash: _builtins.bytes
     """The order's head hash."""
+    order_id: _builtins.str
+    version: _builtins.int
+    events_continue: _builtins.bool
+    """Only in the view JOURNAL: the order's events are too large for this page, and the next page begins with the same
+    order and its following events. `last_order_id` names an order only after all of its events.
+    """
     @_builtins.property
-    def order(self) -> _order_types_pb2.Order: ...
+    def order(self) -> _order_types_pb2.Order:
+        """Only in the view ORDER."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredEvent]:
+        """Only in the view JOURNAL: the order's events, oldest first."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """Database time when the order's latest event was recorded."""
+
     def __init__(
         self,
         *,
         order: _order_types_pb2.Order | None = ...,
         event_id: _builtins.str = ...,
         hash: _builtins.bytes = ...,
+        events: _abc.Iterable[Global___StoredEvent] | None = ...,
+        order_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        events_continue: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "hash", b"hash", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "events", b"events", "events_continue", b"events_continue", "hash", b"hash", "order", b"order", "order_id", b"order_id", "record_time", b"record_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -94,13 +256,13 @@ class ExportOrdersResponse(_message.Message):
     READ_TIME_FIELD_NUMBER: _builtins.int
     SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
     last_order_id: _builtins.str
-    """Resume after this id."""
+    """Resume after this id. As in the request if no order is complete yet."""
     source_epoch: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportedOrder]: ...
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """Database time of the page's snapshot."""
+        """Database time at which the page's snapshot existed: everything that the page shows was committed before."""
 
     def __init__(
         self,
@@ -126,18 +288,43 @@ class ExportEventsRequest(_message.Message):
 
     AFTER_POSITION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TYPED_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
     after_position: _builtins.int
+    """The export starts with the first event after it. 0: from the start."""
     page_size: _builtins.int
-    """Events per page; the service chooses when 0."""
+    """Most events of a page; the service chooses when 0. Above the maximum it is the maximum. A page also ends when it is
+    large enough.
+    """
+    typed: _builtins.bool
+    """Whether `JournalEvent.event` and `.personal` are set."""
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these orders, at most 1,000 UUIDs. All when empty."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Only events that were recorded before this time, by the database's clock."""
+
+    @_builtins.property
+    def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these types, for example `ORDER_PAID`, at most 100. All when empty."""
+
     def __init__(
         self,
         *,
         after_position: _builtins.int = ...,
         page_size: _builtins.int = ...,
+        typed: _builtins.bool = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        event_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "event_types", b"event_types", "order_ids", b"order_ids", "page_size", b"page_size", "typed", b"typed", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,7 +332,7 @@ Global___ExportEventsRequest: _TypeAlias = ExportEventsRequest  # noqa: Y015
 
 @_typing.final
 class JournalEvent(_message.Message):
-    """An event as stored in the journal."""
+    """An event of the journal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,17 +341,24 @@ class JournalEvent(_message.Message):
     PERSONAL_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     hash: _builtins.bytes
     """The event's link in the order's hash chain."""
     @_builtins.property
-    def event(self) -> _order_events_pb2.OrderEvent: ...
+    def event(self) -> _order_events_pb2.OrderEvent:
+        """Only if the request asks for typed events."""
+
     @_builtins.property
-    def personal(self) -> _order_events_pb2.OrderPersonalData: ...
+    def personal(self) -> _order_events_pb2.OrderPersonalData:
+        """Only if the request asks for typed events; absent once it is redacted."""
+
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """Database time when the event was recorded."""
 
+    @_builtins.property
+    def stored(self) -> Global___StoredEvent: ...
     def __init__(
         self,
         *,
@@ -173,10 +367,11 @@ class JournalEvent(_message.Message):
         personal: _order_events_pb2.OrderPersonalData | None = ...,
         hash: _builtins.bytes = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
+        stored: Global___StoredEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "personal", b"personal", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "personal", b"personal", "record_time", b"record_time", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "hash", b"hash", "personal", b"personal", "position", b"position", "record_time", b"record_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "hash", b"hash", "personal", b"personal", "position", b"position", "record_time", b"record_time", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -198,7 +393,9 @@ class ExportEventsResponse(_message.Message):
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEvent]: ...
     @_builtins.property
-    def read_time(self) -> _timestamp_pb2.Timestamp: ...
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """Database time at which the page's snapshot existed: everything that the page shows was committed before."""
+
     def __init__(
         self,
         *,
@@ -251,7 +448,9 @@ class PartitionDigest(_message.Message):
     partition: _builtins.int
     orders: _builtins.int
     digest: _builtins.bytes
-    """Digest over id, version and head hash of the bucket's orders, sorted by id."""
+    """SHA-256 over the bucket's orders, sorted by id: of each its id (16 bytes), its version (8 bytes, big-endian) and its
+    head hash (32 bytes). Of an empty bucket: SHA-256 over nothing.
+    """
     def __init__(
         self,
         *,
@@ -278,9 +477,13 @@ class DigestOrdersResponse(_message.Message):
     SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
     source_epoch: _builtins.int
     @_builtins.property
-    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionDigest]: ...
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionDigest]:
+        """Every bucket that was asked for, also empty ones, sorted by number."""
+
     @_builtins.property
-    def read_time(self) -> _timestamp_pb2.Timestamp: ...
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """Database time at which the snapshot existed: everything that the digests cover was committed before."""
+
     def __init__(
         self,
         *,
@@ -295,3 +498,53 @@ class DigestOrdersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DigestOrdersResponse: _TypeAlias = DigestOrdersResponse  # noqa: Y015
+
+@_typing.final
+class SplitOrdersRequest(_message.Message):
+    """Request for the order ids that cut all orders into parts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    parts: _builtins.int
+    """Number of parts, 1 to 1,000."""
+    def __init__(
+        self,
+        *,
+        parts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitOrdersRequest: _TypeAlias = SplitOrdersRequest  # noqa: Y015
+
+@_typing.final
+class SplitOrdersResponse(_message.Message):
+    """Where to cut. Part 1 ends with the first id, the last part has no end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNTIL_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    orders: _builtins.int
+    """All orders."""
+    @_builtins.property
+    def until_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The last order id of each part but the last, sorted; fewer than asked for if there are few orders."""
+
+    def __init__(
+        self,
+        *,
+        until_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        orders: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "until_order_ids", b"until_order_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitOrdersResponse: _TypeAlias = SplitOrdersResponse  # noqa: Y015

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class OrderExportServiceStub(object):
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
     """
 
     def __init__(self, channel):
@@ -50,21 +53,30 @@ class OrderExportServiceStub(object):
                 request_serializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersRequest.SerializeToString,
                 response_deserializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersResponse.FromString,
                 _registered_method=True)
+        self.SplitOrders = channel.unary_unary(
+                '/tandem.orders.v1.OrderExportService/SplitOrders',
+                request_serializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersRequest.SerializeToString,
+                response_deserializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersResponse.FromString,
+                _registered_method=True)
 
 
 class OrderExportServiceServicer(object):
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
     """
 
     def ExportOrders(self, request, context):
-        """Exports all orders, sorted by order id.
+        """Exports orders, sorted by order id. The stream ends after the last order; it has at least one page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEvents(self, request, context):
-        """Exports the journal, sorted by position.
+        """Exports the journal, sorted by position. The stream ends after the last event that was committed when the call
+        began; it has at least one page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,13 @@ class OrderExportServiceServicer(object):
 
     def DigestOrders(self, request, context):
         """Computes a digest per hash bucket, to compare with a read model's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitOrders(self, request, context):
+        """Finds the order ids that cut all orders into about equal parts, so that several workers can export them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +114,11 @@ def add_OrderExportServiceServicer_to_server(servicer, server):
                     request_deserializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersRequest.FromString,
                     response_serializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersResponse.SerializeToString,
             ),
+            'SplitOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitOrders,
+                    request_deserializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersRequest.FromString,
+                    response_serializer=tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tandem.orders.v1.OrderExportService', rpc_method_handlers)
@@ -104,7 +128,10 @@ def add_OrderExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderExportService(object):
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts.
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
     """
 
     @staticmethod
@@ -178,6 +205,33 @@ class OrderExportService(object):
             '/tandem.orders.v1.OrderExportService/DigestOrders',
             tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersRequest.SerializeToString,
             tandem_dot_orders_dot_v1_dot_order__export__service__pb2.DigestOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.orders.v1.OrderExportService/SplitOrders',
+            tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersRequest.SerializeToString,
+            tandem_dot_orders_dot_v1_dot_order__export__service__pb2.SplitOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,33 +27,53 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderExportServiceStub:
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts."""
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderExportServiceAsyncStub: ...
     ExportOrders: _grpc.UnaryStreamMultiCallable[_order_export_service_pb2.ExportOrdersRequest, _order_export_service_pb2.ExportOrdersResponse]
-    """Exports all orders, sorted by order id."""
+    """Exports orders, sorted by order id. The stream ends after the last order; it has at least one page."""
     ExportEvents: _grpc.UnaryStreamMultiCallable[_order_export_service_pb2.ExportEventsRequest, _order_export_service_pb2.ExportEventsResponse]
-    """Exports the journal, sorted by position."""
+    """Exports the journal, sorted by position. The stream ends after the last event that was committed when the call
+    began; it has at least one page.
+    """
     DigestOrders: _grpc.UnaryUnaryMultiCallable[_order_export_service_pb2.DigestOrdersRequest, _order_export_service_pb2.DigestOrdersResponse]
     """Computes a digest per hash bucket, to compare with a read model's."""
+    SplitOrders: _grpc.UnaryUnaryMultiCallable[_order_export_service_pb2.SplitOrdersRequest, _order_export_service_pb2.SplitOrdersResponse]
+    """Finds the order ids that cut all orders into about equal parts, so that several workers can export them."""
 
 @_typing.type_check_only
 class OrderExportServiceAsyncStub(OrderExportServiceStub):
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts."""
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportOrders: _aio.UnaryStreamMultiCallable[_order_export_service_pb2.ExportOrdersRequest, _order_export_service_pb2.ExportOrdersResponse]  # type: ignore[assignment]
-    """Exports all orders, sorted by order id."""
+    """Exports orders, sorted by order id. The stream ends after the last order; it has at least one page."""
     ExportEvents: _aio.UnaryStreamMultiCallable[_order_export_service_pb2.ExportEventsRequest, _order_export_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
-    """Exports the journal, sorted by position."""
+    """Exports the journal, sorted by position. The stream ends after the last event that was committed when the call
+    began; it has at least one page.
+    """
     DigestOrders: _aio.UnaryUnaryMultiCallable[_order_export_service_pb2.DigestOrdersRequest, _order_export_service_pb2.DigestOrdersResponse]  # type: ignore[assignment]
     """Computes a digest per hash bucket, to compare with a read model's."""
+    SplitOrders: _aio.UnaryUnaryMultiCallable[_order_export_service_pb2.SplitOrdersRequest, _order_export_service_pb2.SplitOrdersResponse]  # type: ignore[assignment]
+    """Finds the order ids that cut all orders into about equal parts, so that several workers can export them."""
 
 class OrderExportServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Exports the write model page by page. Each page is read in its own snapshot and says where the next one starts."""
+    """Exports the write model page by page. Each page is read in its own snapshot of the database and says where the next
+    page starts. So an export can be resumed after its stream broke, and never holds a snapshot while its caller reads.
+    A page contains everything that was committed before its snapshot. The service has an address of its own, so that it
+    can be closed to callers.
+    """
 
     @_abc_1.abstractmethod
     def ExportOrders(
@@ -61,7 +81,7 @@ class OrderExportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_export_service_pb2.ExportOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_export_service_pb2.ExportOrdersResponse], _abc.AsyncIterator[_order_export_service_pb2.ExportOrdersResponse]]:
-        """Exports all orders, sorted by order id."""
+        """Exports orders, sorted by order id. The stream ends after the last order; it has at least one page."""
 
     @_abc_1.abstractmethod
     def ExportEvents(
@@ -69,7 +89,9 @@ class OrderExportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_export_service_pb2.ExportEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_export_service_pb2.ExportEventsResponse], _abc.AsyncIterator[_order_export_service_pb2.ExportEventsResponse]]:
-        """Exports the journal, sorted by position."""
+        """Exports the journal, sorted by position. The stream ends after the last event that was committed when the call
+        began; it has at least one page.
+        """
 
     @_abc_1.abstractmethod
     def DigestOrders(
@@ -78,5 +100,13 @@ class OrderExportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_export_service_pb2.DigestOrdersResponse, _abc.Awaitable[_order_export_service_pb2.DigestOrdersResponse]]:
         """Computes a digest per hash bucket, to compare with a read model's."""
+
+    @_abc_1.abstractmethod
+    def SplitOrders(
+        self,
+        request: _order_export_service_pb2.SplitOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_export_service_pb2.SplitOrdersResponse, _abc.Awaitable[_order_export_service_pb2.SplitOrdersResponse]]:
+        """Finds the order ids that cut all orders into about equal parts, so that several workers can export them."""
 
 def add_OrderExportServiceServicer_to_server(servicer: OrderExportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
