@@ -124,7 +124,7 @@ async def test_a_page_token_of_another_question_is_refused(shared_read_side: Rea
 async def test_what_is_wrong_with_a_question_is_said_field_by_field(client: Client) -> None:
     wrong = contract.OrderFilter(text="?", min_total=Money(currency_code="EUR", nanos=1), region_codes=["Germany"])
     with pytest.raises(InvalidRequest) as refusal:
-        await client.search(filter=wrong, page_size=500)
+        await client.search(filter=wrong, page_size=-500)
     named = {violation.field for violation in refusal.value.violations}
     assert named == {"filter.text", "filter.min_total", "filter.region_codes", "page_size"}
 

@@ -18,6 +18,7 @@ FULFILLMENT_STATES = (
 )  # fmt: skip
 SORTS = (
     "place_time_desc", "place_time_asc", "total_desc", "total_asc", "update_time_desc", "order_number_asc",
+    "update_time_asc", "order_number_desc",
 )  # fmt: skip
 DIMENSIONS = ("day", "week", "month", "state", "customer", "product", "country", "source")
 #: Name of the contract's enum → the words that are offered for it.

@@ -43,7 +43,9 @@ def search(
     payment_reference: References = None,
     tracking_number: TrackingNumbers = None,
     sort: Annotated[str, typer.Option(metavar="SORT", help=f"{listed(SORTS)}.")] = SORTS[0],
-    page_size: Annotated[int, typer.Option(parser=whole(1, 200), metavar="N", help="Orders on a page, 1 to 200.")] = 20,
+    page_size: Annotated[
+        int, typer.Option(parser=whole(1, 2**31 - 1), metavar="N", help="Orders on a page; at most 200.")
+    ] = 20,
     page_token: Annotated[str, typer.Option(metavar="TOKEN", help="From the page before.", show_default=False)] = "",
     token: Token = "",
     as_json: AsJson = False,

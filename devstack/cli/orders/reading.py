@@ -50,7 +50,7 @@ def history(
     token: Token = "",
     max_wait: MaxWait = 2.0,
     page_size: Annotated[
-        int, typer.Option(parser=whole(1, 200), metavar="N", help="Changes on a page, 1 to 200.")
+        int, typer.Option(parser=whole(1, 2**31 - 1), metavar="N", help="Changes on a page; at most 200.")
     ] = 200,
     page_token: Annotated[str, typer.Option(metavar="TOKEN", help="From the page before.", show_default=False)] = "",
     as_json: AsJson = False,

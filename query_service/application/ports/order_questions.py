@@ -72,16 +72,18 @@ class OrderSort(StrEnum):
     TOTAL_DESC = "TOTAL_DESC"
     TOTAL_ASC = "TOTAL_ASC"
     UPDATE_TIME_DESC = "UPDATE_TIME_DESC"
+    UPDATE_TIME_ASC = "UPDATE_TIME_ASC"
     ORDER_NUMBER_ASC = "ORDER_NUMBER_ASC"
+    ORDER_NUMBER_DESC = "ORDER_NUMBER_DESC"
 
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
     """The document's field that a sort uses.
 
-    `returns`: a change of the order can move it from the pages that were read to those that were not. This is true for
-    totals. Place time and order number never change. The update time only rises, which moves an order towards the first
-    page; becoming an exact match does so too.
+    `returns`: a change of the order can move it from the pages that were read to those that were not. Totals rise and
+    fall. The update time only rises, which moves an order towards the end of an ascending list, but towards the first
+    page of a descending one; becoming an exact match does so too. Place time and order number never change.
     """
 
     field: str
@@ -93,6 +95,11 @@ class SortKey:
         """Whether the key is an amount. Positions then hold ten-thousandths of a currency unit."""
         return self.field == "total"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the key is text. The other keys are numbers."""
+        return self.field == "order_number"
+
 
 SORT_KEYS: Mapping[OrderSort, SortKey] = {
     OrderSort.PLACE_TIME_DESC: SortKey("place_time", descending=True),
@@ -100,7 +107,9 @@ SORT_KEYS: Mapping[OrderSort, SortKey] = {
     OrderSort.TOTAL_DESC: SortKey("total", descending=True, returns=True),
     OrderSort.TOTAL_ASC: SortKey("total", descending=False, returns=True),
     OrderSort.UPDATE_TIME_DESC: SortKey("update_time", descending=True),
+    OrderSort.UPDATE_TIME_ASC: SortKey("update_time", descending=False, returns=True),
     OrderSort.ORDER_NUMBER_ASC: SortKey("order_number", descending=False),
+    OrderSort.ORDER_NUMBER_DESC: SortKey("order_number", descending=True),
 }
 _LAST_ASCENDING, _LAST_DESCENDING = 2**63 - 1, -(2**63)
 

@@ -2,10 +2,11 @@
 
 No order appears on two pages, even if orders arrive and change while the list is read. A page begins after the last
 order returned, so an order that arrives before that place shifts nothing. In most sorts an order cannot move from the
-pages that were read to those that were not: its key never changes, or only moves it to the front. A total can rise and
-fall. So in sorts by total, the earlier versions of each order that was written since the first page are read from the
-journal. If one of these versions was within the pages read, the order is left out, because it may have been returned
-there. A list lacks an order only if the order changed while the list was read.
+pages that were read to those that were not: its key never changes, or only moves it to the front. But a total can rise
+and fall, and a later update time moves an order to the end of an ascending list. So in these sorts, the earlier
+versions of each order that was written since the first page are read from the journal. If one of these versions was
+within the pages read, the order is left out, because it may have been returned there. A list lacks an order only if the
+order changed while the list was read.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class SearchOrders:
 
 def _place(page_token: str, fingerprint: str, sort: OrderSort) -> tuple[Position, str]:
     place = read_page_token(page_token, fingerprint)
-    if sort is OrderSort.ORDER_NUMBER_ASC:
+    if SORT_KEYS[sort].is_text:
         key: int | str = place_value(place, "k", str)
     else:
         key = number = place_value(place, "k", int)

@@ -13,7 +13,7 @@ from query_service.application.freshness.await_versions import Consistency
 
 Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0
-DEFAULT_PAGE_SIZE, DEFAULT_GROUPS = 50, 100
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, DEFAULT_GROUPS = 50, 200, 100
 #: The share of the remaining time that a query may wait. The rest is for the last read.
 _SHARE_OF_DEADLINE = 0.8
 #: The most bytes of a list. Callers accept messages of 4 MiB; the rest is for the other fields.
@@ -33,6 +33,11 @@ def consistency(options: contract.ReadOptions, remaining: float) -> Consistency:
         return Consistency(max_wait=max_wait, stale_allowed=stale_allowed)
     token = decode(options.consistency_token)
     return Consistency(token.source_epoch, token.versions, max_wait, stale_allowed)
+
+
+def page_size(asked: int) -> int:
+    """Returns how many elements a page has for a requested `page_size`: 0 is the default, too many is the maximum."""
+    return min(asked or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def that_fit(

@@ -9,12 +9,13 @@ from typing import Any
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
+from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
 from service_runtime.edge.field_checks import ANY, Check, is_time, is_uuid, must
 from service_runtime.edge.request_validation import Problem, Relation, Rules
 
-MAX_PAGE_SIZE, MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 200, 1000, 3, 20
+MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 1000, 3, 20
 MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_REFERENCE_LENGTH, MAX_ALTERNATIVES = 200, 64, 200, 200
 _REGION, _CURRENCY = re.compile("[A-Z]{2}"), re.compile("[A-Z]{3}")
 
@@ -66,7 +67,10 @@ _AMOUNT = must(
     _is_amount,
 )
 _TIME = must("be a time within the years 1 to 9999", is_time)
-PAGE_SIZE = must(f"be 1 to {MAX_PAGE_SIZE}, or 0 for 50", lambda value: 0 <= value <= MAX_PAGE_SIZE)
+#: A page that is too large is shortened, not refused: see `answering.page_size`.
+PAGE_SIZE = must(
+    f"be 0 or more: 0 is {DEFAULT_PAGE_SIZE}, and above {MAX_PAGE_SIZE} is {MAX_PAGE_SIZE}", lambda value: value >= 0
+)
 PAGE_TOKEN = ANY  # checked when it is decoded, and refused with a reason of its own
 CUSTOMER_ID = must(f"be 1 to {MAX_KEY_LENGTH} characters", _is_key)
 SORT = must("be a known sort", lambda value: value in contract.OrderSort.values())

@@ -14,8 +14,8 @@ from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.handlers.grpc.answering import (
     DEFAULT_GROUPS,
-    DEFAULT_PAGE_SIZE,
     consistency,
+    page_size,
     that_fit,
 )
 from query_service.wire.figures import summary_message
@@ -50,7 +50,7 @@ class OrderLists:
         page = self.search(
             criteria_of(request.filter),
             sort_of(request.sort),
-            request.page_size or DEFAULT_PAGE_SIZE,
+            page_size(request.page_size),
             consistency(request.read_options, call.seconds),
             page_token=request.page_token,
             facets=dimensions_of(request.facets),

@@ -12,7 +12,7 @@ from query_service.application.freshness.await_versions import Answer, Consisten
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
-from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, consistency, that_fit
+from query_service.handlers.grpc.answering import consistency, page_size, that_fit
 from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_history import history_message
 from query_service.wire.order_message import order_message
@@ -82,7 +82,7 @@ class OrderQueries:
     ) -> contract.GetOrderHistoryResponse:
         """Returns a page of an order's history, oldest first."""
         wanted = consistency(request.read_options, call.seconds)
-        size = request.page_size or DEFAULT_PAGE_SIZE
+        size = page_size(request.page_size)
         page = self.history(_canonical(request.order_id), size, wanted, page_token=request.page_token)
         answer = await page
         entries = that_fit(map(history_message, answer.found.steps))

@@ -15,7 +15,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports import errors
 from query_service.handlers.grpc import status
-from query_service.handlers.grpc.answering import consistency
+from query_service.handlers.grpc.answering import consistency, page_size
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
@@ -82,6 +82,13 @@ def _wrong(request: Any) -> list[str]:
     except InvalidRequest as refusal:
         return [violation.field for violation in refusal.violations]
     return []
+
+
+@pytest.mark.parametrize(("asked", "got"), [(0, 50), (1, 1), (200, 200), (201, 200), (2**31 - 1, 200)])
+def test_a_page_larger_than_the_maximum_is_the_maximum(asked: int, got: int) -> None:
+    validate(contract.SearchOrdersRequest(page_size=asked))
+    validate(contract.GetOrderHistoryRequest(order_id=UUID, page_size=asked))
+    assert page_size(asked) == got
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,9 @@ class _OrderSortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderSort.V
     """As TOTAL_DESC."""
     ORDER_SORT_UPDATE_TIME_DESC: _OrderSort.ValueType  # 5
     ORDER_SORT_ORDER_NUMBER_ASC: _OrderSort.ValueType  # 6
+    ORDER_SORT_UPDATE_TIME_ASC: _OrderSort.ValueType  # 7
+    """An order that changes moves to the end. It is not listed again if it was on an earlier page of this list."""
+    ORDER_SORT_ORDER_NUMBER_DESC: _OrderSort.ValueType  # 8
 
 class OrderSort(_OrderSort, metaclass=_OrderSortEnumTypeWrapper):
     """What a list is sorted by."""
@@ -78,6 +81,9 @@ ORDER_SORT_TOTAL_ASC: OrderSort.ValueType  # 4
 """As TOTAL_DESC."""
 ORDER_SORT_UPDATE_TIME_DESC: OrderSort.ValueType  # 5
 ORDER_SORT_ORDER_NUMBER_ASC: OrderSort.ValueType  # 6
+ORDER_SORT_UPDATE_TIME_ASC: OrderSort.ValueType  # 7
+"""An order that changes moves to the end. It is not listed again if it was on an earlier page of this list."""
+ORDER_SORT_ORDER_NUMBER_DESC: OrderSort.ValueType  # 8
 Global___OrderSort: _TypeAlias = OrderSort  # noqa: Y015
 
 class _OrderDimension:
@@ -473,7 +479,7 @@ class SearchOrdersRequest(_message.Message):
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
     sort: Global___OrderSort.ValueType
     page_size: _builtins.int
-    """1 to 200; 50 when 0."""
+    """At most 200: a larger number is 200. 50 when 0; a negative number is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Filter and sort must be the same."""
     @_builtins.property
@@ -606,7 +612,7 @@ class GetOrderHistoryRequest(_message.Message):
     order_id: _builtins.str
     """UUID."""
     page_size: _builtins.int
-    """1 to 200; 50 when 0."""
+    """At most 200: a larger number is 200. 50 when 0; a negative number is refused."""
     page_token: _builtins.str
     @_builtins.property
     def read_options(self) -> Global___ReadOptions: ...
