@@ -73,6 +73,13 @@ class Recorded:
     response: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """All that a command writes which leaves the order as it was: its response. There is no event and no version."""
+
+    response: bytes
+
+
 class UnitOfWork(Protocol):
     """One transaction over orders, outbox and command log. Without `commit` it changes nothing.
 
@@ -93,8 +100,10 @@ class UnitOfWork(Protocol):
         Returns None if the order does not exist. Raises Conflict, TimedOut and ConnectionBroken.
         """
 
-    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
-        """Writes order, event and response durably. Cancelling the caller does not stop it.
+    async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
+        """Writes order, event and response durably; for an unchanged order only the response.
+
+        Cancelling the caller does not stop it.
 
         Raises RuleViolated for an id or number that was taken after the claim, Conflict when another transaction
         interfered, TimedOut when a statement reached its time limit, and ConnectionBroken. Only after ConnectionBroken
@@ -123,3 +132,6 @@ class Representation(Protocol):
         Raises RuleViolated when the lines and addresses that the caller chose leave too little room for later events,
         and OrderTooLarge when the event is too large to be published.
         """
+
+    def describe_unchanged(self, order: Order, source_epoch: int) -> bytes:
+        """Returns the response to a command that leaves `order` as it was. It names no event."""

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from command_service.application.command_call import CommandCall
 from command_service.application.event_record import AGGREGATE_TYPE, EventRecord
-from command_service.application.ports import FirstCall, Recorded, Representation, StoredOrder
-from command_service.domain.decision import Decision
+from command_service.application.ports import FirstCall, Recorded, Representation, StoredOrder, Unchanged
+from command_service.domain.decision import Decision, changes_nothing
 from command_service.domain.events import Event
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 
@@ -24,11 +24,13 @@ class Recorder:
 
     def record(
         self, call: CommandCall, claimed: FirstCall, stored: StoredOrder | None, decision: Decision[Event]
-    ) -> Recorded:
+    ) -> Recorded | Unchanged:
         """Returns what to write for `decision`. `stored` is the order before it; None: the order is new.
 
-        Raises as `describe`.
+        A decision that leaves the order as it was gets neither an event nor a version. Raises as `describe`.
         """
+        if stored is not None and changes_nothing(stored.order, decision):
+            return Unchanged(self._representation.describe_unchanged(stored.order, claimed.source_epoch))
         event_id, salt = self._draw_identity()
         described = self._representation.describe(call, event_id, decision, claimed.source_epoch)
         link = Link(

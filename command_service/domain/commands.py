@@ -17,7 +17,10 @@ from command_service.domain.parties import Address, Customer
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
-    """One line of a new or revised order. Rates are basis points."""
+    """One line of a new or revised order. Rates are basis points.
+
+    `line_number`: the line of the order that a revision replaces; None: the line is matched by its SKU.
+    """
 
     sku: str
     product_name: str
@@ -25,6 +28,7 @@ class NewLine:
     quantity: int
     discount_basis_points: int = 0
     tax_rate_basis_points: int = 0
+    line_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

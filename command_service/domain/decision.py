@@ -1,8 +1,8 @@
-"""Defines a decision: an event, and the order after that event."""
+"""Defines a decision: an event, and the order after that event. An event that changes nothing is not recorded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from command_service.domain.events import Event, LaterEvent
@@ -24,3 +24,9 @@ class Decision(Generic[E]):
 def decided(state: Order, event: Later) -> Decision[Later]:
     """Returns the decision for `event` on an existing order. `state` is the order before the event."""
     return Decision(event, evolve(state, event))
+
+
+def changes_nothing(before: Order, decision: Decision[Event]) -> bool:
+    """Returns whether a decision about the order `before` leaves it as it was, apart from version and update time."""
+    after = decision.order
+    return replace(after, version=before.version, updated_at=before.updated_at) == before

@@ -36,7 +36,7 @@ AMOUNT_TOO_LARGE = Rule("amount-too-large", "No amount of an order exceeds 10^15
 ONE_CURRENCY = Rule("one-currency", "All amounts of an order are in one currency.")
 EXPECTED_TOTAL = Rule("expected-total", "The order's total equals the expected total, if the caller gives one.")
 AMOUNT_POSITIVE = Rule("amount-positive", "Payments and refunds are above zero.")
-LINE_UNKNOWN = Rule("line-unknown", "A command names pieces by the line numbers of the order.")
+LINE_UNKNOWN = Rule("line-unknown", "A command names lines, and pieces of them, by the line numbers of the order.")
 LINE_NAMED_ONCE = Rule("line-named-once", "A line is named at most once per command or shipment.")
 MOVEMENT_ID_TAKEN = Rule(
     "movement-id-taken", "Ids of payments, shipments, returns and refunds are each used once within an order."

@@ -24,6 +24,7 @@ from service_runtime.edge.field_checks import (
     identifier,
     integer,
     language_code,
+    must,
     text,
     timestamp,
     uuid,
@@ -65,7 +66,11 @@ _CUSTOMER: Rules = {
 }
 
 
-def _lines(*, withdrawn: bool) -> Rules:
+#: A new order numbers its lines itself.
+_NO_LINE_NUMBER = must("be absent: only ReviseOrder takes it", lambda number: number == 0)
+
+
+def _lines(line_number: Check, *, withdrawn: bool) -> Rules:
     line: Rules = {
         "sku": identifier(64, required=True),
         "product_name": text(200, required=True),
@@ -73,6 +78,7 @@ def _lines(*, withdrawn: bool) -> Rules:
         "quantity": integer(1, MAX_QUANTITY),
         "discount_basis_points": integer(0, BASIS_POINTS),
         "tax_rate_basis_points": integer(0, BASIS_POINTS),
+        "line_number": line_number,
     }
     return {
         "lines": count(1, MAX_LINES),
@@ -101,7 +107,7 @@ def _new_order(*, withdrawn: bool) -> Rules:
         **_under("shipping_address", _address(withdrawn=withdrawn)),
         "billing_address": OPTIONAL,
         **_under("billing_address", _address(withdrawn=withdrawn)),
-        **_lines(withdrawn=withdrawn),
+        **_lines(_NO_LINE_NUMBER, withdrawn=withdrawn),
     }
 
 
@@ -137,7 +143,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
     },
     contract.ReviseOrderRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,
-        **_lines(withdrawn=True),
+        **_lines(integer(0, _MAX_INT32), withdrawn=True),
     },
     contract.ChangeShippingAddressRequest.DESCRIPTOR.full_name: {
         **_EXISTING_ORDER,

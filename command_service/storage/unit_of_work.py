@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, TimedOut
-from command_service.application.ports import EarlierCall, FirstCall, Recorded, StoredOrder
+from command_service.application.ports import EarlierCall, FirstCall, Recorded, StoredOrder, Unchanged
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import order_id_taken, order_number_taken
 from command_service.storage import command_log
@@ -64,14 +64,17 @@ class PostgresUnitOfWork:
         row = await self._transaction.fetch((LOCK, (order_id,)), (LOAD, (order_id,)))
         return None if row is None else stored_order(row)
 
-    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+    async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         """Writes everything and commits, in one round trip. Cancelling the caller does not stop it.
 
         Raises RuleViolated when another order has the id or number, and otherwise as `Transaction.commit`.
         """
+        answer = (command_log.ANSWER, (call.principal, call.request_id, recorded.response))
+        if isinstance(recorded, Unchanged):
+            await self._transaction.commit(answer)
+            return
         order, event = recorded.after, recorded.event
         written = new_order(order, event) if recorded.before is None else changed_order(recorded.before, order, event)
-        answer = (command_log.ANSWER, (call.principal, call.request_id, recorded.response))
         try:
             await self._transaction.commit(*written, answer)
         except UniqueViolation as error:

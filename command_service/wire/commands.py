@@ -158,6 +158,7 @@ def _new_lines(lines: Iterable[contract.NewOrderLine]) -> tuple[NewLine, ...]:
             quantity=line.quantity,
             discount_basis_points=line.discount_basis_points,
             tax_rate_basis_points=line.tax_rate_basis_points,
+            line_number=line.line_number or None,
         )
         for line in lines
     )

@@ -61,8 +61,16 @@ class ContractRepresentation:
         check_room(decision, described.size, self._max_event_bytes)
         return described
 
-    def _omitted(self, order: Order, event: Event) -> Omitted:
-        limit = self._max_event_bytes - old_values_of(event)
+    def describe_unchanged(self, order: Order, source_epoch: int) -> bytes:
+        """Returns the response of the other commands, with the order as it is and without an event."""
+        whole = order_message(order, self._omitted(order, None) if order.moved else NOTHING)
+        message = contract.PlaceOrderResponse(
+            order=whole, version=whole.version, consistency_token=_token(whole, source_epoch)
+        )
+        return message.SerializeToString(deterministic=True)
+
+    def _omitted(self, order: Order, event: Event | None) -> Omitted:
+        limit = self._max_event_bytes - (old_values_of(event) if event is not None else 0)
         omitted = omitted_from(order, limit)
         if omitted == NOTHING:
             return omitted
@@ -83,7 +91,7 @@ def _response(
     The responses of all other commands have the same fields under the same numbers, so PlaceOrderResponse stands for
     all. `event` has no order in it, because the response already has the order.
     """
-    token = encode(ConsistencyToken(source_epoch, {order.order_id: order.version}))
+    token = _token(order, source_epoch)
     message: Message
     if isinstance(decision.event, OrderImported):
         message = contract.ImportOrdersResponse(
@@ -94,3 +102,7 @@ def _response(
             order=order, version=order.version, events=[event], consistency_token=token
         )
     return message.SerializeToString(deterministic=True)
+
+
+def _token(order: order_types_pb2.Order, source_epoch: int) -> str:
+    return encode(ConsistencyToken(source_epoch, {order.order_id: order.version}))

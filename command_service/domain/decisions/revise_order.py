@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from command_service.domain import rules
-from command_service.domain.commands import ReviseOrder
+from command_service.domain.commands import NewLine, ReviseOrder
 from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import charge, check_currency, check_total
 from command_service.domain.decisions.cancelled import check_not_cancelled
@@ -26,7 +26,8 @@ _INSTEAD = "Cancel pieces with CancelOrder, or place another order."
 def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> Decision[OrderRevised]:
     """Returns ORDER_REVISED.
 
-    Refuses a cancelled, shipped or paid order, lines that break a rule of PlaceOrder, and a total below what was paid.
+    Refuses a cancelled, shipped or paid order, lines that break a rule of PlaceOrder, line numbers that the order does
+    not have, and a total below what was paid.
     """
     check_not_cancelled(state, "ReviseOrder")
     if state.quantities.shipped > 0:
@@ -39,7 +40,7 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> De
         check_currency(line.unit_price, state.currency, "the unit price of line 1")
     unchanged = command.freight is None
     event = OrderRevised(
-        lines=_numbered(state.lines, new_lines(command.lines)),
+        lines=_numbered(state.lines, command.lines),
         freight=state.freight if unchanged else charge(command.freight, state.currency, "the freight"),
         previous_lines=state.lines,
         previous_freight=state.freight,
@@ -59,17 +60,43 @@ def decide_revise_order(state: Order, command: ReviseOrder, now: datetime) -> De
     return Decision(event, revised)
 
 
-def _numbered(old: tuple[OrderLine, ...], new: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
-    """Numbers the new lines: a line whose SKU an old line has keeps that number, the others get unused higher ones."""
-    numbers: defaultdict[str, list[int]] = defaultdict(list)
+def _numbered(old: tuple[OrderLine, ...], asked: tuple[NewLine, ...]) -> tuple[OrderLine, ...]:
+    """Returns the asked lines with their numbers, sorted by number.
+
+    A line that gives a number takes the place of that line. Each of the others takes the place of the first line left
+    with its SKU. Lines without such a place get numbers above those of all old lines.
+    """
+    kept = _kept_numbers(old, asked)
+    by_sku: defaultdict[str, list[int]] = defaultdict(list)
     for line in reversed(old):
-        numbers[line.sku].append(line.line_number)
+        if line.line_number not in kept:
+            by_sku[line.sku].append(line.line_number)
     unused = max(line.line_number for line in old)
     numbered = []
-    for line in new:
-        if numbers[line.sku]:
-            number = numbers[line.sku].pop()
+    for line, wanted in zip(new_lines(asked), asked, strict=True):
+        if wanted.line_number is not None:
+            number = wanted.line_number
+        elif by_sku[line.sku]:
+            number = by_sku[line.sku].pop()
         else:
             number = unused = unused + 1
         numbered.append(replace(line, line_number=number))
     return tuple(sorted(numbered, key=lambda line: line.line_number))
+
+
+def _kept_numbers(old: tuple[OrderLine, ...], asked: tuple[NewLine, ...]) -> set[int]:
+    """Returns the numbers that the asked lines give. Refuses an unknown number, and one that two lines give."""
+    known = {line.line_number for line in old}
+    kept: set[int] = set()
+    for line in asked:
+        number = line.line_number
+        if number is None:
+            continue
+        if number not in known:
+            message = f"The order has no line {number}; read the order for its line numbers, or leave the number out."
+            raise RuleViolated(rules.LINE_UNKNOWN, message, {"line_number": str(number)})
+        if number in kept:
+            message = f"Line {number} is named twice; leave the number out of one of the two lines."
+            raise RuleViolated(rules.LINE_NAMED_ONCE, message, {"line_number": str(number)})
+        kept.add(number)
+    return kept

@@ -20,6 +20,8 @@ def print_order(answer: Any) -> None:
     show(*order_pictures(answer.order))
     token = getattr(answer, "consistency_token", "")
     say("")
+    if len(getattr(answer, "events", ("a query has none",))) == 0:
+        say("nothing changed: the order was as requested already")
     if token:
         say_whole(f"token {token}")
     info = getattr(answer, "read_info", None)

@@ -107,7 +107,8 @@ def revise(
 ) -> None:
     """Replaces all lines of an order that is not paid yet.
 
-    Discount and tax too are those given here: what is left out is none.
+    A line keeps its number by its SKU, or by naming it, as in line=2,sku=TEA,name=Tea,price=1.50. Discount and tax
+    too are those given here: what is left out is none.
     """
     details = {
         "lines": new_lines(line, currency, as_json=as_json),

@@ -12,7 +12,10 @@ from tandem.orders.v1.order_types_pb2 import LineQuantity
 LINE_FORM = "SKU:NAME:PRICE[:QUANTITY[:DISCOUNT%[:TAX%]]]"
 NAMED_FORM = 'sku=TEA,name="Tea: green",price=1.50,quantity=2,discount=5%,tax=19%'
 _PARTS = ("sku", "name", "price", "quantity", "discount", "tax")
-_DEFAULTS = {"quantity": "1", "discount": "0", "tax": "0"}
+#: Only by name: the number of the line that a revision replaces.
+_NUMBER_PART = "line"
+_NAMED_PARTS = (*_PARTS, _NUMBER_PART)
+_DEFAULTS = {"quantity": "1", "discount": "0", "tax": "0", _NUMBER_PART: "0"}
 _NANOS = 1_000_000_000
 #: ASCII digits only: `١٢` and `1_000` are numbers to Python, and typing errors here.
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
@@ -69,7 +72,7 @@ def new_line(text: str, currency: str) -> NewOrderLine:
     default.
     """
     where = f"--line {text!r}"
-    named = re.match(rf"\s*({'|'.join(_PARTS)})\s*=", text) is not None
+    named = re.match(rf"\s*({'|'.join(_NAMED_PARTS)})\s*=", text) is not None
     parts = _named_parts(text, where) if named else _placed_parts(text, where)
     price = "PRICE" if named else "PRICE (after SKU:NAME; a colon in a name is written \\: or the name in quotes)"
     given = _DEFAULTS | {name: value for name, value in parts.items() if value or name not in _DEFAULTS}
@@ -80,6 +83,7 @@ def new_line(text: str, currency: str) -> NewOrderLine:
         quantity=whole_number(given["quantity"], f"{where}, QUANTITY"),
         discount_basis_points=basis_points(given["discount"], f"{where}, DISCOUNT%"),
         tax_rate_basis_points=basis_points(given["tax"], f"{where}, TAX%"),
+        line_number=whole_number(given[_NUMBER_PART], f"{where}, line"),
     )
 
 
@@ -97,7 +101,7 @@ def _named_parts(text: str, where: str) -> dict[str, str]:
     parts: dict[str, str] = {}
     for part in split(text, ",", r"\s*[a-z]+\s*=|"):
         name, separator, value = part.partition("=")
-        if not separator or name.strip() not in _PARTS or name.strip() in parts:
+        if not separator or name.strip() not in _NAMED_PARTS or name.strip() in parts:
             raise WrongWord(f"{where}: {part!r} is none of its parts, or is there twice; write {NAMED_FORM}")
         parts[name.strip()] = value
     if missing := [name for name in ("sku", "name", "price") if name not in parts]:

@@ -14,7 +14,7 @@ import pytest
 from psycopg import AsyncCursor
 
 from command_service.application.command_call import CommandCall
-from command_service.application.ports import EarlierCall, FirstCall, Recorded, UnitOfWork, UnitsOfWork
+from command_service.application.ports import EarlierCall, FirstCall, Recorded, Unchanged, UnitOfWork, UnitsOfWork
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import RuleViolated
 from command_service.storage.command_connection import Row, Statement
@@ -189,7 +189,7 @@ class Impatient(Forgetful):
         earlier = await self._transaction.fetch((RECALL, (call.principal, call.request_id)))
         return await super().claim(call, new_order) if earlier is None else EarlierCall(*earlier)
 
-    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+    async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         taking = (
             "INSERT INTO command_log (principal, request_id, fingerprint, response) VALUES ($1, $2, $3, $4)"
             " ON CONFLICT DO NOTHING RETURNING 1"

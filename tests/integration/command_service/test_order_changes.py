@@ -11,9 +11,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.json_format import Parse
+from tandem.orders.consistency_token import decode
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_events_pb2 import OrderEvent
 
+from command_service.application import recording
 from command_service.application.command_call import CommandResult
 from command_service.domain import commands, rules
 from command_service.domain.commands import ImportedPayment, ImportOrder, NewLine, OrderChange
@@ -221,6 +223,51 @@ async def test_times_of_the_remote_past_are_kept_exactly(command_database: str) 
         stored = await orders.stored(command.order.order_id)
     assert (stored.placed_at, stored.payments[0].paid_at) == (ancient, ancient)
     assert await journal_faults(command_database) == []
+
+
+def same_again(order_id: UUID) -> Iterator[OrderChange]:
+    """Commands that ask a new order for the address and the lines that it has."""
+    placed = place_order(order_id)
+    yield commands.ChangeShippingAddress(order_id, placed.shipping_address)
+    yield commands.ReviseOrder(order_id, placed.lines)
+    yield commands.ReviseOrder(order_id, placed.lines, placed.freight, Money("EUR", 21_70))
+
+
+async def check_that_nothing_is_recorded(url: str) -> None:
+    """The check: a change to what the order already is gets an answer, which a retry gets again, and nothing else."""
+    async with application(url) as orders:
+        order_id = uuid4()
+        await orders.place(call(), place_order(order_id))
+        kept = await orders.stored(order_id)
+        events = await execute(url, "SELECT count(*), max(position) FROM outbox")
+        for command in same_again(order_id):
+            asked = replace(call(), expected_version=1)
+            first = await orders.change(asked, command)
+            answer = answered(first)
+            assert list(answer.events) == []
+            assert (answer.order, answer.version) == (order_message(kept), 1)
+            assert decode(answer.consistency_token).versions == {str(order_id): 1}
+            again = await orders.change(asked, command)
+            assert (again.response, again.replayed) == (first.response, True)
+            with pytest.raises(VersionMismatch):
+                await orders.change(replace(call(), expected_version=2), command)
+        assert await orders.stored(order_id) == kept
+        assert await execute(url, "SELECT count(*), max(position) FROM outbox") == events
+        # A change later still is the order's second version.
+        assert answered(await orders.change(call(), commands.HoldOrder(order_id))).version == 2
+    assert await journal_faults(url) == []
+
+
+async def test_a_change_to_what_the_order_is_records_nothing(command_database: str) -> None:
+    await check_that_nothing_is_recorded(command_database)
+
+
+@pytest.mark.mutant
+async def test_an_event_without_a_change_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: every decision is recorded, also one that changes nothing."""
+    monkeypatch.setattr(recording, "changes_nothing", lambda *_: False)
+    with pytest.raises(AssertionError, match="event_id"):
+        await check_that_nothing_is_recorded(command_database)
 
 
 async def test_statements_of_a_change(command_database: str) -> None:

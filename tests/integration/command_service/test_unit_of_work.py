@@ -16,7 +16,7 @@ from tandem.orders.partition import partition_of
 
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused, TimedOut
 from command_service.application.execution import Execution
-from command_service.application.ports import FirstCall, UnitOfWork
+from command_service.application.ports import FirstCall, Recorded, UnitOfWork
 from command_service.domain import rules
 from command_service.domain.commands import PlaceOrder
 from command_service.domain.decisions import decide_new
@@ -289,6 +289,7 @@ async def test_work_without_a_commit_never_happened(command_database: str) -> No
             claimed = await unit.claim(asked, None)
             assert isinstance(claimed, FirstCall)
             recorded = orders.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
+            assert isinstance(recorded, Recorded)
             sent = (*new_order(recorded.after, recorded.event), ("SELECT count(*) FROM orders", ()))
             assert await unit._transaction.fetch(*sent) == (1,)
         assert await table_digests(command_database) == before

@@ -14,6 +14,7 @@ from command_service.application.ports import (
     FirstCall,
     Recorded,
     StoredOrder,
+    Unchanged,
     UnitOfWork,
     UnitsOfWork,
 )
@@ -67,7 +68,7 @@ class GatedUnit:
         """Locks as the unit does."""
         return await self.unit.lock(order_id)
 
-    async def commit(self, call: CommandCall, recorded: Recorded) -> None:
+    async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         """Commits after the gate opens."""
         await self.gate(self.unit)
         await self.unit.commit(call, recorded)

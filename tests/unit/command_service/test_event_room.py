@@ -18,7 +18,7 @@ from tandem.orders.v1.order_types_pb2 import Order as OrderMessage
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import OrderTooLarge
 from command_service.application.event_record import EventRecord
-from command_service.application.ports import FirstCall, StoredOrder
+from command_service.application.ports import FirstCall, Recorded, StoredOrder
 from command_service.application.recording import Recorder
 from command_service.domain import rules
 from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
@@ -90,6 +90,7 @@ class Life:
         call = CommandCall("p" * 2_000, uuid4(), b"", self.text(500) if reason else "", "00-" + "a" * 51)
         made = decision(self.order, command)
         recorded = self.recorder.record(call, FirstCall(NOW, 2**50), self.stored, made)
+        assert isinstance(recorded, Recorded)
         record = recorded.event
         size = len((record.link.payload + record.personal + record.link.headers).encode())
         assert size <= self.limit

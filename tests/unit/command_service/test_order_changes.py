@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from command_service.domain import rules
+from command_service.domain.commands import ChangeShippingAddress, NewLine, OrderChange, ReviseOrder
+from command_service.domain.decision import changes_nothing
 from command_service.domain.decisions import decide
 from command_service.domain.events import (
     OrderCancelled,
@@ -17,6 +20,7 @@ from command_service.domain.events import (
 )
 from command_service.domain.money import MAX_AMOUNT, Money
 from command_service.domain.movements import LineQuantity
+from command_service.domain.order import Order
 from command_service.domain.parties import Address
 from command_service.domain.states import OrderState, PaymentState
 from tests.support.commands.domain_orders import (
@@ -113,6 +117,21 @@ def test_lines_keep_their_numbers() -> None:
     assert [line.line_number for line in after(order, revise(new_line(sku="C"))).lines] == [4]
 
 
+def test_a_line_that_gives_a_number_keeps_it() -> None:
+    order = placed(lines=tuple(new_line(sku=sku) for sku in ("A", "B", "A")))
+    asked = (("A", None), ("C", 1), ("A", None), ("B", 3), ("B", None), ("C", None))
+    revised = after(order, revise(*(new_line(sku=sku, line_number=number) for sku, number in asked)))
+    # Line 1 is a C now and line 3 a B, so no A is left to match: both A's are new, as is the second C.
+    assert [(line.line_number, line.sku) for line in revised.lines] == [
+        (1, "C"),
+        (2, "B"),
+        (3, "B"),
+        (4, "A"),
+        (5, "A"),
+        (6, "C"),
+    ]
+
+
 def test_revising_down_to_what_was_paid() -> None:
     order = after(placed(), pay(euros(10_00)))
     line = new_line(unit_price=euros(5_05), quantity=1, discount_basis_points=0, tax_rate_basis_points=0)
@@ -131,6 +150,33 @@ def test_moving() -> None:
     assert event == OrderShippingAddressChanged(Address("FR"), order.shipping_address, NOW)
     moved = after(paid(), HOLD, move_to("FR"))
     assert (moved.shipping_address, moved.billing_address) == (Address("FR"), order.billing_address)
+
+
+def same_again(order: Order) -> ReviseOrder:
+    """A revision to the lines and the freight that the order has."""
+    lines = (
+        NewLine(
+            line.sku, line.product_name, Money(order.currency, line.unit_price), line.quantity,
+            line.discount_basis_points, line.tax_rate_basis_points,
+        )
+        for line in order.lines
+    )  # fmt: skip
+    return revise(*lines, freight=euros(order.freight), expected_total=euros(order.total))
+
+
+def test_asking_for_what_the_order_is_changes_nothing() -> None:
+    order = placed()
+    for command in (same_again(order), ChangeShippingAddress(order.order_id, order.shipping_address)):
+        assert changes_nothing(order, decide(order, command, NOW + timedelta(days=1)))
+    some_cancelled = after(order, cancel((1, 1)))
+    changing: tuple[tuple[Order, OrderChange], ...] = (
+        (order, replace(same_again(order), freight=euros(order.freight + 1), expected_total=None)),
+        (order, ChangeShippingAddress(order.order_id, replace(order.shipping_address, recipients=("Bob",)))),
+        (order, HOLD),
+        (some_cancelled, replace(same_again(some_cancelled), expected_total=None)),
+    )
+    for state, change in changing:
+        assert not changes_nothing(state, decide(state, change, NOW))
 
 
 DEAR = new_line(unit_price=euros(MAX_AMOUNT), quantity=1, discount_basis_points=0, tax_rate_basis_points=0)
@@ -165,6 +211,12 @@ REFUSED = {
     ),
     "revised freight in another currency": Refused(
         rules.ONE_CURRENCY, placed(), revise(new_line(), freight=Money("USD", 1))
+    ),
+    "revising another line": Refused(
+        rules.LINE_UNKNOWN, placed(), revise(new_line(line_number=3)), {"line_number": "3"}
+    ),
+    "revising a line twice": Refused(
+        rules.LINE_NAMED_ONCE, placed(), revise(*[new_line(line_number=2)] * 2), {"line_number": "2"}
     ),
     "revising to too much": Refused(rules.AMOUNT_TOO_LARGE, placed(), revise(DEAR)),
     "revising, another total expected": Refused(

@@ -14,6 +14,7 @@ from tandem.orders.v1.order_types_pb2 import LineQuantity
 from command_service.handlers.request_rules import REQUEST_RULES, validate
 from service_runtime.edge.field_checks import Check
 from service_runtime.edge.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest
+from tests.support.commands.complete_requests import UUID
 from tests.support.commands.imports import import_request
 from tests.support.commands.orders import place_order_request
 
@@ -113,6 +114,20 @@ def test_one_currency_is_named_at_each_amount_that_differs() -> None:
         request.freight.nanos = 0
 
     assert set(violations(spoil)) == {"lines[1].unit_price.currency_code", "freight.currency_code"}
+
+
+def test_only_a_revision_takes_line_numbers() -> None:
+    refusal = {"lines[1].line_number": "must be absent: only ReviseOrder takes it"}
+    assert violations(lambda request: setattr(request.lines[1], "line_number", 2)) == refusal
+    imported = import_request(random.Random(1))
+    imported.lines[0].line_number = 1
+    with pytest.raises(InvalidRequest, match="only ReviseOrder takes it"):
+        validate(imported)
+    revision = contract.ReviseOrderRequest(request_id=UUID, order_id=UUID, lines=imported.lines)
+    validate(revision)
+    revision.lines[0].line_number = -1
+    with pytest.raises(InvalidRequest, match=r"lines\[0\].line_number"):
+        validate(revision)
 
 
 def test_length_is_in_characters() -> None:

@@ -14,7 +14,15 @@ from typing import get_args
 
 import pytest
 
-from command_service.domain.commands import Command, ImportedPayment, ImportOrder, PlaceOrder, ReviseOrder
+from command_service.domain.commands import (
+    ChangeShippingAddress,
+    Command,
+    ImportedPayment,
+    ImportOrder,
+    PlaceOrder,
+    ReviseOrder,
+)
+from command_service.domain.decision import changes_nothing
 from command_service.domain.errors import RuleViolated
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
@@ -38,6 +46,8 @@ from tests.support.commands.domain_orders import (
 )
 
 Situation = Callable[[Order, Command], bool]
+#: What comes of a command that asks for what the order already is: an answer, and no event.
+NOTHING_NEW = "nothing new"
 P, PAID, S, D, R, C, F = OrderState  # PLACED, PAID, SHIPPED, DELIVERED, RETURNED, CANCELLED, REFUNDED
 
 
@@ -78,9 +88,22 @@ def below_paid(order: Order, command: Command) -> bool:
     return order.freight + command.lines[0].unit_price.minor_units < order.amounts.paid - order.amounts.refunded
 
 
+def same_terms(order: Order, command: Command) -> bool:
+    """The revision asks for the lines and the freight that the order has."""
+    assert isinstance(command, ReviseOrder)
+    line, asked = order.lines[0], command.lines[0]
+    terms = (asked.unit_price.minor_units, asked.quantity, 0)
+    return (line.unit_price, line.quantity, line.cancelled_quantity) == terms
+
+
+def same_address(order: Order, command: Command) -> bool:
+    assert isinstance(command, ChangeShippingAddress)
+    return command.shipping_address == order.shipping_address
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """In this situation: the event, and the states that can follow; or the rule that refuses."""
+    """In this situation: the event, and the states that can follow; or the rule that refuses; or NOTHING_NEW."""
 
     situation: Situation
     name: str
@@ -111,7 +134,11 @@ RELEASED = (when(held, "ORDER_RELEASED"), when(always, "release-held-only"))
 HELD = (when(held, "hold-once"), when(always, "ORDER_HELD"))
 RETURN = (when(at_home, "ORDER_RETURNED"), when(always, "return-delivered-only"))
 DELIVERY = (when(under_way, "ORDER_DELIVERED"), when(arrived, "delivered-once"), when(always, "shipment-unknown"))
-MOVE = (when(shipped_from, "address-until-shipped"), when(always, "ORDER_SHIPPING_ADDRESS_CHANGED"))
+MOVE = (
+    when(shipped_from, "address-until-shipped"),
+    when(same_address, NOTHING_NEW),
+    when(always, "ORDER_SHIPPING_ADDRESS_CHANGED"),
+)
 
 
 def staying(cell: Cell, *states: OrderState) -> Cell:
@@ -127,6 +154,7 @@ TABLE: Mapping[str, Mapping[OrderState | None, Cell]] = {
         P: (
             when(shipped_from, "revise-unshipped-only"),
             when(below_paid, "revise-not-below-paid"),
+            when(same_terms, NOTHING_NEW),
             when(always, "ORDER_REVISED", P, PAID),
         ),
         PAID: (when(shipped_from, "revise-unshipped-only"), when(always, "revise-unpaid-only")),
@@ -230,6 +258,7 @@ def commands(order: Order) -> Iterator[tuple[str, Command]]:
     for total in (PART_PAID - 1, PART_PAID, 60):
         yield "ReviseOrder", revise(replace(LINE, unit_price=euros(total - FREIGHT), quantity=1))
     yield "ChangeShippingAddress", move_to("FR")
+    yield "ChangeShippingAddress", ChangeShippingAddress(order.order_id, order.shipping_address)
     for amount in (1, max(1, order.total - order.amounts.paid)):
         yield "RecordPayment", pay(euros(amount), f"P{n}")
     for items in ((), ((line, 1),)):
@@ -278,6 +307,8 @@ def attempt(state: Order | None, name: str, command: Command) -> tuple[Tried, Or
         made = decision(state, command, LATER)
     except RuleViolated as refused:
         return Tried(name, command, state, refused.rule.id), None
+    if state is not None and changes_nothing(state, made):
+        return Tried(name, command, state, NOTHING_NEW), None
     return Tried(name, command, state, made.event.event_type, made.order.state), made.order
 
 

@@ -25,6 +25,13 @@ def test_a_line_in_full() -> None:
         assert (line.discount_basis_points, line.tax_rate_basis_points) == (1_000, 2_100)
 
 
+def test_a_line_may_name_the_number_that_it_keeps() -> None:
+    assert new_line("line=3,sku=BELL,name=Bell,price=1", "EUR").line_number == 3
+    assert new_line("BELL:Bell:1:1:0:0", "EUR").line_number == 0
+    with pytest.raises(WrongWord, match="line"):
+        new_line("sku=BELL,name=Bell,price=1,line=x", "EUR")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -35,6 +35,7 @@ class NewOrderLine(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     DISCOUNT_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     TAX_RATE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
+    LINE_NUMBER_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """Stock keeping unit, 1 to 64 characters."""
     product_name: _builtins.str
@@ -45,6 +46,10 @@ class NewOrderLine(_message.Message):
     """Hundredths of a percent taken off the price, 0 to 10,000."""
     tax_rate_basis_points: _builtins.int
     """Hundredths of a percent of the net amount, 0 to 10,000. Left out means 0, even if the line had a rate before."""
+    line_number: _builtins.int
+    """Only in ReviseOrder, all other requests refuse it: the number of the order's line that this line replaces, whatever
+    SKU both have. 0: the line is matched by its SKU.
+    """
     @_builtins.property
     def unit_price(self) -> _money_pb2.Money:
         """Price of one piece before discount and tax; not negative."""
@@ -58,10 +63,11 @@ class NewOrderLine(_message.Message):
         quantity: _builtins.int = ...,
         discount_basis_points: _builtins.int = ...,
         tax_rate_basis_points: _builtins.int = ...,
+        line_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount_basis_points", b"discount_basis_points", "product_name", b"product_name", "quantity", b"quantity", "sku", b"sku", "tax_rate_basis_points", b"tax_rate_basis_points", "unit_price", b"unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount_basis_points", b"discount_basis_points", "line_number", b"line_number", "product_name", b"product_name", "quantity", b"quantity", "sku", b"sku", "tax_rate_basis_points", b"tax_rate_basis_points", "unit_price", b"unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -206,9 +212,11 @@ class ReviseOrderRequest(_message.Message):
     """Reason for the audit trail, at most 500 characters."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOrderLine]:
-        """All lines of the revised order, 1 to 500. A line whose SKU the order already has keeps its line number; of two lines
-        with one SKU the first keeps the lower number. A line with a new SKU gets a number above all earlier ones. The
-        revised order lists its lines by number, in whatever order they are sent.
+        """All lines of the revised order, 1 to 500; a line of the order that none of them matches is removed. First, each line
+        that gives a `line_number` keeps that number. The order must have a line of this number (rule `line-unknown`), and a
+        number is given once (rule `line-named-once`). Then each of the other lines, in the order sent, takes the lowest
+        number left among the order's lines with its SKU. Those without such a line get numbers above the order's highest.
+        The revised order lists its lines by number, in whatever order they are sent.
         """
 
     @_builtins.property
@@ -260,7 +268,9 @@ class ReviseOrderResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above.
+        Empty if the order was already as requested: then nothing is recorded, and the order keeps its version.
+        """
 
     def __init__(
         self,
@@ -340,7 +350,9 @@ class ChangeShippingAddressResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
-        """The events recorded, oldest first. Their field `order` is empty; it is `order` above."""
+        """The events recorded, oldest first. Their field `order` is empty; it is `order` above.
+        Empty if the order was already as requested: then nothing is recorded, and the order keeps its version.
+        """
 
     def __init__(
         self,
