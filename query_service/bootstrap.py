@@ -18,6 +18,7 @@ from query_service.application.freshness.searchable import AskedSearchability
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import (
     OrderReader,
     ProjectionWriter,
@@ -42,6 +43,7 @@ from query_service.handlers.notices.listening import Listening
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
 from query_service.handlers.notices.subjects import NoticeSubjects
+from query_service.handlers.source.order_exports import OrderExports
 from query_service.handlers.stream.backlog import StreamBacklog
 from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer, ensure_consumer
 from query_service.handlers.stream.messages import StreamLookUp
@@ -213,6 +215,18 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
             raise StartupRefused("stopped before the read model was set up")
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def order_source(settings: QuerySettings) -> AsyncIterator[OrderSource]:
+    """Yields the write side's exports. Raises StartupRefused when the settings name no export service."""
+    if not settings.export_address:
+        raise StartupRefused("QUERY_EXPORT_ADDRESS is not set; set it to the command service's export listener")
+    source = OrderExports(settings.export_address)
+    try:
+        yield source
+    finally:
+        await source.close()
 
 
 async def _projecting(settings: QuerySettings, projector: Projector) -> None:

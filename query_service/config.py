@@ -9,7 +9,7 @@ from elastic_transport.client_utils import url_to_node_config
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.config import ListenAddress, ServiceSettings, check_address
 from service_runtime.nats_servers import nats_servers
 
 SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
@@ -26,6 +26,10 @@ def _http_url(value: SecretStr) -> SecretStr:
     if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise ValueError("must be one URL with its port, such as http://127.0.0.1:9200")
     return value
+
+
+def _address_or_none(value: str) -> str:
+    return check_address(value) if value else value
 
 
 def _nats_url(value: SecretStr) -> SecretStr:
@@ -59,6 +63,11 @@ class QuerySettings(ServiceSettings):
     stream: str = Field("ORDERS", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The stream of events")
     consumer: str = Field(
         "orders-projector", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The durable consumer all projectors share"
+    )
+    export_address: Annotated[str, AfterValidator(_address_or_none)] = Field(
+        "",
+        description="The command service's export listener, HOST:PORT (COMMAND_EXPORT_LISTEN there). Rebuilding the"
+        " read model and checking it for drift need it",
     )
     listen: ListenAddress = Field("127.0.0.1:50052", description="Where gRPC is served")
     probes_listen: ListenAddress | None = Field(

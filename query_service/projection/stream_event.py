@@ -71,7 +71,7 @@ def read_barrier(headers: Headers) -> Barrier:
     time = headers.get("Tandem-Barrier-Time")
     return Barrier(
         time=None if time is None else microseconds(time, "Tandem-Barrier-Time"),
-        source_epoch=_bounded(headers, _EPOCH, MAX_EPOCH),
+        source_epoch=bounded(headers, _EPOCH, MAX_EPOCH),
     )
 
 
@@ -88,7 +88,7 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
     """
     try:
         order_id = identifier(_text(headers, "ce-subject"), "ce-subject")
-        return order_id, _bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
+        return order_id, bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
     except ProjectionError:
         return None
 
@@ -103,16 +103,16 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
     content = read_body(body, parse)
     event = StreamEvent(
         order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
-        version=_bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
+        version=bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
         # The source epoch in which the event was published. After a restore, its events belong to the new history.
         source_epoch=_epoch(headers, journal),
         event_id=identifier(_text(headers, "ce-id"), "ce-id"),
         aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
         event_type=_text(headers, "ce-type"),
-        schema_version=_bounded(journal, "schema_version", 2**31),
+        schema_version=bounded(journal, "schema_version", 2**31),
         occurred_at=microseconds(_header(headers, "ce-time"), "ce-time"),
         recorded_at=microseconds(_header(headers, "Tandem-Recorded-At"), "Tandem-Recorded-At"),
-        position=_bounded(headers, "Tandem-Position", 2**63 - 1),
+        position=bounded(headers, "Tandem-Position", 2**63 - 1),
         payload=content.payload,
         payload_text=content.payload_text,
         personal=content.personal,
@@ -122,7 +122,7 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
         recorded_headers=recorded_headers,
         hash=_header(headers, "Tandem-Hash"),
     )
-    _agree(event)
+    agree(event)
     return event
 
 
@@ -219,6 +219,18 @@ def parse_object(text: str, part: str) -> dict[str, Any]:
     return value
 
 
+def parsed_object(text: str, part: str, parse: Parse | None) -> dict[str, Any]:
+    """Parses a JSON object with `parse`, or by the standard library if that refuses it. Raises as `parse_object`."""
+    if parse is not None:
+        try:
+            value = parse(text)
+        except ValueError:
+            return parse_object(text, part)
+        if isinstance(value, dict):
+            return value
+    return parse_object(text, part)
+
+
 def _header(headers: Headers, name: str) -> str:
     value = headers.get(name)
     if not value:
@@ -231,10 +243,11 @@ def _text(headers: Headers, name: str) -> str:
 
 
 def _epoch(headers: Headers, journal: Mapping[str, Any]) -> int:
-    return _bounded(headers, _EPOCH, MAX_EPOCH) if _EPOCH in headers else _bounded(journal, "source_epoch", MAX_EPOCH)
+    return bounded(headers, _EPOCH, MAX_EPOCH) if _EPOCH in headers else bounded(journal, "source_epoch", MAX_EPOCH)
 
 
-def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
+def bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
+    """Returns the number from 1 to `highest` that `source` has as text. Raises ProjectionError naming it."""
     value = source.get(name)
     # Every allowed number has 19 digits at most. Refuse longer texts before converting them.
     if (
@@ -248,7 +261,7 @@ def _bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
     raise malformed(name, f"is no number within 1 to {highest}")
 
 
-def _agree(event: StreamEvent) -> None:
+def agree(event: StreamEvent) -> None:
     """Checks that headers and payload name the same event. Raises ProjectionError (CONTRADICTORY)."""
     pairs = (
         ("orderId", event.order_id),

@@ -1,0 +1,1 @@
+"""Asks the write side's export service."""
