@@ -104,7 +104,7 @@ verify: $(GENERATE_VENV)/.installed ## committed stubs equal what the protos giv
 lock: $(INSTALLED) ## resolve all dependencies anew (names and hashes only)
 	@$(COMPILE) --group bootstrap -o requirements/bootstrap.lock
 	@for group in generate checkers; do $(COMPILE) --group $$group -o requirements/$$group.lock || exit 1; done
-	@for extra in command relay query dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.lock || exit 1; done
+	@for extra in command relay query audit dev; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.lock || exit 1; done
 
 .PHONY: clean
 clean: ## drop the local stack's data and every cache; the environment stays

@@ -1,0 +1,117 @@
+"""Runs a notary: waits for the lock, the stream and the servers, appends, signs, and starts again after an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import psycopg
+import structlog
+from nats.aio.client import Client
+
+from audit.metrics import NotaryMetrics
+from audit.notary.deciding import Decision
+from audit.notary.log_writer import LogWriter
+from audit.notary.nats_connection import connected
+from audit.notary.signing import CheckpointSigner, LogBroken, require_continuation
+from audit.notary.stream_reader import NATS_ERRORS, DeliveryGap, StreamMissing, StreamReader
+from audit.notes.keys import SigningKey
+from audit.storage.schema import schema_problem
+from audit.storage.tree_nodes import MissingNode
+from service_runtime.backoff import Backoff
+from service_runtime.error_text import in_one_line
+from service_runtime.outage_log import OutageLog
+from service_runtime.process import StartupRefused
+
+_log = structlog.get_logger(__name__)
+#: The key of the advisory lock of the one notary that writes.
+LOCK = 0x7461_6E64_656D_0064
+#: How long a read waits for messages. Checkpoints are due in between.
+READ_SECONDS = 1.0
+STANDBY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NotaryPlan:
+    """What one notary works on. `batch_events` is the most messages of one transaction."""
+
+    database_url: str
+    nats_url: str
+    stream: str
+    batch_events: int
+    checkpoint_seconds: float
+
+
+class Notary:
+    """Writes one log until cancelled. `problem` is why it does not at present; None while it does, or stands by."""
+
+    def __init__(self, plan: NotaryPlan, key: SigningKey, metrics: NotaryMetrics) -> None:
+        self._plan, self._metrics = plan, metrics
+        self._signer = CheckpointSigner(key, every_seconds=plan.checkpoint_seconds, clock=time.monotonic)
+        self.problem: str | None = "starting"
+
+    async def run(self) -> None:
+        """Runs sessions until cancelled. Raises StartupRefused when the tables are missing."""
+        pauses, outages = Backoff(0.2, 2.0), OutageLog("log paused", "log continues")
+        while True:
+            try:
+                async with (
+                    connected(self._plan.nats_url, "tandem audit notary") as client,
+                    self._leading_session() as database,
+                ):
+                    await self._write(client, database, outages)
+            except (LogBroken, MissingNode) as broken:
+                if self.problem != str(broken):
+                    _log.critical("the log is broken", reason=str(broken))
+                self.problem = str(broken)
+            except (StreamMissing, DeliveryGap, psycopg.Error, *NATS_ERRORS) as error:
+                self.problem = in_one_line(error)
+                outages.failed(self.problem)
+            await asyncio.sleep(pauses.seconds())
+
+    @contextlib.asynccontextmanager
+    async def _leading_session(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Yields a database session that leads, after waiting while another notary leads. Raises StartupRefused."""
+        connection = await psycopg.AsyncConnection.connect(
+            self._plan.database_url, autocommit=True, connect_timeout=5, application_name="tandem-audit-notary"
+        )
+        async with connection:
+            if problem := await schema_problem(connection):
+                raise StartupRefused(problem)
+            while not await self._leads(connection):
+                self.problem = None
+                await asyncio.sleep(STANDBY_SECONDS)
+            yield connection
+
+    async def _leads(self, connection: psycopg.AsyncConnection) -> bool:
+        row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])).fetchone()
+        return row is not None and bool(row[0])
+
+    async def _write(self, client: Client, connection: psycopg.AsyncConnection, outages: OutageLog) -> None:
+        """Appends and signs until an error."""
+        log = await LogWriter.open(connection, self._plan.stream)
+        await require_continuation(connection, await self._signer.last(connection), log)
+        reader = StreamReader(client, self._plan.stream)
+        opened = await reader.open(await log.position())
+        if opened.lost:
+            self._metrics.lost(opened.lost)
+            _log.error("messages left the stream before they were read", messages=opened.lost)
+        _log.info("writing the log", size=log.size, stream=self._plan.stream)
+        while True:
+            messages = await reader.batch(self._plan.batch_events, READ_SECONDS)
+            if messages:
+                self._tell(await log.append(messages, opened.stream_created_at))
+            self._metrics.reached(log.size, reader.pending)
+            signed = await self._signer.sign_if_due(connection, log)
+            if signed is not None:
+                self._metrics.signed(signed)
+            self.problem = None
+            outages.works()
+
+    def _tell(self, decision: Decision) -> None:
+        self._metrics.appended([leaf.kind.value for _, leaf in decision.leaves], decision.repeated, decision.unchecked)
+        for refusal in decision.refusals:
+            _log.error("message refused", sequence=refusal.sequence, what=refusal.leaf.name, reason=refusal.reason)

@@ -1,0 +1,97 @@
+"""Reads the stream in its order, by a consumer that lasts as long as the session."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from audit.leaves.stream_message import StreamMessage
+from audit.storage.position import Position
+
+#: The errors of a NATS that is down or busy.
+NATS_ERRORS = (Error, OSError, TimeoutError)
+#: The server forgets the consumer this long after its last use.
+IDLE_SECONDS = 60.0
+
+
+class StreamMissing(Exception):  # noqa: N818 - says what is wrong
+    """The stream does not exist yet. The relay creates it."""
+
+
+class DeliveryGap(Exception):  # noqa: N818 - says what happened
+    """A message was delivered that does not follow the last one, so one was lost on its way. Read again."""
+
+
+class Opened(NamedTuple):
+    """Where reading starts. `lost` counts messages that left the stream before they were read."""
+
+    stream_created_at: int
+    lost: int
+
+
+class StreamReader:
+    """Reads one stream. Without acknowledgements: what was read is known by the position that is committed."""
+
+    def __init__(self, client: Client, stream: str) -> None:
+        self._client, self._stream = client, stream
+        self._pull: JetStreamContext.PullSubscription | None = None
+        self._delivered = 0
+        self.pending = 0
+
+    async def open(self, position: Position) -> Opened:
+        """Starts after `position`, or from the first message if the stream is another one or was set back.
+
+        Raises StreamMissing, or one of NATS_ERRORS.
+        """
+        jetstream = self._client.jetstream()
+        try:
+            info = await jetstream.stream_info(self._stream)
+        except NotFoundError:
+            raise StreamMissing(f"the stream {self._stream} does not exist; the relay creates it") from None
+        created_at = 0 if info.created is None else int(info.created.timestamp() * 1_000_000)
+        first = _first_sequence(info)
+        continues = position.stream_created_at == created_at and position.sequence <= info.state.last_seq
+        wanted = position.sequence + 1 if continues else 1
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=max(wanted, first, 1),
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=IDLE_SECONDS,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        self._pull = await jetstream.pull_subscribe("", stream=self._stream, config=config)
+        self._delivered = 0
+        return Opened(created_at, max(0, first - wanted) if continues else 0)
+
+    async def batch(self, most: int, seconds: float) -> list[StreamMessage]:
+        """Returns the next messages, none if there are none within `seconds`. Raises DeliveryGap, or NATS_ERRORS."""
+        assert self._pull is not None
+        try:
+            messages = await self._pull.fetch(most, timeout=seconds)
+        except NatsTimeoutError:
+            return []
+        return [self._read(message) for message in messages]
+
+    def _read(self, message: Msg) -> StreamMessage:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>. In the longer
+        # form domain and account come before the stream, and a random token may come last.
+        tokens = message.reply.split(".")
+        first = 2 if len(tokens) == 9 else 4
+        delivered = int(tokens[first + 4])
+        if delivered != self._delivered + 1:
+            raise DeliveryGap(f"message {delivered} came after message {self._delivered}")
+        self._delivered = delivered
+        self.pending = int(tokens[first + 6])
+        return StreamMessage(int(tokens[first + 3]), message.headers or {}, message.data)
+
+
+def _first_sequence(info: StreamInfo) -> int:
+    return info.state.first_seq if info.state.messages else info.state.last_seq + 1

@@ -1,0 +1,90 @@
+"""A witness as a process: it cosigns what continues, over restarts, and a log that was set back finds no signature."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from audit.notary.witness_client import WitnessClient, WitnessRefuses
+from audit.notes.checkpoint import open_checkpoint
+from audit.notes.cosignature import require_cosignature
+from audit.notes.keys import Kind, verification_key
+from audit.storage import checkpoints
+from tests.fixtures.write_model import execute
+from tests.integration.audit.test_notary import history
+from tests.support.audit_events import EventWriter, message_of
+from tests.support.audit_world import AuditProcess, AuditWorld
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def log(postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str) -> AuditWorld:
+    """An empty log and an empty stream."""
+    return await AuditWorld.make(postgres_database, nats_url, stream_name, subject_prefix)
+
+
+@asynccontextmanager
+async def witness_of(log: AuditWorld, directory: Path) -> AsyncIterator[tuple[AuditProcess, WitnessClient]]:
+    """A witness, killed at the end of the block, and who brings checkpoints to it."""
+    process = AuditProcess("witness", witness_directory=directory, log_key=log.key.verification.text)
+    told = await process.start()
+    try:
+        key = verification_key(told["key"], Kind.COSIGNATURE)
+        yield process, WitnessClient(f"http://{told['address']}", key)
+    finally:
+        await process.end()
+
+
+async def brought(log: AuditWorld, client: WitnessClient) -> int | None:
+    """Brings the newest checkpoint."""
+    async with log.database() as connection, aiohttp.ClientSession() as session:
+        return await client.bring(connection, session)
+
+
+async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: AuditWorld, tmp_path: Path) -> None:
+    messages = history(20, 3)
+    await log.publish(messages[:30])
+    async with log.writing():
+        await log.until_signed(31)
+    async with witness_of(log, tmp_path) as (_, client):
+        assert await brought(log, client) == 31
+        assert await brought(log, client) is None
+        await log.publish(messages[30:])
+        async with log.writing():
+            await log.until_signed(61)
+        assert await brought(log, client) == 61
+        key = client._witness_key
+        assert key is not None
+        async with log.database() as connection:
+            stored = await checkpoints.newest(connection, cosigned=True)
+        assert stored is not None
+        assert stored.cosigned is not None
+        checkpoint, note = open_checkpoint(stored.cosigned, log.key.verification)
+        assert checkpoint.size == 61
+        assert require_cosignature(note, key) > 0
+    await execute(log.database_url, "DELETE FROM audit_leaf; DELETE FROM audit_node; DELETE FROM audit_checkpoint;")
+    await execute(log.database_url, "DELETE FROM audit_position")
+    other = EventWriter()
+    forked = [message_of(other.event(7, payload='{"total": 8}'), number) for number in range(70)]
+    async with witness_of(log, tmp_path) as (process, client):
+        assert (tmp_path / "leaves").stat().st_size == 61 * 32
+        await log.refill(forked[:40])
+        async with log.writing():
+            await log.until_signed(41)
+        await refused(log, client, "the witness has signed 61 leaves, and this log has 41")
+        await log.publish(forked[40:])
+        async with log.writing():
+            await log.until_signed(71)
+        await refused(log, client, "the log has forked")
+        assert len(list((tmp_path / "refused").iterdir())) == 1 + 1
+        assert process.events("the log contradicts itself")
+
+
+async def refused(log: AuditWorld, client: WitnessClient, reason: str) -> None:
+    """The witness does not sign, and says why."""
+    with pytest.raises(WitnessRefuses, match=reason):
+        await brought(log, client)
