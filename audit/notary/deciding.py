@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -36,6 +36,12 @@ class Decision:
     repeated: int = 0
     unchecked: int = 0
 
+    def forget_refusals(self, known: Collection[bytes]) -> None:
+        """Leaves out the refused messages of which the log has the leaf already, by its hash."""
+        again = {id(refusal.leaf) for refusal in self.refusals if refusal.leaf.hash in known}
+        self.leaves = [(sequence, leaf) for sequence, leaf in self.leaves if id(leaf) not in again]
+        self.refusals = [refusal for refusal in self.refusals if id(refusal.leaf) not in again]
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -60,7 +66,7 @@ class Decider:
     """Knows what the log has of the events that some messages are about.
 
     `epoch` is the log's newest source epoch. `known` has the chain hashes by event id, `earlier` those of the versions
-    before, newest first, `refused` the leaf hashes of refused messages. The messages add to what is known.
+    before, newest first. The messages add to what is known.
     """
 
     def __init__(
@@ -68,12 +74,11 @@ class Decider:
         epoch: int,
         known: Mapping[UUID, bytes],
         earlier: Mapping[Version, Sequence[bytes]],
-        refused: Iterable[bytes],
     ) -> None:
         self._epoch = epoch
         self._known = dict(known)
         self._earlier = {version: list(hashes) for version, hashes in earlier.items()}
-        self._refused = set(refused)
+        self._refused: set[bytes] = set()
 
     def decide(self, messages: Iterable[Read]) -> Decision:
         """Returns what the messages add, in their order."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from audit.leaves.leaf import refused_leaf
-from audit.leaves.stream_message import StreamMessage, claimed_ids
+from audit.leaves.stream_message import StreamMessage
 from audit.notary.deciding import Decider, Decision, Read, read
 from audit.storage import leaf_rows, position
 from audit.storage.leaf_rows import Placed
@@ -65,19 +64,20 @@ class LogWriter:
         return decision
 
     async def _decided(self, messages: Sequence[Read]) -> Decision:
-        claimed = [one.message for one in messages if one.message.is_event]
-        if not claimed:
-            return Decider(self._epoch, {}, {}, ()).decide(messages)
+        if not any(one.message.is_event for one in messages):
+            return Decider(self._epoch, {}, {}).decide(messages)
         events = [event for one in messages for event in one.events]
         before = {(event.order_id, event.version - 1) for event in events if event.version > 1}
-        refused = [refused_leaf(message.content, *claimed_ids(message)).hash for message in claimed]
         decider = Decider(
             self._epoch,
             await leaf_rows.known_events(self._connection, [event.event_id for event in events]),
             await leaf_rows.hashes_of_versions(self._connection, list(before)) if before else {},
-            await leaf_rows.known_refusals(self._connection, refused),
         )
-        return decider.decide(messages)
+        decision = decider.decide(messages)
+        if decision.refusals:
+            hashes = [refusal.leaf.hash for refusal in decision.refusals]
+            decision.forget_refusals(await leaf_rows.known_refusals(self._connection, hashes))
+        return decision
 
 
 def _place(frontier: Frontier, decision: Decision) -> tuple[list[Placed], list[Node]]:
