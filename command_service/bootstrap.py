@@ -11,12 +11,12 @@ from uuid import UUID
 import structlog
 import uuid_utils
 from psycopg_pool import PoolTimeout
-from tandem.orders.v1 import order_export_service_pb2
 
 from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
 from command_service.config import CommandSettings
+from command_service.export_listener import ExportListener
 from command_service.handlers import order_commands
 from command_service.handlers.call_terms import call_terms
 from command_service.handlers.order_imports import OrderImports
@@ -40,9 +40,7 @@ from service_runtime.waiting import wait_until_fine
 #: How long the database may stay silent in addition to the time limit of a statement.
 SILENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
-#: The contract has this service, but none of its methods is implemented yet.
-_EXPORT = order_export_service_pb2.DESCRIPTOR.services_by_name["OrderExportService"]
-SERVICES = (order_commands.SERVICE.full_name, _EXPORT.full_name)
+SERVICES = (order_commands.SERVICE.full_name,)
 
 
 def random_identity() -> tuple[UUID, bytes]:
@@ -64,9 +62,12 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         else:
             pool.hang_up()
         await server.set_serving(available)
+        if exports is not None:
+            await exports.set_available(available)
 
     watch = DatabaseWatch(database_url, on_change)
     metrics.database_available(watch.available)
+    exports = ExportListener(settings, metrics, lambda: watch.available) if settings.export_listen else None
     async with _opened_pool(settings, database_url, metrics) as pool:
         imports = _add_services(server, _execution(settings, pool, watch), settings, metrics)
         probes = ProbeServer(
@@ -82,15 +83,19 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         async with side_tasks(side, metrics.failed):  # to the end: calls that still run may wait for a silent database
             try:
                 address = await server.start()
+                export_address = await exports.start() if exports is not None else ""
                 await server.set_serving(watch.available)
+                if exports is not None:
+                    await exports.set_available(watch.available)
                 probes_address = await probes.start()  # last, so that readiness means listening
                 leave_out_of_collections()
-                _log.info("listening", address=address, probes=probes_address)
+                _log.info("listening", address=address, exports=export_address, probes=probes_address)
                 await stop.wait()
                 _log.info("stopping")
             finally:
                 imports.stop()
-                await server.stop()
+                stopping = [server.stop()] if exports is None else [server.stop(), exports.stop()]
+                await asyncio.gather(*stopping)
                 await _ended(pool, settings.shutdown_grace_seconds)
                 await probes.stop()
     _log.info("stopped")
@@ -119,7 +124,6 @@ def _add_services(
     commands = order_commands.OrderCommands(execution, imports, metrics)
     terms = call_terms(metrics.call, settings.deadline_cap_seconds)
     server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
-    server.add(service_methods(_EXPORT, {}, terms))
     return imports
 
 

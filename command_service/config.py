@@ -7,13 +7,17 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from service_runtime.config import ListenAddress, ServiceSettings
+from service_runtime.config import ListenAddress, ServiceSettings, check_address
 from service_runtime.postgres_url import check_postgres_url
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
     check_postgres_url(value.get_secret_value())
     return value
+
+
+def _address_or_off(value: str) -> str:
+    return value and check_address(value)
 
 
 class CommandSettings(ServiceSettings):
@@ -57,6 +61,21 @@ class CommandSettings(ServiceSettings):
     shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")
     replay_retention_hours: float = Field(
         48.0, ge=24, description="How long a repeated request gets the first response; at least 24"
+    )
+    export_listen: Annotated[str, AfterValidator(_address_or_off)] = Field(
+        "127.0.0.1:50053",
+        description="Where exports are served over gRPC, to rebuild and check read models; empty: nowhere. Open it to"
+        " operators and the read side only: exports contain all orders, with personal data",
+    )
+    export_pool_size: int = Field(
+        4, ge=1, le=100, description="Most connections to the database for exports; opened when there is an export"
+    )
+    export_max_calls: int = Field(16, ge=1, le=1000, description="Exports at once; more are refused")
+    export_orders_per_second: int = Field(
+        0, ge=0, description="Most orders (or events) per second that all exports together read; 0: no limit"
+    )
+    export_deadline_seconds: float = Field(
+        300.0, gt=0, description="Longest time of one statement of an export; the digest of all orders is the longest"
     )
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")

@@ -20,6 +20,7 @@ class CommandMetrics:
         self._replays = Counter("command_replays", "Calls answered with the first response.", registry=on)
         self._expired = Counter("command_log_expired", "Stored responses deleted after the promised time.", registry=on)
         self._imports = Counter("command_imported_orders", "Imported orders, by outcome.", ["outcome"], registry=on)
+        self._exported = Counter("command_exported", "Elements of exports, by kind.", ["kind"], registry=on)
         self._available = Gauge("command_database_available", "1 while the database accepts commands.", registry=on)
 
         self._faults = Counter("command_side_task_faults", "Faults of side tasks.", ["task"], registry=on)
@@ -36,6 +37,10 @@ class CommandMetrics:
     def imported(self, outcome: str) -> None:
         """Counts an order of an import: `imported`, `replayed` or `refused`."""
         self._imports.labels(outcome).inc()
+
+    def exported(self, kind: str, count: int) -> None:
+        """Counts `orders` or `events` that were sent to callers of exports."""
+        self._exported.labels(kind).inc(count)
 
     def expired(self, count: int) -> None:
         """Counts stored responses that were deleted because they were older than promised."""

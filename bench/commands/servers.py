@@ -32,6 +32,7 @@ async def command_service(directory: Path, database_url: str, **settings: str) -
         settings={
             "COMMAND_DATABASE_URL": database_url,
             "COMMAND_LISTEN": address,
+            "COMMAND_EXPORT_LISTEN": "",
             "COMMAND_PROBES_LISTEN": probes,
             **{f"COMMAND_{name.upper()}": value for name, value in settings.items()},
         },

@@ -32,6 +32,7 @@ async def order_events(servers: Servers) -> list[Sample]:
     settings = {
         "COMMAND_DATABASE_URL": url,
         "COMMAND_LISTEN": f"{HOST}:{free_port()}",
+        "COMMAND_EXPORT_LISTEN": "",
         "COMMAND_PROBES_LISTEN": f"{HOST}:{free_port()}",
     }
     await run_once("migrate", ["command_service", "migrate"], settings, directory)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from command_service.application.errors import TimedOut
-from command_service.handlers.request_rules import validate
+from command_service.application.exporting.errors import ExportTooSlow
+from command_service.handlers import export_rules, request_rules
 from command_service.handlers.status import REFUSALS
 from service_runtime.edge.service_methods import OnCall, Terms
 
 
 def call_terms(on_call: OnCall, deadline_cap: float) -> Terms:
     """Returns the terms. `deadline_cap` is the most seconds that a call may take; it does not apply to streams."""
-    return Terms(validate, REFUSALS, on_call, deadline_cap, late=TimedOut)
+    return Terms(request_rules.validate, REFUSALS, on_call, deadline_cap, late=TimedOut)
+
+
+def export_terms(on_call: OnCall, deadline_cap: float) -> Terms:
+    """Returns the terms of exports, whose digests may take `deadline_cap` seconds."""
+    return Terms(export_rules.validate, REFUSALS, on_call, deadline_cap, late=ExportTooSlow)

@@ -11,6 +11,7 @@ from tandem.orders.errors import error_status
 from tandem.orders.v1 import error_reason_pb2 as reasons
 
 from command_service.application import errors as application
+from command_service.application.exporting import errors as exporting
 from command_service.domain import errors as domain
 from service_runtime.edge.refusals import Answer, NotImplementedYet, Refusals
 from service_runtime.edge.request_validation import InvalidRequest
@@ -48,8 +49,10 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     application.DependencyUnavailable: _UNAVAILABLE,
     application.ConnectionBroken: _UNAVAILABLE,
     application.Stopping: _UNAVAILABLE,
+    exporting.ExportInterrupted: _UNAVAILABLE,
     application.Conflict: Answer(Code.ABORTED, reasons.ERROR_REASON_CONFLICT, retry=timedelta(milliseconds=100)),
     application.TimedOut: Answer(Code.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
+    exporting.ExportTooSlow: Answer(Code.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE_EXCEEDED),
 }
 
 

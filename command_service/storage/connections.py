@@ -109,10 +109,20 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             await asyncio.wait(set(self._ending))
 
 
-def command_pool(database_url: str, *, size: int, max_waiting: int, statement_seconds: float) -> CommandPool:
+def command_pool(
+    database_url: str,
+    *,
+    size: int,
+    least: int | None = None,
+    max_waiting: int,
+    statement_seconds: float,
+    acquire_seconds: float = ACQUIRE_SECONDS,
+    name: str = APPLICATION_NAME,
+) -> CommandPool:
     """Returns a pool of `size` connections, not yet opened. At most `max_waiting` callers wait for a connection.
 
-    No statement runs longer than `statement_seconds`, including its waits for locks.
+    It always keeps `least` connections open; by default all. No statement runs longer than `statement_seconds`,
+    including its waits for locks. A caller waits at most `acquire_seconds` for a connection.
     """
 
     async def configure(connection: CommandConnection) -> None:
@@ -130,20 +140,20 @@ def command_pool(database_url: str, *, size: int, max_waiting: int, statement_se
         kwargs={
             "autocommit": True,
             "cursor_factory": AsyncRawCursor,
-            "application_name": APPLICATION_NAME,
+            "application_name": name,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "keepalives_idle": VANISHED_SECONDS // 3,
             "keepalives_interval": VANISHED_SECONDS // 3,
             "keepalives_count": 2,
             "tcp_user_timeout": VANISHED_SECONDS * 1000,
         },
-        min_size=size,
+        min_size=size if least is None else least,
         max_size=size,
         max_waiting=max_waiting,
-        timeout=ACQUIRE_SECONDS,
+        timeout=acquire_seconds,
         # Give up soon, because the next caller tries again at once. A longer series would pause for minutes.
         reconnect_timeout=ACQUIRE_SECONDS,
         configure=configure,
         open=False,
-        name=APPLICATION_NAME,
+        name=name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -55,18 +55,23 @@ _LISTS = {
 }
 # The time of the next record: later than the previous record of the order, even if the clock was set back.
 _NOW = "greatest(clock_timestamp(), recorded_at + interval '1 microsecond')"
+#: The select list of an order's row in `orders`, from which `order_of` makes the order.
+COLUMNS = ", ".join([*_OWN, *_LISTS.values()])
 #: Sent after LOCK. A separate statement sees the changes of the transaction for which LOCK had to wait.
-LOAD = f"SELECT {', '.join([*_OWN, *_LISTS.values(), _NOW])} FROM orders WHERE order_id = $1"  # noqa: S608
-_NAMES = (*_OWN, *_LISTS, "now")
+LOAD = f"SELECT {COLUMNS}, {_NOW} FROM orders WHERE order_id = $1"  # noqa: S608
+_NAMES = (*_OWN, *_LISTS)
+_HEAD_HASH = _NAMES.index("head_hash")
 
 
 def stored_order(row: Row) -> StoredOrder:
     """Returns the order from a result row of LOAD."""
+    *values, now = row
+    return StoredOrder(order_of(values), values[_HEAD_HASH], now)
+
+
+def order_of(row: Sequence[Any]) -> Order:
+    """Returns the order from the values of COLUMNS."""
     values = dict(zip(_NAMES, row, strict=True))
-    return StoredOrder(_order(values), values["head_hash"], values["now"])
-
-
-def _order(values: Mapping[str, Any]) -> Order:
     return Order(
         order_id=values["order_id"],
         order_number=values["order_number"],

@@ -20,7 +20,7 @@ REACHES: Mapping[str, frozenset[str]] = {
     "query-migrate": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
 }
 #: Application -> the ports that callers (not those who scrape metrics) may come to.
-CALLED: Mapping[str, frozenset[int]] = {"command": frozenset({50051}), "query-serve": frozenset({50052})}
+CALLED: Mapping[str, frozenset[int]] = {"command": frozenset({50051, 50053}), "query-serve": frozenset({50052})}
 MONITORING = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 
 

@@ -23,6 +23,7 @@ ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
     "TANDEM_ELASTICSEARCH_URL": ("elasticsearch_url", "Elasticsearch"),
     "TANDEM_COMMAND_ADDRESS": ("command", "the command service"),
     "TANDEM_QUERY_ADDRESS": ("query", "the query service"),
+    "TANDEM_EXPORT_ADDRESS": ("export", "the command service's exports"),
     "TANDEM_COMMAND_PROBES_ADDRESS": ("command_probes", "the command service's probe port"),
     "TANDEM_RELAY_PROBES_ADDRESS": ("relay_probes", "the relay's probe port"),
     "TANDEM_SERVE_PROBES_ADDRESS": ("serve_probes", "`query_service serve`'s probe port"),
@@ -61,7 +62,7 @@ def _check(field: str, value: str) -> None:
             nats_servers(value)
         case "elasticsearch_url" | "nats_monitor_url":
             _check_http_url(value)
-        case "command" | "query":
+        case "command" | "query" | "export":
             _check_grpc_target(value)
         case _:
             check_address(value)
@@ -96,6 +97,7 @@ def default_topology() -> Topology:
         elasticsearch_url=f"http://{at['TANDEM_ELASTICSEARCH_PORT']}",
         command=at["TANDEM_COMMAND_PORT"],
         query=at["TANDEM_QUERY_PORT"],
+        export=at["TANDEM_EXPORT_PORT"],
         command_probes=at["TANDEM_COMMAND_PROBES_PORT"],
         relay_probes=at["TANDEM_RELAY_PROBES_PORT"],
         serve_probes=at["TANDEM_SERVE_PROBES_PORT"],

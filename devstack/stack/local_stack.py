@@ -30,6 +30,7 @@ class LocalStack:
         self._addresses = {
             "command": service_address("TANDEM_COMMAND_PORT"),
             "query": service_address("TANDEM_QUERY_PORT"),
+            "export": service_address("TANDEM_EXPORT_PORT"),
             "command_probes": service_address("TANDEM_COMMAND_PROBES_PORT"),
             "relay_probes": service_address("TANDEM_RELAY_PROBES_PORT"),
             "serve_probes": service_address("TANDEM_SERVE_PROBES_PORT"),

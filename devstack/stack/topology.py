@@ -17,6 +17,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "TANDEM_ELASTICSEARCH_PORT": 29200,
     "TANDEM_COMMAND_PORT": 50051,
     "TANDEM_QUERY_PORT": 50052,
+    "TANDEM_EXPORT_PORT": 50053,
     "TANDEM_COMMAND_PROBES_PORT": 9051,
     "TANDEM_RELAY_PROBES_PORT": 9052,
     "TANDEM_SERVE_PROBES_PORT": 9053,
@@ -44,7 +45,9 @@ def server_ports() -> Ports:
 
 #: Of our own processes.
 _SERVICES = tuple(
-    setting for setting in DEFAULT_PORTS if setting.endswith(("COMMAND_PORT", "QUERY_PORT", "PROBES_PORT"))
+    setting
+    for setting in DEFAULT_PORTS
+    if setting.endswith(("COMMAND_PORT", "QUERY_PORT", "EXPORT_PORT", "PROBES_PORT"))
 )
 
 
@@ -72,6 +75,7 @@ class Topology:
     elasticsearch_url: str
     command: str
     query: str
+    export: str
     command_probes: str
     relay_probes: str
     serve_probes: str
@@ -86,6 +90,7 @@ class Topology:
         return {
             "COMMAND_DATABASE_URL": self.postgres_url,
             "COMMAND_LISTEN": self.command,
+            "COMMAND_EXPORT_LISTEN": self.export,
             "COMMAND_PROBES_LISTEN": self.command_probes,
             "RELAY_DATABASE_URL": self.postgres_url,
             "RELAY_NATS_URL": self.nats_url,

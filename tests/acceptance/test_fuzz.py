@@ -11,14 +11,14 @@ import re
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import psutil
 import pytest
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from tandem.orders.errors import from_rpc_error, from_status
@@ -26,20 +26,24 @@ from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1 import order_export_service_pb2 as export
 
 from command_service.storage.tables import metadata
-from tests.fixtures.command_process import CommandProcess, serving
+from tests.fixtures.command_process import ANY_PORT, CommandProcess, serving
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.chance import new_seed, tell
 from tests.support.commands.journal import journal_faults
 from tests.support.commands.orders import money, place_order_request
 from tests.support.random_messages import UNKNOWN_FIELDS, change_somewhere, random_message
 
-SERVICES = (
-    contract.DESCRIPTOR.services_by_name["OrderCommandService"],
-    export.DESCRIPTOR.services_by_name["OrderExportService"],
-)
+COMMANDS = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
+EXPORTS = export.DESCRIPTOR.services_by_name["OrderExportService"]
+SERVICES = (COMMANDS, EXPORTS)
 METHODS: tuple[MethodDescriptor, ...] = tuple(method for service in SERVICES for method in service.methods)
 #: Most calls go where a request can get far.
-WEIGHTS = [4 if method.name in {"PlaceOrder", "ImportOrders"} else 2 for method in METHODS]
+WEIGHTS = [
+    4 if method.name in {"PlaceOrder", "ImportOrders"} else 2 if method.containing_service == COMMANDS else 1
+    for method in METHODS
+]
+#: Service -> the channel to it.
+Channels = Mapping[ServiceDescriptor, grpc.aio.Channel]
 FAULTS = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "DATA_LOSS"}
 #: What the library's client makes of a stream that the server ends while it is still written to. The server's own count
 #: of how calls ended decides there, and the items sent once more, each alone.
@@ -77,13 +81,13 @@ class Fuzz:
         self.outcomes: Counter[str] = Counter()
         self.accepted = 0
 
-    async def chunk(self, channel: grpc.aio.Channel, count: int) -> list[Sent]:
+    async def chunk(self, channels: Channels, count: int) -> list[Sent]:
         """So many calls, some of them at once."""
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(method: MethodDescriptor, requests: tuple[bytes, ...]) -> Sent:
             async with gate:
-                return await self.send(channel, method, requests)
+                return await self.send(channels, method, requests)
 
         calls = [self._call() for _ in range(count)]
         sent = await asyncio.gather(*(one(method, requests) for method, requests in calls))
@@ -92,10 +96,10 @@ class Fuzz:
             self.accepted += each.accepted
         return sent
 
-    async def send(self, channel: grpc.aio.Channel, method: MethodDescriptor, requests: Sequence[bytes]) -> Sent:
+    async def send(self, channels: Channels, method: MethodDescriptor, requests: Sequence[bytes]) -> Sent:
         """One call."""
         path = f"/{method.containing_service.full_name}/{method.name}"
-        raw: Any = channel  # without a serializer it takes and gives bytes
+        raw: Any = channels[method.containing_service]  # without a serializer it takes and gives bytes
         accepted = 0
         try:
             if not method.client_streaming:
@@ -104,8 +108,9 @@ class Fuzz:
                         pass
                 else:
                     answer = await raw.unary_unary(path)(requests[0], timeout=60)
-                    self._learn(answer)
-                    accepted = 1
+                    if method.containing_service == COMMANDS:
+                        self._learn(answer)
+                        accepted = 1
             else:
                 async for answer in raw.stream_stream(path)(iter(requests), timeout=60):
                     accepted += not _refused(contract.ImportOrdersResponse.FromString(answer))
@@ -114,7 +119,7 @@ class Fuzz:
             refusal = from_rpc_error(error)
             outcome = f"{refusal.code.name} {refusal.reason or refusal.message}"
             if len(requests) > 1:  # results of items that were done may have got lost with the stream
-                alone = [await self.send(channel, method, [request]) for request in requests]
+                alone = [await self.send(channels, method, [request]) for request in requests]
                 accepted = sum(each.accepted for each in alone)
         return Sent(method, tuple(requests), outcome, accepted)
 
@@ -190,13 +195,18 @@ def _refused(result: contract.ImportOrdersResponse) -> bool:
 async def fuzz(url: str, calls: int, settled_after: int) -> None:
     """`calls` calls; memory is compared with what it was after `settled_after` of them."""
     await execute(url, TRACES)
-    async with serving(url, max_import_streams="32") as process, grpc.aio.insecure_channel(process.address) as channel:
+    async with (
+        serving(url, max_import_streams="32", export_listen=ANY_PORT) as process,
+        grpc.aio.insecure_channel(process.address) as commands,
+        grpc.aio.insecure_channel(process.exports) as exports,
+    ):
+        channels = {COMMANDS: commands, EXPORTS: exports}
         it = Fuzz(process, new_seed())
         server, memory = psutil.Process(process.pid), 0
         for done in range(CHUNK, calls + CHUNK, CHUNK):
-            sent = await it.chunk(channel, CHUNK)
+            sent = await it.chunk(channels, CHUNK)
             assert not [name for name in it.outcomes if name.split()[1] in FAULTS and not name.endswith(LOST)]
-            await refused_again(it, channel, url, sent)
+            await refused_again(it, channels, url, sent)
             if done == settled_after:
                 memory = server.memory_info().rss
             if done % 5_000 == 0:
@@ -219,13 +229,13 @@ def metrics(process: CommandProcess) -> str:
     return text.decode()
 
 
-async def refused_again(it: Fuzz, channel: grpc.aio.Channel, url: str, sent: Sequence[Sent]) -> None:
+async def refused_again(it: Fuzz, channels: Channels, url: str, sent: Sequence[Sent]) -> None:
     """What was refused for its form is refused whatever the orders are: no table may change, not in a byte."""
     refused = [each for each in sent if each.outcome == "INVALID_ARGUMENT INVALID_REQUEST"]
     wrong = [each for each in refused if not each.method.client_streaming]
     before = await table_digests(url)
     for each in wrong[:50]:
-        assert (await it.send(channel, each.method, each.requests)).outcome == each.outcome
+        assert (await it.send(channels, each.method, each.requests)).outcome == each.outcome
     assert await table_digests(url) == before
 
 

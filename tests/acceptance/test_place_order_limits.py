@@ -62,7 +62,7 @@ async def looked_at(process: CommandProcess, path: str) -> tuple[int, str]:
 
 
 async def test_who_is_ready_says_so(command_process: CommandProcess) -> None:
-    for service in (COMMANDS, "tandem.orders.v1.OrderExportService", ""):
+    for service in (COMMANDS, ""):
         assert await health(command_process, service) == health_pb2.HealthCheckResponse.SERVING
     for path in ("/livez", "/readyz"):
         assert (await looked_at(command_process, path))[0] == 200

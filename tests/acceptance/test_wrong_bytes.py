@@ -27,7 +27,7 @@ from query_service.handlers.grpc.order_queries import SERVICE
 from service_runtime.edge import service_methods
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from tests.acceptance.test_metrics import scrape
-from tests.contract.test_unimplemented import COMMAND_SIDE, QUERY_SIDE
+from tests.contract.test_unimplemented import SERVICES
 from tests.fixtures.system import System
 from tests.support.chance import new_seed, tell
 from tests.support.queries.no_store import NoStore
@@ -95,22 +95,16 @@ async def check_it_is_refused(channel: grpc.aio.Channel, method: MethodDescripto
         assert await _outcome(channel, method, sent) == ("INVALID_ARGUMENT", reason), what
 
 
-SIDES = {"command": COMMAND_SIDE, "query-serve": QUERY_SIDE}
-
-
-def _address(system: System, process: str) -> str:
-    return system.command_address if process == "command" else system.query_address
-
-
-@pytest.mark.parametrize("process", SIDES)
-async def test_bytes_that_are_no_message_are_the_callers_mistake(system: System, process: str) -> None:
+@pytest.mark.parametrize("part", SERVICES)
+async def test_bytes_that_are_no_message_are_the_callers_mistake(system: System, part: str) -> None:
+    process = "query-serve" if part == "query" else "command"
     before = await asyncio.to_thread(system.processes[process].log.read_text)
     counted = await _counted(system, process)
-    async with grpc.aio.insecure_channel(_address(system, process)) as channel:
-        for method in methods_of(*SIDES[process], *STANDARD):
+    async with grpc.aio.insecure_channel(system.address_of(part)) as channel:
+        for method in methods_of(SERVICES[part], *STANDARD):
             await check_it_is_refused(channel, method)
     more = await _counted(system, process)
-    for method in methods_of(*SIDES[process]):
+    for method in methods_of(SERVICES[part]):
         assert more[method.name] - counted[method.name] == len(NO_MESSAGE), f"{method.name} is not counted"
     log = await asyncio.to_thread(system.processes[process].log.read_text)
     assert not LIBRARY.search(log.removeprefix(before))
@@ -136,7 +130,7 @@ async def test_fifty_thousand_random_messages_are_no_fault_of_the_read_side(syst
 async def _fuzz(system: System, calls: int) -> None:
     source, ended = random.Random(new_seed()), Counter[str]()
     before = await asyncio.to_thread(system.processes["query-serve"].log.read_text)
-    methods = list(methods_of(*QUERY_SIDE, *STANDARD))
+    methods = list(methods_of(SERVICES["query"], *STANDARD))
     async with grpc.aio.insecure_channel(system.query_address) as channel:
         for _ in range(0, calls, 20):
             asked = [(method := source.choice(methods), _request(source, method)) for _ in range(20)]

@@ -14,6 +14,7 @@ from tandem.orders import errors as client
 from tandem.orders.errors import FieldViolation, from_status
 
 from command_service.application import errors as application
+from command_service.application.exporting import errors as exporting
 from command_service.domain import errors as domain
 from command_service.domain import rules
 from command_service.handlers.status import ANSWERS, status_of
@@ -35,6 +36,8 @@ EXAMPLES: list[Exception] = [
     application.Stopping(),
     application.Conflict(),
     application.TimedOut(),
+    exporting.ExportInterrupted("postgres", "postgres cannot be reached"),
+    exporting.ExportTooSlow(),
 ]
 
 

@@ -27,7 +27,7 @@ def kind(field: str) -> str:
     """Which of these a part of a stack is."""
     if field in ("elasticsearch_url", "nats_monitor_url"):
         return "http"
-    return field if field in WRONG else "grpc" if field in ("command", "query") else "probes"
+    return field if field in WRONG else "grpc" if field in ("command", "query", "export") else "probes"
 
 
 @pytest.fixture(autouse=True)

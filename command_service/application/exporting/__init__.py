@@ -1,0 +1,1 @@
+"""Exports the write model page by page, so that read models can be rebuilt and checked."""
