@@ -11,11 +11,12 @@ from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import LogUnavailable, Refused, SourceChanged
 from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.parked_notice import ParkedNotices
 from relay.events.source import Source
 from relay.outbox.adoption_record import AdoptionRecord, AdoptionRecords
 from relay.outbox.bookkeeping import ensure_tables
 from relay.outbox.database import DatabaseConnection
-from relay.outbox.message_builder import message_builder
+from relay.outbox.message_builder import message_builder, parked_notices
 from relay.outbox.publication import default_publication
 from relay.outbox.rights import missing_to_read_log, publishing_needs, require_rights
 from relay.outbox.source_identity import require_same_source
@@ -88,6 +89,10 @@ class LeadershipParts:
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """Returns the builder of messages."""
         return message_builder(self.settings, self.table, cursor.epoch, publish_epoch, term, limits)
+
+    def notices(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> ParkedNotices:
+        """Returns the builder of the notices about parked events."""
+        return parked_notices(self.settings, cursor.epoch, publish_epoch, term, limits)
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """Returns the builder of barriers."""

@@ -18,6 +18,8 @@ class Unprojectable(StrEnum):
     UNMAPPABLE = "UNMAPPABLE"
     #: The store has another event of the same order, version and source epoch.
     CONFLICTING = "CONFLICTING"
+    #: The relay could not publish the event, or an earlier one of its order. The stream has only a notice of it.
+    PARKED_BY_RELAY = "PARKED_BY_RELAY"
 
 
 class ProjectionError(ValueError):

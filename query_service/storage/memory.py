@@ -46,6 +46,7 @@ class MemoryStore:
         self._orders: dict[str, tuple[int, OrderDocument]] = {}
         self._entries: dict[str, tuple[int, EventDocument]] = {}
         self._parked: defaultdict[str | None, dict[tuple[int, int], ParkedEvent]] = defaultdict(dict)
+        self._taken_back: dict[tuple[str | None, int], tuple[int, int]] = {}
         self._writes = 0
         self._written: dict[str, int] = {}
         self._freshness: Freshness | None = None
@@ -111,11 +112,20 @@ class MemoryStore:
 
     async def park(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        self._parked[event.order_id][_parking_place(event)] = event
+        there = self._parked[event.order_id].get(_parking_place(event), event)
+        if event.place >= max(there.place, self._taken_back.get((event.order_id, event.version), event.place)):
+            self._parked[event.order_id][_parking_place(event)] = event
 
     async def unpark(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
         self._parked[event.order_id].pop(_parking_place(event), None)
+
+    async def take_back(self, event: ParkedEvent) -> None:
+        """See ProjectionWriter."""
+        there = self._parked[event.order_id].get(_parking_place(event), event)
+        if there.place <= event.place:
+            self._parked[event.order_id].pop(_parking_place(event), None)
+            self._taken_back[event.order_id, event.version] = event.place
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """See ProjectionWriter."""

@@ -11,11 +11,12 @@ from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.parked_notice import ParkedNotices
 from relay.events.source import Source
 from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.bookkeeping import ensure_tables
 from relay.outbox.database import DatabaseConnection
-from relay.outbox.message_builder import message_builder
+from relay.outbox.message_builder import message_builder, parked_notices
 from relay.outbox.rights import adopting_needs, missing_to_compare, require_rights
 from relay.outbox.source_identity import SourceIdentity, primary_cluster, recorded_source
 from relay.outbox.startup_checks import check_database
@@ -98,6 +99,10 @@ class AdoptionParts:
         """Returns the builder of messages, which have the new epoch. Calls `on_begin`."""
         self.on_begin()
         return message_builder(self.settings, self.table, self._becomes(cursor).epoch, publish_epoch, term, limits)
+
+    def notices(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> ParkedNotices:
+        """Returns the builder of the notices about parked events, which have the new epoch."""
+        return parked_notices(self.settings, self._becomes(cursor).epoch, publish_epoch, term, limits)
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """Returns the builder of barriers."""

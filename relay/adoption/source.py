@@ -92,6 +92,7 @@ class AdoptionSource:
         line = await self._draw_line(identity)
         comparison = StreamComparison(self._table, self._connection, self._history, identity.epoch)
         content = await comparison.read_stream()
+        await comparison.release_published()
         missing = await comparison.find_missing(line.floor, cursor, content, old_floor)
         lost = await comparison.find_lost()
         await self._records.found(

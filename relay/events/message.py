@@ -37,8 +37,8 @@ class Message(NamedTuple):
     """One message without its fence headers, which are added when it is sent.
 
     `headers` are complete lines. `group` is the same for all events of one transaction, which may have to be published
-    together. `position` and `recorded_at` (µs since 1970) are None for a barrier. `size` is the number of bytes that
-    count against the server's payload limit: headers, body and FENCE_BYTES for the fence.
+    together. `position` is None for a barrier, `recorded_at` (µs since 1970) for every message that is no event. `size`
+    is the number of bytes that count against the server's payload limit: headers, body and FENCE_BYTES for the fence.
     """
 
     subject: bytes

@@ -1,9 +1,10 @@
-"""Creates the message builder from the settings and the table."""
+"""Creates the builders of messages from the settings and the table."""
 
 from __future__ import annotations
 
 from relay.config import RelaySettings
 from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.parked_notice import ParkedNotices
 from relay.events.subject import SubjectTemplate
 from relay.outbox.table import OutboxTable
 
@@ -23,4 +24,13 @@ def message_builder(
         plain_roles=table.plain_roles,
         json_roles=table.json_roles,
         limits=limits,
+    )
+
+
+def parked_notices(
+    settings: RelaySettings, source_epoch: int, publish_epoch: int, term: int, limits: MessageLimits
+) -> ParkedNotices:
+    """Returns the builder of the notices about parked events, by the settings."""
+    return ParkedNotices(
+        settings.barrier_subject, source_epoch=source_epoch, publish_epoch=publish_epoch, term=term, limits=limits
     )

@@ -14,7 +14,7 @@ import psycopg
 from relay.events.errors import Refused
 from relay.outbox.bookkeeping import PARKED_TABLE, STATE_TABLE, making
 from relay.outbox.database import DatabaseConnection
-from relay.outbox.table import TableName
+from relay.outbox.table import OutboxTable, TableName
 
 REQUEST_TABLE = "relay_request"
 _COLUMNS = (
@@ -143,3 +143,18 @@ class RequestTable:
             for (role,) in await relays.fetchall():  # regrole quotes what needs quotes
                 await self._connection.execute(f"GRANT SELECT, UPDATE ON {self._requests.quoted} TO {role}")
                 await self._connection.execute(f"GRANT DELETE ON {self._parked.quoted} TO {role}")
+
+
+async def not_discarded(connection: DatabaseConnection, table: OutboxTable) -> str:
+    """Returns the SQL condition ` AND …` that no operator has discarded the row `o` of the outbox.
+
+    It is empty if nothing was ever discarded.
+    """
+    requests = table.name.beside(REQUEST_TABLE)
+    found = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [requests.plain])).fetchone()
+    if found is None or not found[0]:
+        return ""
+    return (
+        f" AND NOT EXISTS (SELECT FROM {requests.quoted} r WHERE r.action = 'discard'"
+        f" AND o.{table.position} = ANY(r.positions))"
+    )

@@ -36,16 +36,21 @@ class ParkedAggregates:
         """Returns whether the event's aggregate is parked, so that the event must be parked too."""
         return (event.aggregate_type, event.aggregate_id) in self._aggregates
 
-    async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> None:
+    async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> str:
         """Records the event as parked. After that, a cursor after the event may be published.
 
-        To park an event again is no error.
+        Returns the reason on record. To park an event again is no error, and it keeps its first reason.
         """
-        await connection.execute(
-            f"""INSERT INTO {self._table} (position, aggregate_type, aggregate_id, aggregate_version, reason, parked_at)
-                VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (position) DO NOTHING""",  # noqa: S608
-            [event.position, event.aggregate_type, event.aggregate_id, event.aggregate_version, reason],
+        rows = await connection.execute(
+            f"""WITH fresh AS (
+                    INSERT INTO {self._table}
+                        (position, aggregate_type, aggregate_id, aggregate_version, reason, parked_at)
+                    VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (position) DO NOTHING RETURNING reason)
+                SELECT reason FROM fresh UNION ALL SELECT reason FROM {self._table} WHERE position = %s""",  # noqa: S608
+            [event.position, event.aggregate_type, event.aggregate_id, event.aggregate_version, reason, event.position],
         )
+        recorded = await rows.fetchone()
         if not self.holds(event):
             _log.error("aggregate parked", position=event.position, aggregate_id=event.aggregate_id, reason=reason)
         self._aggregates.add((event.aggregate_type, event.aggregate_id))
+        return recorded[0] or reason if recorded is not None else reason

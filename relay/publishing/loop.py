@@ -22,6 +22,7 @@ from relay.events.barrier import BarrierBuilder
 from relay.events.cursor import Cursor
 from relay.events.errors import Closing, DuplicateReported, LeadershipLost, Refused, SessionClosed, SteppedDown
 from relay.events.message import MessageBuilder, MessageLimits
+from relay.events.parked_notice import ParkedNotices
 from relay.events.source import Mode, Source
 from relay.events.tail import Tail
 from relay.outbox.adoption_record import AdoptionRecord
@@ -113,6 +114,9 @@ class Wiring(Protocol):
 
     def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
         """Returns the builder for barriers."""
+
+    def notices(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> ParkedNotices:
+        """Returns the builder for the notices about parked events after `cursor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +260,6 @@ class PublishLoop:
         await self._state.save(
             leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
         )
-        await self._parked.load(leader.connection)
         publishing = Publishing(
             SessionParts(
                 session=session,
@@ -264,6 +267,7 @@ class PublishLoop:
                 source=source,
                 messages=leader.found.messages(cursor, resume.publish_epoch, term, session.limits),
                 barriers=leader.found.barriers(resume.publish_epoch, term),
+                notices=leader.found.notices(cursor, resume.publish_epoch, term, session.limits),
                 requests=leader.found.requests(leader.connection),
                 parked=self._parked,
                 exceptions=exceptions,
@@ -279,6 +283,7 @@ class PublishLoop:
             await source.resume(cursor)
         finally:
             self.status.mode = source.mode
+        await self._parked.load(leader.connection)  # an adoption may have changed what is parked
         self._begun(term, resume.publish_epoch, cursor, tail)
         self._observer.session_begun(publishing)
         try:
@@ -306,11 +311,17 @@ class PublishLoop:
         if message is None or message.position is None:
             return
         if cause.closing is Closing.EVENT:
-            exceptions.refused[message.position] = f"refused by the stream: {cause.reason}"
+            if message.recorded_at is None:
+                exceptions.notices.add(message.message_id)
+            else:
+                exceptions.refused[message.position] = f"refused by the stream: {cause.reason}"
         elif isinstance(cause, DuplicateReported):
             if await while_leading(leader, session.holds(cause.stored_sequence, message)):
-                exceptions.stored.add(message.position)
-                self._observer.duplicate()
+                if message.recorded_at is None:
+                    exceptions.notices.add(message.message_id)
+                else:
+                    exceptions.stored.add(message.position)
+                    self._observer.duplicate()
                 return
             # The server knows the id, but its message is gone. It accepts the event with the id of a new publish epoch.
             row = await self._state.load(leader.connection)

@@ -14,6 +14,7 @@ from relay.events.barrier import INTERVAL_SECONDS, BarrierBuilder
 from relay.events.cursor import LONGEST_BASE, Cursor, anchored
 from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
+from relay.events.parked_notice import ParkedNotices, retried
 from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Source
 from relay.outbox.leadership import HeldLock
@@ -39,11 +40,13 @@ REQUESTS_SECONDS = 1.0
 class Exceptions:
     """Positions of events that must not be sent. They are kept from one session to the next.
 
-    `refused` (position → reason) must be parked. `stored` are in the stream already.
+    `refused` (position → reason) must be parked. `stored` are in the stream already. `notices` are the message ids of
+    parked notices that the stream has already, or refuses.
     """
 
     refused: dict[int, str] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
+    notices: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.refused or self.stored)
@@ -62,6 +65,7 @@ class SessionParts:
     source: Source
     messages: MessageBuilder
     barriers: BarrierBuilder
+    notices: ParkedNotices
     requests: ParkedRequests | None
     parked: ParkedAggregates
     exceptions: Exceptions
@@ -179,9 +183,10 @@ class Publishing:
         return anchored(base, self._anchor[1])
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
-        """Builds the messages of a batch, without the events that are already stored or cannot be published.
+        """Builds the messages of a batch, without the events that are already stored.
 
-        Parks the events that cannot be published, and all later events of their aggregates.
+        Parks the events that cannot be published, and all later events of their aggregates. A notice takes the place
+        of each.
         """
         built: list[Message] = []
         for event, at in zip(batch.events, batch.marks, strict=True):
@@ -197,8 +202,13 @@ class Publishing:
                 except Unpublishable as unpublishable:
                     reason = str(unpublishable)
             # The event is recorded and committed before any message is sent whose cursor is after it.
-            await self._parked.park(self._leader.connection, event, reason)
+            reason = await self._parked.park(self._leader.connection, event, reason)
+            built += self._sendable([self._parts.notices.parked(event, base, at, reason)])
         return built
+
+    def _sendable(self, notices: Sequence[Message | None]) -> list[Message]:
+        """Returns the notices without those that the stream has, or refuses."""
+        return [one for one in notices if one is not None and one.message_id not in self._exceptions.notices]
 
     async def _carry_out(self, requests: ParkedRequests) -> None:
         """Executes the oldest request about parked aggregates. No events are read meanwhile, which keeps the order."""
@@ -208,12 +218,40 @@ class Publishing:
             self._requests_due = time.monotonic() + REQUESTS_SECONDS
             return
         await self._settle(READ_SECONDS)
+        announced = await requests.begin(request, self._session.stored_sequence)
         if request.action == RETRY:
-            await requests.begin(request, self._session.stored_sequence)
             await requests.answer(request, await self._retry(requests, request))
         else:
+            await self._announce_discard(requests, request, announced)
             await requests.discard(request)
         await self._parked.load(self._leader.connection)
+
+    async def _announce_discard(self, requests: ParkedRequests, request: Request, announced: frozenset[int]) -> None:
+        """Publishes that the events of the request will never come, except those that are `announced` already."""
+        cursor, after = self._positions[-1][1], -1
+        while events := await requests.waiting(request, READ_EVENTS, READ_BYTES, after):
+            after = events[-1].position
+            header = await self._header_base(cursor)
+            notices = [
+                self._parts.notices.discarded(event, header, cursor.mark)
+                for event in events
+                if event.position not in announced
+            ]
+            await self._send_all(self._sendable(notices), cursor)
+
+    async def _header_base(self, cursor: Cursor) -> str:
+        """Returns the base that messages at `cursor` carry in their header."""
+        return cursor.base if len(cursor.base) <= LONGEST_BASE else await self._anchored(cursor.base, cursor)
+
+    async def _send_all(self, messages: Sequence[Message], cursor: Cursor) -> None:
+        """Sends messages at the present `cursor` and waits until the stream has stored them."""
+        if not messages:
+            return
+        await self._send(messages)
+        self._sent_up_to(cursor)
+        await self._settle(READ_SECONDS)
+        if not self._session.settled:
+            raise SessionClosed(Closing.UNAVAILABLE, "no acks for messages about parked events")
 
     async def _retry(self, requests: ParkedRequests, request: Request) -> str:
         """Publishes the aggregate's parked events with the present cursor, and returns the answer for the operator."""
@@ -225,24 +263,18 @@ class Publishing:
             done: list[int] = []
             messages: list[Message] = []
             reason = None
-            base = cursor.base
-            header = base if len(base) <= LONGEST_BASE else await self._anchored(base, cursor)
+            header = await self._header_base(cursor)
             for event in events:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
                     try:
-                        messages.append(self._parts.messages.event(event, header, cursor.mark))
+                        messages.append(retried(self._parts.messages.event(event, header, cursor.mark)))
                     except Unpublishable as unpublishable:
                         reason = str(unpublishable)
                 if reason is not None:
                     break
                 done.append(event.position)
-            if messages:
-                await self._send(messages)
-                self._sent_up_to(cursor)
-                await self._settle(READ_SECONDS)
-                if not self._session.settled:
-                    raise SessionClosed(Closing.UNAVAILABLE, "no acks for events that were parked")
+            await self._send_all(messages, cursor)
             await requests.published(done)
             self._leader.spoke()
             count += len(done)

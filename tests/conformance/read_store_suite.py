@@ -237,6 +237,23 @@ class ReadStoreSuite:
         assert (await store.orders([order_id]))[0].parked_versions == ()
         await store.unpark(a_parked_event(str(uuid.uuid4()), 1))
 
+    async def test_what_is_taken_back_is_parked_again_by_a_later_message_only(
+        self, store: ReadStore, order_id: str
+    ) -> None:
+        early, middle, late = (a_parked_event(order_id, 2, sequence) for sequence in (1, 2, 3))
+        await store.take_back(middle)
+        await store.park(early)
+        assert (await store.orders([order_id]))[0].parked_versions == ()
+        assert await store.parked(order_id) == []
+        assert all(event.order_id != order_id for event in await store.parked_events())
+        await store.park(late)
+        await store.park(early)
+        await store.take_back(middle)
+        assert await store.parked(order_id) == [late]
+        assert (await store.orders([order_id]))[0].parked_versions == (2,)
+        await store.take_back(replace(late, stored_at=late.stored_at + 1, sequence=1))
+        assert await store.parked(order_id) == []
+
     async def test_a_message_of_nobody_is_parked_by_its_place(self, store: ReadStore) -> None:
         await store.park(a_parked_event(None, 0, sequence=11))
         await store.park(a_parked_event(None, 0, sequence=12))

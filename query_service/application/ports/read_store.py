@@ -84,6 +84,11 @@ class ParkedEvent:
     reason: Unprojectable
     detail: str
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place of the message among all messages, also those of an earlier stream of the same name."""
+        return self.stored_at, self.sequence
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -160,10 +165,19 @@ class ProjectionWriter(OrderReader, Protocol):
         """
 
     async def park(self, event: ParkedEvent) -> None:
-        """Records an event that could not be projected. Parking it again replaces the record."""
+        """Records an event that could not be projected. Parking it again replaces the record.
+
+        A record of a message that came later into the stream stays, also if it was taken back.
+        """
 
     async def unpark(self, event: ParkedEvent) -> None:
         """Deletes the record of a parked event, if there is one."""
+
+    async def take_back(self, event: ParkedEvent) -> None:
+        """Deletes the record of a parked event because of a later message, `event`. The event must name its order.
+
+        An earlier message that is delivered again cannot park the version again.
+        """
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """Returns the parked events of an order, lowest version first."""

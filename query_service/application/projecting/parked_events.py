@@ -32,6 +32,8 @@ class RetryOutcome(StrEnum):
     STILL_PARKED = "STILL_PARKED"
     #: The stream no longer has the message. Only a rebuild from the write side restores the event.
     MESSAGE_GONE = "MESSAGE_GONE"
+    #: The relay has parked the event, so the stream does not have it. The relay's own retry publishes it.
+    HELD_BY_RELAY = "HELD_BY_RELAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ class ParkedEvents:
         return [ParkedEntry(event, versions.get(event.order_id or "", 0)) for event in events]
 
     async def _retry(self, entry: ParkedEntry, messages: StreamMessages, announcer: Announcer) -> Retried:
+        if entry.event.reason is Unprojectable.PARKED_BY_RELAY:
+            return Retried(entry, RetryOutcome.HELD_BY_RELAY)
         message = await messages.message(entry.event.stream, entry.event.sequence)
         if message is None or message.stored_at != entry.event.stored_at:
             return Retried(entry, RetryOutcome.MESSAGE_GONE)

@@ -6,7 +6,7 @@ retried for ever. An event that no retry can apply is parked, and answers flag i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from query_service.application.ports.read_store import (
     Refused,
 )
 from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.parked_notice import ParkedNotice, read_notice, was_parked
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import (
     Barrier,
@@ -109,10 +110,11 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _Hopeless:
-    """A delivery whose event must be parked, and why."""
+    """A delivery whose event must be parked, and why. `notice` is the relay's, if the relay has parked the event."""
 
     delivery: Delivery
     error: ProjectionError
+    notice: ParkedNotice | None = None
 
 
 class EventProjector:
@@ -142,8 +144,11 @@ class EventProjector:
         Retries for ever while the store is down. Raises ReadStoreNotReady when the store is not set up; deliveries that
         are neither applied nor parked are not acknowledged then.
         """
-        tasks, hopeless, barriers = _sorted(deliveries, self._parse)
+        tasks, hopeless, taken_back, barriers = _sorted(deliveries, self._parse)
         await self._park(hopeless)
+        for delivery, notice in taken_back:
+            await self._take_back(_noticed_event(delivery, notice, self._stream, self._now()))
+            await delivery.ack()
         while tasks:
             tasks = await self._round(tasks)
         for _, delivery in barriers:
@@ -161,6 +166,8 @@ class EventProjector:
         # Announce before the acks: readers wait for it, and after a crash in between the events are only redelivered.
         await self._announcer.applied([(task.event.order_id, task.event.version) for task in done])
         for task in done:
+            if was_parked(task.delivery.headers):
+                await self._take_back(_retried_event(task, self._stream, self._now()))
             await task.delivery.ack()
             self._observer.applied(task.event, task.delivery)
         await self._park(refused)
@@ -173,36 +180,50 @@ class EventProjector:
     async def _park(self, hopeless: Sequence[_Hopeless]) -> None:
         for one in hopeless:
             parked = _parked_event(one, self._stream, self._now())
-            while True:
-                try:
-                    await self._store.park(parked)
-                    break
-                except DependencyDown as down:
-                    await self._pacer.pause(str(down))
-            self._pacer.resume()
+            await self._insist(self._store.park, parked)
             if parked.order_id is not None:
                 await self._announcer.parked([(parked.order_id, parked.version)])
             await one.delivery.ack()
             self._observer.parked(parked.reason)
 
+    async def _take_back(self, parked: ParkedEvent) -> None:
+        """Deletes what an earlier notice of the relay recorded, also if that notice is still being redelivered."""
+        await self._insist(self._store.take_back, parked)
+
+    async def _insist(self, change: Callable[[ParkedEvent], Awaitable[None]], event: ParkedEvent) -> None:
+        """Makes a change of the parked events, and retries while the store is down."""
+        while True:
+            try:
+                await change(event)
+                break
+            except DependencyDown as down:
+                await self._pacer.pause(str(down))
+        self._pacer.resume()
+
 
 def _sorted(
     deliveries: Sequence[Delivery], parse: Parse | None
-) -> tuple[list[_Task], list[_Hopeless], list[tuple[ReachedBarrier, Delivery]]]:
-    """Sorts deliveries into events to apply, events to park, and barriers."""
+) -> tuple[list[_Task], list[_Hopeless], list[tuple[Delivery, ParkedNotice]], list[tuple[ReachedBarrier, Delivery]]]:
+    """Sorts deliveries into events to apply, events to park, notices that take a record back, and barriers."""
     tasks: list[_Task] = []
     hopeless: list[_Hopeless] = []
+    taken_back: list[tuple[Delivery, ParkedNotice]] = []
     barriers: list[tuple[ReachedBarrier, Delivery]] = []
     for delivery in deliveries:
         try:
-            if is_barrier(headers := delivery.headers):
+            if not is_barrier(headers := delivery.headers):
+                tasks.append(_Task(delivery, project(read_event(headers, delivery.body, parse))))
+            elif (notice := read_notice(headers)) is None:
                 barrier = read_barrier(headers)
                 barriers.append((ReachedBarrier(delivery.sequence, delivery.stored_at, barrier), delivery))
+            elif notice.taken_back:
+                taken_back.append((delivery, notice))
             else:
-                tasks.append(_Task(delivery, project(read_event(headers, delivery.body, parse))))
+                parked = ProjectionError(Unprojectable.PARKED_BY_RELAY, notice.reason)
+                hopeless.append(_Hopeless(delivery, parked, notice))
         except ProjectionError as error:
             hopeless.append(_Hopeless(delivery, error))
-    return tasks, hopeless, barriers
+    return tasks, hopeless, taken_back, barriers
 
 
 def _settled(
@@ -226,6 +247,8 @@ def _settled(
 
 
 def _parked_event(hopeless: _Hopeless, stream: str, now: int) -> ParkedEvent:
+    if hopeless.notice is not None:
+        return _noticed_event(hopeless.delivery, hopeless.notice, stream, now)
     headers = hopeless.delivery.headers
     order_id, version = addressee(headers) or (None, 0)
     return ParkedEvent(
@@ -240,3 +263,23 @@ def _parked_event(hopeless: _Hopeless, stream: str, now: int) -> ParkedEvent:
         reason=hopeless.error.reason,
         detail=hopeless.error.detail,
     )
+
+
+def _noticed_event(delivery: Delivery, notice: ParkedNotice, stream: str, now: int) -> ParkedEvent:
+    return ParkedEvent(
+        order_id=notice.order_id,
+        version=notice.version,
+        event_id=notice.event_id,
+        event_type=notice.event_type,
+        stream=stream,
+        sequence=delivery.sequence,
+        stored_at=delivery.stored_at,
+        parked_at=now,
+        reason=Unprojectable.PARKED_BY_RELAY,
+        detail=notice.reason,
+    )
+
+
+def _retried_event(task: _Task, stream: str, now: int) -> ParkedEvent:
+    notice = ParkedNotice(task.event.order_id, task.event.version, "", "", "", taken_back=True)
+    return _noticed_event(task.delivery, notice, stream, now)

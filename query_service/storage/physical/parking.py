@@ -19,6 +19,8 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
 
 _ATTEMPTS, _AT_ONCE = 20, 500
+#: In place of a reason: the relay has taken the record back.
+_TAKEN_BACK = "TAKEN_BACK"
 Events = list[dict[str, Any]]
 
 
@@ -33,13 +35,11 @@ class ParkingLot:
 
     async def park(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
-        entry = {**asdict(event), "reason": str(event.reason)}
+        await self._record({**asdict(event), "reason": str(event.reason)}, _document_id(event))
 
-        def added(events: Events) -> Events:
-            others = [other for other in events if _key(other) != _key(entry)]
-            return sorted([*others, entry], key=_key)
-
-        await self._change(_document_id(event), added)
+    async def take_back(self, event: ParkedEvent) -> None:
+        """See ProjectionWriter. A record stays that says so, and no earlier message replaces it."""
+        await self._record({**asdict(event), "reason": _TAKEN_BACK}, _document_id(event))
 
     async def unpark(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
@@ -48,7 +48,7 @@ class ParkingLot:
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """See ProjectionWriter."""
         events, _ = await self._read(order_id)
-        return [_parked_event(event) for event in events]
+        return [_parked_event(event) for event in _parked(events)]
 
     async def all(self) -> list[ParkedEvent]:
         """See ProjectionWriter. It pages in the sequence of writes, so a document that changes is read again."""
@@ -63,8 +63,17 @@ class ParkingLot:
             hits = (await search(self._connection, self._names.parked, body))["hits"]["hits"]
             found.update({hit["_id"]: hit["_source"]["events"] for hit in hits})
             if len(hits) < _AT_ONCE:
-                return [_parked_event(event) for events in found.values() for event in events]
+                return [_parked_event(event) for events in found.values() for event in _parked(events)]
             body["search_after"] = hits[-1]["sort"]
+
+    async def _record(self, entry: dict[str, Any], document_id: str) -> None:
+        def added(events: Events) -> Events:
+            there = next((other for other in events if _key(other) == _key(entry)), entry)
+            if _place(there) > _place(entry):
+                return events
+            return sorted([*(other for other in events if _key(other) != _key(entry)), entry], key=_key)
+
+        await self._change(document_id, added)
 
     async def _read(self, document_id: str) -> tuple[Events, dict[str, Any]]:
         """Returns the parked events, and parameters that make a write fail if another one came first."""
@@ -82,8 +91,8 @@ class ParkingLot:
                 return
             document = {
                 "order_id": after[0]["order_id"] if after else None,
-                "versions": [event["version"] for event in after if event["order_id"] is not None],
-                "parked_at": max((event["parked_at"] for event in after), default=None),
+                "versions": [event["version"] for event in _parked(after) if event["order_id"] is not None],
+                "parked_at": max((event["parked_at"] for event in _parked(after)), default=None),
                 "events": after,
             }
             status, _ = await self._connection.request(
@@ -105,6 +114,14 @@ def _parked_event(event: dict[str, Any]) -> ParkedEvent:
 def _document_id(event: ParkedEvent) -> str:
     # Sequences begin at 1 again in a new stream, so the time distinguishes its messages from those of the old one.
     return event.order_id or f"{event.stream}/{event.sequence}/{event.stored_at}"
+
+
+def _parked(events: Events) -> Events:
+    return [event for event in events if event["reason"] != _TAKEN_BACK]
+
+
+def _place(event: dict[str, Any]) -> tuple[int, int]:
+    return event["stored_at"], event["sequence"]
 
 
 def _key(event: dict[str, Any]) -> tuple[int, int]:

@@ -42,8 +42,8 @@ class PhysicalStore:
         self._writer = BulkWriter(self._connection, self.names, setup)
         self.apply = self._writer.apply
         parking = ParkingLot(self._connection, self.names)
-        self.park, self.unpark, self.parked, self.parked_events = (
-            parking.park, parking.unpark, parking.parked, parking.all,
+        self.park, self.unpark, self.take_back, self.parked, self.parked_events = (
+            parking.park, parking.unpark, parking.take_back, parking.parked, parking.all,
         )  # fmt: skip
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
 

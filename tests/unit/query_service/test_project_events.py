@@ -14,6 +14,7 @@ from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import START, PublishedEvent, an_order, barrier_headers, published
+from tests.support.queries.parked_notices import REASON, notice_headers
 from tests.support.source_mutants import Mutant, noticed
 
 
@@ -42,6 +43,12 @@ class FailingStore(MemoryStore):
             raise self.park_failures.pop(0)
         self._journal.append("park")
         await super().park(event)
+
+    async def take_back(self, event: ParkedEvent) -> None:
+        if self.park_failures:
+            raise self.park_failures.pop(0)
+        self._journal.append("take back")
+        await super().take_back(event)
 
 
 @dataclass
@@ -80,6 +87,15 @@ class World:
     def message(self, event: PublishedEvent) -> Message:
         self._sequence += 1
         return Message(self._sequence, event.headers, event.body, self.journal)
+
+    def notice(self, event: PublishedEvent, *, discarded: bool = False) -> Message:
+        self._sequence += 1
+        return Message(self._sequence, notice_headers(event, discarded=discarded), b"", self.journal)
+
+    def retried(self, event: PublishedEvent) -> Message:
+        self._sequence += 1
+        headers = {**event.headers, "Tandem-Unparked": "retried"}
+        return Message(self._sequence, headers, event.body, self.journal)
 
     def barrier(self) -> Message:
         self._sequence += 1
@@ -208,7 +224,58 @@ async def test_a_broken_barrier_is_parked(world: World) -> None:
     assert world.parked_reasons == [Unprojectable.MALFORMED]
 
 
-_ROUND, _PARK = EventProjector._round, EventProjector._park
+async def test_what_the_relay_parked_is_parked_before_it_is_acknowledged(world: World) -> None:
+    event = published(an_order(version=3))
+    notice = world.notice(event)
+    assert await world.projector.project([notice]) == []
+    assert world.journal == ["park", "tell parked 1", "ack 1"]
+    [parked] = await world.store.parked(event.order_id)
+    assert (parked.version, parked.event_id, parked.event_type) == (3, event.event_id, event.event_type)
+    assert (parked.sequence, parked.stored_at, parked.parked_at) == (1, 5, 7)
+    assert (parked.reason, parked.detail) == (Unprojectable.PARKED_BY_RELAY, REASON)
+    assert world.parked_reasons == [Unprojectable.PARKED_BY_RELAY]
+    [order] = await world.store.orders([event.order_id])
+    assert order.lacks_parked_version
+
+
+async def test_a_discard_takes_the_record_back_for_good(world: World) -> None:
+    event = published(an_order(version=3))
+    notice, discard = world.notice(event), world.notice(event, discarded=True)
+    world.store.park_failures = [DependencyDown("elasticsearch", "away")]
+    await world.projector.project([discard])
+    assert (world.journal, world.pauses) == (["take back", "ack 2"], ["elasticsearch: away"])
+    await world.projector.project([notice])  # delivered again, after the message that takes it back
+    assert notice.acked
+    assert await world.store.parked(event.order_id) == []
+
+
+async def test_a_retry_takes_the_record_back_before_it_is_acknowledged(world: World) -> None:
+    first, second = (published(an_order(version=version)) for version in (3, 4))
+    notices = [world.notice(first), world.notice(second)]
+    await world.projector.project([world.retried(first), *notices])
+    assert world.journal[-4:] == ["apply 1", "tell 1", "take back", "ack 3"]
+    assert await world.store.parked(first.order_id) == []
+    assert len(await world.store.parked(second.order_id)) == 1
+
+
+async def test_what_a_retry_brings_and_nobody_can_project_stays_parked(world: World) -> None:
+    event = published(an_order(version=3), payload_changes={"order.total": 1})
+    notice, again = world.notice(event), world.retried(event)
+    await world.projector.project([again])
+    await world.projector.project([notice])
+    [parked] = await world.store.parked(event.order_id)
+    assert (parked.sequence, parked.reason) == (2, Unprojectable.MALFORMED)
+
+
+@pytest.mark.parametrize("nameless", ["Tandem-Aggregate-Id", "Tandem-Aggregate-Version"])
+async def test_a_notice_that_names_no_order_counts_as_a_barrier(world: World, nameless: str) -> None:
+    headers = dict(notice_headers(published(an_order())))
+    del headers[nameless]
+    [reached] = await world.projector.project([Message(1, headers, b"", world.journal)])
+    assert (reached.barrier.time, world.journal) == (None, ["ack 1"])
+
+
+_ROUND, _PARK, _SORTED = EventProjector._round, EventProjector._park, project_events._sorted
 _APPLY = "outcomes = await self._store.apply("
 #: What goes wrong → the mutant, and the test that must notice it.
 MUTANTS: dict[str, tuple[Mutant, Callable[[World], Awaitable[None]]]] = {
@@ -253,8 +320,20 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[World], Awaitable[None]]]] = {
         test_what_the_store_refuses_is_parked,
     ),
     "parking is tried once": (
-        Mutant(_PARK, "await self._pacer.pause(str(down))", "break"),
+        Mutant(EventProjector._insist, "await self._pacer.pause(str(down))", "break"),
         test_parking_waits_for_the_store_too,
+    ),
+    "the relay's notice is taken for a barrier": (
+        Mutant(_SORTED, "(notice := read_notice(headers)) is None", "True"),
+        test_what_the_relay_parked_is_parked_before_it_is_acknowledged,
+    ),
+    "a discard is taken for another notice": (
+        Mutant(_SORTED, "elif notice.taken_back:", "elif False:"),
+        test_a_discard_takes_the_record_back_for_good,
+    ),
+    "a retry leaves the record": (
+        Mutant(_ROUND, "if was_parked(task.delivery.headers):", "if False:"),
+        test_a_retry_takes_the_record_back_before_it_is_acknowledged,
     ),
 }
 
