@@ -18,23 +18,29 @@ _log = structlog.get_logger(__name__)
 
 
 class ParkedAggregates:
-    """The aggregates that have parked events, read from the table `outbox_parked`."""
+    """The aggregates that have parked events, and the position of the first one, from the table `outbox_parked`."""
 
     def __init__(self, outbox: TableName) -> None:
         self._table = outbox.beside(PARKED_TABLE).quoted
-        self._aggregates: set[tuple[str | None, str | None]] = set()
+        self._first: dict[tuple[str | None, str | None], int] = {}
 
     def __len__(self) -> int:
-        return len(self._aggregates)
+        return len(self._first)
 
     async def load(self, connection: DatabaseConnection) -> None:
         """Reads which aggregates are parked now."""
-        cursor = await connection.execute(f"SELECT DISTINCT aggregate_type, aggregate_id FROM {self._table}")  # noqa: S608
-        self._aggregates = {(kind, aggregate) for kind, aggregate in await cursor.fetchall()}
+        cursor = await connection.execute(
+            f"SELECT aggregate_type, aggregate_id, min(position) FROM {self._table} GROUP BY 1, 2"  # noqa: S608
+        )
+        self._first = {(kind, aggregate): first for kind, aggregate, first in await cursor.fetchall()}
 
     def holds(self, event: OutboxEvent) -> bool:
-        """Returns whether the event's aggregate is parked, so that the event must be parked too."""
-        return (event.aggregate_type, event.aggregate_id) in self._aggregates
+        """Returns whether the event or an earlier one of its aggregate is parked, so that the event must be parked too.
+
+        A leader that was killed, or a stream that is filled again, may bring events from before the first parked one.
+        """
+        first = self._first.get((event.aggregate_type, event.aggregate_id))
+        return first is not None and event.position >= first
 
     async def park(self, connection: DatabaseConnection, event: OutboxEvent, reason: str) -> str:
         """Records the event as parked. After that, a cursor after the event may be published.
@@ -52,5 +58,6 @@ class ParkedAggregates:
         recorded = await rows.fetchone()
         if not self.holds(event):
             _log.error("aggregate parked", position=event.position, aggregate_id=event.aggregate_id, reason=reason)
-        self._aggregates.add((event.aggregate_type, event.aggregate_id))
+        aggregate = event.aggregate_type, event.aggregate_id
+        self._first[aggregate] = min(event.position, self._first.get(aggregate, event.position))
         return recorded[0] or reason if recorded is not None else reason
