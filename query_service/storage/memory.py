@@ -168,6 +168,10 @@ class MemoryStore:
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """See OrderQuestions. Everything is searchable at once."""
+        return await self.editions(order_ids)
+
+    async def editions(self, order_ids: Sequence[str]) -> list[Edition]:
+        """See OrderReader."""
         found = (self._orders.get(order_id) for order_id in order_ids)
         return [(order[1]["source_epoch"], order[1]["version"]) if order else NOT_LISTED for order in found]
 

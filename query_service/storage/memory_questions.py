@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from query_service.application.ports.order_matching import matcher
 from query_service.application.ports.order_questions import (
     CANCELLED_STATES,
     DIMENSION_FIELDS,
@@ -17,7 +17,6 @@ from query_service.application.ports.order_questions import (
     FoundFigures,
     FoundOrder,
     FoundOrders,
-    OrderCriteria,
     OrderFigures,
     OrderSearch,
     OrderSort,
@@ -28,46 +27,12 @@ from query_service.application.ports.order_questions import (
     rank,
 )
 from query_service.projection.order_document import OrderDocument
-from query_service.projection.words.asked import begins_words
 from query_service.wire.page_part import page_part
-
-
-def matches(order: OrderDocument, criteria: OrderCriteria) -> bool:
-    """Returns whether an order matches the criteria."""
-    one_of = (
-        (order["order_number"], criteria.order_numbers),
-        (order["order_id"], criteria.order_ids),
-        (order["state"], criteria.states),
-        (order["payment_state"], criteria.payment_states),
-        (order["fulfillment_state"], criteria.fulfillment_states),
-        (order["customer_id"], criteria.customer_ids),
-        (order["source"], criteria.sources),
-        (order["region_code"], criteria.region_codes),
-    )
-    any_of = (
-        (order["payment_references"], criteria.payment_references),
-        (order["tracking_numbers"], criteria.tracking_numbers),
-        (order["skus"], criteria.skus),
-    )
-    within = (
-        (order["total"], criteria.min_total, criteria.max_total),
-        (order["place_time"], criteria.placed_from, criteria.placed_until),
-        (order["update_time"], criteria.updated_from, criteria.updated_until),
-    )
-    return (
-        _has_text(order, criteria)
-        and order["state"] not in criteria.excluded_states
-        and criteria.on_hold in (None, order["on_hold"])
-        and criteria.currency_code in ("", order["currency_code"])
-        and all(itertools.starmap(_one_of, one_of))
-        and all(itertools.starmap(_any_of, any_of))
-        and all(itertools.starmap(_within, within))
-    )
 
 
 def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
     """See OrderQuestions.search."""
-    matching = [order for order in orders if matches(order, asked.criteria)]
+    matching = list(filter(matcher(asked.criteria), orders))
     key = asked.criteria.lookup_key
     found = [(order, position_of(order, asked.sort, key)) for order in in_sort(matching, asked.sort, key)]
     after = asked.after
@@ -93,8 +58,7 @@ def summarize(orders: Iterable[OrderDocument], asked: OrderSummaries) -> FoundFi
     """See OrderQuestions.summarize."""
     facts = [
         fact
-        for order in orders
-        if matches(order, asked.criteria)
+        for order in filter(matcher(asked.criteria), orders)
         for fact in (_line_facts(order, asked.dimensions) if asked.by_line else [_order_fact(order, asked.dimensions)])
     ]
     groups = sorted(_figures(facts, asked.percentiles), key=rank)
@@ -118,24 +82,6 @@ def customer(orders: Iterable[OrderDocument], customer_id: str, recent: int) -> 
         last_place_time=max(times, default=None),
         recent=theirs[:recent],
     )
-
-
-def _has_text(order: OrderDocument, criteria: OrderCriteria) -> bool:
-    return criteria.lookup_key in order["lookup_keys"] or begins_words(order["search_text"].split(), criteria.words)
-
-
-def _any_of(values: Sequence[str], alternatives: tuple[str, ...]) -> bool:
-    return not alternatives or not set(alternatives).isdisjoint(values)
-
-
-def _one_of(value: str, alternatives: tuple[str, ...]) -> bool:
-    return not alternatives or value in alternatives
-
-
-def _within(value: int | None, least: int | None, limit: int | None) -> bool:
-    if value is None:
-        return least is None and limit is None
-    return (least is None or value >= least) and (limit is None or value < limit)
 
 
 def _keys(order: OrderDocument, dimension: Dimension) -> list[str]:

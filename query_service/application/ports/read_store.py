@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from query_service.application.ports.order_questions import OrderQuestions
+from query_service.application.ports.order_questions import Edition, OrderQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent
@@ -138,6 +138,12 @@ class OrderReader(OrderQuestions, Protocol):
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """Returns each order, in the order of the ids. Sees every write that was acknowledged before the call."""
 
+    async def editions(self, order_ids: Sequence[str]) -> list[Edition]:
+        """Returns the edition of each order that look-ups show; NOT_LISTED without a document.
+
+        It costs less than `orders`. Sees every write that was acknowledged before the call.
+        """
+
     async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
         """Returns the journal entry of each version, None where there is none. Sees every acknowledged write."""
 
@@ -149,6 +155,9 @@ class OrderReader(OrderQuestions, Protocol):
 
     async def freshness(self) -> Freshness | None:
         """Returns how fresh the store is; None before the first barrier."""
+
+    async def parked_events(self) -> list[ParkedEvent]:
+        """Returns all parked events in any order, including those that a later version has healed."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -181,9 +190,6 @@ class ProjectionWriter(OrderReader, Protocol):
 
     async def parked(self, order_id: str) -> list[ParkedEvent]:
         """Returns the parked events of an order, lowest version first."""
-
-    async def parked_events(self) -> list[ParkedEvent]:
-        """Returns all parked events in any order, including those that a later version has healed."""
 
     async def refresh(self) -> None:
         """Makes everything searchable that was applied before the call."""

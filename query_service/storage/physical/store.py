@@ -31,8 +31,8 @@ class PhysicalStore:
         self._connection = ElasticsearchConnection(url, request_timeout=request_timeout)
         setup = IndexSetup(self._connection, self.names)
         reader = DocumentReader(self._connection, self.names)
-        self.orders, self.entries, self.entry_at, self.freshness = (
-            reader.orders, reader.entries, reader.entry_at, reader.freshness,
+        self.orders, self.editions, self.entries, self.entry_at, self.freshness = (
+            reader.orders, reader.editions, reader.entries, reader.entry_at, reader.freshness,
         )  # fmt: skip
         lists = OrderLists(self._connection, self.names, reader)
         self.search, self.listed, self.mark, self.first_mark = lists.search, lists.listed, lists.mark, lists.first_mark

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
+from query_service.application.ports.order_matching import matcher
 from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.handlers.grpc.list_rules import MAX_ALTERNATIVES, MAX_PERCENTILES
 from query_service.handlers.grpc.request_rules import validate
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.memory_questions import matches
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
 from service_runtime.edge.request_validation import InvalidRequest
 from tests.support.queries.order_events import an_order, published
@@ -38,7 +38,7 @@ ORDER = document()
 
 
 def found(**fields: Any) -> bool:
-    return matches(ORDER, criteria_of(contract.OrderFilter(**fields)))
+    return matcher(criteria_of(contract.OrderFilter(**fields)))(ORDER)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_beginnings_of_an_orders_words_find_it(name: str, data: st.DataObjec
     order = project(read_event(message.headers, message.body)).order
     words = name.split()
     cut = [word[: data.draw(st.integers(1, len(word)))] for word in words]
-    assert matches(order, criteria_of(contract.OrderFilter(text=" ".join(data.draw(st.permutations(cut))))))
+    assert matcher(criteria_of(contract.OrderFilter(text=" ".join(data.draw(st.permutations(cut))))))(order)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_bounds_in_nanoseconds_are_exact(microsecond: int, offset: int) -> None:
     order: OrderDocument = {**ORDER, "place_time": seconds * 1_000_000 + microsecond}
     nanos = seconds * 10**9 + microsecond * 1000 + offset
     bound = Timestamp(seconds=nanos // 10**9, nanos=nanos % 10**9)
-    is_from = matches(order, criteria_of(contract.OrderFilter(placed_from_time=bound)))
-    is_until = matches(order, criteria_of(contract.OrderFilter(placed_until_time=bound)))
+    is_from = matcher(criteria_of(contract.OrderFilter(placed_from_time=bound)))(order)
+    is_until = matcher(criteria_of(contract.OrderFilter(placed_until_time=bound)))(order)
     assert (is_from, is_until) == (offset <= 0, offset > 0)
 
 
