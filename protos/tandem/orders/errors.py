@@ -145,7 +145,11 @@ class PageTokenMalformed(OrderError):  # noqa: N818
 
 
 class ResumeTokenExpired(OrderError):  # noqa: N818
-    """The stream no longer has the changes after this resume token."""
+    """The stream no longer has the changes after this resume token. Read a list, and watch from its token."""
+
+
+class ResumeTokenMalformed(OrderError):  # noqa: N818
+    """The resume token was not issued by this system or is damaged."""
 
 
 class CapabilityMissing(OrderError):  # noqa: N818
@@ -204,6 +208,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "ORDER_TOO_LARGE": OrderTooLarge,
     "SUM_TOO_LARGE": SumTooLarge,
+    "RESUME_TOKEN_MALFORMED": ResumeTokenMalformed,
 }
 
 

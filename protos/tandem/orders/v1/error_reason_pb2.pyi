@@ -39,7 +39,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 7
     """NOT_FOUND: no such customer."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 8
-    """RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry."""
+    """RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry. A watch also ends with it when its caller reads more slowly than orders change; metadata `resume_token` says where to go on."""
     ERROR_REASON_READ_MODEL_BEHIND: _ErrorReason.ValueType  # 9
     """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
     ERROR_REASON_ORDER_PARKED: _ErrorReason.ValueType  # 10
@@ -55,7 +55,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAGE_TOKEN_MALFORMED: _ErrorReason.ValueType  # 15
     """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
     ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 16
-    """OUT_OF_RANGE: the stream no longer has the changes after this resume token."""
+    """OUT_OF_RANGE: the stream no longer has the changes after this resume token, or the token is of another stream. Read a list again and watch from its token."""
     ERROR_REASON_CAPABILITY_MISSING: _ErrorReason.ValueType  # 17
     """FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 18
@@ -68,6 +68,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: this order's events are larger than the service's limit, which was lowered since; metadata `size`, `limit`. A command that would make an order too large is refused by the rule `order-size` instead."""
     ERROR_REASON_SUM_TOO_LARGE: _ErrorReason.ValueType  # 22
     """OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
+    ERROR_REASON_RESUME_TOKEN_MALFORMED: _ErrorReason.ValueType  # 27
+    """INVALID_ARGUMENT: the resume token was not issued by this system or is damaged."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The enum value's name without its prefix is the reason on the wire."""
@@ -89,7 +91,7 @@ ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 6
 ERROR_REASON_CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 7
 """NOT_FOUND: no such customer."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 8
-"""RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry."""
+"""RESOURCE_EXHAUSTED: the service has too much to do; `google.rpc.RetryInfo` says when to retry. A watch also ends with it when its caller reads more slowly than orders change; metadata `resume_token` says where to go on."""
 ERROR_REASON_READ_MODEL_BEHIND: ErrorReason.ValueType  # 9
 """UNAVAILABLE: the read model has not yet applied what the token names; metadata `needed_version`, `current_version`, `order_id`."""
 ERROR_REASON_ORDER_PARKED: ErrorReason.ValueType  # 10
@@ -105,7 +107,7 @@ ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 14
 ERROR_REASON_PAGE_TOKEN_MALFORMED: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT: the page token was not issued for this query or is damaged."""
 ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 16
-"""OUT_OF_RANGE: the stream no longer has the changes after this resume token."""
+"""OUT_OF_RANGE: the stream no longer has the changes after this resume token, or the token is of another stream. Read a list again and watch from its token."""
 ERROR_REASON_CAPABILITY_MISSING: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 18
@@ -118,4 +120,6 @@ ERROR_REASON_ORDER_TOO_LARGE: ErrorReason.ValueType  # 21
 """FAILED_PRECONDITION: this order's events are larger than the service's limit, which was lowered since; metadata `size`, `limit`. A command that would make an order too large is refused by the rule `order-size` instead."""
 ERROR_REASON_SUM_TOO_LARGE: ErrorReason.ValueType  # 22
 """OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
+ERROR_REASON_RESUME_TOKEN_MALFORMED: ErrorReason.ValueType  # 27
+"""INVALID_ARGUMENT: the resume token was not issued by this system or is damaged."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

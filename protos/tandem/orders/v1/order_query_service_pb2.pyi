@@ -127,9 +127,9 @@ class _WatchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchMode.V
     WATCH_MODE_UNSPECIFIED: _WatchMode.ValueType  # 0
     """As EVERY_CHANGE."""
     WATCH_MODE_EVERY_CHANGE: _WatchMode.ValueType  # 1
-    """Every change, once."""
+    """Every change, once. A watcher that reads too slowly is ended with RESOURCE_EXHAUSTED / OVERLOADED."""
     WATCH_MODE_LATEST: _WatchMode.ValueType  # 2
-    """Only the latest state of an order, when changes come faster than the watcher reads them."""
+    """Only the latest state of an order, when changes come faster than the watcher reads them. It too is ended if it lags by too many orders."""
 
 class WatchMode(_WatchMode, metaclass=_WatchModeEnumTypeWrapper):
     """Which changes a watcher gets."""
@@ -137,9 +137,9 @@ class WatchMode(_WatchMode, metaclass=_WatchModeEnumTypeWrapper):
 WATCH_MODE_UNSPECIFIED: WatchMode.ValueType  # 0
 """As EVERY_CHANGE."""
 WATCH_MODE_EVERY_CHANGE: WatchMode.ValueType  # 1
-"""Every change, once."""
+"""Every change, once. A watcher that reads too slowly is ended with RESOURCE_EXHAUSTED / OVERLOADED."""
 WATCH_MODE_LATEST: WatchMode.ValueType  # 2
-"""Only the latest state of an order, when changes come faster than the watcher reads them."""
+"""Only the latest state of an order, when changes come faster than the watcher reads them. It too is ended if it lags by too many orders."""
 Global___WatchMode: _TypeAlias = WatchMode  # noqa: Y015
 
 @_typing.final
@@ -570,10 +570,13 @@ class SearchOrdersResponse(_message.Message):
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     READ_INFO_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     total_size: _builtins.int
     """Number of all matches, not only of this page."""
+    resume_token: _builtins.str
+    """Watches from this list on: `WatchOrders` sends every change that the list may lack. It may repeat changes that the list shows; compare versions. Only on the first page, and absent while it is not known how fresh lists are."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Order]:
         """May be fewer than `page_size` when the orders are very large."""
@@ -590,10 +593,11 @@ class SearchOrdersResponse(_message.Message):
         total_size: _builtins.int = ...,
         facets: _abc.Iterable[Global___Facet] | None = ...,
         read_info: Global___ReadInfo | None = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_info", b"read_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "next_page_token", b"next_page_token", "orders", b"orders", "read_info", b"read_info", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "next_page_token", b"next_page_token", "orders", b"orders", "read_info", b"read_info", "resume_token", b"resume_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -991,10 +995,12 @@ class WatchOrdersRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Token of an earlier change or list, after which to resume. Empty: changes from now on."""
+    """Token of an earlier response or list, after which to resume. Empty: changes from now on."""
     mode: Global___WatchMode.ValueType
     @_builtins.property
-    def filter(self) -> Global___OrderFilter: ...
+    def filter(self) -> Global___OrderFilter:
+        """An order is tested as it is after the change. When a change makes an order leave the filter, that change is not sent."""
+
     def __init__(
         self,
         *,
@@ -1012,7 +1018,7 @@ Global___WatchOrdersRequest: _TypeAlias = WatchOrdersRequest  # noqa: Y015
 
 @_typing.final
 class WatchOrdersResponse(_message.Message):
-    """Response of `WatchOrders`: a change that queries now show, or a keep-alive."""
+    """Response of `WatchOrders`: a change that queries now show, or a sign of life. The first response is a sign of life: from then on no change is missed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1020,12 +1026,15 @@ class WatchOrdersResponse(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
+    """Resumes the watch after this response."""
     @_builtins.property
     def event(self) -> _order_events_pb2.OrderEvent:
-        """Absent in a keep-alive."""
+        """With the order after the change. Absent in a sign of life."""
 
     @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp: ...
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Everything committed on the write side before this time was sent, except changes that are parked. Absent while it is not known."""
+
     def __init__(
         self,
         *,

@@ -133,7 +133,8 @@ class OrderQueryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrders(self, request, context):
-        """Streams changes as they become readable. A stream can be resumed. Not served yet.
+        """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
+        A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,9 @@ class OrderQueryServiceStub:
     GetCustomerSummary: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]
     """Sums up what a customer ordered, paid and sent back."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]
-    """Streams changes as they become readable. A stream can be resumed. Not served yet."""
+    """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
+    A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
+    """
     VerifyOrderHistory: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]
     """Checks an order's hash chain. Not served yet."""
     GetReadModelStatus: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]
@@ -76,7 +78,9 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     GetCustomerSummary: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]  # type: ignore[assignment]
     """Sums up what a customer ordered, paid and sent back."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]  # type: ignore[assignment]
-    """Streams changes as they become readable. A stream can be resumed. Not served yet."""
+    """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
+    A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
+    """
     VerifyOrderHistory: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]  # type: ignore[assignment]
     """Checks an order's hash chain. Not served yet."""
     GetReadModelStatus: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]  # type: ignore[assignment]
@@ -142,7 +146,9 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.WatchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_query_service_pb2.WatchOrdersResponse], _abc.AsyncIterator[_order_query_service_pb2.WatchOrdersResponse]]:
-        """Streams changes as they become readable. A stream can be resumed. Not served yet."""
+        """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
+        A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
+        """
 
     @_abc_1.abstractmethod
     def VerifyOrderHistory(
