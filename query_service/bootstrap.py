@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import orjson
 import structlog
 
 from query_service.application.freshness.await_versions import VersionWaiter
@@ -17,6 +18,7 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.searchable import AskedSearchability
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
+from query_service.application.ports.change_stream import ChangeStream
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import (
@@ -32,10 +34,15 @@ from query_service.application.questions.order_history import GetOrderHistory
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
+from query_service.application.watching.fan_out import KEPT
+from query_service.application.watching.list_marks import ListMarks
+from query_service.application.watching.live_changes import LiveChanges, Sources
+from query_service.application.watching.watch_orders import WatchLimits, WatchOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
+from query_service.handlers.grpc.order_watching import OrderWatching
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.status import Overloaded, status_of
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats
@@ -49,10 +56,12 @@ from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer,
 from query_service.handlers.stream.messages import StreamLookUp
 from query_service.handlers.stream.pacer import BackoffPacer
 from query_service.handlers.stream.projector import Projector
+from query_service.handlers.watching.ordered_messages import OrderedMessages
 from query_service.metrics import ProjectMetrics, ServeMetrics
 from query_service.parked_commands import ParkedReport, run_parked
 from query_service.storage import open_read_store
 from query_service.store_watch import StoreWatch
+from query_service.wire.order_watch import watch_response
 from service_runtime.edge.call_limits import ConcurrencyLimit
 from service_runtime.edge.grpc_server import GrpcLimits, GrpcServer
 from service_runtime.edge.service_methods import Behaviour, service_methods
@@ -79,7 +88,8 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     reader: OrderReader = store
     metrics, board, view, parked, lags = ServeMetrics(), NoticeBoard(), FreshnessView(), ParkedOrders(), RecentLags(now)
     server = _grpc_server(settings, metrics)
-    watch = StoreWatch(reader, view, parked, server.set_serving)
+    marks = ListMarks()
+    watch = StoreWatch(reader, view, parked, marks, server.set_serving)
     _watch_serving(metrics, view, watch, board)
     plan = await _serving_plan(settings, store)
     subjects, listed = NoticeSubjects(plan.stream, plan.name), FreshnessView()
@@ -92,7 +102,8 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     searchable = AskedSearchability(refreshes.ask, reader.listed, view, listed, time.monotonic, metrics)
     gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
-    questions = _questions(settings, reader, waiter, gate, parked, status)
+    watching = _watching(settings, metrics, reader, board, parked, OrderedMessages(plan.stream, listening.connected))
+    questions = {**_questions(settings, reader, waiter, gate, parked, marks, status), **watching.questions()}
     server.add(service_methods(SERVICE, questions, call_terms(metrics.call, settings.deadline_cap_seconds, watch)))
     side: dict[str, Callable[[], Awaitable[None]]] = {
         "store watch": watch.run,
@@ -109,6 +120,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
             async with side_tasks(side, metrics.failed):
                 await stop.wait()
                 _log.info("stopping")
+                watching.close()
                 await server.stop()
         finally:
             await store.close()
@@ -263,6 +275,7 @@ def _questions(
     waiter: VersionWaiter,
     gate: ListGate,
     parked: ParkedOrders,
+    marks: ListMarks,
     status: GetReadModelStatus,
 ) -> dict[str, Behaviour]:
     """Returns the behaviour of each method of the contract, by name."""
@@ -273,13 +286,31 @@ def _questions(
         now,
     )
     lists = OrderLists(
-        SearchOrders(reader, gate, parked),
+        SearchOrders(reader, gate, parked, marks),
         SummarizeOrders(reader, gate),
         GetCustomerSummary(reader, gate, parked),
         now,
     )
     about = ReadModelQueries(status, now)
     return {**by_id.questions(), **lists.questions(), **about.questions()}
+
+
+def _watching(
+    settings: QuerySettings,
+    metrics: ServeMetrics,
+    reader: OrderReader,
+    board: NoticeBoard,
+    parked: ParkedOrders,
+    stream: ChangeStream,
+) -> OrderWatching:
+    kept = min(KEPT, settings.watch_buffer)
+    sources = Sources(reader, stream, board, parked, watch_response, time.monotonic, orjson.loads, kept)
+    limits = WatchLimits(
+        settings.max_watchers, settings.watch_silence_seconds, settings.watch_seconds, settings.watch_buffer
+    )
+    watch = WatchOrders(LiveChanges(sources), sources, limits)
+    metrics.watch("query_watchers", "Watches that run now.", lambda: float(watch.watchers))
+    return OrderWatching(watch)
 
 
 def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:
@@ -301,6 +332,7 @@ def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
             max_message_bytes=settings.max_message_bytes,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
+            stream_seconds=settings.watch_seconds,
         ),
         services=SERVICES,
         concurrency=limit,

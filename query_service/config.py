@@ -78,6 +78,18 @@ class QuerySettings(ServiceSettings):
     max_concurrent_rpcs: int = Field(
         200, ge=1, le=1_000_000, description="Calls at once; more are refused with RESOURCE_EXHAUSTED"
     )
+    max_watchers: int = Field(
+        2000, ge=1, le=100_000, description="Watches at once (`WatchOrders`); more are refused with RESOURCE_EXHAUSTED"
+    )
+    watch_seconds: float = Field(
+        600.0, gt=0, description="A watch ends after at most this long; its caller resumes it, perhaps on a new replica"
+    )
+    watch_silence_seconds: float = Field(
+        5.0, gt=0, description="After this long without a change a watch sends a sign of life"
+    )
+    watch_buffer: int = Field(
+        1000, ge=1, le=100_000, description="Changes that may wait for a slow watcher before its watch is ended"
+    )
     max_message_bytes: int = Field(1_048_576, ge=1024, le=1 << 30, description="Largest request")
     deadline_cap_seconds: float = Field(30.0, gt=0, description="Longest time any call may take")
     shutdown_grace_seconds: float = Field(20.0, gt=0, description="Time that running calls get to end at a stop")

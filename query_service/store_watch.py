@@ -6,12 +6,13 @@ The result goes to the log, to load balancers, and into the error of calls that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import OrderReader
+from query_service.application.watching.list_marks import ListMarks
 from service_runtime.edge.refusals import OutOfTime
 from service_runtime.outage_log import OutageLog
 
@@ -29,9 +30,11 @@ class StoreWatch:
         reader: OrderReader,
         view: FreshnessView,
         parked: ParkedOrders,
+        marks: ListMarks,
         set_serving: Callable[[bool], Awaitable[None]],
     ) -> None:
-        self._reader, self._view, self._parked, self._set_serving = reader, view, parked, set_serving
+        self._reader, self._view, self._parked, self._marks = reader, view, parked, marks
+        self._set_serving = set_serving
         self._serving = False
         self._failures = 0
         self._reason: str | None = "the read store has not been polled yet"
@@ -64,8 +67,11 @@ class StoreWatch:
 
     async def _ask(self) -> None:
         try:
-            self._view.observe(await self._reader.freshness())
-            self._parked.replace(await self._reader.parked_orders())
+            known = await self._reader.freshness()
+            self._view.observe(known)
+            parked = await self._reader.parked_orders()
+            self._parked.replace(parked)
+            self._marks.observe(known, await self._sequences(parked))
         except (DependencyDown, ReadStoreNotReady) as error:
             self._failures += 1
             self._outages.failed(str(error))
@@ -76,6 +82,13 @@ class StoreWatch:
             self._outages.works()
             self._reason = None
             await self._report(True)
+
+    async def _sequences(self, parked: Mapping[str, Sequence[int]]) -> list[int]:
+        """Returns the stream sequences of the parked versions."""
+        if not parked:
+            return []
+        events = await self._reader.parked_events()
+        return [event.sequence for event in events if event.version in parked.get(event.order_id or "", ())]
 
     async def _report(self, serving: bool) -> None:
         if serving != self._serving:

@@ -19,14 +19,15 @@ def history_message(step: HistoryStep) -> contract.HistoryEntry:
     """Returns the message of a step. The event is sent without its order, because the changes are sent."""
     before = None if step.before is None else order_message(step.before)
     return contract.HistoryEntry(
-        event=_event(step.entry),
+        event=event_without_order(step.entry),
         changes=changes_between(before, order_message(step.after)),
         record_time=time_message(step.entry["recorded_at"]),
         hash=bytes.fromhex(step.entry["hash"]),
     )
 
 
-def _event(entry: EventDocument) -> OrderEvent:
+def event_without_order(entry: EventDocument) -> OrderEvent:
+    """Returns the event of a journal entry, without the order after it."""
     payload = upcast(json.loads(entry["payload"]), entry["schema_version"])
     payload.pop("order", None)
     event = OrderEvent()

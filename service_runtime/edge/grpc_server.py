@@ -37,6 +37,8 @@ class GrpcLimits:
     handshake_seconds: float = 10.0
     max_connection_age_seconds: float = 60.0
     shutdown_grace_seconds: float = 20.0
+    #: How long a stream may take. A connection that is too old ends when its streams have ended, or after this time.
+    stream_seconds: float = 0.0
 
     def channel_options(self) -> list[tuple[str, int]]:
         """Returns the server's channel arguments."""
@@ -59,7 +61,7 @@ class GrpcLimits:
             # Without this a second process binds the same port and silently takes half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.max_connection_age_ms", round(self.max_connection_age_seconds * 1000)),
-            ("grpc.max_connection_age_grace_ms", int(self.shutdown_grace_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(max(self.shutdown_grace_seconds, self.stream_seconds) * 1000)),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -13,7 +13,7 @@ from query_service.application.freshness.await_versions import Consistency, Vers
 from query_service.application.freshness.searchable import Searchability
 from query_service.application.freshness.view import AnswerInfo, FreshnessView
 from query_service.application.ports.errors import Lagging
-from query_service.application.ports.read_store import OrderReader, StoredOrder
+from query_service.application.ports.read_store import Freshness, OrderReader, StoredOrder
 
 #: By how much (microseconds) lists may be older than look-ups before a refresh is requested, and before a list waits
 #: for that refresh.
@@ -31,6 +31,8 @@ class Admission:
 
     info: AnswerInfo
     lagging: Lagging | None = None
+    #: The freshness that searches have at least; None while it is unknown.
+    listed: Freshness | None = None
 
 
 class ListGate:
@@ -75,7 +77,7 @@ class ListGate:
             await self._refresh_if_lagging()
         known = self._searchable.freshness
         info = AnswerInfo(None, "") if known is None else AnswerInfo(known.as_of, known.generation)
-        return Admission(replace(info, stale=stale, parked=parked), lagging)
+        return Admission(replace(info, stale=stale, parked=parked), lagging, known)
 
     async def mark(self) -> str:
         """Returns a mark in the sequence of writes. Every write before it is searchable when this returns.

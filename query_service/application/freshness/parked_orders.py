@@ -22,6 +22,10 @@ class ParkedOrders:
         """Adds a version that was parked just now."""
         self._versions.setdefault(order_id, set()).add(version)
 
+    def includes(self, order_id: str, version: int) -> bool:
+        """Returns whether this version of an order is parked."""
+        return version in self._versions.get(order_id, ())
+
     def any_of(self, shown: Iterable[tuple[str, int]]) -> bool:
         """Returns whether any of these orders (id, shown version) has a parked version after the shown one."""
         return bool(self._versions) and any(

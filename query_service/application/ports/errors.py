@@ -72,6 +72,32 @@ class PageTokenMalformed(QueryRefused):
     """The page token was issued for another question, or is damaged; the text says which."""
 
 
+class ResumeTokenMalformed(QueryRefused):
+    """The resume token is damaged, or was not issued by this system."""
+
+
+class ResumeTokenExpired(QueryRefused):
+    """The stream no longer has the changes after a resume token, or is another one."""
+
+
+class TooManyWatchers(QueryRefused):
+    """The process has as many watchers as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"this replica has {most} watchers, which is its limit; retry in a moment")
+
+
+class WatcherTooSlow(QueryRefused):
+    """A watcher was ended, because it reads more slowly than orders change. `resume_token` says where to go on."""
+
+    def __init__(self, resume_token: str) -> None:
+        super().__init__(
+            "the watch was ended because its caller reads more slowly than orders change; resume it with the resume"
+            " token, narrow the filter, or watch with WATCH_MODE_LATEST"
+        )
+        self.resume_token = resume_token
+
+
 class SumTooLarge(QueryRefused):
     """A sum does not fit into the contract's 64 bits.
 

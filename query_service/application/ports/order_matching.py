@@ -42,8 +42,11 @@ def matcher(criteria: OrderCriteria) -> Condition:
 
 def _conditions(criteria: OrderCriteria) -> Iterator[Condition]:
     if criteria.words:
-        yield lambda order: (
-            criteria.lookup_key in order["lookup_keys"] or begins_words(order["search_text"].split(), criteria.words)
+        yield (
+            lambda order: (
+                criteria.lookup_key in order["lookup_keys"]
+                or begins_words(order["search_text"].split(), criteria.words)
+            )
         )
     if criteria.excluded_states:
         yield lambda order: order["state"] not in criteria.excluded_states

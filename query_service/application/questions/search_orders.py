@@ -38,6 +38,7 @@ from query_service.application.questions.page_token import (
     read_page_token,
     write_page_token,
 )
+from query_service.application.watching.list_marks import ListMarks
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.project import order_after
 
@@ -48,12 +49,17 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """A page of orders. `total` counts all matches. `more`: there are orders after the page."""
+    """A page of orders. `total` counts all matches. `more`: there are orders after the page.
+
+    `resume_token` watches from this list on. Only the first page has one: later pages are read later, and a watch from
+    there would miss a change that came between and that no page shows.
+    """
 
     orders: list[FoundOrder]
     total: int
     facets: Mapping[Dimension, list[tuple[str, int]]]
     more: bool
+    resume_token: str
     _fingerprint: str
     _mark: str
 
@@ -73,8 +79,8 @@ class OrderPage:
 class SearchOrders:
     """Reads pages of orders, as fresh as the caller wants."""
 
-    def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders) -> None:
-        self._reader, self._gate, self._parked = reader, gate, parked
+    def __init__(self, reader: OrderReader, gate: ListGate, parked: ParkedOrders, marks: ListMarks) -> None:
+        self._reader, self._gate, self._parked, self._marks = reader, gate, parked, marks
 
     async def __call__(
         self,
@@ -92,9 +98,10 @@ class SearchOrders:
         admission = await self._gate.admit(wanted)
         if SORT_KEYS[sort].returns and not page_token:
             mark = await self._gate.mark()
+        resume_token = "" if page_token else self._marks.token(admission.listed)
         search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
         found, orders = await self._read(search)
-        page = OrderPage(orders[:size], found.total, found.facets, len(orders) > size, fingerprint, mark)
+        page = OrderPage(orders[:size], found.total, found.facets, len(orders) > size, resume_token, fingerprint, mark)
         parked = self._parked.any_of((order.order_id, order.version) for order in page.orders)
         info = replace(admission.info, parked=admission.info.parked or parked)
         return Answer(page, info)

@@ -69,6 +69,7 @@ class OrderLists:
                 for dimension, counts in answer.found.facets.items()
             ],
             read_info=read_info(answer.info, self.now()),
+            resume_token=answer.found.resume_token,
         )
         return b"".join((*orders, rest.SerializeToString()))
 

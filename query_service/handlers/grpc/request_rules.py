@@ -83,12 +83,18 @@ REQUEST_RULES: Mapping[str, Rules] = {
         **_READ_OPTIONS,
     },
     contract.GetCustomerSummaryRequest.DESCRIPTOR.full_name: {"customer_id": CUSTOMER_ID, **_READ_OPTIONS},
+    contract.WatchOrdersRequest.DESCRIPTOR.full_name: {
+        **FILTER,
+        "resume_token": ANY,  # checked when it is decoded, and refused with a reason of its own
+        "mode": must("be EVERY_CHANGE or LATEST", lambda value: value in contract.WatchMode.values()),
+    },
     contract.GetReadModelStatusRequest.DESCRIPTOR.full_name: {},
 }
 #: Request → rules that compare several of its fields.
 RELATIONS: Mapping[str, tuple[Relation, ...]] = {
     contract.SearchOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
     contract.SummarizeOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
+    contract.WatchOrdersRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
 }
 
 validate = Validator(REQUEST_RULES, RELATIONS)

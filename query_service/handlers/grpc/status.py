@@ -53,6 +53,15 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         Code.NOT_FOUND, reasons.ERROR_REASON_CUSTOMER_NOT_FOUND, lambda error: {"customer_id": error.customer_id}
     ),
     errors.PageTokenMalformed: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_PAGE_TOKEN_MALFORMED),
+    errors.ResumeTokenMalformed: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_RESUME_TOKEN_MALFORMED),
+    errors.ResumeTokenExpired: Answer(Code.OUT_OF_RANGE, reasons.ERROR_REASON_RESUME_TOKEN_EXPIRED),
+    errors.TooManyWatchers: Answer(Code.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED, retry=_UNAVAILABLE),
+    errors.WatcherTooSlow: Answer(
+        Code.RESOURCE_EXHAUSTED,
+        reasons.ERROR_REASON_OVERLOADED,
+        lambda error: {"resume_token": error.resume_token},
+        _UNAVAILABLE,
+    ),
     errors.Lagging: Answer(Code.UNAVAILABLE, reasons.ERROR_REASON_READ_MODEL_BEHIND, _behind, waited=True),
     errors.Parked: Answer(
         Code.FAILED_PRECONDITION,

@@ -1,0 +1,73 @@
+"""Reads the messages of the stream for watchers: changes of orders, and barriers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from query_service.application.ports.change_stream import Message
+from query_service.application.ports.order_questions import Edition
+from query_service.projection.errors import ProjectionError
+from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_event
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message that is no change. `time`: that of a barrier, in microseconds since 1970; else None."""
+
+    sequence: int
+    time: int | None = None
+
+
+class Change:
+    """One change of one order. It is projected when that is first needed, and once for all watchers.
+
+    `edition` has the source epoch and the order's version after the change.
+    """
+
+    __slots__ = ("_body", "_headers", "_parse", "_projected", "edition", "encoded", "order_id", "sequence")
+
+    def __init__(
+        self, message: Message, headers: Mapping[str, str], order_id: str, edition: Edition, parse: Parse | None
+    ) -> None:
+        self.sequence, self.order_id, self.edition = message.sequence, order_id, edition
+        self._headers, self._body, self._parse = headers, message.body, parse
+        self._projected: ProjectedEvent | ProjectionError | None = None
+        #: The encoded event, kept by whoever encodes it first.
+        self.encoded: bytes | None = None
+
+    def projected(self) -> ProjectedEvent:
+        """Returns the change's documents. Raises ProjectionError when this release cannot read it."""
+        if self._projected is None:
+            try:
+                self._projected = project(read_event(self._headers, self._body, self._parse))
+            except ProjectionError as error:
+                self._projected = error
+            self._headers, self._body = {}, b""
+        if isinstance(self._projected, ProjectionError):
+            raise self._projected
+        return self._projected
+
+
+def read_message(message: Message, parse: Parse | None = None) -> Change | Passed:
+    """Reads a message's headers. A message that names no order, or is no event, is Passed.
+
+    `parse`: see `read_event`.
+    """
+    headers = message.headers
+    if is_barrier(headers):
+        try:
+            return Passed(message.sequence, read_barrier(headers).time)
+        except ProjectionError:
+            return Passed(message.sequence)
+    named = addressee(headers)
+    if named is None or not headers.get("ce-id"):
+        return Passed(message.sequence)
+    order_id, version = named
+    return Change(message, headers, order_id, (_source_epoch(headers), version), parse)
+
+
+def _source_epoch(headers: Mapping[str, str]) -> int:
+    text = headers.get("Tandem-Source-Epoch", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1

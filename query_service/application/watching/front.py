@@ -1,0 +1,134 @@
+"""Follows the stream up to the last change that reads show.
+
+Changes pass in the order of the stream, so every watcher gets the versions of an order in order. A change that is not
+readable yet holds back those after it, because it will be readable within moments. A parked change may not be readable
+for days. It is set aside, and passes when it is healed, or right before a later version of its order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from query_service.application.ports.order_questions import Edition
+from query_service.application.watching.change import Change, Passed
+
+#: The most changes that one look-up is about.
+AT_ONCE = 200
+#: The most changes that wait here; then no more are taken from the stream.
+MOST_WAITING = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the front to `position`; `owed` changes before it are set aside. `change` passed with it, if any.
+
+    `as_of`: everything committed before it has passed, except what is owed; None while unknown.
+    """
+
+    change: Change | None
+    position: int
+    owed: tuple[int, ...]
+    as_of: int | None
+
+
+class Front:
+    """The front of one stream.
+
+    `editions` looks up what reads show, `is_parked` tells whether a version of an order is parked. `position`: every
+    message up to this sequence has passed, or is in `aside` by its sequence.
+    """
+
+    def __init__(
+        self,
+        editions: Callable[[Sequence[str]], Awaitable[Sequence[Edition]]],
+        is_parked: Callable[[str, int], bool],
+        position: int,
+        aside: Iterable[Change] = (),
+    ) -> None:
+        self._editions, self._is_parked = editions, is_parked
+        self.position = position
+        self.as_of: int | None = None
+        self.aside: dict[int, Change] = {change.sequence: change for change in aside}
+        self._waiting: deque[Change | Passed] = deque()
+        self._owed = tuple(sorted(self.aside))
+        self._turn = 0
+
+    @property
+    def waiting(self) -> int:
+        """The number of messages that have not passed."""
+        return len(self._waiting)
+
+    @property
+    def owed(self) -> tuple[int, ...]:
+        """The sequences of the changes that are set aside, in ascending order."""
+        return self._owed
+
+    def awaited(self) -> list[str]:
+        """Returns the orders of which a notice would let the front move on."""
+        first = next((item.order_id for item in self._waiting if isinstance(item, Change)), None)
+        aside = [self.aside[sequence].order_id for sequence in self._owed[:AT_ONCE]]
+        return aside if first is None else [first, *aside]
+
+    def arrived(self, message: Change | Passed) -> None:
+        """Adds the stream's next message."""
+        self._waiting.append(message)
+
+    def set_aside(self, change: Change) -> None:
+        """Adds a change of an earlier place that is not readable yet."""
+        self.aside[change.sequence] = change
+        self._owed = tuple(sorted(self.aside))
+
+    async def advance(self) -> list[Step]:
+        """Looks once at what reads show, and returns the steps that this allows. Raises what `editions` raises."""
+        upcoming = [item for item, _ in zip(self._waiting, range(AT_ONCE), strict=False)]
+        changes = [*self._some_aside(), *(item for item in upcoming if isinstance(item, Change))]
+        orders = list(dict.fromkeys(change.order_id for change in changes))
+        shown = dict(zip(orders, await self._editions(orders), strict=True)) if orders else {}
+        steps = self._healed(shown)
+        for item in upcoming:
+            if isinstance(item, Change) and not self._passes(item, shown[item.order_id]):
+                break
+            self._waiting.popleft()
+            self.position = item.sequence
+            if isinstance(item, Passed):
+                self.as_of = item.time if item.time is not None else self.as_of
+                steps.append(self._step(None))
+            else:
+                steps.append(self._step(None if item.sequence in self.aside else item))
+        return steps
+
+    def _some_aside(self) -> list[Change]:
+        """Returns the changes set aside that are looked up this time: all, or the next ones in turn."""
+        begin = self._turn if self._turn < len(self._owed) else 0
+        self._turn = begin + AT_ONCE
+        return [self.aside[sequence] for sequence in self._owed[begin : self._turn]]
+
+    def _passes(self, change: Change, shown: Edition) -> bool:
+        """Returns whether the front can go past a change, because it is readable, or else is set aside."""
+        if is_readable(change, shown):
+            return True
+        if not self._is_parked(change.order_id, change.edition[1]):
+            return False
+        self.set_aside(change)
+        return True
+
+    def _healed(self, shown: dict[str, Edition]) -> list[Step]:
+        """Lets the changes pass that were set aside and are readable now, or whose order has a later version now."""
+        steps: list[Step] = []
+        for sequence in self._owed:
+            change = self.aside[sequence]
+            if change.order_id in shown and is_readable(change, shown[change.order_id]):
+                del self.aside[sequence]
+                self._owed = tuple(sorted(self.aside))
+                steps.append(self._step(change))
+        return steps
+
+    def _step(self, change: Change | None) -> Step:
+        return Step(change, self.position, self._owed, self.as_of)
+
+
+def is_readable(change: Change, shown: Edition) -> bool:
+    """Returns whether a read that shows this edition of the order contains the change."""
+    return shown >= change.edition

@@ -1,0 +1,1 @@
+"""Reads the stream for watchers, without a consumer that lasts."""
