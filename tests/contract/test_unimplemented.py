@@ -24,7 +24,6 @@ METHODS: list[tuple[str, MethodDescriptor]] = [
 ]
 NOT_SERVED = {
     "RedactCustomer",
-    "WatchOrders",
     "VerifyOrderHistory",
 }
 
@@ -42,7 +41,7 @@ def _paragraph(page: str) -> str:
 
 
 async def ask(channel: grpc.aio.Channel, method: MethodDescriptor) -> None:
-    """Calls a method of any kind with an empty request, or with none, and reads all answers."""
+    """Calls a method of any kind with an empty request, or with none, and reads an answer."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     kinds: Any = channel
     if method.client_streaming:
@@ -53,7 +52,7 @@ async def ask(channel: grpc.aio.Channel, method: MethodDescriptor) -> None:
         await kinds.unary_unary(path)(b"")
         return
     async for _ in stub:
-        pass
+        return  # a watch has no end
 
 
 @pytest.mark.parametrize(("part", "method"), METHODS, ids=[method.name for _, method in METHODS])

@@ -55,6 +55,11 @@ class FanOut:
         """Every change up to this sequence was given to the watchers, except those that are set aside."""
         return self._position
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether some watcher's buffer is more than half full."""
+        return any(watcher.is_crowded for watcher in self._watchers)
+
     def present(self) -> ResumePoint:
         """Returns the point of a watcher that has got everything so far."""
         return ResumePoint(self.stream_created_at, self._position, self.front.owed)

@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 RECHECK_SECONDS, ASIDE_SECONDS = 0.25, 1.0
 #: The pause after the store did not answer.
 RETRY_SECONDS = 0.5
+#: How often, and for how long, the front waits for watchers with much to send.
+MOMENTS, MOMENT_SECONDS = 10, 0.01
 #: How long the first watchers wait until the changes that were readable before they came have passed.
 READY_SECONDS = 5.0
 
@@ -173,6 +175,11 @@ class _Run:
             return False
         fan_out.publish(steps)
         self._room.set()
+        # After an outage many changes become readable at once. Watchers get a moment to send some before the next ones.
+        for _ in range(MOMENTS):
+            if not fan_out.is_crowded:
+                break
+            await asyncio.sleep(MOMENT_SECONDS)
         return bool(steps)
 
     def _set_ready(self, fan_out: FanOut) -> None:

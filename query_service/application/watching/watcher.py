@@ -60,6 +60,11 @@ class Watcher:
         """The size of everything in the buffer."""
         return sum(len(parcel.content) for parcel in self._parcels.values())
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the buffer is more than half full."""
+        return 2 * len(self._parcels) > self._most
+
     def wants(self, sequence: int) -> bool:
         """Returns whether the watcher had not got the change with this sequence before `point`."""
         return sequence > self.point.position or sequence in self.point.owed

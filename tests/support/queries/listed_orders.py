@@ -16,6 +16,7 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.application.questions.search_orders import SearchOrders
+from query_service.application.watching.list_marks import ListMarks
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from tests.support.queries.order_events import START, an_order, money, published, timestamp
@@ -46,7 +47,7 @@ def list_gate(store: ReadStore) -> ListGate:
 
 def searching(store: ReadStore) -> SearchOrders:
     """Returns the use case over a store."""
-    return SearchOrders(store, list_gate(store), ParkedOrders())
+    return SearchOrders(store, list_gate(store), ParkedOrders(), ListMarks())
 
 
 def small_event(

@@ -19,6 +19,7 @@ from query_service.application.ports.read_store import Freshness, ParkedEvent
 from query_service.application.questions.customer_summary import GetCustomerSummary
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
+from query_service.application.watching.list_marks import ListMarks
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
@@ -68,7 +69,7 @@ class World:
         self.now = 0
         clock = asyncio.get_running_loop().time
         self.gate = ListGate(self.store, waiter, self.view, self.refreshes, clock, lambda: self.now)
-        self.search = SearchOrders(self.store, self.gate, self.parked)
+        self.search = SearchOrders(self.store, self.gate, self.parked, ListMarks())
         self.summarize = SummarizeOrders(self.store, self.gate)
         self.customer = GetCustomerSummary(self.store, self.gate, self.parked)
 

@@ -18,6 +18,7 @@ from query_service.handlers.grpc import status
 from query_service.handlers.grpc.answering import consistency, page_size
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
+from query_service.handlers.grpc.order_watching import OrderWatching
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, validate
 from query_service.projection.errors import ProjectionError, Unprojectable
@@ -47,11 +48,12 @@ def served() -> set[str]:
     for queries in (OrderQueries, OrderLists, ReadModelQueries):
         of_no_store: Any = (None,) * len(fields(queries))
         served |= set(queries(*of_no_store).questions())
-    return served
+    nothing: Any = None
+    return served | set(OrderWatching(nothing).questions())
 
 
 def test_all_is_served_but_what_is_not_yet() -> None:
-    assert set(SERVICE.methods_by_name) - served() == {"WatchOrders", "VerifyOrderHistory"}
+    assert set(SERVICE.methods_by_name) - served() == {"VerifyOrderHistory"}
 
 
 def test_every_field_of_every_served_request_has_its_rule() -> None:
@@ -160,6 +162,10 @@ EXAMPLES: dict[type[Exception], Exception] = {
     errors.OrderUnknown: errors.OrderUnknown(UUID),
     errors.VersionUnknown: errors.VersionUnknown(UUID, "version 3"),
     errors.CustomerUnknown: errors.CustomerUnknown("KOENE"),
+    errors.ResumeTokenMalformed: errors.ResumeTokenMalformed("x"),
+    errors.ResumeTokenExpired: errors.ResumeTokenExpired("x"),
+    errors.TooManyWatchers: errors.TooManyWatchers(2),
+    errors.WatcherTooSlow: errors.WatcherTooSlow("w1.x"),
     errors.PageTokenMalformed: errors.PageTokenMalformed("damaged"),
     errors.Lagging: errors.Lagging(UUID, 3, 2),
     errors.Parked: errors.Parked(UUID, 3),
