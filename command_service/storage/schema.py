@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ ADVISORY_LOCK = 0x7461_6E64_656D_0001
 #: for the same table therefore wait no longer than this.
 LOCK_TIMEOUT = "10s"
 CONNECT_TIMEOUT_SECONDS = 10
+TURN_PAUSE_SECONDS = 0.1
 
 
 def _config() -> Config:
@@ -34,8 +36,8 @@ def required_revision() -> str:
     return head
 
 
-def migrate(database_url: str) -> tuple[str | None, str]:
-    """Applies missing migrations, after waiting for another process that migrates.
+def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str]:
+    """Applies missing migrations up to `revision`, after waiting for another process that migrates.
 
     Returns the revisions before and after; the one before is None for a database without the schema.
 
@@ -50,19 +52,30 @@ def migrate(database_url: str) -> tuple[str | None, str]:
     )
     try:
         with engine.connect() as lock, engine.connect() as connection:
-            lock.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            _await_turn(lock)
             before = _revision(connection)
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             connection.commit()
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             connection.commit()
-            return before, required_revision()
+            return before, required_revision() if revision == "head" else revision
     except Exception as error:
         raise _refusal(error) from error
     finally:
         engine.dispose()
+
+
+def _await_turn(lock: Connection) -> None:
+    """Waits until no other process migrates.
+
+    It asks again and again. A session that waits for a lock in a statement has a snapshot, and the other process would
+    wait for the end of that snapshot while it builds an index.
+    """
+    while not lock.exec_driver_sql(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})").scalar():
+        lock.commit()
+        time.sleep(TURN_PAUSE_SECONDS)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -71,6 +71,7 @@ outbox = Table(
     moment("recorded_at"),
     PrimaryKeyConstraint("position"),
     Index(None, "transaction_id"),
+    Index(None, "aggregate_id", "aggregate_version"),
     check("aggregate_version", "aggregate_version >= 1"),
     check("partition", "partition BETWEEN 0 AND 63"),
     check("hash", "octet_length(hash) = 32 AND octet_length(personal_digest) = 32"),
