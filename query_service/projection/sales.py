@@ -37,11 +37,12 @@ def calendar(place_time: int | None) -> CalendarKeys:
     """Returns the calendar keys of a time in microseconds since 1970."""
     if place_time is None:
         return CalendarKeys(place_day="", place_week="", place_month="")
-    return _calendar_of(place_time // _DAY)
+    return calendar_of_day(place_time // _DAY)
 
 
 @functools.lru_cache(maxsize=1_000)
-def _calendar_of(days_since_epoch: int) -> CalendarKeys:
+def calendar_of_day(days_since_epoch: int) -> CalendarKeys:
+    """Returns the calendar keys of a day, given as days since 1970-01-01."""
     day = moment(days_since_epoch * _DAY).date()
     year, week, _ = day.isocalendar()
     text = day.isoformat()

@@ -6,8 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from query_service.application.calendars.time_zone import TimeZone
 from query_service.application.ports.order_matching import matcher
 from query_service.application.ports.order_questions import (
+    CALENDAR,
     CANCELLED_STATES,
     DIMENSION_FIELDS,
     FACET_LIMIT,
@@ -27,6 +29,7 @@ from query_service.application.ports.order_questions import (
     rank,
 )
 from query_service.projection.order_document import OrderDocument
+from query_service.projection.sales import calendar, calendar_of_day
 from query_service.wire.page_part import page_part
 
 
@@ -59,7 +62,7 @@ def summarize(orders: Iterable[OrderDocument], asked: OrderSummaries) -> FoundFi
     facts = [
         fact
         for order in filter(matcher(asked.criteria), orders)
-        for fact in (_line_facts(order, asked.dimensions) if asked.by_line else [_order_fact(order, asked.dimensions)])
+        for fact in (_line_facts(order, asked) if asked.by_line else [_order_fact(order, asked.dimensions, asked.zone)])
     ]
     groups = sorted(_figures(facts, asked.percentiles), key=rank)
     totals = _figures([replace(fact, keys=()) for fact in facts], asked.percentiles)
@@ -84,9 +87,13 @@ def customer(orders: Iterable[OrderDocument], customer_id: str, recent: int) -> 
     )
 
 
-def _keys(order: OrderDocument, dimension: Dimension) -> list[str]:
+def _keys(order: OrderDocument, dimension: Dimension, zone: TimeZone | None = None) -> list[str]:
     if dimension is Dimension.PRODUCT:
         return order["skus"]
+    if zone is not None and dimension in CALENDAR:
+        time = order["place_time"]
+        local = calendar(None) if time is None else calendar_of_day(zone.day(time))
+        return [local[DIMENSION_FIELDS[dimension]]]  # type: ignore[literal-required]
     return [order[DIMENSION_FIELDS[dimension]]]  # type: ignore[literal-required]
 
 
@@ -109,10 +116,10 @@ class _Fact:
     total: int
 
 
-def _order_fact(order: OrderDocument, dimensions: tuple[Dimension, ...]) -> _Fact:
+def _order_fact(order: OrderDocument, dimensions: tuple[Dimension, ...], zone: TimeZone | None = None) -> _Fact:
     return _Fact(
         order["order_id"],
-        tuple(_keys(order, dimension)[0] for dimension in dimensions),
+        tuple(_keys(order, dimension, zone)[0] for dimension in dimensions),
         order["currency_code"],
         order["quantity"],
         order["net_total"] or 0,
@@ -122,10 +129,11 @@ def _order_fact(order: OrderDocument, dimensions: tuple[Dimension, ...]) -> _Fac
     )
 
 
-def _line_facts(order: OrderDocument, dimensions: tuple[Dimension, ...]) -> Iterator[_Fact]:
+def _line_facts(order: OrderDocument, asked: OrderSummaries) -> Iterator[_Fact]:
     for sale in order["sales"]:
         keys = tuple(
-            sale["sku"] if dimension is Dimension.PRODUCT else _keys(order, dimension)[0] for dimension in dimensions
+            sale["sku"] if dimension is Dimension.PRODUCT else _keys(order, dimension, asked.zone)[0]
+            for dimension in asked.dimensions
         )
         yield _Fact(
             order["order_id"],

@@ -11,6 +11,7 @@ from google.type.money_pb2 import Money
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
+from query_service.application.calendars.time_zone import TimeZone, time_zone
 from query_service.application.ports.order_questions import Dimension, OrderCriteria, OrderSort
 from query_service.projection.currency import minor_units
 from query_service.projection.lookup_key import lookup_key
@@ -18,6 +19,8 @@ from query_service.projection.words.asked import asked_words
 
 Value = TypeVar("Value")
 _LARGEST = 2**63 - 1
+#: Names of UTC. The database has more, which take the longer way to the same keys.
+_UTC = frozenset({"", "UTC", "Etc/UTC"})
 
 
 def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
@@ -59,6 +62,11 @@ def dimensions_of(dimensions: Iterable[contract.OrderDimension.ValueType]) -> tu
     """Converts dimensions, in the given order."""
     names = map(contract.OrderDimension.Name, dimensions)
     return tuple(Dimension(name.removeprefix("ORDER_DIMENSION_")) for name in names)
+
+
+def zone_of(name: str) -> TimeZone | None:
+    """Returns the time zone with a known name; None for UTC, whose calendar keys every document has."""
+    return None if name in _UTC else time_zone(name)
 
 
 def dimension_value(dimension: Dimension) -> contract.OrderDimension.ValueType:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 
+from query_service.application.calendars.time_zone import TimeZone, time_zone
 from query_service.application.ports.errors import PageTokenMalformed
 from query_service.application.ports.order_questions import (
     SORT_KEYS,
@@ -26,6 +27,8 @@ from query_service.application.ports.order_questions import (
 from query_service.application.ports.read_store import ReadStore
 from query_service.projection.project import ProjectedEvent
 from query_service.wire.page_part import page_part
+from tests.conformance import local_days
+from tests.conformance.local_days import check_local_days, check_order_without_time
 from tests.conformance.order_finding_suite import OrderFindingSuite
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.golden.order_book import order_book
@@ -152,6 +155,24 @@ class OrderQuestionSuite(OrderFindingSuite):
         assert set(found) == set(expected)
         for group, values in expected.items():
             assert found[group] == pytest.approx(values, rel=0.01), group
+
+    async def test_orders_are_counted_on_their_local_day(self, store: ReadStore) -> None:
+        await check_local_days(store)
+        await check_order_without_time(store)
+
+    @pytest.mark.mutant
+    async def test_a_zone_that_is_ignored_at_the_edge_of_a_day_is_noticed(
+        self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The mutant: the offset of the zone's first years is used for all times."""
+
+        def ignored(name: str) -> TimeZone:
+            zone = time_zone(name)
+            return replace(zone, starts=zone.starts[:1], offsets=zone.offsets[:1])
+
+        monkeypatch.setattr(local_days, "time_zone", ignored)
+        with pytest.raises(AssertionError, match="Europe/Berlin"):
+            await check_local_days(store)
 
     async def test_a_customer_is_the_sum_of_his_orders(self, store: ReadStore) -> None:
         await applied(store, order_book())

@@ -20,7 +20,8 @@ from query_service.application.ports.order_questions import (
     OrderSummaries,
 )
 from query_service.projection.project import ProjectedEvent
-from query_service.storage.physical import figures, lists, page_parts
+from query_service.storage.physical import lists, page_parts
+from query_service.storage.physical.figures import grouping, groups
 from query_service.storage.physical.store import PhysicalStore
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
@@ -154,8 +155,8 @@ async def test_groups_are_the_same_in_pages_of_any_size(
             asked = OrderSummaries(CRITERIA["two states"], dimensions, 12, percentiles)
             whole = await store.summarize(asked)
             with monkeypatch.context() as patch:
-                patch.setattr(figures, "GROUPS_AT_ONCE", page)
-                patch.setattr(figures, "GROUPS_WITH_PERCENTILES_AT_ONCE", page)
+                patch.setattr(grouping, "GROUPS_AT_ONCE", page)
+                patch.setattr(grouping, "GROUPS_WITH_PERCENTILES_AT_ONCE", page)
                 assert await store.summarize(asked) == whole
 
 
@@ -166,7 +167,7 @@ async def test_a_sum_in_floating_point_would_not_do(store: PhysicalStore, monkey
     totals = sum(event.order["total"] or 0 for event in order_book() if event.order["currency_code"] == "VND")
     asked = OrderSummaries(OrderCriteria(currency_code="VND"), (Dimension.STATE,))
     assert sum(group.total for group in (await store.summarize(asked)).groups) == totals
-    monkeypatch.setattr(figures, "_EXACT_BELOW", 2**80)
+    monkeypatch.setattr(groups, "_EXACT_BELOW", 2**80)
     assert sum(group.total for group in (await store.summarize(asked)).groups) != totals
 
 
@@ -176,7 +177,7 @@ async def test_a_histogram_of_all_totals_would_fail(store: PhysicalStore, monkey
     await applied(store, [large_event(total) for total in (1, 2**61)])
     asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(50.0,))
     assert (await store.summarize(asked)).groups[0].percentiles == (1,)
-    monkeypatch.setattr(figures, "_IN_HISTOGRAM_BELOW", 2**62)
+    monkeypatch.setattr(grouping, "_IN_HISTOGRAM_BELOW", 2**62)
     with pytest.raises(DependencyDown, match="histogram"):
         await store.summarize(asked)
 
@@ -190,7 +191,7 @@ async def test_a_percentile_without_its_ends_would_be_beyond_them(
     await applied(store, [large_event(total)])
     asked = OrderSummaries(OrderCriteria(), (Dimension.STATE,), percentiles=(50.0, 100.0))
     assert (await store.summarize(asked)).groups[0].percentiles == (total, total)
-    monkeypatch.setattr(figures, "_of_all", lambda percentile, found, least, largest: found)
+    monkeypatch.setattr(grouping, "_of_all", lambda percentile, found, least, largest: found)
     assert (await store.summarize(asked)).groups[0].percentiles != (total, total)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tandem.orders.v1.order_query_service_pb2 import OrderFilter
 
+from query_service.application.calendars.time_zone import time_zone
 from query_service.application.ports.order_questions import (
     CANCELLED_STATES,
     CustomerFigures,
@@ -109,6 +110,11 @@ GROUPINGS: tuple[tuple[Dimension, ...], ...] = (
 )
 
 
+#: In São Paulo the clocks went back on 1997-02-16, Kathmandu is 5:45 ahead of UTC.
+ZONES = ("America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Auckland")
+ZONED_GROUPINGS = ((Dimension.DAY,), (Dimension.WEEK, Dimension.COUNTRY), (Dimension.MONTH, Dimension.PRODUCT))
+
+
 async def exact_answers(store: OrderQuestions) -> dict[str, Any]:
     """Lists, facets and figures, as JSON values."""
     answers: dict[str, Any] = {}
@@ -128,6 +134,10 @@ async def exact_answers(store: OrderQuestions) -> dict[str, Any]:
         for name, size in (("all", 10), ("without cancelled", 40)):
             found = await store.summarize(OrderSummaries(CRITERIA[name], grouping, size))
             answers[f"figures by {' '.join(grouping)} of {name}"] = _figures(found)
+    for zone in ZONES:
+        for grouping in ZONED_GROUPINGS:
+            found = await store.summarize(OrderSummaries(CRITERIA["all"], grouping, 40, zone=time_zone(zone)))
+            answers[f"figures by {' '.join(grouping)} in {zone}"] = _figures(found)
     for customer_id in [*(customer[0] for customer in CUSTOMERS), "NOBODY"]:
         answers[f"customer {customer_id}"] = _customer(await store.customer(customer_id, recent=5))
     return answers

@@ -28,6 +28,15 @@ from devstack.cli.orders.filter import (
 if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
 
+TimeZone = Annotated[
+    str,
+    typer.Option(
+        metavar="ZONE",
+        help="Days, weeks and months of this zone, like Europe/Berlin; UTC if not given.",
+        show_default=False,
+    ),
+]
+
 
 def search(
     words: Words = None,
@@ -108,6 +117,7 @@ def summarize(
         ),
     ] = None,
     max_groups: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="1 to 1000 groups.")] = 100,
+    time_zone: TimeZone = "",
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:
@@ -122,6 +132,7 @@ def summarize(
         include_cancelled=include_cancelled,
         percentiles=percentile or [],
         max_groups=max_groups,
+        time_zone=time_zone,
         read_options=ReadOptions(consistency_token=token),
     )
     _ask("SummarizeOrders", request, lambda answer: print_summary(answer, request.group_by), as_json)

@@ -184,6 +184,10 @@ class SumTooLarge(OrderError):  # noqa: N818
     """A sum does not fit into the contract's `Money`; `metadata` says which figure of which group."""
 
 
+class RebuildNeeded(OrderError):  # noqa: N818
+    """An earlier release wrote documents that lack what the query needs; the operator must rebuild the read model."""
+
+
 #: Reason on the wire -> exception, for every reason of the contract.
 EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "INVALID_REQUEST": InvalidRequest,
@@ -209,6 +213,7 @@ EXCEPTIONS: Mapping[str, type[OrderError]] = {
     "ORDER_TOO_LARGE": OrderTooLarge,
     "SUM_TOO_LARGE": SumTooLarge,
     "RESUME_TOKEN_MALFORMED": ResumeTokenMalformed,
+    "REBUILD_NEEDED": RebuildNeeded,
 }
 
 

@@ -113,6 +113,17 @@ class SumTooLarge(QueryRefused):
         )
 
 
+class RebuildNeeded(QueryRefused):
+    """The read model has documents of an earlier release, which lack a `field` that the question needs."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            f"an earlier release wrote documents without the field {field}, which this question needs; the operator"
+            " must rebuild the read model"
+        )
+        self.field = field
+
+
 class DependencyDown(Exception):  # noqa: N818
     """A store or broker cannot be reached or does not work now; the same call may succeed later."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from query_service.application.calendars.time_zone import TimeZone
 from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.words.asked import AskedWords
@@ -146,7 +147,7 @@ def comes_after(position: Position, other: Position, sort: OrderSort) -> bool:
 
 
 class Dimension(StrEnum):
-    """What orders are grouped or counted by. Calendar keys are in UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
+    """What orders are grouped or counted by. Calendar keys are `1996-07-04`, `1996-W27`, `1996-07`."""
 
     DAY = "DAY"
     WEEK = "WEEK"
@@ -169,6 +170,10 @@ DIMENSION_FIELDS: Mapping[Dimension, str] = {
     Dimension.COUNTRY: "region_code",
     Dimension.SOURCE: "source",
 }
+
+
+#: The dimensions whose keys depend on a time zone.
+CALENDAR = frozenset({Dimension.DAY, Dimension.WEEK, Dimension.MONTH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +217,16 @@ class FoundOrders:
 
 @dataclass(frozen=True, slots=True)
 class OrderSummaries:
-    """Asks for figures by group: the `size` groups with the largest totals. `percentiles` (0 to 100) are of totals."""
+    """Asks for figures by group: the `size` groups with the largest totals. `percentiles` (0 to 100) are of totals.
+
+    Days, weeks and months are those of `zone`; None: of UTC.
+    """
 
     criteria: OrderCriteria
     dimensions: tuple[Dimension, ...]
     size: int = 100
     percentiles: tuple[float, ...] = ()
+    zone: TimeZone | None = None
 
     @property
     def by_line(self) -> bool:

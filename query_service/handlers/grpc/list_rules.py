@@ -9,6 +9,7 @@ from typing import Any
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
+from query_service.application.calendars.time_zone import time_zone_names
 from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
@@ -77,6 +78,12 @@ SORT = must("be a known sort", lambda value: value in contract.OrderSort.values(
 MAX_GROUPS_RULE = must(f"be 1 to {MAX_GROUPS}, or 0 for 100", lambda value: 0 <= value <= MAX_GROUPS)
 PERCENTILES = must(
     f"be up to {MAX_PERCENTILES} numbers within 0 and 100", _each(lambda value: 0 <= value <= 100, MAX_PERCENTILES)
+)
+
+
+TIME_ZONE = must(
+    "be the name of a time zone in the IANA database, such as Europe/Berlin, or empty for UTC",
+    lambda value: not value or value in time_zone_names(),
 )
 
 

@@ -19,7 +19,7 @@ from query_service.handlers.grpc.answering import (
     that_fit,
 )
 from query_service.wire.figures import summary_message
-from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
+from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
 from query_service.wire.order_message import order_message, time_message
 from query_service.wire.read_info import read_info
 from service_runtime.edge.service_methods import Behaviour, Call
@@ -83,6 +83,7 @@ class OrderLists:
             dimensions_of(request.group_by),
             request.max_groups or DEFAULT_GROUPS,
             percentiles,
+            zone_of(request.time_zone),
         )
         figures = self.summaries(
             asked, consistency(request.read_options, call.seconds), include_cancelled=request.include_cancelled

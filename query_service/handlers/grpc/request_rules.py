@@ -21,6 +21,7 @@ from query_service.handlers.grpc.list_rules import (
     PAGE_TOKEN,
     PERCENTILES,
     SORT,
+    TIME_ZONE,
     dimensions,
 )
 from service_runtime.edge.field_checks import ANY, NANOS_PER_UNIT, is_time, is_uuid, must
@@ -80,6 +81,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "include_cancelled": ANY,
         "percentiles": PERCENTILES,
         "max_groups": MAX_GROUPS_RULE,
+        "time_zone": TIME_ZONE,
         **_READ_OPTIONS,
     },
     contract.GetCustomerSummaryRequest.DESCRIPTOR.full_name: {"customer_id": CUSTOMER_ID, **_READ_OPTIONS},

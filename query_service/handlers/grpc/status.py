@@ -74,6 +74,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         reasons.ERROR_REASON_SUM_TOO_LARGE,
         lambda error: {"figure": error.figure, "group": error.group, "currency_code": error.currency_code},
     ),
+    errors.RebuildNeeded: Answer(
+        Code.FAILED_PRECONDITION, reasons.ERROR_REASON_REBUILD_NEEDED, lambda error: {"field": error.field}
+    ),
     errors.DependencyDown: Answer(
         Code.UNAVAILABLE,
         reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,

@@ -8,7 +8,7 @@ from query_service.application.ports.read_store import (
     Freshness,
 )
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
-from query_service.storage.physical.figures import FigureReader
+from query_service.storage.physical.figures.order_figures import FigureReader
 from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot

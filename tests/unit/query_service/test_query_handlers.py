@@ -171,6 +171,7 @@ EXAMPLES: dict[type[Exception], Exception] = {
     errors.Parked: errors.Parked(UUID, 3),
     errors.TokenOfOtherSource: errors.TokenOfOtherSource(1, 2),
     errors.SumTooLarge: errors.SumTooLarge("total", ("DE",), "JPY"),
+    errors.RebuildNeeded: errors.RebuildNeeded("sales.place_time"),
     errors.DependencyDown: errors.DependencyDown("elasticsearch", "GET http://10.0.0.7:9200 refused"),
     errors.ReadStoreNotReady: errors.ReadStoreNotReady("alias orders at http://10.0.0.7:9200"),
 }

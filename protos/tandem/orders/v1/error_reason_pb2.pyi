@@ -70,6 +70,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
     ERROR_REASON_RESUME_TOKEN_MALFORMED: _ErrorReason.ValueType  # 27
     """INVALID_ARGUMENT: the resume token was not issued by this system or is damaged."""
+    ERROR_REASON_REBUILD_NEEDED: _ErrorReason.ValueType  # 30
+    """FAILED_PRECONDITION: an earlier release wrote documents that lack what the query needs; metadata `field`. The operator must rebuild the read model."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The enum value's name without its prefix is the reason on the wire."""
@@ -122,4 +124,6 @@ ERROR_REASON_SUM_TOO_LARGE: ErrorReason.ValueType  # 22
 """OUT_OF_RANGE: a sum does not fit into `Money`; metadata `figure`, `currency_code` and `group` name it."""
 ERROR_REASON_RESUME_TOKEN_MALFORMED: ErrorReason.ValueType  # 27
 """INVALID_ARGUMENT: the resume token was not issued by this system or is damaged."""
+ERROR_REASON_REBUILD_NEEDED: ErrorReason.ValueType  # 30
+"""FAILED_PRECONDITION: an earlier release wrote documents that lack what the query needs; metadata `field`. The operator must rebuild the read model."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -534,7 +534,7 @@ Global___FacetCount: _TypeAlias = FacetCount  # noqa: Y015
 
 @_typing.final
 class Facet(_message.Message):
-    """Counts by one dimension."""
+    """Counts by one dimension. Days, weeks and months are in UTC."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -747,10 +747,15 @@ class SummarizeOrdersRequest(_message.Message):
     PERCENTILES_FIELD_NUMBER: _builtins.int
     MAX_GROUPS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     include_cancelled: _builtins.bool
     """Include cancelled orders (CANCELLED and REFUNDED). They are also included when `filter.states` names one of these states."""
     max_groups: _builtins.int
     """How many groups to return, 1 to 1,000; 100 when 0. The largest totals come first, compared by number whatever the currency."""
+    time_zone: _builtins.str
+    """Name in the IANA database, such as `Europe/Berlin`: days, weeks and months are those of this time zone, also over
+    changes of its offset. UTC when empty. An unknown name is refused.
+    """
     @_builtins.property
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
@@ -772,10 +777,11 @@ class SummarizeOrdersRequest(_message.Message):
         percentiles: _abc.Iterable[_builtins.float] | None = ...,
         max_groups: _builtins.int = ...,
         read_options: Global___ReadOptions | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "read_options", b"read_options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "group_by", b"group_by", "include_cancelled", b"include_cancelled", "max_groups", b"max_groups", "percentiles", b"percentiles", "read_options", b"read_options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "group_by", b"group_by", "include_cancelled", b"include_cancelled", "max_groups", b"max_groups", "percentiles", b"percentiles", "read_options", b"read_options", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -829,7 +835,7 @@ class OrderSummary(_message.Message):
     quantity: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One key per requested dimension; "" for orders without a value. Days, weeks and months are in UTC: `1996-07-04`, `1996-W27`, `1996-07`."""
+        """One key per requested dimension; "" for orders without a value. Days, weeks and months are those of the requested time zone: `1996-07-04`, `1996-W27`, `1996-07`."""
 
     @_builtins.property
     def net_total(self) -> _money_pb2.Money: ...

@@ -1,0 +1,1 @@
+"""Computes figures by group, exactly, from aggregations that return every group."""

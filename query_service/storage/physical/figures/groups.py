@@ -1,0 +1,114 @@
+"""Reads the groups of an aggregation page by page, and makes their sums exact.
+
+Elasticsearch adds in floating point, which is exact below 2⁵³. Its percentile histogram refuses totals that are too far
+apart. Beyond these limits this module computes sums and percentiles from the distinct values and their counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from query_service.application.ports.order_questions import OrderFigures, nearest_rank
+from query_service.storage.physical.connection import ElasticsearchConnection
+from query_service.storage.physical.criteria import Query
+from query_service.storage.physical.figures.grouping import Grouping, composite
+from query_service.storage.physical.lists import search
+
+_EXACT_BELOW = 2**53
+
+
+class GroupReader:
+    """Reads groups from one index, given by its alias."""
+
+    def __init__(self, connection: ElasticsearchConnection, index: str) -> None:
+        self._connection, self._index = connection, index
+
+    async def ask(self, asked: Query, aggregations: Query) -> Any:
+        """Returns the aggregations' answers about the documents that match `asked`."""
+        body = {"query": asked, "size": 0, "track_total_hits": False, "aggs": aggregations}
+        return (await search(self._connection, self._index, body))["aggregations"]
+
+    async def pages(self, grouping: Grouping, first: Any = None) -> AsyncIterator[list[OrderFigures]]:
+        """Yields the pages of all groups. `first` is the first page's answer if the caller has it already."""
+        async for buckets in self.buckets(grouping, composite(grouping), first):
+            yield [grouping.figures(bucket) for bucket in buckets]
+
+    async def buckets(self, grouping: Grouping, asked: Query, first: Any = None) -> AsyncIterator[list[Any]]:
+        """Yields the pages of all buckets of the composite `asked`.
+
+        `first` is the first page's answer if the caller has it already.
+        """
+        found = first
+        while True:
+            if found is None:
+                answer = await self.ask(grouping.query(), {"wrapped": grouping.wrapped(asked)})
+                found = grouping.unwrapped(answer["wrapped"])
+            yield found["buckets"]
+            if len(found["buckets"]) < grouping.size:
+                return
+            asked = {**asked, "composite": {**asked["composite"], "after": found["after_key"]}}
+            found = None
+
+    async def exact(self, grouping: Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
+        """Recomputes the groups whose sums floating point may have rounded, or whose totals the histogram lacks."""
+        exact = list(groups)
+        for figure, field in grouping.summed().items():
+            inexact = tuple(group for group in exact if _is_inexact(group, figure, grouping.percentiles))
+            if inexact:
+                found = await self._values(replace(grouping, percentiles=(), only=inexact), field)
+                exact = [
+                    _with(group, figure, found[group.keys, group.currency_code], grouping.percentiles)
+                    if _is_inexact(group, figure, grouping.percentiles)
+                    else group
+                    for group in exact
+                ]
+        return exact
+
+    async def _values(self, grouping: Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], _Values]:
+        found: defaultdict[tuple[tuple[str, ...], str], _Values] = defaultdict(_Values)
+        asked: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
+        async for buckets in self.buckets(grouping, {"composite": {"size": grouping.size, **asked}}):
+            for bucket in buckets:
+                *keys, currency_code, value = bucket["key"].values()
+                found[tuple(key or "" for key in keys), currency_code or ""].add(value, bucket["doc_count"])
+        return found
+
+
+class _Values:
+    """Computes exact figures from a group's distinct values and their counts. `add` the values in ascending order."""
+
+    def __init__(self) -> None:
+        self._counts: list[tuple[int, int]] = []
+
+    def add(self, value: int, count: int) -> None:
+        """Adds a value that occurs `count` times."""
+        self._counts.append((value, count))
+
+    @property
+    def sum(self) -> int:
+        """The sum of all values."""
+        return sum(value * count for value, count in self._counts)
+
+    def percentile(self, percentile: float) -> int:
+        """Returns the value at the nearest rank; 0 without values."""
+        left = nearest_rank(percentile, sum(count for _, count in self._counts))
+        for value, count in self._counts:
+            left -= count
+            if left <= 0:
+                return value
+        return 0
+
+
+def _is_inexact(group: OrderFigures, figure: str, percentiles: tuple[float, ...]) -> bool:
+    lacks_percentiles = figure == "total" and len(group.percentiles) < len(percentiles)
+    return lacks_percentiles or abs(getattr(group, figure)) >= _EXACT_BELOW
+
+
+def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[float, ...]) -> OrderFigures:
+    changes: dict[str, Any] = {figure: values.sum}
+    if figure == "total" and not group.percentiles:
+        changes["percentiles"] = tuple(map(values.percentile, percentiles))
+    return replace(group, **changes)

@@ -1,0 +1,97 @@
+"""Computes figures of orders, by group and by customer."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+from typing import Any
+
+from query_service.application.ports.order_questions import (
+    CALENDAR,
+    CANCELLED_STATES,
+    CustomerFigures,
+    FoundFigures,
+    OrderCriteria,
+    OrderFigures,
+    OrderSort,
+    OrderSummaries,
+    rank,
+)
+from query_service.storage.physical.connection import ElasticsearchConnection
+from query_service.storage.physical.criteria import query
+from query_service.storage.physical.figures.grouping import Grouping, composite
+from query_service.storage.physical.figures.groups import GroupReader
+from query_service.storage.physical.figures.local_figures import LocalFigures
+from query_service.storage.physical.lists import search, sorting
+from query_service.storage.physical.names import IndexNames
+
+
+class FigureReader:
+    """Implements the figures of OrderQuestions."""
+
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
+        self._connection, self._names = connection, names
+        self._groups = GroupReader(connection, names.orders)
+        self._local = LocalFigures(self._groups)
+
+    async def summarize(self, asked: OrderSummaries) -> FoundFigures:
+        """See OrderQuestions. Totals and the first page of groups are from one moment, later pages are not."""
+        if asked.zone is not None and not CALENDAR.isdisjoint(asked.dimensions):
+            return await self._local.summarize(asked, asked.zone)
+        all_groups = Grouping(asked.criteria, asked.dimensions, asked.by_line)
+        overall = replace(all_groups, dimensions=(), percentiles=asked.percentiles)
+        wrapped = {"groups": all_groups.wrapped(composite(all_groups)), "totals": overall.wrapped(composite(overall))}
+        found = await self._groups.ask(all_groups.query(), wrapped)
+        totals = [overall.figures(bucket) for bucket in overall.unwrapped(found["totals"])["buckets"]]
+        largest: list[OrderFigures] = []
+        count = 0
+        async for page in self._groups.pages(all_groups, all_groups.unwrapped(found["groups"])):
+            count += len(page)
+            # Make the sums exact before comparing them, because two sums may round to the same number.
+            largest = heapq.nsmallest(asked.size, [*largest, *await self._groups.exact(all_groups, page)], key=rank)
+        if asked.percentiles and largest:
+            chosen = {(group.keys, group.currency_code) for group in largest}
+            detailed = replace(all_groups, percentiles=asked.percentiles, only=tuple(largest))
+            pages = self._groups.pages(detailed)
+            chosen_anew = [g async for page in pages for g in page if (g.keys, g.currency_code) in chosen]
+            largest = sorted(await self._groups.exact(detailed, chosen_anew), key=rank)
+        return FoundFigures(
+            largest,
+            sorted(await self._groups.exact(overall, totals), key=lambda total: total.currency_code),
+            truncated=count > asked.size,
+        )
+
+    async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
+        """See OrderQuestions."""
+        theirs = OrderCriteria(customer_ids=(customer_id,))
+        kept = Grouping(replace(theirs, excluded_states=CANCELLED_STATES), (), by_line=False)
+        body = {
+            "query": query(theirs),
+            "sort": sorting(OrderSort.PLACE_TIME_DESC),
+            "size": recent,
+            "track_total_hits": True,
+            "aggs": {
+                "first": {"min": {"field": "place_time"}},
+                "last": {"max": {"field": "place_time"}},
+                "kept": {
+                    "filter": query(kept.criteria),
+                    "aggs": {"all": kept.wrapped(composite(kept))},
+                },
+            },
+        }
+        answer = await search(self._connection, self._names.orders, body)
+        found = answer["aggregations"]
+        totals = [kept.figures(bucket) for bucket in kept.unwrapped(found["kept"]["all"])["buckets"]]
+        orders = answer["hits"]["total"]["value"]
+        return CustomerFigures(
+            orders=orders,
+            cancelled_orders=orders - found["kept"]["doc_count"],
+            totals=sorted(await self._groups.exact(kept, totals), key=lambda total: total.currency_code),
+            first_place_time=_time(found["first"]),
+            last_place_time=_time(found["last"]),
+            recent=[hit["_source"] for hit in answer["hits"]["hits"]],
+        )
+
+
+def _time(found: Any) -> int | None:
+    return None if found["value"] is None else int(found["value"])
