@@ -30,7 +30,7 @@ OFTEN_SENT = {
     *(BEGIN, CLAIM, CLAIM_FOR_NEW, LOCK, LOAD, ADD_CUSTOMER, ADD_ORDER.sql, ADD_LINES.sql, CHANGE_ORDER.sql),
     *(ADD_EVENT.sql, ANSWER, COMMIT),
 }
-#: Mutant: the newest link of the chain is looked up in the journal, where no index leads to it.
+#: Mutant: the newest link of the chain is looked up in the journal, of which every partition must then be searched.
 FROM_THE_JOURNAL = "SELECT hash FROM outbox WHERE aggregate_id = $1 ORDER BY aggregate_version DESC LIMIT 1"
 
 
