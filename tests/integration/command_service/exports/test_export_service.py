@@ -157,7 +157,7 @@ async def test_a_stopping_process_sends_its_callers_to_another_one(command_datab
         process.signal(signal.SIGTERM)
 
         async def to_its_end() -> None:
-            async for _ in pages:
+            while await pages.read() is not grpc.aio.EOF:
                 pass
 
         refused = await refusal(to_its_end())
