@@ -9,7 +9,7 @@ import typer
 import typer.main
 
 from devstack.cli.orders import commands as orders
-from devstack.cli.orders import imports, sample
+from devstack.cli.orders import exports, imports, sample
 from devstack.cli.relay import commands as relay
 from devstack.cli.stack import status, up
 from devstack.cli.stream import projection, tails
@@ -28,6 +28,7 @@ application.command("down", help="Stop what `tandem up` started.")(up.down)
 application.command("status", help="Show every process, and how old reads are.")(status.status)
 application.add_typer(orders.application, name="orders")
 application.add_typer(imports.application, name="import")
+application.add_typer(exports.application, name="export")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
 application.add_typer(relay.application, name="relay")
 application.add_typer(projection.application, name="projection")

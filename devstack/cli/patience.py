@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
 
 _AGAIN_SECONDS = 1.0
+_SERVICES = {"command": COMMANDS, "query": QUERIES, "export": "tandem.orders.v1.OrderExportService"}
 Answer = TypeVar("Answer")
 
 
@@ -56,7 +57,7 @@ async def answer_while_alive(
 
 
 def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
-    """Returns a probe of `command` or `query`."""
+    """Returns a probe of `command`, `query` or `export`."""
 
     async def asked() -> None:
         health, searched = await asyncio.gather(_health(stubs, service), _searched(stubs, service))
@@ -65,6 +66,8 @@ def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
             raise NoSignOfLife(f"The {service} service on {address} does not answer.")
         if service == "command" and health == HealthCheckResponse.NOT_SERVING:
             raise NoSignOfLife(f"The command service on {address} takes no commands: its database does not answer.")
+        if service == "export" and health == HealthCheckResponse.NOT_SERVING:
+            raise NoSignOfLife(f"The export service on {address} cannot answer: its database does not.")
         if service == "query" and searched is None:
             raise NoSignOfLife(f"The query service on {address} cannot answer: its read store does not.")
 
@@ -73,7 +76,7 @@ def sign_of(stubs: Stubs, service: str) -> Callable[[], Awaitable[None]]:
 
 async def _health(stubs: Stubs, service: str) -> int | None:
     """Returns the service's health; None without an answer."""
-    check = HealthCheckRequest(service=COMMANDS if service == "command" else QUERIES)
+    check = HealthCheckRequest(service=_SERVICES[service])
     stub: Any = HealthStub(stubs.channels[service])  # its methods are made when it is
     try:
         return int((await stub.Check(check, timeout=sign_seconds())).status)
@@ -86,7 +89,7 @@ async def _searched(stubs: Stubs, service: str) -> ReadInfo | None:
 
     A search notices a hanging store at once; the query service's health notices it only after a while.
     """
-    if service == "command":
+    if service != "query":
         return None
     try:
         question = SearchOrdersRequest(page_size=1)

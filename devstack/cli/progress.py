@@ -13,8 +13,8 @@ LINE_EVERY_SECONDS = 5.0
 
 
 @contextmanager
-def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(done)`; prints nothing at all unless `shown`."""
+def progress_bar(title: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(done)`; prints nothing at all unless `shown`. `total` may be unknown."""
     if not shown:
         yield lambda _: None
     elif sys.stderr.isatty():
@@ -23,7 +23,7 @@ def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Call
         yield from _lines(title, total)
 
 
-def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     words = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}", markup=False)
@@ -38,7 +38,7 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def _lines(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def _lines(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     begun = printed = time.monotonic()
 
     def advance(done: int) -> None:
@@ -46,7 +46,7 @@ def _lines(title: str, total: int) -> Iterator[Callable[[int], None]]:
         now = time.monotonic()
         if now - printed >= LINE_EVERY_SECONDS:
             printed, rate = now, done / (now - begun)
-            left = (total - done) / rate if rate else 0.0
-            complain(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left")
+            left = f", {(total - done) / rate if rate else 0:.0f} s left" if total is not None else ""
+            complain(f"{title}: {done}/{'?' if total is None else total}, {rate:,.0f}/s{left}")
 
     yield advance

@@ -27,6 +27,7 @@ def environment(system: System, patience: str = "60") -> dict[str, str]:
         **os.environ,
         "TANDEM_COMMAND_ADDRESS": system.command_address,
         "TANDEM_QUERY_ADDRESS": system.query_address,
+        "TANDEM_EXPORT_ADDRESS": system.export_address,
         "TANDEM_POSTGRES_URL": system.postgres_url,
         "TANDEM_PATIENCE_SECONDS": patience,
         "COLUMNS": "80",
@@ -244,3 +245,27 @@ async def test_a_tail_ends_with_its_reader(system: System) -> None:
     os.close(reader)
     _, err = await asyncio.wait_for(process.communicate(), 300)
     assert (process.returncode, err) == (0, b"")
+
+
+async def test_orders_events_and_digests_are_exported(system: System) -> None:
+    placed = await answered(system, "orders", "place", "--customer", "EXPORTED", "--line", "CHAI:Chai:18.00:10")
+    order_id = placed["order"]["order_id"]
+    await answered(system, "orders", "hold", order_id)
+    code, out, err = await tandem(
+        system, "export", "orders", "--customer", "EXPORTED", "--view", "journal", "--page-size", "1", "--json"
+    )
+    assert code == 0, err
+    (exported,) = [json.loads(line) for line in out.splitlines()]
+    assert (exported["order_id"], exported["version"], len(exported["events"])) == (order_id, 2, 2)
+    assert json.loads(exported["events"][0]["payload"])["orderId"] == order_id
+    code, out, err = await tandem(system, "export", "events", "--order-id", order_id, "--type", "ORDER_HELD", "--json")
+    assert code == 0, err
+    (event,) = [json.loads(line) for line in out.splitlines()]
+    assert event == exported["events"][1]
+    code, out, err = await tandem(system, "export", "orders", "--order-id", order_id)
+    assert (code, out.split()[:3], err) == (0, [order_id, "version", "2"], "")
+    digests = (await answered(system, "export", "digest"))["partitions"]
+    assert len(digests) == 64
+    assert sum(one["orders"] for one in digests) >= 1
+    code, _, err = await tandem(system, "export", "orders", "--after", "17")
+    assert (code, "after_order_id" in err) == (2, True)

@@ -21,6 +21,7 @@ SORTS = (
     "update_time_asc", "order_number_desc",
 )  # fmt: skip
 DIMENSIONS = ("day", "week", "month", "state", "customer", "product", "country", "source")
+EXPORT_VIEWS = ("order", "journal", "heads")
 #: Name of the contract's enum → the words that are offered for it.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "OrderState": STATES,
@@ -28,6 +29,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "FulfillmentState": FULFILLMENT_STATES,
     "OrderSort": SORTS,
     "OrderDimension": DIMENSIONS,
+    "ExportView": EXPORT_VIEWS,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
+from tandem.orders.v1 import order_export_service_pb2 as e
 from tandem.orders.v1 import order_query_service_pb2 as q
 from tandem.orders.v1 import order_types_pb2 as t
 
@@ -41,7 +42,7 @@ def test_a_reader_of_proto_json_gets_the_same_message_back() -> None:
 def test_the_choices_are_those_of_the_contract() -> None:
     enums: dict[str, Any] = {
         enum.DESCRIPTOR.name: enum
-        for enum in (t.OrderState, t.PaymentState, t.FulfillmentState, q.OrderSort, q.OrderDimension)
+        for enum in (t.OrderState, t.PaymentState, t.FulfillmentState, q.OrderSort, q.OrderDimension, e.ExportView)
     }
     assert choices.CHOICES.keys() == enums.keys()
     for name, enum in enums.items():
