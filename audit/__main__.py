@@ -11,7 +11,7 @@ import os
 import sys
 
 from audit.bootstrap import await_schema, migrate, notary, witness
-from audit.config import NotarySettings, WitnessSettings
+from audit.config import AuditSettings
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
@@ -26,40 +26,25 @@ def main(arguments: list[str] | None = None) -> int:
     witnessing.add_argument("--dir", metavar="DIRECTORY", help="in place of AUDIT_WITNESS_DIRECTORY")
     commands.add_parser("migrate", help="make the log's tables, and its key if it is missing")
     commands.add_parser("await-schema", help="wait until `migrate` has run; for containers that start before it")
-    checking = commands.add_parser("check-config", help="check the settings without connecting to anything")
-    checking.add_argument("--witness", action="store_true", help="those of a witness")
+    commands.add_parser("check-config", help="check the settings without connecting to anything")
     given = parser.parse_args(arguments)
+    chosen = given.command
+    if getattr(given, "dir", None):
+        os.environ["AUDIT_WITNESS_DIRECTORY"] = given.dir
     try:
-        return _run(given)
+        settings = load_settings(AuditSettings)
+        if chosen == "check-config":
+            sys.stdout.write("the settings of audit are right\n")
+            return 0
+        configure_logging(f"audit.{chosen}", settings.log_level)
+        if chosen == "migrate":
+            sys.stdout.write(f"{asyncio.run(migrate(settings))}\n")
+            return 0
     except StartupRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-
-
-def _run(given: argparse.Namespace) -> int:
-    chosen = given.command
-    if chosen == "witness" or (chosen == "check-config" and given.witness):
-        if getattr(given, "dir", None):
-            os.environ["AUDIT_WITNESS_DIRECTORY"] = given.dir
-        of_witness = load_settings(WitnessSettings)
-        if chosen == "check-config":
-            return _right()
-        configure_logging("audit.witness", of_witness.log_level)
-        return run_process(lambda stop: witness(of_witness, stop))
-    settings = load_settings(NotarySettings)
-    if chosen == "check-config":
-        return _right()
-    configure_logging(f"audit.{chosen}", settings.log_level)
-    if chosen == "migrate":
-        sys.stdout.write(f"{asyncio.run(migrate(settings))}\n")
-        return 0
-    work = notary if chosen == "notary" else await_schema
+    work = {"notary": notary, "witness": witness, "await-schema": await_schema}[chosen]
     return run_process(lambda stop: work(settings, stop))
-
-
-def _right() -> int:
-    sys.stdout.write("the settings of audit are right\n")
-    return 0
 
 
 if __name__ == "__main__":

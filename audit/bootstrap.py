@@ -11,13 +11,13 @@ import psycopg
 import structlog
 from prometheus_client import CollectorRegistry
 
-from audit.config import NotarySettings, WitnessSettings
+from audit.config import NOTARY_PROBES, WITNESS_PROBES, AuditSettings, require
 from audit.metrics import NotaryMetrics, WitnessMetrics
 from audit.notary.notary import Notary, NotaryPlan
 from audit.notary.witness_client import WitnessClient
 from audit.notary.witnessing import Witnessing
 from audit.notes.key_files import ensure_signing_key, named_key, read_signing_key
-from audit.notes.keys import Kind, SigningKey, UnfitKey
+from audit.notes.keys import Kind, SigningKey, UnfitKey, signing_key
 from audit.storage import schema
 from audit.witness.memory import WitnessMemory
 from audit.witness.server import WitnessServer
@@ -30,11 +30,12 @@ from service_runtime.waiting import wait_until_fine
 _log = structlog.get_logger(__name__)
 
 
-async def notary(settings: NotarySettings, stop: asyncio.Event) -> None:
+async def notary(settings: AuditSettings, stop: asyncio.Event) -> None:
     """Writes the log until `stop` is set. Waits for a database or NATS that is down.
 
     Raises StartupRefused when the tables or the key are missing.
     """
+    require(settings, "the notary", "database_url", "nats_url")
     key = _log_key(settings)
     metrics = NotaryMetrics()
     plan = NotaryPlan(
@@ -56,7 +57,7 @@ async def notary(settings: NotarySettings, stop: asyncio.Event) -> None:
     def reason() -> str | None:
         return writing.problem or (witnessing.problem if witnessing is not None else None)
 
-    async with _probes(settings.probes_listen, reason, metrics.registry) as probes_address:
+    async with _probes(settings.probes_listen or NOTARY_PROBES, reason, metrics.registry) as probes_address:
         _log.info("listening", probes=probes_address, origin=settings.origin)
         leave_out_of_collections()
         working = asyncio.create_task(writing.run())
@@ -70,8 +71,10 @@ async def notary(settings: NotarySettings, stop: asyncio.Event) -> None:
     _log.info("stopped")
 
 
-async def witness(settings: WitnessSettings, stop: asyncio.Event) -> None:
+async def witness(settings: AuditSettings, stop: asyncio.Event) -> None:
     """Serves a witness until `stop` is set. Makes its key at the first start. Raises StartupRefused."""
+    require(settings, "the witness", "witness_directory", "log_key")
+    assert settings.witness_directory is not None
     metrics = WitnessMetrics()
     try:
         memory = WitnessMemory(settings.witness_directory)
@@ -83,7 +86,7 @@ async def witness(settings: WitnessSettings, stop: asyncio.Event) -> None:
         raise StartupRefused(f"a key for the witness is not right: {unfit}; see AUDIT_LOG_KEY") from None
     server = WitnessServer(memory, key, log_key, now=time.time, on_signed=metrics.signed, on_refused=metrics.refused)
     metrics.signed(memory.last.size if memory.last is not None else 0)
-    async with _probes(settings.probes_listen, lambda: None, metrics.registry) as probes_address:
+    async with _probes(settings.probes_listen or WITNESS_PROBES, lambda: None, metrics.registry) as probes_address:
         address = await server.start(settings.witness_listen)
         _log.info("listening", address=address, probes=probes_address, key=key.verification.text)
         leave_out_of_collections()
@@ -94,19 +97,24 @@ async def witness(settings: WitnessSettings, stop: asyncio.Event) -> None:
     _log.info("stopped")
 
 
-async def migrate(settings: NotarySettings) -> str:
+async def migrate(settings: AuditSettings) -> str:
     """Makes the tables, and a missing signing key. Returns a text for the operator. Raises StartupRefused."""
+    require(settings, "migrate", "database_url")
     before, after = await schema.migrate(settings.database_url.get_secret_value())
+    done = f"the log's tables {'are up to date' if before == after else 'are set up'}"
+    if settings.key_file is None:
+        return done
     try:
         key = ensure_signing_key(settings.key_file, settings.origin, Kind.NOTE)
     except UnfitKey as unfit:
         raise StartupRefused(f"AUDIT_KEY_FILE: {unfit}") from None
-    done = "are up to date" if before == after else "are set up"
-    return f"the log's tables {done}; its verification key is {key.verification.text}"
+    return f"{done}; its verification key is {key.verification.text}"
 
 
-async def await_schema(settings: NotarySettings, stop: asyncio.Event) -> None:
+async def await_schema(settings: AuditSettings, stop: asyncio.Event) -> None:
     """Waits until `migrate` has made the tables. Raises StartupRefused when `stop` is set before."""
+
+    require(settings, "await-schema", "database_url")
 
     async def problem() -> str | None:
         try:
@@ -121,17 +129,23 @@ async def await_schema(settings: NotarySettings, stop: asyncio.Event) -> None:
         raise StartupRefused("stopped before the log's tables were made")
 
 
-def _log_key(settings: NotarySettings) -> SigningKey:
+def _log_key(settings: AuditSettings) -> SigningKey:
+    given = settings.key.get_secret_value()
     try:
-        key = read_signing_key(settings.key_file, Kind.NOTE)
+        if given:
+            key = signing_key(given.strip())
+        elif settings.key_file is not None:
+            key = read_signing_key(settings.key_file, Kind.NOTE)
+        else:
+            raise StartupRefused("AUDIT_KEY_FILE is not set; the notary needs it, or AUDIT_KEY")
     except UnfitKey as unfit:
-        raise StartupRefused(f"AUDIT_KEY_FILE: {unfit}; `python -m audit migrate` makes a missing key") from None
-    if key.name != settings.origin:
-        raise StartupRefused(f"AUDIT_ORIGIN is {settings.origin}, and the key of AUDIT_KEY_FILE is of {key.name}")
+        raise StartupRefused(f"AUDIT_KEY{'' if given else '_FILE'}: {unfit}; `migrate` makes a missing file") from None
+    if (key.name, key.kind) != (settings.origin, Kind.NOTE):
+        raise StartupRefused(f"AUDIT_ORIGIN is {settings.origin}, and the log's key is of {key.name}")
     return key
 
 
-def _witnessing(settings: NotarySettings, metrics: NotaryMetrics) -> Witnessing | None:
+def _witnessing(settings: AuditSettings, metrics: NotaryMetrics) -> Witnessing | None:
     if not settings.witness_url:
         return None
     try:

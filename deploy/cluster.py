@@ -10,7 +10,12 @@ from typing import Any
 from deploy.manifests import Manifest
 
 #: Image -> the package that it runs. Every other image is a store of the local overlay.
-OUR_IMAGES = {"tandem-command": "command_service", "tandem-query": "query_service", "tandem-relay": "relay"}
+OUR_IMAGES = {
+    "tandem-command": "command_service",
+    "tandem-query": "query_service",
+    "tandem-relay": "relay",
+    "tandem-audit": "audit",
+}
 NAME_LABEL = "app.kubernetes.io/name"
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 

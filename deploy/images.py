@@ -14,7 +14,7 @@ from dockerfile import Command, parse_string  # type: ignore[import-not-found]
 HADOLINT = Path(sys.executable).with_name("hadolint")
 HADOLINT_RULES = Path(__file__).with_name("hadolint.yaml")
 #: Package -> the extra that its image installs.
-IMAGES: Mapping[str, str] = {"command_service": "command", "relay": "relay", "query_service": "query"}
+IMAGES: Mapping[str, str] = {"command_service": "command", "relay": "relay", "query_service": "query", "audit": "audit"}
 #: What every image is made of, beside its own package and lock.
 SHARED = {"requirements/bootstrap.lock", "pyproject.toml", "README.md", "LICENSE", "protos", "service_runtime"}
 #: What the stage that runs consists of. It has no RUN: what runs there is kept in a layer.

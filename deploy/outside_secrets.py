@@ -16,4 +16,6 @@ OUTSIDE_SECRETS: Mapping[str, frozenset[str]] = {
     "query-serve-secrets": _QUERY,
     "query-project-secrets": _QUERY,
     "query-migrate-secrets": _QUERY,
+    "audit-notary-secrets": frozenset({"audit_database_url", "audit_nats_url", "audit_key"}),
+    "audit-migrate-secrets": frozenset({"audit_database_url"}),
 }

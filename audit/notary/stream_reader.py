@@ -7,7 +7,6 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -19,6 +18,8 @@ from audit.storage.position import Position
 NATS_ERRORS = (Error, OSError, TimeoutError)
 #: The server forgets the consumer this long after its last use.
 IDLE_SECONDS = 60.0
+#: After so many batches without a message it asks whether the consumer is still there.
+SILENT_BATCHES = 5
 
 
 class StreamMissing(Exception):  # noqa: N818 - says what is wrong
@@ -42,7 +43,7 @@ class StreamReader:
     def __init__(self, client: Client, stream: str) -> None:
         self._client, self._stream = client, stream
         self._pull: JetStreamContext.PullSubscription | None = None
-        self._delivered = 0
+        self._delivered = self._silent = 0
         self.pending = 0
 
     async def open(self, position: Position) -> Opened:
@@ -68,7 +69,7 @@ class StreamReader:
             num_replicas=1,
         )
         self._pull = await jetstream.pull_subscribe("", stream=self._stream, config=config)
-        self._delivered = 0
+        self._delivered = self._silent = 0
         return Opened(created_at, max(0, first - wanted) if continues else 0)
 
     async def batch(self, most: int, seconds: float) -> list[StreamMessage]:
@@ -76,9 +77,19 @@ class StreamReader:
         assert self._pull is not None
         try:
             messages = await self._pull.fetch(most, timeout=seconds)
-        except NatsTimeoutError:
+        except TimeoutError:
+            messages = []
+        if not messages:
+            await self._ask_for_the_consumer()
             return []
+        self._silent = 0
         return [self._read(message) for message in messages]
+
+    async def _ask_for_the_consumer(self) -> None:
+        """Raises an error if the consumer is gone, as after a restart of the server, which the library hides."""
+        self._silent += 1
+        if self._silent % SILENT_BATCHES == 0 and self._pull is not None:
+            await self._pull.consumer_info()
 
     def _read(self, message: Msg) -> StreamMessage:
         # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>. In the longer

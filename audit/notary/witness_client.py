@@ -19,7 +19,6 @@ from audit.storage import checkpoints
 from audit.storage.checkpoints import StoredCheckpoint
 from audit.storage.leaf_rows import between
 from audit.storage.tree_nodes import TreeNodes
-from audit.tree.hashing import HASH_BYTES
 
 #: How long the witness may take for one answer.
 ANSWER_SECONDS = 10.0
@@ -109,22 +108,6 @@ class WitnessClient:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with session.post(f"{self._url}/{path}", data=body, timeout=timeout) as response:
             return Answer(response.status, (await response.content.read(1 << 20)).decode(errors="replace"))
-
-
-async def leaves_of_witness(session: aiohttp.ClientSession, url: str, start: int, end: int) -> list[bytes]:
-    """Returns the witness's hashes of the leaves from `start` to before `end`, as far as it has them."""
-    hashes: list[bytes] = []
-    while start + len(hashes) < end:
-        first = start + len(hashes)
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        address = f"{url.rstrip('/')}/leaves?first={first}&count={min(end - first, MOST_LEAVES)}"
-        async with session.get(address, timeout=timeout) as response:
-            response.raise_for_status()
-            body = await response.read()
-        if not body:
-            break
-        hashes += [body[at : at + HASH_BYTES] for at in range(0, len(body), HASH_BYTES)]
-    return hashes
 
 
 def _number(answer: Answer) -> int:

@@ -122,11 +122,10 @@ async def between(connection: psycopg.AsyncConnection, start: int, end: int) -> 
     return [_row(row) async for row in found]
 
 
-async def without_order(connection: psycopg.AsyncConnection, end: int) -> list[LeafRow]:
-    """Returns the leaves before `end` that are no events."""
+async def no_events(connection: psycopg.AsyncConnection) -> list[LeafRow]:
+    """Returns the leaves that are no events."""
     found = await connection.execute(
-        f"SELECT {_COLUMNS} FROM audit_leaf WHERE kind <> 'event' AND leaf_index < %s ORDER BY leaf_index",  # noqa: S608
-        [end],
+        f"SELECT {_COLUMNS} FROM audit_leaf WHERE kind <> 'event' ORDER BY leaf_index"  # noqa: S608 - our constant
     )
     return [_row(row) async for row in found]
 

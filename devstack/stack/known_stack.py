@@ -28,6 +28,9 @@ ADDRESS_VARIABLES: Mapping[str, tuple[str, str]] = {
     "TANDEM_RELAY_PROBES_ADDRESS": ("relay_probes", "the relay's probe port"),
     "TANDEM_SERVE_PROBES_ADDRESS": ("serve_probes", "`query_service serve`'s probe port"),
     "TANDEM_PROJECT_PROBES_ADDRESS": ("project_probes", "`query_service project`'s probe port"),
+    "TANDEM_NOTARY_PROBES_ADDRESS": ("notary_probes", "the notary's probe port"),
+    "TANDEM_WITNESS_PROBES_ADDRESS": ("witness_probes", "the witness's probe port"),
+    "TANDEM_WITNESS_ADDRESS": ("witness", "the witness"),
 }
 
 
@@ -102,6 +105,9 @@ def default_topology() -> Topology:
         relay_probes=at["TANDEM_RELAY_PROBES_PORT"],
         serve_probes=at["TANDEM_SERVE_PROBES_PORT"],
         project_probes=at["TANDEM_PROJECT_PROBES_PORT"],
+        notary_probes=at["TANDEM_NOTARY_PROBES_PORT"],
+        witness_probes=at["TANDEM_WITNESS_PROBES_PORT"],
+        witness=at["TANDEM_WITNESS_PORT"],
     )
 
 

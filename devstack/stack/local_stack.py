@@ -1,4 +1,4 @@
-"""Runs the whole system on this machine: three servers and four processes, started in order of their needs."""
+"""Runs the whole system on this machine: three servers and six processes, started in order of their needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack.servers import Listener, LocalServers
+from devstack.stack.audit_files import audit_settings
 from devstack.stack.service_process import ServiceProcess, run_once
 from devstack.stack.topology import Topology, require_free_services, server_ports, service_address
 
@@ -35,6 +36,9 @@ class LocalStack:
             "relay_probes": service_address("TANDEM_RELAY_PROBES_PORT"),
             "serve_probes": service_address("TANDEM_SERVE_PROBES_PORT"),
             "project_probes": service_address("TANDEM_PROJECT_PROBES_PORT"),
+            "notary_probes": service_address("TANDEM_NOTARY_PROBES_PORT"),
+            "witness_probes": service_address("TANDEM_WITNESS_PROBES_PORT"),
+            "witness": service_address("TANDEM_WITNESS_PORT"),
         }
 
     @property
@@ -81,6 +85,7 @@ class LocalStack:
             elasticsearch = group.create_task(self.servers.elasticsearch.start())
             relay = group.create_task(self._write_side(postgres, nats))
             group.create_task(self._read_side(relay, elasticsearch))
+            group.create_task(self._audit_log(relay))
 
     async def _write_side(self, postgres: asyncio.Task[None], nats: asyncio.Task[None]) -> None:
         await asyncio.gather(postgres, nats)
@@ -108,8 +113,21 @@ class LocalStack:
             ),
         )
 
+    async def _audit_log(self, relay: asyncio.Task[None]) -> None:
+        # While Elasticsearch still starts. The notary needs the stream that the relay makes.
+        await relay
+        await run_once("audit-migrate", ["audit", "migrate"], self._settings(), self._directory / "services")
+        probes = "AUDIT_PROBES_LISTEN"
+        await asyncio.gather(
+            self._service("audit-notary", ["audit", "notary"], self._addresses["notary_probes"], probes),
+            self._service("audit-witness", ["audit", "witness"], self._addresses["witness_probes"], probes),
+        )
+
+    def _settings(self) -> dict[str, str]:
+        return self.topology.settings() | audit_settings(self.topology, self._directory)
+
     async def _service(self, name: str, arguments: list[str], probes: str, probes_setting: str = "") -> None:
-        settings = self.topology.settings()
+        settings = self._settings()
         if probes_setting:
             settings[probes_setting] = probes
         service = ServiceProcess(

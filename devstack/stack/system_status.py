@@ -102,6 +102,8 @@ async def observe(topology: Topology) -> SystemStatus:
         _service("relay", topology.relay_probes, topology.relay_probes, "/lagz"),
         _service("query-project", topology.project_probes, topology.project_probes),
         _service("query-serve", topology.query, topology.serve_probes),
+        _service("audit-notary", topology.notary_probes, topology.notary_probes),
+        _service("audit-witness", topology.witness, topology.witness_probes),
     )
     return SystemStatus(tuple(processes), await asking)
 

@@ -22,6 +22,9 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "TANDEM_RELAY_PROBES_PORT": 9052,
     "TANDEM_SERVE_PROBES_PORT": 9053,
     "TANDEM_PROJECT_PROBES_PORT": 9054,
+    "TANDEM_NOTARY_PROBES_PORT": 9055,
+    "TANDEM_WITNESS_PROBES_PORT": 9056,
+    "TANDEM_WITNESS_PORT": 50054,
 }
 
 
@@ -47,7 +50,7 @@ def server_ports() -> Ports:
 _SERVICES = tuple(
     setting
     for setting in DEFAULT_PORTS
-    if setting.endswith(("COMMAND_PORT", "QUERY_PORT", "EXPORT_PORT", "PROBES_PORT"))
+    if setting.endswith(("COMMAND_PORT", "QUERY_PORT", "EXPORT_PORT", "WITNESS_PORT", "PROBES_PORT"))
 )
 
 
@@ -80,6 +83,9 @@ class Topology:
     relay_probes: str
     serve_probes: str
     project_probes: str
+    notary_probes: str
+    witness_probes: str
+    witness: str
 
     def as_dict(self) -> dict[str, str]:
         """Maps field names to addresses."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from audit.config import AuditSettings
 from command_service.config import CommandSettings
 from devstack.stack.known_stack import ADDRESS_VARIABLES
 from devstack.stack.topology import DEFAULT_PORTS
@@ -29,6 +30,7 @@ _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
         "`python -m query_service serve | project | migrate | await-schema | parked | check-config`",
         QuerySettings,
     ),
+    ("Audit log", "`python -m audit notary | witness | migrate | await-schema | check-config`", AuditSettings),
 )
 _LOCAL: Mapping[str, str] = {
     "TANDEM_DIR": "Where the local stack keeps data and logs; default: `.tandem` of the project.",

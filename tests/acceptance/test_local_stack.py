@@ -85,7 +85,7 @@ async def test_it_proves_itself_is_used_and_leaves_nothing(tmp_path: Path, stop_
         await _use(settings)
         await _use_from_elsewhere(settings, tmp_path / "elsewhere")
         below = descendants(process.pid)
-        assert len(below) >= 7
+        assert len(below) >= 9
         process.send_signal(stop_with)
         assert await asyncio.wait_for(process.wait(), 200) == 0
         gone, alive = psutil.wait_procs(below, timeout=120)
@@ -149,6 +149,7 @@ async def _use(settings: dict[str, str]) -> None:
     seen = await _caught_up(settings)
     assert {process["name"] for process in seen["processes"]} == {
         "postgres", "nats", "elasticsearch", "command", "relay", "query-project", "query-serve",
+        "audit-notary", "audit-witness",
     }  # fmt: skip
     async with asyncio.timeout(200):
         while True:

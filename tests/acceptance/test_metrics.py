@@ -11,7 +11,15 @@ import random
 import re
 import urllib.request
 import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+from pydantic import SecretStr
+
+from audit.bootstrap import migrate, notary, witness
+from audit.config import AuditSettings
+from devstack.servers.http_probe import get_status
+from devstack.servers.ports import HOST, free_port
 from docs.generator.pages import DIRECTORY, metrics
 from tests.fixtures.system import System
 from tests.support.commands.orders import place_order_request
@@ -32,10 +40,42 @@ def scrape(address: str) -> str:
         return str(answer.read(), "utf-8")
 
 
-async def test_the_page_of_metrics_is_current(system: System) -> None:
+async def audit_scrape(
+    system: System, work: Callable[[AuditSettings, asyncio.Event], Awaitable[None]], directory: Path
+) -> str:
+    """The text of /metrics of a notary or a witness beside the system."""
+    listen, probes = (f"{HOST}:{free_port()}" for _ in range(2))
+    settings = AuditSettings(
+        database_url=SecretStr(system.postgres_url),
+        nats_url=SecretStr(system.nats_url),
+        stream=system.stream,
+        key_file=directory / "log.key",
+        witness_directory=directory / "witness",
+        log_key=str(directory / "log.key.pub"),
+        witness_listen=listen,
+        probes_listen=probes,
+    )
+    await migrate(settings)
+    stop = asyncio.Event()
+    running = asyncio.create_task(work(settings, stop))
+
+    async def ready() -> bool:
+        return await get_status(int(probes.rpartition(":")[2]), "/readyz") == 200
+
+    try:
+        await eventually(ready, f"{work.__name__} is ready")
+        return await asyncio.to_thread(scrape, probes)
+    finally:
+        stop.set()
+        await running
+
+
+async def test_the_page_of_metrics_is_current(system: System, tmp_path: Path) -> None:
     scrapes = {}
     for name, title in TITLES.items():
         scrapes[title] = await asyncio.to_thread(scrape, system.processes[name].probes)
+    for work, title in ((notary, "audit notary"), (witness, "audit witness")):
+        scrapes[title] = await audit_scrape(system, work, tmp_path)
     page = metrics(scrapes)
     if os.environ.get("TANDEM_WRITE_REFERENCE"):
         PAGE.write_text(page, encoding="utf-8")

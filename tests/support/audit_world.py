@@ -48,10 +48,15 @@ class AuditWorld:
     @classmethod
     async def make(cls, database_url: str, nats_url: str, stream: str, subject: str) -> AuditWorld:
         """Makes the tables and the stream."""
-        world = cls(database_url, nats_url, stream, subject, new_key("example.com/log", Kind.NOTE))
-        await migrate(database_url)
+        world = await cls.over(database_url, nats_url, stream, subject)
         await world.create_stream()
         return world
+
+    @classmethod
+    async def over(cls, database_url: str, nats_url: str, stream: str, subject: str) -> AuditWorld:
+        """Makes the tables, for a stream that is there."""
+        await migrate(database_url)
+        return cls(database_url, nats_url, stream, subject, new_key("example.com/log", Kind.NOTE))
 
     async def create_stream(self) -> None:
         """Makes the stream."""
@@ -65,6 +70,13 @@ class AuditWorld:
             await client.jetstream(timeout=_SECONDS).delete_stream(self.stream)
         await self.create_stream()
         await self.publish(messages)
+
+    async def forget_consumers(self) -> None:
+        """Deletes the stream's consumers, as the server forgets them in a restart."""
+        async with self._client() as client:
+            jetstream = client.jetstream(timeout=_SECONDS)
+            for consumer in await jetstream.consumers_info(self.stream):
+                await jetstream.delete_consumer(self.stream, consumer.name)
 
     async def publish(self, messages: Iterable[StreamMessage]) -> None:
         """Publishes messages in their order."""

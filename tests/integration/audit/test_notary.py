@@ -126,6 +126,17 @@ async def test_what_is_forged_in_the_stream_is_evidence_in_the_log(log: AuditWor
     assert [leaf.kind.value for leaf in await log.leaves()] == ["epoch", "event", "refused", "refused", "event"]
 
 
+async def test_a_consumer_that_the_server_forgot_is_made_anew(log: AuditWorld) -> None:
+    messages = history(10, 2)
+    await log.publish(messages[:10])
+    async with log.writing():
+        await log.until_size(11)
+        await log.forget_consumers()
+        await log.publish(messages[10:])
+        await log.until_size(21)
+    assert await log.leaves() == expected(messages)
+
+
 async def test_a_second_notary_stands_by(log: AuditWorld) -> None:
     messages = history(10, 2)
     async with log.writing() as first, log.writing() as second:
