@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
+from devstack.cli.audit import commands as audit
 from devstack.cli.orders import commands as orders
 from devstack.cli.orders import exports, imports, sample
 from devstack.cli.relay import commands as relay
@@ -32,6 +33,7 @@ application.add_typer(exports.application, name="export")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
 application.add_typer(relay.application, name="relay")
 application.add_typer(projection.application, name="projection")
+application.add_typer(audit.application, name="audit")
 application.add_typer(tails.outbox, name="outbox")
 application.add_typer(tails.events, name="events")
 

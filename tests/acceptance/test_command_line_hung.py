@@ -45,6 +45,8 @@ COMMANDS = {
     ("relay", "status"): "does not answer",
     ("relay", "parked", "list"): "database",
     ("relay", "parked", "retry", "A"): "database",
+    ("audit", "note"): "Postgres",
+    ("audit", "prove", ORDER): "Postgres",
     ("status",): "down",
 }
 
