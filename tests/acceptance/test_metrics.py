@@ -11,10 +11,9 @@ import random
 import re
 import urllib.request
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import Any
 
 from audit.bootstrap import migrate, notary, witness
 from audit.config import AuditSettings
@@ -41,20 +40,21 @@ def scrape(address: str) -> str:
 
 
 async def audit_scrape(
-    system: System, work: Callable[[AuditSettings, asyncio.Event], Awaitable[None]], directory: Path
+    system: System, work: Callable[[AuditSettings, asyncio.Event], Coroutine[Any, Any, None]], directory: Path
 ) -> str:
     """The text of /metrics of a notary or a witness beside the system."""
     listen, probes = (f"{HOST}:{free_port()}" for _ in range(2))
-    settings = AuditSettings(
-        database_url=SecretStr(system.postgres_url),
-        nats_url=SecretStr(system.nats_url),
-        stream=system.stream,
-        key_file=directory / "log.key",
-        witness_directory=directory / "witness",
-        log_key=str(directory / "log.key.pub"),
-        witness_listen=listen,
-        probes_listen=probes,
-    )
+    given: dict[str, Any] = {
+        "database_url": system.postgres_url,
+        "nats_url": system.nats_url,
+        "stream": system.stream,
+        "key_file": directory / "log.key",
+        "witness_directory": directory / "witness",
+        "log_key": str(directory / "log.key.pub"),
+        "witness_listen": listen,
+        "probes_listen": probes,
+    }
+    settings = AuditSettings(**given)
     await migrate(settings)
     stop = asyncio.Event()
     running = asyncio.create_task(work(settings, stop))
