@@ -1,6 +1,7 @@
-"""`python -m query_service serve | project | migrate | await-schema | parked | check-config`.
+"""`python -m query_service serve | project | migrate | await-schema | parked | rebuild | check-config`.
 
-Exit codes: 0 done, 1 failed, 2 refused or wrong usage. For `parked`: 1 refused or still parked, 3 store or NATS down.
+Exit codes: 0 done, 1 failed, 2 refused or wrong usage. For `parked` and `rebuild`: 1 refused or still parked, 3 a store
+or NATS is down.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import asyncio
 import json
 import sys
 
+from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.bootstrap import await_schema, migrate, parked, project, serve
 from query_service.config import QuerySettings
 from query_service.parked_commands import ACTIONS
+from query_service.rebuild_commands import ACTIONS as REBUILD_ACTIONS
+from query_service.rebuild_commands import WORKERS, run_rebuild
+from query_service.wire.rebuild_fields import progress_line
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
@@ -33,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     parking.add_argument("action", choices=ACTIONS)
     parking.add_argument("key", nargs="?", default="", help="ORDER, ORDER/VERSION or STREAM/SEQUENCE; not for list")
     parking.add_argument("--needed-too", action="store_true", help="also discard an event that its order still lacks")
+    rebuilding = commands.add_parser("rebuild", help="rebuild the read model without downtime; prints JSON")
+    rebuilding.add_argument("action", choices=REBUILD_ACTIONS)
+    rebuilding.add_argument("--workers", type=int, default=WORKERS, help="workers of this process; for start")
+    rebuilding.add_argument("--join", action="store_true", help="start: help with a rebuild that is being filled")
     commands.add_parser("check-config", help="check the settings without connecting to anything")
     given = parser.parse_args(arguments)
     chosen = given.command
@@ -52,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
             found = {"parked": list(report.entries)} | ({"error": report.error} if report.error else {})
             sys.stdout.write(json.dumps(found, indent=2) + "\n")
             return report.exit_code
+        if chosen == "rebuild":
+            return _rebuild(settings, given)
     except StartupRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
@@ -59,6 +70,20 @@ def main(arguments: list[str] | None = None) -> int:
         return run_process(lambda stop: await_schema(settings, stop, consumer=given.consumer))
     work = serve if chosen == "serve" else project
     return run_process(lambda stop: work(settings, stop))
+
+
+def _rebuild(settings: QuerySettings, given: argparse.Namespace) -> int:
+    """Runs an action of a rebuild; returns the exit code. Progress goes to standard error, the result to output."""
+
+    def on_progress(status: RebuildStatus) -> None:
+        sys.stderr.write(f"{progress_line(status)}\n")
+
+    report = asyncio.run(
+        run_rebuild(settings, given.action, workers=given.workers, join=given.join, on_progress=on_progress)
+    )
+    found = {"rebuild": report.rebuild} | ({"error": report.error} if report.error else {})
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    return report.exit_code
 
 
 if __name__ == "__main__":

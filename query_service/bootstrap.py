@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -20,10 +21,8 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.change_stream import ChangeStream
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import (
     OrderReader,
-    ProjectionWriter,
     ReadStore,
 )
 from query_service.application.projecting.parked_events import ParkedEvents
@@ -34,27 +33,28 @@ from query_service.application.questions.order_history import GetOrderHistory
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
+from query_service.application.rebuilding.machine import Feed, feeds
 from query_service.application.watching.fan_out import KEPT
 from query_service.application.watching.list_marks import ListMarks
 from query_service.application.watching.live_changes import LiveChanges, Sources
 from query_service.application.watching.watch_orders import WatchLimits, WatchOrders
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
+from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection
 from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
 from query_service.handlers.grpc.order_watching import OrderWatching
 from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.status import Overloaded, status_of
-from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats
+from query_service.handlers.nats_connection import NATS_ERRORS
 from query_service.handlers.notices.listening import Listening
 from query_service.handlers.notices.notices import NoticeListener, NoticeSender
 from query_service.handlers.notices.refresh_requests import RefreshRequests
-from query_service.handlers.notices.subjects import NoticeSubjects
-from query_service.handlers.source.order_exports import OrderExports
+from query_service.handlers.notices.subjects import ALL, NoticeSubjects
 from query_service.handlers.stream.backlog import StreamBacklog
-from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer, ensure_consumer
+from query_service.handlers.stream.consumer import ConsumerPlan, check_consumer, ensure_consumer, plan_of
+from query_service.handlers.stream.generation_feeds import GenerationFeeds
 from query_service.handlers.stream.messages import StreamLookUp
-from query_service.handlers.stream.pacer import BackoffPacer
 from query_service.handlers.stream.projector import Projector
 from query_service.handlers.watching.ordered_messages import OrderedMessages
 from query_service.metrics import ProjectMetrics, ServeMetrics
@@ -73,8 +73,6 @@ from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
-#: How long `migrate`, `await-schema` and `parked` wait for NATS.
-CONNECT_SECONDS = 10.0
 
 
 def now() -> int:
@@ -92,15 +90,30 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
     watch = StoreWatch(reader, view, parked, marks, server.set_serving)
     _watch_serving(metrics, view, watch, board)
     plan = await _serving_plan(settings, store)
-    subjects, listed = NoticeSubjects(plan.stream, plan.name), FreshnessView()
-    listening = Listening(
-        lambda: _nats(settings, "tandem query serve"), NoticeListener(board, view, listed, parked, lags, subjects)
-    )
-    backlog = StreamBacklog(plan, listening.connected)
+    listed = FreshnessView()
+
+    def subjects(generation: str) -> NoticeSubjects:
+        return NoticeSubjects(plan.stream, settings.consumer if plan.durable else plan.name, generation)
+
+    listener = NoticeListener(board, view, listed, parked, lags, subjects(ALL))
+    listening = Listening(lambda: nats_connection(settings, "tandem query serve"), listener)
+    backlog = StreamBacklog(lambda: plan_of(plan, view.serving), listening.connected)
     refreshes = RefreshRequests(subjects, listening.connected, metrics)
     waiter = VersionWaiter(board, view, time.monotonic, metrics)
-    searchable = AskedSearchability(refreshes.ask, reader.listed, view, listed, time.monotonic, metrics)
-    gate = ListGate(reader, waiter, view, searchable, time.monotonic, now)
+
+    @functools.cache
+    def searchable(generation: str) -> AskedSearchability:
+        return AskedSearchability(
+            lambda: refreshes.ask(generation),
+            reader.listed,
+            view,
+            listed,
+            time.monotonic,
+            metrics,
+            generation=generation,
+        )
+
+    gate = ListGate(reader, waiter, view, listed, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
     watching = _watching(settings, metrics, reader, board, parked, OrderedMessages(plan.stream, listening.connected))
     questions = {**_questions(settings, reader, waiter, gate, parked, marks, status), **watching.questions()}
@@ -136,18 +149,17 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
         raise StartupRefused(
             "QUERY_READ_STORE=memory: `serve` projects into its own memory; run `serve` and no `project`"
         )
-    writer: ProjectionWriter = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
+    store = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
     metrics = ProjectMetrics()
-    pacer = BackoffPacer("projection")
-    metrics.watch(
-        "projector_paused", "1 while projecting waits for something.", lambda: float(pacer.reason is not None)
+    generations = GenerationFeeds(
+        lambda: _wanted_feeds(store), functools.partial(_open_projector, settings, metrics), metrics
     )
-    projector = Projector(settings, _plan(settings), writer, pacer, metrics, now)
-    async with _probes(settings, PROJECT_PROBES, projector.reason, metrics.registry) as probes_address:
+    metrics.watch("projector_paused", "1 while projecting waits for something.", lambda: float(generations.paused))
+    async with _probes(settings, PROJECT_PROBES, generations.reason, metrics.registry) as probes_address:
         _log.info("listening", probes=probes_address)
         leave_out_of_collections()
         try:
-            projecting = asyncio.create_task(_projecting(settings, projector))
+            projecting = asyncio.create_task(_projecting(settings, generations))
             try:
                 await first_of(stop, projecting)
                 _log.info("stopping")
@@ -155,7 +167,7 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
                 with contextlib.suppress(Exception):  # its error was raised by first_of
                     await cancel(projecting)
         finally:
-            await writer.close()
+            await store.close()
     _log.info("stopped")
 
 
@@ -170,8 +182,10 @@ async def migrate(settings: QuerySettings) -> str:
     try:
         identity = await store.prepare()
         known = await store.freshness()
-        async with _nats(settings, "tandem query migrate", within=CONNECT_SECONDS) as client:
-            consumer = await ensure_consumer(client, _plan(settings), identity, known)
+        async with nats_connection(settings, "tandem query migrate", within=CONNECT_SECONDS) as client:
+            consumer = await ensure_consumer(
+                client, plan_of(consumer_plan(settings), identity.generation), identity, known
+            )
     except DependencyDown as down:
         raise StartupRefused(f"{down}; check QUERY_ELASTICSEARCH_URL") from None
     except ReadStoreNotReady as not_ready:
@@ -194,11 +208,12 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
         async def stream() -> tuple[StreamLookUp, NoticeSender]:
             try:
                 client = await opened.enter_async_context(
-                    _nats(settings, "tandem query parked", within=CONNECT_SECONDS)
+                    nats_connection(settings, "tandem query parked", within=CONNECT_SECONDS)
                 )
             except NATS_ERRORS as error:
                 raise DependencyDown("nats", in_one_line(error)) from None
-            return StreamLookUp(client), NoticeSender(client, NoticeSubjects(settings.stream, settings.consumer))
+            subjects = NoticeSubjects(settings.stream, settings.consumer, await generations_of(store).serving())
+            return StreamLookUp(client), NoticeSender(client, subjects)
 
         return await run_parked(ParkedEvents(store, stream, now), action, key, needed_too=needed_too)
 
@@ -214,8 +229,8 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
         try:
             identity = await store.identity()
             if consumer:
-                async with _nats(settings, "tandem query await-schema", within=CONNECT_SECONDS) as client:
-                    await check_consumer(client, _plan(settings), identity)
+                async with nats_connection(settings, "tandem query await-schema", within=CONNECT_SECONDS) as client:
+                    await check_consumer(client, plan_of(consumer_plan(settings), identity.generation), identity)
         except (DependencyDown, ReadStoreNotReady, StartupRefused) as not_yet:
             return str(not_yet)
         except NATS_ERRORS as error:
@@ -229,26 +244,10 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
         await store.close()
 
 
-@contextlib.asynccontextmanager
-async def order_source(settings: QuerySettings) -> AsyncIterator[OrderSource]:
-    """Yields the write side's exports. Raises StartupRefused when the settings name no export service."""
-    if not settings.export_address:
-        raise StartupRefused("QUERY_EXPORT_ADDRESS is not set; set it to the command service's export listener")
-    source = OrderExports(settings.export_address)
+async def _projecting(settings: QuerySettings, generations: GenerationFeeds) -> None:
+    """Runs the projectors until cancelled."""
     try:
-        yield source
-    finally:
-        await source.close()
-
-
-async def _projecting(settings: QuerySettings, projector: Projector) -> None:
-    """Runs the projector until cancelled."""
-    try:
-        identity, known = await projector.known()
-        async with _nats(settings, "tandem query project") as client:
-            await projector.checked(client, identity)
-            _log.info("projecting", stream=settings.stream, consumer=settings.consumer, generation=identity.generation)
-            await projector.run(client, identity, known)
+        await generations.run(lambda: nats_connection(settings, "tandem query project"))
     except ReadStoreNotReady as not_ready:
         raise StartupRefused(str(not_ready)) from None
 
@@ -256,17 +255,34 @@ async def _projecting(settings: QuerySettings, projector: Projector) -> None:
 async def _project_here(settings: QuerySettings, store: ReadStore, plan: ConsumerPlan) -> None:
     """Projects the whole stream into the memory store, with a consumer that ends with this process."""
     identity = await store.identity()
-    async with _nats(settings, "tandem query memory") as client:
+    async with nats_connection(settings, "tandem query memory") as client:
         await ensure_consumer(client, plan, identity, None)
-        projector = Projector(settings, plan, store, BackoffPacer("projection"), ProjectMetrics(), now)
+        projector = Projector(settings, plan, store, Feed(identity.generation), ProjectMetrics(), now)
         await projector.run(client, identity, None)
 
 
 async def _serving_plan(settings: QuerySettings, store: ReadStore) -> ConsumerPlan:
     """Returns the plan of the consumer that feeds the store. A memory store has a consumer of its own."""
     if settings.read_store == "memory":
-        return _plan(settings, name=f"memory-{(await store.identity()).read_model}", durable=False)
-    return _plan(settings)
+        return consumer_plan(settings, name=f"memory-{(await store.identity()).read_model}", durable=False)
+    return consumer_plan(settings)
+
+
+async def _wanted_feeds(store: ReadStore) -> list[Feed]:
+    """Returns the generations that must be fed now."""
+    generations = generations_of(store)
+    # The rebuild first: a switch in between then shows the later generation, which both orders of them feed.
+    stored = await generations.rebuild()
+    return feeds(stored.rebuild, await generations.serving())
+
+
+def _open_projector(
+    settings: QuerySettings, metrics: ProjectMetrics, feed: Feed
+) -> tuple[Projector, Callable[[], Awaitable[None]]]:
+    timeout = settings.write_timeout_seconds
+    writer = open_read_store(settings, request_timeout=timeout, generation=feed.generation)
+    plan = plan_of(consumer_plan(settings), feed.generation)
+    return Projector(settings, plan, writer, feed, metrics, now), writer.close
 
 
 def _questions(
@@ -313,16 +329,6 @@ def _watching(
     return OrderWatching(watch)
 
 
-def _plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:
-    return ConsumerPlan(
-        stream=settings.stream,
-        name=name or settings.consumer,
-        ack_wait=settings.ack_wait_seconds,
-        max_ack_pending=settings.max_ack_pending,
-        durable=durable,
-    )
-
-
 def _grpc_server(settings: QuerySettings, metrics: ServeMetrics) -> GrpcServer:
     limit = ConcurrencyLimit(settings.max_concurrent_rpcs, status_of(Overloaded()))
     metrics.watch("query_running_calls", "Calls that run now.", lambda: limit.running)
@@ -349,18 +355,6 @@ def _watch_serving(metrics: ServeMetrics, view: FreshnessView, watch: StoreWatch
         "Now minus the time before which everything committed is readable; NaN before the first barrier.",
         lambda: float("nan") if view.latest is None else max(0.0, (now() - view.latest.as_of) / 1e6),
     )
-
-
-@contextlib.asynccontextmanager
-async def _nats(settings: QuerySettings, name: str, *, within: float | None = None) -> AsyncIterator[NatsConnection]:
-    async with asyncio.timeout(within):
-        client = await connect_nats(settings.nats_url.get_secret_value(), name)
-    try:
-        yield client
-    finally:
-        with contextlib.suppress(*NATS_ERRORS):
-            await client.flush(2)
-        await client.close()
 
 
 @contextlib.asynccontextmanager

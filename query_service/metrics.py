@@ -5,6 +5,7 @@ No label is an id, so the number of series is bounded.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -62,28 +63,39 @@ class CountedSeconds(Protocol):
 class _Stages(Collector):
     """Exports histograms that are counted elsewhere, because prometheus_client's locks cost too much per event."""
 
-    def __init__(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
-        self._labels = [*(f"{bound:g}" for bound in bounds), "+Inf"]
-        self._stages = stages
+    def __init__(self) -> None:
+        self._generations: dict[str, tuple[Sequence[float], Mapping[str, CountedSeconds]]] = {}
+
+    def add(self, generation: str, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
+        """Adds the histograms of a generation, in place of earlier ones."""
+        self._generations[generation] = bounds, stages
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
         family = HistogramMetricFamily(
             "projector_stage_seconds",
             "Time from the stage before: committed, published (in the stream), received, applied, searchable.",
-            labels=["stage"],
+            labels=["stage", "generation"],
         )
-        for stage, counted in self._stages.items():
-            buckets: list[tuple[str, float, Exemplar | None]] = []
-            below = 0
-            for number, (label, count) in enumerate(zip(self._labels, counted.counts, strict=True)):
-                below += count
-                shown = None
-                if (example := counted.exemplars.get(number)) is not None:
-                    shown = Exemplar({"trace_id": example.trace_id}, example.seconds, example.at)
-                buckets.append((label, below, shown))
-            family.add_metric([stage], buckets=buckets, sum_value=counted.total)  # type: ignore[arg-type]
+        for generation, (bounds, stages) in self._generations.items():
+            for stage, counted in stages.items():
+                buckets = _buckets(bounds, counted)
+                family.add_metric([stage, generation], buckets=buckets, sum_value=counted.total)  # type: ignore[arg-type]
         yield family
+
+
+def _buckets(bounds: Sequence[float], counted: CountedSeconds) -> list[tuple[str, float, Exemplar | None]]:
+    buckets: list[tuple[str, float, Exemplar | None]] = []
+    below = 0
+    for number, (label, count) in enumerate(
+        zip([*(f"{bound:g}" for bound in bounds), "+Inf"], counted.counts, strict=True)
+    ):
+        below += count
+        shown = None
+        if (example := counted.exemplars.get(number)) is not None:
+            shown = Exemplar({"trace_id": example.trace_id}, example.seconds, example.at)
+        buckets.append((label, below, shown))
+    return buckets
 
 
 class ServeMetrics(_Watched):
@@ -180,11 +192,25 @@ class ProjectMetrics(_Watched):
             registry=self.registry,
         )
         self._pending = Gauge(
-            "projector_pending_events", "Messages of the stream not yet acknowledged.", registry=self.registry
+            "projector_pending_events",
+            "Messages of the stream not yet acknowledged, by generation.",
+            ["generation"],
+            registry=self.registry,
         )
         self._as_of = Gauge(
-            "projector_as_of_seconds", "Everything committed before this time is applied.", registry=self.registry
+            "projector_as_of_seconds",
+            "Everything committed before this time is applied, by generation.",
+            ["generation"],
+            registry=self.registry,
         )
+        self._feeds = Gauge(
+            "projector_feeds",
+            "1 for each generation that this projector feeds; 0 for one that it passes over.",
+            ["generation"],
+            registry=self.registry,
+        )
+        self._stages = _Stages()
+        self.registry.register(self._stages)
 
         self._refresh_seconds = Histogram(
             "projector_refresh_seconds",
@@ -200,9 +226,19 @@ class ProjectMetrics(_Watched):
             registry=self.registry,
         )
 
-    def stages(self, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
-        """Registers the histograms of lags by stage. `bounds` are the upper bounds of the buckets in seconds."""
-        self.registry.register(_Stages(bounds, stages))
+    def stages(self, generation: str, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
+        """Registers the histograms of a generation's lags by stage. `bounds`: the buckets' upper bounds in seconds."""
+        self._stages.add(generation, bounds, stages)
+
+    def feeds(self, generation: str, fed: bool) -> None:
+        """Sets whether this projector feeds a generation."""
+        self._feeds.labels(generation).set(fed)
+
+    def gone(self, generation: str) -> None:
+        """Removes the series of a generation that no longer exists."""
+        for gauge in (self._feeds, self._pending, self._as_of):
+            with contextlib.suppress(KeyError):
+                gauge.remove(generation)
 
     def refreshed(self, outcome: str, seconds: float) -> None:
         """Counts a refresh by this projector: see RefreshObserver."""
@@ -226,10 +262,10 @@ class ProjectMetrics(_Watched):
         self._batch_events.observe(messages)
         self._batch_seconds.observe(seconds)
 
-    def pending(self, messages: int) -> None:
+    def pending(self, generation: str, messages: int) -> None:
         """Sets the number of messages that all projectors together have not acknowledged yet."""
-        self._pending.set(messages)
+        self._pending.labels(generation).set(messages)
 
-    def as_of(self, seconds: float) -> None:
+    def as_of(self, generation: str, seconds: float) -> None:
         """Sets the time before which everything committed is applied, in seconds since 1970."""
-        self._as_of.set(seconds)
+        self._as_of.labels(generation).set(seconds)

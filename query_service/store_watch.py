@@ -67,8 +67,8 @@ class StoreWatch:
 
     async def _ask(self) -> None:
         try:
-            known = await self._reader.freshness()
-            self._view.observe(known)
+            self._view.follow(await self._reader.standing())
+            known = self._view.latest
             parked = await self._reader.parked_orders()
             self._parked.replace(parked)
             self._marks.observe(known, await self._sequences(parked))

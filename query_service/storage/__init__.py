@@ -11,12 +11,16 @@ from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore
 
 
-def open_read_store(settings: QuerySettings, *, request_timeout: float) -> ReadStore:
-    """Returns the store that `QUERY_READ_STORE` names. Sends no request yet. `request_timeout` is in seconds."""
+def open_read_store(settings: QuerySettings, *, request_timeout: float, generation: str = "") -> ReadStore:
+    """Returns the store that `QUERY_READ_STORE` names. Sends no request yet. `request_timeout` is in seconds.
+
+    It reads and writes `generation`; by default the one that answers readers.
+    """
     if settings.read_store == "memory":
         return MemoryStore()
     return PhysicalStore(
         settings.elasticsearch_url.get_secret_value(),
         index_prefix=settings.index_prefix,
         request_timeout=request_timeout,
+        generation=generation,
     )

@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TypeVar
 
 from query_service.application.ports.errors import PageTokenMalformed
@@ -25,6 +26,7 @@ from query_service.application.ports.read_store import (
     Outcome,
     ParkedEvent,
     Refused,
+    Standing,
     StoredOrder,
     StoreIdentity,
 )
@@ -41,6 +43,7 @@ class MemoryStore:
 
     name = "memory"
     dependency = "memory"
+    generations = None
 
     def __init__(self, generation: str = "g1") -> None:
         self._orders: dict[str, tuple[int, OrderDocument]] = {}
@@ -55,6 +58,10 @@ class MemoryStore:
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
         return [self._apply(event) for event in events]
+
+    async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
+        """See ProjectionWriter."""
+        return await self.apply([event for events in orders for event in events])
 
     def _apply(self, event: ProjectedEvent) -> Outcome:
         stored = self._orders.get(event.order_id)
@@ -89,7 +96,7 @@ class MemoryStore:
     def _order(self, order_id: str) -> StoredOrder:
         stored = self._orders.get(order_id)
         parked = tuple(sorted({version for version, _ in self._parked.get(order_id, {})}))
-        return StoredOrder(order_id, deepcopy(stored[1]) if stored else None, parked)
+        return StoredOrder(order_id, deepcopy(stored[1]) if stored else None, parked, self._identity.generation)
 
     async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
         """See OrderReader."""
@@ -108,7 +115,7 @@ class MemoryStore:
                 in_force, missing = entry, None
             else:
                 break
-        return EntryAtTime(in_force, missing)
+        return EntryAtTime(in_force, missing, self._identity.generation)
 
     async def park(self, event: ParkedEvent) -> None:
         """See ProjectionWriter."""
@@ -144,19 +151,26 @@ class MemoryStore:
         """See OrderReader."""
         return self._freshness
 
+    async def standing(self) -> Standing:
+        """See OrderReader."""
+        own = self._identity.generation
+        return Standing(own, (own,), () if self._freshness is None else (self._freshness,))
+
     async def search(self, search: OrderSearch) -> FoundOrders:
         """See OrderQuestions."""
         since = self._write_of(search.since) if search.since else self._writes
         found = memory_questions.search(self._documents(), search, lambda order_id: self._written[order_id] > since)
-        return deepcopy(found)
+        return replace(deepcopy(found), generation=self._identity.generation)
 
     async def summarize(self, summaries: OrderSummaries) -> FoundFigures:
         """See OrderQuestions."""
-        return memory_questions.summarize(self._documents(), summaries)
+        found = memory_questions.summarize(self._documents(), summaries)
+        return replace(found, generation=self._identity.generation)
 
     async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
         """See OrderQuestions."""
-        return deepcopy(memory_questions.customer(self._documents(), customer_id, recent))
+        found = memory_questions.customer(self._documents(), customer_id, recent)
+        return replace(deepcopy(found), generation=self._identity.generation)
 
     async def mark(self) -> str:
         """See OrderQuestions."""
@@ -165,6 +179,10 @@ class MemoryStore:
     def first_mark(self, mark: str) -> str:
         """See OrderQuestions."""
         return f"{mark.rpartition(':')[0]}:0"
+
+    def marked(self, mark: str) -> str:
+        """See OrderQuestions."""
+        return self._identity.generation
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """See OrderQuestions. Everything is searchable at once."""

@@ -188,7 +188,7 @@ async def test_a_store_that_is_away_is_told_of_once_by_who_projects(
             await shared_read_side.publish(*events)
             gone = await log.until("paused")
             # While it is paused it is asked for what it cannot do.
-            subject = f"tandem.{shared_read_side.subject}.projector.refresh"
+            subject = f"tandem.{shared_read_side.subject}.projector.g1.refresh"
             for _ in range(30):
                 with contextlib.suppress(Exception):
                     await shared_read_side.client.request(subject, b"", timeout=0.05)

@@ -196,7 +196,7 @@ def _figures(found: FoundFigures) -> Any:
 
 def _customer(found: CustomerFigures) -> Any:
     return {
-        **asdict(replace(found, recent=[], totals=[])),
+        **{name: value for name, value in asdict(replace(found, recent=[], totals=[])).items() if name != "generation"},
         "totals": [_plain(figures) for figures in found.totals],
         "recent": [order["order_id"] for order in found.recent],
     }

@@ -19,12 +19,13 @@ async def read_orders(
     """
     stored = await reader.orders(order_ids)
     epoch = max((order.document["source_epoch"] for order in stored if order.document is not None), default=0)
+    generation = stored[0].generation if stored else ""
     parked = any(order.lacks_parked_version for order in stored)
     lagging = [(order, needed) for order in stored if (needed := missing_version(order, wanted))]
     hopeless = [(order, needed) for order, needed in lagging if needed in order.parked_versions]
     if not lagging:
-        return ReadAttempt(stored, 0, 0, epoch, parked)
+        return ReadAttempt(stored, 0, 0, epoch, parked, generation=generation)
     order, needed = (hopeless or lagging)[0]
     if hopeless and not wanted.stale_allowed:
         raise Parked(order.order_id, needed)
-    return ReadAttempt(stored, needed, order.version, epoch, parked, bool(hopeless), order.order_id)
+    return ReadAttempt(stored, needed, order.version, epoch, parked, bool(hopeless), order.order_id, generation)

@@ -63,6 +63,8 @@ class ReadAttempt(Generic[Found]):
     hopeless: bool = False
     #: The order that lacks the needed version; "" when the question is about one order.
     order_id: str = ""
+    #: The generation that was read; "" when unknown.
+    generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,9 @@ class VersionWaiter:
         waited = False
         with self._board.waiting(order_ids) as wake:
             while True:
-                info = self._freshness.info()
+                claims = self._freshness.claims()
                 seen = await self._attempt(wanted, read)
+                info = claims.info("" if seen is None else seen.generation)
                 if seen is not None and seen.found is not None and not seen.needed_version:
                     if waited:
                         self._observer.waited("applied", self._clock() - started)

@@ -1,19 +1,21 @@
 """Runs before every list, sum and count. It waits until the token's versions are searchable.
 
-It also determines how fresh the list will be.
+It also determines how fresh the list will be. A switch between two generations may come between the wait and the list.
+Then the wait was for the other generation, and both are repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from query_service.application.freshness.await_orders import read_orders
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter, missing_version
 from query_service.application.freshness.searchable import Searchability
-from query_service.application.freshness.view import AnswerInfo, FreshnessView
+from query_service.application.freshness.view import AnswerInfo, Claims, FreshnessView
 from query_service.application.ports.errors import Lagging
-from query_service.application.ports.read_store import Freshness, OrderReader, StoredOrder
+from query_service.application.ports.read_store import OrderReader, StoredOrder
 
 #: By how much (microseconds) lists may be older than look-ups before a refresh is requested, and before a list waits
 #: for that refresh.
@@ -22,23 +24,41 @@ REQUEST_LAG, WAIT_LAG = 1_000_000, 5_000_000
 SETTLED = 3_000_000
 
 
+class Listed(Protocol):
+    """An answer over many orders."""
+
+    @property
+    def generation(self) -> str:
+        """The generation that answered; "" when the answer does not tell it."""
+
+
+Answered = TypeVar("Answered", bound=Listed)
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Permission to read a list now, and how fresh the list will be.
 
-    `lagging` describes a version of the token that the list will lack; None: it will lack none.
+    `lagging` describes a version of the token that the list will lack; None: it will lack none. The permission is for
+    lists of `generation` only; "": of any.
     """
 
-    info: AnswerInfo
+    claims: Claims
+    stale: bool = False
+    parked: bool = False
     lagging: Lagging | None = None
-    #: The freshness that searches have at least; None while it is unknown.
-    listed: Freshness | None = None
+    generation: str = ""
+
+    def info(self, generation: str) -> AnswerInfo:
+        """Returns how fresh a list of this generation is; "" when its generation is unknown."""
+        return replace(self.claims.info(generation), stale=self.stale, parked=self.parked)
 
 
 class ListGate:
     """Lets a list be read once searches show the versions in its token.
 
-    `clock` returns seconds, `now` microseconds since 1970.
+    `applied` says how fresh look-ups are, `listed` how fresh lists are. `searchable` returns the part that makes the
+    lists of a generation fresher. `clock` returns seconds, `now` microseconds since 1970.
     """
 
     def __init__(
@@ -46,13 +66,30 @@ class ListGate:
         reader: OrderReader,
         waiter: VersionWaiter,
         applied: FreshnessView,
-        searchable: Searchability,
+        listed: FreshnessView,
+        searchable: Callable[[str], Searchability],
         clock: Callable[[], float],
         now: Callable[[], int],
     ) -> None:
-        self._reader, self._waiter, self._applied, self._searchable = reader, waiter, applied, searchable
-        self._clock, self._now = clock, now
+        self._reader, self._waiter, self._applied, self._listed = reader, waiter, applied, listed
+        self._searchable, self._clock, self._now = searchable, clock, now
         self._searchable_mark = ""
+
+    async def read(
+        self, wanted: Consistency, question: Callable[[], Awaitable[Answered]]
+    ) -> tuple[Answered, Admission]:
+        """Returns the answer to `question`, which shows every version in the token, and its admission.
+
+        Raises as `admit`, and what `question` raises.
+        """
+        while True:
+            admission = await self.admit(wanted)
+            answered = await question()
+            if not admission.generation:
+                return answered, admission
+            generation = answered.generation or (await self._reader.standing()).serving
+            if generation == admission.generation:
+                return answered, admission
 
     async def admit(self, wanted: Consistency) -> Admission:
         """Waits until every version in the token is searchable.
@@ -75,9 +112,8 @@ class ListGate:
             lagging, stale = lagging or unlisted, stale or unlisted is not None
         else:
             await self._refresh_if_lagging()
-        known = self._searchable.freshness
-        info = AnswerInfo(None, "") if known is None else AnswerInfo(known.as_of, known.generation)
-        return Admission(replace(info, stale=stale, parked=parked), lagging, known)
+        generation = stored[0].generation if stored else ""
+        return Admission(self._listed.claims(), stale, parked, lagging, generation)
 
     async def mark(self) -> str:
         """Returns a mark in the sequence of writes. Every write before it is searchable when this returns.
@@ -86,7 +122,7 @@ class ListGate:
         """
         mark = await self._reader.mark()
         if mark != self._searchable_mark:
-            if not await self._searchable.catch_up():
+            if not await self._searchable(self._reader.marked(mark)).catch_up():
                 return self._searchable_mark or self._reader.first_mark(mark)
             self._searchable_mark = mark
         return mark
@@ -102,7 +138,8 @@ class ListGate:
             for document in documents
         }
         settled = self._now() - max((document["recorded_at"] for document in documents), default=0) >= SETTLED
-        missing = await self._searchable.missing(applied, max(0.0, within), settled=settled)
+        searchable = self._searchable(stored[0].generation)
+        missing = await searchable.missing(applied, max(0.0, within), settled=settled)
         return next(
             (Lagging(order_id, wanted.version_of(order_id), shown) for order_id, shown in missing.items()), None
         )
@@ -112,14 +149,15 @@ class ListGate:
 
         The index also refreshes by itself, but only a requested refresh lets this process know how fresh lists are.
         """
-        applied, known = self._applied.latest, self._searchable.freshness
+        serving = self._applied.serving
+        applied, known, searchable = self._applied.latest, self._listed.of(serving), self._searchable(serving)
         if applied is None or (known is not None and applied.as_of - known.as_of < REQUEST_LAG):
             return
         must_wait = known is None or applied.as_of - known.as_of >= WAIT_LAG
-        if must_wait and self._searchable.answering:
-            await self._searchable.catch_up()
+        if must_wait and searchable.answering:
+            await searchable.catch_up()
         else:
-            self._searchable.ask()
+            searchable.ask()
 
 
 def _lagging(order: StoredOrder, wanted: Consistency) -> Lagging:

@@ -14,7 +14,6 @@ from typing import Protocol
 from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.order_questions import Edition
-from query_service.application.ports.read_store import Freshness
 
 #: Pauses between searches while no projector refreshes, in seconds: the first, and the longest after doubling.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 0.5
@@ -23,11 +22,7 @@ SILENCE_SECONDS = 1.0
 
 
 class Searchability(Protocol):
-    """Tells how fresh lists are, and makes them fresher."""
-
-    @property
-    def freshness(self) -> Freshness | None:
-        """The freshness that lists have at least; None while it is unknown."""
+    """Makes the lists of one generation fresher."""
 
     @property
     def answering(self) -> bool:
@@ -61,7 +56,7 @@ class RefreshObserver(Protocol):
 
 
 class AskedSearchability:
-    """Implements Searchability by asking the projectors to refresh.
+    """Implements Searchability by asking the projectors of `generation` to refresh it.
 
     `ask` requests a refresh and returns whether it was done. `listed` returns the editions that searches show now.
     `applied` says how fresh look-ups are, `current` how fresh searches are. `clock` is in seconds.
@@ -75,16 +70,14 @@ class AskedSearchability:
         current: FreshnessView,
         clock: Callable[[], float],
         observer: RefreshObserver,
+        *,
+        generation: str = "",
     ) -> None:
+        self._generation = generation
         self._ask, self._listed, self._applied, self._current = ask, listed, applied, current
         self._clock, self._observer = clock, observer
         self._coalesced = CoalescedRefresh(self._refreshed, clock)
         self._silent_since: float | None = None
-
-    @property
-    def freshness(self) -> Freshness | None:
-        """See Searchability."""
-        return self._current.latest
 
     @property
     def answering(self) -> bool:
@@ -132,7 +125,7 @@ class AskedSearchability:
         return bool(done) and following.result()
 
     async def _refreshed(self) -> bool:
-        applied = self._applied.latest
+        applied = self._applied.of(self._generation)
         if not await self._ask():
             self._silent_since = self._clock()
             return False

@@ -213,6 +213,8 @@ class FoundOrders:
     orders: list[FoundOrder]
     total: int
     facets: Mapping[Dimension, list[tuple[str, int]]] = field(default_factory=dict)
+    #: The generation that answered; "" when the answer has no order that tells it.
+    generation: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,8 @@ class FoundFigures:
     groups: list[OrderFigures]
     totals: list[OrderFigures]
     truncated: bool
+    #: The generation that answered; "" when no order matched.
+    generation: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +299,8 @@ class CustomerFigures:
     first_place_time: int | None
     last_place_time: int | None
     recent: list[OrderDocument]
+    #: The generation that answered; "" when the customer has no order.
+    generation: str = field(default="", compare=False)
 
 
 #: Source epoch and version of an order's document. A later document has the greater pair.
@@ -321,7 +327,10 @@ class OrderQuestions(Protocol):
         """
 
     def first_mark(self, mark: str) -> str:
-        """Returns the mark from which every write of the same read model counts as later."""
+        """Returns the mark from which every write of the same generation counts as later."""
+
+    def marked(self, mark: str) -> str:
+        """Returns the generation that a mark belongs to."""
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """Returns the editions of these orders that searches show now; NOT_LISTED where they show none."""

@@ -13,9 +13,10 @@ is not set up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from query_service.application.ports.generations import Generations
 from query_service.application.ports.order_questions import Edition, OrderQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
@@ -24,11 +25,15 @@ from query_service.projection.project import ProjectedEvent
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order in the store: its document, if any, and its parked versions in ascending order."""
+    """An order in the store: its document, if any, and its parked versions in ascending order.
+
+    `generation` is the generation that was asked.
+    """
 
     order_id: str
     document: OrderDocument | None = None
     parked_versions: tuple[int, ...] = ()
+    generation: str = field(default="", compare=False)
 
     @property
     def version(self) -> int:
@@ -51,11 +56,12 @@ class EntryAtTime:
 
     entry: EventDocument | None
     missing_version: int | None = None
+    generation: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Everything committed on the write side before `as_of` (microseconds since 1970) is applied.
+    """Everything committed on the write side before `as_of` (microseconds since 1970) is applied in `generation`.
 
     Every message up to the stream sequence `sequence` is applied. `stream_created_at` (microseconds since 1970)
     distinguishes the stream from an earlier one of the same name.
@@ -124,6 +130,15 @@ class StoreIdentity:
     generation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The generation that answers readers now, all generations, and how fresh those are that have reached a barrier."""
+
+    serving: str
+    generations: Sequence[str]
+    freshness: Sequence[Freshness] = ()
+
+
 class OrderReader(OrderQuestions, Protocol):
     """Answers questions: look-ups by id here, questions over many orders in OrderQuestions."""
 
@@ -154,7 +169,10 @@ class OrderReader(OrderQuestions, Protocol):
         """
 
     async def freshness(self) -> Freshness | None:
-        """Returns how fresh the store is; None before the first barrier."""
+        """Returns how fresh the generation is that this store reads; None before its first barrier."""
+
+    async def standing(self) -> Standing:
+        """Returns which generation answers readers, and how fresh all generations are."""
 
     async def parked_events(self) -> list[ParkedEvent]:
         """Returns all parked events in any order, including those that a later version has healed."""
@@ -171,6 +189,12 @@ class ProjectionWriter(OrderReader, Protocol):
 
         The documents end up the same in any order of events, with repeats and with concurrent writers. When it raises,
         any of the events may have been written; applying them again is safe.
+        """
+
+    async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
+        """Writes whole journals: of each order all entries, and the document of its last event only.
+
+        Returns an outcome per event, in order. Otherwise as `apply`: newer documents stay.
         """
 
     async def park(self, event: ParkedEvent) -> None:
@@ -195,14 +219,18 @@ class ProjectionWriter(OrderReader, Protocol):
         """Makes everything searchable that was applied before the call."""
 
     async def record_freshness(self, freshness: Freshness) -> None:
-        """Records how fresh the store is, unless a later time is recorded already."""
+        """Records how fresh a generation is, unless a later time is recorded for it already."""
 
     async def identity(self) -> StoreIdentity:
         """Returns which read model this is. Raises ReadStoreNotReady when the store is not set up for this release."""
 
 
 class ReadStore(ProjectionWriter, Protocol):
-    """A read store that can also be set up."""
+    """A read store that can also be set up, and rebuilt if it has `generations`."""
+
+    @property
+    def generations(self) -> Generations | None:
+        """The generations of the store; None for a store that cannot be rebuilt."""
 
     async def prepare(self) -> StoreIdentity:
         """Creates what is missing; safe to repeat. Raises ReadStoreNotReady for what only an operator can mend."""

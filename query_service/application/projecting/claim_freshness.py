@@ -7,7 +7,8 @@ reached a barrier, every event before the barrier is applied or parked.
 
 from __future__ import annotations
 
-from query_service.application.ports.read_store import Freshness
+from typing import Protocol
+
 from query_service.application.projecting.project_events import ReachedBarrier
 
 
@@ -38,6 +39,18 @@ class BarrierLedger:
         return max(passed, key=lambda reached: reached.sequence, default=None)
 
 
+class Covered(Protocol):
+    """What a generation has already: everything up to the message `sequence` of a stream."""
+
+    @property
+    def stream_created_at(self) -> int:
+        """When the stream was created, in microseconds since 1970."""
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last message that is covered."""
+
+
 class Coverage:
     """Detects messages that left the stream before they were projected.
 
@@ -45,7 +58,7 @@ class Coverage:
     they left.
     """
 
-    def __init__(self, known: Freshness | None) -> None:
+    def __init__(self, known: Covered | None) -> None:
         self._stream_created_at = 0 if known is None else known.stream_created_at
         self._covered = 0 if known is None else known.sequence
 

@@ -31,13 +31,14 @@ class GetCustomerSummary:
 
     async def __call__(self, customer_id: str, wanted: Consistency) -> Answer[CustomerSummary]:
         """Returns the summary. Raises CustomerUnknown, Parked, Lagging and TokenOfOtherSource."""
-        admission = await self._gate.admit(wanted)
-        figures = await self._reader.customer(customer_id, recent=RECENT_ORDERS)
+        figures, admission = await self._gate.read(
+            wanted, lambda: self._reader.customer(customer_id, recent=RECENT_ORDERS)
+        )
         if not figures.recent:
             # The order in the token that the list lacks may be an order of this customer.
             raise admission.lagging or CustomerUnknown(customer_id)
         customer = figures.recent[0]["customer"]
         assert customer is not None
         parked = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
-        info = replace(admission.info, parked=admission.info.parked or parked)
-        return Answer(CustomerSummary(customer, figures), info)
+        info = admission.info(figures.generation)
+        return Answer(CustomerSummary(customer, figures), replace(info, parked=info.parked or parked))

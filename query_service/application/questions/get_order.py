@@ -45,7 +45,15 @@ class GetOrder:
                 raise Parked(order_id, needed)
             if stored.document is None and not needed:
                 raise self._unknown(stored)
-            return ReadAttempt(stored.document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+            return ReadAttempt(
+                stored.document,
+                needed,
+                stored.version,
+                epoch,
+                stored.lacks_parked_version,
+                hopeless,
+                generation=stored.generation,
+            )
 
         return await self._waiter.answer([order_id], wanted, read)
 
@@ -67,7 +75,7 @@ class GetOrder:
                     raise self._unknown(stored)
                 raise VersionUnknown(order_id, f"version {version}")
             # The version exists: it is in the token, or a later version was applied first.
-            return ReadAttempt(None, version, stored.version)
+            return ReadAttempt(None, version, stored.version, generation=stored.generation)
 
         return await self._waiter.answer([order_id], wanted, read)
 
@@ -90,7 +98,17 @@ class GetOrder:
                 raise VersionUnknown(order_id, "state at that time; it was recorded later")
             document = None if found.entry is None else order_after(found.entry)
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
-            return ReadAttempt(document, needed, stored.version, epoch, stored.lacks_parked_version, hopeless)
+            # Both reads are of one generation, unless a switch came in between. Then nothing is claimed of either.
+            generation = stored.generation if stored.generation == found.generation else ""
+            return ReadAttempt(
+                document,
+                needed,
+                stored.version,
+                epoch,
+                stored.lacks_parked_version,
+                hopeless,
+                generation=generation,
+            )
 
         answer = await self._waiter.answer([order_id], wanted, read)
         final = answer.info.as_of is not None and answer.info.as_of - self._margin >= time

@@ -76,14 +76,20 @@ class GetOrderHistory:
             if stored.document is None:
                 if not needed:
                     raise _unknown(stored)
-                return ReadAttempt(None, needed)
+                return ReadAttempt(None, needed, generation=stored.generation)
             last = min(stored.version, first + size - 1)
             steps, missing = await self._steps(stored, first, last)
             page = HistoryPage(steps, last + 1 if last < stored.version else None, fingerprint)
             epoch = stored.document["source_epoch"]
             parked = any(version >= first for version in stored.parked_versions if version <= last)
             return ReadAttempt(
-                page, needed or missing, stored.version, epoch, parked or stored.lacks_parked_version, hopeless
+                page,
+                needed or missing,
+                stored.version,
+                epoch,
+                parked or stored.lacks_parked_version,
+                hopeless,
+                generation=stored.generation,
             )
 
         return await self._waiter.answer([order_id], wanted, read)

@@ -76,6 +76,20 @@ class OrderPage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The first answer to a page's searches, the orders of the page, and the list's mark."""
+
+    found: FoundOrders
+    orders: list[FoundOrder]
+    mark: str
+
+    @property
+    def generation(self) -> str:
+        """The generation that answered."""
+        return self.found.generation
+
+
 class SearchOrders:
     """Reads pages of orders, as fresh as the caller wants."""
 
@@ -95,24 +109,40 @@ class SearchOrders:
         """Returns a page of up to `size` orders. Raises PageTokenMalformed, Parked, Lagging and TokenOfOtherSource."""
         fingerprint = list_fingerprint(criteria, sort)
         place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
-        admission = await self._gate.admit(wanted)
-        if SORT_KEYS[sort].returns and not page_token:
-            mark = await self._gate.mark()
-        resume_token = "" if page_token else self._marks.token(admission.listed)
         search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
-        found, orders = await self._read(search)
-        page = OrderPage(orders[:size], found.total, found.facets, len(orders) > size, resume_token, fingerprint, mark)
+
+        async def read() -> _Read:
+            return await (self._first_page(search) if place is None else self._following_page(search))
+
+        read_page, admission = await self._gate.read(wanted, read)
+        orders, found = read_page.orders, read_page.found
+        resume_token = "" if page_token else self._marks.token(admission.claims.of(found.generation))
+        page = OrderPage(
+            orders[:size], found.total, found.facets, len(orders) > size, resume_token, fingerprint, read_page.mark
+        )
         parked = self._parked.any_of((order.order_id, order.version) for order in page.orders)
-        info = replace(admission.info, parked=admission.info.parked or parked)
-        return Answer(page, info)
+        info = admission.info(found.generation)
+        return Answer(page, replace(info, parked=info.parked or parked))
+
+    async def _first_page(self, search: OrderSearch) -> _Read:
+        """Reads a first page. Its mark is of the generation that answers, also when a switch comes in between."""
+        while True:
+            mark = await self._gate.mark() if SORT_KEYS[search.sort].returns else ""
+            found = await self._reader.search(search)
+            if not mark or found.generation in ("", self._reader.marked(mark)):
+                return _Read(found, found.orders, mark)
+
+    async def _following_page(self, search: OrderSearch) -> _Read:
+        return _Read(*await self._read(search), search.since)
 
     async def _read(self, search: OrderSearch) -> tuple[FoundOrders, list[FoundOrder]]:
         """Returns the first answer, and the following orders that cannot have been on an earlier page."""
         first = found = await self._reader.search(search)
         orders: list[FoundOrder] = []
         after = search.after
+        assert after is not None
         while True:
-            if after is None or not any(order.changed for order in found.orders):
+            if not any(order.changed for order in found.orders):
                 orders += found.orders
             else:
                 unread = await asyncio.gather(*(self._unread(order, after, search) for order in found.orders))

@@ -26,5 +26,6 @@ class SummarizeOrders:
         criteria = summaries.criteria
         if not include_cancelled and not set(criteria.states) & set(CANCELLED_STATES):
             summaries = replace(summaries, criteria=replace(criteria, excluded_states=CANCELLED_STATES))
-        admission = await self._gate.admit(wanted)
-        return Answer(await self._reader.summarize(summaries), admission.info)
+        asked = summaries
+        found, admission = await self._gate.read(wanted, lambda: self._reader.summarize(asked))
+        return Answer(found, admission.info(found.generation))

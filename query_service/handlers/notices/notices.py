@@ -22,7 +22,7 @@ from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.recent_lags import RecentLags
 from query_service.application.ports.read_store import Freshness
 from query_service.handlers.nats_connection import NATS_ERRORS
-from query_service.handlers.notices.subjects import NoticeSubjects
+from query_service.handlers.notices.subjects import NoticeSubjects, generation_of
 from query_service.projection.proto_json import microseconds, moment
 from service_runtime.error_text import in_one_line
 
@@ -64,7 +64,7 @@ class NoticeSender:
 
 
 class NoticeListener:
-    """Passes notices to the waiting readers of this process.
+    """Passes the notices of every generation to the waiting readers of this process.
 
     `view` is the freshness of look-ups by id, `listed` that of searches.
     """
@@ -121,6 +121,8 @@ class NoticeListener:
             _log.warning("notice not understood", subject=message.subject)
 
     async def _on_lag(self, message: Msg) -> None:
+        if generation_of(message.subject) != self._view.serving:
+            return  # the lag of a generation that is being rebuilt is not the lag that readers see
         try:
             for stage, counts in orjson.loads(message.data).items():
                 self._lags.add(stage, {int(bucket): int(count) for bucket, count in counts.items()})

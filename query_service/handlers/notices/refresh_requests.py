@@ -24,19 +24,25 @@ class RequestObserver(Protocol):
 
 
 class RefreshRequests:
-    """Sends requests over the connection that `connected` returns, if any."""
+    """Sends requests over the connection that `connected` returns, if any.
+
+    `subjects` returns the subjects of a generation.
+    """
 
     def __init__(
-        self, subjects: NoticeSubjects, connected: Callable[[], NatsConnection | None], observer: RequestObserver
+        self,
+        subjects: Callable[[str], NoticeSubjects],
+        connected: Callable[[], NatsConnection | None],
+        observer: RequestObserver,
     ) -> None:
-        self._subject, self._connected, self._observer = subjects.refresh, connected, observer
+        self._subjects, self._connected, self._observer = subjects, connected, observer
 
-    async def ask(self) -> bool:
-        """Requests a refresh, and returns whether one that began after the call is done."""
+    async def ask(self, generation: str) -> bool:
+        """Requests a refresh of a generation, and returns whether one that began after the call is done."""
         outcome = "unanswered"
         if (connection := self._connected()) is not None:
             with contextlib.suppress(NoRespondersError, *NATS_ERRORS):
-                answer = await connection.request(self._subject, b"", timeout=ANSWER_SECONDS)
+                answer = await connection.request(self._subjects(generation).refresh, b"", timeout=ANSWER_SECONDS)
                 outcome = "refreshed" if answer.data == REFRESHED else "refused"
         self._observer.refresh_asked(outcome)
         return outcome == "refreshed"

@@ -13,9 +13,12 @@ ANSWER_SECONDS = 1.0
 
 
 class StreamBacklog:
-    """Asks for the consumer's state over the connection that `connected` returns, if any."""
+    """Asks for the consumer's state over the connection that `connected` returns, if any.
 
-    def __init__(self, plan: ConsumerPlan, connected: Callable[[], NatsConnection | None]) -> None:
+    `plan` returns the plan of the consumer that feeds readers.
+    """
+
+    def __init__(self, plan: Callable[[], ConsumerPlan], connected: Callable[[], NatsConnection | None]) -> None:
         self._plan, self._connected = plan, connected
 
     async def pending(self) -> int | None:
@@ -25,7 +28,7 @@ class StreamBacklog:
             return None
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                state = await consumer_state(connection, self._plan)
+                state = await consumer_state(connection, self._plan())
         except NATS_ERRORS:
             return None
         return None if state is None else state.pending

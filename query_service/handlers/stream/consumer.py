@@ -1,14 +1,16 @@
-"""Sets up and inspects the durable consumer that all projectors share."""
+"""Sets up and inspects the durable consumers that all projectors share, one for each generation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
+from query_service.application.ports.generations import FIRST_GENERATION
 from query_service.application.ports.read_store import Freshness, StoreIdentity
 from service_runtime.process import StartupRefused
 
@@ -21,7 +23,8 @@ READ_MODEL = "tandem-read-model"
 class ConsumerPlan:
     """The required set-up of the consumer.
 
-    `ack_wait` is in seconds. `durable` False: the server deletes the consumer a minute after its last use.
+    `ack_wait` is in seconds. `durable` False: the server deletes the consumer a minute after its last use. `rebuilt`: a
+    rebuild creates the consumer, to deliver the messages after the sequence `tail` only.
     """
 
     stream: str
@@ -29,6 +32,8 @@ class ConsumerPlan:
     ack_wait: float
     max_ack_pending: int
     durable: bool = True
+    rebuilt: bool = False
+    tail: int | None = None
 
     def configuration(self, read_model: str) -> ConsumerConfig:
         """Returns the consumer's configuration: deliver everything, and redeliver it until it is acknowledged."""
@@ -36,7 +41,8 @@ class ConsumerPlan:
             name=self.name,
             durable_name=self.name if self.durable else None,
             inactive_threshold=None if self.durable else 60.0,
-            deliver_policy=DeliverPolicy.ALL,
+            deliver_policy=DeliverPolicy.ALL if self.tail is None else DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=None if self.tail is None else self.tail + 1,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self.ack_wait,
             max_deliver=-1,
@@ -69,20 +75,27 @@ async def ensure_consumer(client: Client, plan: ConsumerPlan, identity: StoreIde
     stream = await _stream(client, plan.stream)
     found = await _consumer(client, plan)
     if found is not None and _fed_by(found) == identity.read_model:
-        await client.jetstream().add_consumer(plan.stream, plan.configuration(identity.read_model))
+        wanted = plan.configuration(identity.read_model)
+        wanted.deliver_policy, wanted.opt_start_seq = found.config.deliver_policy, found.config.opt_start_seq
+        await client.jetstream().add_consumer(plan.stream, wanted)
         return f"the consumer {plan.name} of the stream {plan.stream} exists"
     first = first_sequence(stream)
     covered = known.sequence if known is not None and known.stream_created_at == microseconds_of(stream.created) else 0
     if first > covered + 1:
         raise StartupRefused(
             f"messages {covered + 1} to {first - 1} have left the stream {plan.stream} and are not in this read model:"
-            " it must be rebuilt from the write side"
+            " it must be rebuilt from the write side; run `tandem rebuild start`"
         )
     if found is not None:
         await client.jetstream().delete_consumer(plan.stream, plan.name)
     await client.jetstream().add_consumer(plan.stream, plan.configuration(identity.read_model))
     replaced = ", in place of one that fed another read model" if found is not None else ""
     return f"created the consumer {plan.name} of the stream {plan.stream}{replaced}"
+
+
+async def create_consumer(client: Client, plan: ConsumerPlan, read_model: str) -> None:
+    """Creates the consumer of a generation that is being rebuilt; safe to repeat. Raises one of NATS_ERRORS."""
+    await client.jetstream().add_consumer(plan.stream, plan.configuration(read_model))
 
 
 async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIdentity) -> None:
@@ -103,7 +116,7 @@ async def check_consumer(client: Client, plan: ConsumerPlan, identity: StoreIden
         for name, found_value, wanted_value in (
             ("ack_policy", config.ack_policy, wanted.ack_policy),
             ("max_deliver", config.max_deliver, wanted.max_deliver),
-            ("deliver_policy", config.deliver_policy, wanted.deliver_policy),
+            *([] if plan.rebuilt else [("deliver_policy", config.deliver_policy, wanted.deliver_policy)]),
             ("filter_subject", config.filter_subject, None),
             ("filter_subjects", config.filter_subjects, None),
             ("backoff", config.backoff, None),
@@ -137,6 +150,28 @@ async def consumer_state(client: Client, plan: ConsumerPlan) -> ConsumerState | 
         stream_created_at=microseconds_of(stream.created),
         read_model=_fed_by(info),
     )
+
+
+async def stream_end(client: Client, name: str) -> tuple[int, int]:
+    """Returns the sequence of the stream's last message, and when the stream was created (microseconds since 1970).
+
+    Raises StartupRefused when the stream does not exist, and one of NATS_ERRORS.
+    """
+    stream = await _stream(client, name)
+    return stream.state.last_seq, microseconds_of(stream.created)
+
+
+async def delete_consumer(client: Client, plan: ConsumerPlan) -> None:
+    """Deletes a consumer, if it exists. Raises one of NATS_ERRORS."""
+    with contextlib.suppress(NotFoundError):
+        await client.jetstream().delete_consumer(plan.stream, plan.name)
+
+
+def plan_of(plan: ConsumerPlan, generation: str, tail: int | None = None) -> ConsumerPlan:
+    """Returns the plan of a generation's consumer, given the plan of the first generation's."""
+    if generation in ("", FIRST_GENERATION):
+        return plan
+    return replace(plan, name=f"{plan.name}-{generation}", rebuilt=True, tail=tail)
 
 
 def missing_consumer(plan: ConsumerPlan) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
-from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage
+from query_service.application.projecting.claim_freshness import BarrierLedger, Coverage, Covered
 from query_service.application.projecting.project_events import EventProjector, ReachedBarrier
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeSender
@@ -41,9 +41,10 @@ class BulkLimits:
 
 
 class OrderEventConsumer:
-    """Runs one projector. `on_claim`, `on_state` and `on_batch` report to metrics.
+    """Projects into one generation. `on_claim`, `on_state` and `on_batch` report to metrics.
 
-    `known` is the freshness that the store has recorded.
+    `known` is the freshness that the store has recorded. A generation that is being filled has a `tail`. It claims no
+    freshness until `complete` returns True, because it lacks what is not filled yet.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class OrderEventConsumer:
         *,
         identity: StoreIdentity,
         known: Freshness | None,
+        tail: Covered | None = None,
+        complete: Callable[[], bool] = lambda: True,
         on_claim: Callable[[Freshness], None] = lambda freshness: None,
         on_state: Callable[[ConsumerState], None] = lambda state: None,
         on_batch: Callable[[int, float], None] = lambda events, seconds: None,
@@ -65,7 +68,7 @@ class OrderEventConsumer:
         self._notices, self._limits, self._identity = notices, limits, identity
         self._on_claim, self._on_state, self._on_batch = on_claim, on_state, on_batch
         self.pull = StreamPull(client, plan, capacity=limits.events * limits.concurrency)
-        self._ledger, self._coverage = BarrierLedger(), Coverage(known)
+        self._ledger, self._coverage, self._complete = BarrierLedger(), Coverage(known or tail), complete
         self._barrier_added = asyncio.Event()
 
     async def run(self) -> None:
@@ -127,10 +130,11 @@ class OrderEventConsumer:
         if lost:
             raise ReadStoreNotReady(
                 f"{lost} messages left the stream {self._plan.stream} before they were projected:"
-                " the read model must be rebuilt from the write side"
+                " the read model must be rebuilt from the write side; run `tandem rebuild start`"
             )
+        complete = self._complete()
         reached = self._ledger.claim(state.ack_floor, state.stream_created_at)
-        if reached is None:
+        if reached is None or not complete:
             return False
         await self._record(reached, state)
         return True

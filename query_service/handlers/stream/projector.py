@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 
 import orjson
+import structlog
 
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.lags.stage_lags import BOUNDS, StageLags
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Freshness, ProjectionWriter, StoreIdentity
 from query_service.application.projecting.project_events import EventProjector
+from query_service.application.rebuilding.machine import Feed
 from query_service.config import QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection
 from query_service.handlers.notices.notices import NoticeSender
@@ -26,33 +28,51 @@ from query_service.handlers.stream.working_together import work_together
 from query_service.metrics import ProjectMetrics
 from service_runtime.error_text import in_one_line
 
+_log = structlog.get_logger(__name__)
 #: How often lags are published to serving processes.
 LAG_NOTICE_SECONDS = 1.0
 
 
 class Projector:
-    """A projector over one store. `now` returns microseconds since 1970."""
+    """A projector over one generation of a store. `now` returns microseconds since 1970."""
 
     def __init__(
         self,
         settings: QuerySettings,
         plan: ConsumerPlan,
         writer: ProjectionWriter,
-        pacer: BackoffPacer,
+        feed: Feed,
         metrics: ProjectMetrics,
         now: Callable[[], int],
     ) -> None:
-        self._settings, self._plan, self._writer, self._pacer = settings, plan, writer, pacer
+        self._settings, self._plan, self._writer, self._pacer = settings, plan, writer, BackoffPacer("projection")
         self._metrics, self._now = metrics, now
+        #: What the generation is; replaced when it has been filled.
+        self.feed = feed
         self._lags = StageLags(now)
-        metrics.stages(BOUNDS, self._lags.histograms)
+        metrics.stages(feed.generation, BOUNDS, self._lags.histograms)
         self._consumer: OrderEventConsumer | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the projector waits for store or stream."""
+        return self._pacer.reason is not None
 
     def reason(self) -> str | None:
         """Returns why the projector does not project; None while it does."""
         if self._pacer.reason is not None:
             return f"paused: {self._pacer.reason}"
         return "starting" if self._consumer is None else self._consumer.pull.problem
+
+    async def work(self, client: NatsConnection) -> None:
+        """Waits for store and stream, checks them, and projects until cancelled.
+
+        Raises ReadStoreNotReady and StartupRefused.
+        """
+        identity, known = await self.known()
+        await self.checked(client, identity)
+        _log.info("projecting", stream=self._plan.stream, consumer=self._plan.name, generation=identity.generation)
+        await self.run(client, identity, known)
 
     async def known(self) -> tuple[StoreIdentity, Freshness | None]:
         """Waits until the store answers; returns which read model it holds and how fresh. Raises ReadStoreNotReady."""
@@ -78,7 +98,7 @@ class Projector:
 
     async def run(self, client: NatsConnection, identity: StoreIdentity, known: Freshness | None) -> None:
         """Projects until cancelled. Raises ReadStoreNotReady; see OrderEventConsumer."""
-        subjects = NoticeSubjects(self._plan.stream, self._plan.name)
+        subjects = NoticeSubjects(self._plan.stream, self._settings.consumer, self.feed.generation)
         notices = NoticeSender(client, subjects)
         self._consumer = self._order_events(client, notices, identity, known)
         applied = FreshnessView()
@@ -120,7 +140,9 @@ class Projector:
             limits,
             identity=identity,
             known=known,
-            on_claim=lambda freshness: metrics.as_of(freshness.as_of / 1e6),
-            on_state=lambda state: metrics.pending(state.pending),
+            tail=self.feed.tail,
+            complete=lambda: self.feed.complete,
+            on_claim=lambda freshness: metrics.as_of(freshness.generation, freshness.as_of / 1e6),
+            on_state=lambda state: metrics.pending(self.feed.generation, state.pending),
             on_batch=metrics.batch,
         )

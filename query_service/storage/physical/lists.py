@@ -74,6 +74,7 @@ class OrderLists:
                 ]
                 for dimension in asked.facets
             },
+            generation_of(hits),
         )
 
     async def mark(self) -> str:
@@ -93,11 +94,15 @@ class OrderLists:
         if len(primaries) != 1:
             raise DependencyDown(DEPENDENCY, f"{self._names.orders} has {len(primaries)} active primary shards, not 1")
         index, checkpoint = primaries[0]
-        return f"{self._generation(index)}:{checkpoint}"
+        return f"{self._names.generation_of(index)}:{checkpoint}"
 
     def first_mark(self, mark: str) -> str:
         """See OrderQuestions."""
-        return f"{mark.rpartition(':')[0]}:-1"
+        return f"{self.marked(mark)}:-1"
+
+    def marked(self, mark: str) -> str:
+        """See OrderQuestions."""
+        return mark.rpartition(":")[0]
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """See OrderQuestions."""
@@ -135,9 +140,6 @@ class OrderLists:
                 return parked
             body["search_after"] = hits[-1]["sort"]
 
-    def _generation(self, index: str) -> str:
-        return index.removeprefix(f"{self._names.orders}-")
-
     def _found(self, hit: dict[str, Any], part: bytes, asked: OrderSearch) -> FoundOrder:
         version = version_parts(hit["_version"]).version
         return FoundOrder(hit["_id"], version, part, _position(hit["sort"], asked), self._changed(hit, asked.since))
@@ -146,9 +148,14 @@ class OrderLists:
         if not since:
             return False
         generation, _, checkpoint = since.rpartition(":")
-        if generation != self._generation(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
+        if generation != self._names.generation_of(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
             raise PageTokenMalformed("the read model was rebuilt since the page token was issued; begin again")
         return bool(hit["_seq_no"] > int(checkpoint))
+
+
+def generation_of(hits: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the generation that answered a search; "" when there is no hit to tell it."""
+    return IndexNames.generation_of(hits[0]["_index"]) if hits else ""
 
 
 def sorting(sort: OrderSort) -> list[dict[str, Any]]:

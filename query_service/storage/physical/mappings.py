@@ -7,6 +7,8 @@ Fields that no query filters, sorts or groups by are stored and not indexed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, get_type_hints
 
 from query_service.projection.order_document import (
@@ -22,6 +24,7 @@ from query_service.projection.order_document import (
 )
 from query_service.projection.sales import SaleKeys
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
+from query_service.wire.page_part import EDITION
 
 Mapping = dict[str, Any]
 
@@ -153,6 +156,7 @@ STATE = _strict(
     sequence=_LONG,
     read_model=_KEYWORD,
     created_at=_LONG,
+    rebuild=_OPAQUE,
 )
 
 #: Set explicitly on every index. Without it an index that nobody searches is not refreshed.
@@ -160,3 +164,13 @@ REFRESH_INTERVAL = "1s"
 SETTINGS: Mapping = {
     "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": REFRESH_INTERVAL}
 }
+#: For a generation that is being filled, and that nobody reads.
+FILLING_SETTINGS: Mapping = {
+    "index": {"number_of_shards": 1, "auto_expand_replicas": "false", "number_of_replicas": 0, "refresh_interval": "-1"}
+}
+
+
+def projection() -> str:
+    """Returns a print of what this release writes: its mappings, and the edition of its page parts."""
+    written = json.dumps([ORDERS, ENTRIES, EDITION], sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()[:16]

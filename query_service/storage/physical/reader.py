@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from query_service.application.ports.generations import FIRST_GENERATION
 from query_service.application.ports.order_questions import NOT_LISTED, Edition
 from query_service.application.ports.read_store import EntryAtTime, Freshness, StoredOrder
 from query_service.projection.external_version import version_parts
@@ -16,6 +17,11 @@ from query_service.storage.physical.look_ups import LookUps, complete, multi_get
 from query_service.storage.physical.names import IndexNames
 
 AS_OF = "as_of"
+
+
+def as_of_id(generation: str) -> str:
+    """Returns the id of the document that says how fresh a generation is."""
+    return AS_OF if generation == FIRST_GENERATION else f"{AS_OF}-{generation}"
 
 
 class DocumentReader:
@@ -38,6 +44,7 @@ class DocumentReader:
                 order_id,
                 document["_source"] if document["found"] else None,
                 tuple(parked["_source"]["versions"]) if parked["found"] else (),
+                self._names.generation_of(document["_index"]),
             )
             for order_id, document, parked in zip(order_ids, found[::2], found[1::2], strict=True)
         ]
@@ -65,17 +72,23 @@ class DocumentReader:
         [stored] = await self.orders([order_id])
         version, missing = await version_in_force(times, stored.version, time)
         if version == 0:
-            return EntryAtTime(None, missing)
-        [entry] = await self.entries(order_id, [version])
-        return EntryAtTime(entry, missing)
+            return EntryAtTime(None, missing, stored.generation)
+        [entry] = await self._entries(order_id, [version])
+        document = entry["_source"] if entry["found"] else None
+        return EntryAtTime(document, missing, self._names.generation_of(entry["_index"]))
 
-    async def freshness(self) -> Freshness | None:
-        """See OrderReader. It shares no request with look-ups, so that it shows the store's state at the call."""
-        [state] = await get_documents(self._connection, [{"_index": self._names.state, "_id": AS_OF}])
-        if not state["found"]:
-            return None
-        source = {name: value for name, value in state["_source"].items() if name != "kind"}
-        return Freshness(**source)
+    async def freshness_of(self, generations: Sequence[str]) -> list[Freshness | None]:
+        """Returns how fresh each generation is; None before its first barrier.
+
+        It shares no request with look-ups, so that it shows the store's state at the call.
+        """
+        wanted = [{"_index": self._names.state, "_id": as_of_id(generation)} for generation in generations]
+        return [
+            Freshness(**{name: value for name, value in state["_source"].items() if name != "kind"})
+            if state["found"]
+            else None
+            for state in await get_documents(self._connection, wanted)
+        ]
 
     async def _entries(
         self, order_id: str, versions: Sequence[int], source: list[str] | None = None

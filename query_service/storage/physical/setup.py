@@ -1,7 +1,8 @@
 """Creates the indices and their aliases, and checks that they have the mappings of this release.
 
-Only `migrate` creates them, and a projector stops if an alias is missing. Otherwise Elasticsearch would create a lost
-index with the next document. It would guess the mapping, and the loss of all earlier documents would go unnoticed.
+Only `migrate` and a rebuild create them, and a projector stops if an alias is missing. Otherwise Elasticsearch would
+create a lost index with the next document. It would guess the mapping, and the loss of all earlier documents would go
+unnoticed.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import uuid
 from typing import Any
 
 from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.generations import FIRST_GENERATION
 from query_service.application.ports.read_store import StoreIdentity
 from query_service.storage.physical import mappings
 from query_service.storage.physical.connection import ElasticsearchConnection, describe, not_ready
-from query_service.storage.physical.names import FIRST_GENERATION, IndexNames
+from query_service.storage.physical.names import IndexNames
 
 IDENTITY = "identity"
 LEAST_VERSION = (9, 0)
+#: The key in an index's `_meta` for the releases whose documents the generation has, each by its projection's print.
+PROJECTIONS = "projections"
 
 
 class IndexSetup:
-    """Sets up and checks the indices of one installation."""
+    """Sets up and checks the indices of one installation. With a generation in `names`, it checks that generation."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
         self._connection, self._names = connection, names
@@ -39,39 +43,73 @@ class IndexSetup:
         """
         await self._check_version()
         documents_lost = False
+        generation = await self._serving() or FIRST_GENERATION
         for alias, mapping in self._mappings.items():
             if await self._index_of(alias) is not None:
                 await self._add_fields(alias, mapping)
             else:
-                await self._create(alias, mapping)
-                documents_lost |= alias in (self._names.orders, self._names.entries)
+                own = generation if alias in self._names.documents else FIRST_GENERATION
+                await self._create(alias, mapping, own)
+                documents_lost |= alias in self._names.documents
+        await self._name_generation(generation)
         await self._stamp(anew=documents_lost)
         return await self.check()
+
+    async def prepare_state(self) -> None:
+        """Prepares what no generation owns: state and parked events. Raises ReadStoreNotReady as `prepare`."""
+        await self._check_version()
+        for alias in (self._names.parked, self._names.state):
+            if await self._index_of(alias) is None:
+                raise not_ready(f"the alias {alias} does not exist")
+            await self._add_fields(alias, self._mappings[alias])
 
     async def check(self) -> StoreIdentity:
         """Checks that every alias has one index with all fields of this release, and returns the identity.
 
-        Raises ReadStoreNotReady when one does not.
+        Raises ReadStoreNotReady when one does not, and when the generation holds the documents of other releases only.
         """
         for alias, mapping in self._mappings.items():
             index = await self._index_of(alias)
             if index is None:
                 raise not_ready(f"the alias {alias} does not exist")
             _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
-            missing = _missing(mapping["properties"], answer[index]["mappings"].get("properties", {}))
+            found = answer[index]["mappings"]
+            missing = _missing(mapping["properties"], found.get("properties", {}))
             if missing:
                 raise not_ready(f"the mapping of {alias} does not know the field {missing}")
+            projections = found.get("_meta", {}).get(PROJECTIONS)
+            if projections is not None and mappings.projection() not in projections:
+                raise not_ready(f"{index} was made for another release")
+        return StoreIdentity(await self.read_model(), await self.generation())
+
+    async def read_model(self) -> str:
+        """Returns the id of the read model. Raises ReadStoreNotReady without one."""
         status, answer = await self._connection.request("GET", f"/{self._names.state}/_doc/{IDENTITY}", accept=(404,))
         if status == 404:
             raise not_ready(f"{self._names.state} has no document with the read model's identity")
-        return StoreIdentity(answer["_source"]["read_model"], await self.generation())
+        return str(answer["_source"]["read_model"])
 
     async def generation(self) -> str:
         """Returns the generation of the index behind the alias of the orders. Raises ReadStoreNotReady without one."""
         index = await self._index_of(self._names.orders)
         if index is None:
             raise not_ready(f"the alias {self._names.orders} does not exist")
-        return index.removeprefix(f"{self._names.orders}-")
+        return self._names.generation_of(index)
+
+    async def serving(self) -> str:
+        """Returns the generation that answers readers. Raises ReadStoreNotReady when one of its aliases is missing."""
+        found = [await self._index_of(alias) for alias in self._names.documents]
+        for alias, index in zip(self._names.documents, found, strict=True):
+            if index is None:
+                raise not_ready(f"the alias {alias} does not exist")
+        return self._names.generation_of(str(found[0]))
+
+    async def _serving(self) -> str | None:
+        """Returns the generation that the readers' aliases have, as far as they exist; None when neither does."""
+        for alias in self._names.documents:
+            if (index := await self._index_of(alias)) is not None:
+                return self._names.generation_of(index)
+        return None
 
     async def _check_version(self) -> None:
         path = "/_nodes/_all/_none?filter_path=nodes.*.version"
@@ -96,8 +134,8 @@ class IndexSetup:
             )
         return str(indices[0])
 
-    async def _create(self, alias: str, mapping: mappings.Mapping) -> None:
-        index = self._names.index(alias, FIRST_GENERATION)
+    async def _create(self, alias: str, mapping: mappings.Mapping, generation: str) -> None:
+        index = self._names.index(alias, generation)
         body: dict[str, Any] = {"mappings": mapping, "settings": mappings.SETTINGS, "aliases": {alias: {}}}
         status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
         if status != 400:
@@ -110,6 +148,21 @@ class IndexSetup:
         await self._connection.request("POST", "/_aliases", body=action)
         await self._add_fields(alias, mapping)
 
+    async def _name_generation(self, generation: str) -> None:
+        """Gives the readers' indices their generation's own aliases, and notes that this release writes to them."""
+        actions = [
+            {"add": {"index": await self._index_of(alias), "alias": self._names.alias(alias, generation)}}
+            for alias in self._names.documents
+        ]
+        await self._connection.request("POST", "/_aliases", body={"actions": actions})
+        for alias in self._names.documents:
+            _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
+            [found] = answer.values()
+            noted = found["mappings"].get("_meta", {}).get(PROJECTIONS, [])
+            if mappings.projection() not in noted:
+                body = {"_meta": {PROJECTIONS: [*noted, mappings.projection()]}}
+                await self._connection.request("PUT", f"/{alias}/_mapping", body=body)
+
     async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
         # The excludes of `_source` cannot be changed later. An index without them stores page parts in `_source` too.
         body = {name: part for name, part in mapping.items() if name != "_source"}
@@ -117,7 +170,7 @@ class IndexSetup:
         if status == 400:
             raise ReadStoreNotReady(
                 f"the mapping of {alias} contradicts this release ({describe(answer['error'])[1]}): the read model must"
-                " be rebuilt"
+                " be rebuilt; run `tandem rebuild start`"
             )
 
     async def _stamp(self, *, anew: bool) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from query_service.application.ports.read_store import (
-    Freshness,
-)
+from query_service.application.ports.generations import Generations
+from query_service.application.ports.read_store import Freshness, Standing
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.figures.order_figures import FigureReader
+from query_service.storage.physical.generations import IndexGenerations
 from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
-from query_service.storage.physical.reader import AS_OF, DocumentReader
+from query_service.storage.physical.reader import AS_OF, DocumentReader, as_of_id
 from query_service.storage.physical.setup import IndexSetup
 from query_service.storage.physical.writer import BulkWriter
 
@@ -20,38 +20,56 @@ from query_service.storage.physical.writer import BulkWriter
 class PhysicalStore:
     """Implements ReadStore on Elasticsearch. `request_timeout` is the most seconds that a request may take.
 
-    Its methods are those of its parts.
+    With a `generation` it reads and writes that generation, otherwise the one that answers readers. Its methods are
+    those of its parts.
     """
 
     name = "physical"
     dependency = DEPENDENCY
 
-    def __init__(self, url: str, *, index_prefix: str = "", request_timeout: float = 5.0) -> None:
-        self.names = IndexNames(index_prefix)
+    def __init__(self, url: str, *, index_prefix: str = "", request_timeout: float = 5.0, generation: str = "") -> None:
+        self.names = IndexNames(index_prefix, generation)
         self._connection = ElasticsearchConnection(url, request_timeout=request_timeout)
         setup = IndexSetup(self._connection, self.names)
         reader = DocumentReader(self._connection, self.names)
-        self.orders, self.editions, self.entries, self.entry_at, self.freshness = (
-            reader.orders, reader.editions, reader.entries, reader.entry_at, reader.freshness,
+        self.orders, self.editions, self.entries, self.entry_at = (
+            reader.orders, reader.editions, reader.entries, reader.entry_at,
         )  # fmt: skip
+        self._freshness_of = reader.freshness_of
         lists = OrderLists(self._connection, self.names, reader)
-        self.search, self.listed, self.mark, self.first_mark = lists.search, lists.listed, lists.mark, lists.first_mark
+        self.search, self.listed, self.mark = lists.search, lists.listed, lists.mark
+        self.first_mark, self.marked = lists.first_mark, lists.marked
         self.parked_orders, self.refresh = lists.parked_orders, lists.refresh
         figures = FigureReader(self._connection, self.names)
         self.summarize, self.customer = figures.summarize, figures.customer
         self._writer = BulkWriter(self._connection, self.names, setup)
-        self.apply = self._writer.apply
+        self.apply, self.fill = self._writer.apply, self._writer.fill
         parking = ParkingLot(self._connection, self.names)
         self.park, self.unpark, self.take_back, self.parked, self.parked_events = (
             parking.park, parking.unpark, parking.take_back, parking.parked, parking.all,
         )  # fmt: skip
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
+        self._generation = setup.generation
+        self.generations: Generations = IndexGenerations(self._connection, self.names, setup)
+
+    async def freshness(self) -> Freshness | None:
+        """See OrderReader."""
+        [freshness] = await self._freshness_of([self.names.generation or await self._generation()])
+        return freshness
+
+    async def standing(self) -> Standing:
+        """See OrderReader."""
+        serving = await self._generation()
+        rebuild = (await self.generations.rebuild()).rebuild
+        known = [serving] if rebuild is None or rebuild.ended else [rebuild.old, rebuild.new]
+        freshness = await self._freshness_of(known)
+        return Standing(serving, known, [one for one in freshness if one is not None])
 
     async def record_freshness(self, freshness: Freshness) -> None:
         """See ProjectionWriter. The time itself is the external version, so it never goes back."""
         await self._connection.request(
             "PUT",
-            f"/{self.names.state}/_doc/{AS_OF}",
+            f"/{self.names.state}/_doc/{as_of_id(freshness.generation)}",
             params={"version": freshness.as_of, "version_type": "external", "require_alias": "true"},
             body={"kind": AS_OF, **asdict(freshness)},
             accept=(409,),

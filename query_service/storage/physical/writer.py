@@ -72,11 +72,19 @@ class BulkWriter:
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
+        return await self._write([(event, True) for event in events])
+
+    async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
+        """See ProjectionWriter."""
+        return await self._write([(event, event is events[-1]) for events in orders for event in events])
+
+    async def _write(self, events: Sequence[tuple[ProjectedEvent, bool]]) -> list[Outcome]:
+        """Writes the journal entry of each event, and the order's document of those that are marked."""
         unencodable: dict[int, Outcome] = {}
         pairs: dict[int, list[_Write]] = {}
-        for number, event in enumerate(events):
+        for number, (event, with_order) in enumerate(events):
             try:
-                pairs[number] = self._pair(event)
+                pairs[number] = self._documents(event, with_order)
             except (TypeError, ValueError) as error:  # a value that JSON, UTF-8 or the contract cannot hold
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
         for request in _requests(pairs.values()):
@@ -90,11 +98,12 @@ class BulkWriter:
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
 
-    def _pair(self, event: ProjectedEvent) -> list[_Write]:
-        documents = (
-            (self._names.orders, event.order_id, with_part(event.order)),
-            (self._names.entries, event_document_id(event.order_id, event.version), event.event),
-        )
+    def _documents(self, event: ProjectedEvent, with_order: bool) -> list[_Write]:
+        documents: list[tuple[str, str, Any]] = [
+            (self._names.entries, event_document_id(event.order_id, event.version), event.event)
+        ]
+        if with_order:
+            documents.insert(0, (self._names.orders, event.order_id, with_part(event.order)))
         return [
             _Write(
                 index,

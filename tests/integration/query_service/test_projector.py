@@ -246,7 +246,7 @@ async def test_a_missing_alias_stops_the_projector_by_name(read_side: ReadSide, 
     async with read_side.process("project") as projector:
         await projector.wrote("projecting")
         async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
-            await client.indices.delete_alias(index=f"{alias}-g1", name=alias)
+            await client.indices.delete_alias(index=f"{alias}-g1", name=f"{alias}*")
         await read_side.publish(published(an_order()))
         assert await projector.ended() == 2
         assert alias in projector.log.splitlines()[-1]

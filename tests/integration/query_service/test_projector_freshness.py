@@ -74,7 +74,7 @@ async def test_freshness_is_recorded_and_told_and_never_goes_back(read_side: Rea
     async def on_message(message: Msg) -> None:
         told.append(json.loads(message.data))
 
-    await read_side.client.subscribe(f"tandem.{read_side.subject}.projector.as_of", cb=on_message)
+    await read_side.client.subscribe(f"tandem.{read_side.subject}.projector.g1.as_of", cb=on_message)
     await read_side.client.flush()
     async with read_side.projecting():
         await read_side.publish(published(an_order()))

@@ -17,7 +17,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from query_service.application.freshness.await_versions import Consistency
 from query_service.application.freshness.list_gate import Admission, ListGate
 from query_service.application.freshness.searchable import AskedSearchability
-from query_service.application.freshness.view import AnswerInfo
+from query_service.application.freshness.view import Claims
 from query_service.application.ports.order_questions import Edition
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.asking import once_caught_up
@@ -66,7 +66,7 @@ async def test_what_the_token_names_is_listed_without_waiting_for_the_index(
 
 def _ignore_token(monkeypatch: pytest.MonkeyPatch) -> None:
     async def admit(self: ListGate, wanted: Consistency) -> Admission:
-        return Admission(AnswerInfo(None, ""))
+        return Admission(Claims())
 
     monkeypatch.setattr(ListGate, "admit", admit)
 

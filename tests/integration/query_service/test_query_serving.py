@@ -112,13 +112,13 @@ async def test_a_notice_of_freshness_is_taken(read_side: ReadSide, own_server: S
     event = published(an_order())
     await apply(read_side, event)
     body = (
-        '{"as_of":"2026-05-01T08:00:00.000001Z","generation":"g7","source_epoch":1,'
+        '{"as_of":"2026-05-01T08:00:00.000001Z","generation":"g1","source_epoch":1,'
         '"stream_created_at":"2026-05-01T00:00:00Z","sequence":9}'
     )
-    await read_side.client.publish(f"tandem.{read_side.subject}.projector.as_of", body.encode())
+    await read_side.client.publish(f"tandem.{read_side.subject}.projector.g1.as_of", body.encode())
     # The store knows of none, so it cannot have come from there.
     await eventually(lambda: knows_freshness(own_server, event), "freshness from the notice")
-    assert (await own_server.get(event.order_id)).read_info.generation == "g7"
+    assert (await own_server.get(event.order_id)).read_info.generation == "g1"
 
 
 async def test_all_that_is_wrong_is_named_at_once(server: Server) -> None:

@@ -98,7 +98,7 @@ async def load(side: ReadSide, servers: list[Server], callers: int, times: int) 
 
 async def requests_at_once(side: ReadSide, count: int) -> None:
     """Requests as serving processes send them, more than those would send."""
-    subject = f"tandem.{side.subject}.projector.refresh"
+    subject = f"tandem.{side.subject}.projector.g1.refresh"
     answers = await asyncio.gather(*(side.client.request(subject, b"", timeout=120) for _ in range(count)))
     assert all(answer.data == REFRESHED for answer in answers)
 
@@ -148,7 +148,7 @@ async def test_whoever_refreshes_may_die(asleep: ReadSide, unused_tcp_port_facto
         async def on_refreshed(message: Msg) -> None:
             heard.append(message.data.decode())
 
-        await asleep.client.subscribe(f"tandem.{asleep.subject}.projector.refreshed", cb=on_refreshed)
+        await asleep.client.subscribe(f"tandem.{asleep.subject}.projector.g1.refreshed", cb=on_refreshed)
         assert await write_and_find(asleep, servers[0], 1) == 0
         counts = [(await _counted(one))["projector_refresh_seconds_count", "done"] for one in projectors]
         holder = projectors[counts.index(max(counts))]
@@ -196,7 +196,7 @@ async def test_what_nobody_asks_for_is_made_searchable_too(asleep: ReadSide) -> 
 async def test_a_store_that_refuses_is_no_answer(asleep: ReadSide, elasticsearch_url: str) -> None:
     async with asleep.process("project") as projector:
         await projector.wrote('"event": "projecting"')
-        subject = f"tandem.{asleep.subject}.projector.refresh"
+        subject = f"tandem.{asleep.subject}.projector.g1.refresh"
 
         async def answers(expected: bool) -> bool:
             with contextlib.suppress(Exception):

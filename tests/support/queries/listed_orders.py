@@ -41,8 +41,9 @@ def list_gate(store: ReadStore) -> ListGate:
         await store.refresh()
         return True
 
-    searchable = AskedSearchability(refresh, store.listed, view, FreshnessView(), time.monotonic, _NoObserver())
-    return ListGate(store, waiter, view, searchable, time.monotonic, lambda: time.time_ns() // 1000)
+    listed = FreshnessView()
+    searchable = AskedSearchability(refresh, store.listed, view, listed, time.monotonic, _NoObserver())
+    return ListGate(store, waiter, view, listed, lambda _: searchable, time.monotonic, lambda: time.time_ns() // 1000)
 
 
 def searching(store: ReadStore) -> SearchOrders:

@@ -47,7 +47,7 @@ async def notices(side: ReadSide, kind: str) -> AsyncIterator[list[tuple[str, in
     async def on_message(message: Msg) -> None:
         received.extend((order_id, version) for order_id, version in json.loads(message.data))
 
-    subscription = await side.client.subscribe(f"tandem.{side.subject}.projector.{kind}.*", cb=on_message)
+    subscription = await side.client.subscribe(f"tandem.{side.subject}.projector.g1.{kind}.*", cb=on_message)
     await side.client.flush()
     yield received
     await subscription.unsubscribe()

@@ -164,7 +164,7 @@ async def apply(side: ReadSide, *events: PublishedEvent) -> None:
 
 async def notify(side: ReadSide, event: PublishedEvent, kind: str = "applied") -> None:
     """Sends a notice as a projector does."""
-    subject = f"tandem.{side.subject}.projector.{kind}.{partition_of(event.order_id)}"
+    subject = f"tandem.{side.subject}.projector.g1.{kind}.{partition_of(event.order_id)}"
     await side.client.publish(subject, f'[["{event.order_id}",{event.version}]]'.encode())
 
 

@@ -277,7 +277,7 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
         test_what_an_answer_says_of_itself_was_known_before_the_read,
     ),
     "freshness goes back": (
-        Mutant(FreshnessView.observe, "freshness.as_of >= self._latest.as_of", "True"),
+        Mutant(FreshnessView.observe, "freshness.as_of >= known.as_of", "True"),
         test_freshness_never_goes_back,
     ),
 }

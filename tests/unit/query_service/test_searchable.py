@@ -34,9 +34,9 @@ class World:
         self.failure: Exception | None = None
         self.free = asyncio.Event()
         self.free.set()
-        self.view, self.outcomes = FreshnessView(), Outcomes()
+        self.view, self.listed, self.outcomes = FreshnessView(), FreshnessView(), Outcomes()
         self.clock = asyncio.get_running_loop().time
-        self.lists = AskedSearchability(self._ask, self._listed, self.view, FreshnessView(), self.clock, self.outcomes)
+        self.lists = AskedSearchability(self._ask, self._listed, self.view, self.listed, self.clock, self.outcomes)
 
     async def _ask(self) -> bool:
         self.asked += 1
@@ -153,16 +153,16 @@ async def test_lists_are_as_fresh_as_what_was_known_when_the_refresh_was_asked_f
     while not world.asked:
         await asyncio.sleep(0)
     world.view.observe(Freshness(20, 1, "g1", 1, 2))
-    assert world.lists.freshness is None
+    assert world.listed.latest is None
     world.free.set()
     assert await first
-    assert world.lists.freshness == Freshness(10, 1, "g1", 1, 1)
+    assert world.listed.latest == Freshness(10, 1, "g1", 1, 1)
     assert await world.lists.catch_up()
-    assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
+    assert world.listed.latest == Freshness(20, 1, "g1", 1, 2)
     world.away = True
     world.view.observe(Freshness(30, 1, "g1", 1, 3))
     assert not await world.lists.catch_up()
-    assert world.lists.freshness == Freshness(20, 1, "g1", 1, 2)
+    assert world.listed.latest == Freshness(20, 1, "g1", 1, 2)
 
 
 @in_virtual_time

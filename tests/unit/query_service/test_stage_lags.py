@@ -99,13 +99,13 @@ def test_the_last_minute_of_all_projectors_is_told() -> None:
 def test_the_histogram_shows_a_trace() -> None:
     measured, clock = lags()
     metrics = ProjectMetrics()
-    metrics.stages(BOUNDS, measured.histograms)
+    metrics.stages("g1", BOUNDS, measured.histograms)
     measured.applied(clock.now, clock.now + 1_200, clock.now + 1_300, TRACE)
     page = generate_latest(metrics.registry).decode()  # type: ignore[no-untyped-call]
-    assert 'projector_stage_seconds_bucket{le="0.001",stage="published"} 0.0\n' in page
-    bucket = 'projector_stage_seconds_bucket{le="0.0015",stage="published"} 1.0'
+    assert 'projector_stage_seconds_bucket{generation="g1",le="0.001",stage="published"} 0.0\n' in page
+    bucket = 'projector_stage_seconds_bucket{generation="g1",le="0.0015",stage="published"} 1.0'
     assert f'{bucket} # {{trace_id="{TRACE}"}} 0.0012 1000.0\n' in page
-    assert 'projector_stage_seconds_count{stage="published"} 1.0' in page
+    assert 'projector_stage_seconds_count{generation="g1",stage="published"} 1.0' in page
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from query_service.application.ports.order_questions import OrderFigures, neares
 from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.criteria import Query
 from query_service.storage.physical.figures.grouping import Grouping, composite
-from query_service.storage.physical.lists import search
+from query_service.storage.physical.lists import generation_of, search
 
 _EXACT_BELOW = 2**53
+#: The key for the generation that answered; "" when no document matched.
+GENERATION = "generation"
 
 
 class GroupReader:
@@ -27,9 +29,20 @@ class GroupReader:
         self._connection, self._index = connection, index
 
     async def ask(self, asked: Query, aggregations: Query) -> Any:
-        """Returns the aggregations' answers about the documents that match `asked`."""
-        body = {"query": asked, "size": 0, "track_total_hits": False, "aggs": aggregations}
-        return (await search(self._connection, self._index, body))["aggregations"]
+        """Returns the aggregations' answers about the documents that match `asked`, and under GENERATION who answered.
+
+        One hit, without its source, tells which generation that is.
+        """
+        body = {
+            "query": asked,
+            "size": 1,
+            "sort": ["_doc"],
+            "_source": False,
+            "track_total_hits": False,
+            "aggs": aggregations,
+        }
+        answer = await search(self._connection, self._index, body)
+        return {**answer["aggregations"], GENERATION: generation_of(answer["hits"]["hits"])}
 
     async def pages(self, grouping: Grouping, first: Any = None) -> AsyncIterator[list[OrderFigures]]:
         """Yields the pages of all groups. `first` is the first page's answer if the caller has it already."""

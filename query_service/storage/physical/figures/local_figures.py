@@ -26,7 +26,7 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.storage.physical.criteria import Query
 from query_service.storage.physical.figures.grouping import GROUPS_AT_ONCE, Grouping, composite
-from query_service.storage.physical.figures.groups import GroupReader
+from query_service.storage.physical.figures.groups import GENERATION, GroupReader
 
 #: Periods per request. With percentiles, Elasticsearch keeps a histogram for each group of each of them.
 PERIODS_AT_ONCE, PERIODS_WITH_PERCENTILES_AT_ONCE = 50, 10
@@ -72,7 +72,10 @@ class LocalFigures:
             largest = sorted([group async for group in self._with_percentiles(asked, parts, largest)], key=rank)
         exact_totals = await self._groups.exact(overall, totals)
         return FoundFigures(
-            largest, sorted(exact_totals, key=lambda total: total.currency_code), truncated=count > asked.size
+            largest,
+            sorted(exact_totals, key=lambda total: total.currency_code),
+            truncated=count > asked.size,
+            generation=answer[GENERATION],
         )
 
     async def _days(self, overall: Grouping, found: Any) -> AsyncIterator[str]:

@@ -20,9 +20,9 @@ from query_service.application.ports.order_questions import (
 from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.criteria import query
 from query_service.storage.physical.figures.grouping import Grouping, composite
-from query_service.storage.physical.figures.groups import GroupReader
+from query_service.storage.physical.figures.groups import GENERATION, GroupReader
 from query_service.storage.physical.figures.local_figures import LocalFigures
-from query_service.storage.physical.lists import search, sorting
+from query_service.storage.physical.lists import generation_of, search, sorting
 from query_service.storage.physical.names import IndexNames
 
 
@@ -59,6 +59,7 @@ class FigureReader:
             largest,
             sorted(await self._groups.exact(overall, totals), key=lambda total: total.currency_code),
             truncated=count > asked.size,
+            generation=found[GENERATION],
         )
 
     async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
@@ -90,6 +91,7 @@ class FigureReader:
             first_place_time=_time(found["first"]),
             last_place_time=_time(found["last"]),
             recent=[hit["_source"] for hit in answer["hits"]["hits"]],
+            generation=generation_of(answer["hits"]["hits"]),
         )
 
 

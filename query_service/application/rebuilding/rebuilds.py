@@ -1,0 +1,257 @@
+"""Runs an operator's actions on a rebuild: start, verify, switch, roll back, finish, cancel.
+
+Each action checks the phase, does its work, and stores the result. The work can be repeated, so an action that was
+killed is simply run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from query_service.application.ports.generations import Generations, Phase, Rebuild
+from query_service.application.ports.order_source import OrderSource
+from query_service.application.ports.read_store import Freshness, ProjectionWriter
+from query_service.application.rebuilding.leases import holders, parts_until
+from query_service.application.rebuilding.machine import (
+    Action,
+    RebuildRefused,
+    Tail,
+    check,
+    next_generation,
+    phase_of,
+)
+from query_service.application.rebuilding.stored_state import change
+
+#: Ranges that the orders are divided into. Many, so that workers of several processes end at about the same time.
+PARTS = 32
+#: How long a generation may take to get as fresh as it must be, and how often that is looked up, in seconds.
+CATCH_UP_SECONDS, LOOK_SECONDS = 60.0, 0.1
+_MICROSECONDS = 1_000_000
+
+
+class StreamTails(Protocol):
+    """Creates the consumers through which a stream feeds the generations. Raises DependencyDown."""
+
+    async def end(self) -> Tail:
+        """Returns the end of the stream now."""
+
+    async def create(self, generation: str, tail: Tail, read_model: str) -> None:
+        """Creates the consumer of a generation, which begins after `tail`; safe to repeat."""
+
+    async def delete(self, generation: str) -> None:
+        """Deletes the consumer of a generation; safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many orders the new generation and the write side have in common, and what differs, if anything."""
+
+    orders: int
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildStatus:
+    """The last rebuild as operators see it.
+
+    `rate` is in orders per second since the filling began; `seconds_left` is None while it cannot be told.
+    """
+
+    rebuild: Rebuild
+    phase: Phase
+    serving: str
+    rate: float
+    seconds_left: float | None
+    workers: tuple[str, ...] = ()
+
+
+def status_of(rebuild: Rebuild, serving: str, now: int) -> RebuildStatus:
+    """Returns the status of a rebuild. `now` is in microseconds since 1970."""
+    until = rebuild.filled_at or now
+    seconds = (until - rebuild.filling_since) / _MICROSECONDS
+    rate = rebuild.filled_orders / seconds if rebuild.filling_since and seconds > 0 else 0.0
+    left = max(0, rebuild.orders - rebuild.filled_orders) / rate if rate and rebuild.phase is Phase.FILLING else None
+    phase = phase_of(rebuild, serving)
+    return RebuildStatus(rebuild, phase, serving, rate, left, tuple(holders(rebuild, now)))
+
+
+class Rebuilds:
+    """Runs the actions. `store` returns a generation's store; the caller closes it. `now`: microseconds since 1970.
+
+    `compare` compares a generation with the write side. Every method raises RebuildRefused, DependencyDown and
+    ReadStoreNotReady.
+    """
+
+    def __init__(
+        self,
+        generations: Generations,
+        tails: StreamTails,
+        store: Callable[[str], ProjectionWriter],
+        now: Callable[[], int],
+        *,
+        catch_up_seconds: float = CATCH_UP_SECONDS,
+    ) -> None:
+        self._generations, self._tails, self._store, self._now = generations, tails, store, now
+        self._catch_up_seconds = catch_up_seconds
+
+    async def status(self) -> RebuildStatus | None:
+        """Returns the status of the last rebuild; None when there was none."""
+        rebuild = (await self._generations.rebuild()).rebuild
+        return None if rebuild is None else status_of(rebuild, await self._generations.serving(), self._now())
+
+    async def start(self, source: OrderSource, *, join: bool = False) -> Rebuild:
+        """Begins a rebuild, or goes on with one that was interrupted. Returns it, ready to be filled.
+
+        A rebuild that other workers fill now is refused, unless `join`.
+        """
+        stored, serving = await self._generations.rebuild(), await self._generations.serving()
+        check(stored.rebuild, serving, Action.START)
+        rebuild = stored.rebuild
+        if rebuild is None or rebuild.ended:
+            await self._generations.prepare_state()
+            rebuild = await self._prepared(serving, next_generation(rebuild, serving))
+            if not await self._generations.save(rebuild, stored):
+                raise RebuildRefused("another rebuild was started at the same moment; see `tandem rebuild status`")
+        if rebuild.phase is Phase.PREPARED:
+            rebuild = await self._begin(rebuild, source)
+        elif (workers := holders(rebuild, self._now())) and not join:
+            raise RebuildRefused(
+                f"the rebuild of {rebuild.old} into {rebuild.new} is running: {', '.join(workers)} fill it; add --join"
+                " to fill it with more workers, or to take over from workers that died"
+            )
+        return rebuild
+
+    async def _prepared(self, old: str, new: str) -> Rebuild:
+        """Returns a new rebuild. The end of the stream is noted before any order is exported.
+
+        So an event is in an export, or after that end in the stream, or in both.
+        """
+        end = await self._tails.end()
+        return Rebuild(
+            rebuild_id=str(uuid.uuid4()),
+            old=old,
+            new=new,
+            phase=Phase.PREPARED,
+            started_at=self._now(),
+            tail_sequence=end.sequence,
+            stream_created_at=end.stream_created_at,
+        )
+
+    async def _begin(self, rebuild: Rebuild, source: OrderSource) -> Rebuild:
+        tail = Tail(rebuild.stream_created_at, rebuild.tail_sequence)
+        await self._generations.create(rebuild.new)
+        await self._tails.create(rebuild.new, tail, await self._generations.read_model())
+        split = await source.split(PARTS)
+
+        def filling(stored: Rebuild) -> Rebuild:
+            if stored.phase is not Phase.PREPARED:
+                return stored  # another process came first
+            return replace(
+                stored,
+                phase=Phase.FILLING,
+                orders=split.orders,
+                parts=parts_until(split.until_order_ids),
+                filling_since=self._now(),
+            )
+
+        return await change(self._generations, filling)
+
+    async def verify(
+        self, source: OrderSource, compare: Callable[[ProjectionWriter], Awaitable[Comparison]]
+    ) -> tuple[Rebuild, Comparison]:
+        """Compares the new generation with the write side, and marks it as verified when they are equal."""
+        rebuild = await self._checked(Action.VERIFY)
+        committed = (await source.digests()).read_time
+        async with _closing(self._store(rebuild.new)) as store:
+            await self._as_fresh_as(store, rebuild.new, committed)
+            await store.refresh()
+            found = await compare(store)
+
+        def marked(stored: Rebuild) -> Rebuild:
+            check(stored, rebuild.old, Action.VERIFY)
+            if found.differences:
+                return replace(stored, phase=Phase.CATCHING_UP, problem=f"not equal: {found.differences[0]}")
+            return replace(stored, phase=Phase.VERIFIED, verified_at=self._now(), problem="")
+
+        return await change(self._generations, marked), found
+
+    async def switch(self) -> Rebuild:
+        """Lets the new generation answer readers, once it is as fresh as the old one and searchable."""
+        rebuild = await self._checked(Action.SWITCH)
+        await self._move(rebuild.old, rebuild.new)
+        return await change(self._generations, lambda stored: replace(stored, switched_at=self._now()))
+
+    async def roll_back(self) -> Rebuild:
+        """Lets the old generation answer readers again, once it is as fresh as the new one and searchable."""
+        rebuild = await self._checked(Action.ROLLBACK)
+        await self._move(rebuild.new, rebuild.old)
+        return rebuild
+
+    async def finish(self) -> Rebuild:
+        """Ends the rebuild, and deletes the old generation; safe to repeat."""
+        await self._checked(Action.FINISH)
+        rebuild = await change(self._generations, lambda stored: self._ended(stored, Phase.FINISHED))
+        await self._delete(rebuild.old)
+        return rebuild
+
+    async def cancel(self) -> Rebuild:
+        """Gives the rebuild up, and deletes the new generation; safe to repeat."""
+        await self._checked(Action.CANCEL)
+        rebuild = await change(self._generations, lambda stored: self._ended(stored, Phase.CANCELLED))
+        await self._delete(rebuild.new)
+        return rebuild
+
+    async def _checked(self, action: Action) -> Rebuild:
+        rebuild = (await self._generations.rebuild()).rebuild
+        check(rebuild, await self._generations.serving(), action)
+        assert rebuild is not None
+        return rebuild
+
+    async def _move(self, before: str, after: str) -> None:
+        """Moves the readers from one generation to the other.
+
+        Nothing that readers may have seen before is missing afterwards: the other generation gets as fresh as the one
+        that they read is now, and all of it is made searchable.
+        """
+        async with _closing(self._store(before)) as reading, _closing(self._store(after)) as other:
+            seen = await reading.freshness()
+            await self._as_fresh_as(other, after, 0 if seen is None else seen.as_of)
+            await other.refresh()
+        await self._generations.serve(after, instead_of=before)
+
+    async def _as_fresh_as(self, store: ProjectionWriter, generation: str, time: int) -> Freshness | None:
+        """Waits until everything committed before `time` is applied. Raises RebuildRefused when that takes too long."""
+        deadline = asyncio.get_running_loop().time() + self._catch_up_seconds
+        while True:
+            freshness = await store.freshness()
+            if freshness is not None and freshness.as_of >= time:
+                return freshness
+            if asyncio.get_running_loop().time() > deadline:
+                late = "nothing" if freshness is None else f"{(time - freshness.as_of) / _MICROSECONDS:.1f} s less"
+                raise RebuildRefused(
+                    f"generation {generation} does not catch up: it shows {late} than it must after"
+                    f" {self._catch_up_seconds:g} s; is a projector running whose release fits it? (`projector_feeds`)"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _ended(self, rebuild: Rebuild, phase: Phase) -> Rebuild:
+        return rebuild if rebuild.ended else replace(rebuild, phase=phase, ended_at=self._now(), problem="")
+
+    async def _delete(self, generation: str) -> None:
+        if generation == await self._generations.serving():
+            raise RebuildRefused(f"generation {generation} answers readers; it is not deleted")
+        await self._generations.delete(generation)
+        await self._tails.delete(generation)
+
+
+@contextlib.asynccontextmanager
+async def _closing(store: ProjectionWriter) -> AsyncIterator[ProjectionWriter]:
+    try:
+        yield store
+    finally:
+        await store.close()

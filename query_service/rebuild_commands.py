@@ -1,0 +1,156 @@
+"""Assembles and runs `rebuild start|status|verify|switch|rollback|finish|cancel`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady, SourceRefused
+from query_service.application.ports.generations import Generations, Rebuild
+from query_service.application.rebuilding.comparison import compared
+from query_service.application.rebuilding.filling import Filler
+from query_service.application.rebuilding.machine import RebuildRefused
+from query_service.application.rebuilding.rebuilds import Comparison, Rebuilds, RebuildStatus, status_of
+from query_service.bootstrap import now
+from query_service.config import QuerySettings
+from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection, order_source
+from query_service.handlers.nats_connection import NATS_ERRORS
+from query_service.handlers.stream.pacer import BackoffPacer
+from query_service.handlers.stream.rebuild_consumers import RebuildConsumers
+from query_service.storage import open_read_store
+from query_service.wire.rebuild_fields import rebuild_fields
+from service_runtime.error_text import in_one_line
+
+ACTIONS = ("start", "status", "verify", "switch", "rollback", "finish", "cancel")
+DONE, REFUSED, DOWN = 0, 1, 3
+WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """What to print, and the exit code: 0 done, 1 refused or not equal, 3 a store, the stream or the export is down."""
+
+    exit_code: int
+    rebuild: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+async def run_rebuild(
+    settings: QuerySettings,
+    action: str,
+    *,
+    workers: int = WORKERS,
+    join: bool = False,
+    on_progress: Callable[[RebuildStatus], None] = lambda status: None,
+) -> RebuildReport:
+    """Runs one of ACTIONS. `start` returns when all orders are filled. `on_progress` gets its status every second.
+
+    Errors are in the report, except StartupRefused for settings that do not fit.
+    """
+    try:
+        async with _opened(settings) as world:
+            return await _run(world, settings, action, workers, join, on_progress)
+    except (RebuildRefused, SourceRefused) as refusal:
+        return RebuildReport(REFUSED, error=str(refusal))
+    except (DependencyDown, ReadStoreNotReady) as down:
+        return RebuildReport(DOWN, error=str(down))
+    except NATS_ERRORS as error:
+        return RebuildReport(DOWN, error=f"nats: {in_one_line(error)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    generations: Generations
+    rebuilds: Rebuilds
+
+
+async def _run(
+    world: _World,
+    settings: QuerySettings,
+    action: str,
+    workers: int,
+    join: bool,
+    on_progress: Callable[[RebuildStatus], None],
+) -> RebuildReport:
+    rebuilds = world.rebuilds
+    comparison: Comparison | None = None
+    match action:
+        case "start":
+            await _start(world, settings, workers, join, on_progress)
+        case "verify":
+            async with order_source(settings) as source:
+                _, comparison = await rebuilds.verify(source, lambda store: compared(store, source))
+        case "switch":
+            await rebuilds.switch()
+        case "rollback":
+            await rebuilds.roll_back()
+        case "finish":
+            await rebuilds.finish()
+        case "cancel":
+            await rebuilds.cancel()
+    status = await rebuilds.status()
+    if status is None:
+        return RebuildReport(DONE)
+    fields = rebuild_fields(status)
+    if comparison is None:
+        return RebuildReport(DONE, fields)
+    fields |= {"compared_orders": comparison.orders, "differences": list(comparison.differences)}
+    if comparison.differences:
+        return RebuildReport(REFUSED, fields, f"the generations differ: {comparison.differences[0]}")
+    return RebuildReport(DONE, fields)
+
+
+async def _start(
+    world: _World,
+    settings: QuerySettings,
+    workers: int,
+    join: bool,
+    on_progress: Callable[[RebuildStatus], None],
+) -> None:
+    async with order_source(settings) as source:
+        rebuild = await world.rebuilds.start(source, join=join)
+
+        def progressed(rebuild: Rebuild) -> None:
+            on_progress(status_of(rebuild, rebuild.old, now()))
+
+        store = open_read_store(settings, request_timeout=settings.write_timeout_seconds, generation=rebuild.new)
+        filler = Filler(
+            world.generations,
+            source,
+            store,
+            lambda: BackoffPacer("filling"),
+            process=f"{socket.gethostname()}-{os.getpid()}",
+            stream=settings.stream,
+            now=now,
+            on_progress=progressed,
+            parse=orjson.loads,
+        )
+        try:
+            progressed(await filler.run(workers))
+        finally:
+            await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: QuerySettings) -> AsyncIterator[_World]:
+    store = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
+    try:
+        generations = generations_of(store)
+        async with nats_connection(settings, "tandem query rebuild", within=CONNECT_SECONDS) as client:
+            tails = RebuildConsumers(client, consumer_plan(settings))
+            timeout = settings.write_timeout_seconds
+            rebuilds = Rebuilds(
+                generations,
+                tails,
+                lambda generation: open_read_store(settings, request_timeout=timeout, generation=generation),
+                now,
+            )
+            yield _World(generations, rebuilds)
+    finally:
+        await store.close()

@@ -1,0 +1,88 @@
+"""Creates, moves and deletes generations, and keeps the state of a rebuild in one document of the state index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.generations import Part, Phase, Rebuild, StoredRebuild
+from query_service.storage.physical import mappings
+from query_service.storage.physical.connection import ElasticsearchConnection, describe
+from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.reader import as_of_id, get_documents
+from query_service.storage.physical.setup import PROJECTIONS, IndexSetup
+
+REBUILD = "rebuild"
+
+
+class IndexGenerations:
+    """Implements Generations with indices and aliases."""
+
+    def __init__(self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup) -> None:
+        self._connection, self._names = connection, names.of("")
+        self.serving, self.read_model, self.prepare_state = setup.serving, setup.read_model, setup.prepare_state
+
+    async def rebuild(self) -> StoredRebuild:
+        """See Generations."""
+        [found] = await get_documents(self._connection, [{"_index": self._names.state, "_id": REBUILD}])
+        if not found["found"]:
+            return StoredRebuild(None, {"op_type": "create"})
+        guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+        return StoredRebuild(_rebuild(found["_source"][REBUILD]), guard)
+
+    async def save(self, rebuild: Rebuild, stored: StoredRebuild) -> bool:
+        """See Generations."""
+        status, _ = await self._connection.request(
+            "PUT",
+            f"/{self._names.state}/_doc/{REBUILD}",
+            params={"require_alias": "true", **stored.guard},
+            body={"kind": REBUILD, REBUILD: asdict(rebuild)},
+            accept=(409,),
+        )
+        return status != 409
+
+    async def create(self, generation: str) -> None:
+        """See Generations."""
+        made_for = {"_meta": {PROJECTIONS: [mappings.projection()]}}
+        for alias, mapping in zip(self._names.documents, (mappings.ORDERS, mappings.ENTRIES), strict=True):
+            index = self._names.index(alias, generation)
+            body: dict[str, Any] = {
+                "mappings": {**mapping, **made_for},
+                "settings": mappings.FILLING_SETTINGS,
+                "aliases": {self._names.alias(alias, generation): {}},
+            }
+            status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
+            if status == 400:
+                kind, reason = describe(answer["error"])
+                if kind != "resource_already_exists_exception":
+                    raise ReadStoreNotReady(f"the index {index} cannot be created: {reason}")
+
+    async def settle(self, generation: str) -> None:
+        """See Generations."""
+        for alias in self._names.documents:
+            index = self._names.index(alias, generation)
+            lively = {name: value for name, value in mappings.SETTINGS["index"].items() if name != "number_of_shards"}
+            await self._connection.request("PUT", f"/{index}/_settings", body={"index": lively})
+            await self._connection.request("POST", f"/{index}/_refresh")
+
+    async def serve(self, generation: str, instead_of: str) -> None:
+        """See Generations."""
+        actions: list[dict[str, Any]] = []
+        for alias in self._names.documents:
+            actions.append({"remove": {"index": self._names.index(alias, instead_of), "alias": alias}})
+            actions.append({"add": {"index": self._names.index(alias, generation), "alias": alias}})
+        await self._connection.request("POST", "/_aliases", body={"actions": actions})
+
+    async def delete(self, generation: str) -> None:
+        """See Generations."""
+        for alias in self._names.documents:
+            await self._connection.request("DELETE", f"/{self._names.index(alias, generation)}", accept=(404,))
+        path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
+        await self._connection.request("DELETE", path, accept=(404,))
+
+
+def _rebuild(fields: dict[str, Any]) -> Rebuild:
+    return Rebuild(
+        **{**fields, "phase": Phase(fields["phase"]), "parts": tuple(Part(**part) for part in fields["parts"])}
+    )

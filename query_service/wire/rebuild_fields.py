@@ -1,0 +1,49 @@
+"""Converts the status of a rebuild to plain fields, for JSON, and to the contract's message."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from query_service.application.ports.generations import Phase
+from query_service.application.rebuilding.rebuilds import RebuildStatus
+from query_service.projection.proto_json import moment
+
+
+def rebuild_fields(status: RebuildStatus) -> dict[str, Any]:
+    """Returns the status as JSON: times in RFC 3339 or null, rates in orders per second, durations in seconds."""
+    rebuild = status.rebuild
+    return {
+        "rebuild_id": rebuild.rebuild_id,
+        "phase": str(status.phase),
+        "old": rebuild.old,
+        "new": rebuild.new,
+        "serving": status.serving,
+        "orders": rebuild.orders,
+        "filled_orders": rebuild.filled_orders,
+        "filled_events": rebuild.filled_events,
+        "orders_per_second": round(status.rate, 1),
+        "seconds_left": None if status.seconds_left is None else round(status.seconds_left, 1),
+        "workers": list(status.workers),
+        "problem": rebuild.problem,
+        "start_time": _time(rebuild.started_at),
+        "fill_time": _time(rebuild.filled_at),
+        "verify_time": _time(rebuild.verified_at),
+        "switch_time": _time(rebuild.switched_at),
+        "end_time": _time(rebuild.ended_at),
+    }
+
+
+def progress_line(status: RebuildStatus) -> str:
+    """Returns one line for a terminal: how many orders are filled, how fast, and how long the rest takes."""
+    rebuild = status.rebuild
+    if status.phase is not Phase.FILLING:
+        return f"{rebuild.new}: {rebuild.filled_orders:,} orders filled, {status.rate:,.0f} orders/s; {status.phase}"
+    left = "" if status.seconds_left is None else f", {status.seconds_left:,.0f} s left"
+    paused = f"; paused: {rebuild.problem}" if rebuild.problem else ""
+    done = f"{rebuild.filled_orders:,} of {rebuild.orders:,} orders"
+    return f"{rebuild.new}: {done}, {status.rate:,.0f} orders/s{left}{paused}"
+
+
+def _time(microseconds: int) -> str | None:
+    return moment(microseconds).astimezone(UTC).isoformat().replace("+00:00", "Z") if microseconds else None
