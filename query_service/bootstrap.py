@@ -33,6 +33,7 @@ from query_service.application.questions.order_history import GetOrderHistory
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
+from query_service.application.questions.summarize_payments import SummarizePayments
 from query_service.application.rebuilding.machine import Feed, feeds
 from query_service.application.watching.fan_out import KEPT
 from query_service.application.watching.list_marks import ListMarks
@@ -305,6 +306,7 @@ def _questions(
         SearchOrders(reader, gate, parked, marks),
         SummarizeOrders(reader, gate),
         GetCustomerSummary(reader, gate, parked),
+        SummarizePayments(reader, gate, time.monotonic),
         now,
     )
     about = ReadModelQueries(status, now)

@@ -186,6 +186,20 @@ class OrderDocument(Origin):
     search_text: str
 
 
+class MoneyDocument(TypedDict):
+    """Money that arrived or was paid back by one event. `day`, `week` and `month` are those of `time`, in UTC."""
+
+    kind: str
+    amount: int
+    currency_code: str
+    method: str
+    source: str
+    time: int | None
+    day: str
+    week: str
+    month: str
+
+
 class EventDocument(TypedDict):
     """A document of the index `order-events`: the journal entry of one version. Its id is `<order_id>/<version>`.
 
@@ -213,3 +227,6 @@ class EventDocument(TypedDict):
     personal_digest: str
     headers: str
     hash: str
+    # What the event moved, and how many movements these are.
+    money: list[MoneyDocument]
+    money_moves: int

@@ -9,6 +9,7 @@ from typing import Any
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.evolve import evolve, with_personal_data
 from query_service.projection.external_version import external_version
+from query_service.projection.money_moved import MONEY_EVENTS, money_moved
 from query_service.projection.order_document import EventDocument, OrderDocument, Origin
 from query_service.projection.proto_json import message, text
 from query_service.projection.stream_event import StreamEvent, parse_object
@@ -49,6 +50,9 @@ def event_document_id(order_id: str, version: int) -> str:
 
 def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
     """Returns both documents of an event. Raises ProjectionError when its payload violates the contract."""
+    moves = []
+    if event.event_type in MONEY_EVENTS:
+        moves = money_moved(event.event_type, upcast(dict(event.payload), event.schema_version))
     journal = EventDocument(
         order_id=event.order_id,
         version=event.version,
@@ -70,6 +74,8 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
         personal_digest=event.personal_digest,
         headers=event.recorded_headers,
         hash=event.hash,
+        money=moves,
+        money_moves=len(moves),
     )
     order = _order_after(journal, dict(event.payload), event.personal)
     return ProjectedEvent(order, journal, external_version(event.source_epoch, event.version, revision))

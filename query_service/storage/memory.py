@@ -19,6 +19,7 @@ from query_service.application.ports.order_questions import (
     OrderSearch,
     OrderSummaries,
 )
+from query_service.application.ports.payment_questions import FoundPayments, PaymentSummaries
 from query_service.application.ports.read_store import (
     Applied,
     EntryAtTime,
@@ -33,7 +34,7 @@ from query_service.application.ports.read_store import (
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent, event_document_id
-from query_service.storage import memory_questions
+from query_service.storage import memory_payments, memory_questions
 
 Document = TypeVar("Document", OrderDocument, EventDocument)
 
@@ -166,6 +167,10 @@ class MemoryStore:
         """See OrderQuestions."""
         found = memory_questions.summarize(self._documents(), summaries)
         return replace(found, generation=self._identity.generation)
+
+    async def payments(self, asked: PaymentSummaries) -> FoundPayments:
+        """See PaymentQuestions."""
+        return memory_payments.payments([entry for _, entry in self._entries.values()], asked)
 
     async def customer(self, customer_id: str, *, recent: int) -> CustomerFigures:
         """See OrderQuestions."""

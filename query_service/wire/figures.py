@@ -8,6 +8,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports.errors import SumTooLarge
 from query_service.application.ports.order_questions import OrderFigures
+from query_service.application.ports.payment_questions import PaymentFigures
 from query_service.projection.currency import exponent_of
 from query_service.wire.order_message import money_message
 
@@ -41,4 +42,22 @@ def summary_message(figures: OrderFigures, percentiles: Sequence[float] = ()) ->
             contract.Percentile(percentile=percentile, total=money_message(total, currency))
             for percentile, total in zip(percentiles, figures.percentiles, strict=True)
         ],
+    )
+
+
+def payment_message(figures: PaymentFigures) -> contract.PaymentSummary:
+    """Returns the message of a group's money. Raises SumTooLarge."""
+    currency = figures.currency_code
+    scale = 10 ** exponent_of(currency)
+    for name in ("paid", "refunded"):
+        if abs(getattr(figures, name)) // scale > _LARGEST:
+            raise SumTooLarge(name, figures.keys, currency)
+    return contract.PaymentSummary(
+        keys=figures.keys,
+        currency_code=currency,
+        payments=figures.payments,
+        paid=money_message(figures.paid, currency),
+        refunds=figures.refunds,
+        refunded=money_message(figures.refunded, currency),
+        balance=money_message(figures.paid - figures.refunded, currency),
     )

@@ -44,10 +44,10 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
         currency_code=currency,
         min_total=_given(asked, "min_total", _amount),
         max_total=_given(asked, "max_total", _amount),
-        placed_from=_given(asked, "placed_from_time", _time),
-        placed_until=_given(asked, "placed_until_time", _time),
-        updated_from=_given(asked, "updated_from_time", _time),
-        updated_until=_given(asked, "updated_until_time", _time),
+        placed_from=_given(asked, "placed_from_time", bound_of),
+        placed_until=_given(asked, "placed_until_time", bound_of),
+        updated_from=_given(asked, "updated_from_time", bound_of),
+        updated_until=_given(asked, "updated_until_time", bound_of),
     )
 
 
@@ -88,7 +88,7 @@ def _amount(money: Money) -> int:
     return max(-_LARGEST, min(_LARGEST, minor_units(money.units, money.nanos, money.currency_code)))
 
 
-def _time(timestamp: Timestamp) -> int:
+def bound_of(timestamp: Timestamp) -> int:
     """Returns microseconds since 1970, rounded up.
 
     Stored times are whole microseconds. So both inclusive and exclusive bounds stay exact when they are rounded up.

@@ -17,7 +17,8 @@ class Figures:
 
     `orders_by_country` counts by the country of the shipping address, as the files name it. `largest_customers` are the
     first three by net, and `orders_of_the_largest` are those of the first. `found`: a text, the customer whose orders
-    it finds, and how many at least.
+    it finds, and how many at least. `paid` is what arrived, which is the total of each shipped order on the day of its
+    shipment; `paid_by_month` has some of the months.
     """
 
     orders: int
@@ -36,6 +37,8 @@ class Figures:
     products: int
     largest_product: str
     found: tuple[tuple[str, str, int], ...]
+    paid: int
+    paid_by_month: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ OUR_OWN = Company(
         months=5, first_month="2019-11", last_month="2020-03",
         products=12, largest_product="9",
         found=(("jager", "JAEGR", 12), ("ponte azul", "PONTE", 7), ("70006", "TULIP", 1)),
+        paid=1_510_031, paid_by_month={"2019-11": 25_121, "2019-12": 352_680, "2020-02": 907_385},
     ),
 )  # fmt: skip
 NORTHWIND = Company(
@@ -69,6 +73,7 @@ NORTHWIND = Company(
         months=23, first_month="1996-07", last_month="1998-05",
         products=77, largest_product="38",  # Côte de Blaye
         found=(("konig", "KOENE", 14), ("ernst handel", "ERNSH", 30), ("10248", "VINET", 1)),
+        paid=130_381_062, paid_by_month={"1996-07": 2_166_007, "1996-12": 4_883_053, "1997-01": 6_713_895},
     ),
 )  # fmt: skip
 COMPANIES = (OUR_OWN, NORTHWIND) if os.environ.get("NORTHWIND_DIR") else (OUR_OWN,)

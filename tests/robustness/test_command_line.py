@@ -21,6 +21,7 @@ TABLE = {
             ("orders", "get", "ORDER"),
             ("orders", "search", "chai"),
             ("orders", "summarize"),
+            ("orders", "payments"),
             ("orders", "customer", "A"),
         ],
         [("orders", "hold", "ORDER"), ("orders", "release", "ORDER"), ("outbox", "tail", "--no-follow")],

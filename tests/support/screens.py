@@ -97,3 +97,11 @@ def customer() -> q.GetCustomerSummaryResponse:
         customer=partly_paid_and_shipped().customer, totals=[summed()], orders=1_234, cancelled_orders=5,
         first_place_time=at(0), last_place_time=at(2), recent_orders=[partly_paid_and_shipped()], read_info=read_info(),
     )  # fmt: skip
+
+
+def payments() -> q.SummarizePaymentsResponse:
+    moved = q.PaymentSummary(
+        keys=["2026-05", "transfer"], currency_code="EUR", payments=1_234, paid=money(1_234_567), refunds=56,
+        refunded=money(4_321), balance=money(1_230_246),
+    )  # fmt: skip
+    return q.SummarizePaymentsResponse(groups=[moved], totals=[moved], read_info=read_info())

@@ -22,6 +22,7 @@ SORTS = (
 )  # fmt: skip
 DIMENSIONS = ("day", "week", "month", "state", "customer", "product", "country", "source")
 EXPORT_VIEWS = ("order", "journal", "heads")
+PAYMENT_DIMENSIONS = ("day", "week", "month", "method", "source")
 #: Name of the contract's enum → the words that are offered for it.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "OrderState": STATES,
@@ -30,6 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "OrderSort": SORTS,
     "OrderDimension": DIMENSIONS,
     "ExportView": EXPORT_VIEWS,
+    "PaymentDimension": PAYMENT_DIMENSIONS,
 }
 
 

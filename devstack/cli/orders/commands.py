@@ -6,6 +6,7 @@ import typer
 
 from devstack.cli.orders import changes as order_changes
 from devstack.cli.orders import movements as order_movements
+from devstack.cli.orders import payments as order_payments
 from devstack.cli.orders import questions as order_questions
 from devstack.cli.orders import reading as order_reading
 from devstack.cli.orders import terms as order_terms
@@ -15,7 +16,7 @@ for _command in (
     order_terms.place, order_reading.get, order_questions.search, order_reading.history, order_movements.pay,
     order_movements.ship, order_movements.deliver, order_terms.revise, order_terms.address, order_changes.cancel,
     order_movements.return_, order_movements.refund, order_changes.hold, order_changes.release,
-    order_questions.summarize, order_questions.customer,
+    order_questions.summarize, order_payments.payments, order_questions.customer,
 ):  # fmt: skip
     application.command(_command.__name__.rstrip("_"))(_command)
 

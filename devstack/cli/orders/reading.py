@@ -77,7 +77,7 @@ def _get_one(word: str, options: Any, version: int, read_time: str, as_json: boo
     if version:
         request.version = version
     if read_time:
-        _set_time(request.read_time, read_time, as_json)
+        set_time(request.read_time, read_time, "--read-time", as_json)
 
     async def asked(stubs: Stubs) -> Any:
         request.order_id = await order_id_of(stubs, word, as_json=as_json, token=options.consistency_token)
@@ -113,12 +113,13 @@ def _options(token: str, max_wait: float) -> Any:
     return ReadOptions(consistency_token=token, max_wait=wait)
 
 
-def _set_time(field: Any, text: str, as_json: bool) -> None:
+def set_time(field: Any, text: str, option: str, as_json: bool) -> None:
+    """Sets a field to the time in the text of an option; ends the command when the text is no time."""
     from datetime import UTC, datetime
 
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        message = f"--read-time {text!r} is no time; write it like 2026-11-27T08:00:00Z"
+        message = f"{option} {text!r} is no time; write it like 2026-11-27T08:00:00Z"
         fail(message, ExitCode.USAGE, as_json=as_json)
     field.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

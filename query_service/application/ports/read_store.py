@@ -18,6 +18,7 @@ from typing import Protocol
 
 from query_service.application.ports.generations import Generations
 from query_service.application.ports.order_questions import Edition, OrderQuestions
+from query_service.application.ports.payment_questions import PaymentQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent
@@ -139,7 +140,7 @@ class Standing:
     freshness: Sequence[Freshness] = ()
 
 
-class OrderReader(OrderQuestions, Protocol):
+class OrderReader(OrderQuestions, PaymentQuestions, Protocol):
     """Answers questions: look-ups by id here, questions over many orders in OrderQuestions."""
 
     @property

@@ -13,7 +13,7 @@ from query_service.application.freshness.await_versions import Consistency
 
 Part = TypeVar("Part")
 DEFAULT_MAX_WAIT_SECONDS = 2.0
-DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, DEFAULT_GROUPS = 50, 200, 100
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, DEFAULT_GROUPS, DEFAULT_PAYMENT_GROUPS = 50, 200, 100, 1000
 #: The share of the remaining time that a query may wait. The rest is for the last read.
 _SHARE_OF_DEADLINE = 0.8
 #: The most bytes of a list. Callers accept messages of 4 MiB; the rest is for the other fields.

@@ -10,13 +10,14 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.application.calendars.time_zone import time_zone_names
-from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, DEFAULT_PAYMENT_GROUPS, MAX_PAGE_SIZE
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
 from service_runtime.edge.field_checks import ANY, Check, is_time, is_uuid, must
 from service_runtime.edge.request_validation import Problem, Relation, Rules
 
 MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 1000, 3, 20
+MAX_PAYMENT_GROUPS = 10_000
 MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_REFERENCE_LENGTH, MAX_ALTERNATIVES = 200, 64, 200, 200
 _REGION, _CURRENCY = re.compile("[A-Z]{2}"), re.compile("[A-Z]{3}")
 
@@ -67,6 +68,7 @@ _AMOUNT = must(
     "be an amount with an ISO 4217 currency, no finer than its minor unit, units and nanos of one sign",
     _is_amount,
 )
+_CURRENCY_CODE = must("be an ISO 4217 code such as EUR", lambda value: not value or bool(_CURRENCY.fullmatch(value)))
 _TIME = must("be a time within the years 1 to 9999", is_time)
 #: A page that is too large is shortened, not refused: see `answering.page_size`.
 PAGE_SIZE = must(
@@ -87,9 +89,9 @@ TIME_ZONE = must(
 )
 
 
-def dimensions(least: int, most: int) -> Check:
+def dimensions(least: int, most: int, enum: Any = contract.OrderDimension) -> Check:
     """Returns the rule for `least` to `most` distinct dimensions."""
-    known = _known(contract.OrderDimension)
+    known = _known(enum)
     return must(
         f"be {least} to {most} known dimensions, each once",
         lambda values: least <= len(values) <= most and len(set(values)) == len(values) and all(map(known, values)),
@@ -109,9 +111,7 @@ FILTER: Rules = {
         f"be up to {MAX_ALTERNATIVES} ISO 3166 codes such as DE",
         _each(lambda value: _REGION.fullmatch(value) is not None),
     ),
-    "filter.currency_code": must(
-        "be an ISO 4217 code such as EUR", lambda value: not value or bool(_CURRENCY.fullmatch(value))
-    ),
+    "filter.currency_code": _CURRENCY_CODE,
     "filter.min_total": _AMOUNT,
     "filter.max_total": _AMOUNT,
     "filter.placed_from_time": _TIME,
@@ -135,4 +135,18 @@ def _two_currencies(request: Any) -> Iterator[Problem]:
         )
 
 
+#: The fields by which money is selected and grouped.
+PAYMENTS: Rules = {
+    "from_time": _TIME,
+    "until_time": _TIME,
+    "methods": _keys("methods"),
+    "sources": _keys("sources"),
+    "currency_code": _CURRENCY_CODE,
+    "group_by": dimensions(1, MAX_DIMENSIONS, contract.PaymentDimension),
+    "time_zone": TIME_ZONE,
+    "max_groups": must(
+        f"be 1 to {MAX_PAYMENT_GROUPS}, or 0 for {DEFAULT_PAYMENT_GROUPS}",
+        lambda value: 0 <= value <= MAX_PAYMENT_GROUPS,
+    ),
+}
 ONE_CURRENCY = Relation(_two_currencies)

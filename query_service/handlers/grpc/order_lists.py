@@ -12,15 +12,18 @@ from query_service.application.ports.order_questions import OrderSummaries
 from query_service.application.questions.customer_summary import GetCustomerSummary
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
+from query_service.application.questions.summarize_payments import SummarizePayments
 from query_service.handlers.grpc.answering import (
     DEFAULT_GROUPS,
+    DEFAULT_PAYMENT_GROUPS,
     consistency,
     page_size,
     that_fit,
 )
-from query_service.wire.figures import summary_message
+from query_service.wire.figures import payment_message, summary_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
 from query_service.wire.order_message import order_message, time_message
+from query_service.wire.payment_criteria import payments_of
 from query_service.wire.read_info import read_info
 from service_runtime.edge.service_methods import Behaviour, Call
 
@@ -35,6 +38,7 @@ class OrderLists:
     search: SearchOrders
     summaries: SummarizeOrders
     customer: GetCustomerSummary
+    payments: SummarizePayments
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
@@ -43,6 +47,7 @@ class OrderLists:
             "SearchOrders": self.search_orders,
             "SummarizeOrders": self.summarize_orders,
             "GetCustomerSummary": self.get_customer_summary,
+            "SummarizePayments": self.summarize_payments,
         }
 
     async def search_orders(self, request: contract.SearchOrdersRequest, call: Call) -> bytes:
@@ -111,5 +116,18 @@ class OrderLists:
             first_place_time=time_message(figures.first_place_time),
             last_place_time=time_message(figures.last_place_time),
             recent_orders=that_fit(map(order_message, figures.recent)),
+            read_info=read_info(answer.info, self.now()),
+        )
+
+    async def summarize_payments(
+        self, request: contract.SummarizePaymentsRequest, call: Call
+    ) -> contract.SummarizePaymentsResponse:
+        """Returns figures of money by group."""
+        asked = payments_of(request, request.max_groups or DEFAULT_PAYMENT_GROUPS)
+        answer = await self.payments(asked, consistency(request.read_options, call.seconds))
+        return contract.SummarizePaymentsResponse(
+            groups=[payment_message(group) for group in answer.found.groups],
+            totals=[payment_message(total) for total in answer.found.totals],
+            truncated=answer.found.truncated,
             read_info=read_info(answer.info, self.now()),
         )

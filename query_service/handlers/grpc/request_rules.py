@@ -19,6 +19,7 @@ from query_service.handlers.grpc.list_rules import (
     ONE_CURRENCY,
     PAGE_SIZE,
     PAGE_TOKEN,
+    PAYMENTS,
     PERCENTILES,
     SORT,
     TIME_ZONE,
@@ -90,6 +91,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "resume_token": ANY,  # checked when it is decoded, and refused with a reason of its own
         "mode": must("be EVERY_CHANGE or LATEST", lambda value: value in contract.WatchMode.values()),
     },
+    contract.SummarizePaymentsRequest.DESCRIPTOR.full_name: {**PAYMENTS, **_READ_OPTIONS},
     contract.GetReadModelStatusRequest.DESCRIPTOR.full_name: {},
 }
 #: Request → rules that compare several of its fields.

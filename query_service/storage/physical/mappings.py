@@ -122,6 +122,16 @@ ORDERS = _strict(
 )
 ORDERS["_source"] = {"excludes": [PAGE_PART]}
 
+#: Nested, so that each movement of an imported order keeps its own method, amount and time.
+_MONEY: Mapping = {
+    "type": "nested",
+    "properties": {
+        **dict.fromkeys(("kind", "currency_code", "method", "source"), _KEYWORD),
+        **dict.fromkeys(("day", "week", "month"), _GROUPED),
+        "time": _LONG,
+        "amount": _ADDED,
+    },
+}
 ENTRIES = _strict(
     order_id=_KEYWORD,
     version=_LONG,
@@ -143,6 +153,8 @@ ENTRIES = _strict(
     personal_digest=_KEPT,
     headers=_KEPT,
     hash=_KEPT,
+    money=_MONEY,
+    money_moves=_LONG,
 )
 
 PARKED = _strict(order_id=_KEYWORD, versions=_LONG, parked_at=_LONG, events=_OPAQUE)

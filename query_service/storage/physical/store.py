@@ -8,6 +8,7 @@ from query_service.application.ports.generations import Generations
 from query_service.application.ports.read_store import Freshness, Standing
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.figures.order_figures import FigureReader
+from query_service.storage.physical.figures.payment_figures import PaymentReader
 from query_service.storage.physical.generations import IndexGenerations
 from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
@@ -42,6 +43,7 @@ class PhysicalStore:
         self.parked_orders, self.refresh = lists.parked_orders, lists.refresh
         figures = FigureReader(self._connection, self.names)
         self.summarize, self.customer = figures.summarize, figures.customer
+        self.payments = PaymentReader(self._connection, self.names).payments
         self._writer = BulkWriter(self._connection, self.names, setup)
         self.apply, self.fill = self._writer.apply, self._writer.fill
         parking = ParkingLot(self._connection, self.names)

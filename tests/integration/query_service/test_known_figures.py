@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -13,6 +14,7 @@ from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest
 from tandem.orders.v1.order_query_service_pb2 import SearchOrdersResponse
 
 from devstack.importers.northwind import REGION_CODES, SOURCE, read_northwind
+from query_service.application.calendars.time_zone import time_zone
 from query_service.application.ports.order_questions import (
     Dimension,
     FoundFigures,
@@ -20,6 +22,12 @@ from query_service.application.ports.order_questions import (
     OrderSearch,
     OrderSort,
     OrderSummaries,
+)
+from query_service.application.ports.payment_questions import (
+    PaymentCriteria,
+    PaymentDimension,
+    PaymentFigures,
+    PaymentSummaries,
 )
 from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.projection.project import ProjectedEvent, project
@@ -84,6 +92,7 @@ def imported(request: ImportOrdersRequest) -> ProjectedEvent:
         total=dollars(net + cents(request.freight)),
         place_time=request.place_time,
         update_time=request.place_time,
+        payments=request.payments,
     )
     assert order.total == request.expected_total
     message = published(order, "ORDER_IMPORTED", event_id=str(uuid.uuid5(uuid.NAMESPACE_OID, request.order_id)))
@@ -172,6 +181,20 @@ async def test_products_add_up_to_the_revenue(store: ReadStore, known: Figures) 
     assert sum(group.net_total for group in found.groups) == known.net
     assert [(total.orders, total.net_total, total.freight) for total in found.totals] == [(known.orders, known.net, 0)]
     assert found.groups[0].keys == (known.largest_product,)
+
+
+async def test_money_received(store: ReadStore, known: Figures) -> None:
+    asked = PaymentSummaries(PaymentCriteria(sources=(SOURCE,)), (PaymentDimension.MONTH,))
+    found = await store.payments(asked)
+    assert found.totals == [PaymentFigures((), "USD", known.shipped, known.paid)]
+    months = {group.keys[0]: group.paid for group in found.groups}
+    assert {month: months[month] for month in known.paid_by_month} == known.paid_by_month
+    assert sum(months.values()) == known.paid
+    # The files have days without hours, which are taken as midnight in UTC: still the day before in New York.
+    in_new_york = await store.payments(replace(asked, zone=time_zone("America/New_York")))
+    assert in_new_york.totals == found.totals
+    assert sum(group.paid for group in in_new_york.groups) == known.paid
+    assert in_new_york.groups != found.groups
 
 
 async def test_people_find_their_orders(store: ReadStore, known: Figures) -> None:

@@ -28,7 +28,7 @@ async def _lists() -> OrderLists:
     events = map(published, ORDERS.values())
     await store.apply([project(read_event(event.headers, event.body)) for event in events])
     of_no_use = None
-    return OrderLists(searching(store), of_no_use, of_no_use, lambda: 0)  # type: ignore[arg-type]
+    return OrderLists(searching(store), of_no_use, of_no_use, of_no_use, lambda: 0)  # type: ignore[arg-type]
 
 
 async def _page(lists: OrderLists, page_token: str = "") -> contract.SearchOrdersResponse:

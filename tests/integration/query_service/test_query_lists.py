@@ -15,13 +15,14 @@ from tandem.orders.errors import DependencyUnavailable, from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.freshness.await_versions import Consistency
+from query_service.application.freshness.coalesced_refresh import CoalescedRefresh
 from query_service.application.freshness.list_gate import Admission, ListGate
 from query_service.application.freshness.searchable import AskedSearchability
 from query_service.application.freshness.view import Claims
 from query_service.application.ports.order_questions import Edition
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.asking import once_caught_up
-from tests.support.queries.order_events import PublishedEvent, an_order, published
+from tests.support.queries.order_events import START, PublishedEvent, an_order, published, rfc3339
 from tests.support.queries.query_serving import Server, apply, names, options, own_server, serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 
@@ -33,6 +34,7 @@ async def asleep(read_side: ReadSide, elasticsearch_url: str) -> AsyncIterator[R
     """A read side of which nothing becomes searchable by itself."""
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
         await put_to_sleep(client, f"{read_side.index_prefix}orders")
+        await put_to_sleep(client, f"{read_side.index_prefix}order-events")
     async with read_side.projecting():  # a projector refreshes when it is asked
         yield read_side
 
@@ -62,6 +64,39 @@ async def test_what_the_token_names_is_listed_without_waiting_for_the_index(
     asleep: ReadSide, own_server: Server
 ) -> None:
     await write_and_list(asleep, own_server)
+
+
+async def pay_and_sum_up(side: ReadSide, server: Server) -> None:
+    """The check: money that the token names is in the sums."""
+    for number in range(1, 4):
+        payment = {"amount": {"currencyCode": "EUR", "units": "5"}, "method": "card", "payTime": rfc3339(START)}
+        paid = published(an_order(), "ORDER_PAID", payload_changes={"orderPaid": {"payment": payment}})
+        await apply(side, paid)
+        request = contract.SummarizePaymentsRequest(
+            group_by=[contract.PAYMENT_DIMENSION_METHOD], read_options=options(names(paid), 5)
+        )
+        answer = await once_caught_up(server.stub.SummarizePayments, request)
+        summed = [(list(group.keys), group.payments, group.paid.units, group.balance.units) for group in answer.groups]
+        assert summed == [(["card"], number, 5 * number, 5 * number)]
+        assert [total.payments for total in answer.totals] == [number]
+
+
+async def test_money_that_the_token_names_is_summed_up(asleep: ReadSide, own_server: Server) -> None:
+    await pay_and_sum_up(asleep, own_server)
+
+
+@pytest.mark.mutant
+async def test_entries_that_are_not_refreshed_are_noticed(
+    asleep: ReadSide, own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: the journal is searched as it is."""
+
+    async def catch_up(self: CoalescedRefresh) -> bool:
+        return True
+
+    monkeypatch.setattr(CoalescedRefresh, "catch_up", catch_up)
+    with pytest.raises(AssertionError):
+        await pay_and_sum_up(asleep, own_server)
 
 
 def _ignore_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tandem.orders.v1 import order_types_pb2 as t
 
 from devstack.cli.answer_json import answer_document
 from devstack.cli.orders import choices
-from tests.support.screens import customer, found, partly_paid_and_shipped, read_info
+from tests.support.screens import customer, found, partly_paid_and_shipped, payments, read_info
 
 
 def test_an_order_as_a_document() -> None:
@@ -31,7 +31,8 @@ def test_an_order_as_a_document() -> None:
 def test_a_reader_of_proto_json_gets_the_same_message_back() -> None:
     history = q.GetOrderHistoryResponse(entries=[q.HistoryEntry(hash=b"\x00\xff", changes=[q.FieldChange(field="x")])])
     answers = (
-        q.GetOrderResponse(order=partly_paid_and_shipped(), read_info=read_info()), found(), customer(), history,
+        q.GetOrderResponse(order=partly_paid_and_shipped(), read_info=read_info()), found(), customer(), payments(),
+        history,
         q.GetReadModelStatusResponse(stages=[q.StageLag(stage="applied", p50=Duration(nanos=5_000_000))]),
     )  # fmt: skip
     for answer in answers:
@@ -42,7 +43,15 @@ def test_a_reader_of_proto_json_gets_the_same_message_back() -> None:
 def test_the_choices_are_those_of_the_contract() -> None:
     enums: dict[str, Any] = {
         enum.DESCRIPTOR.name: enum
-        for enum in (t.OrderState, t.PaymentState, t.FulfillmentState, q.OrderSort, q.OrderDimension, e.ExportView)
+        for enum in (
+            t.OrderState,
+            t.PaymentState,
+            t.FulfillmentState,
+            q.OrderSort,
+            q.OrderDimension,
+            q.PaymentDimension,
+            e.ExportView,
+        )
     }
     assert choices.CHOICES.keys() == enums.keys()
     for name, enum in enums.items():

@@ -46,6 +46,8 @@ WRONG = {
     ("orders", "search", "--page-size", "many"): "--page-size",
     ("orders", "history", ID, "too", "much"): "too much",
     ("orders", "summarize", "--by", "mood"): "customer",
+    ("orders", "payments", "--by", "customer"): "method",
+    ("orders", "payments", "--from", "yesterday"): "--from",
     ("orders", "customer"): "CUSTOMER",
     ("sample", "--orders", "0"): "--orders",
     ("import", "northwind"): "DIRECTORY",

@@ -11,6 +11,7 @@ from tandem.orders.v1 import order_query_service_pb2 as q
 
 from devstack.cli import tables
 from devstack.cli.order_screens.order_screen import print_order
+from devstack.cli.order_screens.payment_table import print_payments
 from devstack.cli.order_screens.question_tables import print_customer, print_orders, print_summary
 from devstack.cli.stack.status_screen import picture
 from devstack.cli.tables import Column, Rows
@@ -37,6 +38,7 @@ SCREENS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: print_summary(screens.summary(), [q.OrderDimension.ORDER_DIMENSION_STATE]),
         ("placed", "1 group;", *FIGURES),
     ),
+    "payments": (lambda: print_payments(screens.payments()), ("2026-05", "1,234", "1,230,246.00 EUR")),
     "customer": (lambda: print_customer(screens.customer()), (*ORDER, *FIGURES, "ALFKI")),
     "status": (lambda: show(picture(STATUS)), ("127.0.0.1:50052", "query-serve", "degraded")),
 }

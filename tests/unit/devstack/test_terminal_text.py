@@ -21,6 +21,7 @@ from devstack.cli import terminal
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.order_screens.history_screen import print_history
 from devstack.cli.order_screens.order_screen import print_order, print_several
+from devstack.cli.order_screens.payment_table import print_payments
 from devstack.cli.order_screens.question_tables import print_customer, print_orders, print_summary
 from devstack.cli.output import fail
 from devstack.cli.progress import progress_bar
@@ -143,6 +144,9 @@ PRINTERS: dict[str, Callable[[str], Any]] = {
     "orders summarize": lambda text: print_summary(
         q.SummarizeOrdersResponse(groups=[summary(text)], totals=[summary(text)]),
         [q.OrderDimension.ORDER_DIMENSION_PRODUCT, q.OrderDimension.ORDER_DIMENSION_CUSTOMER],
+    ),
+    "orders payments": lambda text: print_payments(
+        q.SummarizePaymentsResponse(groups=[q.PaymentSummary(keys=[text, text], currency_code="EUR", paid=euros(1))])
     ),
     "orders customer": lambda text: print_customer(
         q.GetCustomerSummaryResponse(

@@ -255,6 +255,13 @@ def test_a_wrong_filter_is_named(fields: dict[str, Any], wrong: str | None) -> N
         (untyped.GetOrderHistoryRequest(order_id="7", page_size=-1), ["order_id", "page_size"]),
         (untyped.GetCustomerSummaryRequest(), ["customer_id"]),
         (untyped.GetCustomerSummaryRequest(customer_id="x" * 65), ["customer_id"]),
+        (untyped.SummarizePaymentsRequest(), ["group_by"]),
+        (untyped.SummarizePaymentsRequest(group_by=[1, 4, 5], time_zone="Asia/Tokyo", max_groups=10_000), []),
+        (untyped.SummarizePaymentsRequest(group_by=[0], max_groups=10_001), ["group_by", "max_groups"]),
+        (
+            untyped.SummarizePaymentsRequest(group_by=[1], time_zone="Tokyo", currency_code="eur", methods=[""]),
+            ["methods", "currency_code", "time_zone"],
+        ),
         (untyped.GetReadModelStatusRequest(), []),
     ],
 )

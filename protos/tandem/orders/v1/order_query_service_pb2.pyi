@@ -118,6 +118,38 @@ ORDER_DIMENSION_COUNTRY: OrderDimension.ValueType  # 7
 ORDER_DIMENSION_SOURCE: OrderDimension.ValueType  # 8
 Global___OrderDimension: _TypeAlias = OrderDimension  # noqa: Y015
 
+class _PaymentDimension:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentDimension.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_DIMENSION_UNSPECIFIED: _PaymentDimension.ValueType  # 0
+    """Refused."""
+    PAYMENT_DIMENSION_DAY: _PaymentDimension.ValueType  # 1
+    """When the money arrived or was paid back, not when this was recorded."""
+    PAYMENT_DIMENSION_WEEK: _PaymentDimension.ValueType  # 2
+    PAYMENT_DIMENSION_MONTH: _PaymentDimension.ValueType  # 3
+    PAYMENT_DIMENSION_METHOD: _PaymentDimension.ValueType  # 4
+    """`Payment.method`. Refunds have none, so their key is ""."""
+    PAYMENT_DIMENSION_SOURCE: _PaymentDimension.ValueType  # 5
+    """`Order.source`."""
+
+class PaymentDimension(_PaymentDimension, metaclass=_PaymentDimensionEnumTypeWrapper):
+    """What money is grouped by. The currency always is, too."""
+
+PAYMENT_DIMENSION_UNSPECIFIED: PaymentDimension.ValueType  # 0
+"""Refused."""
+PAYMENT_DIMENSION_DAY: PaymentDimension.ValueType  # 1
+"""When the money arrived or was paid back, not when this was recorded."""
+PAYMENT_DIMENSION_WEEK: PaymentDimension.ValueType  # 2
+PAYMENT_DIMENSION_MONTH: PaymentDimension.ValueType  # 3
+PAYMENT_DIMENSION_METHOD: PaymentDimension.ValueType  # 4
+"""`Payment.method`. Refunds have none, so their key is ""."""
+PAYMENT_DIMENSION_SOURCE: PaymentDimension.ValueType  # 5
+"""`Order.source`."""
+Global___PaymentDimension: _TypeAlias = PaymentDimension  # noqa: Y015
+
 class _WatchMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -990,6 +1022,154 @@ class GetCustomerSummaryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCustomerSummaryResponse: _TypeAlias = GetCustomerSummaryResponse  # noqa: Y015
+
+@_typing.final
+class SummarizePaymentsRequest(_message.Message):
+    """Request of `SummarizePayments`. A movement of money must match every field that is set. A list matches if one of its values does; it has at most 200."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    MAX_GROUPS_FIELD_NUMBER: _builtins.int
+    READ_OPTIONS_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    time_zone: _builtins.str
+    """As in SummarizeOrdersRequest."""
+    max_groups: _builtins.int
+    """How many groups to return, 1 to 10,000; 1,000 when 0. They are sorted by their keys, then by currency."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """When the money arrived or was paid back. Inclusive."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Exclusive."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Refunds have no method, so any method leaves them out."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sources of the orders."""
+
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[Global___PaymentDimension.ValueType]:
+        """One to three dimensions."""
+
+    @_builtins.property
+    def read_options(self) -> Global___ReadOptions: ...
+    def __init__(
+        self,
+        *,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        currency_code: _builtins.str = ...,
+        group_by: _abc.Iterable[Global___PaymentDimension.ValueType] | None = ...,
+        time_zone: _builtins.str = ...,
+        max_groups: _builtins.int = ...,
+        read_options: Global___ReadOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "read_options", b"read_options", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "from_time", b"from_time", "group_by", b"group_by", "max_groups", b"max_groups", "methods", b"methods", "read_options", b"read_options", "sources", b"sources", "time_zone", b"time_zone", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SummarizePaymentsRequest: _TypeAlias = SummarizePaymentsRequest  # noqa: Y015
+
+@_typing.final
+class PaymentSummary(_message.Message):
+    """Money of one group in one currency. A sum that `Money` cannot represent is refused with OUT_OF_RANGE / SUM_TOO_LARGE."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PAYMENTS_FIELD_NUMBER: _builtins.int
+    PAID_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    payments: _builtins.int
+    """Number of payments."""
+    refunds: _builtins.int
+    """Number of refunds."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One key per requested dimension. Days, weeks and months are those of the requested time zone: `1996-07-04`, `1996-W27`, `1996-07`."""
+
+    @_builtins.property
+    def paid(self) -> _money_pb2.Money: ...
+    @_builtins.property
+    def refunded(self) -> _money_pb2.Money: ...
+    @_builtins.property
+    def balance(self) -> _money_pb2.Money:
+        """`paid` minus `refunded`."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        currency_code: _builtins.str = ...,
+        payments: _builtins.int = ...,
+        paid: _money_pb2.Money | None = ...,
+        refunds: _builtins.int = ...,
+        refunded: _money_pb2.Money | None = ...,
+        balance: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "paid", b"paid", "refunded", b"refunded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "currency_code", b"currency_code", "keys", b"keys", "paid", b"paid", "payments", b"payments", "refunded", b"refunded", "refunds", b"refunds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentSummary: _TypeAlias = PaymentSummary  # noqa: Y015
+
+@_typing.final
+class SummarizePaymentsResponse(_message.Message):
+    """Response of `SummarizePayments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    READ_INFO_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """True when there are more groups than `max_groups`."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentSummary]: ...
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentSummary]:
+        """Figures over all groups, one entry per currency."""
+
+    @_builtins.property
+    def read_info(self) -> Global___ReadInfo: ...
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___PaymentSummary] | None = ...,
+        totals: _abc.Iterable[Global___PaymentSummary] | None = ...,
+        truncated: _builtins.bool = ...,
+        read_info: Global___ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_info", b"read_info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "read_info", b"read_info", "totals", b"totals", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SummarizePaymentsResponse: _TypeAlias = SummarizePaymentsResponse  # noqa: Y015
 
 @_typing.final
 class WatchOrdersRequest(_message.Message):

@@ -67,6 +67,11 @@ class OrderQueryServiceStub(object):
                 request_serializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryRequest.SerializeToString,
                 response_deserializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryResponse.FromString,
                 _registered_method=True)
+        self.SummarizePayments = channel.unary_unary(
+                '/tandem.orders.v1.OrderQueryService/SummarizePayments',
+                request_serializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsRequest.SerializeToString,
+                response_deserializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsResponse.FromString,
+                _registered_method=True)
         self.WatchOrders = channel.unary_stream(
                 '/tandem.orders.v1.OrderQueryService/WatchOrders',
                 request_serializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.WatchOrdersRequest.SerializeToString,
@@ -132,6 +137,13 @@ class OrderQueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SummarizePayments(self, request, context):
+        """Sums up money received and paid back, from the journal: also payments that an order no longer lists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchOrders(self, request, context):
         """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
         A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
@@ -186,6 +198,11 @@ def add_OrderQueryServiceServicer_to_server(servicer, server):
                     servicer.GetCustomerSummary,
                     request_deserializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryRequest.FromString,
                     response_serializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryResponse.SerializeToString,
+            ),
+            'SummarizePayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.SummarizePayments,
+                    request_deserializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsRequest.FromString,
+                    response_serializer=tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsResponse.SerializeToString,
             ),
             'WatchOrders': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchOrders,
@@ -368,6 +385,33 @@ class OrderQueryService(object):
             '/tandem.orders.v1.OrderQueryService/GetCustomerSummary',
             tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryRequest.SerializeToString,
             tandem_dot_orders_dot_v1_dot_order__query__service__pb2.GetCustomerSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SummarizePayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.orders.v1.OrderQueryService/SummarizePayments',
+            tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsRequest.SerializeToString,
+            tandem_dot_orders_dot_v1_dot_order__query__service__pb2.SummarizePaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,8 @@ class OrderQueryServiceStub:
     """Computes counts, sums, averages and percentiles by group."""
     GetCustomerSummary: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]
     """Sums up what a customer ordered, paid and sent back."""
+    SummarizePayments: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.SummarizePaymentsRequest, _order_query_service_pb2.SummarizePaymentsResponse]
+    """Sums up money received and paid back, from the journal: also payments that an order no longer lists."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]
     """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
     A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
@@ -77,6 +79,8 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     """Computes counts, sums, averages and percentiles by group."""
     GetCustomerSummary: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetCustomerSummaryRequest, _order_query_service_pb2.GetCustomerSummaryResponse]  # type: ignore[assignment]
     """Sums up what a customer ordered, paid and sent back."""
+    SummarizePayments: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.SummarizePaymentsRequest, _order_query_service_pb2.SummarizePaymentsResponse]  # type: ignore[assignment]
+    """Sums up money received and paid back, from the journal: also payments that an order no longer lists."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_order_query_service_pb2.WatchOrdersRequest, _order_query_service_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Streams changes as they become readable, in one sequence for all orders. A watch can be resumed by a token on any replica.
     A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
@@ -139,6 +143,14 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.GetCustomerSummaryResponse, _abc.Awaitable[_order_query_service_pb2.GetCustomerSummaryResponse]]:
         """Sums up what a customer ordered, paid and sent back."""
+
+    @_abc_1.abstractmethod
+    def SummarizePayments(
+        self,
+        request: _order_query_service_pb2.SummarizePaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_query_service_pb2.SummarizePaymentsResponse, _abc.Awaitable[_order_query_service_pb2.SummarizePaymentsResponse]]:
+        """Sums up money received and paid back, from the journal: also payments that an order no longer lists."""
 
     @_abc_1.abstractmethod
     def WatchOrders(

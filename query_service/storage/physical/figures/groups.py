@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from query_service.application.ports.order_questions import OrderFigures, nearest_rank
 from query_service.storage.physical.connection import ElasticsearchConnection
@@ -17,9 +17,26 @@ from query_service.storage.physical.criteria import Query
 from query_service.storage.physical.figures.grouping import Grouping, composite
 from query_service.storage.physical.lists import generation_of, search
 
-_EXACT_BELOW = 2**53
+EXACT_BELOW = 2**53
 #: The key for the generation that answered; "" when no document matched.
 GENERATION = "generation"
+
+
+class Composed(Protocol):
+    """Says which documents a composite aggregation counts."""
+
+    @property
+    def size(self) -> int:
+        """The number of groups per request."""
+
+    def query(self) -> Query:
+        """Returns the query for the documents."""
+
+    def wrapped(self, composite: Query, /) -> Query:
+        """Wraps a composite so that it counts the right documents."""
+
+    def unwrapped(self, answer: Any) -> Any:
+        """Returns the composite's part of an answer."""
 
 
 class GroupReader:
@@ -49,7 +66,7 @@ class GroupReader:
         async for buckets in self.buckets(grouping, composite(grouping), first):
             yield [grouping.figures(bucket) for bucket in buckets]
 
-    async def buckets(self, grouping: Grouping, asked: Query, first: Any = None) -> AsyncIterator[list[Any]]:
+    async def buckets(self, grouping: Composed, asked: Query, first: Any = None) -> AsyncIterator[list[Any]]:
         """Yields the pages of all buckets of the composite `asked`.
 
         `first` is the first page's answer if the caller has it already.
@@ -117,7 +134,7 @@ class _Values:
 
 def _is_inexact(group: OrderFigures, figure: str, percentiles: tuple[float, ...]) -> bool:
     lacks_percentiles = figure == "total" and len(group.percentiles) < len(percentiles)
-    return lacks_percentiles or abs(getattr(group, figure)) >= _EXACT_BELOW
+    return lacks_percentiles or abs(getattr(group, figure)) >= EXACT_BELOW
 
 
 def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[float, ...]) -> OrderFigures:
