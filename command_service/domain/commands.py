@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from command_service.domain.labels import NO_LABELS, Labels
 from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order_number import order_number_of
@@ -57,6 +58,8 @@ class PlaceOrder:
     expected_total: Money | None = None
     source: str = ""
     order_number: str | None = None
+    labels: Labels = NO_LABELS
+    note: str = ""
 
     @property
     def identity(self) -> OrderIdentity:
@@ -185,6 +188,16 @@ class ReleaseOrder:
     order_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class LabelOrder:
+    """Set some labels of an order, remove others, and replace its note. `note` None: the note stays."""
+
+    order_id: UUID
+    set_labels: Labels = NO_LABELS
+    remove_labels: tuple[str, ...] = ()
+    note: str | None = None
+
+
 #: Commands that create an order.
 NewOrder = PlaceOrder | ImportOrder
 #: Commands that change an existing order.
@@ -199,5 +212,6 @@ OrderChange = (
     | RefundOrder
     | HoldOrder
     | ReleaseOrder
+    | LabelOrder
 )
 Command = NewOrder | OrderChange

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from command_service.domain.labels import NO_LABELS, Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.parties import Address, Customer
@@ -33,6 +34,8 @@ class OrderCreated:
     lines: tuple[OrderLine, ...]
     freight: int
     occurred_at: datetime
+    labels: Labels = NO_LABELS
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,23 @@ class OrderReleased:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OrderLabelled:
+    """Labels or the note were changed.
+
+    `labels` and `note` are those after the event. `previous_labels` are the changed and removed ones, as they were.
+    `previous_note` None: the note stayed.
+    """
+
+    event_type: ClassVar[str] = "ORDER_LABELLED"
+
+    labels: Labels
+    note: str
+    previous_labels: Labels
+    previous_note: str | None
+    occurred_at: datetime
+
+
 #: Events that create an order.
 FirstEvent = OrderCreated | OrderImported
 #: Events that change an existing order.
@@ -195,5 +215,6 @@ LaterEvent = (
     | OrderRefunded
     | OrderHeld
     | OrderReleased
+    | OrderLabelled
 )
 Event = FirstEvent | LaterEvent

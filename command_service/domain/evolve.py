@@ -13,6 +13,7 @@ from command_service.domain.events import (
     OrderDelivered,
     OrderHeld,
     OrderImported,
+    OrderLabelled,
     OrderPaid,
     OrderRefunded,
     OrderReleased,
@@ -51,6 +52,8 @@ def created(event: OrderCreated) -> Order:
         freight=event.freight,
         placed_at=event.occurred_at,
         updated_at=event.occurred_at,
+        labels=event.labels,
+        note=event.note,
     )
 
 
@@ -98,6 +101,8 @@ def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
             return {"refunds": (*state.refunds, event.refund)}
         case OrderHeld() | OrderReleased():
             return {"on_hold": isinstance(event, OrderHeld)}
+        case OrderLabelled():
+            return {"labels": event.labels, "note": event.note}
 
 
 def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
+from command_service.domain.labels import NO_LABELS, Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import Payment, Refund, Return, Shipment
 from command_service.domain.parties import Address, Customer
@@ -44,6 +45,8 @@ class Order:
     refunds: tuple[Refund, ...] = ()
     on_hold: bool = field(default=False)
     redacted: bool = field(default=False)
+    labels: Labels = field(default=NO_LABELS)
+    note: str = field(default="")
 
     @property
     def moved(self) -> bool:

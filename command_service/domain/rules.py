@@ -11,6 +11,7 @@ from datetime import timedelta
 
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
+MAX_LABELS = 32
 #: How far a caller's clock may be ahead of the database's.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -70,6 +71,8 @@ REVISE_NOT_BELOW_PAID = Rule("revise-not-below-paid", "A revision does not make 
 HOLD_OPEN_ONLY = Rule("hold-open-only", "Only an order with pieces left to ship can be held.")
 HOLD_ONCE = Rule("hold-once", "An order on hold is not held again.")
 RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order on hold can be released.")
+LABEL_COUNT = Rule("label-count", f"An order has at most {MAX_LABELS} labels.")
+LABEL_UNREDACTED_ONLY = Rule("label-unredacted-only", "A redacted order gets no labels and no note.")
 
 ALL_RULES: tuple[Rule, ...] = (
     ORDER_ID_TAKEN,
@@ -103,4 +106,6 @@ ALL_RULES: tuple[Rule, ...] = (
     HOLD_OPEN_ONLY,
     HOLD_ONCE,
     RELEASE_HELD_ONLY,
+    LABEL_COUNT,
+    LABEL_UNREDACTED_ONLY,
 )

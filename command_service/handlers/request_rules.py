@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.domain.money import BASIS_POINTS
-from command_service.domain.rules import MAX_LINES, MAX_QUANTITY
+from command_service.domain.rules import MAX_LABELS, MAX_LINES, MAX_QUANTITY
+from command_service.handlers.label_checks import MAX_NOTE_LENGTH, SET_OR_REMOVED, label_key, labels
 from command_service.handlers.order_checks import money, region_code
 from command_service.handlers.order_relations import ONE_CURRENCY, SHIPPED_ITEMS
 from service_runtime.edge.field_checks import (
@@ -33,7 +34,7 @@ from service_runtime.edge.request_validation import Relation, Rules, Validator
 
 _MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
 _MAX_MOVEMENTS = 1_000
-_REASON = text(500)
+_REASON, _NOTE = text(500), text(MAX_NOTE_LENGTH)
 
 
 def _under(path: str, rules: Rules) -> dict[str, Check]:
@@ -108,6 +109,8 @@ def _new_order(*, withdrawn: bool) -> Rules:
         "billing_address": OPTIONAL,
         **_under("billing_address", _address(withdrawn=withdrawn)),
         **_lines(_NO_LINE_NUMBER, withdrawn=withdrawn),
+        "labels": labels(),
+        "note": _NOTE,
     }
 
 
@@ -187,6 +190,13 @@ REQUEST_RULES: Mapping[str, Rules] = {
     },
     contract.HoldOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
     contract.ReleaseOrderRequest.DESCRIPTOR.full_name: _EXISTING_ORDER,
+    contract.LabelOrderRequest.DESCRIPTOR.full_name: {
+        **_EXISTING_ORDER,
+        "set_labels": labels(),
+        "remove_labels": count(0, MAX_LABELS),
+        "remove_labels[]": label_key(),
+        "note": _NOTE,
+    },
     contract.ImportOrdersRequest.DESCRIPTOR.full_name: {
         **_new_order(withdrawn=True),
         "source": identifier(64, required=True),
@@ -208,6 +218,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
 RELATIONS: Mapping[str, tuple[Relation, ...]] = {
     contract.PlaceOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
     contract.ReviseOrderRequest.DESCRIPTOR.full_name: (ONE_CURRENCY,),
+    contract.LabelOrderRequest.DESCRIPTOR.full_name: (SET_OR_REMOVED,),
     contract.ImportOrdersRequest.DESCRIPTOR.full_name: (SHIPPED_ITEMS, ONE_CURRENCY),
 }
 validate = Validator(REQUEST_RULES, RELATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,6 +17,7 @@ from command_service.domain.order import Order
 from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
 
 Row = Mapping[str, Any]
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _LINK = tuple(field.name for field in fields(Link))
 
 
@@ -51,6 +53,8 @@ def order_row(order: Order, head: EventRecord) -> Row:
         "head_event_id": head.link.event_id,
         "head_hash": head.hash,
         "recorded_at": head.link.recorded_at,
+        "labels": _json(dict(order.labels)) if order.labels else "{}",
+        "note": order.note,
     }
 
 

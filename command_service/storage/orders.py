@@ -31,7 +31,7 @@ ADD_EVENT = insert_row(outbox)
 ADD_MOVEMENTS = {
     table: insert_rows(table) for table in (payments, shipments, shipment_lines, returns, return_lines, refunds)
 }
-#: The columns of an order that commands can change, without the address. The others stay as they were inserted.
+#: The columns of an order that commands can change, without address, labels and note. The others stay as inserted.
 CHANGE_ORDER = update_row(
     orders,
     "order_id",
@@ -44,6 +44,7 @@ CHANGE_ORDER = update_row(
 CHANGE_ADDRESS = update_row(
     orders, "order_id", [column.name for column in orders.columns if column.name.startswith("shipping_")]
 )
+CHANGE_LABELS = update_row(orders, "order_id", ["labels", "note"])
 CHANGE_LINES = update_rows(
     order_lines,
     ["order_id", "line_number"],
@@ -76,6 +77,8 @@ def changed_order(before: Order, after: Order, event: EventRecord) -> list[State
     statements = [CHANGE_ORDER.of_row(row)]
     if after.shipping_address != before.shipping_address:
         statements.append(CHANGE_ADDRESS.of_row(row))
+    if (after.labels, after.note) != (before.labels, before.note):
+        statements.append(CHANGE_LABELS.of_row(row))
     statements += _changed_lines(before, after)
     statements += _new_movements(before, after)
     if delivered := newly_delivered(before, after):

@@ -14,6 +14,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from command_service.storage.command_connection import Statement
+from command_service.storage.tables.metadata import WRITTEN
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
@@ -73,7 +74,11 @@ def _arrays(columns: Sequence[Column[Any]]) -> str:
 
 def _written(table: Table) -> list[Column[Any]]:
     """Returns the table's columns without those that the database fills (by a default or an identity)."""
-    return [column for column in table.columns if column.server_default is None and column.identity is None]
+    return [
+        column
+        for column in table.columns
+        if (column.server_default is None and column.identity is None) or column.info.get(WRITTEN)
+    ]
 
 
 def _into(table: Table, columns: Sequence[Column[Any]]) -> str:

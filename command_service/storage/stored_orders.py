@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from command_service.application.ports import StoredOrder
+from command_service.domain.labels import Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
@@ -21,7 +22,7 @@ LOCK = "SELECT version FROM orders WHERE order_id = $1 FOR NO KEY UPDATE"
 _ADDRESS = (*ADDRESS_TEXTS, *ADDRESS_LISTS)
 _OWN = (
     *("order_id", "order_number", "version", "source", "on_hold", "redacted", "currency_code", "freight"),
-    *("placed_at", "updated_at", "head_hash", "recorded_at"),
+    *("placed_at", "updated_at", "head_hash", "recorded_at", "labels", "note"),
     *("customer_id", *(f"customer_{name}" for name in CONTACT_TEXTS)),
     *(f"{kind}_{name}" for kind in ("shipping", "billing") for name in _ADDRESS),
 )
@@ -91,6 +92,8 @@ def order_of(row: Sequence[Any]) -> Order:
         refunds=tuple(Refund(name, amount, said, _moment(at)) for name, amount, said, at in values["refunds"]),
         on_hold=values["on_hold"],
         redacted=values["redacted"],
+        labels=Labels(values["labels"]),
+        note=values["note"],
     )
 
 

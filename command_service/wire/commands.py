@@ -12,6 +12,7 @@ from tandem.orders.v1 import order_types_pb2
 
 from command_service.domain import commands
 from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
+from command_service.domain.labels import NO_LABELS, Labels
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.wire.values import address_of, customer_of, money_of, optional_money, optional_time, time_of
 
@@ -50,6 +51,8 @@ def place_order(
         lines=_new_lines(request.lines),
         freight=optional_money(request, "freight"),
         expected_total=optional_money(request, "expected_total"),
+        labels=Labels(request.labels) if request.labels else NO_LABELS,
+        note=request.note,
     )
 
 
@@ -145,6 +148,15 @@ def _refund(request: contract.RefundOrderRequest, derived_id: DerivedId) -> comm
     )
 
 
+def _label(request: contract.LabelOrderRequest, _: DerivedId) -> commands.LabelOrder:
+    return commands.LabelOrder(
+        UUID(request.order_id),
+        set_labels=Labels(request.set_labels),
+        remove_labels=tuple(request.remove_labels),
+        note=request.note if request.HasField("note") else None,
+    )
+
+
 def _items(items: Iterable[order_types_pb2.LineQuantity]) -> tuple[LineQuantity, ...]:
     return tuple(LineQuantity(item.line_number, item.quantity) for item in items)
 
@@ -177,4 +189,5 @@ COMMANDS: Mapping[str, ToCommand] = {
     "RefundOrder": _refund,
     "HoldOrder": lambda request, _: commands.HoldOrder(UUID(request.order_id)),
     "ReleaseOrder": lambda request, _: commands.ReleaseOrder(UUID(request.order_id)),
+    "LabelOrder": _label,
 }

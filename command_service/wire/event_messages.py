@@ -18,6 +18,7 @@ from command_service.domain.events import (
     OrderDelivered,
     OrderHeld,
     OrderImported,
+    OrderLabelled,
     OrderPaid,
     OrderRefunded,
     OrderReleased,
@@ -130,4 +131,5 @@ CHANGES: Mapping[type[Event], tuple[str, Callable[[Any, str], Message]]] = {
     OrderRefunded: ("order_refunded", _refunded),
     OrderHeld: ("order_held", lambda *_: contract.OrderHeld()),
     OrderReleased: ("order_released", lambda *_: contract.OrderReleased()),
+    OrderLabelled: ("order_labelled", lambda *_: contract.OrderLabelled()),
 }

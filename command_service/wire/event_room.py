@@ -1,7 +1,7 @@
 """Limits the size of an order's events, and chooses which movements to omit so that every event fits.
 
-Callers choose the lines and addresses. These are refused when they are so large that a later event might not fit.
-Movements (payments, shipments, returns, refunds) are facts and are never refused for their size. So an order in an
+Callers choose lines, addresses, labels and notes. These are refused when they are so large that a later event might not
+fit. Movements (payments, shipments, returns, refunds) are facts and are never refused for their size. So an order in an
 event or a response lists as many of its newest movements as fit, and counts the older ones as omitted. Every movement
 is complete in the event that recorded it.
 
@@ -19,6 +19,7 @@ from command_service.domain.events import (
     Event,
     OrderCreated,
     OrderImported,
+    OrderLabelled,
     OrderRevised,
     OrderShippingAddressChanged,
 )
@@ -26,9 +27,11 @@ from command_service.domain.order import Order
 from command_service.wire.json_sizes import (
     address_size,
     beside_the_order,
+    labels_size,
     line_size,
     movement_sizes,
     newest_movements,
+    note_size,
     without_movements,
 )
 
@@ -50,7 +53,7 @@ class Omitted:
 
 NOTHING = Omitted()
 #: Events whose size the caller chooses. All other events record facts, for which there must always be room.
-CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged)
+CHOSEN = (OrderCreated, OrderImported, OrderRevised, OrderShippingAddressChanged, OrderLabelled)
 
 
 def check_room(decision: Decision[Event], size: int, limit: int) -> None:
@@ -78,7 +81,7 @@ def room_needed(order: Order, *, every_movement: bool) -> int:
 
 
 def old_values_of(event: Event) -> int:
-    """Returns the bytes of the replaced values that the event contains: the old lines or the old address.
+    """Returns the bytes of the replaced values that the event contains: old lines, labels, note or address.
 
     For other events this is 0, because the size of the order without movements has room for them.
     """
@@ -87,6 +90,8 @@ def old_values_of(event: Event) -> int:
             return sum(map(line_size, event.previous_lines))
         case OrderShippingAddressChanged():
             return address_size(event.previous_shipping_address)
+        case OrderLabelled():
+            return labels_size(event.previous_labels) + note_size(event.previous_note or "")
         case _:
             return 0
 

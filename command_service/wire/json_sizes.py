@@ -16,6 +16,7 @@ from google.type.money_pb2 import Money
 from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1 import order_events_pb2, order_types_pb2
 
+from command_service.domain.labels import Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -83,6 +84,7 @@ _ORDER_BYTES = _size(
         billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
         freight=_MONEY, net_total=_MONEY, tax_total=_MONEY, total=_MONEY, paid_total=_MONEY, refunded_total=_MONEY,
         refund_due=_MONEY, place_time=_TIME, update_time=_TIME,
+        labels={"": ""}, note="x",
         omitted=order_types_pb2.OmittedMovements(payments=_INT32, shipments=_INT32, returns=_INT32, refunds=_INT32),
     )
 )  # fmt: skip
@@ -91,8 +93,11 @@ _PERSONAL_BYTES = _size(
     order_events_pb2.OrderPersonalData(
         **_SHORT_CONTACT,
         billing_address=PostalAddress(region_code="DE"), shipping_address=PostalAddress(region_code="DE"),
+        labels={"": ""}, note="x", previous_labels={"": ""}, previous_note="x",
     )
 )  # fmt: skip
+#: The bytes of a label besides key and value: four quotes, a colon and a comma.
+_LABEL_BYTES = 6
 #: The largest size of an event's parts other than the order: its own fields with reason and previous state, and its
 #: headers.
 _AROUND_BYTES = (
@@ -131,6 +136,8 @@ def without_movements(order: Order) -> int:
         + address_size(order.shipping_address)
         + address_size(order.billing_address)
         + sum(map(line_size, order.lines))
+        + labels_size(order.labels)
+        + note_size(order.note)
     )
 
 
@@ -180,6 +187,16 @@ def address_size(address: Address) -> int:
     """Returns the bytes of an address."""
     lists = [text for texts in _lists(address) for text in texts]
     return _ADDRESS_BYTES + _texts(_free_texts(address)) + _texts(lists) + 3 * len(lists)
+
+
+def labels_size(labels: Labels) -> int:
+    """Returns the bytes of labels."""
+    return len(labels) * _LABEL_BYTES + _texts(text for label in labels.items() for text in label) if labels else 0
+
+
+def note_size(note: str) -> int:
+    """Returns the bytes of a note."""
+    return _texts((note,)) if note else 0
 
 
 def _payment(payment: Payment) -> int:

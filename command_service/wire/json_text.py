@@ -49,10 +49,22 @@ def _writer_of_fields(descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]
 
 
 def _writer(field: FieldDescriptor) -> Writer:
+    if is_map(field):
+        # Sorted, because protobuf keeps the entries of a map in no certain order.
+        return lambda values: dict(sorted(values.items()))
     one = _writer_of_one(field)
     if not field.is_repeated:
         return one
     return list if one is None else lambda values: [one(value) for value in values]
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Returns whether the field maps texts to texts. Raises TypeError for any other map."""
+    if field.message_type is None or not field.message_type.GetOptions().map_entry:
+        return False
+    if any(part.type != FieldDescriptor.TYPE_STRING for part in field.message_type.fields):
+        raise TypeError(f"{field.full_name}: nothing in the journal maps anything but texts to texts")
+    return True
 
 
 def _writer_of_one(field: FieldDescriptor) -> Writer:
@@ -72,7 +84,7 @@ def _writer_of_one(field: FieldDescriptor) -> Writer:
 def _writer_of_messages(descriptor: Descriptor) -> Writer:
     if descriptor.full_name == "google.protobuf.Timestamp":
         return lambda moment: moment.ToJsonString()
-    if descriptor.file.package == "google.protobuf" or descriptor.GetOptions().map_entry:
+    if descriptor.file.package == "google.protobuf":
         raise TypeError(f"{descriptor.full_name}: nothing in the journal has a form of its own but times")
     return _writer_of_fields(descriptor)
 

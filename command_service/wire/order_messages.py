@@ -53,6 +53,8 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
         place_time=timestamp_message(order.placed_at),
         update_time=timestamp_message(order.updated_at),
         redacted=order.redacted,
+        labels=dict(order.labels) if order.labels else None,
+        note=order.note,
         omitted=None if omitted == NOTHING else contract.OmittedMovements(**asdict(omitted)),
     )
 

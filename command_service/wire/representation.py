@@ -13,14 +13,13 @@ from tandem.orders.v1 import order_events_pb2, order_types_pb2
 from command_service.application.command_call import CommandCall
 from command_service.application.ports import Description
 from command_service.domain.decision import Decision
-from command_service.domain.events import Event, OrderImported, OrderShippingAddressChanged
+from command_service.domain.events import Event, OrderImported
 from command_service.domain.order import Order
 from command_service.wire.event_messages import event_message
 from command_service.wire.event_room import NOTHING, Omitted, check_room, old_values_of, omitted_from
 from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import order_message
-from command_service.wire.personal_data import take_out
-from command_service.wire.values import address_message
+from command_service.wire.personal_data import WITH_OLD_VALUES, add_old_values, take_out
 
 SCHEMA_VERSION = "1"
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -43,8 +42,8 @@ class ContractRepresentation:
         response = _response(call, decision, whole, message, source_epoch)
         message.order.CopyFrom(whole)
         personal = take_out(message.order)
-        if isinstance(event, OrderShippingAddressChanged):
-            personal.previous_shipping_address.CopyFrom(address_message(event.previous_shipping_address))
+        if isinstance(event, WITH_OLD_VALUES):
+            add_old_values(personal, event)
         headers = {
             "traceparent": call.traceparent,
             "actor": call.principal,

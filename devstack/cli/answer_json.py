@@ -21,7 +21,9 @@ def answer_document(message: Message) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
-        if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            document[field.name] = dict(sorted(value.items()))
+        elif field.is_repeated:
             document[field.name] = [_value(field, one) for one in value]
         elif not field.has_presence or message.HasField(field.name):
             document[field.name] = _value(field, value)

@@ -6,7 +6,7 @@ write any event at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from query_service.projection.currency import FINEST_PARTS, finest_parts
@@ -14,6 +14,7 @@ from query_service.projection.lookup_key import lookup_key
 from query_service.projection.order_document import (
     AddressDocument,
     CustomerDocument,
+    LabelDocument,
     LineDocument,
     LineQuantityDocument,
     OmittedDocument,
@@ -36,6 +37,7 @@ from query_service.projection.proto_json import (
     messages,
     money_in,
     text,
+    text_map,
     timestamp,
 )
 from query_service.projection.sales import SaleKeys, calendar, sale
@@ -62,6 +64,7 @@ def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]
         address = message(personal, field)
         if address is not None:
             joined[field] = {**(message(order, field) or {}), **address}
+    joined |= {field: personal[field] for field in ("labels", "note") if field in personal}
     return joined
 
 
@@ -81,6 +84,7 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
     order_id, order_number = identifier(text(order, "orderId"), "order.orderId"), text(order, "orderNumber")
     references = _distinct(paid["reference"] for paid in (*payments, *refunds))
     tracking_numbers = _distinct(shipment["tracking_number"] for shipment in shipments)
+    labels = text_map(order, "labels")
     total_units, total_parts = _sortable(total := money(order, "total"), currency)
     keys = SaleKeys(
         currency_code=currency,
@@ -118,18 +122,29 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
         skus=list(dict.fromkeys(line["sku"] for line in lines)),
         payment_references=references,
         tracking_numbers=tracking_numbers,
-        lookup_keys=_distinct(map(lookup_key, (order_number, order_id, *references, *tracking_numbers))),
+        lookup_keys=_lookup_keys(order_number, order_id, *references, *tracking_numbers, *labels.values()),
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
         total_units=total_units,
         total_parts=total_parts,
         sales=[sale(line, keys) for line in lines],
         search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
         **keys,
-        **origin,  # type: ignore[typeddict-item]  # `omitted` is set below
+        **origin,  # type: ignore[typeddict-item]  # what is not required is set below
     )
+    _add_what_few_have(document, order, labels)
+    return document
+
+
+def _add_what_few_have(document: OrderDocument, order: Object, labels: Mapping[str, str]) -> None:
+    """Adds the fields that are not required: labels, note, and how many movements are omitted."""
     if (omitted := _omitted(message(order, "omitted"))) is not None:
         document["omitted"] = omitted
-    return document
+    if labels:
+        document["labels"] = [LabelDocument(key=key, value=value) for key, value in sorted(labels.items())]
+        document["label_pairs"] = [f"{label['key']}={label['value']}" for label in document["labels"]]
+        document["label_keys"] = [label["key"] for label in document["labels"]]
+    if note := text(order, "note"):
+        document["note"] = note
 
 
 def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
@@ -140,6 +155,10 @@ def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
 def _distinct(values: Iterable[str]) -> list[str]:
     """Returns each value once, in order of first appearance, without ""."""
     return [value for value in dict.fromkeys(values) if value]
+
+
+def _lookup_keys(*texts: str) -> list[str]:
+    return _distinct(map(lookup_key, texts))
 
 
 def _line(line: Object, money: Money) -> LineDocument:

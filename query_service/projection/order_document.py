@@ -1,8 +1,8 @@
 """Declares the documents of the read model, which have what a screen needs, without joins.
 
 Amounts are minor units of the order's `currency_code`. Times are microseconds since 1970 (UTC). Enum values are the
-contract's names without their prefix. Every key except `omitted` is always present. None means that the order has no
-such value.
+contract's names without their prefix. Every key that is not `NotRequired` is always present. None means that the order
+has no such value.
 """
 
 from __future__ import annotations
@@ -107,6 +107,13 @@ class OmittedDocument(TypedDict):
     refunds: int
 
 
+class LabelDocument(TypedDict):
+    """A label of the order."""
+
+    key: str
+    value: str
+
+
 class SaleDocument(TypedDict):
     """The amounts of one line, without cancelled pieces, and every key that it can be grouped by."""
 
@@ -167,13 +174,19 @@ class OrderDocument(Origin):
     redacted: bool
     # Present only when the order no longer lists something.
     omitted: NotRequired[OmittedDocument]
+    # Present only when the order has labels, sorted by key; and when it has a note.
+    labels: NotRequired[list[LabelDocument]]
+    note: NotRequired[str]
+    # For searches, with the labels: `key=value` of each, and its key.
+    label_pairs: NotRequired[list[str]]
+    label_keys: NotRequired[list[str]]
     # Fields for searches, which the contract's order does not have. "" for a key that the order lacks.
     customer_id: str
     region_code: str
     skus: list[str]
     payment_references: list[str]
     tracking_numbers: list[str]
-    # The lookup_key of the order's number, its id, and each payment reference and tracking number.
+    # The lookup_key of the order's number, its id, and each payment reference, tracking number and value of a label.
     lookup_keys: list[str]
     place_day: str
     place_week: str

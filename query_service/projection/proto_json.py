@@ -94,6 +94,16 @@ def texts(source: Object, field: str) -> list[str]:
     return value
 
 
+def text_map(source: Object, field: str) -> Mapping[str, str]:
+    """Returns a map of strings to strings; empty when absent."""
+    value = source.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise malformed(field, "is no map of texts")
+    return value
+
+
 def timestamp(source: Object, field: str) -> int | None:
     """Returns a `google.protobuf.Timestamp` in microseconds since 1970, truncated; None when absent."""
     value = source.get(field)

@@ -47,6 +47,12 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
         ],
         len(matching),
         {dimension: _counts(matching, dimension) for dimension in asked.facets},
+        label_values=_most_frequent(
+            label["value"]
+            for order in matching
+            for label in order.get("labels", ())
+            if label["key"] == asked.facet_label
+        ),
     )
 
 
@@ -98,7 +104,11 @@ def _keys(order: OrderDocument, dimension: Dimension, zone: TimeZone | None = No
 
 
 def _counts(orders: Iterable[OrderDocument], dimension: Dimension) -> list[tuple[str, int]]:
-    counted = Counter(key for order in orders for key in _keys(order, dimension))
+    return _most_frequent(key for order in orders for key in _keys(order, dimension))
+
+
+def _most_frequent(keys: Iterable[str]) -> list[tuple[str, int]]:
+    counted = Counter(keys)
     return sorted(counted.items(), key=lambda count: (-count[1], count[0]))[:FACET_LIMIT]
 
 

@@ -1,15 +1,15 @@
 """Computes the fields in which two states of an order differ, as the contract's `FieldChange`.
 
-A field is identified by its path: `shipping_address.locality`, `lines[2].quantity`, `payments[pay-1]`. An element of a
-list is identified by its own id. An element that appears or disappears is one change. Applied to the earlier state, the
-changes give the later state. The version and the update time are left out, because they always change and the event has
-them.
+A field is identified by its path: `shipping_address.locality`, `lines[2].quantity`, `payments[pay-1]`, `labels[a]`. An
+element of a list is identified by its own id, a label by its key. An element that appears or disappears is one change.
+Applied to the earlier state, the changes give the later state. The version and the update time are left out, because
+they always change and the event has them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -48,7 +48,9 @@ def _message_changes(prefix: str, before: Message, after: Message) -> Iterator[_
     for field in after.DESCRIPTOR.fields:
         path = f"{prefix}{field.name}"
         old, new = getattr(before, field.name), getattr(after, field.name)
-        if field.is_repeated and field.message_type is not None:
+        if _is_map(field):
+            yield from _map_changes(path, old, new)
+        elif field.is_repeated and field.message_type is not None:
             yield from _list_changes(path, _by_id(field, old), _by_id(field, new))
         elif field.message_type is None or field.message_type.full_name in _WHOLE:
             pair = _json(field, before), _json(field, after)
@@ -58,6 +60,17 @@ def _message_changes(prefix: str, before: Message, after: Message) -> Iterator[_
             yield from _message_changes(f"{path}.", old, new)
         elif before.HasField(field.name) or after.HasField(field.name):
             yield path, _json(field, before), _json(field, after)
+
+
+def _map_changes(path: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[_Change]:
+    for key in sorted({*before, *after}):
+        old, new = (_text(values[key]) if key in values else "" for values in (before, after))
+        if old != new:
+            yield f"{path}[{key}]", old, new
+
+
+def _is_map(field: Any) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 def _list_changes(path: str, before: dict[Any, Message], after: dict[Any, Message]) -> Iterator[_Change]:

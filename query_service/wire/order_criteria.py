@@ -16,6 +16,7 @@ from query_service.application.ports.order_questions import Dimension, OrderCrit
 from query_service.projection.currency import minor_units
 from query_service.projection.lookup_key import lookup_key
 from query_service.projection.words.asked import asked_words
+from query_service.wire.label_selector import label_conditions
 
 Value = TypeVar("Value")
 _LARGEST = 2**63 - 1
@@ -48,6 +49,7 @@ def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
         placed_until=_given(asked, "placed_until_time", bound_of),
         updated_from=_given(asked, "updated_from_time", bound_of),
         updated_until=_given(asked, "updated_until_time", bound_of),
+        labels=label_conditions(asked.label_selector),
     )
 
 

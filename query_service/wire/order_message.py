@@ -89,6 +89,10 @@ def order_fields(document: OrderDocument) -> Fields:
         fields["refunds"] = [_refund(refund, money) for refund in document["refunds"]]
     if "omitted" in document:
         fields["omitted"] = document["omitted"]
+    if "labels" in document:
+        fields["labels"] = {label["key"]: label["value"] for label in document["labels"]}
+    if "note" in document:
+        fields["note"] = document["note"]
     return fields
 
 

@@ -14,10 +14,10 @@ from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_message import order_fields
 
 #: Raise this number whenever the same document is encoded differently. Parts of another edition are encoded again.
-EDITION = 1
+EDITION = 2
 
 
 def page_part(document: OrderDocument) -> bytes:
     """Returns an encoded `SearchOrdersResponse` that has only this order. Raises ValueError; see `order_message`."""
     fields: Any = order_fields(document)
-    return contract.SearchOrdersResponse(orders=[fields]).SerializeToString()
+    return contract.SearchOrdersResponse(orders=[fields]).SerializeToString(deterministic=True)

@@ -57,9 +57,11 @@ REQUIRED = Check("required", _required, whole=False)
 
 
 def text(longest: int, *, required: bool = False) -> Check:
-    """Checks free text of at most `longest` characters. A required text needs a visible character."""
+    """Checks free text of at most `longest` characters, or an absent one. A required text needs a visible character."""
 
-    def problems(value: str) -> Iterator[tuple[str, str]]:
+    def problems(value: str | None) -> Iterator[tuple[str, str]]:
+        if value is None:
+            return
         if required and not shows_something(value):
             yield "", "is required"
         elif len(value) > longest:

@@ -30,6 +30,7 @@ from query_service.wire.page_part import page_part
 from tests.conformance import local_days
 from tests.conformance.local_days import check_local_days, check_order_without_time
 from tests.conformance.order_finding_suite import OrderFindingSuite
+from tests.conformance.order_label_suite import OrderLabelSuite
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import ANSWERS, as_text, exact_answers, percentile_answers, text_answers
@@ -97,7 +98,7 @@ async def read_while_it_goes_on(shop: Shop, sort: OrderSort) -> None:
     assert len(set(seen)) > shop.size * 0.9
 
 
-class OrderQuestionSuite(OrderFindingSuite):
+class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
     """The suite. `installation` of the subclass gives a way to open one empty, prepared installation repeatedly."""
 
     name: ClassVar[str]

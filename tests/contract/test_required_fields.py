@@ -14,7 +14,7 @@ from command_service.handlers import request_rules as command_rules
 from query_service.handlers.grpc import request_rules as query_rules
 from service_runtime.edge.field_checks import Check, text
 from service_runtime.edge.request_validation import InvalidRequest, Validator
-from tests.support.commands.complete_requests import complete
+from tests.support.commands.complete_requests import complete, is_map
 
 #: Messages that are not ours, so that nothing in them can be marked, and what is demanded of them nonetheless.
 FOREIGN = {"google.type.PostalAddress": {"region_code"}}
@@ -35,7 +35,7 @@ def fields_of(message: Any, path: str = "") -> Iterator[tuple[str, FieldDescript
     """Path, field and owner of every field in the message, and in the first element of each list."""
     for field in message.DESCRIPTOR.fields:
         yield f"{path}{field.name}", field, message
-        if field.message_type is not None and field.message_type.full_name not in WHOLE:
+        if field.message_type is not None and not is_map(field) and field.message_type.full_name not in WHOLE:
             inner = getattr(message, field.name)
             index = "[0]" if field.is_repeated else ""
             if not field.is_repeated or inner:

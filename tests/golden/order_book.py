@@ -91,8 +91,18 @@ def _orders(chance: random.Random) -> Iterator[types.Order]:
             if number % 30 == 0
             else [],
             place_time=_time(place_time),
+            labels=_labels(number),
+            note="ring twice" if number % 10 == 0 else "",
             update_time=_time(place_time + timedelta(minutes=chance.randrange(100_000))),
         )
+
+
+def _labels(number: int) -> dict[str, str]:
+    """A third has an id of another system and a channel, a quarter a tier, and most have neither."""
+    labels = (
+        {"erp/id": f"EXT-{number:04}", "channel": ("web", "App", "a, b")[number // 3 % 3]} if number % 3 == 0 else {}
+    )
+    return labels | ({"tier": "gold" if number % 8 else ""} if number % 4 == 0 else {})
 
 
 def _tracking_number(number: int) -> str:

@@ -61,6 +61,7 @@ CRITERIA: Mapping[str, OrderCriteria] = {
     "payment references": OrderCriteria(payment_references=("ch_0005x", "CH_0010X", "re-0030", "ch_0015x")),
     "tracking numbers": OrderCriteria(tracking_numbers=("QUESO", "1Z 999 0014 É", "queso")),
     "numbers of two kinds": OrderCriteria(order_numbers=NUMBERS, order_ids=IDS[:2], sources=("webshop", "phone", "")),
+    "labels": criteria_of(OrderFilter(label_selector="channel in (web,App),tier!=gold,erp/id")),
     "everything at once": OrderCriteria(
         words=(("queso",),), states=("PAID",), sources=("webshop", ""), currency_code="EUR", on_hold=False
     ),
@@ -80,6 +81,7 @@ EXACT_TEXTS: Mapping[str, str] = {
     "a reference of a refund": "re-0030",
     "the beginning of a reference": "ch_0005",
     "a tracking number": "1z9990014é",
+    "a value of a label": "ext 0030",
 }
 TEXTS = (
     "konig",

@@ -11,6 +11,7 @@ from command_service.domain.commands import (
     ChangeShippingAddress,
     HoldOrder,
     ImportOrder,
+    LabelOrder,
     NewOrder,
     OrderChange,
     RecordDelivery,
@@ -26,6 +27,7 @@ from command_service.domain.decisions.cancel_order import decide_cancel_order
 from command_service.domain.decisions.change_shipping_address import decide_change_shipping_address
 from command_service.domain.decisions.hold_order import decide_hold_order
 from command_service.domain.decisions.import_order import decide_import_order
+from command_service.domain.decisions.label_order import decide_label_order
 from command_service.domain.decisions.place_order import decide_place_order
 from command_service.domain.decisions.record_delivery import decide_record_delivery
 from command_service.domain.decisions.record_payment import decide_record_payment
@@ -51,6 +53,7 @@ CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[La
     RefundOrder: decide_refund_order,
     HoldOrder: decide_hold_order,
     ReleaseOrder: decide_release_order,
+    LabelOrder: decide_label_order,
 }
 
 

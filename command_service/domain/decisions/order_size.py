@@ -11,6 +11,6 @@ def order_too_large(size: int, limit: int) -> RuleViolated:
     return RuleViolated(
         rules.ORDER_SIZE,
         f"An event of this order may need {size} bytes; it has room for {limit}."
-        " Use fewer lines or shorter names, SKUs and addresses, or revise fewer lines at once.",
+        " Use fewer lines or labels, or shorter names, SKUs, addresses and notes, or change fewer of them at once.",
         {"size": str(size), "limit": str(limit)},
     )

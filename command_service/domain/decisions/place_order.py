@@ -8,6 +8,7 @@ from command_service.domain import rules
 from command_service.domain.commands import NewLine, PlaceOrder
 from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import charge, check_total
+from command_service.domain.decisions.label_count import check_label_count
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCreated
 from command_service.domain.evolve import created
@@ -18,6 +19,8 @@ from command_service.domain.money import BASIS_POINTS
 def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCreated]:
     """Returns ORDER_CREATED and the new order. Raises RuleViolated for the first rule that the order breaks."""
     lines = new_lines(command.lines)
+    if command.labels:
+        check_label_count(command.labels)
     currency = command.lines[0].unit_price.currency
     event = OrderCreated(
         order_id=command.order_id,
@@ -30,6 +33,8 @@ def decide_place_order(command: PlaceOrder, now: datetime) -> Decision[OrderCrea
         lines=lines,
         freight=charge(command.freight, currency, "the freight"),
         occurred_at=now,
+        labels=command.labels,
+        note=command.note,
     )
     order = created(event)
     check_total(order, command.expected_total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Integer, MetaData, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Integer, MetaData, Text, text
 
 #: The names that PostgreSQL itself gives to constraints, so that hand-written SQL and these tables agree.
 NAMES = {
@@ -15,6 +15,8 @@ NAMES = {
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     "ck": "%(table_name)s_%(constraint_name)s_check",
 }
+#: The key in `Column.info` of a column that is written although the database has a value for it.
+WRITTEN = "written"
 metadata = MetaData(naming_convention=NAMES)
 
 
@@ -36,6 +38,14 @@ def amount(name: str) -> Column[Any]:
 def pieces(name: str) -> Column[Any]:
     """Returns a column for a number of pieces. It is never null."""
     return required(name, Integer)
+
+
+def given_later(name: str, kind: Any, default: str) -> Column[Any]:
+    """Returns a column that a later revision added. It is never null, and always written.
+
+    Earlier rows have the SQL expression `default`. PostgreSQL adds such a column without rewriting the table.
+    """
+    return required(name, kind, server_default=text(default), info={WRITTEN: True})
 
 
 def moment(name: str, *, nullable: bool = False) -> Column[Any]:

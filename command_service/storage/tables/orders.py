@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from command_service.domain.money import BASIS_POINTS, MAX_AMOUNT
 from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
@@ -27,6 +28,7 @@ from command_service.domain.states import FulfillmentState, OrderState, PaymentS
 from command_service.storage.tables.metadata import (
     amount,
     check,
+    given_later,
     metadata,
     moment,
     one_of,
@@ -78,6 +80,8 @@ orders = Table(
     required("head_event_id", Uuid),
     required("head_hash", LargeBinary),
     moment("recorded_at"),
+    given_later("labels", JSONB, "'{}'"),
+    given_later("note", Text, "''"),
     UniqueConstraint("source", "order_number"),
     check("version", "version >= 1"),
     check("partition", "partition BETWEEN 0 AND 63"),

@@ -1,7 +1,8 @@
 """Lists which constraints enforce which business rule a second time, against writers that bypass the domain.
 
 A constraint sees only the new row. The rules that are not listed depend on more: on the order before the change, or on
-the time. The domain alone enforces those, while the order is locked.
+the time. Or they came later, as the number of labels did: a new constraint would first read every order. The domain
+alone enforces those, while the order is locked.
 """
 
 from __future__ import annotations

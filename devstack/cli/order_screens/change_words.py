@@ -24,7 +24,7 @@ from devstack.cli.order_screens.order_words import address, amount, name_words, 
 _NONE = "–"
 _ONE_OF = {
     "lines": "line", "payments": "payment", "shipments": "shipment", "returns": "return", "refunds": "refund",
-    "items": "line",
+    "items": "line", "labels": "label",
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def _value(field: Any, text: str) -> str:
         value = json.loads(text)
         if field is None:
             return text
-        if field.message_type is not None:
+        if field.message_type is not None and not field.message_type.GetOptions().map_entry:
             words = _MESSAGES.get(field.message_type.full_name, _any)
             return words(ParseDict(value, GetMessageClass(field.message_type)(), ignore_unknown_fields=True)) or _NONE
     except (ValueError, ParseError):

@@ -10,7 +10,16 @@ from tandem.orders.v1.order_query_service_pb2 import BatchGetOrdersResponse, Rea
 from tandem.orders.v1.order_types_pb2 import FulfillmentState, Order, OrderLine, PaymentState
 
 from devstack.cli.order_screens.order_money import open_amount
-from devstack.cli.order_screens.order_words import address, amount, enum_words, order_state, percent, pieces, time
+from devstack.cli.order_screens.order_words import (
+    address,
+    amount,
+    enum_words,
+    label_words,
+    order_state,
+    percent,
+    pieces,
+    time,
+)
 from devstack.cli.tables import Column, Facts, Rows
 from devstack.cli.terminal import Picture, plain, say, say_whole, show
 
@@ -96,6 +105,8 @@ def _head(order: Order) -> Iterator[tuple[str, str]]:
     if order.billing_address != order.shipping_address:
         yield "bill to", address(order.billing_address)
     yield "source", order.source
+    yield "labels", ", ".join(label_words(key, value) for key, value in sorted(order.labels.items()))
+    yield "note", order.note
     yield "placed", time(order.place_time)
     yield "changed", time(order.update_time) if order.version > 1 else ""
 

@@ -71,6 +71,11 @@ def address(value: PostalAddress) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def label_words(key: str, value: str) -> str:
+    """`erp/id=4711`; a value with a space or comma stands in quotes."""
+    return f'{key}="{value}"' if set(value) & {" ", ","} else f"{key}={value}"
+
+
 def pieces(items: Iterable[LineQuantity]) -> str:
     """`4 of line 1, 2 of line 3`."""
     return ", ".join(f"{item.quantity} of line {item.line_number}" for item in items)

@@ -43,6 +43,11 @@ def print_orders(answer: SearchOrdersResponse) -> None:
     if answer.orders:
         show(order_rows(answer.orders))
     say(f"{len(answer.orders)} of {answer.total_size:,} orders; {freshness(answer.read_info)}")
+    for facet in answer.facets:
+        if facet.label_key:
+            say("")
+            counts = [(count.key, f"{count.orders:,}") for count in facet.counts]
+            show(Rows((Column(facet.label_key, folds=True), Column("orders", right=True)), counts))
     if answer.next_page_token:
         say_whole(f"next page: --page-token {answer.next_page_token}")
 

@@ -1,4 +1,4 @@
-"""Holds `tandem orders cancel|hold|release`, and sends any command that changes an order."""
+"""Holds `tandem orders cancel|hold|release|label`, and sends any command that changes an order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from devstack.cli.orders.calls import (
     with_stubs,
 )
 from devstack.cli.orders.lookup import OrderWord, order_id_of
-from devstack.cli.orders.request import in_form, request_id_or_new
+from devstack.cli.orders.request import Labels, in_form, request_id_or_new
 
 if TYPE_CHECKING:
     from devstack.cli.stubs import Stubs
@@ -68,6 +68,32 @@ def release(
 ) -> None:
     """Allows shipping again."""
     change("ReleaseOrder", order, reason, request_id, expected_version, {}, as_json=as_json)
+
+
+def label(
+    order: OrderWord,
+    label: Labels = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Label to remove; repeat it.", show_default=False)
+    ] = None,
+    note: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help='New note; "" removes it. Unchanged when not given.', show_default=False),
+    ] = None,
+    reason: Reason = "",
+    request_id: RequestId = "",
+    expected_version: ExpectedVersion = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Sets and removes labels, and changes the note."""
+    from devstack.cli.orders.words import labels
+
+    details: dict[str, Any] = {
+        "set_labels": in_form(labels, label or [], as_json=as_json),
+        "remove_labels": remove or [],
+        "note": note,
+    }
+    change("LabelOrder", order, reason, request_id, expected_version, details, as_json=as_json)
 
 
 def line_quantities(words: list[str] | None, *, as_json: bool) -> list[Any]:

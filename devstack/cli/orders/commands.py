@@ -16,7 +16,7 @@ for _command in (
     order_terms.place, order_reading.get, order_questions.search, order_reading.history, order_movements.pay,
     order_movements.ship, order_movements.deliver, order_terms.revise, order_terms.address, order_changes.cancel,
     order_movements.return_, order_movements.refund, order_changes.hold, order_changes.release,
-    order_questions.summarize, order_payments.payments, order_questions.customer,
+    order_changes.label, order_questions.summarize, order_payments.payments, order_questions.customer,
 ):  # fmt: skip
     application.command(_command.__name__.rstrip("_"))(_command)
 

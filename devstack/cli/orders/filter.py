@@ -42,6 +42,10 @@ TrackingNumbers = Annotated[
     list[str] | None, _option("--tracking-number", "TEXT", "Only with this tracking number; repeat it.")
 ]
 
+Selector = Annotated[
+    str, _option("--selector", "SELECTOR", "Only with such labels: a=b,c!=d,e in (x,y),f notin (z),g,!h.")
+]
+
 
 def order_filter(
     words: list[str] | None,
@@ -57,6 +61,7 @@ def order_filter(
     ids: list[str] | None = None,
     references: list[str] | None = None,
     tracking_numbers: list[str] | None = None,
+    selector: str = "",
     as_json: bool,
 ) -> Any:
     """Returns the filter for the options; ends the command if one names no value."""
@@ -81,6 +86,7 @@ def order_filter(
         order_ids=ids,
         payment_references=references,
         tracking_numbers=tracking_numbers,
+        label_selector=selector,
     )
 
 

@@ -17,6 +17,7 @@ from devstack.cli.orders.filter import (
     Numbers,
     PaymentStates,
     References,
+    Selector,
     Source,
     States,
     Text,
@@ -51,6 +52,10 @@ def search(
     order_id: Ids = None,
     payment_reference: References = None,
     tracking_number: TrackingNumbers = None,
+    selector: Selector = "",
+    facet_label: Annotated[
+        str, typer.Option(metavar="KEY", help="Count all matches by this label.", show_default=False)
+    ] = "",
     sort: Annotated[str, typer.Option(metavar="SORT", help=f"{listed(SORTS)}.")] = SORTS[0],
     page_size: Annotated[
         int, typer.Option(parser=whole(1, 2**31 - 1), metavar="N", help="Orders on a page; at most 200.")
@@ -78,11 +83,13 @@ def search(
             ids=order_id,
             references=payment_reference,
             tracking_numbers=tracking_number,
+            selector=selector,
             as_json=as_json,
         ),
         sort=chosen(OrderSort, sort, "--sort", as_json=as_json),
         page_size=page_size,
         page_token=page_token,
+        facet_label_key=facet_label,
         read_options=ReadOptions(consistency_token=token),
     )
     _ask("SearchOrders", request, print_orders, as_json)
@@ -106,6 +113,7 @@ def summarize(
     customer: Customer = "",
     country: Country = "",
     source: Source = "",
+    selector: Selector = "",
     include_cancelled: Annotated[bool, typer.Option("--include-cancelled", help="Cancelled orders count too.")] = False,
     percentile: Annotated[
         list[float] | None,
@@ -127,7 +135,9 @@ def summarize(
     from devstack.cli.order_screens.question_tables import print_summary
 
     request = SummarizeOrdersRequest(
-        filter=order_filter(words, text, state, payment, fulfillment, customer, country, source, as_json=as_json),
+        filter=order_filter(
+            words, text, state, payment, fulfillment, customer, country, source, selector=selector, as_json=as_json
+        ),
         group_by=[chosen(OrderDimension, word, "--by", as_json=as_json) for word in by or ["state"]],
         include_cancelled=include_cancelled,
         percentiles=percentile or [],

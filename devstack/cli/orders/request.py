@@ -36,6 +36,11 @@ Lines = Annotated[
     ),
 ]
 
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="LABEL", help="KEY=VALUE, like erp/id=4711; repeat it.", show_default=False),
+]
+
 
 def in_form(make: Any, *words: Any, as_json: bool) -> Any:
     """Returns `make(*words)`; ends the command with the message if a word has the wrong form."""

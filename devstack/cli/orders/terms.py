@@ -23,12 +23,14 @@ from devstack.cli.orders.request import (
     City,
     Country,
     Currency,
+    Labels,
     Lines,
     PostalCode,
     Recipient,
     Region,
     Street,
     amount_if_given,
+    in_form,
     new_lines,
     postal_address,
     request_id_or_new,
@@ -62,6 +64,8 @@ def place(
         str,
         typer.Option(metavar="NUMBER", help="Order number; made when not given.", show_default=False),
     ] = "",
+    label: Labels = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Note about the order.", show_default=False)] = "",
     reason: Reason = "",
     request_id: RequestId = "",
     as_json: AsJson = False,
@@ -73,6 +77,8 @@ def place(
     from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
     from tandem.orders.v1.order_types_pb2 import Customer
 
+    from devstack.cli.orders.words import labels
+
     request = PlaceOrderRequest(
         request_id=request_id_or_new(request_id),
         reason=reason,
@@ -83,6 +89,8 @@ def place(
         lines=new_lines(line, currency, as_json=as_json),
         freight=amount_if_given(freight, currency, "--freight", as_json=as_json),
         expected_total=amount_if_given(expected_total, currency, "--expected-total", as_json=as_json),
+        labels=in_form(labels, label or [], as_json=as_json),
+        note=note,
     )
 
     async def sent(stubs: Stubs) -> Any:

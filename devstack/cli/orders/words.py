@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 from google.type.money_pb2 import Money
@@ -126,6 +127,19 @@ def split(text: str, separator: str, name: str = "") -> list[str]:
         parts.append(named + value)
         at = found.end() + 1
     return parts
+
+
+def labels(words: Sequence[str]) -> dict[str, str]:
+    """Reads labels such as `erp/id=4711`; raises WrongWord."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not (key and separator):
+            raise WrongWord(f"--label {word!r}: write KEY=VALUE, like erp/id=4711")
+        if key in found:
+            raise WrongWord(f"--label {word!r}: the key {key} is there twice")
+        found[key] = value
+    return found
 
 
 def line_quantity(text: str) -> LineQuantity:

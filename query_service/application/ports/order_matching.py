@@ -60,6 +60,8 @@ def _conditions(criteria: OrderCriteria) -> Iterator[Condition]:
     for field, name in _ANY_OF:
         if alternatives := frozenset(getattr(criteria, name)):
             yield _any_of(field, alternatives)
+    for label in criteria.labels:
+        yield label.holds
     for field, least, limit in _WITHIN:
         bounds = getattr(criteria, least), getattr(criteria, limit)
         if bounds != (None, None):

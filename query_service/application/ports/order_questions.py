@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from query_service.application.calendars.time_zone import TimeZone
+from query_service.application.ports.label_conditions import LabelCondition
 from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.words.asked import AskedWords
@@ -60,6 +61,7 @@ class OrderCriteria:
     placed_until: int | None = None
     updated_from: int | None = None
     updated_until: int | None = None
+    labels: tuple[LabelCondition, ...] = ()
 
 
 class OrderSort(StrEnum):
@@ -180,7 +182,8 @@ CALENDAR = frozenset({Dimension.DAY, Dimension.WEEK, Dimension.MONTH})
 class OrderSearch:
     """Asks for a page of a sorted list: up to `size` orders after the position `after`.
 
-    `since` is a mark of this store, or "": orders written after it are flagged as changed.
+    `since` is a mark of this store, or "": orders written after it are flagged as changed. `facet_label` is the key of
+    a label by whose values all matches are counted, or "".
     """
 
     criteria: OrderCriteria
@@ -189,6 +192,7 @@ class OrderSearch:
     after: Position | None = None
     facets: tuple[Dimension, ...] = ()
     since: str = ""
+    facet_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +212,17 @@ class FoundOrder:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrders:
-    """A page of orders. `total` counts all matches. A facet's values come most frequent first, ties by key."""
+    """A page of orders. `total` counts all matches. A facet's values come most frequent first, ties by key.
+
+    `label_values` are the values of the label that was asked for, counted and sorted like those of a facet.
+    """
 
     orders: list[FoundOrder]
     total: int
     facets: Mapping[Dimension, list[tuple[str, int]]] = field(default_factory=dict)
     #: The generation that answered; "" when the answer has no order that tells it.
     generation: str = field(default="", compare=False)
+    label_values: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

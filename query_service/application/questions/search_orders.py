@@ -58,6 +58,7 @@ class OrderPage:
     orders: list[FoundOrder]
     total: int
     facets: Mapping[Dimension, list[tuple[str, int]]]
+    label_values: list[tuple[str, int]]
     more: bool
     resume_token: str
     _fingerprint: str
@@ -105,11 +106,12 @@ class SearchOrders:
         *,
         page_token: str = "",
         facets: tuple[Dimension, ...] = (),
+        facet_label: str = "",
     ) -> Answer[OrderPage]:
         """Returns a page of up to `size` orders. Raises PageTokenMalformed, Parked, Lagging and TokenOfOtherSource."""
         fingerprint = list_fingerprint(criteria, sort)
         place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
-        search = OrderSearch(criteria, sort, size + 1, place, facets, mark)
+        search = OrderSearch(criteria, sort, size + 1, place, facets, mark, facet_label)
 
         async def read() -> _Read:
             return await (self._first_page(search) if place is None else self._following_page(search))
@@ -118,7 +120,14 @@ class SearchOrders:
         orders, found = read_page.orders, read_page.found
         resume_token = "" if page_token else self._marks.token(admission.claims.of(found.generation))
         page = OrderPage(
-            orders[:size], found.total, found.facets, len(orders) > size, resume_token, fingerprint, read_page.mark
+            orders[:size],
+            found.total,
+            found.facets,
+            found.label_values,
+            len(orders) > size,
+            resume_token,
+            fingerprint,
+            read_page.mark,
         )
         parked = self._parked.any_of((order.order_id, order.version) for order in page.orders)
         info = admission.info(found.generation)
@@ -150,7 +159,7 @@ class SearchOrders:
             if len(found.orders) < search.size or len(orders) >= search.size:
                 return first, orders
             after = found.orders[-1].position
-            found = await self._reader.search(replace(search, after=after, facets=()))
+            found = await self._reader.search(replace(search, after=after, facets=(), facet_label=""))
 
     async def _unread(self, order: FoundOrder, read: Position, search: OrderSearch) -> bool:
         """Returns whether the order is unchanged, or all its earlier versions are after `read` in the list."""

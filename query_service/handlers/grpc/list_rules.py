@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tandem.orders.label_keys import is_label_key
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
@@ -13,11 +14,13 @@ from query_service.application.calendars.time_zone import time_zone_names
 from query_service.handlers.grpc.answering import DEFAULT_PAGE_SIZE, DEFAULT_PAYMENT_GROUPS, MAX_PAGE_SIZE
 from query_service.projection.currency import minor_units
 from query_service.projection.words.folding import fold
+from query_service.wire.label_selector import MAX_CONDITIONS, WrongSelector, label_conditions
 from service_runtime.edge.field_checks import ANY, Check, is_time, is_uuid, must
 from service_runtime.edge.request_validation import Problem, Relation, Rules
 
 MAX_GROUPS, MAX_DIMENSIONS, MAX_PERCENTILES = 1000, 3, 20
 MAX_PAYMENT_GROUPS = 10_000
+MAX_SELECTOR_LENGTH = 2_000
 MAX_TEXT_LENGTH, MAX_KEY_LENGTH, MAX_REFERENCE_LENGTH, MAX_ALTERNATIVES = 200, 64, 200, 200
 _REGION, _CURRENCY = re.compile("[A-Z]{2}"), re.compile("[A-Z]{3}")
 
@@ -98,6 +101,23 @@ def dimensions(least: int, most: int, enum: Any = contract.OrderDimension) -> Ch
     )
 
 
+def _selector_problems(selector: str) -> Iterator[Problem]:
+    if len(selector) > MAX_SELECTOR_LENGTH:
+        yield "", f"has {len(selector)} characters, at most {MAX_SELECTOR_LENGTH} are allowed"
+        return
+    try:
+        label_conditions(selector)
+    except WrongSelector as error:
+        yield "", str(error)
+
+
+LABEL_SELECTOR = Check(
+    f"empty or a label selector of at most {MAX_SELECTOR_LENGTH} characters and {MAX_CONDITIONS} conditions, such as"
+    " `a=b,c!=d,e in (x,y),f notin (z),g,!h`",
+    _selector_problems,
+)
+FACET_LABEL_KEY = must("be empty or the key of a label", lambda value: not value or is_label_key(value))
+
 FILTER: Rules = {
     "filter.text": must(f"be at most {MAX_TEXT_LENGTH} characters with a letter or digit among them", _is_text),
     "filter.states": _states(types.OrderState, "order states"),
@@ -122,6 +142,7 @@ FILTER: Rules = {
     "filter.order_ids": must(f"be up to {MAX_ALTERNATIVES} UUIDs", _each(is_uuid)),
     "filter.payment_references": _keys("references", MAX_REFERENCE_LENGTH),
     "filter.tracking_numbers": _keys("tracking numbers", MAX_REFERENCE_LENGTH),
+    "filter.label_selector": LABEL_SELECTOR,
 }
 
 

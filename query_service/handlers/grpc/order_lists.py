@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_types_pb2 import Customer
 
-from query_service.application.ports.order_questions import OrderSummaries
+from query_service.application.ports.order_questions import Dimension, OrderSummaries
 from query_service.application.questions.customer_summary import GetCustomerSummary
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
@@ -59,6 +59,7 @@ class OrderLists:
             consistency(request.read_options, call.seconds),
             page_token=request.page_token,
             facets=dimensions_of(request.facets),
+            facet_label=request.facet_label_key,
         )
         answer = await page
         # Encoded parts of a message may be concatenated. So no order is decoded or encoded here.
@@ -66,13 +67,7 @@ class OrderLists:
         rest = contract.SearchOrdersResponse(
             next_page_token=answer.found.token_after(len(orders)),
             total_size=answer.found.total,
-            facets=[
-                contract.Facet(
-                    dimension=dimension_value(dimension),
-                    counts=[contract.FacetCount(key=key, orders=count) for key, count in counts],
-                )
-                for dimension, counts in answer.found.facets.items()
-            ],
+            facets=[*_facets(answer.found.facets), *_label_facet(request.facet_label_key, answer.found.label_values)],
             read_info=read_info(answer.info, self.now()),
             resume_token=answer.found.resume_token,
         )
@@ -131,3 +126,20 @@ class OrderLists:
             truncated=answer.found.truncated,
             read_info=read_info(answer.info, self.now()),
         )
+
+
+_Counts = Sequence[tuple[str, int]]
+
+
+def _facets(found: Mapping[Dimension, _Counts]) -> Iterator[contract.Facet]:
+    for dimension, counts in found.items():
+        yield contract.Facet(dimension=dimension_value(dimension), counts=_counts(counts))
+
+
+def _label_facet(label_key: str, counts: _Counts) -> Iterator[contract.Facet]:
+    if label_key:
+        yield contract.Facet(label_key=label_key, counts=_counts(counts))
+
+
+def _counts(counts: _Counts) -> list[contract.FacetCount]:
+    return [contract.FacetCount(key=key, orders=count) for key, count in counts]

@@ -13,6 +13,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.handlers.grpc.list_rules import (
     CUSTOMER_ID,
+    FACET_LABEL_KEY,
     FILTER,
     MAX_DIMENSIONS,
     MAX_GROUPS_RULE,
@@ -68,6 +69,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "page_size": PAGE_SIZE,
         "page_token": PAGE_TOKEN,
         "facets": dimensions(0, len(contract.OrderDimension.values()) - 1),
+        "facet_label_key": FACET_LABEL_KEY,
         **_READ_OPTIONS,
     },
     contract.GetOrderHistoryRequest.DESCRIPTOR.full_name: {

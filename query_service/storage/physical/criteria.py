@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from query_service.application.ports.label_conditions import LabelCondition
 from query_service.application.ports.order_questions import OrderCriteria
 
 Query = dict[str, Any]
@@ -13,6 +14,7 @@ Query = dict[str, Any]
 def query(criteria: OrderCriteria) -> Query:
     """Returns the query for the orders that match the criteria."""
     excluded = [_terms("state", criteria.excluded_states)] if criteria.excluded_states else []
+    excluded += [_has_label(condition) for condition in criteria.labels if condition.negated]
     return {"bool": {"filter": list(_filters(criteria)), "must_not": excluded}}
 
 
@@ -50,6 +52,7 @@ def _filters(criteria: OrderCriteria) -> Iterator[Query]:
     for field, values in alternatives.items():
         if values:
             yield _terms(field, values)
+    yield from (_has_label(condition) for condition in criteria.labels if not condition.negated)
     if criteria.on_hold is not None:
         yield {"term": {"on_hold": criteria.on_hold}}
     if criteria.currency_code:
@@ -63,6 +66,13 @@ def _filters(criteria: OrderCriteria) -> Iterator[Query]:
         given = {name: bound for name, bound in (("gte", least), ("lt", limit)) if bound is not None}
         if given:
             yield {"range": {field: given}}
+
+
+def _has_label(condition: LabelCondition) -> Query:
+    """Returns the query for orders that have the label, with one of the values if there are any."""
+    if condition.values:
+        return {"terms": {"label_pairs": condition.pairs}}
+    return {"term": {"label_keys": condition.key}}
 
 
 def _any_beginning(beginnings: Sequence[str]) -> Query:

@@ -7,8 +7,6 @@ from typing import Any
 
 from query_service.application.ports.errors import DependencyDown, PageTokenMalformed
 from query_service.application.ports.order_questions import (
-    DIMENSION_FIELDS,
-    FACET_LIMIT,
     NOT_LISTED,
     SORT_KEYS,
     Edition,
@@ -22,6 +20,7 @@ from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.external_version import version_parts
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.criteria import query, scored
+from query_service.storage.physical.facets import counts, facets, label_values
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 from query_service.storage.physical.page_parts import part_of
@@ -47,10 +46,7 @@ class OrderLists:
             "version": True,
             "_source": False,
             "stored_fields": [PAGE_PART],
-            "aggs": {
-                dimension.value: {"terms": {"field": DIMENSION_FIELDS[dimension], "size": FACET_LIMIT}}
-                for dimension in asked.facets
-            },
+            "aggs": facets(asked),
         }
         if asked.after is not None:
             body["search_after"] = _sort_values(asked.after, asked)
@@ -67,14 +63,9 @@ class OrderLists:
         return FoundOrders(
             [self._found(hit, part, asked) for hit, part in zip(hits, parts, strict=True)],
             answer["hits"]["total"]["value"],
-            {
-                dimension: [
-                    (bucket["key"], bucket["doc_count"])
-                    for bucket in answer["aggregations"][dimension.value]["buckets"]
-                ]
-                for dimension in asked.facets
-            },
-            generation_of(hits),
+            {dimension: counts(answer, dimension.value) for dimension in asked.facets},
+            generation=generation_of(hits),
+            label_values=label_values(answer, asked),
         )
 
     async def mark(self) -> str:

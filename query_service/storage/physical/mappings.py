@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from query_service.projection.order_document import (
     AddressDocument,
     CustomerDocument,
+    LabelDocument,
     LineDocument,
     LineQuantityDocument,
     OmittedDocument,
@@ -99,6 +100,10 @@ ORDERS = _strict(
     update_time=_LONG,
     redacted=_FLAG,
     omitted=_kept(OmittedDocument),
+    labels=_kept(LabelDocument),
+    note=_KEPT,
+    label_pairs=_KEYWORD,
+    label_keys=_LOOKED_UP,
     customer_id=_KEYWORD,
     region_code=_KEYWORD,
     skus=_KEYWORD,

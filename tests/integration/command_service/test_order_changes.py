@@ -20,6 +20,7 @@ from command_service.application.command_call import CommandResult
 from command_service.domain import commands, rules
 from command_service.domain.commands import ImportedPayment, ImportOrder, NewLine, OrderChange
 from command_service.domain.errors import OrderNotFound, RuleViolated, VersionMismatch
+from command_service.domain.labels import Labels
 from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
@@ -46,6 +47,7 @@ def a_life(order_id: UUID) -> list[OrderChange]:
         commands.ChangeShippingAddress(order_id, Address("FR", address_lines=('"a"', "{b,c}", "\\"), recipients=())),
         commands.RecordPayment(order_id, "P1", Money("EUR", 5_00), "card", "ref"),
         commands.ReleaseOrder(order_id),
+        commands.LabelOrder(order_id, Labels({"erp/id": '"4711"', "b": "{ü}\\"}), note="Klingeln"),
         commands.RecordPayment(order_id, "P2", Money("EUR", 50_00), "transfer"),
         commands.RefundOrder(order_id, "F1", Money("EUR", 1), "too much"),
         commands.ShipOrder(order_id, "S1", items((1, 2)), "DHL", "T", TIME),
@@ -75,7 +77,7 @@ async def test_what_is_stored_is_what_was_answered(command_database: str) -> Non
             assert [event.order_version for event in answer.events] == [version]
     assert {type(command) for command in a_life(uuid4())} == set(get_args(OrderChange))
     assert await journal_faults(command_database) == []
-    assert await execute(command_database, "SELECT count(*) FROM outbox") == [(16,)]
+    assert await execute(command_database, "SELECT count(*) FROM outbox") == [(17,)]
 
 
 async def test_the_old_address_is_kept_apart_with_the_other_personal_data(command_database: str) -> None:
@@ -321,6 +323,9 @@ class Chance:
             commands.ChangeShippingAddress(order_id, Address(self.source.choice(["DE", "FR"]))),
             commands.HoldOrder(order_id),
             commands.ReleaseOrder(order_id),
+            commands.LabelOrder(
+                order_id, Labels({"a": self.source.choice("xy")}), note=self.source.choice(["n", None])
+            ),
         ]
         return self.source.choice(possible)
 

@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[3]
 PRODUCT = ("command_service", "service_runtime", "protos")
 #: Functions that turn one value into another: amounts, times, states, sizes, digests, checks of single fields.
 VALUES = (
-    *("command_service/domain/line", "command_service/domain/money", "command_service/domain/order"),
+    *("command_service/domain/labels", "command_service/domain/line", "command_service/domain/money"),
+    "command_service/domain/order",
     *("command_service/domain/order_number", "command_service/domain/states", "command_service/wire/values"),
     *("command_service/wire/json_sizes", "command_service/handlers/caller", "command_service/handlers/order_checks"),
     *(
@@ -40,6 +41,7 @@ VALUES = (
         "service_runtime/countdown",
     ),
     *("service_runtime/edge/field_checks", "service_runtime/edge/characters"),
+    "command_service/wire/representation:_token",
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )
 #: No more than this: whoever follows an order must come to the end.

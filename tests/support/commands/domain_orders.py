@@ -13,6 +13,7 @@ from command_service.domain.commands import (
     Command,
     HoldOrder,
     ImportOrder,
+    LabelOrder,
     NewLine,
     PlaceOrder,
     RecordDelivery,
@@ -26,6 +27,7 @@ from command_service.domain.commands import (
 from command_service.domain.decision import Decision
 from command_service.domain.decisions import decide, decide_new
 from command_service.domain.events import Event
+from command_service.domain.labels import Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.money import Money
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
@@ -106,6 +108,10 @@ def revise(*lines: NewLine, **changes: Any) -> ReviseOrder:
     return ReviseOrder(ORDER_ID, lines, **changes)
 
 
+def label(*, removed: tuple[str, ...] = (), note: str | None = None, **labels: str) -> LabelOrder:
+    return LabelOrder(ORDER_ID, Labels(labels), removed, note)
+
+
 def move_to(region_code: str) -> ChangeShippingAddress:
     return ChangeShippingAddress(ORDER_ID, Address(region_code))
 
@@ -137,4 +143,6 @@ def full_order() -> Order:
         returns=(Return("R1", (LineQuantity(1, 1),), later),),
         refunds=(Refund("F1", 1_00, "back", later),),
         on_hold=True,
+        labels=Labels({"erp/id": "4711", "channel": "Wärme"}),
+        note="Klingeln: 2× läuten",
     )

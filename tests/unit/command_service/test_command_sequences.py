@@ -37,6 +37,7 @@ from tests.support.commands.domain_orders import (
     RELEASE,
     cancel,
     deliver,
+    label,
     move_to,
     pay,
     place_order,
@@ -169,6 +170,14 @@ class Orders(RuleBasedStateMachine):
     def move(self, region: str) -> None:
         self.ask(move_to(region))
 
+    @rule(
+        value=st.sampled_from(["", "x", "ü" * 256]),
+        removed=st.sampled_from([(), ("a",), ("b", "never")]),
+        note=st.none() | st.sampled_from(["", "n"]),
+    )
+    def label(self, value: str, removed: tuple[str, ...], note: str | None) -> None:
+        self.ask(label(removed=removed, note=note, **({"c" if removed else "a": value} if value else {})))
+
     @invariant()
     def both_tell_the_same(self) -> None:
         order, model = self.order, self.model
@@ -179,6 +188,7 @@ class Orders(RuleBasedStateMachine):
         )
         assert (order.total, order.amounts.refund_due) == (model.total, model.due)
         assert (order.on_hold, order.shipping_address) == (model.held, model.address)
+        assert (dict(order.labels), order.note) == (model.labels, model.note)
 
     @invariant()
     def no_money_is_lost(self) -> None:

@@ -21,9 +21,10 @@ from command_service.application.event_record import EventRecord
 from command_service.application.ports import FirstCall, Recorded, StoredOrder
 from command_service.application.recording import Recorder
 from command_service.domain import rules
-from command_service.domain.commands import Command, ImportedPayment, ImportOrder, NewLine, PlaceOrder
+from command_service.domain.commands import Command, ImportedPayment, ImportOrder, LabelOrder, NewLine, PlaceOrder
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderImported, OrderPaid, OrderShipped
+from command_service.domain.labels import Labels
 from command_service.domain.movements import LineQuantity, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
@@ -42,6 +43,7 @@ from tests.support.commands.domain_orders import (
     deliver,
     euros,
     full_order,
+    label,
     move_to,
     new_line,
     pay,
@@ -133,6 +135,8 @@ class Life:
             freight=euros(7_77),
             source=text(64),
             order_number=text(64),
+            labels=Labels({f"key{n}": text(256) for n in range(2)}),
+            note=text(2_000),
         )
 
     def place_the_largest(self, address_lines: int) -> int:
@@ -198,7 +202,7 @@ def test_whatever_happens_to_an_order_that_just_fits_is_recorded(character: str,
 
 
 def test_money_can_be_recorded_without_end() -> None:
-    life = Life("🍵", 30_000)
+    life = Life("🍵", 42_000)
     life.place_the_largest(0)
     for n in range(300):
         life.command(pay(euros(1), life.text(64, f"{n}")))
@@ -269,6 +273,18 @@ def test_an_address_that_leaves_no_room_is_refused() -> None:
     life.command(move_to("DE"))
 
 
+def test_labels_that_leave_no_room_are_refused() -> None:
+    life = Life("🍵", SMALL)
+    life.place_the_largest(0)
+    with pytest.raises(RuleViolated) as refused:
+        life.command(LabelOrder(ORDER_ID, Labels({f"more{n}": life.text(256) for n in range(30)})))
+    assert refused.value.rule is rules.ORDER_SIZE
+    assert life.order is not None
+    assert len(life.order.labels) == 2
+    life.command(label(removed=("key0",), note="short"))
+    life.live()
+
+
 def test_old_values_take_the_place_of_old_movements() -> None:
     life = Life("🍵", SMALL)
     life.command(life.asked(5, 10))
@@ -329,6 +345,9 @@ def with_a_longer_text(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for place, item in enumerate(value):
             for where, longer in with_a_longer_text(item, path):
                 yield where, (*value[:place], longer, *value[place + 1 :])
+    elif isinstance(value, Labels):
+        yield f"{path}.value", Labels({key: text + LONGER for key, text in value.items()})
+        yield f"{path}.key", Labels({key + LONGER: text for key, text in value.items()})
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             if field.name not in FIXED:
@@ -340,7 +359,15 @@ def check_every_text_is_counted() -> None:
     order = full_order()
     room = room_needed(order, every_movement=True)
     texts = dict(with_a_longer_text(order))
-    assert {".order_number", ".customer.phone", ".shipping_address.sorting_code", ".payments.reference"} <= texts.keys()
+    assert {
+        ".labels.key",
+        ".labels.value",
+        ".note",
+        ".order_number",
+        ".customer.phone",
+        ".shipping_address.sorting_code",
+        ".payments.reference",
+    } <= texts.keys()
     for path, longer in texts.items():
         assert room_needed(longer, every_movement=True) >= room + len(LONGER.encode()), path
 
@@ -356,6 +383,8 @@ def test_every_text_of_an_order_is_counted() -> None:
         Mutant(json_sizes.without_movements, "_contact(customer)", "()"),
         Mutant(json_sizes.without_movements, "order.source", '""'),
         Mutant(json_sizes.address_size, "_free_texts(address)", "()"),
+        Mutant(json_sizes.without_movements, "labels_size(order.labels)", "0"),
+        Mutant(json_sizes.without_movements, "note_size(order.note)", "0"),
         Mutant(json_sizes.line_size, "line.product_name", '""'),
     ],
 )

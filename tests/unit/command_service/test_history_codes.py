@@ -14,7 +14,7 @@ from command_service.handlers import order_checks
 from command_service.handlers.request_rules import validate
 from command_service.wire.order_messages import order_message
 from service_runtime.edge.request_validation import InvalidRequest
-from tests.support.commands.complete_requests import complete
+from tests.support.commands.complete_requests import complete, is_map
 from tests.support.commands.domain_orders import after, new_line, pay, placed
 
 #: Decimal places of currencies that are gone, as ISO 4217 had them.
@@ -37,7 +37,7 @@ def in_currency(message: Any, code: str) -> Any:
     if message.DESCRIPTOR.full_name == "google.type.Money":
         message.currency_code = code
     for field, value in message.ListFields():
-        if field.message_type is not None:
+        if field.message_type is not None and not is_map(field):
             for each in value if field.is_repeated else [value]:
                 in_currency(each, code)
     return message

@@ -23,6 +23,7 @@ from tests.support.commands.refusals import Refused
 from tests.unit.command_service import (
     test_goods_that_moved,
     test_import_order,
+    test_labels,
     test_money_that_moved,
     test_order_changes,
     test_place_order,
@@ -35,7 +36,7 @@ def refusals() -> Iterator[RuleViolated]:
     """One refusal for each case that tests of decisions know, and for the rules that no decision sees."""
     for rule, changes in test_place_order.REFUSED.values():
         yield Refused(rule, None, replace(place_order(), **changes)).refusal
-    for module in (test_goods_that_moved, test_import_order, test_money_that_moved, test_order_changes):
+    for module in (test_goods_that_moved, test_import_order, test_labels, test_money_that_moved, test_order_changes):
         yield from (refused.refusal for refused in module.REFUSED.values())
     yield order_id_taken(ORDER_ID)
     yield order_number_taken("A-1", "web")

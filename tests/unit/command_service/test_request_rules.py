@@ -14,7 +14,7 @@ from tandem.orders.v1.order_types_pb2 import LineQuantity
 from command_service.handlers.request_rules import REQUEST_RULES, validate
 from service_runtime.edge.field_checks import Check
 from service_runtime.edge.request_validation import ROOM_FOR_VIOLATIONS, InvalidRequest
-from tests.support.commands.complete_requests import UUID
+from tests.support.commands.complete_requests import UUID, is_map
 from tests.support.commands.imports import import_request
 from tests.support.commands.orders import place_order_request
 
@@ -27,6 +27,8 @@ def paths(message: Descriptor, rules: Mapping[str, Check], prefix: str = "") -> 
     for field in message.fields:
         path = prefix + field.name
         yield path
+        if is_map(field) and rules[path].whole:
+            continue
         if field.is_repeated:
             path += "[]"
             if field.message_type is None:

@@ -19,6 +19,7 @@ from tests.support.commands.refusals import Refused
 from tests.unit.command_service import (
     test_goods_that_moved,
     test_import_order,
+    test_labels,
     test_money_that_moved,
     test_order_changes,
     test_place_order,
@@ -65,7 +66,7 @@ def without(guard: Guard) -> CodeType:
 def refusals() -> Iterator[Refused]:
     for rule, changes in test_place_order.REFUSED.values():
         yield Refused(rule, None, replace(place_order(), **changes))
-    for module in (test_goods_that_moved, test_import_order, test_money_that_moved, test_order_changes):
+    for module in (test_goods_that_moved, test_import_order, test_labels, test_money_that_moved, test_order_changes):
         yield from module.REFUSED.values()
 
 

@@ -14,6 +14,7 @@ from command_service.storage.tables.rule_constraints import HELD_BY
 from tests.unit.command_service import (
     test_goods_that_moved,
     test_import_order,
+    test_labels,
     test_money_that_moved,
     test_order_changes,
     test_place_order,
@@ -24,7 +25,8 @@ ABOUT_CHANGES = {
     *(rules.LINE_COUNT, rules.EXPECTED_TOTAL, rules.TIME_IN_FUTURE, rules.TIME_ORDER, rules.ORDER_CANCELLED),
     *(rules.SHIP_NOT_ON_HOLD, rules.SHIP_PAID_ONLY, rules.SHIPMENT_UNKNOWN, rules.DELIVERED_ONCE),
     *(rules.ADDRESS_UNTIL_SHIPPED, rules.REVISE_UNPAID_ONLY, rules.REVISE_UNSHIPPED_ONLY, rules.REVISE_NOT_BELOW_PAID),
-    *(rules.HOLD_OPEN_ONLY, rules.HOLD_ONCE, rules.RELEASE_HELD_ONLY),
+    *(rules.HOLD_OPEN_ONLY, rules.HOLD_ONCE, rules.RELEASE_HELD_ONLY, rules.LABEL_COUNT),
+    rules.LABEL_UNREDACTED_ONLY,
 }
 ONLY_THE_DATABASE_SEES = {rules.ORDER_ID_TAKEN, rules.ORDER_NUMBER_TAKEN}
 #: Tried in test_event_room: it is about the event's text, which the decisions do not see.
@@ -40,7 +42,7 @@ def test_every_rule_is_listed_under_an_id_of_its_own() -> None:
 
 def test_every_rule_is_tried() -> None:
     tried = {rule for rule, _ in test_place_order.REFUSED.values()}
-    for module in (test_goods_that_moved, test_import_order, test_money_that_moved, test_order_changes):
+    for module in (test_goods_that_moved, test_import_order, test_labels, test_money_that_moved, test_order_changes):
         tried |= {refused.rule for refused in module.REFUSED.values()}
     assert tried == set(rules.ALL_RULES) - ONLY_THE_DATABASE_SEES - ONLY_THE_JOURNAL_SEES
 

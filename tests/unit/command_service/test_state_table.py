@@ -35,6 +35,7 @@ from tests.support.commands.domain_orders import (
     decision,
     deliver,
     euros,
+    label,
     move_to,
     new_line,
     pay,
@@ -134,6 +135,8 @@ RELEASED = (when(held, "ORDER_RELEASED"), when(always, "release-held-only"))
 HELD = (when(held, "hold-once"), when(always, "ORDER_HELD"))
 RETURN = (when(at_home, "ORDER_RETURNED"), when(always, "return-delivered-only"))
 DELIVERY = (when(under_way, "ORDER_DELIVERED"), when(arrived, "delivered-once"), when(always, "shipment-unknown"))
+REDACTED = when(lambda order, _: order.redacted, "label-unredacted-only")
+LABELLED = (REDACTED, when(lambda order, _: bool(order.labels), NOTHING_NEW), when(always, "ORDER_LABELLED"))
 MOVE = (
     when(shipped_from, "address-until-shipped"),
     when(same_address, NOTHING_NEW),
@@ -224,12 +227,14 @@ TABLE: Mapping[str, Mapping[OrderState | None, Cell]] = {
         PAID: staying(HELD, PAID),
         **dict.fromkeys((S, D, R, C, F), rule("hold-open-only")),
     },
+    "LabelOrder": {None: NOT_FOUND, **{state: staying(LABELLED, state) for state in OrderState}},
     "ReleaseOrder": {None: NOT_FOUND, **{state: staying(RELEASED, state) for state in OrderState}},
 }
 
 MAX_PAYMENTS, MAX_REVISIONS, MAX_VERSION = 3, 1, 14
 LINE = new_line(unit_price=euros(10), quantity=2, discount_basis_points=0, tax_rate_basis_points=0)
 FREIGHT, PART_PAID = 3, 13
+LABEL = label(a="b", note="n")
 LATER = NOW + timedelta(minutes=1)
 
 
@@ -271,6 +276,7 @@ def commands(order: Order) -> Iterator[tuple[str, Command]]:
         yield "RefundOrder", refund(euros(amount), f"F{n}")
     yield "HoldOrder", HOLD
     yield "ReleaseOrder", RELEASE
+    yield "LabelOrder", LABEL
 
 
 def essence(order: Order) -> tuple[object, ...]:
@@ -330,7 +336,13 @@ def explore() -> list[Tried]:
         for name, command in commands(order):
             each, after = attempt(order, name, command)
             tried.append(each)
-            found(after)
+            if name != "LabelOrder":
+                found(after)
+                continue
+            # What a label or a redaction changes does not decide about other commands, so nothing more is explored.
+            if after is not None:
+                tried.append(attempt(after, name, command)[0])
+            tried.append(attempt(replace(order, redacted=True), name, command)[0])
     return tried
 
 

@@ -20,6 +20,7 @@ from command_service.application.command_call import CommandCall
 from command_service.application.ports import Description
 from command_service.domain.commands import Command, ImportOrder
 from command_service.domain.events import FirstEvent, LaterEvent
+from command_service.domain.labels import Labels
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
@@ -35,12 +36,13 @@ from tests.support.commands.orders import place_order_request
 
 CALL = CommandCall("shop", UUID(int=7), b"", "why", "00-" + "a" * 32 + "-" + "b" * 16 + "-01")
 EVENT_ID = UUID("01a20553-2d33-7302-b86b-64ed00862ced")
-PERSONAL = ("Ann", "ann@example.org", "Köln", "Ring 1", "Hof")
+PERSONAL = ("Ann", "ann@example.org", "Köln", "Ring 1", "Hof", "erp/id", "4711", "Klingeln")
+LABELS = Labels({"erp/id": "4711"})
 
 
 def described(call: CommandCall = CALL, command: Command | None = None) -> tuple[Order, Description]:
     """A new order, and what is stored and answered of it."""
-    made = orders.decision(None, command or orders.place_order())
+    made = orders.decision(None, command or orders.place_order(labels=LABELS, note="Klingeln"))
     return made.order, ContractRepresentation(900_000).describe(call, EVENT_ID, made, 3)
 
 
@@ -99,6 +101,8 @@ def unset(message: Message, path: str = "") -> list[str]:
         here = f"{path}{field.name}"
         if field.is_repeated:
             missing += [here] if not len(value) else []
+            if field.message_type is not None and field.message_type.GetOptions().map_entry:
+                continue
             missing += [name for item in value if isinstance(item, Message) for name in unset(item, f"{here}.")]
         elif isinstance(value, Message):
             missing += unset(value, f"{here}.") if message.HasField(field.name) else [here]
@@ -172,6 +176,8 @@ def test_an_event_in_the_journal() -> None:
     whole = payload.order
     whole.customer.display_name = personal.customer_display_name
     whole.customer.email, whole.customer.phone = personal.customer_email, personal.customer_phone
+    whole.labels.update(personal.labels)
+    whole.note = personal.note
     whole.billing_address.CopyFrom(personal.billing_address)
     whole.shipping_address.CopyFrom(personal.shipping_address)
     assert whole == order_message(order)
@@ -217,7 +223,7 @@ def test_all_order_commands_answer_alike() -> None:
 
     service = contract.DESCRIPTOR.services_by_name["OrderCommandService"]
     answers = [method.output_type for method in service.methods if "order" in method.output_type.fields_by_name]
-    assert len(answers) == 11
+    assert len(answers) == 12
     for answer in answers:
         fields = [(field.name, field.number, field.type) for field in answer.fields]
         assert fields == shape(contract.PlaceOrderResponse)
@@ -251,5 +257,5 @@ def test_taking_personal_data_out_leaves_all_else() -> None:
     take_out(impersonal)
     assert not any(word in json_text(impersonal) for word in PERSONAL)
     for field, value in message.ListFields():
-        if field.name not in ("customer", "billing_address", "shipping_address"):
+        if field.name not in ("customer", "billing_address", "shipping_address", "labels", "note"):
             assert getattr(impersonal, field.name) == value

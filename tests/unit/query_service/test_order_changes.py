@@ -17,6 +17,7 @@ from tandem.orders.v1 import order_types_pb2 as types
 from tandem.orders.v1.order_query_service_pb2 import FieldChange
 
 from query_service.wire.order_changes import changes_between
+from tests.support.commands.complete_requests import is_map
 from tests.support.queries.order_events import an_order, money
 
 WHOLE = {"google.type.Money", "google.protobuf.Timestamp"}
@@ -36,6 +37,8 @@ def messages(descriptor: Descriptor) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    if is_map(field):
+        return st.dictionaries(st.sampled_from(["a", "erp/id", "x.y/z"]), texts)
     if field.message_type is not None:
         if field.message_type.full_name == "google.type.Money":
             return st.builds(lambda units: {"currency_code": "EUR", "units": units}, numbers)
@@ -82,7 +85,8 @@ def applied(order: types.Order, changes: list[FieldChange]) -> types.Order:
 
 
 def _steps(path: str) -> Iterator[tuple[str, str | None]]:
-    for step in path.split("."):
+    # A label's key may have points.
+    for step in re.findall(r"\w+(?:\[[^\]]*\])?", path):
         found = re.fullmatch(r"(\w+)(?:\[(.*)\])?", step)
         assert found is not None, path
         yield found[1], found[2]
@@ -92,6 +96,11 @@ def _apply(message: Any, steps: list[tuple[str, str | None]], new_value: str) ->
     (name, key), *rest = steps
     if key is not None:
         elements = getattr(message, name)
+        if is_map(message.DESCRIPTOR.fields_by_name[name]):
+            elements.pop(key, None)
+            if new_value:
+                elements[key] = json.loads(new_value)
+            return
         same = [element for element in elements if str(getattr(element, IDS[name])) == key]
         if rest:
             _apply(same[0], rest, new_value)
@@ -111,7 +120,7 @@ def _apply(message: Any, steps: list[tuple[str, str | None]], new_value: str) ->
 
 def _sort(message: Any, name: str) -> None:
     for field, value in message.ListFields():
-        if field.message_type is None or field.message_type.full_name in WHOLE:
+        if field.message_type is None or field.message_type.full_name in WHOLE or is_map(field):
             continue
         for element in value if field.is_repeated else [value]:
             _sort(element, name)
@@ -156,7 +165,7 @@ def test_nothing_changed_is_no_change(order: types.Order) -> None:
 def test_lists_are_told_apart_by_ids_all_over_the_contract() -> None:
     def lists(descriptor: Descriptor) -> Iterator[str]:
         for field in descriptor.fields:
-            if field.message_type is not None and field.message_type.full_name not in WHOLE:
+            if field.message_type is not None and field.message_type.full_name not in WHOLE and not is_map(field):
                 if field.is_repeated:
                     yield field.name
                     assert IDS[field.name] in field.message_type.fields_by_name
@@ -209,6 +218,19 @@ def test_money_flags_states_quantities_and_movements() -> None:
             "",
             '{"paymentId":"pay-1","amount":{"currencyCode":"EUR","units":"12"},"method":"card"}',
         ),
+    ]
+
+
+def test_labels_and_the_note() -> None:
+    before, after = order(), order()
+    before.labels.update({"a": "1", "b": "2", "empty": ""})
+    after.labels.update({"b": "3", "x.y/c": "4", "empty": ""})
+    after.note = "ring twice"
+    assert changes(before, after) == [
+        ("labels[a]", '"1"', ""),
+        ("labels[b]", '"2"', '"3"'),
+        ("labels[x.y/c]", "", '"4"'),
+        ("note", "", '"ring twice"'),
     ]
 
 

@@ -13,7 +13,10 @@ from tests.golden.order_book import order_book
 from tests.support.queries.order_events import START, an_order, money, published, timestamp
 
 #: Edition → what it makes of the golden orders and of one that has everything.
-DIGESTS = {1: "b0d2d989f7f280ffb5e9fdcbac2f6c4d5ebd0d272e20c265ab8477b2fad2b560"}
+DIGESTS = {
+    1: "b0d2d989f7f280ffb5e9fdcbac2f6c4d5ebd0d272e20c265ab8477b2fad2b560",
+    2: "15e5f0fb8b40fa7cc445125c9b6f5a6116345fb430f5716f20d81f2f55d63f55",
+}
 
 
 def _with_everything() -> OrderDocument:
@@ -29,6 +32,8 @@ def _with_everything() -> OrderDocument:
     )
     order.returns.add(return_id="b", items=items, return_time=time)
     order.refunds.add(refund_id="f", amount=money(-7, -10_000_000), reference="r", refund_time=time)
+    order.labels.update({"erp/id": "4711", "channel": "web"})
+    order.note = "ring twice"
     message = published(order)
     return project(read_event(message.headers, message.body)).order
 

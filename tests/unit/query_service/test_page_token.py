@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query_service.application.ports.errors import PageTokenMalformed
+from query_service.application.ports.label_conditions import LabelCondition
 from query_service.application.ports.order_questions import OrderCriteria, OrderSort
 from query_service.application.questions.page_token import (
     history_fingerprint,
@@ -76,7 +77,8 @@ def test_alternatives_in_another_order_are_the_same_question() -> None:
 
 
 def test_no_field_of_the_criteria_is_left_out_of_the_fingerprint() -> None:
-    other = {"AskedWords": (("x",),), "tuple[str, ...]": ("x",), "str": "x", "int | None": 7, "bool | None": True}
+    other: dict[str, Any] = {"AskedWords": (("x",),), "tuple[str, ...]": ("x",), "str": "x", "int | None": 7}
+    other |= {"bool | None": True, "tuple[LabelCondition, ...]": (LabelCondition("x"),)}
     changes: dict[str, Any] = {
         name: other[str(field.type)] for name, field in OrderCriteria.__dataclass_fields__.items()
     }

@@ -18,6 +18,7 @@ from query_service.projection.stream_event import read_event
 from query_service.projection.words.asked import asked_words, begins_words
 from query_service.storage.memory import MemoryStore
 from query_service.wire.order_message import order_message
+from tests.support.commands.complete_requests import is_map
 from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
 
 ORDER_IDS = [str(uuid.UUID(int=number)) for number in range(1, 4)]
@@ -31,6 +32,9 @@ def filled(descriptor: Descriptor, counter: "itertools.count[int]", currency: st
     """Keyword arguments that set every field of a message, each to another value."""
     values: dict[str, Any] = {}
     for field in descriptor.fields:
+        if is_map(field):
+            values[field.name] = {"erp/id": f"text {next(counter)}", "a": ""}
+            continue
         value = _value(field, counter, currency)
         values[field.name] = [value, _value(field, counter, currency)] if field.is_repeated else value
     return values

@@ -79,6 +79,26 @@ class PlaceOrderRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
@@ -91,6 +111,8 @@ class PlaceOrderRequest(_message.Message):
     EXPECTED_TOTAL_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     ORDER_NUMBER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
     order_id: _builtins.str
@@ -103,6 +125,8 @@ class PlaceOrderRequest(_message.Message):
     """The sales channel, at most 64 characters."""
     order_number: _builtins.str
     """Number that people use for the order, unique within the source, at most 64 characters; made by the service when empty."""
+    note: _builtins.str
+    """Free text about the order, at most 2,000 characters."""
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer: ...
     @_builtins.property
@@ -125,6 +149,10 @@ class PlaceOrderRequest(_message.Message):
     def expected_total(self) -> _money_pb2.Money:
         """If given, the command is refused unless the order's total equals this exactly."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """At most 32 labels. `Order.labels` says how keys and values are written."""
+
     def __init__(
         self,
         *,
@@ -140,10 +168,12 @@ class PlaceOrderRequest(_message.Message):
         expected_total: _money_pb2.Money | None = ...,
         source: _builtins.str = ...,
         order_number: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "expected_version", b"expected_version", "freight", b"freight", "shipping_address", b"shipping_address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "expected_version", b"expected_version", "freight", b"freight", "lines", b"lines", "order_id", b"order_id", "order_number", b"order_number", "reason", b"reason", "request_id", b"request_id", "shipping_address", b"shipping_address", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "expected_version", b"expected_version", "freight", b"freight", "labels", b"labels", "lines", b"lines", "note", b"note", "order_id", b"order_id", "order_number", b"order_number", "reason", b"reason", "request_id", b"request_id", "shipping_address", b"shipping_address", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -1063,10 +1093,145 @@ class ReleaseOrderResponse(_message.Message):
 Global___ReleaseOrderResponse: _TypeAlias = ReleaseOrderResponse  # noqa: Y015
 
 @_typing.final
+class LabelOrderRequest(_message.Message):
+    """Request of `LabelOrder`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SetLabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SET_LABELS_FIELD_NUMBER: _builtins.int
+    REMOVE_LABELS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID chosen by the caller. A repeated call with the same id and body gets the first response again."""
+    order_id: _builtins.str
+    """UUID of the order."""
+    expected_version: _builtins.int
+    """If given, the command is refused with ABORTED unless the order has this version."""
+    reason: _builtins.str
+    """Reason for the audit trail, at most 500 characters."""
+    note: _builtins.str
+    """The new note, at most 2,000 characters; empty removes it. Absent: unchanged."""
+    @_builtins.property
+    def set_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Labels to add or change; the other labels stay. `Order.labels` says how keys and values are written."""
+
+    @_builtins.property
+    def remove_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of labels to remove. A key that the order does not have changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        expected_version: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        set_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        remove_labels: _abc.Iterable[_builtins.str] | None = ...,
+        note: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "_note", b"_note", "expected_version", b"expected_version", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "_note", b"_note", "expected_version", b"expected_version", "note", b"note", "order_id", b"order_id", "reason", b"reason", "remove_labels", b"remove_labels", "request_id", b"request_id", "set_labels", b"set_labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___LabelOrderRequest: _TypeAlias = LabelOrderRequest  # noqa: Y015
+
+@_typing.final
+class LabelOrderResponse(_message.Message):
+    """Response of `LabelOrder`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The order's version after the change."""
+    consistency_token: _builtins.str
+    """Consistency token: a query that carries it sees this change. Opaque; the client library merges tokens."""
+    @_builtins.property
+    def order(self) -> _order_types_pb2.Order:
+        """The order after the change."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.OrderEvent]:
+        """The event recorded; none if nothing changed. Its field `order` is empty; it is `order` above."""
+
+    def __init__(
+        self,
+        *,
+        order: _order_types_pb2.Order | None = ...,
+        version: _builtins.int = ...,
+        events: _abc.Iterable[_order_events_pb2.OrderEvent] | None = ...,
+        consistency_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "events", b"events", "order", b"order", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelOrderResponse: _TypeAlias = LabelOrderResponse  # noqa: Y015
+
+@_typing.final
 class ImportOrdersRequest(_message.Message):
     """Request of `ImportOrders`: one order of another system, its present state, its payments and its shipments."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
@@ -1083,6 +1248,8 @@ class ImportOrdersRequest(_message.Message):
     PAYMENTS_FIELD_NUMBER: _builtins.int
     SHIPMENTS_FIELD_NUMBER: _builtins.int
     ON_HOLD_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller. A repeated item with the same id and body gets the first result again."""
     order_id: _builtins.str
@@ -1095,6 +1262,8 @@ class ImportOrdersRequest(_message.Message):
     """The order's number in that system, 1 to 64 characters."""
     on_hold: _builtins.bool
     """Whether the order is held: nothing may be shipped until it is released."""
+    note: _builtins.str
+    """Free text about the order, at most 2,000 characters."""
     @_builtins.property
     def customer(self) -> _order_types_pb2.Customer:
         """Who ordered. Stored with this order only."""
@@ -1131,6 +1300,10 @@ class ImportOrdersRequest(_message.Message):
     def shipments(self) -> _containers.RepeatedCompositeFieldContainer[_order_types_pb2.Shipment]:
         """Shipments that left; at most 1,000."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """At most 32 labels. `Order.labels` says how keys and values are written."""
+
     def __init__(
         self,
         *,
@@ -1149,10 +1322,12 @@ class ImportOrdersRequest(_message.Message):
         payments: _abc.Iterable[_order_types_pb2.Payment] | None = ...,
         shipments: _abc.Iterable[_order_types_pb2.Shipment] | None = ...,
         on_hold: _builtins.bool = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "freight", b"freight", "place_time", b"place_time", "shipping_address", b"shipping_address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "freight", b"freight", "lines", b"lines", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "payments", b"payments", "place_time", b"place_time", "reason", b"reason", "request_id", b"request_id", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "expected_total", b"expected_total", "freight", b"freight", "labels", b"labels", "lines", b"lines", "note", b"note", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "payments", b"payments", "place_time", b"place_time", "reason", b"reason", "request_id", b"request_id", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,6 +98,11 @@ class OrderCommandServiceStub(object):
                 request_serializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderRequest.SerializeToString,
                 response_deserializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderResponse.FromString,
                 _registered_method=True)
+        self.LabelOrder = channel.unary_unary(
+                '/tandem.orders.v1.OrderCommandService/LabelOrder',
+                request_serializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderRequest.SerializeToString,
+                response_deserializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderResponse.FromString,
+                _registered_method=True)
         self.ImportOrders = channel.stream_stream(
                 '/tandem.orders.v1.OrderCommandService/ImportOrders',
                 request_serializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ImportOrdersRequest.SerializeToString,
@@ -199,6 +204,14 @@ class OrderCommandServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelOrder(self, request, context):
+        """Sets and removes labels, and changes the note, of an order in any state unless it was redacted. If nothing changes,
+        the response has the order as it is and no event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportOrders(self, request_iterator, context):
         """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
         the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
@@ -273,6 +286,11 @@ def add_OrderCommandServiceServicer_to_server(servicer, server):
                     servicer.ReleaseOrder,
                     request_deserializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderRequest.FromString,
                     response_serializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderResponse.SerializeToString,
+            ),
+            'LabelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelOrder,
+                    request_deserializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderRequest.FromString,
+                    response_serializer=tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderResponse.SerializeToString,
             ),
             'ImportOrders': grpc.stream_stream_rpc_method_handler(
                     servicer.ImportOrders,
@@ -591,6 +609,33 @@ class OrderCommandService(object):
             '/tandem.orders.v1.OrderCommandService/ReleaseOrder',
             tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderRequest.SerializeToString,
             tandem_dot_orders_dot_v1_dot_order__command__service__pb2.ReleaseOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.orders.v1.OrderCommandService/LabelOrder',
+            tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderRequest.SerializeToString,
+            tandem_dot_orders_dot_v1_dot_order__command__service__pb2.LabelOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,10 @@ class OrderCommandServiceStub:
     """Stops shipping until the order is released."""
     ReleaseOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]
     """Allows shipping again after `HoldOrder`."""
+    LabelOrder: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.LabelOrderRequest, _order_command_service_pb2.LabelOrderResponse]
+    """Sets and removes labels, and changes the note, of an order in any state unless it was redacted. If nothing changes,
+    the response has the order as it is and no event.
+    """
     ImportOrders: _grpc.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]
     """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
     the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
@@ -109,6 +113,10 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     """Stops shipping until the order is released."""
     ReleaseOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.ReleaseOrderRequest, _order_command_service_pb2.ReleaseOrderResponse]  # type: ignore[assignment]
     """Allows shipping again after `HoldOrder`."""
+    LabelOrder: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.LabelOrderRequest, _order_command_service_pb2.LabelOrderResponse]  # type: ignore[assignment]
+    """Sets and removes labels, and changes the note, of an order in any state unless it was redacted. If nothing changes,
+    the response has the order as it is and no event.
+    """
     ImportOrders: _aio.StreamStreamMultiCallable[_order_command_service_pb2.ImportOrdersRequest, _order_command_service_pb2.ImportOrdersResponse]  # type: ignore[assignment]
     """Imports orders from another system, with their payments and shipments. Each item gets a result when it commits, in
     the order sent. A stream ends with its connection, by default after about a minute. Then send the items without a
@@ -217,6 +225,16 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.ReleaseOrderResponse, _abc.Awaitable[_order_command_service_pb2.ReleaseOrderResponse]]:
         """Allows shipping again after `HoldOrder`."""
+
+    @_abc_1.abstractmethod
+    def LabelOrder(
+        self,
+        request: _order_command_service_pb2.LabelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_command_service_pb2.LabelOrderResponse, _abc.Awaitable[_order_command_service_pb2.LabelOrderResponse]]:
+        """Sets and removes labels, and changes the note, of an order in any state unless it was redacted. If nothing changes,
+        the response has the order as it is and no event.
+        """
 
     @_abc_1.abstractmethod
     def ImportOrders(

@@ -28,41 +28,51 @@ from google.type import postal_address_pb2 as google_dot_type_dot_postal__addres
 from tandem.orders.v1 import order_types_pb2 as tandem_dot_orders_dot_v1_dot_order__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tandem/orders/v1/order_events.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\x1a\"tandem/orders/v1/order_types.proto\"\xfb\x07\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rorder_version\x18\x03 \x01(\x03\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05order\x18\x06 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x37\n\rorder_created\x18\x14 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderCreatedH\x00\x12\x37\n\rorder_revised\x18\x15 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderRevisedH\x00\x12W\n\x1eorder_shipping_address_changed\x18\x16 \x01(\x0b\x32-.tandem.orders.v1.OrderShippingAddressChangedH\x00\x12\x31\n\norder_paid\x18\x17 \x01(\x0b\x32\x1b.tandem.orders.v1.OrderPaidH\x00\x12\x37\n\rorder_shipped\x18\x18 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderShippedH\x00\x12;\n\x0forder_delivered\x18\x19 \x01(\x0b\x32 .tandem.orders.v1.OrderDeliveredH\x00\x12;\n\x0forder_cancelled\x18\x1a \x01(\x0b\x32 .tandem.orders.v1.OrderCancelledH\x00\x12\x39\n\x0eorder_returned\x18\x1b \x01(\x0b\x32\x1f.tandem.orders.v1.OrderReturnedH\x00\x12\x39\n\x0eorder_refunded\x18\x1c \x01(\x0b\x32\x1f.tandem.orders.v1.OrderRefundedH\x00\x12\x31\n\norder_held\x18\x1d \x01(\x0b\x32\x1b.tandem.orders.v1.OrderHeldH\x00\x12\x39\n\x0eorder_released\x18\x1e \x01(\x0b\x32\x1f.tandem.orders.v1.OrderReleasedH\x00\x12\x39\n\x0eorder_imported\x18\x1f \x01(\x0b\x32\x1f.tandem.orders.v1.OrderImportedH\x00\x12\x39\n\x0eorder_redacted\x18  \x01(\x0b\x32\x1f.tandem.orders.v1.OrderRedactedH\x00\x42\x08\n\x06\x63hange\"\x8c\x02\n\x11OrderPersonalData\x12\x1d\n\x15\x63ustomer_display_name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ustomer_email\x18\x02 \x01(\t\x12\x16\n\x0e\x63ustomer_phone\x18\x03 \x01(\t\x12\x33\n\x0f\x62illing_address\x18\x04 \x01(\x0b\x32\x1a.google.type.PostalAddress\x12\x34\n\x10shipping_address\x18\x05 \x01(\x0b\x32\x1a.google.type.PostalAddress\x12=\n\x19previous_shipping_address\x18\x06 \x01(\x0b\x32\x1a.google.type.PostalAddress\"\x0e\n\x0cOrderCreated\"\x9d\x01\n\x0cOrderRevised\x12\x33\n\x0eprevious_lines\x18\x01 \x03(\x0b\x32\x1b.tandem.orders.v1.OrderLine\x12,\n\x10previous_freight\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12*\n\x0eprevious_total\x18\x03 \x01(\x0b\x32\x12.google.type.Money\";\n\x1bOrderShippingAddressChanged\x12\x1c\n\x14previous_region_code\x18\x01 \x01(\t\"m\n\tOrderPaid\x12*\n\x07payment\x18\x01 \x01(\x0b\x32\x19.tandem.orders.v1.Payment\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"r\n\x0cOrderShipped\x12,\n\x08shipment\x18\x01 \x01(\x0b\x32\x1a.tandem.orders.v1.Shipment\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\x8d\x01\n\x0eOrderDelivered\x12\x13\n\x0bshipment_id\x18\x01 \x01(\t\x12\x30\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0eprevious_state\x18\x03 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\xa1\x01\n\x0eOrderCancelled\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantity\x12*\n\x0eprevious_total\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x34\n\x0eprevious_state\x18\x03 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"q\n\rOrderReturned\x12*\n\x08returned\x18\x01 \x01(\x0b\x32\x18.tandem.orders.v1.Return\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"o\n\rOrderRefunded\x12(\n\x06refund\x18\x01 \x01(\x0b\x32\x18.tandem.orders.v1.Refund\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\x0b\n\tOrderHeld\"\x0f\n\rOrderReleased\"4\n\rOrderImported\x12\x10\n\x08payments\x18\x01 \x01(\x05\x12\x11\n\tshipments\x18\x02 \x01(\x05\"\x0f\n\rOrderRedactedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tandem/orders/v1/order_events.proto\x12\x10tandem.orders.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a google/type/postal_address.proto\x1a\"tandem/orders/v1/order_types.proto\"\xb6\x08\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rorder_version\x18\x03 \x01(\x03\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05order\x18\x06 \x01(\x0b\x32\x17.tandem.orders.v1.Order\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x37\n\rorder_created\x18\x14 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderCreatedH\x00\x12\x37\n\rorder_revised\x18\x15 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderRevisedH\x00\x12W\n\x1eorder_shipping_address_changed\x18\x16 \x01(\x0b\x32-.tandem.orders.v1.OrderShippingAddressChangedH\x00\x12\x31\n\norder_paid\x18\x17 \x01(\x0b\x32\x1b.tandem.orders.v1.OrderPaidH\x00\x12\x37\n\rorder_shipped\x18\x18 \x01(\x0b\x32\x1e.tandem.orders.v1.OrderShippedH\x00\x12;\n\x0forder_delivered\x18\x19 \x01(\x0b\x32 .tandem.orders.v1.OrderDeliveredH\x00\x12;\n\x0forder_cancelled\x18\x1a \x01(\x0b\x32 .tandem.orders.v1.OrderCancelledH\x00\x12\x39\n\x0eorder_returned\x18\x1b \x01(\x0b\x32\x1f.tandem.orders.v1.OrderReturnedH\x00\x12\x39\n\x0eorder_refunded\x18\x1c \x01(\x0b\x32\x1f.tandem.orders.v1.OrderRefundedH\x00\x12\x31\n\norder_held\x18\x1d \x01(\x0b\x32\x1b.tandem.orders.v1.OrderHeldH\x00\x12\x39\n\x0eorder_released\x18\x1e \x01(\x0b\x32\x1f.tandem.orders.v1.OrderReleasedH\x00\x12\x39\n\x0eorder_imported\x18\x1f \x01(\x0b\x32\x1f.tandem.orders.v1.OrderImportedH\x00\x12\x39\n\x0eorder_redacted\x18  \x01(\x0b\x32\x1f.tandem.orders.v1.OrderRedactedH\x00\x12\x39\n\x0eorder_labelled\x18! \x01(\x0b\x32\x1f.tandem.orders.v1.OrderLabelledH\x00\x42\x08\n\x06\x63hange\"\xc1\x04\n\x11OrderPersonalData\x12\x1d\n\x15\x63ustomer_display_name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ustomer_email\x18\x02 \x01(\t\x12\x16\n\x0e\x63ustomer_phone\x18\x03 \x01(\t\x12\x33\n\x0f\x62illing_address\x18\x04 \x01(\x0b\x32\x1a.google.type.PostalAddress\x12\x34\n\x10shipping_address\x18\x05 \x01(\x0b\x32\x1a.google.type.PostalAddress\x12=\n\x19previous_shipping_address\x18\x06 \x01(\x0b\x32\x1a.google.type.PostalAddress\x12?\n\x06labels\x18\x07 \x03(\x0b\x32/.tandem.orders.v1.OrderPersonalData.LabelsEntry\x12\x0c\n\x04note\x18\x08 \x01(\t\x12P\n\x0fprevious_labels\x18\t \x03(\x0b\x32\x37.tandem.orders.v1.OrderPersonalData.PreviousLabelsEntry\x12\x1a\n\rprevious_note\x18\n \x01(\tH\x00\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13PreviousLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_previous_note\"\x0e\n\x0cOrderCreated\"\x9d\x01\n\x0cOrderRevised\x12\x33\n\x0eprevious_lines\x18\x01 \x03(\x0b\x32\x1b.tandem.orders.v1.OrderLine\x12,\n\x10previous_freight\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12*\n\x0eprevious_total\x18\x03 \x01(\x0b\x32\x12.google.type.Money\";\n\x1bOrderShippingAddressChanged\x12\x1c\n\x14previous_region_code\x18\x01 \x01(\t\"m\n\tOrderPaid\x12*\n\x07payment\x18\x01 \x01(\x0b\x32\x19.tandem.orders.v1.Payment\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"r\n\x0cOrderShipped\x12,\n\x08shipment\x18\x01 \x01(\x0b\x32\x1a.tandem.orders.v1.Shipment\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\x8d\x01\n\x0eOrderDelivered\x12\x13\n\x0bshipment_id\x18\x01 \x01(\t\x12\x30\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0eprevious_state\x18\x03 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\xa1\x01\n\x0eOrderCancelled\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.tandem.orders.v1.LineQuantity\x12*\n\x0eprevious_total\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12\x34\n\x0eprevious_state\x18\x03 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"q\n\rOrderReturned\x12*\n\x08returned\x18\x01 \x01(\x0b\x32\x18.tandem.orders.v1.Return\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"o\n\rOrderRefunded\x12(\n\x06refund\x18\x01 \x01(\x0b\x32\x18.tandem.orders.v1.Refund\x12\x34\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\x1c.tandem.orders.v1.OrderState\"\x0b\n\tOrderHeld\"\x0f\n\rOrderReleased\"4\n\rOrderImported\x12\x10\n\x08payments\x18\x01 \x01(\x05\x12\x11\n\tshipments\x18\x02 \x01(\x05\"\x0f\n\rOrderRedacted\"\x0f\n\rOrderLabelledb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.orders.v1.order_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ORDERPERSONALDATA_LABELSENTRY']._loaded_options = None
+  _globals['_ORDERPERSONALDATA_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_ORDERPERSONALDATA_PREVIOUSLABELSENTRY']._loaded_options = None
+  _globals['_ORDERPERSONALDATA_PREVIOUSLABELSENTRY']._serialized_options = b'8\001'
   _globals['_ORDEREVENT']._serialized_start=186
-  _globals['_ORDEREVENT']._serialized_end=1205
-  _globals['_ORDERPERSONALDATA']._serialized_start=1208
-  _globals['_ORDERPERSONALDATA']._serialized_end=1476
-  _globals['_ORDERCREATED']._serialized_start=1478
-  _globals['_ORDERCREATED']._serialized_end=1492
-  _globals['_ORDERREVISED']._serialized_start=1495
-  _globals['_ORDERREVISED']._serialized_end=1652
-  _globals['_ORDERSHIPPINGADDRESSCHANGED']._serialized_start=1654
-  _globals['_ORDERSHIPPINGADDRESSCHANGED']._serialized_end=1713
-  _globals['_ORDERPAID']._serialized_start=1715
-  _globals['_ORDERPAID']._serialized_end=1824
-  _globals['_ORDERSHIPPED']._serialized_start=1826
-  _globals['_ORDERSHIPPED']._serialized_end=1940
-  _globals['_ORDERDELIVERED']._serialized_start=1943
-  _globals['_ORDERDELIVERED']._serialized_end=2084
-  _globals['_ORDERCANCELLED']._serialized_start=2087
-  _globals['_ORDERCANCELLED']._serialized_end=2248
-  _globals['_ORDERRETURNED']._serialized_start=2250
-  _globals['_ORDERRETURNED']._serialized_end=2363
-  _globals['_ORDERREFUNDED']._serialized_start=2365
-  _globals['_ORDERREFUNDED']._serialized_end=2476
-  _globals['_ORDERHELD']._serialized_start=2478
-  _globals['_ORDERHELD']._serialized_end=2489
-  _globals['_ORDERRELEASED']._serialized_start=2491
-  _globals['_ORDERRELEASED']._serialized_end=2506
-  _globals['_ORDERIMPORTED']._serialized_start=2508
-  _globals['_ORDERIMPORTED']._serialized_end=2560
-  _globals['_ORDERREDACTED']._serialized_start=2562
-  _globals['_ORDERREDACTED']._serialized_end=2577
+  _globals['_ORDEREVENT']._serialized_end=1264
+  _globals['_ORDERPERSONALDATA']._serialized_start=1267
+  _globals['_ORDERPERSONALDATA']._serialized_end=1844
+  _globals['_ORDERPERSONALDATA_LABELSENTRY']._serialized_start=1726
+  _globals['_ORDERPERSONALDATA_LABELSENTRY']._serialized_end=1771
+  _globals['_ORDERPERSONALDATA_PREVIOUSLABELSENTRY']._serialized_start=1773
+  _globals['_ORDERPERSONALDATA_PREVIOUSLABELSENTRY']._serialized_end=1826
+  _globals['_ORDERCREATED']._serialized_start=1846
+  _globals['_ORDERCREATED']._serialized_end=1860
+  _globals['_ORDERREVISED']._serialized_start=1863
+  _globals['_ORDERREVISED']._serialized_end=2020
+  _globals['_ORDERSHIPPINGADDRESSCHANGED']._serialized_start=2022
+  _globals['_ORDERSHIPPINGADDRESSCHANGED']._serialized_end=2081
+  _globals['_ORDERPAID']._serialized_start=2083
+  _globals['_ORDERPAID']._serialized_end=2192
+  _globals['_ORDERSHIPPED']._serialized_start=2194
+  _globals['_ORDERSHIPPED']._serialized_end=2308
+  _globals['_ORDERDELIVERED']._serialized_start=2311
+  _globals['_ORDERDELIVERED']._serialized_end=2452
+  _globals['_ORDERCANCELLED']._serialized_start=2455
+  _globals['_ORDERCANCELLED']._serialized_end=2616
+  _globals['_ORDERRETURNED']._serialized_start=2618
+  _globals['_ORDERRETURNED']._serialized_end=2731
+  _globals['_ORDERREFUNDED']._serialized_start=2733
+  _globals['_ORDERREFUNDED']._serialized_end=2844
+  _globals['_ORDERHELD']._serialized_start=2846
+  _globals['_ORDERHELD']._serialized_end=2857
+  _globals['_ORDERRELEASED']._serialized_start=2859
+  _globals['_ORDERRELEASED']._serialized_end=2874
+  _globals['_ORDERIMPORTED']._serialized_start=2876
+  _globals['_ORDERIMPORTED']._serialized_end=2928
+  _globals['_ORDERREDACTED']._serialized_start=2930
+  _globals['_ORDERREDACTED']._serialized_end=2945
+  _globals['_ORDERLABELLED']._serialized_start=2947
+  _globals['_ORDERLABELLED']._serialized_end=2962
 # @@protoc_insertion_point(module_scope)

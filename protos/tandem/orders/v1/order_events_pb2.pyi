@@ -52,6 +52,7 @@ class OrderEvent(_message.Message):
     ORDER_RELEASED_FIELD_NUMBER: _builtins.int
     ORDER_IMPORTED_FIELD_NUMBER: _builtins.int
     ORDER_REDACTED_FIELD_NUMBER: _builtins.int
+    ORDER_LABELLED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """UUID, version 7."""
     order_id: _builtins.str
@@ -100,6 +101,8 @@ class OrderEvent(_message.Message):
     def order_imported(self) -> Global___OrderImported: ...
     @_builtins.property
     def order_redacted(self) -> Global___OrderRedacted: ...
+    @_builtins.property
+    def order_labelled(self) -> Global___OrderLabelled: ...
     def __init__(
         self,
         *,
@@ -125,12 +128,13 @@ class OrderEvent(_message.Message):
         order_released: Global___OrderReleased | None = ...,
         order_imported: Global___OrderImported | None = ...,
         order_redacted: Global___OrderRedacted | None = ...,
+        order_labelled: Global___OrderLabelled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "occur_time", b"occur_time", "order", b"order", "order_cancelled", b"order_cancelled", "order_created", b"order_created", "order_delivered", b"order_delivered", "order_held", b"order_held", "order_imported", b"order_imported", "order_paid", b"order_paid", "order_redacted", b"order_redacted", "order_refunded", b"order_refunded", "order_released", b"order_released", "order_returned", b"order_returned", "order_revised", b"order_revised", "order_shipped", b"order_shipped", "order_shipping_address_changed", b"order_shipping_address_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "occur_time", b"occur_time", "order", b"order", "order_cancelled", b"order_cancelled", "order_created", b"order_created", "order_delivered", b"order_delivered", "order_held", b"order_held", "order_imported", b"order_imported", "order_labelled", b"order_labelled", "order_paid", b"order_paid", "order_redacted", b"order_redacted", "order_refunded", b"order_refunded", "order_released", b"order_released", "order_returned", b"order_returned", "order_revised", b"order_revised", "order_shipped", b"order_shipped", "order_shipping_address_changed", b"order_shipping_address_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "order", b"order", "order_cancelled", b"order_cancelled", "order_created", b"order_created", "order_delivered", b"order_delivered", "order_held", b"order_held", "order_id", b"order_id", "order_imported", b"order_imported", "order_paid", b"order_paid", "order_redacted", b"order_redacted", "order_refunded", b"order_refunded", "order_released", b"order_released", "order_returned", b"order_returned", "order_revised", b"order_revised", "order_shipped", b"order_shipped", "order_shipping_address_changed", b"order_shipping_address_changed", "order_version", b"order_version", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "order", b"order", "order_cancelled", b"order_cancelled", "order_created", b"order_created", "order_delivered", b"order_delivered", "order_held", b"order_held", "order_id", b"order_id", "order_imported", b"order_imported", "order_labelled", b"order_labelled", "order_paid", b"order_paid", "order_redacted", b"order_redacted", "order_refunded", b"order_refunded", "order_released", b"order_released", "order_returned", b"order_returned", "order_revised", b"order_revised", "order_shipped", b"order_shipped", "order_shipping_address_changed", b"order_shipping_address_changed", "order_version", b"order_version", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["order_created", "order_revised", "order_shipping_address_changed", "order_paid", "order_shipped", "order_delivered", "order_cancelled", "order_returned", "order_refunded", "order_held", "order_released", "order_imported", "order_redacted"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["order_created", "order_revised", "order_shipping_address_changed", "order_paid", "order_shipped", "order_delivered", "order_cancelled", "order_returned", "order_refunded", "order_held", "order_released", "order_imported", "order_redacted", "order_labelled"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -142,15 +146,62 @@ class OrderPersonalData(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class PreviousLabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CUSTOMER_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
     CUSTOMER_PHONE_FIELD_NUMBER: _builtins.int
     BILLING_ADDRESS_FIELD_NUMBER: _builtins.int
     SHIPPING_ADDRESS_FIELD_NUMBER: _builtins.int
     PREVIOUS_SHIPPING_ADDRESS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_LABELS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_NOTE_FIELD_NUMBER: _builtins.int
     customer_display_name: _builtins.str
     customer_email: _builtins.str
     customer_phone: _builtins.str
+    note: _builtins.str
+    previous_note: _builtins.str
+    """Only in `ORDER_LABELLED` that changed the note: the note before, which may be empty."""
     @_builtins.property
     def billing_address(self) -> _postal_address_pb2.PostalAddress: ...
     @_builtins.property
@@ -158,6 +209,14 @@ class OrderPersonalData(_message.Message):
     @_builtins.property
     def previous_shipping_address(self) -> _postal_address_pb2.PostalAddress:
         """Only in `ORDER_SHIPPING_ADDRESS_CHANGED`: the address before the change."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """All labels of the order after the event, and its note."""
+
+    @_builtins.property
+    def previous_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only in `ORDER_LABELLED`: the changed and removed labels, as they were before."""
 
     def __init__(
         self,
@@ -168,12 +227,18 @@ class OrderPersonalData(_message.Message):
         billing_address: _postal_address_pb2.PostalAddress | None = ...,
         shipping_address: _postal_address_pb2.PostalAddress | None = ...,
         previous_shipping_address: _postal_address_pb2.PostalAddress | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        note: _builtins.str = ...,
+        previous_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        previous_note: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "previous_shipping_address", b"previous_shipping_address", "shipping_address", b"shipping_address"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_previous_note", b"_previous_note", "billing_address", b"billing_address", "previous_note", b"previous_note", "previous_shipping_address", b"previous_shipping_address", "shipping_address", b"shipping_address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer_display_name", b"customer_display_name", "customer_email", b"customer_email", "customer_phone", b"customer_phone", "previous_shipping_address", b"previous_shipping_address", "shipping_address", b"shipping_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_previous_note", b"_previous_note", "billing_address", b"billing_address", "customer_display_name", b"customer_display_name", "customer_email", b"customer_email", "customer_phone", b"customer_phone", "labels", b"labels", "note", b"note", "previous_labels", b"previous_labels", "previous_note", b"previous_note", "previous_shipping_address", b"previous_shipping_address", "shipping_address", b"shipping_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__previous_note: _TypeAlias = _typing.Literal["previous_note"]  # noqa: Y015
+    _WhichOneofArgType__previous_note: _TypeAlias = _typing.Literal["_previous_note", b"_previous_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_note) -> _WhichOneofReturnType__previous_note | None: ...
 
 Global___OrderPersonalData: _TypeAlias = OrderPersonalData  # noqa: Y015
 
@@ -479,3 +544,20 @@ class OrderRedacted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderRedacted: _TypeAlias = OrderRedacted  # noqa: Y015
+
+@_typing.final
+class OrderLabelled(_message.Message):
+    """`ORDER_LABELLED`: labels or the note were changed. Both are personal, so old and new values are in `OrderPersonalData`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderLabelled: _TypeAlias = OrderLabelled  # noqa: Y015

@@ -403,12 +403,19 @@ class OrderFilter(_message.Message):
     ORDER_IDS_FIELD_NUMBER: _builtins.int
     PAYMENT_REFERENCES_FIELD_NUMBER: _builtins.int
     TRACKING_NUMBERS_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Words of the order number, SKU, product, customer or address. A word may be a prefix; case and accents do not matter. At most 200 characters, at least one of them a letter or digit.
-    Orders whose number, id, payment reference or tracking number equals the whole text are found too, and come first whatever the sort. Case, spaces and punctuation are ignored in that comparison.
+    Orders whose number, id, payment reference, tracking number or value of a label equals the whole text are found too, and come first whatever the sort. Case, spaces and punctuation are ignored in that comparison.
     """
     on_hold: _builtins.bool
     currency_code: _builtins.str
+    label_selector: _builtins.str
+    """Label selector in Kubernetes' syntax, at most 2,000 characters: conditions on labels, separated by commas, all of which
+    an order must meet: `shop=web,tier!=gold,region in (eu,us),team notin (a,b),erp/id,!archived`. As in Kubernetes, `!=`
+    and `notin` also match orders without the key. A value with a space, comma, parenthesis, quote, `=` or `!` stands in
+    double quotes; in these, a backslash precedes a quote or backslash. Compared exactly.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_order_types_pb2.OrderState.ValueType]: ...
     @_builtins.property
@@ -486,10 +493,11 @@ class OrderFilter(_message.Message):
         order_ids: _abc.Iterable[_builtins.str] | None = ...,
         payment_references: _abc.Iterable[_builtins.str] | None = ...,
         tracking_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        label_selector: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "currency_code", b"currency_code", "customer_ids", b"customer_ids", "fulfillment_states", b"fulfillment_states", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "order_ids", b"order_ids", "order_numbers", b"order_numbers", "payment_references", b"payment_references", "payment_states", b"payment_states", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "region_codes", b"region_codes", "skus", b"skus", "sources", b"sources", "states", b"states", "text", b"text", "tracking_numbers", b"tracking_numbers", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold", "currency_code", b"currency_code", "customer_ids", b"customer_ids", "fulfillment_states", b"fulfillment_states", "label_selector", b"label_selector", "max_total", b"max_total", "min_total", b"min_total", "on_hold", b"on_hold", "order_ids", b"order_ids", "order_numbers", b"order_numbers", "payment_references", b"payment_references", "payment_states", b"payment_states", "placed_from_time", b"placed_from_time", "placed_until_time", b"placed_until_time", "region_codes", b"region_codes", "skus", b"skus", "sources", b"sources", "states", b"states", "text", b"text", "tracking_numbers", b"tracking_numbers", "updated_from_time", b"updated_from_time", "updated_until_time", b"updated_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__on_hold: _TypeAlias = _typing.Literal["on_hold"]  # noqa: Y015
     _WhichOneofArgType__on_hold: _TypeAlias = _typing.Literal["_on_hold", b"_on_hold"]  # noqa: Y015
@@ -509,11 +517,14 @@ class SearchOrdersRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
+    FACET_LABEL_KEY_FIELD_NUMBER: _builtins.int
     sort: Global___OrderSort.ValueType
     page_size: _builtins.int
     """At most 200: a larger number is 200. 50 when 0; a negative number is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Filter and sort must be the same."""
+    facet_label_key: _builtins.str
+    """If given, all matches that have a label with this key are counted by its value."""
     @_builtins.property
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
@@ -531,10 +542,11 @@ class SearchOrdersRequest(_message.Message):
         page_token: _builtins.str = ...,
         facets: _abc.Iterable[Global___OrderDimension.ValueType] | None = ...,
         read_options: Global___ReadOptions | None = ...,
+        facet_label_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "read_options", b"read_options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_options", b"read_options", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facet_label_key", b"facet_label_key", "facets", b"facets", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_options", b"read_options", "sort", b"sort"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -566,13 +578,17 @@ Global___FacetCount: _TypeAlias = FacetCount  # noqa: Y015
 
 @_typing.final
 class Facet(_message.Message):
-    """Counts by one dimension. Days, weeks and months are in UTC."""
+    """Counts by one dimension, or by the values of one label. Days, weeks and months are in UTC."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DIMENSION_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
+    LABEL_KEY_FIELD_NUMBER: _builtins.int
     dimension: Global___OrderDimension.ValueType
+    """UNSPECIFIED in a facet by a label."""
+    label_key: _builtins.str
+    """The label's key in a facet by a label, which comes last."""
     @_builtins.property
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
         """Most frequent first, ties sorted by key; at most 100."""
@@ -582,10 +598,11 @@ class Facet(_message.Message):
         *,
         dimension: Global___OrderDimension.ValueType = ...,
         counts: _abc.Iterable[Global___FacetCount] | None = ...,
+        label_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "dimension", b"dimension"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "dimension", b"dimension", "label_key", b"label_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

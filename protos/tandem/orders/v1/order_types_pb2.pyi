@@ -483,6 +483,26 @@ class Order(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ORDER_ID_FIELD_NUMBER: _builtins.int
     ORDER_NUMBER_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
@@ -511,6 +531,8 @@ class Order(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REDACTED_FIELD_NUMBER: _builtins.int
     OMITTED_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """UUID."""
     order_number: _builtins.str
@@ -528,6 +550,8 @@ class Order(_message.Message):
     """ISO 4217 code of every amount of this order."""
     redacted: _builtins.bool
     """Set once the customer's data was erased on request. Names, addresses and contacts are then empty for good."""
+    note: _builtins.str
+    """Free text about the order, at most 2,000 characters. It is personal data."""
     @_builtins.property
     def customer(self) -> Global___Customer: ...
     @_builtins.property
@@ -582,6 +606,14 @@ class Order(_message.Message):
     def omitted(self) -> Global___OmittedMovements:
         """Set only for a very large order, with more movements than fit into one event: how many of each list are left out."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own keys and values, for example the order's id in another system; at most 32. They are personal data.
+        A key is written as in Kubernetes: `name` or `prefix/name`. The name has 1 to 63 ASCII letters, digits, `-`, `_` and
+        `.`, and begins and ends with a letter or digit. The prefix is a DNS name in lower case of at most 253 characters. A
+        value has at most 256 visible characters in Unicode's composed form (NFC), between them plain spaces.
+        """
+
     def __init__(
         self,
         *,
@@ -613,10 +645,12 @@ class Order(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         redacted: _builtins.bool = ...,
         omitted: Global___OmittedMovements | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "freight", b"freight", "net_total", b"net_total", "omitted", b"omitted", "paid_total", b"paid_total", "place_time", b"place_time", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "shipping_address", b"shipping_address", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "currency_code", b"currency_code", "customer", b"customer", "freight", b"freight", "fulfillment_state", b"fulfillment_state", "lines", b"lines", "net_total", b"net_total", "omitted", b"omitted", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "paid_total", b"paid_total", "payment_state", b"payment_state", "payments", b"payments", "place_time", b"place_time", "redacted", b"redacted", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "refunds", b"refunds", "returns", b"returns", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source", "state", b"state", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "currency_code", b"currency_code", "customer", b"customer", "freight", b"freight", "fulfillment_state", b"fulfillment_state", "labels", b"labels", "lines", b"lines", "net_total", b"net_total", "note", b"note", "omitted", b"omitted", "on_hold", b"on_hold", "order_id", b"order_id", "order_number", b"order_number", "paid_total", b"paid_total", "payment_state", b"payment_state", "payments", b"payments", "place_time", b"place_time", "redacted", b"redacted", "refund_due", b"refund_due", "refunded_total", b"refunded_total", "refunds", b"refunds", "returns", b"returns", "shipments", b"shipments", "shipping_address", b"shipping_address", "source", b"source", "state", b"state", "tax_total", b"tax_total", "total", b"total", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
