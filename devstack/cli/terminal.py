@@ -5,7 +5,9 @@ Only this module, `tables` and `progress` use Rich; a house rule checks it.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -88,6 +90,17 @@ def say_json(document: Any) -> None:
 def say_json_line(document: Any) -> None:
     """Prints one JSON document in a line."""
     _write(sys.stdout, f"{json_text(document, indent=None)}\n")
+
+
+def when_nobody_reads(stop: Callable[[], object]) -> None:
+    """Calls `stop` when the reader of our output leaves: `tail | head -1` ends after the first line."""
+    try:
+        output = sys.stdout.fileno()
+        if stat.S_ISFIFO(os.fstat(output).st_mode):
+            # Nothing can be read from this end of a pipe; it becomes readable when the other end is closed.
+            asyncio.get_running_loop().add_reader(output, stop)
+    except (OSError, ValueError):
+        return
 
 
 def _write(stream: IO[str], text: str) -> None:

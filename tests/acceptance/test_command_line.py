@@ -269,3 +269,26 @@ async def test_orders_events_and_digests_are_exported(system: System) -> None:
     assert sum(one["orders"] for one in digests) >= 1
     code, _, err = await tandem(system, "export", "orders", "--after", "17")
     assert (code, "after_order_id" in err) == (2, True)
+
+
+async def test_a_watch_prints_changes_until_it_is_interrupted(system: System) -> None:
+    customer = f"C-{uuid.uuid4()}"
+    token = ""
+    while not token:  # a list has one as soon as it is known how fresh lists are
+        token = (await answered(system, "orders", "search", "--customer", customer))["resume_token"]
+    placed = await answered(system, "orders", "place", "--line", "CHAI:Chai:18.00", "--customer", customer)
+    process = await asyncio.create_subprocess_exec(
+        TANDEM, "orders", "watch", "--customer", customer, "--resume", token,
+        env=environment(system), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(300):
+        line = (await process.stdout.readline()).decode()
+    assert placed["order"]["order_id"] in line
+    assert "CREATED" in line
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 0
+    assert err.decode().startswith("continue with --resume w1.")
+    code, out, _ = await tandem(system, "orders", "watch", "--resume", "w1.forged", "--json")
+    assert (code, json.loads(out)["reason"]) == (2, "RESUME_TOKEN_MALFORMED")

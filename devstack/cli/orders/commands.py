@@ -10,10 +10,12 @@ from devstack.cli.orders import payments as order_payments
 from devstack.cli.orders import questions as order_questions
 from devstack.cli.orders import reading as order_reading
 from devstack.cli.orders import terms as order_terms
+from devstack.cli.orders import watch as order_watch
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 for _command in (
-    order_terms.place, order_reading.get, order_questions.search, order_reading.history, order_movements.pay,
+    order_terms.place, order_reading.get, order_questions.search, order_reading.history, order_watch.watch,
+    order_movements.pay,
     order_movements.ship, order_movements.deliver, order_terms.revise, order_terms.address, order_changes.cancel,
     order_movements.return_, order_movements.refund, order_changes.hold, order_changes.release,
     order_changes.label, order_questions.summarize, order_payments.payments, order_questions.customer,

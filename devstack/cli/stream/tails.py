@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import stat
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +13,7 @@ from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import whole
 from devstack.cli.output import fail
 from devstack.cli.stream.silence import NobodyAnswers
+from devstack.cli.terminal import when_nobody_reads
 
 if TYPE_CHECKING:
     from devstack.stack.topology import Topology
@@ -66,24 +64,13 @@ def _run(tail: Callable[[Topology, asyncio.Event], Awaitable[None]], as_json: bo
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        _stop_when_nobody_reads(stop)
+        when_nobody_reads(stop.set)
         await tail(stack, stop)
 
     try:
         asyncio.run(until_stopped())
     except NobodyAnswers as silence:
         fail(str(silence), ExitCode.DOWN, as_json=as_json, reason="DEPENDENCY_UNAVAILABLE")
-
-
-def _stop_when_nobody_reads(stop: asyncio.Event) -> None:
-    """Sets `stop` when the reader of our output leaves: `tail | head -1` ends after the first line."""
-    try:
-        output = sys.stdout.fileno()
-        if stat.S_ISFIFO(os.fstat(output).st_mode):
-            # Nothing can be read from this end of a pipe; it becomes readable when the other end is closed.
-            asyncio.get_running_loop().add_reader(output, stop.set)
-    except (OSError, ValueError):
-        return
 
 
 def _printer(as_json: bool) -> Callable[..., None]:

@@ -49,6 +49,7 @@ WRONG = {
     ("orders", "payments", "--by", "customer"): "method",
     ("orders", "payments", "--from", "yesterday"): "--from",
     ("orders", "customer"): "CUSTOMER",
+    ("orders", "watch", "--state", "lost"): "placed, paid",
     ("sample", "--orders", "0"): "--orders",
     ("import", "northwind"): "DIRECTORY",
     ("outbox", "tail", "--last", "-1"): "--last",
@@ -129,7 +130,7 @@ def test_orders_are_listed_as_an_order_lives(capsys: pytest.CaptureFixture[str])
     run(["orders", "-h"])
     listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
     assert listed[:3] == ["place", "get", "search"]
-    assert {"revise", "address", "return", "refund", "customer"} <= set(listed)
+    assert {"revise", "address", "return", "refund", "customer", "watch"} <= set(listed)
 
 
 def test_what_up_says_has_a_time(capsys: pytest.CaptureFixture[str]) -> None:
