@@ -28,6 +28,9 @@ from bench.reads.read_side import elasticsearch
 from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
 
 READABLE, SEARCHABLE = "command → readable", "command → searchable"
+WATCHED = "command → watcher"
+#: How much longer a change may take to a watcher than to a caller who reads it by id.
+WATCHED_ALLOWANCE = 1.5
 FLOORS, WAITING = "floors of the stages", "100 callers wait for lists"
 RATES = (10, 100)
 #: The rate whose result is judged. Floors are measured with one order at a time. At a higher rate orders also wait for
@@ -60,12 +63,13 @@ async def main() -> int:
         highest = await _highest_rate(caller)
         contenders: dict[str, Run] = {FLOORS: floors.measure}
         for rate in (*RATES, round(highest)):
-            for name, work in ((READABLE, caller.readable), (SEARCHABLE, caller.searchable)):
+            for name, work in ((READABLE, caller.readable), (SEARCHABLE, caller.searchable), (WATCHED, caller.watched)):
                 contenders[_at(name, rate)] = _loop(caller, work, rate, settings.steady_seconds)
         contenders[WAITING] = lambda: _waiting(running, caller)
-        results = await interleave(contenders, settings.rounds, "end to end")
+        async with caller.watching():
+            results = await interleave(contenders, settings.rounds, "end to end")
     print(measured("end to end: highest rate at which orders are read back as they come", {"per_s": highest}))
-    claims = [*_latency_claims(results), _refresh_claim(results)]
+    claims = [*_latency_claims(results), _watch_claim(results), _refresh_claim(results)]
     return report({"end to end": results}, claims)
 
 
@@ -137,6 +141,13 @@ def _latency_claims(results: Results) -> list[Claim]:
         claim = f"{contender}: p50 against the sum of the stages alone"
         claims.append(compare(claim, "ms", ours, theirs, at_most(2), results.why_not(contender, FLOORS)))
     return claims
+
+
+def _watch_claim(results: Results) -> Claim:
+    watched, readable = _at(WATCHED, JUDGED_RATE), _at(READABLE, JUDGED_RATE)
+    ours, theirs = results.median(watched, "p50_ms"), results.median(readable, "p50_ms")
+    claim = f"{watched}: p50 against a read by id"
+    return compare(claim, "ms", ours, theirs, at_most(WATCHED_ALLOWANCE), results.why_not(watched, readable))
 
 
 def _refresh_claim(results: Results) -> Claim:

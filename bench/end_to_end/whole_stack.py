@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,6 +21,7 @@ from bench.reads.questions import GET, SEARCH
 from bench.reads.read_side import ReadModel
 from bench.relay.run import running_relay
 
+WATCH = "/tandem.orders.v1.OrderQueryService/WatchOrders"
 #: Requests are made in batches of this size, outside the measured time.
 _READY = 500
 #: The most calls at the same time. They share a few connections, like the calls of a few processes.
@@ -34,6 +36,9 @@ class Caller:
         self._get = itertools.cycle([channel.unary_unary(GET) for channel in queries])
         self._search = itertools.cycle([channel.unary_unary(SEARCH) for channel in queries])
         self._ready: list[PlaceOrderRequest] = []
+        self._watch = queries[0].unary_stream(WATCH)
+        #: The orders that the watcher has got, and those that somebody waits for.
+        self._seen: dict[str, asyncio.Future[None]] = {}
 
     def make_ready(self, count: int) -> None:
         """Creates PlaceOrder requests until `count` are ready, so that this does not happen in the measured time."""
@@ -59,6 +64,36 @@ class Caller:
         found = contract.GetOrderResponse.FromString(await self._call(self._get, asked.SerializeToString()))
         if found.order.version < placed.version or found.read_info.stale:
             raise NotMeasured(f"order {placed.order.order_id} was not read as it was written")
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watches all orders within the block, for `watched`."""
+        responses = self._watch(b"")
+        await responses.read()  # the sign of life at the beginning
+
+        async def read() -> None:
+            async for response in responses:
+                watched = contract.WatchOrdersResponse.FromString(response)
+                if watched.HasField("event"):
+                    self._arrival(watched.event.order_id).set_result(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            yield
+        finally:
+            reading.cancel()
+            responses.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def watched(self) -> None:
+        """Places an order and waits until a watcher gets it."""
+        placed = await self.placed()
+        await asyncio.wait_for(self._arrival(placed.order.order_id), CALL_SECONDS)
+
+    def _arrival(self, order_id: str) -> asyncio.Future[None]:
+        if order_id not in self._seen:
+            self._seen[order_id] = asyncio.get_running_loop().create_future()
+        return self._seen[order_id]
 
     async def searchable(self) -> None:
         """Places an order and searches for it. Raises NotMeasured if the search does not find it or is stale."""
