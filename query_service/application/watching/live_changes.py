@@ -113,10 +113,14 @@ class _Run:
                 fan_out.end(reason)
 
     async def _front(self, bounds: StreamBounds) -> Front:
-        """Returns a front at a place up to which everything is known to be readable or parked."""
+        """Returns a front at a place up to which everything is known to be readable or parked.
+
+        It is a little before the last such place. So the changes in between are kept, and watchers of another process
+        that was stopped just now join without reading the stream.
+        """
         reader, known = self._sources.reader, await self._sources.reader.freshness()
         applied = known.sequence if known is not None and known.stream_created_at == bounds.created_at else 0
-        position = min(max(applied, bounds.first - 1), bounds.last)
+        position = min(max(applied - self._sources.kept, bounds.first - 1), bounds.last)
         return Front(
             reader.editions, self._sources.parked.includes, position, await self._parked_before(position, bounds)
         )

@@ -8,11 +8,12 @@ import grpc
 from tandem.orders import errors
 from tandem.orders.client import QUERIES, Session, channel_options
 from tandem.orders.order_import_async import AsyncOrderImport
+from tandem.orders.order_watch_async import list_then_watch_async, watch_orders_async
 from tandem.orders.retry import repeat_async
 from tandem.orders.session_calls import AsyncSessionCalls
 from tandem.orders.v1.order_command_service_pb2 import ImportOrdersRequest, PlaceOrderRequest, PlaceOrderResponse
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
-from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, WatchOrdersRequest
+from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, SearchOrdersRequest, WatchOrdersRequest
 from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 from tandem.orders.v1.order_types_pb2 import Order
 
@@ -41,6 +42,10 @@ async def find(address: str, session: Session, order_id: str) -> Order:
         raise errors.from_rpc_error(error) from error
     async for change in queries.WatchOrders(WatchOrdersRequest()):
         print(change.resume_token.upper())
+    async for order, event, resume_token in watch_orders_async(queries, WatchOrdersRequest()):
+        print(order.order_number.upper(), event.event_type.upper() if event else "", resume_token.upper())
+    async for listed, _, _ in list_then_watch_async(queries, SearchOrdersRequest()):
+        print(listed.order_number.upper())
     return found.order
 
 

@@ -100,7 +100,7 @@ async def test_a_watch_resumes_on_another_server(
         await claimed(
             shared_read_side
         )  # the second server begins after these changes, and must read them from the stream
-        async with serving(shared_read_side, unused_tcp_port_factory()) as other:
+        async with serving(shared_read_side, unused_tcp_port_factory(), watch_buffer=2) as other:
             async with watching(other, resume_token=watch.token) as resumed:
                 assert await resumed.changes(3) == of(*events[3:6])
                 await shared_read_side.publish(*events[6:])
