@@ -1,7 +1,7 @@
-"""Runs `python -m relay run | adopt | parked | check-config`. Without a command it does the same as `run`.
+"""Runs `python -m relay run | adopt | parked | replay | check-config`. Without a command it does the same as `run`.
 
-Exit codes: 0 done, 1 failed or refused, 2 refused to start or used wrongly. The commands adopt, parked and check-config
-also have 3: database or stream cannot be reached.
+Exit codes: 0 done, 1 failed or refused, 2 refused to start or used wrongly. The commands adopt, parked, replay and
+check-config also have 3: database or stream cannot be reached.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from relay.bootstrap import Relay
 from relay.config import RelaySettings
 from relay.parking import command as parked_command
 from relay.preflight import preflight
+from relay.replaying.command import ReplayWords, replay
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.plain_text import json_text, visible
@@ -51,11 +52,33 @@ def parser() -> argparse.ArgumentParser:
         if action != "show":
             one.add_argument("--wait", type=_seconds, default=parked_command.WAIT_SECONDS, metavar="SECONDS",
                              help="for the leader's answer (default: %(default)g)")  # fmt: skip
+    _declare_replay(commands.add_parser("replay", help="publish the outbox to a stream of its own, for a new consumer"))
     checking = commands.add_parser("check-config", help="say whether the settings are right")
     checking.add_argument(
         "--connect", action="store_true", help="also whether database and stream are as they must be; changes nothing"
     )
     return whole
+
+
+def _declare_replay(replaying: argparse.ArgumentParser) -> None:
+    replaying.add_argument("--from", dest="start", required=True, metavar="POSITION|TIME",
+                           help="the first position, or the time from which events were recorded")  # fmt: skip
+    replaying.add_argument("--until", metavar="POSITION|TIME",
+                           help="the last position, or the time before which events were recorded")  # fmt: skip
+    replaying.add_argument("--filter", dest="filters", action="append", default=[], metavar="TYPE=…|AGGREGATE=…",
+                           help="only events of that type or aggregate; repeat it for more of them")  # fmt: skip
+    replaying.add_argument("--to", required=True, metavar="STREAM", help="the replay's stream, made if it is missing")
+    replaying.add_argument("--rate", type=_count, metavar="N", help="most events in a second")
+    replaying.add_argument("--max-age", type=_count, metavar="SECONDS", help="how long a made stream keeps messages")
+    replaying.add_argument("--max-bytes", type=_count, metavar="BYTES", help="how large a made stream may become")
+    replaying.add_argument("--replicas", type=_count, metavar="N", help="servers that keep a made stream: 1, 3 or 5")
+    replaying.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _count(word: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,17}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number of at least 1")
+    return int(word)
 
 
 def _position(word: str) -> int:
@@ -86,6 +109,9 @@ def main(arguments: list[str]) -> int:
             return adopt(settings, as_json=given.json, force=given.force)
         case "parked":
             return _parked(settings, given)
+        case "replay":
+            configure_logging("relay", "WARNING")
+            return _replay(settings, given)
         case _:
             configure_logging("relay", settings.log_level)
             return run_process(Relay(settings).run)
@@ -115,6 +141,20 @@ def _parked(settings: RelaySettings, given: argparse.Namespace) -> int:
         for line in parked_command.lines(report):
             (sys.stderr if report.error else sys.stdout).write(f"{visible(line)}\n")
     return report.exit_code
+
+
+def _replay(settings: RelaySettings, given: argparse.Namespace) -> int:
+    words = ReplayWords(
+        given.start,
+        given.to,
+        until=given.until,
+        filters=given.filters,
+        rate=given.rate,
+        max_age_seconds=given.max_age,
+        max_bytes=given.max_bytes,
+        replicas=given.replicas,
+    )
+    return replay(settings, words, as_json=given.json)
 
 
 if __name__ == "__main__":

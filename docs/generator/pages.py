@@ -24,7 +24,7 @@ from service_runtime.config import ServiceSettings, settings_table
 DIRECTORY = Path(__file__).resolve().parents[1] / "reference"
 _SECTIONS: tuple[tuple[str, str, type[ServiceSettings]], ...] = (
     ("Command service", "`python -m command_service serve | migrate | await-schema | check-config`", CommandSettings),
-    ("Relay", "`python -m relay run | adopt [--json] [--force] | check-config`", RelaySettings),
+    ("Relay", "`python -m relay run | adopt [--json] [--force] | parked | replay | check-config`", RelaySettings),
     (
         "Query service",
         "`python -m query_service serve | project | migrate | await-schema | parked | check-config`",

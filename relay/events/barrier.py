@@ -21,8 +21,10 @@ INTERVAL_SECONDS = 1.0
 class BarrierBuilder:
     """Builds the barriers of one publishing session. Each gets a message id of its own."""
 
-    def __init__(self, subject: str, *, publish_epoch: int, term: int) -> None:
+    def __init__(self, subject: str, *, publish_epoch: int, term: int, lines: str = "") -> None:
+        """`lines` are further header lines of each barrier, complete with their line ends."""
         self._subject = subject.encode()
+        self._lines = lines
         self._publish_epoch = publish_epoch
         self._term = term
         self._count = 0
@@ -44,6 +46,7 @@ class BarrierBuilder:
         text = (
             f"{HEADER}: {mark(base, cursor.mark)}\r\n{TERM_HEADER}: {self._term}\r\n{EPOCH_HEADER}: {cursor.epoch}\r\n"
             + (f"{TIME_HEADER}: {rfc3339(as_of)}\r\n" if as_of is not None else "")
+            + self._lines
         )
         message_id = f"{self._publish_epoch}:barrier:{self._term}.{self._session}.{self._count}"
         return Message.sized(self._subject, message_id.encode(), text.encode(), body, group=message_id)

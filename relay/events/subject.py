@@ -77,3 +77,14 @@ def takes(stream_subject: str, wanted: str) -> bool:
         if i >= len(want) or want[i] == ">" or (part != "*" and part != want[i]):
             return False
     return len(have) == len(want)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Returns whether some subject matches both patterns. Both may have wildcards."""
+    left, right = one.split("."), other.split(".")
+    for a, b in zip(left, right, strict=False):
+        if ">" in (a, b):
+            return True
+        if a != b and "*" not in (a, b):
+            return False
+    return len(left) == len(right)

@@ -115,6 +115,8 @@ class OutboxTable:
         self.transaction_id = self._transaction = _quoted(columns["transaction_id"])
         self.event_id = _expression("event_id", columns, types)
         self.recorded_at = self._recorded_at = _expression("recorded_at", columns, types)
+        self.event_type = _expression("event_type", columns, types)
+        self.aggregate_id = _expression("aggregate_id", columns, types)
         self._position_column = columns["position"]
         self._select = ", ".join(f"{_expression(role, columns, types)} AS {role}" for role in OutboxEvent._fields)
 
@@ -155,10 +157,20 @@ class OutboxTable:
         )
         return f"EXECUTE {PREPARED} ({', '.join(literals)})"
 
-    def by_position(self, seen: Snapshot | None, upto: Snapshot, after: int, limit: int, until: int | None) -> Query:
+    def by_position(
+        self,
+        seen: Snapshot | None,
+        upto: Snapshot,
+        after: int,
+        limit: int,
+        until: int | None,
+        condition: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> Query:
         """Returns the query for the first `limit` rows of the difference after `after`, along the primary key.
 
         `seen` None stands for a snapshot that sees nothing. `until` limits the positions; None for no limit.
+        `condition` is further SQL, ` AND …`, with the parameters `more`.
         """
         after = max(after, self.floor) if seen else after
         restored = f"{self._position} <= %(floor)s::bigint OR" if self.floor and not seen else ""
@@ -167,13 +179,14 @@ class OutboxTable:
             WHERE {self._position} > %(after)s::bigint
               {f"AND {self._position} <= %(until)s::bigint" if until is not None else ""}
               AND ({restored} pg_visible_in_snapshot({self._transaction}, %(upto)s::pg_snapshot))
-              {f"AND NOT pg_visible_in_snapshot({self._transaction}, %(seen)s::pg_snapshot)" if seen else ""}
+              {f"AND NOT pg_visible_in_snapshot({self._transaction}, %(seen)s::pg_snapshot)" if seen else ""}{condition}
             ORDER BY {self._position} LIMIT %(limit)s::bigint"""
         parameters: dict[str, Any] = {"upto": upto.text, "after": after, "limit": limit, "floor": self.floor}
         if until is not None:
             parameters["until"] = until
         if seen:
             parameters["seen"] = seen.text
+        parameters |= more or {}
         return Query(text, parameters)
 
     def count_since(self, seen: Snapshot, now: Snapshot, limit: int, covered: Sequence[int] = ()) -> Query:

@@ -19,7 +19,7 @@ from relay.events.errors import Closing, DuplicateReported, Refused, SessionClos
 from relay.events.message import Message, MessageLimits
 from relay.events.tail import Tail
 from relay.stream.ack import BATCH_TOO_LARGE, Ack, Nack, read_ack
-from relay.stream.jetstream_api import JetStreamApi, StreamApiError, StreamInfo
+from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamApiError, StreamInfo
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
 from relay.stream.position import read_tail
 from relay.stream.publish_policy import (
@@ -244,6 +244,13 @@ class JetStreamSession:
         except (*NATS_ERRORS, StreamApiError) as error:
             raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
         return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
+
+    async def last(self, subject: str) -> StoredMessage | None:
+        """Returns the stream's last message on `subject`. Raises SessionClosed if NATS does not answer."""
+        try:
+            return await self._api.last_message(str(self.stream.config["name"]), subject)
+        except (*NATS_ERRORS, StreamApiError) as error:
+            raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
 
     def _watch_deadline(self) -> None:
         if self._timer is None and (deadline := self.window.deadline()) is not None:

@@ -45,6 +45,7 @@ COMMANDS = {
     ("relay", "status"): "does not answer",
     ("relay", "parked", "list"): "database",
     ("relay", "parked", "retry", "A"): "database",
+    ("relay", "replay", "--from", "1", "--to", "R"): "database",
     ("audit", "note"): "Postgres",
     ("audit", "prove", ORDER): "Postgres",
     ("status",): "down",

@@ -1,4 +1,4 @@
-"""Holds `tandem relay`: watch the relays of an outbox, adopt a restored database, retry or discard parked events."""
+"""Holds `tandem relay`: watch the relays of an outbox, adopt a database, replay it, retry or discard parked events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devstack.cli.exit_codes import ExitCode
+from devstack.cli.numbers import whole
 from devstack.cli.output import fail
 from devstack.cli.relay import parked
 from devstack.cli.relay.settings import OfEnvironment, relay_settings
@@ -80,6 +81,58 @@ def adopt(
     settings = relay_settings(of_environment, as_json=as_json)
     configure_logging("relay", "WARNING")
     raise typer.Exit(run_adoption(settings, as_json=as_json, force=force, patience_seconds=sign_seconds()))
+
+
+@application.command("replay", help="Publish the outbox to a stream of its own, for a new consumer.")
+def replay(
+    start: Annotated[
+        str, typer.Option("--from", metavar="POSITION|TIME", help="The first position, or a time of recording.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="STREAM", help="The replay's stream, made if it is missing.")],
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="POSITION|TIME", show_default=False, help="The last position, or the time before which."),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="TYPE=…|AGGREGATE=…", show_default=False, help="Repeat it for more of them."),
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(parser=whole(1), metavar="N", show_default=False, help="Most events in a second.")
+    ] = None,
+    max_age: Annotated[
+        int | None,
+        typer.Option(parser=whole(1), metavar="SECONDS", show_default=False, help="How long a made stream keeps them."),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(parser=whole(1), metavar="BYTES", show_default=False, help="How large a made stream may become."),
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(parser=whole(1), metavar="N", show_default=False, help="Servers that keep a made stream."),
+    ] = None,
+    of_environment: OfEnvironment = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Exit code 0 the stream has everything, 1 refused or interrupted, 3 database or stream out of reach."""
+    from relay.replaying.command import ReplayWords
+    from relay.replaying.command import replay as run_replay
+    from service_runtime.log import configure_logging
+
+    settings = relay_settings(of_environment, as_json=as_json)
+    configure_logging("relay", "WARNING")
+    words = ReplayWords(
+        start,
+        to,
+        until=until,
+        filters=filters or (),
+        rate=rate,
+        max_age_seconds=max_age,
+        max_bytes=max_bytes,
+        replicas=replicas,
+    )
+    raise typer.Exit(run_replay(settings, words, as_json=as_json, patience_seconds=sign_seconds()))
 
 
 def _local_addresses(as_json: bool) -> list[str]:
