@@ -40,6 +40,7 @@ from query_service.projection.proto_json import (
     text_map,
     timestamp,
 )
+from query_service.projection.returned import returned_total
 from query_service.projection.sales import SaleKeys, calendar, sale
 from query_service.projection.words.stored import search_text
 
@@ -86,14 +87,7 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
     tracking_numbers = _distinct(shipment["tracking_number"] for shipment in shipments)
     labels = text_map(order, "labels")
     total_units, total_parts = _sortable(total := money(order, "total"), currency)
-    keys = SaleKeys(
-        currency_code=currency,
-        state=enum(order, "state", "ORDER_STATE_"),
-        customer_id=customer["customer_id"] if customer else "",
-        region_code=shipping["region_code"] if shipping else "",
-        source=text(order, "source"),
-        **calendar(place_time),
-    )
+    keys = _sale_keys(order, currency, customer, shipping, place_time)
     document = OrderDocument(
         order_id=order_id,
         order_number=order_number,
@@ -126,6 +120,7 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
         quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
         total_units=total_units,
         total_parts=total_parts,
+        returned_total=returned_total(lines),
         sales=[sale(line, keys) for line in lines],
         search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
         **keys,
@@ -133,6 +128,24 @@ def evolve(order: Object, origin: Origin) -> OrderDocument:
     )
     _add_what_few_have(document, order, labels)
     return document
+
+
+def _sale_keys(
+    order: Object,
+    currency: str,
+    customer: CustomerDocument | None,
+    shipping: AddressDocument | None,
+    place_time: int | None,
+) -> SaleKeys:
+    """Returns what the order and its lines are grouped by."""
+    return SaleKeys(
+        currency_code=currency,
+        state=enum(order, "state", "ORDER_STATE_"),
+        customer_id=customer["customer_id"] if customer else "",
+        region_code=shipping["region_code"] if shipping else "",
+        source=text(order, "source"),
+        **calendar(place_time),
+    )
 
 
 def _add_what_few_have(document: OrderDocument, order: Object, labels: Mapping[str, str]) -> None:

@@ -195,6 +195,8 @@ class OrderDocument(Origin):
     # The total as whole currency units plus ten-thousandths of a unit, for sorting.
     total_units: int | None
     total_parts: int
+    # Net plus tax of the pieces that came back.
+    returned_total: int
     sales: list[SaleDocument]
     search_text: str
 

@@ -11,10 +11,12 @@ from query_service.application.ports.order_matching import matcher
 from query_service.application.ports.order_questions import (
     CALENDAR,
     CANCELLED_STATES,
+    CUSTOMER_MONEY,
     DIMENSION_FIELDS,
     FACET_LIMIT,
     SORT_KEYS,
     CustomerFigures,
+    CustomerMoney,
     Dimension,
     FoundFigures,
     FoundOrder,
@@ -90,7 +92,17 @@ def customer(orders: Iterable[OrderDocument], customer_id: str, recent: int) -> 
         first_place_time=min(times, default=None),
         last_place_time=max(times, default=None),
         recent=theirs[:recent],
+        money=[_money(theirs, currency) for currency in sorted({order["currency_code"] for order in theirs})],
     )
+
+
+def _money(orders: Iterable[OrderDocument], currency: str) -> CustomerMoney:
+    ours = [order for order in orders if order["currency_code"] == currency]
+    sums = {
+        figure: sum(order[field] or 0 for order in ours)  # type: ignore[literal-required,misc]
+        for figure, field in CUSTOMER_MONEY.items()
+    }
+    return CustomerMoney(currency, **sums)
 
 
 def _keys(order: OrderDocument, dimension: Dimension, zone: TimeZone | None = None) -> list[str]:

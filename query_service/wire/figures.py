@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports.errors import SumTooLarge
-from query_service.application.ports.order_questions import OrderFigures
+from query_service.application.ports.order_questions import CUSTOMER_MONEY, CustomerMoney, OrderFigures
 from query_service.application.ports.payment_questions import PaymentFigures
 from query_service.projection.currency import exponent_of
 from query_service.wire.order_message import money_message
@@ -61,3 +61,14 @@ def payment_message(figures: PaymentFigures) -> contract.PaymentSummary:
         refunded=money_message(figures.refunded, currency),
         balance=money_message(figures.paid - figures.refunded, currency),
     )
+
+
+def customer_money_message(money: CustomerMoney) -> contract.CustomerMoney:
+    """Returns the message of a customer's money in one currency. Raises SumTooLarge."""
+    currency = money.currency_code
+    amounts = {figure: getattr(money, figure) for figure in CUSTOMER_MONEY}
+    for figure, amount in amounts.items():
+        if abs(amount) // 10 ** exponent_of(currency) > _LARGEST:
+            raise SumTooLarge(figure, (), currency)
+    messages = {figure: money_message(amount, currency) for figure, amount in amounts.items()}
+    return contract.CustomerMoney(currency_code=currency, **messages)

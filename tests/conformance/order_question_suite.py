@@ -182,6 +182,13 @@ class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
         assert found.orders == len(theirs)
         assert found.first_place_time == min(order["place_time"] or 0 for order in theirs)
         assert [order["customer_id"] for order in found.recent] == ["LILAS"] * 3
+        [euros] = [money for money in found.money if money.currency_code == "EUR"]
+        in_euros = [order for order in theirs if order["currency_code"] == "EUR"]
+        assert (euros.paid, euros.refunded, euros.returned, euros.refund_due) == tuple(
+            sum(order[field] or 0 for order in in_euros)
+            for field in ("paid_total", "refunded_total", "returned_total", "refund_due")
+        )
+        assert min(euros.paid, euros.refunded, euros.returned, euros.refund_due) > 0
         assert (await store.customer("NOBODY", recent=3)).orders == 0
 
     async def test_nothing_is_summed_up_to_nothing(self, store: ReadStore) -> None:

@@ -81,6 +81,9 @@ def _orders(chance: random.Random) -> Iterator[types.Order]:
             net_total=_money(net, currency),
             tax_total=_money(tax, currency),
             total=_money(net + tax + freight, currency),
+            paid_total=_money(net if number % 3 else 0, currency),
+            refunded_total=_money(net // 5 if number % 6 == 1 else 0, currency),
+            refund_due=_money(net // 7 if number % 9 == 1 else 0, currency),
             payments=[types.Payment(payment_id="P", amount=units, method="card", reference=f"ch_{number // 2:04}x")]
             if number % 5 == 0
             else [],
@@ -118,7 +121,11 @@ def _line(chance: random.Random, line_number: int, currency: str) -> types.Order
         line_number=line_number,
         sku=sku,
         product_name=name,
+        unit_price=_money(net // quantity, currency),
         quantity=quantity,
+        returned_quantity=quantity // 3 if line_number == 2 else 0,
+        discount_basis_points=333,
+        tax_rate_basis_points=700,
         cancelled_quantity=chance.choice((0, 0, 0, quantity // 2)),
         net_amount=_money(net, currency),
         tax_amount=_money(net * 7 // 100, currency),

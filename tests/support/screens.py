@@ -96,6 +96,7 @@ def customer() -> q.GetCustomerSummaryResponse:
     return q.GetCustomerSummaryResponse(
         customer=partly_paid_and_shipped().customer, totals=[summed()], orders=1_234, cancelled_orders=5,
         first_place_time=at(0), last_place_time=at(2), recent_orders=[partly_paid_and_shipped()], read_info=read_info(),
+        money=[q.CustomerMoney(currency_code="EUR", paid=money(7_654_321), returned=money(3))],
     )  # fmt: skip
 
 

@@ -37,6 +37,11 @@ _FIGURES = tuple(
     Column(heading, right=True) for heading in ("orders", "pieces", "net", "tax", "freight", "total", "average")
 )
 
+_MONEY = (
+    Column("currency", named=False),
+    *(Column(heading, right=True) for heading in ("paid", "refunded", "returned", "due back")),
+)
+
 
 def print_orders(answer: SearchOrdersResponse) -> None:
     """Prints a page of orders."""
@@ -116,6 +121,15 @@ def _customer(answer: GetCustomerSummaryResponse) -> Iterator[Picture]:
     if answer.totals:
         yield plain("")
         yield summary_rows((), answer.totals)
+    if answer.money:
+        yield plain("")
+        yield Rows(
+            _MONEY,
+            [
+                (money.currency_code, *map(amount, (money.paid, money.refunded, money.returned, money.refund_due)))
+                for money in answer.money
+            ],
+        )
     if answer.recent_orders:
         yield plain("")
         yield plain("latest orders", "bold")

@@ -295,10 +295,31 @@ class FoundFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerMoney:
+    """What a customer's orders in one currency were paid, refunded and sent back, and what is due back now."""
+
+    currency_code: str
+    paid: int = 0
+    refunded: int = 0
+    returned: int = 0
+    refund_due: int = 0
+
+
+#: Figure of CustomerMoney → the field of an order's document that it is the sum of.
+CUSTOMER_MONEY: Mapping[str, str] = {
+    "paid": "paid_total",
+    "refunded": "refunded_total",
+    "returned": "returned_total",
+    "refund_due": "refund_due",
+}
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerFigures:
     """The figures of a customer's orders. `totals` has one entry per currency and leaves out cancelled orders.
 
-    `recent` is sorted latest first.
+    `money` has one entry per currency and is about all orders, because money of cancelled ones moved too. `recent` is
+    sorted latest first.
     """
 
     orders: int
@@ -307,6 +328,7 @@ class CustomerFigures:
     first_place_time: int | None
     last_place_time: int | None
     recent: list[OrderDocument]
+    money: list[CustomerMoney] = field(default_factory=list)
     #: The generation that answered; "" when the customer has no order.
     generation: str = field(default="", compare=False)
 

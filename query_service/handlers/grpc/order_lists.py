@@ -20,7 +20,7 @@ from query_service.handlers.grpc.answering import (
     page_size,
     that_fit,
 )
-from query_service.wire.figures import payment_message, summary_message
+from query_service.wire.figures import customer_money_message, payment_message, summary_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
 from query_service.wire.order_message import order_message, time_message
 from query_service.wire.payment_criteria import payments_of
@@ -111,6 +111,7 @@ class OrderLists:
             first_place_time=time_message(figures.first_place_time),
             last_place_time=time_message(figures.last_place_time),
             recent_orders=that_fit(map(order_message, figures.recent)),
+            money=[customer_money_message(money) for money in figures.money],
             read_info=read_info(answer.info, self.now()),
         )
 

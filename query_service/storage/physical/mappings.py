@@ -116,6 +116,7 @@ ORDERS = _strict(
     quantity=_LONG,
     total_units=_ADDED,
     total_parts=_ADDED,
+    returned_total=_ADDED,
     sales=_SALES,
     search_text=_FOLDED_WORDS,
     source_epoch=_LONG,

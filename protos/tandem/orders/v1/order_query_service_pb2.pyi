@@ -985,6 +985,51 @@ class GetCustomerSummaryRequest(_message.Message):
 Global___GetCustomerSummaryRequest: _TypeAlias = GetCustomerSummaryRequest  # noqa: Y015
 
 @_typing.final
+class CustomerMoney(_message.Message):
+    """What a customer's orders in one currency were paid, and what went back; cancelled orders count too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PAID_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
+    REFUND_DUE_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    @_builtins.property
+    def paid(self) -> _money_pb2.Money:
+        """Sum of the payments."""
+
+    @_builtins.property
+    def refunded(self) -> _money_pb2.Money:
+        """Sum of the refunds."""
+
+    @_builtins.property
+    def returned(self) -> _money_pb2.Money:
+        """Net plus tax of the pieces that came back."""
+
+    @_builtins.property
+    def refund_due(self) -> _money_pb2.Money:
+        """Captured money that must be paid back now."""
+
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        paid: _money_pb2.Money | None = ...,
+        refunded: _money_pb2.Money | None = ...,
+        returned: _money_pb2.Money | None = ...,
+        refund_due: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["paid", b"paid", "refund_due", b"refund_due", "refunded", b"refunded", "returned", b"returned"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "paid", b"paid", "refund_due", b"refund_due", "refunded", b"refunded", "returned", b"returned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomerMoney: _TypeAlias = CustomerMoney  # noqa: Y015
+
+@_typing.final
 class GetCustomerSummaryResponse(_message.Message):
     """Response of `GetCustomerSummary`."""
 
@@ -998,6 +1043,7 @@ class GetCustomerSummaryResponse(_message.Message):
     LAST_PLACE_TIME_FIELD_NUMBER: _builtins.int
     RECENT_ORDERS_FIELD_NUMBER: _builtins.int
     READ_INFO_FIELD_NUMBER: _builtins.int
+    MONEY_FIELD_NUMBER: _builtins.int
     orders: _builtins.int
     """Number of all orders, cancelled ones included."""
     cancelled_orders: _builtins.int
@@ -1020,6 +1066,10 @@ class GetCustomerSummaryResponse(_message.Message):
 
     @_builtins.property
     def read_info(self) -> Global___ReadInfo: ...
+    @_builtins.property
+    def money(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomerMoney]:
+        """One entry per currency of all orders."""
+
     def __init__(
         self,
         *,
@@ -1031,10 +1081,11 @@ class GetCustomerSummaryResponse(_message.Message):
         last_place_time: _timestamp_pb2.Timestamp | None = ...,
         recent_orders: _abc.Iterable[_order_types_pb2.Order] | None = ...,
         read_info: Global___ReadInfo | None = ...,
+        money: _abc.Iterable[Global___CustomerMoney] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "first_place_time", b"first_place_time", "last_place_time", b"last_place_time", "read_info", b"read_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_orders", b"cancelled_orders", "customer", b"customer", "first_place_time", b"first_place_time", "last_place_time", b"last_place_time", "orders", b"orders", "read_info", b"read_info", "recent_orders", b"recent_orders", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_orders", b"cancelled_orders", "customer", b"customer", "first_place_time", b"first_place_time", "last_place_time", b"last_place_time", "money", b"money", "orders", b"orders", "read_info", b"read_info", "recent_orders", b"recent_orders", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -88,7 +88,7 @@ class GroupReader:
         for figure, field in grouping.summed().items():
             inexact = tuple(group for group in exact if _is_inexact(group, figure, grouping.percentiles))
             if inexact:
-                found = await self._values(replace(grouping, percentiles=(), only=inexact), field)
+                found = await self.values(replace(grouping, percentiles=(), only=inexact), field)
                 exact = [
                     _with(group, figure, found[group.keys, group.currency_code], grouping.percentiles)
                     if _is_inexact(group, figure, grouping.percentiles)
@@ -97,8 +97,9 @@ class GroupReader:
                 ]
         return exact
 
-    async def _values(self, grouping: Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], _Values]:
-        found: defaultdict[tuple[tuple[str, ...], str], _Values] = defaultdict(_Values)
+    async def values(self, grouping: Grouping, field: str) -> Mapping[tuple[tuple[str, ...], str], Values]:
+        """Returns the distinct values of a field and their counts, by keys and currency of each group."""
+        found: defaultdict[tuple[tuple[str, ...], str], Values] = defaultdict(Values)
         asked: Query = {"sources": [*grouping.sources(), {"value": {"terms": {"field": field}}}]}
         async for buckets in self.buckets(grouping, {"composite": {"size": grouping.size, **asked}}):
             for bucket in buckets:
@@ -107,7 +108,7 @@ class GroupReader:
         return found
 
 
-class _Values:
+class Values:
     """Computes exact figures from a group's distinct values and their counts. `add` the values in ascending order."""
 
     def __init__(self) -> None:
@@ -137,7 +138,7 @@ def _is_inexact(group: OrderFigures, figure: str, percentiles: tuple[float, ...]
     return lacks_percentiles or abs(getattr(group, figure)) >= EXACT_BELOW
 
 
-def _with(group: OrderFigures, figure: str, values: _Values, percentiles: tuple[float, ...]) -> OrderFigures:
+def _with(group: OrderFigures, figure: str, values: Values, percentiles: tuple[float, ...]) -> OrderFigures:
     changes: dict[str, Any] = {figure: values.sum}
     if figure == "total" and not group.percentiles:
         changes["percentiles"] = tuple(map(values.percentile, percentiles))

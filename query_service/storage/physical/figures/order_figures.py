@@ -6,10 +6,13 @@ import heapq
 from dataclasses import replace
 from typing import Any
 
+from query_service.application.ports.errors import RebuildNeeded
 from query_service.application.ports.order_questions import (
     CALENDAR,
     CANCELLED_STATES,
+    CUSTOMER_MONEY,
     CustomerFigures,
+    CustomerMoney,
     FoundFigures,
     OrderCriteria,
     OrderFigures,
@@ -18,12 +21,20 @@ from query_service.application.ports.order_questions import (
     rank,
 )
 from query_service.storage.physical.connection import ElasticsearchConnection
-from query_service.storage.physical.criteria import query
-from query_service.storage.physical.figures.grouping import Grouping, composite
-from query_service.storage.physical.figures.groups import GENERATION, GroupReader
+from query_service.storage.physical.criteria import Query, query
+from query_service.storage.physical.figures.grouping import CURRENCIES_AT_ONCE, Grouping, composite
+from query_service.storage.physical.figures.groups import EXACT_BELOW, GENERATION, GroupReader
 from query_service.storage.physical.figures.local_figures import LocalFigures
 from query_service.storage.physical.lists import generation_of, search, sorting
 from query_service.storage.physical.names import IndexNames
+
+#: Orders with returns that an earlier release wrote, without what these are worth.
+_UNVALUED_RETURNS: Query = {
+    "bool": {
+        "filter": {"terms": {"fulfillment_state": ["PARTIALLY_RETURNED", "RETURNED"]}},
+        "must_not": {"exists": {"field": "returned_total"}},
+    }
+}
 
 
 class FigureReader:
@@ -66,6 +77,7 @@ class FigureReader:
         """See OrderQuestions."""
         theirs = OrderCriteria(customer_ids=(customer_id,))
         kept = Grouping(replace(theirs, excluded_states=CANCELLED_STATES), (), by_line=False)
+        everything = Grouping(theirs, (), by_line=False)
         body = {
             "query": query(theirs),
             "sort": sorting(OrderSort.PLACE_TIME_DESC),
@@ -74,6 +86,11 @@ class FigureReader:
             "aggs": {
                 "first": {"min": {"field": "place_time"}},
                 "last": {"max": {"field": "place_time"}},
+                "money": {
+                    "composite": {"size": CURRENCIES_AT_ONCE, "sources": everything.sources()},
+                    "aggs": {figure: {"sum": {"field": field}} for figure, field in CUSTOMER_MONEY.items()},
+                },
+                "unvalued": {"filter": _UNVALUED_RETURNS},
                 "kept": {
                     "filter": query(kept.criteria),
                     "aggs": {"all": kept.wrapped(composite(kept))},
@@ -82,6 +99,8 @@ class FigureReader:
         }
         answer = await search(self._connection, self._names.orders, body)
         found = answer["aggregations"]
+        if found["unvalued"]["doc_count"]:
+            raise RebuildNeeded("returned_total")
         totals = [kept.figures(bucket) for bucket in kept.unwrapped(found["kept"]["all"])["buckets"]]
         orders = answer["hits"]["total"]["value"]
         return CustomerFigures(
@@ -91,8 +110,18 @@ class FigureReader:
             first_place_time=_time(found["first"]),
             last_place_time=_time(found["last"]),
             recent=[hit["_source"] for hit in answer["hits"]["hits"]],
+            money=[await self._money(everything, bucket) for bucket in found["money"]["buckets"]],
             generation=generation_of(answer["hits"]["hits"]),
         )
+
+    async def _money(self, orders: Grouping, bucket: Any) -> CustomerMoney:
+        """Returns the money of one currency. Sums that floating point may have rounded are computed again."""
+        (currency,) = (value or "" for value in bucket["key"].values())
+        sums = {figure: int(bucket[figure]["value"]) for figure in CUSTOMER_MONEY}
+        for figure, field in CUSTOMER_MONEY.items():
+            if sums[figure] >= EXACT_BELOW:
+                sums[figure] = (await self._groups.values(orders, field))[(), currency].sum
+        return CustomerMoney(currency, **sums)
 
 
 def _time(found: Any) -> int | None:
