@@ -44,6 +44,7 @@ async def notary(settings: AuditSettings, stop: asyncio.Event) -> None:
         settings.stream,
         settings.batch_events,
         settings.checkpoint_seconds,
+        settings.linger_seconds,
     )
     writing = Notary(plan, key, metrics)
     witnessing = _witnessing(settings, metrics)

@@ -66,6 +66,9 @@ class AuditSettings(ServiceSettings):
     )
     checkpoint_seconds: float = Field(10.0, ge=1, le=3600, description="Least time between two signed checkpoints")
     batch_events: int = Field(200, ge=1, le=2000, description="Most messages appended in one transaction")
+    linger_seconds: float = Field(
+        0.5, ge=0, le=10, description="How long the notary waits for more after a batch that is not full"
+    )
     witness_directory: Path | None = Field(
         None, description="Where the witness keeps its key and what it has signed; required by the witness"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +61,3 @@ class Report:
             "findings": [finding.document() for finding in self.findings],
             "findings_not_told": self.untold,
         }
-
-
-def first_of(findings: Sequence[Finding]) -> str:
-    """Returns the first finding as a sentence, and how many more there are."""
-    more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
-    return f"{findings[0].sentence()}{more}" if findings else "nothing"

@@ -75,7 +75,11 @@ class WitnessMemory:
         """
         assert self._last is not None
         frontier = self._tree()
-        _write(self._leaves, hashes, "ab")
+        try:
+            _write(self._leaves, hashes, "ab")
+        except OSError:  # as of a full disk: a part may have been written
+            os.truncate(self._leaves, frontier.size * HASH_BYTES)
+            raise
         for at in range(0, len(hashes), HASH_BYTES):
             frontier.append(hashes[at : at + HASH_BYTES])
         if frontier.size == self._last.size and frontier.root() != self._last.root:

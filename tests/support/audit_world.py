@@ -105,7 +105,7 @@ class AuditWorld:
     @contextlib.asynccontextmanager
     async def writing(self, *, checkpoint_seconds: float = 0.0, batch_events: int = 50) -> AsyncIterator[Notary]:
         """Runs a notary in this process within the block."""
-        plan = NotaryPlan(self.database_url, self.nats_url, self.stream, batch_events, checkpoint_seconds)
+        plan = NotaryPlan(self.database_url, self.nats_url, self.stream, batch_events, checkpoint_seconds, 0.0)
         notary = Notary(plan, self.key, NotaryMetrics())
         running = asyncio.create_task(notary.run())
         try:

@@ -53,7 +53,12 @@ async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: Aud
     async with witness_of(log, tmp_path) as (_, client):
         assert await brought(log, client) == 31
         assert await brought(log, client) is None
+        position = await execute(log.database_url, "SELECT sequence FROM audit_position")
         await log.publish(messages[30:])
+        async with log.writing():
+            await log.until_signed(61)
+        assert await brought(log, client) == 61
+        await set_back(log, 31, position)
         async with log.writing():
             await log.until_signed(61)
         assert await brought(log, client) == 61
@@ -82,6 +87,13 @@ async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: Aud
         await refused(log, client, "the log has forked")
         assert len(list((tmp_path / "refused").iterdir())) == 1 + 1
         assert process.events("the log contradicts itself")
+
+
+async def set_back(log: AuditWorld, size: int, position: list[tuple[object, ...]]) -> None:
+    """A restore of the log's database: it is as it was when it had so many leaves."""
+    await execute(log.database_url, f"DELETE FROM audit_leaf WHERE leaf_index >= {size}")
+    await execute(log.database_url, f"DELETE FROM audit_checkpoint WHERE size > {size}")
+    await execute(log.database_url, f"UPDATE audit_position SET sequence = {position[0][0]}")
 
 
 async def refused(log: AuditWorld, client: WitnessClient, reason: str) -> None:
