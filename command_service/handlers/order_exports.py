@@ -22,14 +22,22 @@ from command_service.application.exporting.pace import Pace
 from command_service.application.exporting.ports import Snapshots
 from command_service.handlers.export_rules import validate
 from command_service.metrics import CommandMetrics
-from command_service.wire.export_messages import cuts_message, digests_message, event_page_message, order_page_message
+from command_service.wire.export_messages import (
+    cuts_message,
+    digests_message,
+    event_page_message,
+    journal_event,
+    order_page_message,
+    stored_event,
+    typed_event,
+)
 from command_service.wire.export_selections import VIEWS, event_selection, order_selection
 from command_service.wire.order_messages import order_message
 from service_runtime.edge.service_methods import Behaviour, Call, Response
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderExportService"]
 #: Elements of a page when the request does not say, and at most.
-PAGE_SIZE, LARGEST_PAGE = 500, 1_000
+PAGE_SIZE, LARGEST_PAGE = 200, 1_000
 _Answer = Callable[[Any, Call], Awaitable[Response]]
 
 
@@ -38,7 +46,7 @@ class OrderExports:
 
     def __init__(self, snapshots: Snapshots, pace: Pace, metrics: CommandMetrics, *, at_once: int) -> None:
         self._snapshots, self._pace, self._metrics, self._limit = snapshots, pace, metrics, at_once
-        self._orders, self._events = OrderPages(snapshots, order_message), EventPages(snapshots)
+        self._orders, self._events = OrderPages(snapshots, order_message, stored_event), EventPages(snapshots)
         self._stopping = asyncio.Event()
         self.running = 0
 
@@ -81,11 +89,10 @@ class OrderExports:
     async def _export_events(self, request: contract.ExportEventsRequest, call: Call) -> None:
         validate(request)  # only a unary request is checked before
         size = min(request.page_size or PAGE_SIZE, LARGEST_PAGE)
-        pages = self._events.read(event_selection(request), size, copies=2 if request.typed else 1)
-        async with aclosing(pages):
+        represent, copies = (typed_event, 2) if request.typed else (journal_event, 1)
+        async with aclosing(self._events.read(event_selection(request), size, represent, copies=copies)) as pages:
             async for page in pages:
-                message = event_page_message(page, typed=request.typed)
-                await self._send(call, message.SerializeToString(), len(page.events))
+                await self._send(call, event_page_message(page).SerializeToString(), len(page.events))
                 self._metrics.exported("events", len(page.events))
 
     async def _send(self, call: Call, page: bytes, elements: int) -> None:

@@ -31,10 +31,10 @@ def order_page_message(page: OrderPage) -> contract.ExportOrdersResponse:
     )
 
 
-def event_page_message(page: EventPage, *, typed: bool) -> contract.ExportEventsResponse:
+def event_page_message(page: EventPage) -> contract.ExportEventsResponse:
     """Returns the message of a page of the journal."""
     return contract.ExportEventsResponse(
-        events=[_journal_event(event, typed=typed) for event in page.events],
+        events=page.events,
         last_position=page.last,
         read_time=timestamp_message(page.read_time),
         source_epoch=page.source_epoch,
@@ -67,7 +67,7 @@ def _exported_order(exported: ExportedOrder) -> contract.ExportedOrder:
         order=image,
         event_id=str(head.event_id),
         hash=head.hash,
-        events=[_stored_event(event) for event in exported.events],
+        events=exported.events,
         order_id=str(head.order_id),
         version=head.version,
         record_time=timestamp_message(head.recorded_at),
@@ -75,7 +75,8 @@ def _exported_order(exported: ExportedOrder) -> contract.ExportedOrder:
     )
 
 
-def _stored_event(event: StoredEvent) -> contract.StoredEvent:
+def stored_event(event: StoredEvent) -> contract.StoredEvent:
+    """Returns the message of an event as the journal stores it."""
     link = event.link
     return contract.StoredEvent(
         position=event.position,
@@ -95,17 +96,22 @@ def _stored_event(event: StoredEvent) -> contract.StoredEvent:
     )
 
 
-def _journal_event(event: StoredEvent, *, typed: bool) -> contract.JournalEvent:
-    message = contract.JournalEvent(
+def journal_event(event: StoredEvent) -> contract.JournalEvent:
+    """Returns the message of an event in an export of the journal."""
+    return contract.JournalEvent(
         position=event.position,
         hash=event.hash,
         record_time=timestamp_message(event.link.recorded_at),
-        stored=_stored_event(event),
+        stored=stored_event(event),
     )
-    if typed:
-        _fill(message.event, event.link.payload)
-        if event.personal is not None:
-            _fill(message.personal, event.personal)
+
+
+def typed_event(event: StoredEvent) -> contract.JournalEvent:
+    """Returns the same message with the event's parsed texts."""
+    message = journal_event(event)
+    _fill(message.event, event.link.payload)
+    if event.personal is not None:
+        _fill(message.personal, event.personal)
     return message
 
 

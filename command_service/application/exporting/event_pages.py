@@ -6,10 +6,11 @@ skip an event with a lower position that is committed later. So it goes up to a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from command_service.application.exporting.page_room import PageRoom
 from command_service.application.exporting.ports import Snapshots, StoredEvent
@@ -20,7 +21,7 @@ from command_service.application.exporting.selections import EventSelection
 class EventPage:
     """One page. `last` is the position to resume after; `ended` says that no page follows."""
 
-    events: list[StoredEvent]
+    events: list[Any]
     last: int
     ended: bool
     read_time: datetime
@@ -28,28 +29,30 @@ class EventPage:
 
 
 class EventPages:
-    """Reads pages of events."""
+    """Reads pages of events. While they are read, events become messages one by one, as in `order_pages`."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
 
-    async def read(self, selection: EventSelection, page_size: int, *, copies: int) -> AsyncGenerator[EventPage]:
-        """Yields at least one page, each with at most `page_size` events.
+    async def read(
+        self, selection: EventSelection, page_size: int, represent: Callable[[StoredEvent], Any], *, copies: int = 1
+    ) -> AsyncGenerator[EventPage]:
+        """Yields at least one page, each with at most `page_size` events as `represent` gives them.
 
-        The last page contains the last selected event that was committed when the call began. `copies` is how often a
-        page contains an event's content. Raises as Snapshots and Snapshot say.
+        The last page contains the last selected event that was committed when the call began. `copies` is how often
+        such a message contains the event's content. Raises as Snapshots and Snapshot say.
         """
         until = await self._snapshots.settled_position()
         while True:
             async with self._snapshots.open() as snapshot:
-                room, events, ended = PageRoom(), list[StoredEvent](), True
+                room, events, last, ended = PageRoom(), list[Any](), selection.after, True
                 async with aclosing(snapshot.events(selection, until, page_size + 1)) as found:
                     async for event in found:
                         if len(events) == page_size or not room.takes(copies * event.size):
                             ended = False
                             break
-                        events.append(event)
-            last = events[-1].position if events else selection.after
+                        events.append(represent(event))
+                        last = event.position
             yield EventPage(events, last, ended, snapshot.read_time, snapshot.source_epoch)
             if ended:
                 return

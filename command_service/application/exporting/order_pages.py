@@ -1,7 +1,8 @@
 """Reads the pages of an export of orders, each in a snapshot of its own.
 
 A page that is sent holds no snapshot and no connection, so a slow caller keeps nothing in the database from being
-cleaned up. Only one page of an export is in memory.
+cleaned up. Only one page of an export is in memory. Orders and events become messages one by one while they are read,
+because commands run in the same loop and must not wait for a whole page.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from command_service.application.exporting.page_room import PageRoom
@@ -26,13 +27,22 @@ class Image(Protocol):
         """Returns its bytes on the wire."""
 
 
+#: Turns an order, and an event, into the message that a page contains.
+RepresentOrder = Callable[[Order], Image]
+RepresentEvent = Callable[[StoredEvent], Any]
+
+
 @dataclass(slots=True)
 class ExportedOrder:
-    """One order of a page. `continues` says that its events are too large for the page, and the next one has more."""
+    """One order of a page, with messages of its events up to the version `sent`.
+
+    `continues` says that its events are too large for the page, and the next one has more.
+    """
 
     head: Head
     image: Image | None = None
-    events: list[StoredEvent] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    sent: int = 0
     continues: bool = False
 
 
@@ -48,10 +58,10 @@ class OrderPage:
 
 
 class OrderPages:
-    """Reads pages of orders. `represent` turns an order into the message that a page contains."""
+    """Reads pages of orders."""
 
-    def __init__(self, snapshots: Snapshots, represent: Callable[[Order], Image]) -> None:
-        self._snapshots, self._represent = snapshots, represent
+    def __init__(self, snapshots: Snapshots, order: RepresentOrder, event: RepresentEvent) -> None:
+        self._snapshots, self._represent, self._represent_event = snapshots, order, event
 
     async def read(self, selection: OrderSelection, view: View, page_size: int) -> AsyncGenerator[OrderPage]:
         """Yields at least one page, each with at most `page_size` orders, until no selected order is left.
@@ -113,7 +123,8 @@ class OrderPages:
                 if not room.takes(event.size):
                     orders[0].continues = place == 0
                     return _page(snapshot, selection, orders[: max(1, place)], ended=False)
-                orders[place].events.append(event)
+                orders[place].events.append(self._represent_event(event))
+                orders[place].sent = event.link.aggregate_version
         return _page(snapshot, selection, orders, ended=ended)
 
 
@@ -127,5 +138,4 @@ def _sent(page: OrderPage) -> tuple[UUID, int] | None:
     """Returns the order of which the page has only the first events, and the version of the last of them."""
     if not page.orders or not page.orders[-1].continues:
         return None
-    exported = page.orders[-1]
-    return exported.head.order_id, exported.events[-1].link.aggregate_version
+    return page.orders[-1].head.order_id, page.orders[-1].sent

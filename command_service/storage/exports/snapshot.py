@@ -16,8 +16,9 @@ from command_service.storage.exports.comparison_statements import COUNT, CUTS, S
 from command_service.storage.exports.journal_statements import event_of, events_of, journals_of
 from command_service.storage.exports.order_statements import head_of, heads_of, order_with_head, orders_of
 
-#: How many rows one round trip fetches. They are in memory in addition to the page.
-ORDERS_AT_ONCE, EVENTS_AT_ONCE, HEADS_AT_ONCE = 50, 64, 1000
+#: How many rows one round trip fetches. They are in memory in addition to the page, and are read from the answer in one
+#: go of about a millisecond, during which commands wait.
+ORDERS_AT_ONCE, EVENTS_AT_ONCE, HEADS_AT_ONCE = 10, 32, 200
 
 
 class PostgresSnapshot:

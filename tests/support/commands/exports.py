@@ -45,7 +45,7 @@ class Exports:
         self, view: View = View.HEADS, page_size: int = 1_000, selection: OrderSelection | None = None
     ) -> list[OrderPage]:
         """Returns all pages of an export of orders."""
-        pages = OrderPages(self.snapshots, order_message)
+        pages = OrderPages(self.snapshots, order_message, lambda event: event)
         return [page async for page in pages.read(selection or OrderSelection(), view, page_size)]
 
     async def orders(
@@ -61,7 +61,7 @@ class Exports:
     async def event_pages(self, page_size: int = 1_000, selection: EventSelection | None = None) -> list[EventPage]:
         """Returns all pages of an export of the journal."""
         pages = EventPages(self.snapshots)
-        return [page async for page in pages.read(selection or EventSelection(), page_size, copies=1)]
+        return [page async for page in pages.read(selection or EventSelection(), page_size, lambda event: event)]
 
     async def events(self, selection: EventSelection | None = None) -> list[StoredEvent]:
         """Returns the events of all pages."""
