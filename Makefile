@@ -57,6 +57,10 @@ bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer
 bench-commands: $(INSTALLED) ## what a command costs beside an empty call and its statements alone (ROWS=5000000); see bench/README.md
 	@$(BIN)/python -m bench.commands
 
+.PHONY: bench-exports
+bench-exports: $(INSTALLED) ## what an export costs a PlaceOrder that runs beside it (ORDERS=100000); see bench/README.md
+	@RATE=$${RATE:-100} $(BIN)/python -m bench.commands.beside_exports
+
 .PHONY: bench-projection
 bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
 	@$(BIN)/python -m bench.reads.projection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,24 +21,27 @@ from command_service.wire.values import timestamp_message
 _EMPTY = Digest(0, hashlib.sha256().digest())
 
 
-def order_page_message(page: OrderPage) -> contract.ExportOrdersResponse:
-    """Returns the message of a page of orders."""
-    return contract.ExportOrdersResponse(
-        orders=[_exported_order(exported) for exported in page.orders],
+def order_page_parts(page: OrderPage) -> Iterator[bytes]:
+    """Yields the parts of a page's message. Encoded messages that follow each other are one message to protobuf.
+
+    So a page need not be encoded in one go.
+    """
+    for exported in page.orders:
+        yield contract.ExportOrdersResponse(orders=[_exported_order(exported)]).SerializeToString()
+    yield contract.ExportOrdersResponse(
         last_order_id="" if page.last == START else str(page.last),
         read_time=timestamp_message(page.read_time),
         source_epoch=page.source_epoch,
-    )
+    ).SerializeToString()
 
 
-def event_page_message(page: EventPage) -> contract.ExportEventsResponse:
-    """Returns the message of a page of the journal."""
-    return contract.ExportEventsResponse(
-        events=page.events,
-        last_position=page.last,
-        read_time=timestamp_message(page.read_time),
-        source_epoch=page.source_epoch,
-    )
+def event_page_parts(page: EventPage) -> Iterator[bytes]:
+    """Yields the parts of the message of a page of the journal, as `order_page_parts` does."""
+    for event in page.events:
+        yield contract.ExportEventsResponse(events=[event]).SerializeToString()
+    yield contract.ExportEventsResponse(
+        last_position=page.last, read_time=timestamp_message(page.read_time), source_epoch=page.source_epoch
+    ).SerializeToString()
 
 
 def digests_message(

@@ -31,7 +31,7 @@ class _ExportViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportView
     EXPORT_VIEW_UNSPECIFIED: _ExportView.ValueType  # 0
     """As ORDER."""
     EXPORT_VIEW_ORDER: _ExportView.ValueType  # 1
-    """The order as the write model's tables have it."""
+    """The order as the write model's tables have it, with all its movements. An event may omit the oldest ones."""
     EXPORT_VIEW_JOURNAL: _ExportView.ValueType  # 2
     """All events of the order, as the journal stores them."""
     EXPORT_VIEW_HEADS: _ExportView.ValueType  # 3
@@ -43,7 +43,7 @@ class ExportView(_ExportView, metaclass=_ExportViewEnumTypeWrapper):
 EXPORT_VIEW_UNSPECIFIED: ExportView.ValueType  # 0
 """As ORDER."""
 EXPORT_VIEW_ORDER: ExportView.ValueType  # 1
-"""The order as the write model's tables have it."""
+"""The order as the write model's tables have it, with all its movements. An event may omit the oldest ones."""
 EXPORT_VIEW_JOURNAL: ExportView.ValueType  # 2
 """All events of the order, as the journal stores them."""
 EXPORT_VIEW_HEADS: ExportView.ValueType  # 3

@@ -1,0 +1,139 @@
+"""`make bench-exports`: what an export, and the index that it needs, cost a PlaceOrder.
+
+Commands arrive at RATE per second for STEADY_SECONDS, whether or not earlier ones are answered. A run has them alone or
+beside an export of all ORDERS orders with their events, which begins again whenever it ends. Other runs have them alone
+in a write model with and without the index on the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from bench.commands.calls import CALL_SECONDS, PLACE, channels, orders, texts
+from bench.commands.rows import make_write_model
+from bench.commands.servers import Serving, command_service
+from bench.harness.claim import Claim, at_most, compare
+from bench.harness.process_usage import cpu_seconds
+from bench.harness.progress import tell
+from bench.harness.quantile import quantile
+from bench.harness.report import report
+from bench.harness.rounds import Figures, Results, interleave
+from bench.harness.servers import running_servers
+from bench.harness.settings import BenchSettings
+from devstack.servers.ports import HOST, free_port
+
+#: Real events have a payload; the copies of the write model are made without.
+FILL = "UPDATE outbox SET payload = (SELECT payload FROM outbox WHERE position = 1) WHERE position > 1"
+WITHOUT_INDEX = "DROP INDEX outbox_aggregate_id_aggregate_version_idx"
+ALONE, BESIDE, BESIDE_SLOW = "alone", "beside an export", "beside an export at 1,000 orders/s"
+INDEXED, NOT_INDEXED = "with the index", "without the index"
+
+
+async def steady(settings: BenchSettings, server: Serving) -> Figures:
+    """Sends PlaceOrder at a steady rate. Latencies count from the moment at which a command was due."""
+    requests, times = texts(orders(settings.rate * settings.steady_seconds)), list[float]()
+
+    async def one(call: Any, request: bytes, due: float) -> None:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        await call(request, timeout=CALL_SECONDS)
+        times.append(time.perf_counter() - due)
+
+    before = cpu_seconds(server.pid)
+    async with channels(server.address, 1) as (channel,):
+        call, begun = channel.unary_unary(PLACE), time.perf_counter() + 0.2
+        await asyncio.gather(
+            *(one(call, request, begun + number / settings.rate) for number, request in enumerate(requests))
+        )
+    times.sort()
+    cpu = cpu_seconds(server.pid) - before
+    return {"p50_ms": 1e3 * quantile(times, 0.5), "p99_ms": 1e3 * quantile(times, 0.99), "server_cpu_s": cpu}
+
+
+@contextlib.asynccontextmanager
+async def export(address: str, told: list[int]) -> AsyncIterator[None]:
+    """Exports everything, again and again, within the block. `told` gets the number of orders of each whole export."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.commands.export_reader", address), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    told.append(int(await process.stdout.readline()))  # the first one warms up
+    try:
+        yield
+    finally:
+        process.kill()
+        rest = await process.stdout.read()
+        told += [int(line) for line in rest.split()]
+        await process.wait()
+
+
+async def beside(settings: BenchSettings, server: Serving, exports: str) -> Figures:
+    """Sends commands beside exports from the address `exports`."""
+    told: list[int] = []
+    async with export(exports, told):
+        begun = time.monotonic()
+        figures = await steady(settings, server)
+        seconds = time.monotonic() - begun
+    return {**figures, "exported_orders_per_s": sum(told[1:]) / seconds}
+
+
+async def main() -> int:
+    """Measures everything, judges the claims, and returns the exit status."""
+    settings = BenchSettings.load(orders=100_000)
+    tell(
+        f"{settings.rate} commands/s for {settings.steady_seconds} s, {settings.orders} orders, {settings.rounds}"
+        f" rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    fast, slow = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
+    async with running_servers() as servers:
+        url = await make_write_model(servers, "bench_exports", settings.orders)
+        plain = await make_write_model(servers, "bench_no_index", settings.orders)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(FILL)
+            await connection.execute("VACUUM ANALYZE")
+        async with await psycopg.AsyncConnection.connect(plain, autocommit=True) as connection:
+            await connection.execute(WITHOUT_INDEX)
+            await connection.execute(FILL)
+            await connection.execute("VACUUM ANALYZE")
+        directory = servers.directory
+        async with (
+            command_service(directory / "ours", url, export_listen=fast) as ours,
+            command_service(directory / "slow", url, export_listen=slow, export_orders_per_second="1000") as paced,
+            command_service(directory / "plain", plain) as not_indexed,
+        ):
+            runs = {
+                ALONE: partial(steady, settings, ours),
+                BESIDE: partial(beside, settings, ours, fast),
+                BESIDE_SLOW: partial(beside, settings, paced, slow),
+                INDEXED: partial(steady, settings, ours),
+                NOT_INDEXED: partial(steady, settings, not_indexed),
+            }
+            results = await interleave(runs, settings.rounds, "exports")
+    return report({"exports": results}, _claims(results, settings))
+
+
+def _claims(results: Results, settings: BenchSettings) -> list[Claim]:
+    pairs = (
+        (f"PlaceOrder at {settings.rate}/s: p99 beside an export against alone", BESIDE, ALONE, "p99_ms", 1.3),
+        (f"PlaceOrder at {settings.rate}/s: p99 beside a paced export", BESIDE_SLOW, ALONE, "p99_ms", 1.3),
+        ("PlaceOrder: median with the outbox's index against without", INDEXED, NOT_INDEXED, "p50_ms", 1.1),
+    )
+    return [
+        compare(
+            claim, "ms", results.median(ours, figure), results.median(theirs, figure), at_most(limit),
+            results.why_not(ours, theirs),
+        )
+        for claim, ours, theirs, figure, limit in pairs
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
