@@ -35,6 +35,7 @@ from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.application.questions.summarize_payments import SummarizePayments
 from query_service.application.rebuilding.machine import Feed, feeds
+from query_service.application.rebuilding.rebuilds import rebuild_status
 from query_service.application.watching.fan_out import KEPT
 from query_service.application.watching.list_marks import ListMarks
 from query_service.application.watching.live_changes import LiveChanges, Sources
@@ -116,8 +117,9 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
 
     gate = ListGate(reader, waiter, view, listed, searchable, time.monotonic, now)
     status = GetReadModelStatus(reader, view, lags, backlog.pending)
+    about = ReadModelQueries(status, functools.partial(rebuild_status, store.generations, now), now)
     watching = _watching(settings, metrics, reader, board, parked, OrderedMessages(plan.stream, listening.connected))
-    questions = {**_questions(settings, reader, waiter, gate, parked, marks, status), **watching.questions()}
+    questions = {**_questions(settings, reader, waiter, gate, parked, marks, about), **watching.questions()}
     server.add(service_methods(SERVICE, questions, call_terms(metrics.call, settings.deadline_cap_seconds, watch)))
     side: dict[str, Callable[[], Awaitable[None]]] = {
         "store watch": watch.run,
@@ -293,7 +295,7 @@ def _questions(
     gate: ListGate,
     parked: ParkedOrders,
     marks: ListMarks,
-    status: GetReadModelStatus,
+    about: ReadModelQueries,
 ) -> dict[str, Behaviour]:
     """Returns the behaviour of each method of the contract, by name."""
     by_id = OrderQueries(
@@ -309,7 +311,6 @@ def _questions(
         SummarizePayments(reader, gate, time.monotonic),
         now,
     )
-    about = ReadModelQueries(status, now)
     return {**by_id.questions(), **lists.questions(), **about.questions()}
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
+from tandem.orders.v1 import order_query_service_pb2 as contract
+
 from query_service.application.ports.generations import Phase
 from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.projection.proto_json import moment
+from query_service.wire.order_message import time_message
+from query_service.wire.read_info import duration_message
 
 
 def rebuild_fields(status: RebuildStatus) -> dict[str, Any]:
@@ -32,6 +36,23 @@ def rebuild_fields(status: RebuildStatus) -> dict[str, Any]:
         "switch_time": _time(rebuild.switched_at),
         "end_time": _time(rebuild.ended_at),
     }
+
+
+def rebuild_message(status: RebuildStatus) -> contract.RebuildProgress:
+    """Returns the status as the contract's message."""
+    rebuild = status.rebuild
+    left = status.seconds_left
+    return contract.RebuildProgress(
+        phase=contract.RebuildPhase.Value(f"REBUILD_PHASE_{status.phase}"),
+        old_generation=rebuild.old,
+        new_generation=rebuild.new,
+        orders=rebuild.orders,
+        filled_orders=rebuild.filled_orders,
+        orders_per_second=round(status.rate),
+        time_left=None if left is None else duration_message(round(left * 1e6)),
+        problem=rebuild.problem,
+        start_time=time_message(rebuild.started_at),
+    )
 
 
 def progress_line(status: RebuildStatus) -> str:

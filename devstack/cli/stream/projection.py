@@ -82,7 +82,7 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
     from service_runtime.process import StartupRefused
 
     configure_logging("tandem.projection", "ERROR")
-    settings = _settings(as_json)
+    settings = query_settings(as_json)
 
     async def done() -> ParkedReport:
         async with asyncio.timeout(patience_seconds()):
@@ -109,7 +109,7 @@ def _run(action: str, key: str, *, as_json: bool, needed_too: bool = False) -> N
     raise typer.Exit(report.exit_code)
 
 
-def _settings(as_json: bool) -> QuerySettings:
+def query_settings(as_json: bool) -> QuerySettings:
     """Returns the settings of QUERY_… variables if they name a store, otherwise those of the known stack."""
     from devstack.stack.known_stack import NOTHING_RUNS, known_stack
     from query_service.config import QuerySettings

@@ -80,6 +80,13 @@ def status_of(rebuild: Rebuild, serving: str, now: int) -> RebuildStatus:
     return RebuildStatus(rebuild, phase, serving, rate, left, tuple(holders(rebuild, now)))
 
 
+async def rebuild_status(generations: Generations | None, now: Callable[[], int]) -> RebuildStatus | None:
+    """Returns the status of the last rebuild; None when there was none, or the store has no generations."""
+    if generations is None or (rebuild := (await generations.rebuild()).rebuild) is None:
+        return None
+    return status_of(rebuild, await generations.serving(), now())
+
+
 class Rebuilds:
     """Runs the actions. `store` returns a generation's store; the caller closes it. `now`: microseconds since 1970.
 
@@ -101,8 +108,7 @@ class Rebuilds:
 
     async def status(self) -> RebuildStatus | None:
         """Returns the status of the last rebuild; None when there was none."""
-        rebuild = (await self._generations.rebuild()).rebuild
-        return None if rebuild is None else status_of(rebuild, await self._generations.serving(), self._now())
+        return await rebuild_status(self._generations, self._now)
 
     async def start(self, source: OrderSource, *, join: bool = False) -> Rebuild:
         """Begins a rebuild, or goes on with one that was interrupted. Returns it, ready to be filled.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.questions.read_model_status import GetReadModelStatus
+from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.wire.order_message import time_message
 from query_service.wire.read_info import duration_message
+from query_service.wire.rebuild_fields import rebuild_message
 from service_runtime.edge.service_methods import Behaviour, Call
 
 _UNKNOWN = -1
@@ -17,9 +19,10 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class ReadModelQueries:
-    """Serves GetReadModelStatus. `now` returns microseconds since 1970."""
+    """Serves GetReadModelStatus. `rebuild` returns the last rebuild, if any; `now` microseconds since 1970."""
 
     status: GetReadModelStatus
+    rebuild: Callable[[], Awaitable[RebuildStatus | None]]
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
@@ -30,7 +33,7 @@ class ReadModelQueries:
         self, request: contract.GetReadModelStatusRequest, call: Call
     ) -> contract.GetReadModelStatusResponse:
         """Returns how far the read model lags, and what is parked."""
-        status = await self.status()
+        status, rebuild = await self.status(), await self.rebuild()
         response = contract.GetReadModelStatusResponse(
             read_store=status.read_store,
             pending_events=_UNKNOWN if status.pending_events is None else status.pending_events,
@@ -44,6 +47,7 @@ class ReadModelQueries:
                 )
                 for lag in status.stages
             ],
+            rebuild=None if rebuild is None else rebuild_message(rebuild),
         )
         if status.freshness is not None:
             response.generation = status.freshness.generation

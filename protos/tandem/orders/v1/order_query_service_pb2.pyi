@@ -174,6 +174,52 @@ WATCH_MODE_LATEST: WatchMode.ValueType  # 2
 """Only the latest state of an order, when changes come faster than the watcher reads them. It too is ended if it lags by too many orders."""
 Global___WatchMode: _TypeAlias = WatchMode  # noqa: Y015
 
+class _RebuildPhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebuildPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildPhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBUILD_PHASE_UNSPECIFIED: _RebuildPhase.ValueType  # 0
+    REBUILD_PHASE_PREPARED: _RebuildPhase.ValueType  # 1
+    """It is decided; the new generation does not exist yet."""
+    REBUILD_PHASE_FILLING: _RebuildPhase.ValueType  # 2
+    """The new generation is filled from the write side's exports."""
+    REBUILD_PHASE_CATCHING_UP: _RebuildPhase.ValueType  # 3
+    """The new generation gets the events that arrived meanwhile."""
+    REBUILD_PHASE_VERIFIED: _RebuildPhase.ValueType  # 4
+    """The new generation was compared with the write side and is equal."""
+    REBUILD_PHASE_SWITCHED: _RebuildPhase.ValueType  # 5
+    """The new generation answers readers; the old one is kept up to date."""
+    REBUILD_PHASE_ROLLED_BACK: _RebuildPhase.ValueType  # 6
+    """The old generation answers readers again."""
+    REBUILD_PHASE_FINISHED: _RebuildPhase.ValueType  # 7
+    """The old generation is deleted."""
+    REBUILD_PHASE_CANCELLED: _RebuildPhase.ValueType  # 8
+    """The new generation is deleted."""
+
+class RebuildPhase(_RebuildPhase, metaclass=_RebuildPhaseEnumTypeWrapper):
+    """How far a rebuild of the read model is."""
+
+REBUILD_PHASE_UNSPECIFIED: RebuildPhase.ValueType  # 0
+REBUILD_PHASE_PREPARED: RebuildPhase.ValueType  # 1
+"""It is decided; the new generation does not exist yet."""
+REBUILD_PHASE_FILLING: RebuildPhase.ValueType  # 2
+"""The new generation is filled from the write side's exports."""
+REBUILD_PHASE_CATCHING_UP: RebuildPhase.ValueType  # 3
+"""The new generation gets the events that arrived meanwhile."""
+REBUILD_PHASE_VERIFIED: RebuildPhase.ValueType  # 4
+"""The new generation was compared with the write side and is equal."""
+REBUILD_PHASE_SWITCHED: RebuildPhase.ValueType  # 5
+"""The new generation answers readers; the old one is kept up to date."""
+REBUILD_PHASE_ROLLED_BACK: RebuildPhase.ValueType  # 6
+"""The old generation answers readers again."""
+REBUILD_PHASE_FINISHED: RebuildPhase.ValueType  # 7
+"""The old generation is deleted."""
+REBUILD_PHASE_CANCELLED: RebuildPhase.ValueType  # 8
+"""The new generation is deleted."""
+Global___RebuildPhase: _TypeAlias = RebuildPhase  # noqa: Y015
+
 @_typing.final
 class ReadOptions(_message.Message):
     """How fresh the answer must be."""
@@ -1433,6 +1479,7 @@ class GetReadModelStatusResponse(_message.Message):
     PENDING_EVENTS_FIELD_NUMBER: _builtins.int
     PARKED_ORDERS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    REBUILD_FIELD_NUMBER: _builtins.int
     read_store: _builtins.str
     """`physical`, `structural`, `logical` or `memory`."""
     generation: _builtins.str
@@ -1447,6 +1494,10 @@ class GetReadModelStatusResponse(_message.Message):
     def staleness(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageLag]: ...
+    @_builtins.property
+    def rebuild(self) -> Global___RebuildProgress:
+        """The last rebuild of the read model; unset when there was none."""
+
     def __init__(
         self,
         *,
@@ -1458,11 +1509,65 @@ class GetReadModelStatusResponse(_message.Message):
         pending_events: _builtins.int = ...,
         parked_orders: _builtins.int = ...,
         stages: _abc.Iterable[Global___StageLag] | None = ...,
+        rebuild: Global___RebuildProgress | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "staleness", b"staleness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "rebuild", b"rebuild", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "generation", b"generation", "parked_orders", b"parked_orders", "pending_events", b"pending_events", "read_store", b"read_store", "source_epoch", b"source_epoch", "stages", b"stages", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "generation", b"generation", "parked_orders", b"parked_orders", "pending_events", b"pending_events", "read_store", b"read_store", "rebuild", b"rebuild", "source_epoch", b"source_epoch", "stages", b"stages", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetReadModelStatusResponse: _TypeAlias = GetReadModelStatusResponse  # noqa: Y015
+
+@_typing.final
+class RebuildProgress(_message.Message):
+    """A rebuild of the read model: the old generation into the new one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    OLD_GENERATION_FIELD_NUMBER: _builtins.int
+    NEW_GENERATION_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FILLED_ORDERS_FIELD_NUMBER: _builtins.int
+    ORDERS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    TIME_LEFT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    phase: Global___RebuildPhase.ValueType
+    old_generation: _builtins.str
+    new_generation: _builtins.str
+    orders: _builtins.int
+    """Orders that the write side had when the filling began."""
+    filled_orders: _builtins.int
+    """Orders that are filled."""
+    orders_per_second: _builtins.int
+    """Orders filled per second since the filling began."""
+    problem: _builtins.str
+    """Why the filling or the verification does not go on; empty when it does."""
+    @_builtins.property
+    def time_left(self) -> _duration_pb2.Duration:
+        """How long the rest will take at this rate; unset when that cannot be told."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        phase: Global___RebuildPhase.ValueType = ...,
+        old_generation: _builtins.str = ...,
+        new_generation: _builtins.str = ...,
+        orders: _builtins.int = ...,
+        filled_orders: _builtins.int = ...,
+        orders_per_second: _builtins.int = ...,
+        time_left: _duration_pb2.Duration | None = ...,
+        problem: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time", "time_left", b"time_left"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filled_orders", b"filled_orders", "new_generation", b"new_generation", "old_generation", b"old_generation", "orders", b"orders", "orders_per_second", b"orders_per_second", "phase", b"phase", "problem", b"problem", "start_time", b"start_time", "time_left", b"time_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildProgress: _TypeAlias = RebuildProgress  # noqa: Y015
