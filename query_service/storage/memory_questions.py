@@ -32,7 +32,7 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.sales import calendar, calendar_of_day
-from query_service.wire.page_part import page_part
+from query_service.wire.page_part import basic_part, page_part
 
 
 def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
@@ -40,11 +40,12 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
     matching = list(filter(matcher(asked.criteria), orders))
     key = asked.criteria.lookup_key
     found = [(order, position_of(order, asked.sort, key)) for order in in_sort(matching, asked.sort, key)]
+    encode = basic_part if asked.basic else page_part
     after = asked.after
     following = [(order, place) for order, place in found if after is None or comes_after(place, after, asked.sort)]
     return FoundOrders(
         [
-            FoundOrder(order["order_id"], order["version"], page_part(order), place, changed(order["order_id"]))
+            FoundOrder(order["order_id"], order["version"], encode(order), place, changed(order["order_id"]))
             for order, place in following[: asked.size]
         ],
         len(matching),

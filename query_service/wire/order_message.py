@@ -90,10 +90,46 @@ def order_fields(document: OrderDocument) -> Fields:
     if "omitted" in document:
         fields["omitted"] = document["omitted"]
     if "labels" in document:
-        fields["labels"] = {label["key"]: label["value"] for label in document["labels"]}
+        fields["labels"] = _labels(document)
     if "note" in document:
         fields["note"] = document["note"]
     return fields
+
+
+def basic_message(document: OrderDocument) -> types.Order:
+    """Returns the message of a document with what a row of a list shows. Raises ValueError; see `order_message`."""
+    return types.Order(**basic_fields(document))
+
+
+def basic_fields(document: OrderDocument) -> Fields:
+    """Returns the fields of ORDER_VIEW_BASIC, for building its message inside another message. Raises ValueError."""
+    money = _money_in(document["currency_code"])
+    customer, shipping = document["customer"], document["shipping_address"]
+    fields: Fields = {
+        "order_id": document["order_id"],
+        "order_number": document["order_number"],
+        "version": document["version"],
+        "state": _STATES[document["state"]],
+        "payment_state": _PAYMENT_STATES[document["payment_state"]],
+        "fulfillment_state": _FULFILLMENT_STATES[document["fulfillment_state"]],
+        "on_hold": document["on_hold"],
+        "source": document["source"],
+        "customer": customer and {name: customer[name] for name in ("customer_id", "display_name")},
+        "shipping_address": shipping and {name: shipping[name] for name in ("region_code", "locality")},
+        "currency_code": document["currency_code"],
+        "total": money(document["total"]),
+        "refund_due": money(document["refund_due"]),
+        "place_time": _time(document["place_time"]),
+        "update_time": _time(document["update_time"]),
+        "redacted": document["redacted"],
+    }
+    if "labels" in document:
+        fields["labels"] = _labels(document)
+    return fields
+
+
+def _labels(document: OrderDocument) -> dict[str, str]:
+    return {label["key"]: label["value"] for label in document["labels"]}
 
 
 def money_message(amount: int | None, currency: str) -> Money | None:

@@ -107,11 +107,12 @@ class SearchOrders:
         page_token: str = "",
         facets: tuple[Dimension, ...] = (),
         facet_label: str = "",
+        basic: bool = False,
     ) -> Answer[OrderPage]:
         """Returns a page of up to `size` orders. Raises PageTokenMalformed, Parked, Lagging and TokenOfOtherSource."""
         fingerprint = list_fingerprint(criteria, sort)
         place, mark = _place(page_token, fingerprint, sort) if page_token else (None, "")
-        search = OrderSearch(criteria, sort, size + 1, place, facets, mark, facet_label)
+        search = OrderSearch(criteria, sort, size + 1, place, facets, mark, facet_label, basic)
 
         async def read() -> _Read:
             return await (self._first_page(search) if place is None else self._following_page(search))

@@ -60,6 +60,7 @@ class OrderLists:
             page_token=request.page_token,
             facets=dimensions_of(request.facets),
             facet_label=request.facet_label_key,
+            basic=request.view == contract.ORDER_VIEW_BASIC,
         )
         answer = await page
         # Encoded parts of a message may be concatenated. So no order is decoded or encoded here.

@@ -15,7 +15,7 @@ from query_service.application.questions.order_history import GetOrderHistory
 from query_service.handlers.grpc.answering import consistency, page_size, that_fit
 from query_service.projection.order_document import OrderDocument
 from query_service.wire.order_history import history_message
-from query_service.wire.order_message import order_message
+from query_service.wire.order_message import basic_message, order_message
 from query_service.wire.read_info import microseconds_of, read_info
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 from service_runtime.edge.service_methods import Behaviour, Call
@@ -69,7 +69,8 @@ class OrderQueries:
         wanted = consistency(request.read_options, call.seconds)
         order_ids = [_canonical(order_id) for order_id in request.order_ids]
         answer = await self.batch(order_ids, wanted)
-        orders = that_fit(map(order_message, answer.found.orders))
+        message = basic_message if request.view == contract.ORDER_VIEW_BASIC else order_message
+        orders = that_fit(map(message, answer.found.orders))
         if len(orders) < len(answer.found.orders):
             few = f"must be fewer: only the first {len(orders)} of these orders fit into one answer"
             raise InvalidRequest([Violation("order_ids", few)])

@@ -50,6 +50,8 @@ _READ_OPTIONS: Rules = {
     "read_options.on_timeout": must("be FAIL or RETURN_STALE", lambda value: value in contract.OnTimeout.values()),
 }
 
+_VIEW = must("be BASIC or FULL", lambda value: value in contract.OrderView.values())
+
 REQUEST_RULES: Mapping[str, Rules] = {
     contract.GetOrderRequest.DESCRIPTOR.full_name: {
         "order_id": _ORDER_ID,
@@ -61,11 +63,13 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "order_ids": must(
             f"be 1 to {MAX_BATCH} UUIDs", lambda ids: 1 <= len(ids) <= MAX_BATCH and all(map(is_uuid, ids))
         ),
+        "view": _VIEW,
         **_READ_OPTIONS,
     },
     contract.SearchOrdersRequest.DESCRIPTOR.full_name: {
         **FILTER,
         "sort": SORT,
+        "view": _VIEW,
         "page_size": PAGE_SIZE,
         "page_token": PAGE_TOKEN,
         "facets": dimensions(0, len(contract.OrderDimension.values()) - 1),

@@ -22,10 +22,11 @@ from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchC
 from query_service.storage.physical.criteria import query, scored
 from query_service.storage.physical.facets import counts, facets, label_values
 from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.page_parts import BASIC_FIELD as BASIC_PART
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 from query_service.storage.physical.page_parts import part_of
 from query_service.storage.physical.reader import DocumentReader
-from query_service.wire.page_part import page_part
+from query_service.wire.page_part import basic_part, page_part
 
 _PARKED_AT_ONCE = 500
 
@@ -38,6 +39,7 @@ class OrderLists:
 
     async def search(self, asked: OrderSearch) -> FoundOrders:
         """See OrderQuestions."""
+        kept = BASIC_PART if asked.basic else PAGE_PART
         body: dict[str, Any] = {
             "query": scored(asked.criteria) if asked.criteria.lookup_key else query(asked.criteria),
             "sort": [{"_score": "desc"}, *sorting(asked.sort)] if asked.criteria.lookup_key else sorting(asked.sort),
@@ -45,7 +47,7 @@ class OrderLists:
             "track_total_hits": True,
             "version": True,
             "_source": False,
-            "stored_fields": [PAGE_PART],
+            "stored_fields": [kept],
             "aggs": facets(asked),
         }
         if asked.after is not None:
@@ -54,12 +56,13 @@ class OrderLists:
             body["seq_no_primary_term"] = True
         answer = await search(self._connection, self._names.orders, body)
         hits = answer["hits"]["hits"]
-        parts = list(filter(None, map(part_of, hits)))
+        parts = [part for hit in hits if (part := part_of(hit, kept)) is not None]
         if len(parts) < len(hits):
             # Another release wrote some of the parts. Repeat the whole search, so that the answer is from one moment.
             answer = await search(self._connection, self._names.orders, {**body, "_source": True})
             hits = answer["hits"]["hits"]
-            parts = [page_part(hit["_source"]) for hit in hits]
+            encode = basic_part if asked.basic else page_part
+            parts = [encode(hit["_source"]) for hit in hits]
         return FoundOrders(
             [self._found(hit, part, asked) for hit, part in zip(hits, parts, strict=True)],
             answer["hits"]["total"]["value"],

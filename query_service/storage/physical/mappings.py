@@ -24,6 +24,7 @@ from query_service.projection.order_document import (
     ShipmentDocument,
 )
 from query_service.projection.sales import SaleKeys
+from query_service.storage.physical.page_parts import BASIC_FIELD as BASIC_PART
 from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 from query_service.wire.page_part import EDITION
 
@@ -125,8 +126,9 @@ ORDERS = _strict(
     recorded_at=_LONG,
     hash=_KEPT,
     page_part=_BYTES,
+    basic_part=_BYTES,
 )
-ORDERS["_source"] = {"excludes": [PAGE_PART]}
+ORDERS["_source"] = {"excludes": [PAGE_PART, BASIC_PART]}
 
 #: Nested, so that each movement of an imported order keeps its own method, amount and time.
 _MONEY: Mapping = {

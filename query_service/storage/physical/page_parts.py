@@ -14,18 +14,23 @@ from typing import Any
 from query_service.projection.order_document import OrderDocument
 from query_service.wire import page_part as parts
 
-FIELD = "page_part"
+#: The field of the whole order, and that of ORDER_VIEW_BASIC.
+FIELD, BASIC_FIELD = "page_part", "basic_part"
 _EDITION_BYTES = 2
 
 
 def with_part(document: OrderDocument) -> dict[str, Any]:
-    """Returns the document with its part. Raises TypeError or ValueError for a value that the contract cannot hold."""
-    return {**document, FIELD: b64encode(_edition() + parts.page_part(document)).decode()}
+    """Returns the document with its parts. Raises TypeError or ValueError for a value that the contract cannot hold."""
+    return {
+        **document,
+        FIELD: b64encode(_edition() + parts.page_part(document)).decode(),
+        BASIC_FIELD: b64encode(_edition() + parts.basic_part(document)).decode(),
+    }
 
 
-def part_of(hit: Mapping[str, Any]) -> bytes | None:
-    """Returns the part in a search hit; None when it has none of this edition."""
-    kept: Sequence[str] = hit.get("fields", {}).get(FIELD, ())
+def part_of(hit: Mapping[str, Any], field: str) -> bytes | None:
+    """Returns the part of a search hit in one of the two fields; None when it has none of this edition."""
+    kept: Sequence[str] = hit.get("fields", {}).get(field, ())
     if not kept:
         return None
     part = a2b_base64(kept[0])

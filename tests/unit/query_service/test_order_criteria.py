@@ -236,6 +236,8 @@ def test_a_wrong_filter_is_named(fields: dict[str, Any], wrong: str | None) -> N
         (untyped.SearchOrdersRequest(page_size=-1, facets=[0]), ["page_size", "facets"]),
         (untyped.SearchOrdersRequest(facets=[3, 3]), ["facets"]),
         (untyped.SearchOrdersRequest(sort=55), ["sort"]),
+        (untyped.SearchOrdersRequest(view=1), []),
+        (untyped.SearchOrdersRequest(view=3), ["view"]),
         (untyped.SummarizeOrdersRequest(), ["group_by"]),
         (untyped.SummarizeOrdersRequest(group_by=[1, 2, 3, 4]), ["group_by"]),
         (untyped.SummarizeOrdersRequest(group_by=[9]), ["group_by"]),

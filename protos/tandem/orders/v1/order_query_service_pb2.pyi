@@ -48,6 +48,36 @@ ON_TIMEOUT_RETURN_STALE: OnTimeout.ValueType  # 2
 """Answer with what the read model has, and set `ReadInfo.stale`."""
 Global___OnTimeout: _TypeAlias = OnTimeout  # noqa: Y015
 
+class _OrderView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_VIEW_UNSPECIFIED: _OrderView.ValueType  # 0
+    """As FULL."""
+    ORDER_VIEW_BASIC: _OrderView.ValueType  # 1
+    """What a row of a list shows: order_id, order_number, version, the three states, on_hold, source, customer_id and
+    display_name of the customer, region_code and locality of the shipping address, currency_code, total, refund_due,
+    place_time, update_time, redacted and labels. All other fields are left unset, so an unset field says nothing.
+    """
+    ORDER_VIEW_FULL: _OrderView.ValueType  # 2
+    """Everything."""
+
+class OrderView(_OrderView, metaclass=_OrderViewEnumTypeWrapper):
+    """Which fields of an order are returned."""
+
+ORDER_VIEW_UNSPECIFIED: OrderView.ValueType  # 0
+"""As FULL."""
+ORDER_VIEW_BASIC: OrderView.ValueType  # 1
+"""What a row of a list shows: order_id, order_number, version, the three states, on_hold, source, customer_id and
+display_name of the customer, region_code and locality of the shipping address, currency_code, total, refund_due,
+place_time, update_time, redacted and labels. All other fields are left unset, so an unset field says nothing.
+"""
+ORDER_VIEW_FULL: OrderView.ValueType  # 2
+"""Everything."""
+Global___OrderView: _TypeAlias = OrderView  # noqa: Y015
+
 class _OrderSort:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -369,6 +399,8 @@ class BatchGetOrdersRequest(_message.Message):
 
     ORDER_IDS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    view: Global___OrderView.ValueType
     @_builtins.property
     def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs, 1 to 200."""
@@ -380,10 +412,11 @@ class BatchGetOrdersRequest(_message.Message):
         *,
         order_ids: _abc.Iterable[_builtins.str] | None = ...,
         read_options: Global___ReadOptions | None = ...,
+        view: Global___OrderView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_options", b"read_options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_ids", b"order_ids", "read_options", b"read_options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_ids", b"order_ids", "read_options", b"read_options", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -564,6 +597,7 @@ class SearchOrdersRequest(_message.Message):
     FACETS_FIELD_NUMBER: _builtins.int
     READ_OPTIONS_FIELD_NUMBER: _builtins.int
     FACET_LABEL_KEY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     sort: Global___OrderSort.ValueType
     page_size: _builtins.int
     """At most 200: a larger number is 200. 50 when 0; a negative number is refused."""
@@ -571,6 +605,8 @@ class SearchOrdersRequest(_message.Message):
     """`next_page_token` of the page before. Filter and sort must be the same."""
     facet_label_key: _builtins.str
     """If given, all matches that have a label with this key are counted by its value."""
+    view: Global___OrderView.ValueType
+    """Which fields the orders have. Pages of one list may differ in it."""
     @_builtins.property
     def filter(self) -> Global___OrderFilter: ...
     @_builtins.property
@@ -589,10 +625,11 @@ class SearchOrdersRequest(_message.Message):
         facets: _abc.Iterable[Global___OrderDimension.ValueType] | None = ...,
         read_options: Global___ReadOptions | None = ...,
         facet_label_key: _builtins.str = ...,
+        view: Global___OrderView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "read_options", b"read_options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facet_label_key", b"facet_label_key", "facets", b"facets", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_options", b"read_options", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facet_label_key", b"facet_label_key", "facets", b"facets", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_options", b"read_options", "sort", b"sort", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
