@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -83,9 +84,18 @@ async def test_what_the_relay_parks_readers_know(
         await world.drained(relay)
         await migrate(side.settings())
         async with side.projecting(), serving(side, unused_tcp_port) as server:
+
+            async def parked(*versions: int) -> bool:
+                """Whether both sides know these versions of the order as parked, and nothing else."""
+                wanted = [(order.order_id, version, "PARKED_BY_RELAY") for version in versions]
+                listed = {(order.order_id, len(versions))} if versions else set()
+                return await by_projection(side) == wanted and await by_relay(world, "list") == listed
+
             await record(world, first)
+            await answered(server, first)
             await record(world, second, event_type=NO_SUBJECT)
             await record(world, third, other)
+            await eventually(partial(parked, 2, 3), "versions 2 and 3 parked on both sides")
 
             with pytest.raises(OrderParked):
                 await answered(server, third)
@@ -93,29 +103,23 @@ async def test_what_the_relay_parks_readers_know(
             assert (stale.order.version, stale.read_info.parked) == (1, True)
             found = await answered(server, other)
             assert not found.read_info.parked
-            reason = "PARKED_BY_RELAY"
-            assert await by_projection(side) == [(order.order_id, 2, reason), (order.order_id, 3, reason)]
-            assert await by_relay(world, "list") == {(order.order_id, 2)}
             report = await bootstrap.parked(side.settings(), "retry", order.order_id)
             assert (report.exit_code, {one["outcome"] for one in report.entries}) == (1, {"HELD_BY_RELAY"})
 
             await put_right(world)
             assert await by_relay(world, "retry", order.order_id) == "published 2 events"
+            await eventually(parked, "no parked event on either side")
             healed = await answered(server, third)
             assert (healed.order, healed.read_info.parked) == (third.order, False)
-
-            async def neither_has_any() -> bool:
-                return not await by_projection(side) and not await by_relay(world, "list")
-
-            await eventually(neither_has_any, "no parked event on either side")
             assert None not in await side.store.entries(order.order_id, [1, 2, 3])
 
             await record(world, fourth, event_type=NO_SUBJECT)
             await record(world, fifth)
+            await eventually(partial(parked, 4, 5), "versions 4 and 5 parked on both sides")
             with pytest.raises(OrderParked):
                 await answered(server, fifth)
             assert await by_relay(world, "discard", order.order_id) == "discarded 2 events"
-            await eventually(neither_has_any, "no parked event on either side")
+            await eventually(parked, "no parked event on either side")
             with pytest.raises(ReadModelBehind):
                 await server.get(order.order_id, read_options=options(names(fifth), 0.1))
             await record(world, sixth)
