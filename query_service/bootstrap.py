@@ -40,6 +40,7 @@ from query_service.application.watching.fan_out import KEPT
 from query_service.application.watching.list_marks import ListMarks
 from query_service.application.watching.live_changes import LiveChanges, Sources
 from query_service.application.watching.watch_orders import WatchLimits, WatchOrders
+from query_service.checking import check_continuously
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection
 from query_service.handlers.grpc.call_terms import call_terms
@@ -116,7 +117,7 @@ async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:
         )
 
     gate = ListGate(reader, waiter, view, listed, searchable, time.monotonic, now)
-    status = GetReadModelStatus(reader, view, lags, backlog.pending)
+    status = GetReadModelStatus(reader, view, lags, backlog.pending, store.drift_record)
     about = ReadModelQueries(status, functools.partial(rebuild_status, store.generations, now), now)
     watching = _watching(settings, metrics, reader, board, parked, OrderedMessages(plan.stream, listening.connected))
     questions = {**_questions(settings, reader, waiter, gate, parked, marks, about), **watching.questions()}
@@ -163,9 +164,11 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
         leave_out_of_collections()
         try:
             projecting = asyncio.create_task(_projecting(settings, generations))
+            side = {"drift check": lambda: check_continuously(settings, metrics)}
             try:
-                await first_of(stop, projecting)
-                _log.info("stopping")
+                async with side_tasks(side, metrics.failed):
+                    await first_of(stop, projecting)
+                    _log.info("stopping")
             finally:
                 with contextlib.suppress(Exception):  # its error was raised by first_of
                     await cancel(projecting)

@@ -114,6 +114,16 @@ class QuerySettings(ServiceSettings):
     ack_wait_seconds: float = Field(
         5.0, ge=1, description="After this much silence of a projector its unfinished events go to another one"
     )
+    drift_budget: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The share of one processor core that a projector spends on checking the read model for drift, one"
+        " projector at a time; 0: no checks",
+    )
+    drift_round_seconds: float = Field(
+        60.0, gt=0, description="The least time between the starts of two checks of the whole read model"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
 
     @model_validator(mode="after")

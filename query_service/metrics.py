@@ -225,6 +225,53 @@ class ProjectMetrics(_Watched):
             ["outcome"],
             registry=self.registry,
         )
+        self._watch_drift()
+
+    def _watch_drift(self) -> None:
+        self._drift_found = Counter(
+            "projector_drift_found", "Differences between read model and write side.", ["kind"], registry=self.registry
+        )
+        self._drift_repaired = Counter(
+            "projector_drift_repaired", "Differences that were repaired.", ["kind"], registry=self.registry
+        )
+        self._drift_seconds = Histogram(
+            "projector_drift_check_seconds",
+            "Time per check of the read model for drift, with its rests.",
+            buckets=(1, 3, 10, 30, 100, 300, 1000, 3600, 14400),
+            registry=self.registry,
+        )
+        self._drift_last = Gauge(
+            "projector_drift_check_time_seconds",
+            "When this projector last completed a check for drift; 0: never. One projector at a time checks.",
+            registry=self.registry,
+        )
+        self._drift_failed = Counter(
+            "projector_drift_check_problems",
+            "Checks for drift that could not be completed, or did not repair everything.",
+            registry=self.registry,
+        )
+        self._faults = Counter(
+            "projector_side_task_faults", "Faults of background tasks, by task.", ["task"], registry=self.registry
+        )
+
+    def drift_checked(
+        self, found: Mapping[str, int], repaired: Mapping[str, int], seconds: float, ended_at: float
+    ) -> None:
+        """Counts a complete check for drift: see DriftCounters."""
+        for kind, number in found.items():
+            self._drift_found.labels(kind).inc(number)
+        for kind, number in repaired.items():
+            self._drift_repaired.labels(kind).inc(number)
+        self._drift_seconds.observe(seconds)
+        self._drift_last.set(ended_at)
+
+    def drift_problem(self) -> None:
+        """Counts a check for drift that could not be completed: see DriftCounters."""
+        self._drift_failed.inc()
+
+    def failed(self, task: str) -> None:
+        """Counts a fault of a side task."""
+        self._faults.labels(task).inc()
 
     def stages(self, generation: str, bounds: Sequence[float], stages: Mapping[str, CountedSeconds]) -> None:
         """Registers the histograms of a generation's lags by stage. `bounds`: the buckets' upper bounds in seconds."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady, SourceRefused
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Rebuild
+from query_service.application.ports.order_source import SourceRefused
 from query_service.application.rebuilding.comparison import compared
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused

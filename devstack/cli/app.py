@@ -13,7 +13,7 @@ from devstack.cli.orders import commands as orders
 from devstack.cli.orders import exports, imports, sample
 from devstack.cli.relay import commands as relay
 from devstack.cli.stack import status, up
-from devstack.cli.stream import projection, rebuild, tails
+from devstack.cli.stream import drift, projection, rebuild, subsets, tails
 
 application = typer.Typer(
     name="tandem",
@@ -33,6 +33,8 @@ application.add_typer(exports.application, name="export")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)
 application.add_typer(relay.application, name="relay")
 application.add_typer(projection.application, name="projection")
+application.add_typer(drift.application, name="drift")
+rebuild.application.add_typer(subsets.application)
 application.add_typer(rebuild.application, name="rebuild")
 application.add_typer(audit.application, name="audit")
 application.add_typer(tails.outbox, name="outbox")

@@ -104,5 +104,6 @@ class Topology:
             "QUERY_READ_STORE": "physical",
             "QUERY_ELASTICSEARCH_URL": self.elasticsearch_url,
             "QUERY_NATS_URL": self.nats_url,
+            "QUERY_EXPORT_ADDRESS": self.export,
             "QUERY_LISTEN": self.query,
         }

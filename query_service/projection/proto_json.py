@@ -157,6 +157,11 @@ def _money(source: Object, field: str, currency_code: str) -> int | None:
         raise malformed(field, str(error)) from None
 
 
+def is_identifier(value: str) -> bool:
+    """Returns whether a text is a UUID in its canonical form."""
+    return _CANONICAL.fullmatch(value) is not None
+
+
 def identifier(value: str, field: str) -> str:
     """Returns a UUID in its canonical text form."""
     if _CANONICAL.fullmatch(value):  # the fast path, nearly always

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from query_service.application.ports.read_store import ReadStore
+from query_service.application.ports.checked_store import CheckedReadStore
 from query_service.config import QuerySettings
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore
 
 
-def open_read_store(settings: QuerySettings, *, request_timeout: float, generation: str = "") -> ReadStore:
+def open_read_store(settings: QuerySettings, *, request_timeout: float, generation: str = "") -> CheckedReadStore:
     """Returns the store that `QUERY_READ_STORE` names. Sends no request yet. `request_timeout` is in seconds.
 
     It reads and writes `generation`; by default the one that answers readers.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import TypeVar
 
 from query_service.application.ports.errors import PageTokenMalformed
 from query_service.application.ports.order_questions import (
@@ -21,25 +19,21 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.application.ports.payment_questions import FoundPayments, PaymentSummaries
 from query_service.application.ports.read_store import (
-    Applied,
     EntryAtTime,
     Freshness,
     Outcome,
     ParkedEvent,
-    Refused,
     Standing,
     StoredOrder,
     StoreIdentity,
 )
-from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage import memory_payments, memory_questions
+from query_service.storage.memory_upkeep import MemoryDocuments, outcome_of
 
-Document = TypeVar("Document", OrderDocument, EventDocument)
 
-
-class MemoryStore:
+class MemoryStore(MemoryDocuments):
     """A ReadStore for experiments, tests and golden answers. It copies documents when it stores and returns them."""
 
     name = "memory"
@@ -47,9 +41,7 @@ class MemoryStore:
     generations = None
 
     def __init__(self, generation: str = "g1") -> None:
-        self._orders: dict[str, tuple[int, OrderDocument]] = {}
-        self._entries: dict[str, tuple[int, EventDocument]] = {}
-        self._parked: defaultdict[str | None, dict[tuple[int, int], ParkedEvent]] = defaultdict(dict)
+        super().__init__()
         self._taken_back: dict[tuple[str | None, int], tuple[int, int]] = {}
         self._writes = 0
         self._written: dict[str, int] = {}
@@ -66,29 +58,12 @@ class MemoryStore:
 
     def _apply(self, event: ProjectedEvent) -> Outcome:
         stored = self._orders.get(event.order_id)
-        if stored is None or event.external_version > stored[0]:
+        if event.external_version > max(stored[0] if stored else 0, self._removed.get(event.order_id, 0)):
             self._writes += 1
             self._written[event.order_id] = self._writes
-        targets = (
-            self._put(self._orders, event.order_id, event.external_version, event.order),
-            self._put(
-                self._entries, event_document_id(event.order_id, event.version), event.external_version, event.event
-            ),
+        return outcome_of(
+            [self._put(self._orders, event.order_id, event.external_version, event.order), self._put_entry(event)]
         )
-        for other in targets:
-            if other is not None:
-                return Refused(Unprojectable.CONFLICTING, f"event {other} already has this version of the order")
-        return Applied()
-
-    @staticmethod
-    def _put(table: dict[str, tuple[int, Document]], key: str, external_version: int, document: Document) -> str | None:
-        """Keeps the newer document. Returns the stored event's id when another event has the same external version."""
-        stored = table.get(key)
-        if stored is None or external_version > stored[0]:
-            table[key] = external_version, deepcopy(document)
-        elif external_version == stored[0] and document["event_id"] != stored[1]["event_id"]:
-            return stored[1]["event_id"]
-        return None
 
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """See OrderReader."""

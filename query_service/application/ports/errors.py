@@ -134,7 +134,3 @@ class DependencyDown(Exception):  # noqa: N818
 
 class ReadStoreNotReady(Exception):  # noqa: N818
     """The store is not set up for this release. The text says what is missing and what to run."""
-
-
-class SourceRefused(Exception):  # noqa: N818
-    """The write side's export service refuses the request. The text says why."""

@@ -13,6 +13,10 @@ from typing import Protocol
 from query_service.projection.recorded_event import RecordedEvent
 
 
+class SourceRefused(Exception):  # noqa: N818
+    """The write side's export service refuses the request. The text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderSelection:
     """Selects orders by id, customer, bucket and time. An order is selected if everything that is given fits.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
+from query_service.application.ports.checked_store import DriftRecord
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.wire.order_message import time_message
@@ -49,6 +50,7 @@ class ReadModelQueries:
             ],
             rebuild=None if rebuild is None else rebuild_message(rebuild),
         )
+        _set_drift(response, status.drift)
         if status.freshness is not None:
             response.generation = status.freshness.generation
             response.source_epoch = status.freshness.source_epoch
@@ -57,3 +59,18 @@ class ReadModelQueries:
             response.as_of.CopyFrom(as_of)
             response.staleness.CopyFrom(duration_message(max(0, self.now() - status.freshness.as_of)))
         return response
+
+
+def _set_drift(response: contract.GetReadModelStatusResponse, record: DriftRecord) -> None:
+    response.drift_problem = record.problem
+    if not record.compared_at:
+        return
+    compared_at = time_message(record.compared_at)
+    assert compared_at is not None
+    response.drift_check_time.CopyFrom(compared_at)
+    response.drift_check_duration.CopyFrom(duration_message(round(record.seconds * 1e6)))
+    response.drift_checked_orders = record.orders
+    response.drift.extend(
+        contract.DriftCount(kind=kind, found=found, repaired=record.repaired.get(kind, 0))
+        for kind, found in record.found.items()
+    )

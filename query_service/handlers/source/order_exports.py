@@ -10,7 +10,7 @@ import grpc
 from tandem.orders.v1 import order_export_service_pb2 as contract
 from tandem.orders.v1.order_export_service_pb2_grpc import OrderExportServiceStub
 
-from query_service.application.ports.errors import DependencyDown, SourceRefused
+from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.order_source import (
     EVERY_ORDER,
     HeadPage,
@@ -18,6 +18,7 @@ from query_service.application.ports.order_source import (
     OrderSelection,
     SourceDigests,
     SourceParts,
+    SourceRefused,
 )
 from query_service.handlers.source.pages import JournalPages, export_request, head_page, source_digests
 from service_runtime.backoff import Backoff

@@ -177,6 +177,7 @@ STATE = _strict(
     read_model=_KEYWORD,
     created_at=_LONG,
     rebuild=_OPAQUE,
+    drift=_OPAQUE,
 )
 
 #: Set explicitly on every index. Without it an index that nobody searches is not refreshed.

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from query_service.application.ports.generations import Generations
 from query_service.application.ports.read_store import Freshness, Standing
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
+from query_service.storage.physical.drift_records import DriftRecords
 from query_service.storage.physical.figures.order_figures import FigureReader
 from query_service.storage.physical.figures.payment_figures import PaymentReader
 from query_service.storage.physical.generations import IndexGenerations
@@ -14,7 +15,9 @@ from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.reader import AS_OF, DocumentReader, as_of_id
+from query_service.storage.physical.scan import IndexScan
 from query_service.storage.physical.setup import IndexSetup
+from query_service.storage.physical.upkeep import IndexUpkeep
 from query_service.storage.physical.writer import BulkWriter
 
 
@@ -46,6 +49,13 @@ class PhysicalStore:
         self.payments = PaymentReader(self._connection, self.names).payments
         self._writer = BulkWriter(self._connection, self.names, setup)
         self.apply, self.fill = self._writer.apply, self._writer.fill
+        self.apply_entries = self._writer.apply_entries
+        self.scan = IndexScan(self._connection, self.names).scan
+        upkeep = IndexUpkeep(self._connection, self.names)
+        self.external_versions, self.remove = upkeep.external_versions, upkeep.remove
+        self.swapped_indices, self.swap_back = upkeep.swapped_indices, upkeep.swap_back
+        drift_records = DriftRecords(self._connection, self.names)
+        self.drift_record, self.save_drift_record = drift_records.drift_record, drift_records.save_drift_record
         parking = ParkingLot(self._connection, self.names)
         self.park, self.unpark, self.take_back, self.parked, self.parked_events = (
             parking.park, parking.unpark, parking.take_back, parking.parked, parking.all,

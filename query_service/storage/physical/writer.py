@@ -78,6 +78,10 @@ class BulkWriter:
         """See ProjectionWriter."""
         return await self._write([(event, event is events[-1]) for events in orders for event in events])
 
+    async def apply_entries(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        """See CheckedStore."""
+        return await self._write([(event, False) for event in events])
+
     async def _write(self, events: Sequence[tuple[ProjectedEvent, bool]]) -> list[Outcome]:
         """Writes the journal entry of each event, and the order's document of those that are marked."""
         unencodable: dict[int, Outcome] = {}
@@ -136,6 +140,11 @@ class BulkWriter:
                 write.contradicted_by = stored["_source"]["event_id"]
 
 
+def _write(event: ProjectedEvent, index: str, document_id: str, document: Any) -> _Write:
+    version = event.external_version
+    return _Write(index, document_id, version, event.event_id, _lines(index, document_id, version, document))
+
+
 def _lines(index: str, document_id: str, external_version: int, document: Any) -> bytes:
     action = {"index": {"_index": index, "_id": document_id, "version": external_version, "version_type": "external"}}
     return orjson.dumps(action) + b"\n" + orjson.dumps(document) + b"\n"
@@ -180,7 +189,7 @@ def _judge(write: _Write, status: int, error: Any) -> None:
 
 
 def _outcome(pair: list[_Write]) -> Outcome:
-    """Returns the outcome of an event, which is applied when both its documents are stored."""
+    """Returns the outcome of an event, which is applied when all its documents are stored."""
     for write in pair:
         if write.verdict is _Verdict.PASSING:
             return Deferred(write.detail)

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from tandem.orders.v1 import order_export_service_pb2 as contract
 
-from query_service.application.ports.errors import DependencyDown, SourceRefused
-from query_service.application.ports.order_source import OrderSelection
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.order_source import OrderSelection, SourceRefused
 from query_service.handlers.source import order_exports
 from query_service.handlers.source.order_exports import ATTEMPTS, MOST_IDS, OrderExports
 from tests.support.source_mutants import Mutant, noticed

@@ -1503,6 +1503,34 @@ class StageLag(_message.Message):
 Global___StageLag: _TypeAlias = StageLag  # noqa: Y015
 
 @_typing.final
+class DriftCount(_message.Message):
+    """Differences of one kind between the read model and the write side."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """For example `DOCUMENT_MISSING`."""
+    found: _builtins.int
+    repaired: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        found: _builtins.int = ...,
+        repaired: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "kind", b"kind", "repaired", b"repaired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DriftCount: _TypeAlias = DriftCount  # noqa: Y015
+
+@_typing.final
 class GetReadModelStatusResponse(_message.Message):
     """Response of `GetReadModelStatus`."""
 
@@ -1517,6 +1545,11 @@ class GetReadModelStatusResponse(_message.Message):
     PARKED_ORDERS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     REBUILD_FIELD_NUMBER: _builtins.int
+    DRIFT_CHECK_TIME_FIELD_NUMBER: _builtins.int
+    DRIFT_CHECK_DURATION_FIELD_NUMBER: _builtins.int
+    DRIFT_CHECKED_ORDERS_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    DRIFT_PROBLEM_FIELD_NUMBER: _builtins.int
     read_store: _builtins.str
     """`physical`, `structural`, `logical` or `memory`."""
     generation: _builtins.str
@@ -1525,6 +1558,10 @@ class GetReadModelStatusResponse(_message.Message):
     """Events in the stream that are not applied yet; -1 when the stream does not answer."""
     parked_orders: _builtins.int
     """Number of orders that lack a version because it is parked."""
+    drift_checked_orders: _builtins.int
+    """Orders that it compared."""
+    drift_problem: _builtins.str
+    """Why the latest check could not be completed, or did not repair everything; empty otherwise."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -1534,6 +1571,18 @@ class GetReadModelStatusResponse(_message.Message):
     @_builtins.property
     def rebuild(self) -> Global___RebuildProgress:
         """The last rebuild of the read model; unset when there was none."""
+
+    @_builtins.property
+    def drift_check_time(self) -> _timestamp_pb2.Timestamp:
+        """The last complete check of the read model for drift compared what the write side had at this time. Absent before the first."""
+
+    @_builtins.property
+    def drift_check_duration(self) -> _duration_pb2.Duration:
+        """How long that check took."""
+
+    @_builtins.property
+    def drift(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftCount]:
+        """What it found and repaired."""
 
     def __init__(
         self,
@@ -1547,10 +1596,15 @@ class GetReadModelStatusResponse(_message.Message):
         parked_orders: _builtins.int = ...,
         stages: _abc.Iterable[Global___StageLag] | None = ...,
         rebuild: Global___RebuildProgress | None = ...,
+        drift_check_time: _timestamp_pb2.Timestamp | None = ...,
+        drift_check_duration: _duration_pb2.Duration | None = ...,
+        drift_checked_orders: _builtins.int = ...,
+        drift: _abc.Iterable[Global___DriftCount] | None = ...,
+        drift_problem: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "rebuild", b"rebuild", "staleness", b"staleness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "drift_check_duration", b"drift_check_duration", "drift_check_time", b"drift_check_time", "rebuild", b"rebuild", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "generation", b"generation", "parked_orders", b"parked_orders", "pending_events", b"pending_events", "read_store", b"read_store", "rebuild", b"rebuild", "source_epoch", b"source_epoch", "stages", b"stages", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "drift", b"drift", "drift_check_duration", b"drift_check_duration", "drift_check_time", b"drift_check_time", "drift_checked_orders", b"drift_checked_orders", "drift_problem", b"drift_problem", "generation", b"generation", "parked_orders", b"parked_orders", "pending_events", b"pending_events", "read_store", b"read_store", "rebuild", b"rebuild", "source_epoch", b"source_epoch", "stages", b"stages", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,172 @@
+"""Compares a whole read model with the write side in one round.
+
+1. Ask for the write side's digests, all of one moment.
+2. Wait for a barrier: everything of that moment is applied, and then refreshed.
+3. Pass over the read model in the sequence of order ids. This gives the same digests, and checks each order's content.
+4. Of the buckets whose digests differ, compare the heads of all orders with a second pass.
+5. Look each suspect up on both sides, behind a barrier of its own.
+
+While orders are written nearly every digest differs, because the read model is ahead. Steps 4 and 5 then decide.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from query_service.application.comparing.barrier import AppliedBarrier
+from query_service.application.comparing.content import ContentCheck
+from query_service.application.comparing.digests import DigestsOfScan
+from query_service.application.comparing.findings import Finding, Kind
+from query_service.application.comparing.heads import SuspectCheck, suspects
+from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
+from query_service.application.ports.order_source import OrderSelection, OrderSource, SourceDigests
+from query_service.projection.stream_event import Parse
+
+#: After so many findings a round ends early: the read model needs a rebuild, not a list.
+MOST_FINDINGS = 10_000
+
+
+class Pace(Protocol):
+    """Slows a round down."""
+
+    async def rest(self) -> None:
+        """Waits between two steps, so that the round stays within its budget."""
+
+
+class FullPace:
+    """A pace without rests."""
+
+    async def rest(self) -> None:
+        """See Pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The result of a round. It compared what the write side had at `compared_at` (microseconds since 1970).
+
+    `orders` is the number of orders then, and `checked` the number of orders whose content was checked. `complete` is
+    False when the round ended early, because of INDEX_SWAPPED or of too many findings.
+    """
+
+    compared_at: int
+    source_epoch: int
+    seconds: float
+    orders: int
+    checked: int
+    findings: Sequence[Finding] = field(default=())
+    complete: bool = True
+
+
+class ReadModelComparison:
+    """Compares `store` with `source`. `bucket_of` returns an order's bucket, `clock` seconds."""
+
+    def __init__(
+        self,
+        store: CheckedStore,
+        source: OrderSource,
+        bucket_of: Callable[[str], int],
+        clock: Callable[[], float],
+        *,
+        patience: float = 30.0,
+        pace: Pace | None = None,
+        parse: Parse | None = None,
+    ) -> None:
+        self._store, self._source, self._bucket_of, self._clock = store, source, bucket_of, clock
+        self._pace = pace or FullPace()
+        self._barrier = AppliedBarrier(store, clock, patience=patience)
+        self._suspects = SuspectCheck(store, source, self._barrier, parse)
+        self._content = ContentCheck(store, source, self._barrier, parse)
+
+    async def __call__(self, sample: int | None = None, turn: int | None = None) -> Comparison:
+        """Compares all orders, and the content of about `sample` of them, chosen evenly; of all when None.
+
+        Each `turn` chooses others, and turns in a row choose all orders. None: at random.
+
+        Raises ReadModelLags, DependencyDown, SourceRefused and ReadStoreNotReady.
+        """
+        started = self._clock()
+        digests = await self._source.digests()
+        orders = sum(bucket.orders for bucket in digests.buckets)
+        swapped = [
+            Finding(Kind.INDEX_SWAPPED, "", 0, f"{one.alias} is {one.found}; the documents are in {one.right}")
+            for one in await self._store.swapped_indices()
+        ]
+        if swapped:
+            seconds = self._clock() - started
+            return Comparison(digests.read_time, digests.source_epoch, seconds, orders, 0, swapped, complete=False)
+        await self._barrier.passed(digests.read_time, digests.source_epoch)
+        await self._store.refresh()
+        differing, doubtful, checked = await self._pass(digests, orders, sample, turn)
+        found = await self._drill_down(differing)
+        known = {finding.order_id for finding in found}
+        if len(found) < MOST_FINDINGS:
+            found += await self._content.findings([order_id for order_id in doubtful if order_id not in known])
+        return Comparison(
+            digests.read_time,
+            digests.source_epoch,
+            self._clock() - started,
+            orders,
+            checked,
+            found[:MOST_FINDINGS],
+            complete=len(found) < MOST_FINDINGS,
+        )
+
+    async def _pass(
+        self, digests: SourceDigests, orders: int, sample: int | None, turn: int | None
+    ) -> tuple[list[int], list[str], int]:
+        """Returns the buckets that differ, the ids whose content must be looked at, and how many were checked."""
+        own = DigestsOfScan(self._bucket_of)
+        doubtful: list[str] = []
+        stride = 1 if not sample else max(1, orders // sample)
+        number = random.randrange(stride) if turn is None else turn % stride  # noqa: S311 - a sample, no secret
+        scanned = 0
+        async for page in self._store.scan(documents=sample is None):
+            own.add(page)
+            if sample is None:
+                doubtful += await self._content.suspects(page)
+            elif sample:
+                doubtful += [order.order_id for place, order in enumerate(page, start=number) if place % stride == 0]
+                number = (number + len(page)) % stride
+            scanned += len(page)
+            await self._pace.rest()
+        differing = [
+            bucket
+            for bucket, (ours, theirs) in enumerate(zip(own.buckets(), digests.buckets, strict=True))
+            if ours != theirs
+        ]
+        return differing, doubtful, scanned if sample is None else len(doubtful)
+
+    async def _drill_down(self, buckets: Sequence[int]) -> list[Finding]:
+        if not buckets:
+            return []
+        found: list[Finding] = []
+        after = ""
+        await self._store.refresh()
+        async for page in self._source.heads(OrderSelection(partitions=buckets)):
+            heads = {head.order_id: head for head in page.heads}
+            if not heads:
+                continue
+            until = max(heads)
+            scanned = await self._scanned(after, until, buckets)
+            found += await self._suspects.findings(suspects(heads, scanned, page.source_epoch))
+            after = until
+            if len(found) >= MOST_FINDINGS:
+                return found
+            await self._pace.rest()
+        return found + await self._suspects.findings(suspects({}, await self._scanned(after, "", buckets), 0))
+
+    async def _scanned(self, after: str, until: str, buckets: Sequence[int]) -> Mapping[str, ScannedOrder]:
+        scanned: dict[str, ScannedOrder] = {}
+        async for page in self._store.scan(after=after, until=until):
+            scanned |= {order.order_id: order for order in page if self._of_bucket(order.order_id, buckets)}
+            await self._pace.rest()
+        return scanned
+
+    def _of_bucket(self, order_id: str, buckets: Sequence[int]) -> bool:
+        try:
+            return self._bucket_of(order_id) in buckets
+        except ValueError:
+            return True  # no order of the write side has such an id

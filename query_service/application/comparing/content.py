@@ -1,0 +1,152 @@
+"""Checks orders of the read model against their own journal entries.
+
+An entry has the write side's text, and the hash chain shows any change of it. The last entry's hash is the document's,
+which digests compare with the write side's. So no text is fetched from the write side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from query_service.application.comparing.barrier import AppliedBarrier
+from query_service.application.comparing.findings import Finding, Kind
+from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
+from query_service.application.ports.order_source import OrderSelection, OrderSource
+from query_service.projection.errors import ProjectionError
+from query_service.projection.external_version import version_parts
+from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.recorded_event import chain_fault, recorded_event, stream_event
+from query_service.projection.stream_event import Parse
+
+#: Suspects that are looked up after one barrier.
+TOGETHER = 500
+#: An altered document may name any version. No order has more versions than this.
+MOST_VERSIONS = 100_000
+#: Tell which write made a document, and not what it says.
+_WRITE = ("revision", "source_epoch")
+
+
+def content_findings(
+    order: ScannedOrder,
+    entries: Sequence[EventDocument | None],
+    parked_versions: Sequence[int],
+    parse: Parse | None = None,
+) -> list[Finding]:
+    """Returns what is wrong with an order's document, and with its journal entries of the versions 1 to its version."""
+    found: list[Finding] = []
+    head: ProjectedEvent | None = None
+    previous: str | None = ""
+    for version, entry in enumerate(entries, start=1):
+        if entry is None:
+            if version not in parked_versions:
+                found.append(Finding(Kind.ENTRY_MISSING, order.order_id, version, "the journal has no such entry"))
+            previous, head = None, None
+            continue
+        fault, head = _entry_fault(order.order_id, version, entry, previous, parse)
+        if fault is not None:
+            found.append(Finding(Kind.ENTRY_ALTERED, order.order_id, version, fault))
+            head = None
+        previous = entry.get("hash")
+    if order.document is not None and head is not None:
+        detail = _document_fault(order.document, order.external_version, head)
+        if detail is not None:
+            found.append(Finding(Kind.DOCUMENT_ALTERED, order.order_id, order.version, detail))
+    return found
+
+
+class ContentCheck:
+    """Checks the content of orders in `store`. What a page shows is only suspected, because the read model goes on.
+
+    Suspects are read again after a barrier, when everything that belongs together is written.
+    """
+
+    def __init__(
+        self, store: CheckedStore, source: OrderSource, barrier: AppliedBarrier, parse: Parse | None = None
+    ) -> None:
+        self._store, self._source, self._barrier, self._parse = store, source, barrier, parse
+
+    async def suspects(self, page: Sequence[ScannedOrder]) -> list[str]:
+        """Returns the ids of orders in a page, scanned with documents, that seem to be wrong."""
+        journals = await asyncio.gather(*(self._entries(order) for order in page))
+        return [
+            order.order_id
+            for order, entries in zip(page, journals, strict=True)
+            if content_findings(order, entries, (), self._parse)
+        ]
+
+    async def findings(self, order_ids: Sequence[str]) -> list[Finding]:
+        """Returns what is wrong with these orders. Nothing is reported of an order that the read model lacks."""
+        found: list[Finding] = []
+        for begin in range(0, len(order_ids), TOGETHER):
+            together = order_ids[begin : begin + TOGETHER]
+            async for page in self._source.heads(OrderSelection(order_ids=together)):
+                await self._barrier.passed(page.read_time, page.source_epoch)
+            for order_id in together:
+                found += await self._of_order(order_id)
+        return found
+
+    async def _of_order(self, order_id: str) -> list[Finding]:
+        while True:
+            before = await self._store.external_versions(order_id, [])
+            [stored] = await self._store.orders([order_id])
+            document = stored.document
+            if document is None:
+                return []
+            scanned = ScannedOrder(order_id, version_of(document), "", before.order, document)
+            entries = await self._entries(scanned)
+            if (await self._store.external_versions(order_id, [])).order == before.order:
+                return content_findings(scanned, entries, stored.parked_versions, self._parse)
+
+    async def _entries(self, order: ScannedOrder) -> list[EventDocument | None]:
+        return await self._store.entries(order.order_id, range(1, min(order.version, MOST_VERSIONS) + 1))
+
+
+def version_of(document: OrderDocument) -> int:
+    """Returns the version that a document names; 0 when it was altered and names none."""
+    version: Any = document.get("version")
+    return version if isinstance(version, int) else 0
+
+
+def _entry_fault(
+    order_id: str, version: int, entry: EventDocument, previous: str | None, parse: Parse | None
+) -> tuple[str | None, ProjectedEvent | None]:
+    """Returns what is wrong with an entry, and what it gives. `previous`: see `chain_fault`; None when unknown."""
+    try:
+        recorded = recorded_event(entry)
+        fault = None if previous is None else chain_fault(previous, recorded)
+        given = project(stream_event(recorded, entry["source_epoch"], parse), entry["revision"])
+    except ProjectionError as error:
+        return error.detail, None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"a field is missing or of another type: {error}", None
+    if fault is None and (given.order_id, given.version) != (order_id, version):
+        fault = f"it is of version {given.version} of order {given.order_id}"
+    changed = _changed_fields(entry, given.event)
+    if fault is None and changed:
+        fault = f"these fields are not those of its text: {', '.join(changed)}"
+    return fault, given
+
+
+def _document_fault(document: OrderDocument, external_version: int, given: ProjectedEvent) -> str | None:
+    changed = _changed_fields(document, given.order)
+    if changed:
+        return f"these fields are not what its journal entry gives: {', '.join(changed)}"
+    try:
+        parts = version_parts(external_version)
+    except ValueError:
+        return f"its external version {external_version} is none that a projector writes"
+    if parts != (document.get("source_epoch"), document.get("version"), document.get("revision")):
+        return "its external version is not the one that it names: another program wrote it"
+    return None
+
+
+def _changed_fields(found: Any, wanted: Any) -> list[str]:
+    """Returns the names of the fields that differ, except for those that only tell which write made the document."""
+    if found == wanted:
+        return []
+    names = sorted({*found, *wanted} - set(_WRITE))
+    absent = object()
+    return [name for name in names if found.get(name, absent) != wanted.get(name, absent)]

@@ -1,0 +1,151 @@
+"""Drift is found and repaired in one round, and nothing else is reported, while orders are written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
+
+from query_service.application.comparing.findings import Kind
+from query_service.checking import drift
+from query_service.drift_commands import CheckReport
+from tests.fixtures.system import System, running_system
+from tests.support.commands.orders import place_order_request
+from tests.support.queries.planted_drift import Vandal, query_settings
+
+WRITERS = 4
+#: Between two changes of a writer that runs beside the checks.
+PAUSE_SECONDS = 0.02
+KINDS = [kind for kind in Kind if kind not in (Kind.INDEX_SWAPPED, Kind.VERSION_LOST)]
+
+
+async def place_orders(system: System, orders: int, seed: int = 1) -> list[str]:
+    """Places orders of two versions each; returns their ids."""
+    source = random.Random(seed)
+    requests = [place_order_request(source) for _ in range(orders)]
+
+    async def writer(number: int) -> None:
+        for request in requests[number::WRITERS]:
+            await system.commands.PlaceOrder(request, timeout=60)
+            hold = HoldOrderRequest(request_id=request.order_id, order_id=request.order_id, reason="a second version")
+            await system.commands.HoldOrder(hold, timeout=60)
+
+    await asyncio.gather(*(writer(number) for number in range(WRITERS)))
+    return [request.order_id for request in requests]
+
+
+@contextlib.asynccontextmanager
+async def writing(system: System, order_ids: Sequence[str]) -> AsyncIterator[list[int]]:
+    """Changes the orders and places others within the block; yields the number of commands so far."""
+    source, done = random.Random(7), [0]
+
+    async def write() -> None:
+        while True:
+            order_id = source.choice(order_ids)
+            ids: Any = {"request_id": place_order_request(source).request_id, "order_id": order_id, "reason": "load"}
+            with contextlib.suppress(Exception):  # it is held, or released, already
+                if source.random() < 0.5:
+                    await system.commands.HoldOrder(HoldOrderRequest(**ids), timeout=60)
+                else:
+                    await system.commands.ReleaseOrder(ReleaseOrderRequest(**ids), timeout=60)
+            await system.commands.PlaceOrder(place_order_request(source), timeout=60)
+            done[0] += 1
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    tasks = [asyncio.create_task(write()) for _ in range(2)]
+    try:
+        yield done
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def kinds_found(report: CheckReport) -> dict[str, set[str]]:
+    """Returns the ids of the orders that a report names, by kind."""
+    assert not report.error, report.error
+    found: dict[str, set[str]] = {}
+    for finding in report.document["findings"]:
+        found.setdefault(finding["kind"], set()).add(finding["order_id"])
+    return found
+
+
+async def check(system: System, **options: Any) -> CheckReport:
+    """Runs one round."""
+    return await drift(query_settings(system), **options)
+
+
+@pytest.fixture
+async def quiet_system(
+    postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
+) -> AsyncIterator[System]:
+    """A system whose projectors do not check by themselves."""
+    settings = {"QUERY_DRIFT_BUDGET": "0"}
+    async with running_system(postgres_url, nats_url, elasticsearch_url, tmp_path, settings) as system:
+        yield system
+
+
+async def plant_and_repair(system: System, orders: int, each: int) -> None:
+    """The test: `each` orders are damaged in each way among `orders`, found in one round, and repaired."""
+    order_ids = await place_orders(system, orders)
+    written, rest = order_ids[: orders // 2], order_ids[orders // 2 :]
+    async with Vandal.of(system) as vandal:
+        async with writing(system, written) as commands:
+            planted: dict[str, set[str]] = {}
+            for number, kind in enumerate(KINDS):
+                ids = rest[number * each : (number + 1) * each]
+                planted[str(kind)] = {await vandal.plant(kind, order_id) for order_id in ids}
+            before = commands[0]
+            report = await check(system, repair=True, most_repairs=len(KINDS) * each)
+            assert commands[0] > before
+            assert kinds_found(report) == planted
+            assert (report.exit_code, report.document["repaired"]) == (0, report.document["found"])
+            system.kill("query-project")
+            again = await check(system)
+            assert (kinds_found(again), again.exit_code) == ({}, 0)
+        hidden, invented = (min(planted[kind]) for kind in (Kind.PARKED_UNRECORDED, Kind.ORDER_UNKNOWN))
+        assert [one.version for one in await vandal.store.parked(hidden)] == [3]
+        assert (await vandal.store.orders([invented]))[0].document is None
+        await check_swap(system, vandal)
+
+
+async def check_swap(system: System, vandal: Vandal) -> None:
+    """Readers are sent to an empty index: found, and they are sent back."""
+    await vandal.swap()
+    report = await check(system, repair=True)
+    assert (list(kinds_found(report)), report.exit_code) == ([Kind.INDEX_SWAPPED], 0), report.document
+    assert report.document["repaired"] == {Kind.INDEX_SWAPPED: 1}
+
+
+@pytest.mark.timeout(600)
+async def test_every_kind_is_found_and_repaired_while_orders_are_written(quiet_system: System) -> None:
+    await plant_and_repair(quiet_system, 40, 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+async def test_every_kind_is_found_among_a_hundred_thousand_orders(quiet_system: System) -> None:
+    await plant_and_repair(quiet_system, 100_000, 10)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+async def test_half_an_hour_of_writes_and_kills_raises_no_alarm(quiet_system: System) -> None:
+    source, ends = random.Random(3), time.monotonic() + 1_800
+    order_ids = await place_orders(quiet_system, 500)
+    rounds, unfinished = 0, 0
+    async with writing(quiet_system, order_ids):
+        while time.monotonic() < ends:
+            quiet_system.kill(source.choice(("query-project", "relay", "command")))
+            report = await check(quiet_system)
+            rounds, unfinished = rounds + 1, unfinished + bool(report.error)
+            assert report.error or kinds_found(report) == {}, report.document
+            print(f"{rounds} rounds, {unfinished} of them not completed")
+    assert unfinished < rounds

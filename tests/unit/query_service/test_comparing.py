@@ -1,0 +1,268 @@
+"""Comparing a read model with the write side, and mending it, on the store in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tandem.orders.partition import partition_of
+
+from query_service.application.comparing.barrier import AppliedBarrier, ReadModelLags
+from query_service.application.comparing.compare import Comparison, ReadModelComparison
+from query_service.application.comparing.content import ContentCheck
+from query_service.application.comparing.continuous import LEASE_SECONDS, BudgetedPace, ClaimLost, DriftClaim
+from query_service.application.comparing.drift_check import MOST_REPAIRS, DriftCheck, DriftReport
+from query_service.application.comparing.findings import Kind
+from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.read_store import ParkedEvent
+from query_service.application.reprojecting.reproject import Reprojector, Result
+from query_service.application.reprojecting.revisions import RevisionsUsedUp, next_revision
+from query_service.projection.errors import Unprojectable
+from query_service.projection.external_version import MAX_REVISION, external_version
+from query_service.projection.project import project
+from query_service.projection.recorded_event import stream_event
+from query_service.storage.memory import MemoryStore
+from tests.support.queries.memory_source import MemorySource
+from tests.support.source_mutants import Mutant, noticed
+
+NOW = 1_800_000_000_000_000
+
+
+class ReadModel:
+    """A store and its source; three versions of each of 20 orders are projected."""
+
+    def __init__(self) -> None:
+        self.store, self.source = MemoryStore(), MemorySource()
+        self.order_ids = [self.source.place(3) for _ in range(20)]
+        self.clock = 0.0
+        self.reprojector = Reprojector(self.store, self.source, stream="ORDERS", now=lambda: NOW)
+
+    async def projected(self) -> ReadModel:
+        """Projects everything."""
+        await self.source.project_into(self.store)
+        return self
+
+    async def compare(self, sample: int | None = None, turn: int | None = None) -> Comparison:
+        """Runs a comparison that never waits for long."""
+        comparison = ReadModelComparison(self.store, self.source, partition_of, lambda: self.clock, patience=0)
+        return await comparison(sample, turn)
+
+    async def check(self, **options: Any) -> DriftReport:
+        """Runs a round."""
+        comparison = ReadModelComparison(self.store, self.source, partition_of, lambda: self.clock, patience=0)
+        return await DriftCheck(self.store, comparison, self.reprojector, lambda: NOW)(repair=True, **options)
+
+    def put(self, table: str, key: str, change: Callable[[Any], Any]) -> None:
+        """Replaces a stored document; None removes it."""
+        documents: dict[str, tuple[int, Any]] = getattr(self.store, f"_{table}")
+        version, document = documents[key]
+        if (changed := change(document)) is None:
+            del documents[key]
+        else:
+            documents[key] = version, changed
+
+
+def plant(model: ReadModel, kind: Kind, order_id: str) -> None:
+    """Damages an order in one way."""
+    match kind:
+        case Kind.DOCUMENT_MISSING:
+            model.put("orders", order_id, lambda document: None)
+        case Kind.DOCUMENT_ALTERED:
+            model.put("orders", order_id, lambda document: {**document, "total": 1})
+        case Kind.DOCUMENT_OLDER:
+            older = project(stream_event(model.source.journals_by_id[order_id][0], 1)).order
+            model.put("orders", order_id, lambda document: older)
+        case Kind.ENTRY_MISSING:
+            model.put("entries", f"{order_id}/2", lambda entry: None)
+        case Kind.ENTRY_ALTERED:
+            model.put("entries", f"{order_id}/2", lambda entry: {**entry, "actor": "somebody else"})
+        case Kind.ORDER_UNKNOWN:
+            del model.source.journals_by_id[order_id]
+        case Kind.PARKED_UNRECORDED:
+            events = model.source.journals_by_id[order_id]
+            events[-1] = replace(events[-1], headers=events[-1].headers.replace('version":"1"', 'version":"9"'))
+            plant(model, Kind.DOCUMENT_MISSING, order_id)
+        case Kind.VERSION_LOST:
+            del model.source.journals_by_id[order_id][-1]
+            model.source.source_epoch = 2
+        case _:
+            raise AssertionError(kind)
+
+
+KINDS = [kind for kind in Kind if kind is not Kind.INDEX_SWAPPED]
+
+
+async def test_what_is_projected_differs_in_nothing() -> None:
+    model = await ReadModel().projected()
+    compared = await model.compare()
+    assert (compared.findings, compared.orders, compared.checked, compared.complete) == ([], 20, 20, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_kind_is_found_alone_and_repaired(kind: Kind) -> None:
+    model = await ReadModel().projected()
+    order_id = random.choice(model.order_ids)
+    plant(model, kind, order_id)
+    model.source.time += 1
+    await model.source.claim(model.store)
+    report = await model.check()
+    assert [(finding.kind, finding.order_id) for finding in report.findings] == [(kind, order_id)]
+    assert (report.repaired, report.problem) == ({kind: 1}, "")
+    assert (await model.compare()).findings == []
+    record = (await model.store.drift_record()).record
+    assert (record.found, record.repaired, record.orders) == ({kind: 1}, {kind: 1}, report.comparison.orders)
+
+
+async def test_a_later_version_is_no_difference_and_what_is_on_its_way_is_waited_for() -> None:
+    model = await ReadModel().projected()
+    events = [model.source.change(order_id) for order_id in model.order_ids]
+    with pytest.raises(ReadModelLags, match="did not catch up"):
+        await model.compare()
+    await model.store.apply([project(stream_event(event, 1)) for event in events])
+    await model.source.claim(model.store)
+    for event in events:
+        model.source.journals_by_id[event.order_id].pop()
+    assert (await model.compare()).findings == []
+
+
+async def test_another_epoch_is_not_compared() -> None:
+    model = await ReadModel().projected()
+    model.source.source_epoch = 2
+    with pytest.raises(ReadModelLags, match="source epoch 1, and the source at 2"):
+        await model.compare()
+
+
+async def test_a_parked_version_with_its_record_is_no_difference() -> None:
+    model = await ReadModel().projected()
+    order_id = model.order_ids[0]
+    plant(model, Kind.PARKED_UNRECORDED, order_id)
+    report = await model.check()
+    [repair] = report.repairs
+    assert (repair.result, repair.version) == (Result.PARKED, 3)
+    [stored] = await model.store.orders([order_id])
+    assert (stored.version, stored.parked_versions) == (2, (3,))
+    assert (await model.compare()).findings == []
+
+
+async def test_turns_in_a_row_check_the_content_of_every_order() -> None:
+    model = await ReadModel().projected()
+    for order_id in model.order_ids:
+        plant(model, Kind.ENTRY_ALTERED, order_id)
+    found = [finding.order_id for turn in range(4) for finding in (await model.compare(5, turn)).findings]
+    assert sorted(found) == sorted(model.order_ids)
+
+
+async def test_more_differences_than_allowed_are_reported_and_left() -> None:
+    model = await ReadModel().projected()
+    for order_id in model.order_ids[:3]:
+        plant(model, Kind.DOCUMENT_ALTERED, order_id)
+    report = await model.check(most_repairs=2)
+    assert (report.found, report.repaired) == ({Kind.DOCUMENT_ALTERED: 3}, {})
+    assert "3 orders differ, and a round repairs 2 at most" in report.problem
+    assert (await model.check()).repaired == {Kind.DOCUMENT_ALTERED: 3}
+    assert MOST_REPAIRS >= 3
+
+
+# -- projecting again ----------------------------------------------------------------------------------------------
+
+
+async def test_an_order_is_projected_again_above_what_is_stored_and_its_record_goes() -> None:
+    model = await ReadModel().projected()
+    order_id = model.order_ids[0]
+    await model.store.park(ParkedEvent(order_id, 2, "e", "t", "ORDERS", 1, 1, 1, Unprojectable.UNMAPPABLE, "why"))
+    for revision in (1, 2):
+        [done] = await model.reprojector.orders([order_id])
+        assert (done.result, done.version) == (Result.REPROJECTED, 3)
+        versions = await model.store.external_versions(order_id, [1, 2, 3])
+        assert versions.order == external_version(1, 3, revision)
+        assert versions.entries == {version: external_version(1, version, revision) for version in (1, 2, 3)}
+    assert (await model.store.orders([order_id]))[0].parked_versions == ()
+    assert (await model.compare()).findings == []
+
+
+async def test_a_late_event_does_not_bring_a_removed_order_back() -> None:
+    model = await ReadModel().projected()
+    order_id = model.order_ids[0]
+    late = [project(stream_event(event, 1)) for event in model.source.journals_by_id[order_id]]
+    plant(model, Kind.ORDER_UNKNOWN, order_id)
+    [done] = await model.reprojector.orders([order_id])
+    assert done.result is Result.REMOVED
+    await model.store.apply(late)
+    assert (await model.store.orders([order_id]))[0].document is None
+    assert await model.store.entries(order_id, [1, 2, 3]) == [None, None, None]
+    assert (await model.reprojector.orders([order_id]))[0].result is Result.UNKNOWN
+
+
+async def test_a_source_that_was_set_back_is_refused() -> None:
+    model = ReadModel()
+    model.source.source_epoch = 2
+    await model.projected()
+    model.source.source_epoch = 1
+    [done] = await model.reprojector.orders(model.order_ids[:1])
+    assert (done.result, "adopt" in done.detail) == (Result.REFUSED, True)
+
+
+def test_revisions_end_and_the_limit_is_named() -> None:
+    stored = external_version(1, 3)
+    assert [next_revision(n, 1, "id", 3) for n in (0, stored - 1, stored, stored + 7)] == [0, 0, 1, 8]
+    assert next_revision(external_version(1, 4), 1, "id", 3) is None
+    with pytest.raises(RevisionsUsedUp, match="revision 1023, the highest: rebuild"):
+        next_revision(stored + MAX_REVISION, 1, "id", 3)
+
+
+# -- all the time --------------------------------------------------------------------------------------------------
+
+
+async def test_one_process_at_a_time_has_the_claim() -> None:
+    store, time = MemoryStore(), [NOW]
+    first, second = (DriftClaim(store, holder, lambda: time[0]) for holder in ("a", "b"))
+    assert (await first.take(), await second.take(), await first.take()) == (True, False, True)
+    time[0] += round(LEASE_SECONDS * 1e6) + 1
+    assert await second.take()
+    with pytest.raises(ClaimLost):
+        await first.keep()
+
+
+async def test_rests_keep_the_work_within_its_share() -> None:
+    work, clock = [0.0], [0.0]
+
+    async def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    claim = DriftClaim(MemoryStore(), "a", lambda: NOW)
+    pace = BudgetedPace(0.02, claim, lambda: work[0], lambda: clock[0], sleep)
+    for _ in range(50):
+        work[0] += 0.1
+        clock[0] += 0.1
+        await pace.rest()
+    assert work[0] / clock[0] == pytest.approx(0.02)
+
+
+# -- mutants -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mutant
+async def test_digests_without_content_are_noticed() -> None:
+    with noticed(Mutant(ContentCheck.suspects, "if content_findings(order, entries, (), self._parse)", "if False")):
+        await test_each_kind_is_found_alone_and_repaired(Kind.DOCUMENT_ALTERED)
+
+
+@pytest.mark.mutant
+async def test_comparing_without_waiting_for_the_barrier_is_noticed() -> None:
+    with noticed(Mutant(AppliedBarrier.passed, "while not _covers", "while False and not _covers")):
+        await test_a_later_version_is_no_difference_and_what_is_on_its_way_is_waited_for()
+
+
+@pytest.mark.mutant
+async def test_a_repair_with_the_stored_revision_is_noticed() -> None:
+    with noticed(Mutant(next_revision, "return above + 1", "return above"), or_raises=(DependencyDown,)):
+        await test_each_kind_is_found_alone_and_repaired(Kind.DOCUMENT_ALTERED)
+
+
+@pytest.mark.mutant
+async def test_rests_without_a_budget_are_noticed() -> None:
+    with noticed(Mutant(BudgetedPace.rest, "used / self._share - passed", "0.0 * used - passed")):
+        await test_rests_keep_the_work_within_its_share()
