@@ -72,7 +72,7 @@ class Caller:
         await responses.read()  # the sign of life at the beginning
 
         async def read() -> None:
-            async for response in responses:
+            while (response := await responses.read()) is not grpc.aio.EOF:
                 watched = contract.WatchOrdersResponse.FromString(response)
                 if watched.HasField("event"):
                     self._arrival(watched.event.order_id).set_result(None)
