@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from query_service.application.ports.order_questions import Edition
 from query_service.application.watching.change import Change, Passed
 
-#: The most changes that one look-up is about.
+#: The most changes that one look-up is about, and the most that are set aside and looked up with them.
 AT_ONCE = 200
 #: The most changes that wait here; then no more are taken from the stream.
 MOST_WAITING = 500
@@ -37,7 +37,8 @@ class Front:
     """The front of one stream.
 
     `editions` looks up what reads show, `is_parked` tells whether a version of an order is parked. `position`: every
-    message up to this sequence has passed, or is in `aside` by its sequence.
+    message up to this sequence has passed, or is in `aside` by its sequence. `at_once`: the most messages that pass in
+    one step.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Front:
         is_parked: Callable[[str, int], bool],
         position: int,
         aside: Iterable[Change] = (),
+        *,
+        at_once: int = AT_ONCE,
     ) -> None:
-        self._editions, self._is_parked = editions, is_parked
+        self._editions, self._is_parked, self._at_once = editions, is_parked, at_once
         self.position = position
         self.as_of: int | None = None
         self.aside: dict[int, Change] = {change.sequence: change for change in aside}
@@ -82,7 +85,7 @@ class Front:
 
     async def advance(self) -> list[Step]:
         """Looks once at what reads show, and returns the steps that this allows. Raises what `editions` raises."""
-        upcoming = [item for item, _ in zip(self._waiting, range(AT_ONCE), strict=False)]
+        upcoming = [item for item, _ in zip(self._waiting, range(self._at_once), strict=False)]
         changes = [*self._some_aside(), *(item for item in upcoming if isinstance(item, Change))]
         orders = list(dict.fromkeys(change.order_id for change in changes))
         shown = dict(zip(orders, await self._editions(orders), strict=True)) if orders else {}

@@ -16,7 +16,7 @@ from query_service.application.ports.errors import DependencyDown, ReadStoreNotR
 from query_service.application.ports.read_store import OrderReader
 from query_service.application.watching.change import Change, read_message
 from query_service.application.watching.fan_out import KEPT, Encode, FanOut
-from query_service.application.watching.front import MOST_WAITING, Front, is_readable
+from query_service.application.watching.front import AT_ONCE, MOST_WAITING, Front, is_readable
 from query_service.projection.stream_event import Parse
 
 _log = structlog.get_logger(__name__)
@@ -121,9 +121,10 @@ class _Run:
         reader, known = self._sources.reader, await self._sources.reader.freshness()
         applied = known.sequence if known is not None and known.stream_created_at == bounds.created_at else 0
         position = min(max(applied - self._sources.kept, bounds.first - 1), bounds.last)
-        return Front(
-            reader.editions, self._sources.parked.includes, position, await self._parked_before(position, bounds)
-        )
+        aside = await self._parked_before(position, bounds)
+        # Half of what a watcher can buffer: a watcher that keeps up is not ended because many changes pass at once.
+        at_once = min(AT_ONCE, max(1, self._sources.kept // 2))
+        return Front(reader.editions, self._sources.parked.includes, position, aside, at_once=at_once)
 
     async def _parked_before(self, position: int, bounds: StreamBounds) -> list[Change]:
         """Returns the changes up to `position` that are parked, and that no later version has healed."""

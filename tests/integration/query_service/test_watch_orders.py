@@ -66,8 +66,9 @@ class Watch:
 
     async def until_ended(self, got: list[tuple[str, int]]) -> None:
         """Appends changes to `got` until the service ends the watch; raises why."""
-        while True:
-            got += await self.changes(1)
+        async with asyncio.timeout(120):
+            while True:
+                got += await self.changes(1)
 
 
 def of(*events: PublishedEvent) -> list[tuple[str, int]]:
@@ -159,9 +160,14 @@ async def test_a_watch_has_the_filter_of_a_search(shared_read_side: ReadSide, un
 async def test_a_watcher_that_does_not_read_is_ended_with_the_token_to_go_on_from(
     shared_read_side: ReadSide, unused_tcp_port: int
 ) -> None:
-    events = a_history(200)  # far more bytes than the connection takes ahead of its reader
-    async with shared_read_side.projecting(), serving(shared_read_side, unused_tcp_port, watch_buffer=5) as server:
-        async with watching(server) as watch:
+    events = a_history(120)  # far more bytes than such a connection takes ahead of its reader
+    narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16_384)]
+    async with (
+        shared_read_side.projecting(),
+        serving(shared_read_side, unused_tcp_port, watch_buffer=5) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{unused_tcp_port}", options=narrow) as channel,
+    ):
+        async with watching(Server(channel, asyncio.Event())) as watch:
             await shared_read_side.publish(*events)
             await eventually(lambda: shared_read_side.shows(events[-1:]), "projected")
             got: list[tuple[str, int]] = []
