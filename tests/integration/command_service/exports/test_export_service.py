@@ -148,8 +148,8 @@ async def test_the_commands_address_has_no_exports(large: CommandProcess) -> Non
 
 async def test_a_stopping_process_sends_its_callers_to_another_one(command_database: str) -> None:
     async with application(command_database) as orders:
-        for _ in range(6):
-            await orders.place(call(), place_order())
+        await orders.place(call(), place_order())
+    await execute(command_database, f"{MULTIPLY.format(copies=199)} RETURNING 1")
     slowly = {"export_listen": ANY_PORT, "export_orders_per_second": "4"}
     async with serving(command_database, **slowly) as process, exports_of(process) as exports:
         pages: Any = exports.ExportOrders(contract.ExportOrdersRequest(page_size=1))
