@@ -64,3 +64,17 @@ async def test_a_page_too_large_to_send_is_cut_and_goes_on_behind_the_cut(
         if not token:
             break
     assert sorted(order.order_id for order in given) == sorted(ORDERS)
+
+
+async def test_a_page_of_the_basic_view_has_no_lines() -> None:
+    lists = await _lists()
+    whole = await _page(lists)
+    request = contract.SearchOrdersRequest(page_size=5, facets=REQUEST.facets, view=contract.ORDER_VIEW_BASIC)
+    basic = contract.SearchOrdersResponse.FromString(await lists.search_orders(request, CALL))
+    assert [order.order_id for order in basic.orders] == [order.order_id for order in whole.orders]
+    assert [order.total for order in basic.orders] == [order.total for order in whole.orders]
+    assert not any(order.lines or order.customer.email for order in basic.orders)
+    # The view may change from page to page.
+    following = await _page(lists, basic.next_page_token)
+    assert len(following.orders) == 2
+    assert all(order.lines for order in following.orders)
