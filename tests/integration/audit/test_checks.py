@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 import pytest_asyncio
 
 from audit.leaves import hash_chain
-from audit.leaves.leaf import event_leaf
+from audit.leaves.leaf import epoch_leaf, event_leaf
 from audit.notes.checkpoint import Checkpoint
+from audit.proving.bundle_check import check_bundle
 from audit.proving.findings import Report
 from audit.proving.journal import ExportedJournal, export_channel
 from audit.proving.note_check import NoteCheck
+from audit.proving.prove import prove
 from audit.proving.witness_leaves import from_directory
 from audit.storage import checkpoints, leaf_rows
+from command_service.domain.commands import HoldOrder, ReleaseOrder
 from devstack.cli.running import run
 from tests.fixtures.command_process import ANY_PORT, serving
 from tests.fixtures.write_model import execute
-from tests.integration.command_service.test_tampering import RESTORE, SAVE, four_events
+from tests.integration.command_service.test_tampering import RESTORE, SAVE
 from tests.support.audit_world import AuditWorld
+from tests.support.commands.command_application import application, call, place_order
 from tests.support.relay.relay_process import RelayProcess
+from tests.support.relay.restores import adopt
 from tests.support.relay.world import World
 from tests.support.source_mutants import Mutant, noticed
 
@@ -41,6 +47,7 @@ class Books:
 
     database_url: str
     exports: str
+    world: World
     log: AuditWorld
     note: Checkpoint
     note_file: Path
@@ -82,30 +89,52 @@ class Books:
             await connection.execute("UPDATE orders SET head_hash = %s WHERE order_id = %s", [previous, order_id])
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def books(
-    command_database: str, nats_url: str, stream_name: str, subject_prefix: str, tmp_path: Path
-) -> AsyncIterator[Books]:
-    """Three orders of four events that the relay has published and the notary has signed."""
-    orders = [await four_events(command_database) for _ in range(3)]
-    world = World.on(command_database, nats_url, stream_name, subject_prefix)
-    relay = RelayProcess({**world.settings, "RELAY_MODE": "poll"})
+async def four_events_each(url: str, orders: int) -> list[UUID]:
+    """Orders that were placed, held, released and held again."""
+    ids = [uuid4() for _ in range(orders)]
+    async with application(url) as commands:
+        for order_id in ids:
+            await commands.place(call(), place_order(order_id))
+            for change in (HoldOrder(order_id), ReleaseOrder(order_id), HoldOrder(order_id)):
+                await commands.change(call(), change)
+    return ids
+
+
+@asynccontextmanager
+async def kept_books(world: World, directory: Path, orders: int) -> AsyncIterator[Books]:
+    """Some orders of four events that the relay has published and the notary has signed."""
+    ids = await four_events_each(world.database_url, orders)
+    world.settings["RELAY_MODE"] = "poll"
+    relay = RelayProcess(world.settings)
     await relay.start()
     try:
-        log = await AuditWorld.over(command_database, nats_url, stream_name, subject_prefix)
+        log = await AuditWorld.over(world.database_url, world.nats_url, world.stream, world.prefix)
         async with log.writing():
-            note = await log.until_signed(LEAVES)
+            note = await log.until_signed(1 + 4 * orders)
     finally:
         await relay.kill()
     async with log.database() as connection:
-        hashes = [row.hash for row in await leaf_rows.between(connection, 0, LEAVES)]
+        hashes = [row.hash for row in await leaf_rows.between(connection, 0, note.size)]
         stored = await checkpoints.newest(connection)
     assert stored is not None
-    (tmp_path / "leaves").write_bytes(b"".join(hashes))
-    (tmp_path / "kept.note").write_text(stored.note)
-    await execute(command_database, f"{SAVE}; {SAVE_LOG}")
-    async with serving(command_database, export_listen=ANY_PORT) as process:
-        yield Books(command_database, process.exports, log, note, tmp_path / "kept.note", tmp_path, orders)
+    (directory / "leaves").write_bytes(b"".join(hashes))
+    (directory / "kept.note").write_text(stored.note)
+    await execute(world.database_url, f"{SAVE}; {SAVE_LOG}")
+    async with serving(world.database_url, export_listen=ANY_PORT) as process:
+        yield Books(world.database_url, process.exports, world, log, note, directory / "kept.note", directory, ids)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(command_database: str, nats_url: str, stream_name: str, subject_prefix: str) -> World:
+    """The write model's outbox and a stream."""
+    return World.on(command_database, nats_url, stream_name, subject_prefix)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def books(world: World, tmp_path: Path) -> AsyncIterator[Books]:
+    """The books of three orders."""
+    async with kept_books(world, tmp_path, 3) as kept:
+        yield kept
 
 
 #: What is done to the first order (its second event is `X`) → what the check says. `%s` is the order's id.
@@ -144,7 +173,6 @@ async def test_whatever_is_changed_is_found_with_a_note(books: Books) -> None:
         f"order {books.orders[0]} version 2: the journal has it with another content than the log"
     )
     await books.restore()
-    await a_lost_event_is_forgiven_after_a_restore_only(books)
     await redacted_data_leaves_everything_valid(books)
 
 
@@ -160,23 +188,40 @@ async def a_rewritten_history_is_found(books: Books) -> None:
         await books.restore()
 
 
-async def a_lost_event_is_forgiven_after_a_restore_only(books: Books) -> None:
-    """An event that a restore has lost is a finding until somebody says that it was one."""
-    last = f"aggregate_id = '{books.orders[2]}' AND aggregate_version = 4"
-    await execute(books.database_url, f"DELETE FROM outbox WHERE {last}")
-    epoch = "INSERT INTO audit_leaf (leaf_index, stream_sequence, kind, epoch, leaf_hash)"
-    await execute(books.database_url, f"{epoch} VALUES (13, 99, 'epoch', 2, sha256(''))")
-    assert "check with --restored 2" in (await books.check()).findings[0].what
-    assert (await books.check(restored=(2,))).holds
-    await books.restore()
-
-
 async def redacted_data_leaves_everything_valid(books: Books) -> None:
     """Personal data and salts are gone, digests and hashes stay."""
     await execute(books.database_url, "UPDATE outbox SET personal = NULL, salt = NULL")
     found = await books.check(witness=True)
     assert found.holds, found.document()
     await books.restore()
+
+
+async def test_an_event_that_a_restore_has_lost_is_forgiven_if_somebody_says_so(books: Books) -> None:
+    last = f"aggregate_id = '{books.orders[2]}' AND aggregate_version = 4"
+    await execute(books.database_url, f"DELETE FROM outbox WHERE {last}")
+    await execute(books.database_url, "UPDATE source SET system_identifier = 'another cluster'")
+    assert (await adopt(books.world)).found["lost_events"] == 1
+    async with books.log.writing():
+        await books.log.until_size(LEAVES + 1)
+    assert (await books.log.leaves())[-1] == epoch_leaf(2)
+    [finding] = (await books.check()).findings
+    assert "check with --restored 2" in finding.what
+    assert (finding.order_id, finding.version) == (str(books.orders[2]), 4)
+    assert (await books.check(restored=(2,))).holds
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_a_thousand_redactions_later_all_proofs_verify(world: World, tmp_path: Path) -> None:
+    async with kept_books(world, tmp_path, 1_000) as books:
+        await execute(books.database_url, "UPDATE outbox SET personal = NULL, salt = NULL")
+        found = await books.check(witness=True)
+        assert found.holds, found.document()
+        async with books.log.database() as connection, export_channel(books.exports) as channel:
+            for order in books.orders:
+                bundle = await prove(connection, ExportedJournal(channel), order)
+                report = check_bundle(bundle, books.log.key.verification, None)
+                assert (report.holds, len(bundle.events)) == (True, 4), report.document()
 
 
 @pytest.mark.mutant

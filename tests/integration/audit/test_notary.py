@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from audit.notary.log_writer import LogWriter
 from audit.notary.signing import CheckpointSigner, LogBroken, require_continuation
 from audit.storage.tree_nodes import MissingNode, TreeNodes
 from audit.tree.proofs import consistent, includes
+from tests.fixtures.private_servers import PrivateNats
 from tests.fixtures.write_model import execute
 from tests.support.audit_events import EventWriter, barrier, message_of
 from tests.support.audit_world import AuditProcess, AuditWorld, root_of
+from tests.support.chance import new_seed
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.waiting import eventually
 
@@ -65,27 +68,40 @@ async def test_each_event_is_a_leaf_in_stream_order_and_is_proved(log: AuditWorl
             assert consistent(root_of(leaves[:old]), old, checkpoint.root, 601, proof)
 
 
-async def test_killed_at_any_time_it_writes_the_same_log(log: AuditWorld, tmp_path: Path) -> None:
-    messages = history(200, 3)
+async def killed_it_writes_the_same_log(log: AuditWorld, directory: Path, orders: int, kills: list[int]) -> None:
+    """Kills a notary whenever the log has one of these sizes; the log is then what the messages say."""
+    messages = history(orders, 3)
     await log.publish(messages)
-    (tmp_path / "key").write_text(log.key.text)
-    settings = {
-        "database_url": log.database_url,
-        "nats_url": log.nats_url,
-        "stream": log.stream,
-        "origin": log.key.name,
-        "key_file": tmp_path / "key",
-        "batch_events": 7,
-    }
-    for size in (1, 300):
-        notary = AuditProcess("notary", **settings)
+    (directory / "key").write_text(log.key.text)
+    for size in kills:
+        notary = AuditProcess(
+            "notary",
+            database_url=log.database_url,
+            nats_url=log.nats_url,
+            stream=log.stream,
+            origin=log.key.name,
+            key_file=directory / "key",
+            batch_events=7,
+        )
         await notary.start()
         await log.until_size(size)
         await notary.end()
     async with log.writing():
-        checkpoint = await log.until_signed(601)
+        checkpoint = await log.until_signed(3 * orders + 1)
     assert await log.leaves() == expected(messages)
     assert checkpoint.root == root_of(expected(messages))
+
+
+async def test_killed_at_any_time_it_writes_the_same_log(log: AuditWorld, tmp_path: Path) -> None:
+    await killed_it_writes_the_same_log(log, tmp_path, 200, [1, 300])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_killed_thirty_times_it_writes_the_same_log(log: AuditWorld, tmp_path: Path) -> None:
+    chance = random.Random(new_seed())
+    sizes = sorted(chance.randrange(1, 9_000) for _ in range(30))
+    await killed_it_writes_the_same_log(log, tmp_path, 3_333, sizes)
 
 
 async def test_a_refill_of_the_stream_adds_nothing(log: AuditWorld) -> None:
@@ -134,6 +150,27 @@ async def test_a_consumer_that_the_server_forgot_is_made_anew(log: AuditWorld) -
         await log.forget_consumers()
         await log.publish(messages[10:])
         await log.until_size(21)
+    assert await log.leaves() == expected(messages)
+
+
+async def test_it_goes_on_after_outages_of_nats_and_of_the_database(
+    postgres_database: str, private_nats: PrivateNats
+) -> None:
+    server = await private_nats()
+    log = await AuditWorld.make(postgres_database, server.url, "ORDERS", "orders")
+    messages = history(10, 3)
+    await log.publish(messages[:10])
+    async with log.writing():
+        await log.until_size(11)
+        await server.kill()
+        await server.start()
+        await log.publish(messages[10:20])
+        await log.until_size(21)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tandem-audit-notary'"
+        ended += " AND datname = current_database()"
+        assert await execute(log.database_url, ended) == [(True,)]
+        await log.publish(messages[20:])
+        await log.until_size(31)
     assert await log.leaves() == expected(messages)
 
 
