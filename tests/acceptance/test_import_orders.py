@@ -34,7 +34,17 @@ from tests.fixtures.write_model import execute, migrated_database, table_digests
 from tests.support.commands.imports import import_all, import_request, import_requests, import_until_broken, refusal_of
 from tests.support.commands.journal import journal_faults
 from tests.support.commands.orders import money
-from tests.support.commands.wrong_requests import NOT_UUIDS, Cases, address, amounts, identifiers, numbers, put, texts
+from tests.support.commands.wrong_requests import (
+    NOT_UUIDS,
+    Cases,
+    address,
+    amounts,
+    identifiers,
+    labels,
+    numbers,
+    put,
+    texts,
+)
 
 ORDERS = "SELECT count(*) FROM orders"
 # Sessions of commands; housekeeping may wait beside them.
@@ -146,6 +156,7 @@ def wrong_fields() -> Cases:
         "shipments[0].shipment_id",
     ):
         cases |= identifiers(path, 64, required=True)
+    cases |= labels("labels") | texts("note", 2_000)
     cases |= texts("reason", 500) | address("shipping_address") | address("billing_address")
     cases |= {"no place_time": (put("place_time", None), "place_time"), "no lines": (put("lines", []), "lines")}
     cases |= {"place_time": (put("place_time", Timestamp(nanos=-1)), "place_time.nanos")}

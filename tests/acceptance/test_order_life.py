@@ -35,6 +35,7 @@ from tests.support.commands.wrong_requests import (
     address,
     amounts,
     identifiers,
+    labels,
     numbers,
     put,
     texts,
@@ -179,6 +180,7 @@ LIFE: list[Call] = [
     ("ChangeShippingAddress", {"shipping_address": FRANCE}),
     ("HoldOrder", {}),
     ("ReleaseOrder", {}),
+    ("LabelOrder", {"set_labels": {"a": "b"}, "remove_labels": ["c"], "note": "ring twice"}),
     ("RecordPayment", {"amount": money(200_00, "EUR"), "method": "card"}),
     ("RefundOrder", {"amount": money(1_00, "EUR")}),
     ("CancelOrder", {"items": [LineQuantity(line_number=2, quantity=1)]}),
@@ -240,6 +242,7 @@ def ahead() -> Timestamp:
 
 PAY = ("RecordPayment", {"amount": money(110_00, "EUR"), "method": "card", "payment_id": "P"})
 SHIP: Call = ("ShipOrder", {"shipment_id": "S"})
+FULL: Call = ("LabelOrder", {"set_labels": {f"k{n}": "" for n in range(32)}})
 BROKEN: list[tuple[list[Call], str, Mapping[str, Any], str]] = [
     ([], "ReviseOrder", {"lines": placing().lines, "expected_total": money(1, "EUR")}, "expected-total"),
     ([PAY], "ReviseOrder", {"lines": placing().lines}, "revise-unpaid-only"),
@@ -263,6 +266,7 @@ BROKEN: list[tuple[list[Call], str, Mapping[str, Any], str]] = [
     ([("HoldOrder", {})], "HoldOrder", {}, "hold-once"),
     ([PAY, SHIP], "HoldOrder", {}, "hold-open-only"),
     ([], "ReleaseOrder", {}, "release-held-only"),
+    ([FULL], "LabelOrder", {"set_labels": {"one-more": ""}}, "label-count"),
 ]  # fmt: skip
 
 
@@ -307,6 +311,10 @@ def wrong_fields(command: str) -> Cases:
             cases[f"quantity {quantity}"] = (put("items", items(1, quantity)), "items[0].quantity")
         if command == "ReturnItems":
             cases["no items"] = (put("items", []), "items")
+    if "set_labels" in names:
+        cases |= labels("set_labels") | texts("note", 2_000)
+        cases["both set and removed"] = (put("remove_labels", ["a"]), "remove_labels[0]")
+        cases["no key"] = (put("remove_labels", ["a b"]), "remove_labels[0]")
     if "shipping_address" in names:
         cases |= address("shipping_address") | {"no address": (put("shipping_address", None), "shipping_address")}
     if "lines" in names:

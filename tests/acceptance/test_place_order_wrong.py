@@ -31,6 +31,7 @@ from tests.support.commands.wrong_requests import (
     address,
     amounts,
     identifiers,
+    labels,
     numbers,
     put,
     texts,
@@ -71,6 +72,7 @@ def wrong_fields() -> Cases:
     cases |= numbers("expected_version", 1, -1, MAX_INT64, MIN_INT64)
     cases |= texts("reason", 500) | identifiers("source", 64) | identifiers("order_number", 64)
     cases |= identifiers("customer.customer_id", 64, required=True) | texts("customer.display_name", 200)
+    cases |= labels("labels") | texts("note", 2_000)
     cases |= texts("customer.phone", 40) | identifiers("customer.email", 254)
     for wrong in ("ann", "@", "ann@", "@example.org"):
         cases[f"customer.email={wrong}"] = (put("customer.email", wrong), "customer.email")
@@ -80,6 +82,7 @@ def wrong_fields() -> Cases:
         cases |= numbers(f"{path}.quantity", 0, -1, 1_000_001, MAX_INT32, MIN_INT32)
         cases |= numbers(f"{path}.discount_basis_points", -1, 10_001, MAX_INT32, MIN_INT32)
         cases |= numbers(f"{path}.tax_rate_basis_points", -1, 10_001, MAX_INT32, MIN_INT32)
+        cases |= numbers(f"{path}.line_number", 1, -1, MAX_INT32, MIN_INT32)
     cases |= amounts("lines[1].unit_price", required=True)
     cases |= amounts("freight", required=False) | amounts("expected_total", required=False)
     cases |= withdrawn("lines[0].unit_price") | withdrawn("freight") | withdrawn("expected_total")
