@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from bench.harness.claim import Claim, at_least, at_most, compare
 from bench.harness.progress import tell
 from bench.harness.report import report
-from bench.harness.rounds import Results, Run, interleave
+from bench.harness.rounds import Figures, Results, Run, interleave
 from bench.harness.servers import Servers, running_servers
 from bench.harness.settings import BenchSettings
 from bench.relay.backlog import Backlog, make_backlog
+from bench.relay.beside import RATE as REPLAY_RATE
+from bench.relay.beside import replaying
 from bench.relay.decoding import decode, logged_rows
 from bench.relay.drain import drain
 from bench.relay.floors import nats_bench, recvlogical
@@ -29,6 +33,7 @@ PEER = "debezium-tuned"
 LAZY, ALWAYS = "wal 400 B", "wal 400 B, sync always"
 WRITTEN, LOOP = "function written for the table", "loop over the columns"
 FLOOR = "nats bench async with ids"
+BESIDE = "wal 400 B beside a replay"
 
 
 async def main() -> int:
@@ -42,7 +47,7 @@ async def main() -> int:
         small = await _backlog(servers, settings, "bench_small", "wal", real=False)
         decodes = await interleave(await _decodes(small), settings.rounds, "decode")
         drains = await interleave(await _drains(settings, servers, peers, small), settings.rounds, "drain")
-        steadies = await interleave(await _steadies(settings, servers, peers), settings.rounds, "steady")
+        steadies = await interleave(await _steadies(settings, servers, peers, small), settings.rounds, "steady")
     claims = [*_decode_claims(decodes), *_drain_claims(drains), *_steady_claims(steadies)]
     return report({"decode": decodes, "drain": drains, "steady": steadies}, claims)
 
@@ -82,16 +87,20 @@ async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small
     return contenders
 
 
-async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers) -> dict[str, Run]:
+async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers, small: Backlog) -> dict[str, Run]:
     """Returns the contenders of the steady load by name."""
     await make_database(servers, "bench_steady", small_samples())
 
-    def ours(mode: str, nats_url: str) -> Run:
+    def ours(mode: str, nats_url: str) -> Callable[..., Awaitable[Figures]]:
         directory = servers.directory / f"steady-{mode}"
         return partial(steady, directory, servers.postgres, "bench_steady", nats_url, mode, settings)
 
+    def beside_a_replay() -> AbstractAsyncContextManager[None]:
+        return replaying(servers.directory / "replay", small, servers.nats.url, REPLAY_RATE)
+
     contenders: dict[str, Run] = {
         LAZY: ours("wal", servers.nats.url),
+        BESIDE: partial(ours("wal", servers.nats.url), beside=beside_a_replay),
         PEER: partial(peers.steady, PEER),
     }
     if settings.full:
@@ -143,7 +152,13 @@ def _steady_claims(results: Results) -> list[Claim]:
             results.why_not(LAZY, PEER),
         )
         for quantile, limit in (("p50", at_most(0.25)), ("p99", at_most(0.5)))
-    ]
+    ] + [
+        compare(
+            f"steady, wal 400 B: p99 of commit to stored beside a replay of {REPLAY_RATE} events/s against without one",
+            "ms", results.median(BESIDE, "p99_ms"), results.median(LAZY, "p99_ms"), at_most(1.5),
+            results.why_not(BESIDE, LAZY),
+        )
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from bench.harness.program import run_program
@@ -28,9 +30,18 @@ _PROCESSED = re.compile(r"transactions actually processed: (\d+)")
 
 
 async def steady(
-    directory: Path, postgres: PostgresServer, database: str, nats_url: str, mode: str, settings: BenchSettings
+    directory: Path,
+    postgres: PostgresServer,
+    database: str,
+    nats_url: str,
+    mode: str,
+    settings: BenchSettings,
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Figures:
-    """Measures one run on an empty table and a new stream. `settings` give the rate and the duration."""
+    """Measures one run on an empty table and a new stream. `settings` give the rate and the duration.
+
+    `beside` is what else runs on the servers meanwhile.
+    """
     url = postgres.database_url(database)
     async with Stream(nats_url) as nats:
         await nats.drop()
@@ -40,9 +51,10 @@ async def steady(
         async with running_relay(directory, url, nats_url, mode) as relay:
             await relay.wait_until_publishing(mode)
             warm = await _load(directory, postgres, database, settings.rate, WARM_UP_SECONDS)
-            since, cpu = time.time(), relay.cpu_seconds
-            sent = await _load(directory, postgres, database, settings.rate, settings.steady_seconds)
-            spent = relay.cpu_seconds - cpu
+            async with beside():
+                since, cpu = time.time(), relay.cpu_seconds
+                sent = await _load(directory, postgres, database, settings.rate, settings.steady_seconds)
+                spent = relay.cpu_seconds - cpu
             if not await nats.wait_for_events(warm + sent, ARRIVE_SECONDS):
                 raise NotMeasured(f"{await nats.events()} of {warm + sent} events stored")
             peak = relay.peak_memory_mib
