@@ -54,8 +54,9 @@ def _times_in_order(request: Any) -> Iterator[tuple[str, str]]:
 
 
 def _ids_in_order(request: Any) -> Iterator[tuple[str, str]]:
-    if request.until_order_id and request.until_order_id.lower() <= request.after_order_id.lower():
-        yield "until_order_id", "must be after after_order_id"
+    # Equal ids are an export that is done, as a caller sees it that resumes after its last page.
+    if request.until_order_id and request.until_order_id.lower() < request.after_order_id.lower():
+        yield "until_order_id", "must not be before after_order_id"
 
 
 validate = Validator(

@@ -8,8 +8,9 @@ from tandem.orders.v1 import order_export_service_pb2 as contract
 
 from command_service.application.exporting.pace import Pace
 from command_service.application.exporting.page_room import ELEMENT_BYTES, PAGE_BYTES, PageRoom
-from command_service.handlers.export_rules import REQUEST_RULES
+from command_service.handlers.export_rules import REQUEST_RULES, validate
 from command_service.storage.exports.comparison_statements import numbers_of_cuts
+from service_runtime.edge.request_validation import InvalidRequest
 from tests.unit.command_service.test_request_rules import paths
 
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderExportService"]
@@ -24,6 +25,14 @@ def test_every_field_has_a_rule_and_every_rule_a_field(name: str) -> None:
 
 def test_only_exports_have_rules() -> None:
     assert set(REQUEST_RULES) == set(REQUESTS)
+
+
+def test_a_range_may_be_empty_and_not_reversed() -> None:
+    earlier, later = (f"018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4{digit}" for digit in "Ab")
+    validate(contract.ExportOrdersRequest(after_order_id=earlier, until_order_id=earlier.lower()))
+    validate(contract.ExportOrdersRequest(after_order_id=earlier, until_order_id=later))
+    with pytest.raises(InvalidRequest, match="until_order_id must not be before after_order_id"):
+        validate(contract.ExportOrdersRequest(after_order_id=later, until_order_id=earlier))
 
 
 async def test_the_pace_holds_for_all_exports_together() -> None:

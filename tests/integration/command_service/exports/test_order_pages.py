@@ -85,6 +85,7 @@ async def test_each_condition_chooses_orders(shop: Shop) -> None:
     heads = {one.head.order_id: one.head for one in await exports.orders()}
     assert await exports.ids(OrderSelection(until=ids[3])) == ids[:4]
     assert await exports.ids(OrderSelection(after=ids[1], until=ids[3])) == ids[2:4]
+    assert await exports.ids(OrderSelection(after=ids[3], until=ids[3])) == []
     assert await exports.ids(OrderSelection(customer_id="C1")) == ids[1::2]
     assert await exports.ids(OrderSelection(customer_id="nobody")) == []
     assert await exports.ids(OrderSelection(order_ids=(ids[7], ids[2], uuid4()))) == [ids[2], ids[7]]
