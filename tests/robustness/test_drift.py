@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import random
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
+from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 
+from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
-from query_service.checking import drift
+from query_service.checking import check_continuously, drift, now, reproject, selection
 from query_service.drift_commands import CheckReport
+from query_service.metrics import ProjectMetrics
+from query_service.projection.external_version import version_parts
 from tests.fixtures.system import System, running_system
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.planted_drift import Vandal, query_settings
+from tests.support.queries.read_side import eventually
 
 WRITERS = 4
 #: Between two changes of a writer that runs beside the checks.
@@ -97,6 +106,7 @@ async def plant_and_repair(system: System, orders: int, each: int) -> None:
     order_ids = await place_orders(system, orders)
     written, rest = order_ids[: orders // 2], order_ids[orders // 2 :]
     async with Vandal.of(system) as vandal:
+        await eventually(lambda: vandal.is_projected(rest), "a read model with all orders")
         async with writing(system, written) as commands:
             planted: dict[str, set[str]] = {}
             for number, kind in enumerate(KINDS):
@@ -113,7 +123,71 @@ async def plant_and_repair(system: System, orders: int, each: int) -> None:
         hidden, invented = (min(planted[kind]) for kind in (Kind.PARKED_UNRECORDED, Kind.ORDER_UNKNOWN))
         assert [one.version for one in await vandal.store.parked(hidden)] == [3]
         assert (await vandal.store.orders([invented]))[0].document is None
+        await check_subsets(system, vandal, rest[-3:], planted[Kind.PARKED_UNRECORDED])
+        await check_continuous(system, vandal, rest[-1])
         await check_swap(system, vandal)
+
+
+async def check_subsets(system: System, vandal: Vandal, order_ids: Sequence[str], hidden: set[str]) -> None:
+    """An order, a customer's orders and those of a time range are projected again, one revision higher.
+
+    `hidden` have an event that cannot be projected.
+    """
+    by_order, by_customer, by_time = order_ids
+    for order_id in order_ids:
+        await vandal.plant(Kind.DOCUMENT_ALTERED, order_id)
+    tandem = Path(sys.executable).parent / "tandem"
+    done = await asyncio.create_subprocess_exec(
+        tandem, "rebuild", "order", by_order, "--json", env={**os.environ, **system.settings}, stdout=PIPE
+    )
+    answer, _ = await done.communicate()
+    assert (done.returncode, json.loads(answer)["results"]) == (0, {"REPROJECTED": 1})
+    [stored] = await vandal.store.orders([by_customer])
+    assert stored.document is not None
+    settings = query_settings(system)
+    for chosen in (
+        selection("customer", [stored.document["customer_id"]], None, None),
+        selection("range", [], await recorded_at(vandal, by_time), await recorded_at(vandal, by_time) + 1),
+    ):
+        report = await reproject(settings, chosen)
+        assert {one["order_id"] for one in report.document["not_reprojected"]} <= hidden, report
+        assert report.document["orders"] >= 1
+    for order_id in order_ids:
+        assert version_parts((await vandal.store.external_versions(order_id, [])).order).revision >= 1
+    assert kinds_found(await check(system)) == {}
+
+
+async def recorded_at(vandal: Vandal, order_id: str) -> int:
+    """Returns when the order's latest event was recorded."""
+    [stored] = await vandal.store.orders([order_id])
+    assert stored.document is not None
+    return stored.document["recorded_at"]
+
+
+async def check_continuous(system: System, vandal: Vandal, order_id: str) -> None:
+    """A projector finds and repairs a lost document by itself, and the status says so."""
+    metrics = ProjectMetrics()
+    settings = query_settings(system, drift_budget=1, drift_round_seconds=0.1)
+    await vandal.plant(Kind.DOCUMENT_MISSING, order_id)
+    checking = asyncio.create_task(check_continuously(settings, metrics))
+
+    async def is_repaired() -> bool:
+        assert not checking.done(), checking
+        return metrics.registry.get_sample_value("projector_drift_repaired_total", {"kind": "DOCUMENT_MISSING"}) == 1
+
+    try:
+        await eventually(is_repaired, "a repaired document")
+        status = await system.queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=60)
+        assert status.drift_check_time.seconds
+        assert status.drift_checked_orders
+        assert status.drift_problem == ""
+        assert (await vandal.store.orders([order_id]))[0].version >= 2
+        record = (await vandal.store.drift_record()).record
+        assert record.holder
+        assert not await DriftClaim(vandal.store, "another", now).take()
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
 
 
 async def check_swap(system: System, vandal: Vandal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -54,6 +54,10 @@ class Vandal:
                 yield vandal
             finally:
                 await vandal.store.close()
+
+    async def is_projected(self, order_ids: Sequence[str]) -> bool:
+        """Returns whether the read model has the second version of each order, or a later one."""
+        return all(version >= 2 for _, version in await self.store.editions(order_ids))
 
     async def plant(self, kind: Kind, order_id: str) -> str:
         """Damages the order so that `kind` is found, and returns the id of the order that is wrong then."""

@@ -1,0 +1,28 @@
+"""Both stores under the suite of stores that are compared with the write side."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from query_service.storage.memory import MemoryStore
+from query_service.storage.physical.store import PhysicalStore
+from tests.conformance.checked_store_suite import CheckedStoreSuite, OpenCheckedStore
+from tests.conformance.read_store_suite import order_id
+
+__all__ = ["order_id"]
+
+
+class TestMemory(CheckedStoreSuite):
+    @pytest.fixture
+    def installation(self) -> OpenCheckedStore:
+        return MemoryStore
+
+
+class TestPhysical(CheckedStoreSuite):
+    @pytest_asyncio.fixture(loop_scope="session")
+    async def installation(self, elasticsearch_url: str, index_prefix: str) -> OpenCheckedStore:
+        store = PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
+        await store.prepare()
+        await store.close()
+        return lambda: PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
