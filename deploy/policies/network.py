@@ -16,7 +16,7 @@ REACHES: Mapping[str, frozenset[str]] = {
     "command-migrate": frozenset({DNS, "postgres:5432"}),
     "relay-adopt": frozenset({DNS, "postgres:5432", "nats:4222"}),
     "query-serve": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
-    "query-project": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
+    "query-project": frozenset({DNS, "elasticsearch:9200", "nats:4222", "command:50053"}),
     "query-migrate": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
     "query-rebuild": frozenset({DNS, "elasticsearch:9200", "nats:4222", "command:50053"}),
     # The witness runs outside the cluster, or in one of somebody else; only the compose file has one beside the notary.

@@ -29,7 +29,9 @@ def compose() -> dict[str, Any]:
 def test_its_services_reach_what_their_pods_may_reach() -> None:
     reached = defaultdict[str, set[str]](set)
     for container in cluster(COMPOSE).containers:
-        stores = [urlsplit(value) for variable, value in container.environment.items() if variable.endswith("_URL")]
+        given = container.environment.items()
+        stores = [urlsplit(value) for variable, value in given if variable.endswith("_URL")]
+        stores += [urlsplit(f"//{value}") for variable, value in given if variable.endswith("_ADDRESS")]
         pod = "command" if container.name == "relay" else container.name  # Kubernetes runs both in one
         reached[pod] |= {f"{store.hostname}:{store.port}" for store in stores}
         assert {store.hostname for store in stores} <= COMPOSE["services"].keys()
