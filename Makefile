@@ -65,6 +65,10 @@ bench-exports: $(INSTALLED) ## what an export costs a PlaceOrder that runs besid
 bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
 	@$(BIN)/python -m bench.reads.projection
 
+.PHONY: bench-rebuild
+bench-rebuild: $(INSTALLED) ## a new generation filled from exports beside the projection (ORDERS=100000); see bench/README.md
+	@$(BIN)/python -m bench.reads.rebuild
+
 .PHONY: bench-queries
 bench-queries: $(INSTALLED) ## what a question costs beside an empty call and Elasticsearch alone; see bench/README.md
 	@$(BIN)/python -m bench.reads.queries

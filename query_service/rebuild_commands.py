@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from tandem.orders.partition import partition_of
 
+from query_service.application.comparing.compare import Comparison, ReadModelComparison
+from query_service.application.comparing.findings import Finding
+from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Rebuild
-from query_service.application.ports.order_source import SourceRefused
-from query_service.application.rebuilding.comparison import compared
+from query_service.application.ports.order_source import OrderSource, SourceRefused
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
-from query_service.application.rebuilding.rebuilds import Comparison, Rebuilds, RebuildStatus, status_of
+from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, status_of
 from query_service.bootstrap import now
 from query_service.config import QuerySettings
 from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection, order_source
@@ -31,6 +35,8 @@ from service_runtime.error_text import in_one_line
 ACTIONS = ("start", "status", "verify", "switch", "rollback", "finish", "cancel")
 DONE, REFUSED, DOWN = 0, 1, 3
 WORKERS = 4
+#: The number of orders whose content is compared field by field, and of differences that are named.
+SAMPLE, MOST_NAMED = 1_000, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ async def _run(
             await _start(world, settings, workers, join, on_progress)
         case "verify":
             async with order_source(settings) as source:
-                _, comparison = await rebuilds.verify(source, lambda store: compared(store, source))
+                _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source))
         case "switch":
             await rebuilds.switch()
         case "rollback":
@@ -101,10 +107,21 @@ async def _run(
     fields = rebuild_fields(status)
     if comparison is None:
         return RebuildReport(DONE, fields)
-    fields |= {"compared_orders": comparison.orders, "differences": list(comparison.differences)}
-    if comparison.differences:
-        return RebuildReport(REFUSED, fields, f"the generations differ: {comparison.differences[0]}")
+    differences = [_difference(finding) for finding in comparison.findings[:MOST_NAMED]]
+    fields |= {"compared_orders": comparison.orders, "differences": differences}
+    if differences:
+        return RebuildReport(REFUSED, fields, f"the new generation differs from the write side: {differences[0]}")
     return RebuildReport(DONE, fields)
+
+
+async def _compared(store: CheckedStore, source: OrderSource) -> Comparison:
+    """Compares versions and hashes of all orders by digests, and of SAMPLE orders every field and entry."""
+    compare = ReadModelComparison(store, source, partition_of, time.monotonic, patience=60.0, parse=orjson.loads)
+    return await compare(SAMPLE)
+
+
+def _difference(finding: Finding) -> str:
+    return f"{finding.kind} {finding.order_id}: {finding.detail}"
 
 
 async def _start(

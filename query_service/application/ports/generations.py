@@ -41,8 +41,8 @@ class Phase(StrEnum):
 class Part:
     """A range of order ids that one worker fills: the ids up to `until` (inclusive), "" for all that are left.
 
-    The orders up to `done_until` are filled. `lease_until` is in microseconds since 1970: until then the range belongs
-    to `worker`.
+    The orders up to `done_until` are filled; at first it is the end of the range before. `lease_until` is in
+    microseconds since 1970: until then the range belongs to `worker`.
     """
 
     until: str = ""

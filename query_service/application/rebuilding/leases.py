@@ -18,14 +18,18 @@ LEASE = 15_000_000
 
 def parts_until(until_order_ids: Sequence[str]) -> tuple[Part, ...]:
     """Returns the ranges that end with these order ids, and the range of all later ids."""
-    return tuple(Part(until) for until in (*until_order_ids, ""))
+    begins = ("", *until_order_ids)
+    return tuple(Part(until, begin) for begin, until in zip(begins, (*until_order_ids, ""), strict=True))
 
 
 def claimed(rebuild: Rebuild, worker: str, now: int) -> tuple[Rebuild, int | None]:
-    """Gives a free range to a worker. Returns the rebuild and the range's number; None when no range is free."""
+    """Gives a free range to a worker, or its own one again.
+
+    Returns the rebuild and the range's number; None when no range is free.
+    """
     _check_not_ended(rebuild)
     for number, part in enumerate(rebuild.parts):
-        if not part.done and (part.lease_until < now or not part.worker):
+        if not part.done and (part.worker in ("", worker) or part.lease_until < now):
             mine = replace(part, worker=worker, lease_until=now + LEASE)
             return replace(rebuild, parts=_with(rebuild.parts, {number: mine})), number
     return rebuild, None

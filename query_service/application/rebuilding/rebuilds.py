@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from query_service.application.comparing.compare import Comparison
+from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource
-from query_service.application.ports.read_store import Freshness, ProjectionWriter
+from query_service.application.ports.read_store import Freshness
 from query_service.application.rebuilding.leases import holders, parts_until
 from query_service.application.rebuilding.machine import (
     Action,
@@ -45,14 +47,6 @@ class StreamTails(Protocol):
 
     async def delete(self, generation: str) -> None:
         """Deletes the consumer of a generation; safe to repeat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How many orders the new generation and the write side have in common, and what differs, if anything."""
-
-    orders: int
-    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +92,10 @@ class Rebuilds:
         self,
         generations: Generations,
         tails: StreamTails,
-        store: Callable[[str], ProjectionWriter],
+        store: Callable[[str], CheckedStore],
         now: Callable[[], int],
-        *,
-        catch_up_seconds: float = CATCH_UP_SECONDS,
     ) -> None:
         self._generations, self._tails, self._store, self._now = generations, tails, store, now
-        self._catch_up_seconds = catch_up_seconds
 
     async def status(self) -> RebuildStatus | None:
         """Returns the status of the last rebuild; None when there was none."""
@@ -168,7 +159,7 @@ class Rebuilds:
         return await change(self._generations, filling)
 
     async def verify(
-        self, source: OrderSource, compare: Callable[[ProjectionWriter], Awaitable[Comparison]]
+        self, source: OrderSource, compare: Callable[[CheckedStore], Awaitable[Comparison]]
     ) -> tuple[Rebuild, Comparison]:
         """Compares the new generation with the write side, and marks it as verified when they are equal."""
         rebuild = await self._checked(Action.VERIFY)
@@ -180,8 +171,8 @@ class Rebuilds:
 
         def marked(stored: Rebuild) -> Rebuild:
             check(stored, rebuild.old, Action.VERIFY)
-            if found.differences:
-                return replace(stored, phase=Phase.CATCHING_UP, problem=f"not equal: {found.differences[0]}")
+            if found.findings:
+                return replace(stored, phase=Phase.CATCHING_UP, problem=f"not equal: {found.findings[0].detail}")
             return replace(stored, phase=Phase.VERIFIED, verified_at=self._now(), problem="")
 
         return await change(self._generations, marked), found
@@ -230,9 +221,9 @@ class Rebuilds:
             await other.refresh()
         await self._generations.serve(after, instead_of=before)
 
-    async def _as_fresh_as(self, store: ProjectionWriter, generation: str, time: int) -> Freshness | None:
+    async def _as_fresh_as(self, store: CheckedStore, generation: str, time: int) -> Freshness | None:
         """Waits until everything committed before `time` is applied. Raises RebuildRefused when that takes too long."""
-        deadline = asyncio.get_running_loop().time() + self._catch_up_seconds
+        deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
         while True:
             freshness = await store.freshness()
             if freshness is not None and freshness.as_of >= time:
@@ -241,7 +232,7 @@ class Rebuilds:
                 late = "nothing" if freshness is None else f"{(time - freshness.as_of) / _MICROSECONDS:.1f} s less"
                 raise RebuildRefused(
                     f"generation {generation} does not catch up: it shows {late} than it must after"
-                    f" {self._catch_up_seconds:g} s; is a projector running whose release fits it? (`projector_feeds`)"
+                    f" {CATCH_UP_SECONDS:g} s; is a projector running whose release fits it? (`projector_feeds`)"
                 )
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -256,7 +247,7 @@ class Rebuilds:
 
 
 @contextlib.asynccontextmanager
-async def _closing(store: ProjectionWriter) -> AsyncIterator[ProjectionWriter]:
+async def _closing(store: CheckedStore) -> AsyncIterator[CheckedStore]:
     try:
         yield store
     finally:

@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,6 +15,9 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
 from query_service import rebuild_commands
+from query_service.application.ports.generations import Rebuild
+from query_service.application.ports.order_source import OrderSource
+from query_service.application.rebuilding import leases, rebuilds
 from query_service.rebuild_commands import RebuildReport, run_rebuild
 from tests.support.queries.query_client import token_of
 from tests.support.queries.query_serving import serving
@@ -80,11 +84,12 @@ class Readers:
         assert info.as_of.ToNanoseconds() / 1e9 <= time.time()
 
 
+@pytest.mark.parametrize("orders", [150, pytest.param(20_000, marks=pytest.mark.long)])
 async def test_readers_notice_nothing_of_a_rebuild_a_switch_and_a_rollback(
-    read_side: ReadSide, write_side: WriteSide, unused_tcp_port: int
+    read_side: ReadSide, write_side: WriteSide, unused_tcp_port: int, orders: int
 ) -> None:
     side = read_side
-    for _ in range(150):
+    for _ in range(orders):
         await write_side.change()
     async with (
         write_side.barriers(),
@@ -110,7 +115,7 @@ async def test_readers_notice_nothing_of_a_rebuild_a_switch_and_a_rollback(
             report = await done(side, "start", workers=3)
             assert report.rebuild is not None
             assert report.rebuild["phase"] == "CATCHING_UP"
-            assert report.rebuild["filled_orders"] >= 150
+            assert orders <= report.rebuild["filled_orders"] <= len(write_side.journal)
             refused = await run_rebuild(side.settings(), "switch")
             assert (refused.exit_code, "not verified" in refused.error) == (1, True)
             report = await done(side, "verify")
@@ -133,3 +138,139 @@ async def test_readers_notice_nothing_of_a_rebuild_a_switch_and_a_rollback(
             contract.GetReadModelStatusRequest(), timeout=60
         )
         assert status.generation == "g2"
+
+
+async def test_a_filling_that_dies_goes_on_and_misses_nothing(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LEASE", 6_000_000)
+    for _ in range(40):
+        await write_side.change()
+    changed = sorted(write_side.journal)
+    write_side.gate.clear()
+    filling = asyncio.create_task(run_rebuild(read_side.settings(), "start", workers=2))
+
+    async def holds() -> bool:
+        status = (await run_rebuild(read_side.settings(), "status")).rebuild
+        return status is not None and bool(status["workers"])
+
+    await eventually(holds, "workers with a lease")
+    refused = await run_rebuild(read_side.settings(), "start")
+    assert (refused.exit_code, "--join" in refused.error) == (1, True)
+    filling.cancel()  # no report follows, as after a kill
+    await asyncio.gather(filling, return_exceptions=True)
+    async with write_side.barriers():
+        async with read_side.process("project") as projector:
+            await projector.wrote('"generation": "g2"')
+            await write_side.change(changed[0])
+            await projector.kill()
+        write_side.gate.set()
+        await write_side.change(changed[1])
+        write_side.cut_after = write_side.pages + 5
+        cut = asyncio.create_task(run_rebuild(read_side.settings(), "start", join=True, workers=2))
+
+        async def told() -> bool:
+            status = (await run_rebuild(read_side.settings(), "status")).rebuild
+            return status is not None and "export was cut" in status["problem"]
+
+        await eventually(told, "the cut export in the status")
+        write_side.cut_after = None
+        report = await cut
+        assert (report.exit_code, report.error) == (0, "")
+        late = await run_rebuild(read_side.settings(), "start")
+        assert (late.exit_code, "not over" in late.error) == (1, True)
+        async with read_side.projecting():
+            report = await done(read_side, "verify")
+            assert report.rebuild is not None
+            assert report.rebuild["compared_orders"] == len(write_side.journal)
+            await done(read_side, "cancel")
+    assert (await run_rebuild(read_side.settings(), "status")).rebuild is not None
+    await done(read_side, "cancel")
+
+
+async def test_each_release_feeds_the_generation_that_fits_it(read_side: ReadSide, write_side: WriteSide) -> None:
+    other = "tests.support.queries.other_release"
+    first = await write_side.change()
+    await done(read_side, "start")
+    async with write_side.barriers(), read_side.process("project", module=other) as newer:
+        # It fits neither generation: both were made by this release.
+        assert await newer.ended() == 2
+        assert "added_later" in newer.log or "another release" in newer.log
+    new = read_side.store_of("g2")
+    try:
+        await new._connection.request(
+            "PUT", f"/{new.names.orders}/_mapping", body={"_meta": {"projections": ["of another release"]}}
+        )
+        async with write_side.barriers(), read_side.process("project") as own:
+            await own.wrote("generation passed over")
+            second = await write_side.change()
+            await eventually(lambda: read_side.shows([first, second]), "both orders in the old generation")
+            assert (await new.orders([second.order_id]))[0].document is None
+            refused = await run_rebuild(read_side.settings(), "switch")
+            assert refused.exit_code == 1
+    finally:
+        await new.close()
+
+
+async def test_without_a_projector_of_its_own_the_new_generation_is_not_verified(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilds, "CATCH_UP_SECONDS", 0.3)
+    await write_side.change()
+    await done(read_side, "start")
+    late = await run_rebuild(read_side.settings(), "verify")
+    assert (late.exit_code, "is a projector running" in late.error) == (1, True)
+
+
+async def test_an_order_that_is_missing_or_altered_is_named_and_nothing_is_switched(
+    read_side: ReadSide, write_side: WriteSide
+) -> None:
+    for _ in range(3):
+        await write_side.change()
+    await done(read_side, "start")
+    new = read_side.store_of("g2")
+    lost = sorted(write_side.journal)[0]
+    await new._connection.request("DELETE", f"/{new.names.orders}/_doc/{lost}")
+    await new.close()
+    async with write_side.barriers(), read_side.projecting():
+        report = await run_rebuild(read_side.settings(), "verify")
+        assert (report.exit_code, lost in report.error) == (1, True)
+        assert "not verified" in (await run_rebuild(read_side.settings(), "switch")).error
+
+
+@pytest.mark.mutant
+async def test_a_tail_that_begins_after_the_exports_is_noticed(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: the end of the stream is noted only after the first export page."""
+    await write_side.change()
+    begin = rebuilds.Rebuilds._begin
+
+    async def late(self: rebuilds.Rebuilds, rebuild: Rebuild, source: OrderSource) -> Rebuild:
+        event = await write_side.change()
+        write_side.hidden.add(event.order_id)  # the page was read before this change
+        end = await self._tails.end()
+        return await begin(self, replace(rebuild, tail_sequence=end.sequence), source)
+
+    monkeypatch.setattr(rebuilds.Rebuilds, "_begin", late)
+    await done(read_side, "start")
+    [missed] = write_side.hidden
+    write_side.hidden.clear()
+    async with write_side.barriers(), read_side.projecting():
+        report = await run_rebuild(read_side.settings(), "verify")
+        assert (report.exit_code, missed in report.error) == (1, True)
+
+
+@pytest.mark.mutant
+async def test_a_switch_without_a_verification_is_noticed(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: every action is allowed. Then readers get a generation that lacks an order."""
+    event = await write_side.change()
+    write_side.hidden.add(event.order_id)
+    monkeypatch.setattr(rebuilds, "check", lambda rebuild, serving, action: None)
+    async with write_side.barriers(), read_side.projecting():
+        await eventually(lambda: read_side.shows([event]), "the order")
+        await done(read_side, "start")
+        await done(read_side, "switch")
+        assert not await read_side.shows([event])

@@ -109,6 +109,11 @@ class ReadSide:
         }
         return {**os.environ, **{f"QUERY_{name.upper()}": value for name, value in plain.items()}}
 
+    def store_of(self, generation: str) -> PhysicalStore:
+        """Returns the store of one generation; the caller closes it."""
+        url = self._urls["elasticsearch_url"]
+        return PhysicalStore(url, index_prefix=self.index_prefix, request_timeout=60, generation=generation)
+
     async def create_stream(self) -> None:
         """Creates the stream as the relay does."""
         await self.client.jetstream(timeout=60).add_stream(

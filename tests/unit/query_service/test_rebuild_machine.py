@@ -98,10 +98,12 @@ def filling(*parts: Part) -> Rebuild:
 
 def test_a_range_belongs_to_one_worker_until_its_lease_is_over() -> None:
     rebuild = filling(*parts_until(["5"]))
+    assert [(part.done_until, part.until) for part in rebuild.parts] == [("", "5"), ("5", "")]
     rebuild, first = claimed(rebuild, "a", 0)
     rebuild, second = claimed(rebuild, "b", 0)
     assert (first, second) == (0, 1)
     assert claimed(rebuild, "c", LEASE)[1] is None
+    assert claimed(rebuild, "b", 1)[1] == 1  # it goes on with its own after a failure
     assert holders(rebuild, LEASE) == ["a", "b"]
     rebuild = reported(rebuild, {0: replace(rebuild.parts[0], done_until="3", orders=3)}, LEASE)
     rebuild, taken = claimed(rebuild, "c", LEASE + 1)
