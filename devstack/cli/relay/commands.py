@@ -85,17 +85,15 @@ def adopt(
 
 @application.command("replay", help="Publish the outbox to a stream of its own, for a new consumer.")
 def replay(
-    start: Annotated[
-        str, typer.Option("--from", metavar="POSITION|TIME", help="The first position, or a time of recording.")
-    ],
+    start: Annotated[str, typer.Option("--from", metavar="START", help="The first position, or a time of recording.")],
     to: Annotated[str, typer.Option("--to", metavar="STREAM", help="The replay's stream, made if it is missing.")],
     until: Annotated[
         str | None,
-        typer.Option(metavar="POSITION|TIME", show_default=False, help="The last position, or the time before which."),
+        typer.Option(metavar="END", show_default=False, help="The last position, or the time to stop before."),
     ] = None,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", metavar="TYPE=…|AGGREGATE=…", show_default=False, help="Repeat it for more of them."),
+        typer.Option("--filter", metavar="FILTER", show_default=False, help="TYPE=type or AGGREGATE=id; repeat it."),
     ] = None,
     rate: Annotated[
         int | None, typer.Option(parser=whole(1), metavar="N", show_default=False, help="Most events in a second.")
