@@ -221,7 +221,16 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
             subjects = NoticeSubjects(settings.stream, settings.consumer, await generations_of(store).serving())
             return StreamLookUp(client), NoticeSender(client, subjects)
 
-        return await run_parked(ParkedEvents(store, stream, now), action, key, needed_too=needed_too)
+        async def others() -> list[ReadStore]:
+            """Returns the stores of the generations that do not answer readers now."""
+            names = [feed.generation for feed in (await _wanted_feeds(store))[1:]]
+            timeout = settings.write_timeout_seconds
+            stores = [open_read_store(settings, request_timeout=timeout, generation=name) for name in names]
+            for other in stores:
+                opened.push_async_callback(other.close)
+            return list(stores)
+
+        return await run_parked(ParkedEvents(store, stream, now, others), action, key, needed_too=needed_too)
 
 
 async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer: bool) -> None:

@@ -25,6 +25,7 @@ from bench.harness.settings import BenchSettings
 from bench.harness.stream import Stream
 from bench.reads.order_messages import SampledStream, sample_stream
 from bench.reads.projection_run import projected
+from bench.reads.raw_bulk import raw_bulk
 from bench.reads.read_side import ReadModel, elasticsearch, numbered
 from bench.reads.recorded_orders import record_orders
 from devstack.servers.ports import HOST, free_port
@@ -46,6 +47,8 @@ async def main() -> int:
             await nats.fill(sampled.messages(settings.orders))
         url = await servers.postgres.ensure_database("bench_samples")
         await record_orders(url, settings.orders)
+        # Elasticsearch is many times slower until its JVM has compiled the hot code.
+        await raw_bulk(ReadModel(servers, "warm"), sampled.operations(), settings.orders // 5, WORKERS)
         async with command_service(servers.directory / "source", url, export_listen=exports):
             names = numbered("run")
 

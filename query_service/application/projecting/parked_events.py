@@ -83,7 +83,8 @@ class StreamMessages(Protocol):
 class ParkedEvents:
     """Lists, retries and discards parked events. `stream` opens what a retry needs: look-ups of messages, and notices.
 
-    `now` returns microseconds since 1970. All methods raise DependencyDown and ReadStoreNotReady.
+    `now` returns microseconds since 1970. During a rebuild a retry also writes to the generations that do not answer
+    readers; `others` returns their stores. All methods raise DependencyDown and ReadStoreNotReady.
     """
 
     def __init__(
@@ -91,8 +92,9 @@ class ParkedEvents:
         store: ProjectionWriter,
         stream: Callable[[], Awaitable[tuple[StreamMessages, Announcer]]],
         now: Callable[[], int],
+        others: Callable[[], Awaitable[Sequence[ProjectionWriter]]] | None = None,
     ) -> None:
-        self._store, self._stream, self._now = store, stream, now
+        self._store, self._stream, self._now, self._others = store, stream, now, others
 
     async def everything(self) -> list[ParkedEntry]:
         """Returns all parked events, the one that was parked first at the front."""
@@ -158,6 +160,10 @@ class ParkedEvents:
         except ProjectionError as error:
             return await self._parked_again(entry, error.reason, error.detail)
         [outcome] = await self._store.apply([event])
+        for other in await self._others() if self._others is not None else ():
+            [elsewhere] = await other.apply([event])
+            if isinstance(elsewhere, Deferred):
+                raise DependencyDown(self._store.dependency, elsewhere.cause)
         match outcome:
             case Applied():
                 await self._store.unpark(entry.event)

@@ -19,6 +19,7 @@ from query_service.application.ports.generations import Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.rebuilding import leases, rebuilds
 from query_service.rebuild_commands import RebuildReport, run_rebuild
+from tests.support.queries.projector_checks import blocked
 from tests.support.queries.query_client import token_of
 from tests.support.queries.query_serving import serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
@@ -220,6 +221,26 @@ async def test_without_a_projector_of_its_own_the_new_generation_is_not_verified
     await done(read_side, "start")
     late = await run_rebuild(read_side.settings(), "verify")
     assert (late.exit_code, "is a projector running" in late.error) == (1, True)
+
+
+async def test_a_full_disk_pauses_the_filling_by_name(
+    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str
+) -> None:
+    await write_side.change()
+    write_side.gate.clear()
+    filling = asyncio.create_task(run_rebuild(read_side.settings(), "start"))
+
+    async def problem_has(text: str) -> bool:
+        status = (await run_rebuild(read_side.settings(), "status")).rebuild
+        return status is not None and bool(status["workers"]) and text in status["problem"]
+
+    await eventually(lambda: problem_has(""), "workers")
+    async with blocked(elasticsearch_url, f"{read_side.index_prefix}orders-g2"):
+        write_side.gate.set()
+        await eventually(lambda: problem_has("cluster_block_exception"), "the reason of the pause")
+    report = await filling
+    assert report.rebuild is not None
+    assert (report.exit_code, report.rebuild["problem"], report.rebuild["filled_orders"]) == (0, "", 1)
 
 
 async def test_an_order_that_is_missing_or_altered_is_named_and_nothing_is_switched(

@@ -38,13 +38,16 @@ class World:
     """A store, a stream, and what readers were told."""
 
     def __init__(self) -> None:
-        self.store = Store()
+        self.store, self.other = Store(), Store()
         self.stream: dict[int, StreamMessage] = {}
         self.told: list[tuple[str, int]] = []
-        self.events = ParkedEvents(self.store, self._open, lambda: 99)
+        self.events = ParkedEvents(self.store, self._open, lambda: 99, self._others)
 
     async def _open(self) -> tuple["World", "World"]:
         return self, self
+
+    async def _others(self) -> list[Store]:
+        return [self.other]
 
     async def message(self, stream: str, sequence: int) -> StreamMessage | None:
         assert stream == "S"
@@ -72,6 +75,7 @@ async def test_a_retry_brings_it_in_and_tells_those_who_wait() -> None:
     key = await world.park(event)
     [retried] = await world.events.retry(key)
     assert retried.outcome is RetryOutcome.APPLIED
+    assert [order.version for order in await world.other.orders([event.order_id])] == [2]
     assert world.told == [(event.order_id, 2)]
     [stored] = await world.store.orders([event.order_id])
     assert (stored.version, stored.parked_versions) == (2, ())
