@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from tandem.orders import order_watch_async
-from tandem.orders.errors import OrderError, Overloaded, ResumeTokenExpired, ResumeTokenMalformed, from_rpc_error
+from tandem.orders.errors import OrderError, ResumeTokenExpired, ResumeTokenMalformed, from_rpc_error
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.watching.resume_token import read_resume_token
@@ -63,12 +63,6 @@ class Watch:
             if response.HasField("event"):
                 got.append((response.event.order_id, response.event.order_version))
         return got
-
-    async def until_ended(self, got: list[tuple[str, int]]) -> None:
-        """Appends changes to `got` until the service ends the watch; raises why."""
-        async with asyncio.timeout(120):
-            while True:
-                got += await self.changes(1)
 
 
 def of(*events: PublishedEvent) -> list[tuple[str, int]]:
@@ -155,28 +149,6 @@ async def test_a_watch_has_the_filter_of_a_search(shared_read_side: ReadSide, un
     ):
         await shared_read_side.publish(*events)
         assert await watch.changes(2) == of(events[0], events[2])
-
-
-async def test_a_watcher_that_does_not_read_is_ended_with_the_token_to_go_on_from(
-    shared_read_side: ReadSide, unused_tcp_port: int
-) -> None:
-    events = a_history(120)  # far more bytes than such a connection takes ahead of its reader
-    narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16_384)]
-    async with (
-        shared_read_side.projecting(),
-        serving(shared_read_side, unused_tcp_port, watch_buffer=5) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{unused_tcp_port}", options=narrow) as channel,
-    ):
-        async with watching(Server(channel, asyncio.Event())) as watch:
-            await shared_read_side.publish(*events)
-            await eventually(lambda: shared_read_side.shows(events[-1:]), "projected")
-            got: list[tuple[str, int]] = []
-            with pytest.raises(Overloaded) as ended:
-                await watch.until_ended(got)
-        assert ended.value.metadata["resume_token"] == watch.token
-        assert 0 < len(got) < len(events)
-        async with watching(server, resume_token=watch.token) as resumed:
-            assert got + await resumed.changes(len(events) - len(got)) == of(*events)
 
 
 async def test_a_watch_ends_without_an_error_when_the_server_stops(
