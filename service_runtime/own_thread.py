@@ -31,10 +31,10 @@ async def in_own_thread(work: Callable[[], Coroutine[Any, Any, None]], name: str
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
-    loop, task = await asyncio.shield(begun)
     try:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
+        loop, task = await begun
         loop.call_soon_threadsafe(task.cancel)
         await asyncio.wait({ended})
         raise

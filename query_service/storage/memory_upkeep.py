@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import TypeVar
@@ -54,7 +54,7 @@ class MemoryDocuments:
 
     async def scan(
         self, *, after: str = "", until: str = "", documents: bool = False
-    ) -> AsyncIterator[Sequence[ScannedOrder]]:
+    ) -> AsyncGenerator[Sequence[ScannedOrder], None]:
         """See CheckedStore."""
         found = [
             ScannedOrder(order_id, document["version"], document["hash"], external_version, deepcopy(document))

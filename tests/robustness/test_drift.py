@@ -14,17 +14,18 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
 from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 
 from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
-from query_service.checking import check_continuously, drift, now, reproject, selection
+from query_service.bootstrap import project
+from query_service.checking import drift, now, reproject, selection
 from query_service.drift_commands import CheckReport
-from query_service.metrics import ProjectMetrics
 from query_service.projection.external_version import version_parts
-from tests.fixtures.system import System, running_system
+from tests.fixtures.system import System
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.planted_drift import Vandal, query_settings
 from tests.support.queries.read_side import eventually
@@ -59,12 +60,13 @@ async def writing(system: System, order_ids: Sequence[str]) -> AsyncIterator[lis
         while True:
             order_id = source.choice(order_ids)
             ids: Any = {"request_id": place_order_request(source).request_id, "order_id": order_id, "reason": "load"}
-            with contextlib.suppress(Exception):  # it is held, or released, already
+            with contextlib.suppress(grpc.aio.AioRpcError):  # it is held, or released, already; or a process is killed
                 if source.random() < 0.5:
                     await system.commands.HoldOrder(HoldOrderRequest(**ids), timeout=60)
                 else:
                     await system.commands.ReleaseOrder(ReleaseOrderRequest(**ids), timeout=60)
-            await system.commands.PlaceOrder(place_order_request(source), timeout=60)
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await system.commands.PlaceOrder(place_order_request(source), timeout=60)
             done[0] += 1
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -89,16 +91,6 @@ def kinds_found(report: CheckReport) -> dict[str, set[str]]:
 async def check(system: System, **options: Any) -> CheckReport:
     """Runs one round."""
     return await drift(query_settings(system), **options)
-
-
-@pytest.fixture
-async def quiet_system(
-    postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
-) -> AsyncIterator[System]:
-    """A system whose projectors do not check by themselves."""
-    settings = {"QUERY_DRIFT_BUDGET": "0"}
-    async with running_system(postgres_url, nats_url, elasticsearch_url, tmp_path, settings) as system:
-        yield system
 
 
 async def plant_and_repair(system: System, orders: int, each: int) -> None:
@@ -166,28 +158,27 @@ async def recorded_at(vandal: Vandal, order_id: str) -> int:
 
 async def check_continuous(system: System, vandal: Vandal, order_id: str) -> None:
     """A projector finds and repairs a lost document by itself, and the status says so."""
-    metrics = ProjectMetrics()
-    settings = query_settings(system, drift_budget=1, drift_round_seconds=0.1)
     await vandal.plant(Kind.DOCUMENT_MISSING, order_id)
-    checking = asyncio.create_task(check_continuously(settings, metrics))
+    settings = query_settings(system, drift_budget=1, drift_round_seconds=0.1, probes_listen="127.0.0.1:0")
+    stop = asyncio.Event()
+    projector = asyncio.create_task(project(settings, stop))
 
     async def is_repaired() -> bool:
-        assert not checking.done(), checking
-        return metrics.registry.get_sample_value("projector_drift_repaired_total", {"kind": "DOCUMENT_MISSING"}) == 1
+        assert not projector.done(), projector
+        return (await vandal.store.orders([order_id]))[0].version >= 2
 
+    async def is_told() -> bool:
+        status = await system.queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=60)
+        return status.drift_checked_orders > 0 and status.drift_check_time.seconds >= int(before)
+
+    before = time.time()
     try:
         await eventually(is_repaired, "a repaired document")
-        status = await system.queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=60)
-        assert status.drift_check_time.seconds
-        assert status.drift_checked_orders
-        assert status.drift_problem == ""
-        assert (await vandal.store.orders([order_id]))[0].version >= 2
-        record = (await vandal.store.drift_record()).record
-        assert record.holder
+        await eventually(is_told, "a check in the status")
         assert not await DriftClaim(vandal.store, "another", now).take()
     finally:
-        checking.cancel()
-        await asyncio.gather(checking, return_exceptions=True)
+        stop.set()
+        await projector
 
 
 async def check_swap(system: System, vandal: Vandal) -> None:
@@ -199,26 +190,26 @@ async def check_swap(system: System, vandal: Vandal) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_every_kind_is_found_and_repaired_while_orders_are_written(quiet_system: System) -> None:
-    await plant_and_repair(quiet_system, 40, 1)
+async def test_every_kind_is_found_and_repaired_while_orders_are_written(own_system: System) -> None:
+    await plant_and_repair(own_system, 40, 1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-async def test_every_kind_is_found_among_a_hundred_thousand_orders(quiet_system: System) -> None:
-    await plant_and_repair(quiet_system, 100_000, 10)
+async def test_every_kind_is_found_among_a_hundred_thousand_orders(own_system: System) -> None:
+    await plant_and_repair(own_system, 100_000, 10)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-async def test_half_an_hour_of_writes_and_kills_raises_no_alarm(quiet_system: System) -> None:
+async def test_half_an_hour_of_writes_and_kills_raises_no_alarm(own_system: System) -> None:
     source, ends = random.Random(3), time.monotonic() + 1_800
-    order_ids = await place_orders(quiet_system, 500)
+    order_ids = await place_orders(own_system, 500)
     rounds, unfinished = 0, 0
-    async with writing(quiet_system, order_ids):
+    async with writing(own_system, order_ids):
         while time.monotonic() < ends:
-            quiet_system.kill(source.choice(("query-project", "relay", "command")))
-            report = await check(quiet_system)
+            own_system.kill(source.choice(("query-project", "relay", "command")))
+            report = await check(own_system)
             rounds, unfinished = rounds + 1, unfinished + bool(report.error)
             assert report.error or kinds_found(report) == {}, report.document
             print(f"{rounds} rounds, {unfinished} of them not completed")

@@ -13,34 +13,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from query_service.application.comparing.barrier import AppliedBarrier
 from query_service.application.comparing.content import ContentCheck
 from query_service.application.comparing.digests import DigestsOfScan
 from query_service.application.comparing.findings import Finding, Kind
 from query_service.application.comparing.heads import SuspectCheck, suspects
+from query_service.application.comparing.pace import FullPace, Pace
 from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
 from query_service.application.ports.order_source import OrderSelection, OrderSource, SourceDigests
 from query_service.projection.stream_event import Parse
 
 #: After so many findings a round ends early: the read model needs a rebuild, not a list.
 MOST_FINDINGS = 10_000
-
-
-class Pace(Protocol):
-    """Slows a round down."""
-
-    async def rest(self) -> None:
-        """Waits between two steps, so that the round stays within its budget."""
-
-
-class FullPace:
-    """A pace without rests."""
-
-    async def rest(self) -> None:
-        """See Pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ class ReadModelComparison:
         self._pace = pace or FullPace()
         self._barrier = AppliedBarrier(store, clock, patience=patience)
         self._suspects = SuspectCheck(store, source, self._barrier, parse)
-        self._content = ContentCheck(store, source, self._barrier, parse)
+        self._content = ContentCheck(store, source, self._barrier, self._pace, parse)
 
     async def __call__(self, sample: int | None = None, turn: int | None = None) -> Comparison:
         """Compares all orders, and the content of about `sample` of them, chosen evenly; of all when None.
@@ -123,15 +110,16 @@ class ReadModelComparison:
         stride = 1 if not sample else max(1, orders // sample)
         number = random.randrange(stride) if turn is None else turn % stride  # noqa: S311 - a sample, no secret
         scanned = 0
-        async for page in self._store.scan(documents=sample is None):
-            own.add(page)
-            if sample is None:
-                doubtful += await self._content.suspects(page)
-            elif sample:
-                doubtful += [order.order_id for place, order in enumerate(page, start=number) if place % stride == 0]
-                number = (number + len(page)) % stride
-            scanned += len(page)
-            await self._pace.rest()
+        async with aclosing(self._store.scan(documents=sample is None)) as pages:
+            async for page in pages:
+                own.add(page)
+                if sample is None:
+                    doubtful += await self._content.suspects(page)
+                elif sample:
+                    doubtful += [one.order_id for place, one in enumerate(page, start=number) if place % stride == 0]
+                    number = (number + len(page)) % stride
+                scanned += len(page)
+                await self._pace.rest()
         differing = [
             bucket
             for bucket, (ours, theirs) in enumerate(zip(own.buckets(), digests.buckets, strict=True))
@@ -160,9 +148,10 @@ class ReadModelComparison:
 
     async def _scanned(self, after: str, until: str, buckets: Sequence[int]) -> Mapping[str, ScannedOrder]:
         scanned: dict[str, ScannedOrder] = {}
-        async for page in self._store.scan(after=after, until=until):
-            scanned |= {order.order_id: order for order in page if self._of_bucket(order.order_id, buckets)}
-            await self._pace.rest()
+        async with aclosing(self._store.scan(after=after, until=until)) as pages:
+            async for page in pages:
+                scanned |= {order.order_id: order for order in page if self._of_bucket(order.order_id, buckets)}
+                await self._pace.rest()
         return scanned
 
     def _of_bucket(self, order_id: str, buckets: Sequence[int]) -> bool:

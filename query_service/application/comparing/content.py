@@ -12,6 +12,7 @@ from typing import Any
 
 from query_service.application.comparing.barrier import AppliedBarrier
 from query_service.application.comparing.findings import Finding, Kind
+from query_service.application.comparing.pace import Pace
 from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
 from query_service.application.ports.order_source import OrderSelection, OrderSource
 from query_service.projection.errors import ProjectionError
@@ -23,6 +24,8 @@ from query_service.projection.stream_event import Parse
 
 #: Suspects that are looked up after one barrier.
 TOGETHER = 500
+#: Orders that are checked between two rests.
+UNTIL_REST = 20
 #: An altered document may name any version. No order has more versions than this.
 MOST_VERSIONS = 100_000
 #: Tell which write made a document, and not what it says.
@@ -64,9 +67,15 @@ class ContentCheck:
     """
 
     def __init__(
-        self, store: CheckedStore, source: OrderSource, barrier: AppliedBarrier, parse: Parse | None = None
+        self,
+        store: CheckedStore,
+        source: OrderSource,
+        barrier: AppliedBarrier,
+        pace: Pace,
+        parse: Parse | None = None,
     ) -> None:
-        self._store, self._source, self._barrier, self._parse = store, source, barrier, parse
+        self._store, self._source, self._barrier = store, source, barrier
+        self._pace, self._parse = pace, parse
 
     async def suspects(self, page: Sequence[ScannedOrder]) -> list[str]:
         """Returns the ids of orders in a page, scanned with documents, that seem to be wrong."""
@@ -84,8 +93,10 @@ class ContentCheck:
             together = order_ids[begin : begin + TOGETHER]
             async for page in self._source.heads(OrderSelection(order_ids=together)):
                 await self._barrier.passed(page.read_time, page.source_epoch)
-            for order_id in together:
+            for number, order_id in enumerate(together):
                 found += await self._of_order(order_id)
+                if number % UNTIL_REST == 0:
+                    await self._pace.rest()
         return found
 
     async def _of_order(self, order_id: str) -> list[Finding]:
@@ -121,7 +132,7 @@ def _entry_fault(
     except ProjectionError as error:
         return error.detail, None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return f"a field is missing or of another type: {error}", None
+        return f"a field is missing or of another type ({type(error).__name__})", None
     if fault is None and (given.order_id, given.version) != (order_id, version):
         fault = f"it is of version {given.version} of order {given.order_id}"
     changed = _changed_fields(entry, given.event)
@@ -144,9 +155,17 @@ def _document_fault(document: OrderDocument, external_version: int, given: Proje
 
 
 def _changed_fields(found: Any, wanted: Any) -> list[str]:
-    """Returns the names of the fields that differ, except for those that only tell which write made the document."""
+    """Returns the names of the fields that differ, except for those that only tell which write made the document.
+
+    An earlier release wrote documents without the fields that came later. A field that is missing is as good as an
+    empty one.
+    """
     if found == wanted:
         return []
     names = sorted({*found, *wanted} - set(_WRITE))
     absent = object()
-    return [name for name in names if found.get(name, absent) != wanted.get(name, absent)]
+    return [
+        name
+        for name in names
+        if found.get(name, absent) != wanted.get(name, absent) and (name in found or wanted[name])
+    ]

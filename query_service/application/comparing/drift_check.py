@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from query_service.application.comparing.compare import Comparison, FullPace, Pace, ReadModelComparison
+from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.comparing.findings import Finding, Kind, counts
+from query_service.application.comparing.pace import FullPace, Pace
 from query_service.application.ports.checked_store import CheckedStore, DriftRecord
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.reprojecting.reproject import Reprojected, Reprojector, Result

@@ -6,7 +6,7 @@ Everything is addressed by order id. A document's external version says which wr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,7 +78,7 @@ class CheckedStore(ProjectionWriter, Protocol):
 
     def scan(
         self, *, after: str = "", until: str = "", documents: bool = False
-    ) -> AsyncIterator[Sequence[ScannedOrder]]:
+    ) -> AsyncGenerator[Sequence[ScannedOrder], None]:
         """Yields pages of the orders with ids after `after` up to `until` ("" for all), sorted by id.
 
         All pages are of one moment, and show what was refreshed before the first.

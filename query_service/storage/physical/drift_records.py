@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from query_service.application.ports.checked_store import DriftRecord, StoredDriftRecord
 from query_service.storage.physical.connection import ElasticsearchConnection
@@ -10,6 +10,7 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
 
 DRIFT = "drift"
+_FIELDS = {field.name for field in fields(DriftRecord)}
 
 
 class DriftRecords:
@@ -24,7 +25,9 @@ class DriftRecords:
         if not found["found"]:
             return StoredDriftRecord(DriftRecord(), {"op_type": "create"})
         guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
-        return StoredDriftRecord(DriftRecord(**found["_source"][DRIFT]), guard)
+        # A newer release may have written fields that this one does not know.
+        known = {name: value for name, value in found["_source"][DRIFT].items() if name in _FIELDS}
+        return StoredDriftRecord(DriftRecord(**known), guard)
 
     async def save_drift_record(self, record: DriftRecord, stored: StoredDriftRecord) -> bool:
         """See CheckedStore."""

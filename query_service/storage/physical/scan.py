@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from query_service.application.ports.checked_store import ScannedOrder
@@ -26,7 +26,7 @@ class IndexScan:
 
     async def scan(
         self, *, after: str = "", until: str = "", documents: bool = False
-    ) -> AsyncIterator[Sequence[ScannedOrder]]:
+    ) -> AsyncGenerator[Sequence[ScannedOrder], None]:
         """See CheckedStore."""
         size = PAGE_DOCUMENTS if documents else PAGE_ORDERS
         moment = await self._open()

@@ -147,6 +147,15 @@ async def test_a_parked_version_with_its_record_is_no_difference() -> None:
     assert (await model.compare()).findings == []
 
 
+async def test_a_field_that_an_earlier_release_did_not_write_is_no_difference_while_it_is_empty() -> None:
+    model = await ReadModel().projected()
+    first, second = model.order_ids[:2]
+    empty, filled = "tracking_numbers", "skus"
+    model.put("orders", first, lambda document: {name: value for name, value in document.items() if name != empty})
+    model.put("orders", second, lambda document: {name: value for name, value in document.items() if name != filled})
+    assert [finding.order_id for finding in (await model.compare()).findings] == [second]
+
+
 async def test_turns_in_a_row_check_the_content_of_every_order() -> None:
     model = await ReadModel().projected()
     for order_id in model.order_ids:
