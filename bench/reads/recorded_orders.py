@@ -17,6 +17,20 @@ _TEXT = (
     "replace(replace(replace({column}::text, e.aggregate_id::text, {order}), e.event_id::text, {event}),"
     " o.order_number, 'M' || n)::{kind}"
 )
+#: A text as the hash covers it: its length, and its bytes.
+_FRAMED = "int4send(octet_length(convert_to({text}, 'UTF8'))) || convert_to({text}, 'UTF8')"
+#: The fields that the hash of an order's first event covers, after 32 zero bytes; see `hash_chain`.
+_HASHED = (
+    "{event}",
+    "e.aggregate_type",
+    "{order}",
+    "'1'",
+    "e.event_type",
+    "(extract(epoch FROM e.occurred_at) * 1000000)::bigint::text",
+    "(extract(epoch FROM e.recorded_at) * 1000000)::bigint::text",
+    "e.headers::text",
+    "{payload}::text",
+)
 #: Copy `n` is a copy of the sample order number n modulo SAMPLES.
 _SAMPLE = (
     " FROM generate_series(%(first)s::bigint, %(last)s) n"
@@ -24,13 +38,14 @@ _SAMPLE = (
     " ORDER BY position LIMIT %(samples)s) e ON e.number = n %% %(samples)s"
     " JOIN orders o ON o.order_id = e.aggregate_id"
 )
+_HEADS = "UPDATE orders o SET head_hash = e.hash FROM outbox e WHERE e.event_id = o.head_event_id"
 _COPY = (
     "INSERT INTO orders SELECT (jsonb_populate_record(o, jsonb_build_object('order_id', {order}, 'order_number',"
     " 'M' || n, 'head_event_id', {event}))).*" + _SAMPLE,
     "INSERT INTO outbox (event_id, aggregate_type, aggregate_id, aggregate_version, partition, event_type, payload,"
     " personal, salt, personal_digest, headers, hash, occurred_at, recorded_at)"
     " SELECT {event}::uuid, e.aggregate_type, {order}::uuid, 1, e.partition, e.event_type, {payload}, e.personal,"
-    " e.salt, e.personal_digest, e.headers, e.hash, e.occurred_at, e.recorded_at" + _SAMPLE,
+    " e.salt, e.personal_digest, e.headers, {hash}, e.occurred_at, e.recorded_at" + _SAMPLE,
 )
 
 
@@ -45,11 +60,14 @@ async def record_orders(url: str, count: int) -> None:
         [kind] = await kinds.fetchone() or ["text"]
         parts = {"order": _ORDER, "event": _EVENT}
         parts["payload"] = _TEXT.format(column="e.payload", kind=kind, **parts)
+        fields = " || ".join(_FRAMED.format(text=field.format(**parts)) for field in _HASHED)
+        parts["hash"] = f"sha256(decode(repeat('00', 32), 'hex') || {fields} || e.personal_digest)"
         for first in range(1, count - SAMPLES + 1, CHUNK):
             last = min(first + CHUNK - 1, count - SAMPLES)
             await connection.execute("SELECT extend_outbox(2)")
             for statement in _COPY:
                 await connection.execute(statement.format(**parts), {"first": first, "last": last, "samples": SAMPLES})
-        await connection.execute("ANALYZE")
+        await connection.execute(_HEADS)
+        await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")
     tell(f"{count} orders recorded after {time.monotonic() - started:.0f} s")

@@ -104,6 +104,9 @@ class GenerationFeeds:
                 self._pass_over(generation, running)
             else:
                 running.projector.feed = wanted[generation]
+                if running.projector.reason() is None:
+                    self._passed_over.pop(generation, None)
+                    self._metrics.feeds(generation, True)
         for generation, feed in wanted.items():
             if generation not in self._running and not self._waits(generation):
                 self._begin(feed, client)
@@ -121,7 +124,6 @@ class GenerationFeeds:
                 await close()
 
         self._running[feed.generation] = _Running(projector, asyncio.create_task(work()))
-        self._metrics.feeds(feed.generation, True)
 
     async def _end(self, generation: str, running: _Running) -> None:
         """Ends the projector of a generation that no longer exists, which may have failed just because of that."""

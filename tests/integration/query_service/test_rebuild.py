@@ -139,6 +139,8 @@ async def test_readers_notice_nothing_of_a_rebuild_a_switch_and_a_rollback(
             contract.GetReadModelStatusRequest(), timeout=60
         )
         assert status.generation == "g2"
+        assert status.rebuild.phase == contract.REBUILD_PHASE_FINISHED
+        assert status.rebuild.filled_orders == report.rebuild["filled_orders"]
 
 
 async def test_a_filling_that_dies_goes_on_and_misses_nothing(

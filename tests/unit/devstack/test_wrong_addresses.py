@@ -92,7 +92,8 @@ def test_settings_of_the_read_side_are_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QUERY_ELASTICSEARCH_URL", "junk")
-    assert run(["projection", "parked", "list"]) == 2
-    said = only_sentence(capsys)
-    assert "QUERY_ELASTICSEARCH_URL: must be" in said
-    assert "QUERY_NATS_URL is not set" in said
+    for command in (["projection", "parked", "list"], ["rebuild", "status"], ["rebuild", "start", "--wait"]):
+        assert run(command) == 2
+        said = only_sentence(capsys)
+        assert "QUERY_ELASTICSEARCH_URL: must be" in said
+        assert "QUERY_NATS_URL is not set" in said
