@@ -34,6 +34,7 @@ from query_service.application.questions.read_model_status import GetReadModelSt
 from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.application.questions.summarize_payments import SummarizePayments
+from query_service.application.questions.verify_order_history import VerifyOrderHistory
 from query_service.application.rebuilding.machine import Feed, feeds
 from query_service.application.rebuilding.rebuilds import rebuild_status
 from query_service.application.watching.fan_out import KEPT
@@ -314,6 +315,7 @@ def _questions(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
         BatchGetOrders(reader, waiter),
         GetOrderHistory(reader, waiter),
+        VerifyOrderHistory(reader, waiter, orjson.loads),
         now,
     )
     lists = OrderLists(

@@ -9,6 +9,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_events_pb2 import OrderEvent
 
 from query_service.application.questions.order_history import HistoryStep
+from query_service.application.questions.verify_order_history import VerifiedHistory
 from query_service.projection.order_document import EventDocument
 from query_service.projection.upcast import upcast
 from query_service.wire.order_changes import changes_between
@@ -23,6 +24,26 @@ def history_message(step: HistoryStep) -> contract.HistoryEntry:
         changes=changes_between(before, order_message(step.after)),
         record_time=time_message(step.entry["recorded_at"]),
         hash=bytes.fromhex(step.entry["hash"]),
+    )
+
+
+def verified_message(verified: VerifiedHistory) -> contract.VerifyOrderHistoryResponse:
+    """Returns the message of a verified history, without `read_info`."""
+    try:
+        head_hash = bytes.fromhex(verified.head_hash)
+    except ValueError:  # altered, which a finding says
+        head_hash = b""
+    return contract.VerifyOrderHistoryResponse(
+        valid=verified.valid,
+        verified_versions=verified.verified,
+        first_broken_version=verified.first_broken_version,
+        finding=verified.finding,
+        head_hash=head_hash,
+        findings=[
+            contract.HistoryFinding(version=one.version, copy=one.copy, detail=one.detail) for one in verified.findings
+        ],
+        parked_versions=verified.parked_versions,
+        order_version=verified.order_version,
     )
 
 

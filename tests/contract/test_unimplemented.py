@@ -24,7 +24,6 @@ METHODS: list[tuple[str, MethodDescriptor]] = [
 ]
 NOT_SERVED = {
     "RedactCustomer",
-    "VerifyOrderHistory",
 }
 
 

@@ -15,11 +15,9 @@ from query_service.application.comparing.findings import Finding, Kind
 from query_service.application.comparing.pace import Pace
 from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
 from query_service.application.ports.order_source import OrderSelection, OrderSource
-from query_service.projection.errors import ProjectionError
 from query_service.projection.external_version import version_parts
+from query_service.projection.journal_check import JournalCheck
 from query_service.projection.order_document import EventDocument, OrderDocument
-from query_service.projection.project import ProjectedEvent, project
-from query_service.projection.recorded_event import chain_fault, recorded_event, stream_event
 from query_service.projection.stream_event import Parse
 
 #: Suspects that are looked up after one barrier.
@@ -28,8 +26,6 @@ TOGETHER = 500
 UNTIL_REST = 20
 #: An altered document may name any version. No order has more versions than this.
 MOST_VERSIONS = 100_000
-#: Tell which write made a document, and not what it says.
-_WRITE = ("revision", "source_epoch")
 
 
 def content_findings(
@@ -40,21 +36,16 @@ def content_findings(
 ) -> list[Finding]:
     """Returns what is wrong with an order's document, and with its journal entries of the versions 1 to its version."""
     found: list[Finding] = []
-    head: ProjectedEvent | None = None
-    previous: str | None = ""
+    check = JournalCheck(order.order_id, parse)
     for version, entry in enumerate(entries, start=1):
         if entry is None:
+            check.missing()
             if version not in parked_versions:
                 found.append(Finding(Kind.ENTRY_MISSING, order.order_id, version, "the journal has no such entry"))
-            previous, head = None, None
-            continue
-        fault, head = _entry_fault(order.order_id, version, entry, previous, parse)
-        if fault is not None:
+        elif (fault := check.entry_fault(entry)) is not None:
             found.append(Finding(Kind.ENTRY_ALTERED, order.order_id, version, fault))
-            head = None
-        previous = entry.get("hash")
-    if order.document is not None and head is not None:
-        detail = _document_fault(order.document, order.external_version, head)
+    if order.document is not None and check.head is not None:
+        detail = check.document_fault(order.document) or _write_fault(order.document, order.external_version)
         if detail is not None:
             found.append(Finding(Kind.DOCUMENT_ALTERED, order.order_id, order.version, detail))
     return found
@@ -121,30 +112,7 @@ def version_of(document: OrderDocument) -> int:
     return version if isinstance(version, int) else 0
 
 
-def _entry_fault(
-    order_id: str, version: int, entry: EventDocument, previous: str | None, parse: Parse | None
-) -> tuple[str | None, ProjectedEvent | None]:
-    """Returns what is wrong with an entry, and what it gives. `previous`: see `chain_fault`; None when unknown."""
-    try:
-        recorded = recorded_event(entry)
-        fault = None if previous is None else chain_fault(previous, recorded)
-        given = project(stream_event(recorded, entry["source_epoch"], parse), entry["revision"])
-    except ProjectionError as error:
-        return error.detail, None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return f"a field is missing or of another type ({type(error).__name__})", None
-    if fault is None and (given.order_id, given.version) != (order_id, version):
-        fault = f"it is of version {given.version} of order {given.order_id}"
-    changed = _changed_fields(entry, given.event)
-    if fault is None and changed:
-        fault = f"these fields are not those of its text: {', '.join(changed)}"
-    return fault, given
-
-
-def _document_fault(document: OrderDocument, external_version: int, given: ProjectedEvent) -> str | None:
-    changed = _changed_fields(document, given.order)
-    if changed:
-        return f"these fields are not what its journal entry gives: {', '.join(changed)}"
+def _write_fault(document: OrderDocument, external_version: int) -> str | None:
     try:
         parts = version_parts(external_version)
     except ValueError:
@@ -152,20 +120,3 @@ def _document_fault(document: OrderDocument, external_version: int, given: Proje
     if parts != (document.get("source_epoch"), document.get("version"), document.get("revision")):
         return "its external version is not the one that it names: another program wrote it"
     return None
-
-
-def _changed_fields(found: Any, wanted: Any) -> list[str]:
-    """Returns the names of the fields that differ, except for those that only tell which write made the document.
-
-    An earlier release wrote documents without the fields that came later. A field that is missing is as good as an
-    empty one.
-    """
-    if found == wanted:
-        return []
-    names = sorted({*found, *wanted} - set(_WRITE))
-    absent = object()
-    return [
-        name
-        for name in names
-        if found.get(name, absent) != wanted.get(name, absent) and (name in found or wanted[name])
-    ]

@@ -75,7 +75,7 @@ class GetOrderHistory:
                 raise Parked(order_id, needed)
             if stored.document is None:
                 if not needed:
-                    raise _unknown(stored)
+                    raise unknown_order(stored)
                 return ReadAttempt(None, needed, generation=stored.generation)
             last = min(stored.version, first + size - 1)
             steps, missing = await self._steps(stored, first, last)
@@ -116,7 +116,8 @@ class GetOrderHistory:
         return steps, missing
 
 
-def _unknown(stored: StoredOrder) -> OrderUnknown | Parked:
+def unknown_order(stored: StoredOrder) -> OrderUnknown | Parked:
+    """Returns the error for an order without document: Parked if a version of it is parked."""
     if stored.parked_versions:
         return Parked(stored.order_id, stored.parked_versions[-1])
     return OrderUnknown(stored.order_id)

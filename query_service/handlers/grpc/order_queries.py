@@ -12,9 +12,10 @@ from query_service.application.freshness.await_versions import Answer, Consisten
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
+from query_service.application.questions.verify_order_history import VerifyOrderHistory
 from query_service.handlers.grpc.answering import consistency, page_size, that_fit
 from query_service.projection.order_document import OrderDocument
-from query_service.wire.order_history import history_message
+from query_service.wire.order_history import history_message, verified_message
 from query_service.wire.order_message import basic_message, order_message
 from query_service.wire.read_info import microseconds_of, read_info
 from service_runtime.edge.request_validation import InvalidRequest, Violation
@@ -33,6 +34,7 @@ class OrderQueries:
     order: GetOrder
     batch: BatchGetOrders
     history: GetOrderHistory
+    verified_history: VerifyOrderHistory
     now: Callable[[], int]
 
     def questions(self) -> Mapping[str, Behaviour]:
@@ -41,6 +43,7 @@ class OrderQueries:
             "GetOrder": self.get_order,
             "BatchGetOrders": self.batch_get_orders,
             "GetOrderHistory": self.get_order_history,
+            "VerifyOrderHistory": self.verify_order_history,
         }
 
     async def get_order(self, request: contract.GetOrderRequest, call: Call) -> contract.GetOrderResponse:
@@ -92,6 +95,16 @@ class OrderQueries:
             next_page_token=answer.found.token_after(len(entries)),
             read_info=read_info(answer.info, self.now()),
         )
+
+    async def verify_order_history(
+        self, request: contract.VerifyOrderHistoryRequest, call: Call
+    ) -> contract.VerifyOrderHistoryResponse:
+        """Verifies an order's history."""
+        wanted = consistency(request.read_options, call.seconds)
+        answer = await self.verified_history(_canonical(request.order_id), wanted)
+        response = verified_message(answer.found)
+        response.read_info.CopyFrom(read_info(answer.info, self.now()))
+        return response
 
 
 def _canonical(order_id: str) -> str:

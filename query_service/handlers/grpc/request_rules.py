@@ -82,6 +82,7 @@ REQUEST_RULES: Mapping[str, Rules] = {
         "page_token": PAGE_TOKEN,
         **_READ_OPTIONS,
     },
+    contract.VerifyOrderHistoryRequest.DESCRIPTOR.full_name: {"order_id": _ORDER_ID, **_READ_OPTIONS},
     contract.SummarizeOrdersRequest.DESCRIPTOR.full_name: {
         **FILTER,
         "group_by": dimensions(1, MAX_DIMENSIONS),

@@ -14,7 +14,6 @@ from tandem.orders.consistency_token import ConsistencyToken, encode
 from tandem.orders.errors import (
     DependencyUnavailable,
     InvalidRequest,
-    NotImplementedYet,
     OrderError,
     OrderNotFound,
     ReadModelBehind,
@@ -24,7 +23,9 @@ from tandem.orders.errors import (
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.handlers.grpc import call_terms
-from query_service.handlers.grpc.order_queries import SERVICE
+from query_service.projection.project import project
+from query_service.projection.recorded_event import stream_event
+from tests.support.queries.memory_source import MemorySource
 from tests.support.queries.order_events import START, an_order, published
 from tests.support.queries.query_serving import (
     UNKNOWN,
@@ -143,20 +144,29 @@ async def test_all_that_is_wrong_is_named_at_once(server: Server) -> None:
     }
 
 
-async def test_methods_to_come_say_so(server: Server) -> None:
-    for name in ("VerifyOrderHistory",):
-        call: grpc.aio.UnaryUnaryMultiCallable[None, bytes] = server.channel.unary_unary(
-            f"/{SERVICE.full_name}/{name}", request_serializer=_empty
-        )
-        with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await call(None)
-        error = from_rpc_error(refusal.value)
-        assert isinstance(error, NotImplementedYet), name
-        assert error.code is grpc.StatusCode.UNIMPLEMENTED
-
-
-def _empty(_: Any) -> bytes:
-    return b""
+async def test_a_changed_history_is_found(shared_read_side: ReadSide, server: Server, elasticsearch_url: str) -> None:
+    source = MemorySource()
+    order_id = source.place(3)
+    events = source.journals_by_id[order_id]
+    await shared_read_side.store.apply([project(stream_event(event, 1)) for event in events])
+    request = contract.VerifyOrderHistoryRequest(order_id=order_id, read_options=options(seconds=0.1))
+    found = await server.stub.VerifyOrderHistory(request, timeout=60)
+    assert (found.valid, found.verified_versions, found.order_version, found.finding) == (True, 3, 3, "")
+    assert found.head_hash.hex() == events[-1].hash
+    assert not found.read_info.stale
+    prefix = shared_read_side.index_prefix
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+        await client.update(index=f"{prefix}order-events", id=f"{order_id}/2", doc={"payload": '{"actor":"nobody"}'})
+        await client.update(index=f"{prefix}orders", id=order_id, doc={"total": 7})
+    found = await server.stub.VerifyOrderHistory(request, timeout=60)
+    assert (found.valid, found.verified_versions, found.first_broken_version) == (False, 2, 2)
+    assert [(finding.version, finding.copy) for finding in found.findings] == [
+        (2, "journal entry"),
+        (3, "order document"),
+    ]
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await server.stub.VerifyOrderHistory(contract.VerifyOrderHistoryRequest(order_id=UNKNOWN), timeout=60)
+    assert isinstance(from_rpc_error(refusal.value), OrderNotFound)
 
 
 async def test_without_nats_reading_goes_on(read_side: ReadSide, unused_tcp_port: int, waits: Waits) -> None:

@@ -1389,7 +1389,7 @@ Global___WatchOrdersResponse: _TypeAlias = WatchOrdersResponse  # noqa: Y015
 
 @_typing.final
 class VerifyOrderHistoryRequest(_message.Message):
-    """Request of `VerifyOrderHistory`."""
+    """Request of `VerifyOrderHistory`. What seems wrong is read again until it is right or `max_wait` is over, because a write may be in progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1414,8 +1414,38 @@ class VerifyOrderHistoryRequest(_message.Message):
 Global___VerifyOrderHistoryRequest: _TypeAlias = VerifyOrderHistoryRequest  # noqa: Y015
 
 @_typing.final
+class HistoryFinding(_message.Message):
+    """Something that is not as it was recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """0 if it is about no version."""
+    copy: _builtins.str
+    """Which copy is wrong: `journal entry` or `order document`, both of the read model."""
+    detail: _builtins.str
+    """One sentence that says which part differs."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        copy: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "detail", b"detail", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryFinding: _TypeAlias = HistoryFinding  # noqa: Y015
+
+@_typing.final
 class VerifyOrderHistoryResponse(_message.Message):
-    """Response of `VerifyOrderHistory`."""
+    """Response of `VerifyOrderHistory`: the hash chain, computed anew from the texts that the read model stores, and the order's document compared with its last entry. Redacted events are verified by the digest of their personal data."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1425,14 +1455,31 @@ class VerifyOrderHistoryResponse(_message.Message):
     FINDING_FIELD_NUMBER: _builtins.int
     HEAD_HASH_FIELD_NUMBER: _builtins.int
     READ_INFO_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    PARKED_VERSIONS_FIELD_NUMBER: _builtins.int
+    ORDER_VERSION_FIELD_NUMBER: _builtins.int
     valid: _builtins.bool
+    """Every version is verified, and the order is what its last version gives."""
     verified_versions: _builtins.int
+    """How many versions have the hash that their text and the version before give."""
     first_broken_version: _builtins.int
-    """The first version whose hash does not match; 0 when all match."""
+    """The first version that is not as it was recorded, or has no entry; 0 when there is none."""
     finding: _builtins.str
+    """The first finding in one sentence, or why not all versions could be verified. Empty when valid."""
     head_hash: _builtins.bytes
+    """Hash of the order's last version, to compare with the write side's or with the audit log's."""
+    order_version: _builtins.int
+    """The order's version in the read model."""
     @_builtins.property
     def read_info(self) -> Global___ReadInfo: ...
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryFinding]:
+        """Findings in ascending versions, at most 100."""
+
+    @_builtins.property
+    def parked_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Versions of the order that are parked. Neither they nor the versions directly after them can be verified."""
+
     def __init__(
         self,
         *,
@@ -1442,10 +1489,13 @@ class VerifyOrderHistoryResponse(_message.Message):
         finding: _builtins.str = ...,
         head_hash: _builtins.bytes = ...,
         read_info: Global___ReadInfo | None = ...,
+        findings: _abc.Iterable[Global___HistoryFinding] | None = ...,
+        parked_versions: _abc.Iterable[_builtins.int] | None = ...,
+        order_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_info", b"read_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "first_broken_version", b"first_broken_version", "head_hash", b"head_hash", "read_info", b"read_info", "valid", b"valid", "verified_versions", b"verified_versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "findings", b"findings", "first_broken_version", b"first_broken_version", "head_hash", b"head_hash", "order_version", b"order_version", "parked_versions", b"parked_versions", "read_info", b"read_info", "valid", b"valid", "verified_versions", b"verified_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -153,7 +153,7 @@ class OrderQueryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyOrderHistory(self, request, context):
-        """Checks an order's hash chain. Not served yet.
+        """Verifies an order's history in the read model: its hash chain, computed anew from the stored texts, and the order itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

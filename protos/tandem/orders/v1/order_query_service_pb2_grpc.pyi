@@ -55,7 +55,7 @@ class OrderQueryServiceStub:
     A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
     """
     VerifyOrderHistory: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]
-    """Checks an order's hash chain. Not served yet."""
+    """Verifies an order's history in the read model: its hash chain, computed anew from the stored texts, and the order itself."""
     GetReadModelStatus: _grpc.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]
     """Reports how far the read model lags, stage by stage."""
 
@@ -86,7 +86,7 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     A watch lasts some minutes: it then ends without an error, and the caller resumes it. The client library does so by itself.
     """
     VerifyOrderHistory: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.VerifyOrderHistoryRequest, _order_query_service_pb2.VerifyOrderHistoryResponse]  # type: ignore[assignment]
-    """Checks an order's hash chain. Not served yet."""
+    """Verifies an order's history in the read model: its hash chain, computed anew from the stored texts, and the order itself."""
     GetReadModelStatus: _aio.UnaryUnaryMultiCallable[_order_query_service_pb2.GetReadModelStatusRequest, _order_query_service_pb2.GetReadModelStatusResponse]  # type: ignore[assignment]
     """Reports how far the read model lags, stage by stage."""
 
@@ -168,7 +168,7 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_query_service_pb2.VerifyOrderHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_query_service_pb2.VerifyOrderHistoryResponse, _abc.Awaitable[_order_query_service_pb2.VerifyOrderHistoryResponse]]:
-        """Checks an order's hash chain. Not served yet."""
+        """Verifies an order's history in the read model: its hash chain, computed anew from the stored texts, and the order itself."""
 
     @_abc_1.abstractmethod
     def GetReadModelStatus(
