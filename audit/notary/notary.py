@@ -20,6 +20,7 @@ from audit.notary.signing import CheckpointSigner, LogBroken, require_continuati
 from audit.notary.stream_reader import NATS_ERRORS, DeliveryGap, StreamMissing, StreamReader
 from audit.notes.keys import SigningKey
 from audit.storage.schema import schema_problem
+from audit.storage.session import ANSWER_SECONDS, answered_within, open_session
 from audit.storage.tree_nodes import MissingNode
 from service_runtime.backoff import Backoff
 from service_runtime.error_text import in_one_line
@@ -39,7 +40,8 @@ class NotaryPlan:
     """What one notary works on. `batch_events` is the most messages of one transaction.
 
     After a batch that is not full it waits `linger_seconds` for more: nobody needs a leaf before the next checkpoint,
-    and an event in a batch of one costs five times as much as in a full one.
+    and an event in a batch of one costs five times as much as in a full one. A database without an answer after
+    `answer_seconds` counts as broken.
     """
 
     database_url: str
@@ -48,6 +50,7 @@ class NotaryPlan:
     batch_events: int
     checkpoint_seconds: float
     linger_seconds: float
+    answer_seconds: float = ANSWER_SECONDS
 
 
 class Notary:
@@ -80,11 +83,11 @@ class Notary:
     @contextlib.asynccontextmanager
     async def _leading_session(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """Yields a database session that leads, after waiting while another notary leads. Raises StartupRefused."""
-        connection = await psycopg.AsyncConnection.connect(
-            self._plan.database_url, autocommit=True, connect_timeout=5, application_name="tandem-audit-notary"
-        )
+        connection = await open_session(self._plan.database_url, "tandem-audit-notary")
         async with connection:
-            if problem := await schema_problem(connection):
+            async with answered_within(self._plan.answer_seconds, connection):
+                problem = await schema_problem(connection)
+            if problem:
                 raise StartupRefused(problem)
             while not await self._leads(connection):
                 self.problem = None
@@ -92,25 +95,29 @@ class Notary:
             yield connection
 
     async def _leads(self, connection: psycopg.AsyncConnection) -> bool:
-        row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])).fetchone()
+        async with answered_within(self._plan.answer_seconds, connection):
+            row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])).fetchone()
         return row is not None and bool(row[0])
 
     async def _write(self, client: Client, connection: psycopg.AsyncConnection, outages: OutageLog) -> None:
         """Appends and signs until an error."""
-        log = await LogWriter.open(connection, self._plan.stream)
-        await require_continuation(connection, await self._signer.last(connection), log)
+        async with answered_within(self._plan.answer_seconds, connection):
+            log = await LogWriter.open(connection, self._plan.stream)
+            await require_continuation(connection, await self._signer.last(connection), log)
+            position = await log.position()
         reader = StreamReader(client, self._plan.stream)
-        opened = await reader.open(await log.position())
+        opened = await reader.open(position)
         if opened.lost:
             self._metrics.lost(opened.lost)
             _log.error("messages left the stream before they were read", messages=opened.lost)
         _log.info("writing the log", size=log.size, stream=self._plan.stream)
         while True:
             messages = await reader.batch(self._plan.batch_events, READ_SECONDS)
-            if messages:
-                self._tell(await log.append(messages, opened.stream_created_at))
+            async with answered_within(self._plan.answer_seconds, connection):
+                if messages:
+                    self._tell(await log.append(messages, opened.stream_created_at))
+                signed = await self._signer.sign_if_due(connection, log)
             self._metrics.reached(log.size, reader.pending)
-            signed = await self._signer.sign_if_due(connection, log)
             if signed is not None:
                 self._metrics.signed(signed)
             self.problem = None

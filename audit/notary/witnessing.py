@@ -10,6 +10,7 @@ import structlog
 
 from audit.metrics import NotaryMetrics
 from audit.notary.witness_client import WitnessClient, WitnessRefuses
+from audit.storage.session import open_session
 from audit.storage.tree_nodes import MissingNode
 from service_runtime.error_text import in_one_line
 from service_runtime.outage_log import OutageLog
@@ -37,9 +38,7 @@ class Witnessing:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _bring(self, outages: OutageLog) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=5, application_name="tandem-audit-witness"
-        )
+        connection = await open_session(self._database_url, "tandem-audit-witness")
         async with connection, aiohttp.ClientSession() as session:
             while True:
                 try:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from audit.leaves.hash_chain import RecordedEvent
@@ -53,7 +53,7 @@ def read_bundle(document: Any) -> Bundle:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UnfitBundle(f"is no bundle: its field format must be {FORMAT}")
     events, note = document.get("events"), document.get("note")
-    if not isinstance(events, list) or not isinstance(note, str):
+    if not isinstance(events, list) or not _is_text(note):
         raise UnfitBundle("is no bundle: it needs the fields events and note")
     order_id = _uuid(document, "order_id")
     return Bundle(order_id, note, [_proved(one, order_id) for one in events])
@@ -77,7 +77,7 @@ def _proved(one: Any, order_id: UUID) -> ProvedEvent:
     if not isinstance(one, dict):
         raise UnfitBundle("is no bundle: an entry of events is no object")
     personal, salt, proof = one.get("personal"), one.get("salt"), one.get("proof")
-    if not isinstance(personal, str | None) or not isinstance(salt, str | None) or not isinstance(proof, list):
+    if not all(part is None or _is_text(part) for part in (personal, salt)) or not isinstance(proof, list):
         raise UnfitBundle("is no bundle: personal and salt of an event are texts or null, proof is a list")
     texts = {name: _typed(one, name, str) for name in _TEXTS}
     numbers = {name: _typed(one, name, int) for name in _NUMBERS}
@@ -102,9 +102,20 @@ def _proved(one: Any, order_id: UUID) -> ProvedEvent:
 
 def _typed(document: Mapping[str, Any], name: str, kind: type) -> Any:
     value = document.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) or (kind is str and not _is_text(value)):
         raise UnfitBundle(f"is no bundle: {name} of an event is missing or wrong")
     return value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Returns whether the value is a text that has bytes. JSON can also write half of a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _uuid(document: Mapping[str, Any], name: str) -> UUID:

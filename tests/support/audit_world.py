@@ -103,9 +103,13 @@ class AuditWorld:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def writing(self, *, checkpoint_seconds: float = 0.0, batch_events: int = 50) -> AsyncIterator[Notary]:
+    async def writing(
+        self, *, checkpoint_seconds: float = 0.0, batch_events: int = 50, answer_seconds: float = _SECONDS
+    ) -> AsyncIterator[Notary]:
         """Runs a notary in this process within the block."""
-        plan = NotaryPlan(self.database_url, self.nats_url, self.stream, batch_events, checkpoint_seconds, 0.0)
+        plan = NotaryPlan(
+            self.database_url, self.nats_url, self.stream, batch_events, checkpoint_seconds, 0.0, answer_seconds
+        )
         notary = Notary(plan, self.key, NotaryMetrics())
         running = asyncio.create_task(notary.run())
         try:

@@ -92,7 +92,7 @@ def _checked_bundle(
 
     try:
         return check_bundle(read_bundle(json.loads(text)), log_key, witness_key)
-    except ValueError as unfit:  # of the JSON, or UnfitBundle
+    except (ValueError, RecursionError) as unfit:  # of the JSON, or UnfitBundle
         what = str(unfit) if isinstance(unfit, UnfitBundle) else "is no JSON"
         fail(f"The file {what}.", ExitCode.USAGE, as_json=as_json)
 

@@ -267,6 +267,13 @@ async def test_the_commands_prove_and_check(
     await execute(books.database_url, "DELETE FROM outbox WHERE aggregate_version = 4")
     code, out, err = await tandem("check", "--note", books.note_file, "--key", key)
     assert (code, err.count("the journal does not have it any more")) == (1, 3)
+    await books.rewrite(books.orders[0], in_the_log=True)
+    for silent, reason in {books.witness / "away": "No such file", "http://127.0.0.1:1": "does not answer"}.items():
+        code, out, err = await tandem("check", "--note", books.note_file, "--key", key, "--witness", silent)
+        assert (code, err.count("the journal does not have it any more")) == (1, 3)
+        assert reason in out
+    bundle_file.write_text("[" * 100_000)
+    assert (await tandem("check", bundle_file, "--key", key))[0] == 2
     assert (await tandem("prove", UUID(int=1)))[0] == 1
     assert (await tandem("check", "--note", books.note_file, "--key", "x"))[0] == 2
     assert (await tandem("check"))[0] == 2

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from audit.leaves.leaf import Leaf, epoch_leaf, event_leaf
 from audit.leaves.stream_message import StreamMessage, recorded_events
 from audit.notary.log_writer import LogWriter
 from audit.notary.signing import CheckpointSigner, LogBroken, require_continuation
+from audit.storage.session import answered_within
 from audit.storage.tree_nodes import MissingNode, TreeNodes
 from audit.tree.proofs import consistent, includes
 from tests.fixtures.private_servers import PrivateNats
@@ -21,6 +24,7 @@ from tests.fixtures.write_model import execute
 from tests.support.audit_events import EventWriter, barrier, message_of
 from tests.support.audit_world import AuditProcess, AuditWorld, root_of
 from tests.support.chance import new_seed
+from tests.support.faults.delaying_proxy import DelayingProxy
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.waiting import eventually
 
@@ -211,6 +215,35 @@ async def no_signature_on_a_changed_log(log: AuditWorld) -> None:
                     except MissingNode as missing:
                         raise LogBroken(str(missing)) from None
                     raise psycopg.Rollback
+
+
+async def a_silent_database_is_told_of(log: AuditWorld, patience: float = 180.0) -> None:
+    """The database stops answering on open connections, and then answers on new ones."""
+    target = urlsplit(log.database_url)
+    await log.publish(history(1, 1))
+    async with DelayingProxy(f"{target.hostname}:{target.port}", random.Random(1)).running() as proxy:
+        far = target._replace(netloc=f"{target.netloc.rpartition('@')[0]}@{proxy.address}").geturl()
+        async with replace(log, database_url=far).writing(answer_seconds=0.5) as notary:
+            await log.until_signed(2)
+            proxy.most = 1e9
+            await log.publish([message_of(EventWriter("more").event(99), 99)])
+            try:
+                await eventually(lambda: "has not answered" in (notary.problem or ""), "it says so", patience)
+            finally:
+                proxy.most = 0
+                proxy.cut()
+            await log.until_signed(3)
+            await eventually(lambda: notary.problem is None, "it writes again")
+
+
+async def test_a_database_that_stops_answering_is_left_and_told_of(log: AuditWorld) -> None:
+    await a_silent_database_is_told_of(log)
+
+
+@pytest.mark.mutant
+async def test_a_notary_that_waits_for_ever_is_noticed(log: AuditWorld) -> None:
+    with noticed(Mutant(answered_within, "call_later(seconds,", "call_later(3600,")):
+        await a_silent_database_is_told_of(log, patience=2)
 
 
 async def signed_log(log: AuditWorld) -> None:
