@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,7 +67,12 @@ def orders(
     def resume(page: Any) -> str:
         return f"--after {page.last_order_id}" if page.last_order_id else ""
 
-    with_stubs(lambda stubs: _export(stubs.exports.ExportOrders(request), stubs, _print_orders, resume, as_json))
+    whole = WholeOrders()
+
+    def print_page(page: Any, as_json: bool) -> int:
+        return _print_orders(whole.of_page(page), as_json)
+
+    with_stubs(lambda stubs: _export(stubs.exports.ExportOrders(request), stubs, print_page, resume, as_json))
 
 
 @application.command()
@@ -145,14 +150,36 @@ async def _export(
         fail(f"interrupted.{told()}", ExitCode.INTERRUPTED, as_json=as_json)
 
 
-def _print_orders(page: Any, as_json: bool) -> int:
-    for order in page.orders:
+class WholeOrders:
+    """Joins the parts of an order whose events stand on several pages."""
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []
+
+    def of_page(self, page: Any) -> list[Any]:
+        """Returns the orders that are complete with this page."""
+        complete = []
+        for order in page.orders:
+            if order.events_continue:
+                self._events.extend(order.events)
+                continue
+            if self._events:
+                rest = list(order.events)
+                del order.events[:]
+                order.events.extend([*self._events, *rest])
+                self._events = []
+            complete.append(order)
+        return complete
+
+
+def _print_orders(orders: Sequence[Any], as_json: bool) -> int:
+    for order in orders:
         if as_json:
             _say_document(order)
         else:
             record_time = order.record_time.ToJsonString()
             say_whole(f"{order.order_id}  version {order.version}  {record_time}  {order.hash.hex()}")
-    return len(page.orders)
+    return len(orders)
 
 
 def _print_events(page: Any, as_json: bool) -> int:
