@@ -18,6 +18,9 @@ from query_service.application.ports.order_source import (
 )
 from query_service.projection.recorded_event import RecordedEvent
 
+#: The orders of a page, if they fit into its bytes: as many as a projector writes with one request.
+PAGE_ORDERS = 500
+
 
 def export_request(
     selection: OrderSelection, order_ids: Sequence[str], view: contract.ExportView.ValueType, after: str
@@ -29,6 +32,7 @@ def export_request(
         order_ids=order_ids,
         customer_id=selection.customer_id,
         partitions=selection.partitions,
+        page_size=PAGE_ORDERS,
         view=view,
     )
     if selection.recorded_from is not None:

@@ -191,6 +191,7 @@ async def test_a_filling_that_dies_goes_on_and_misses_nothing(
     await done(read_side, "cancel")
 
 
+@pytest.mark.long
 async def test_each_release_feeds_the_generation_that_fits_it(read_side: ReadSide, write_side: WriteSide) -> None:
     other = "tests.support.queries.other_release"
     first = await write_side.change()
@@ -215,6 +216,7 @@ async def test_each_release_feeds_the_generation_that_fits_it(read_side: ReadSid
         await new.close()
 
 
+@pytest.mark.long
 async def test_without_a_projector_of_its_own_the_new_generation_is_not_verified(
     read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +227,7 @@ async def test_without_a_projector_of_its_own_the_new_generation_is_not_verified
     assert (late.exit_code, "is a projector running" in late.error) == (1, True)
 
 
+@pytest.mark.long
 async def test_a_full_disk_pauses_the_filling_by_name(
     read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str
 ) -> None:
