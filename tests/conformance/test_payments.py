@@ -23,7 +23,7 @@ from query_service.application.ports.payment_questions import (
 from query_service.application.ports.read_store import Applied, ReadStore
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
-from query_service.storage import memory
+from query_service.storage import memory_upkeep
 from query_service.storage.memory import MemoryStore
 from query_service.storage.physical import writer
 from query_service.storage.physical.figures import payment_figures
@@ -173,7 +173,7 @@ async def test_a_payment_that_counts_again_when_projected_again_is_noticed(
     store: ReadStore, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mutant: each projection of an event is an entry of its own."""
-    for module in (memory, writer):
+    for module in (memory_upkeep, writer):
         monkeypatch.setattr(
             module, "event_document_id", lambda order_id, version: f"{order_id}/{version}/{uuid.uuid4()}"
         )
