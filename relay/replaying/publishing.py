@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay.config import RelaySettings
-from relay.events.barrier import BarrierBuilder
+from relay.events.barrier import TERM_HEADER, BarrierBuilder
 from relay.events.cursor import LONGEST_BASE, PollCursor, anchored
 from relay.events.errors import Closing, Refused, SessionClosed, Unpublishable
 from relay.events.event import OutboxEvent
@@ -23,6 +23,7 @@ from relay.events.snapshot import Snapshot
 from relay.outbox.message_builder import message_builder, parked_notices
 from relay.replaying.pace import Pace, Progress
 from relay.replaying.selection import Chunk, Selection
+from relay.stream.setup import NANOSECONDS
 from relay.stream.sink import JetStreamSession
 
 #: On each barrier of a replay: the request, so that another request does not go on from its cursor.
@@ -79,6 +80,17 @@ async def resume_at(session: JetStreamSession, barrier_subject: str, identity: s
             " name another stream"
         )
     return tail.cursor
+
+
+async def require_beginning(session: JetStreamSession) -> None:
+    """Raises Refused if the stream no longer has the message with which the replay began."""
+    first, config = await session.first(), session.stream.config
+    if first is None or REPLAY_HEADER not in first.headers or first.headers.get(TERM_HEADER) != "1":
+        seconds = config.get("max_age", 0) // NANOSECONDS
+        raise Refused(
+            f"stream {config['name']} has lost its first messages, because it keeps them for {seconds:,} s only: if no"
+            " consumer has read them, delete the stream and repeat the command with a larger --max-age"
+        )
 
 
 class ReplaySession:

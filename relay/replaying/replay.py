@@ -20,7 +20,7 @@ from relay.events.errors import Closing, Refused, SessionClosed
 from relay.events.message import Message
 from relay.outbox.table import TableName
 from relay.replaying.pace import Pace, Progress
-from relay.replaying.publishing import RefusedEvents, ReplaySession, resume_at
+from relay.replaying.publishing import RefusedEvents, ReplaySession, require_beginning, resume_at
 from relay.replaying.request import ReplayRequest
 from relay.replaying.selection import Selection
 from relay.stream.access import stream_sink
@@ -128,6 +128,7 @@ class Replay:
                 self._progress.begins(max(selection.first, cursor.position + 1), selection.last)
                 self._snapshot = cursor.base.rpartition(";")[2]
                 if cursor.upto is None:
+                    await require_beginning(session)
                     self._progress.position = selection.last
                     return True
                 publishing = ReplaySession(
@@ -142,7 +143,10 @@ class Replay:
                     tell=self._tell,
                 )
                 try:
-                    return await publishing.run(stop)
+                    complete = await publishing.run(stop)
+                    if complete:
+                        await require_beginning(session)
+                    return complete
                 except SessionClosed as closed:
                     self._learn(closed, session.refused_message(closed), claimed=publishing.claimed)
                     raise

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -35,6 +36,7 @@ from relay.stream.setup import StreamPlan, ensure_stream, other_replicas, requir
 from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
+Found = TypeVar("Found")
 
 #: While more bytes than these wait to be written to the socket, nothing more is sent. The relay does not block in a
 #: write, because the leader must keep using its database session.
@@ -247,8 +249,17 @@ class JetStreamSession:
 
     async def last(self, subject: str) -> StoredMessage | None:
         """Returns the stream's last message on `subject`. Raises SessionClosed if NATS does not answer."""
+        return await self._looked_up(self._api.last_message(str(self.stream.config["name"]), subject))
+
+    async def first(self) -> StoredMessage | None:
+        """Returns the first message that the stream still has. Raises SessionClosed if NATS does not answer."""
+        name = str(self.stream.config["name"])
+        info = await self._looked_up(self._api.stream_info(name))
+        return None if info is None else await self._looked_up(self._api.message(name, info.first_sequence))
+
+    async def _looked_up(self, call: Awaitable[Found]) -> Found:
         try:
-            return await self._api.last_message(str(self.stream.config["name"]), subject)
+            return await call
         except (*NATS_ERRORS, StreamApiError) as error:
             raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
 

@@ -18,7 +18,7 @@ from relay.events.errors import Refused
 from relay.outbox.bookkeeping import ensure_tables
 from relay.outbox.table import TableName
 from relay.parking.command import ParkedQuestion, run_parked
-from relay.replaying.publishing import resume_at
+from relay.replaying.publishing import require_beginning, resume_at
 from relay.replaying.replay import ReplayReport
 from relay.replaying.request import Misused, ReplayRequest
 from relay.replaying.selection import Chunk, Selection
@@ -30,6 +30,7 @@ from tests.support.relay.relay_process import running
 from tests.support.relay.replays import has_stored, replay, replay_here, replayed, replaying
 from tests.support.relay.restores import insert_versions
 from tests.support.relay.world import World
+from tests.support.source_mutants import Mutant, noticed
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -331,6 +332,29 @@ async def test_an_event_that_the_replays_stream_refuses_stops_nothing(world: Wor
     await insert_versions(world, 9, "b")
     found = await replay_here(world, target)
     assert (found.complete, found.events, found.notices) == (True, 18, 1)
+
+
+async def a_replay_that_outlives_its_messages_is_refused(world: World, target: str) -> None:
+    """The stream keeps messages for a second, and the replay takes longer until the first ones are gone."""
+    await streams.create_stream(
+        world.nats_url, name=target, subjects=[f"replay.{target}.>"], discard="new", allow_atomic=True,
+        deny_delete=True, deny_purge=True, max_age=1, duplicate_window=1,
+    )  # fmt: skip
+    await insert_versions(world, 30, "a")
+    with pytest.raises(Refused, match="has lost its first messages, because it keeps them for 1 s only"):
+        await replay_here(world, target, rate=10)
+
+
+async def test_a_stream_that_has_lost_the_beginning_is_not_complete(world: World, target: str) -> None:
+    await a_replay_that_outlives_its_messages_is_refused(world, target)
+
+
+@pytest.mark.mutant
+async def test_mutant_that_does_not_look_at_the_beginning_is_noticed(world: World, target: str) -> None:
+    with noticed(
+        Mutant(require_beginning, "if first is None or REPLAY_HEADER not in first.headers or", "if False and")
+    ):
+        await a_replay_that_outlives_its_messages_is_refused(world, target)
 
 
 async def test_streams_that_are_not_the_replays_are_refused(world: World, target: str) -> None:
