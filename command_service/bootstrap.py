@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
+from command_service.application.redact_customer import RedactCustomer
 from command_service.config import CommandSettings
 from command_service.export_listener import ExportListener
 from command_service.handlers import order_commands
@@ -69,7 +70,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     metrics.database_available(watch.available)
     exports = ExportListener(settings, metrics, lambda: watch.available) if settings.export_listen else None
     async with _opened_pool(settings, database_url, metrics) as pool:
-        imports = _add_services(server, _execution(settings, pool, watch), settings, metrics)
+        imports = _add_services(server, *_use_cases(settings, pool, watch), settings, metrics)
         probes = ProbeServer(
             settings.probes_listen,
             live=lambda: None,
@@ -101,7 +102,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     _log.info("stopped")
 
 
-def _execution(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatch) -> Execution:
+def _use_cases(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatch) -> tuple[Execution, RedactCustomer]:
     units = PostgresUnitsOfWork(
         pool,
         available=lambda: watch.available,
@@ -111,17 +112,23 @@ def _execution(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatc
         # the server ends a statement at the limit; if no answer comes well after it, the connection is broken
         answer_seconds=settings.deadline_cap_seconds + SILENCE_SECONDS,
     )
-    return Execution(units, Recorder(ContractRepresentation(settings.max_event_bytes), random_identity))
+    representation = ContractRepresentation(settings.max_event_bytes)
+    execution = Execution(units, Recorder(representation, random_identity))
+    return execution, RedactCustomer(units, execution, representation)
 
 
 def _add_services(
-    server: GrpcServer, execution: Execution, settings: CommandSettings, metrics: CommandMetrics
+    server: GrpcServer,
+    execution: Execution,
+    redact: RedactCustomer,
+    settings: CommandSettings,
+    metrics: CommandMetrics,
 ) -> OrderImports:
     imports = OrderImports(
         execution, metrics, streams=settings.max_import_streams, at_once=max(1, settings.pool_size // 2)
     )
     metrics.watch("command_import_unanswered", "Orders of imports not yet answered.", lambda: imports.unanswered)
-    commands = order_commands.OrderCommands(execution, imports, metrics)
+    commands = order_commands.OrderCommands(execution, redact, imports, metrics)
     terms = call_terms(metrics.call, settings.deadline_cap_seconds)
     server.add(service_methods(order_commands.SERVICE, commands.behaviours(), terms))
     return imports

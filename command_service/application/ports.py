@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,13 +72,28 @@ class Recorded:
     after: Order
     event: EventRecord
     response: bytes
+    #: The event erased the order's personal data. This response replaces all earlier ones that show the order.
+    replacement: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """All that a command writes which leaves the order as it was: its response. There is no event and no version."""
+    """All that a command writes which leaves the order as it was: its response. There is no event and no version.
+
+    `shows` is the order in the response; None: it shows no order.
+    """
 
     response: bytes
+    shows: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureProgress:
+    """How far the erasure of a customer's data is: numbers of orders, and ids of some that remain."""
+
+    redacted: int
+    remaining: int
+    next: Sequence[UUID]
 
 
 class UnitOfWork(Protocol):
@@ -90,8 +106,8 @@ class UnitOfWork(Protocol):
         """Claims (principal, request id), so that a retry does not execute the command again.
 
         Waits while another transaction holds the same claim. `new_order` identifies the order that the command creates;
-        None: it creates none. Raises RuleViolated if another order has the id or number of `new_order`, and otherwise
-        as `commit`.
+        None: it creates none. Raises RuleViolated if another order has the id or number of `new_order`, or if the data
+        of its customer was erased, and otherwise as `commit`. The customer's data is not erased before `commit`.
         """
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
@@ -102,6 +118,8 @@ class UnitOfWork(Protocol):
 
     async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         """Writes order, event and response durably; for an unchanged order only the response.
+
+        If the event erased personal data, it is also erased from the order's earlier events and stored responses.
 
         Cancelling the caller does not stop it.
 
@@ -122,6 +140,26 @@ class UnitsOfWork(Protocol):
         """
 
 
+class ErasingUnitOfWork(UnitOfWork, Protocol):
+    """A unit of work that also sees all orders of a customer."""
+
+    async def mark_redacted(self, customer_id: str) -> bool:
+        """Marks the customer durably, after waiting for transactions that create orders of theirs.
+
+        From then on no order of theirs is created. Returns False if there is no such customer. Raises as `commit`.
+        """
+
+    async def erasure_progress(self, customer_id: str, most: int) -> ErasureProgress:
+        """Counts the customer's orders, and returns the ids of at most `most` that are not redacted, in id order."""
+
+
+class ErasingUnitsOfWork(Protocol):
+    """Creates units of work that see all orders of a customer."""
+
+    def begin(self, deadline: float | None = None) -> AbstractAsyncContextManager[ErasingUnitOfWork]:
+        """Begins a unit of work, as `UnitsOfWork.begin` does."""
+
+
 class Representation(Protocol):
     """Translates orders and events into the contract's messages, for callers and consumers. Wire implements it."""
 
@@ -135,3 +173,6 @@ class Representation(Protocol):
 
     def describe_unchanged(self, order: Order, source_epoch: int) -> bytes:
         """Returns the response to a command that leaves `order` as it was. It names no event."""
+
+    def describe_erasure(self, progress: ErasureProgress, redactions: Sequence[bytes], source_epoch: int) -> bytes:
+        """Returns the response to RedactCustomer. `redactions` are the responses to its RedactOrder; at most 64."""

@@ -9,7 +9,7 @@ from command_service.application.command_call import CommandCall
 from command_service.application.event_record import AGGREGATE_TYPE, EventRecord
 from command_service.application.ports import FirstCall, Recorded, Representation, StoredOrder, Unchanged
 from command_service.domain.decision import Decision, changes_nothing
-from command_service.domain.events import Event
+from command_service.domain.events import Event, OrderRedacted
 from command_service.domain.hash_chain import GENESIS, Link, chain_hash, personal_digest
 
 #: Returns a new event's id, a UUID of version 7, and its salt of 16 unpredictable bytes.
@@ -30,7 +30,8 @@ class Recorder:
         A decision that leaves the order as it was gets neither an event nor a version. Raises as `describe`.
         """
         if stored is not None and changes_nothing(stored.order, decision):
-            return Unchanged(self._representation.describe_unchanged(stored.order, claimed.source_epoch))
+            unchanged = self._representation.describe_unchanged(stored.order, claimed.source_epoch)
+            return Unchanged(unchanged, stored.order.order_id)
         event_id, salt = self._draw_identity()
         described = self._representation.describe(call, event_id, decision, claimed.source_epoch)
         link = Link(
@@ -47,4 +48,8 @@ class Recorder:
         )
         digest = chain_hash(GENESIS if stored is None else stored.head_hash, link)
         record = EventRecord(link, described.personal, salt, digest)
-        return Recorded(None if stored is None else stored.order, decision.order, record, described.response)
+        replacement = None
+        if isinstance(decision.event, OrderRedacted):
+            replacement = self._representation.describe_unchanged(decision.order, claimed.source_epoch)
+        before = None if stored is None else stored.order
+        return Recorded(before, decision.order, record, described.response, replacement)

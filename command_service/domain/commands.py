@@ -34,11 +34,12 @@ class NewLine:
 
 @dataclass(frozen=True, slots=True)
 class OrderIdentity:
-    """The id of an order, and its number within its source."""
+    """The id of a new order, its number within its source, and its customer."""
 
     order_id: UUID
     source: str
     order_number: str
+    customer_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class PlaceOrder:
     @property
     def identity(self) -> OrderIdentity:
         """The identity of the new order. The number is the caller's, or derived from the order id."""
-        return OrderIdentity(self.order_id, self.source, self.order_number or order_number_of(self.order_id))
+        number = self.order_number or order_number_of(self.order_id)
+        return OrderIdentity(self.order_id, self.source, number, self.customer.customer_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,13 @@ class LabelOrder:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RedactOrder:
+    """Erase the personal data of an order. Callers ask for it with RedactCustomer, for all orders of a customer."""
+
+    order_id: UUID
+
+
 #: Commands that create an order.
 NewOrder = PlaceOrder | ImportOrder
 #: Commands that change an existing order.
@@ -213,5 +222,6 @@ OrderChange = (
     | HoldOrder
     | ReleaseOrder
     | LabelOrder
+    | RedactOrder
 )
 Command = NewOrder | OrderChange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from command_service.domain.rules import ORDER_ID_TAKEN, ORDER_NUMBER_TAKEN, Rule
+from command_service.domain.rules import CUSTOMER_REDACTED, ORDER_ID_TAKEN, ORDER_NUMBER_TAKEN, Rule
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
@@ -43,6 +43,23 @@ class OrderNotFound(Refusal):
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"There is no order {order_id}; check the id.", {"order_id": str(order_id)})
+
+
+class CustomerNotFound(Refusal):
+    """No order has named the customer in the command."""
+
+    def __init__(self, customer_id: str) -> None:
+        super().__init__(f"There is no customer {customer_id!r}; check the id.", {"customer_id": customer_id})
+
+
+def customer_redacted(customer_id: str) -> RuleViolated:
+    """Returns the refusal of a new order of a customer whose data was erased."""
+    return RuleViolated(
+        CUSTOMER_REDACTED,
+        f"The data of the customer {customer_id!r} was erased, so a new order must not bring it back;"
+        " use another customer id.",
+        {"customer_id": customer_id},
+    )
 
 
 def order_id_taken(order_id: UUID) -> RuleViolated:

@@ -201,6 +201,15 @@ class OrderLabelled:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OrderRedacted:
+    """The personal data of the order was erased."""
+
+    event_type: ClassVar[str] = "ORDER_REDACTED"
+
+    occurred_at: datetime
+
+
 #: Events that create an order.
 FirstEvent = OrderCreated | OrderImported
 #: Events that change an existing order.
@@ -216,5 +225,6 @@ LaterEvent = (
     | OrderHeld
     | OrderReleased
     | OrderLabelled
+    | OrderRedacted
 )
 Event = FirstEvent | LaterEvent

@@ -15,6 +15,7 @@ from command_service.domain.events import (
     OrderImported,
     OrderLabelled,
     OrderPaid,
+    OrderRedacted,
     OrderRefunded,
     OrderReleased,
     OrderReturned,
@@ -22,9 +23,11 @@ from command_service.domain.events import (
     OrderShipped,
     OrderShippingAddressChanged,
 )
+from command_service.domain.labels import NO_LABELS
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity
 from command_service.domain.order import Order
+from command_service.domain.parties import Address, Customer
 
 
 def evolve(state: Order, event: LaterEvent) -> Order:
@@ -103,6 +106,15 @@ def _changes(state: Order, event: LaterEvent) -> dict[str, Any]:
             return {"on_hold": isinstance(event, OrderHeld)}
         case OrderLabelled():
             return {"labels": event.labels, "note": event.note}
+        case OrderRedacted():
+            return {
+                "customer": Customer(state.customer.customer_id),
+                "shipping_address": Address(state.shipping_address.region_code),
+                "billing_address": Address(state.billing_address.region_code),
+                "labels": NO_LABELS,
+                "note": "",
+                "redacted": True,
+            }
 
 
 def _delivered(state: Order, event: OrderDelivered) -> dict[str, Any]:

@@ -73,6 +73,8 @@ HOLD_ONCE = Rule("hold-once", "An order on hold is not held again.")
 RELEASE_HELD_ONLY = Rule("release-held-only", "Only an order on hold can be released.")
 LABEL_COUNT = Rule("label-count", f"An order has at most {MAX_LABELS} labels.")
 LABEL_UNREDACTED_ONLY = Rule("label-unredacted-only", "A redacted order gets no labels and no note.")
+ADDRESS_UNREDACTED_ONLY = Rule("address-unredacted-only", "A redacted order gets no other address.")
+CUSTOMER_REDACTED = Rule("customer-redacted", "A redacted customer gets no new orders.")
 
 ALL_RULES: tuple[Rule, ...] = (
     ORDER_ID_TAKEN,
@@ -108,4 +110,6 @@ ALL_RULES: tuple[Rule, ...] = (
     RELEASE_HELD_ONLY,
     LABEL_COUNT,
     LABEL_UNREDACTED_ONLY,
+    ADDRESS_UNREDACTED_ONLY,
+    CUSTOMER_REDACTED,
 )

@@ -39,6 +39,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     ),
     domain.VersionMismatch: Answer(Code.ABORTED, reasons.ERROR_REASON_VERSION_MISMATCH, _details),
     domain.OrderNotFound: Answer(Code.NOT_FOUND, reasons.ERROR_REASON_ORDER_NOT_FOUND, _details),
+    domain.CustomerNotFound: Answer(Code.NOT_FOUND, reasons.ERROR_REASON_CUSTOMER_NOT_FOUND, _details),
     application.RequestIdReused: Answer(Code.INVALID_ARGUMENT, reasons.ERROR_REASON_REQUEST_ID_REUSED),
     application.OrderTooLarge: Answer(
         Code.FAILED_PRECONDITION,

@@ -14,10 +14,14 @@ CLAIM = (
 )
 #: The same for a command that creates an order. It also returns whether the order's id and number are taken. The insert
 #: of the order would find that too, but as an error, which the server logs with all values. The insert still finds
-#: the few that another transaction has inserted in between.
+#: the few that another transaction has inserted in between. The last value is whether the customer's data was erased.
+#: The lock makes an erasure wait for the order, so that it finds the order too.
 CLAIM_FOR_NEW = (
     f"{CLAIM}, EXISTS (SELECT FROM orders WHERE order_id = $4),"  # noqa: S608 - no value is in it
-    " EXISTS (SELECT FROM orders WHERE source = $5 AND order_number = $6)"
+    " EXISTS (SELECT FROM orders WHERE source = $5 AND order_number = $6),"
+    " (SELECT redacted_at IS NOT NULL FROM customers WHERE id = $7 FOR SHARE)"
 )
 RECALL = "SELECT fingerprint, response FROM command_log WHERE principal = $1 AND request_id = $2"
+#: The same for a command without an event, by which the response could be found. `shows` is the order in the response.
+ANSWER_WITHOUT_EVENT = "UPDATE command_log SET response = $3, shows = $4 WHERE principal = $1 AND request_id = $2"
 ANSWER = "UPDATE command_log SET response = $3 WHERE principal = $1 AND request_id = $2"

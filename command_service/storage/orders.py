@@ -45,6 +45,15 @@ CHANGE_ADDRESS = update_row(
     orders, "order_id", [column.name for column in orders.columns if column.name.startswith("shipping_")]
 )
 CHANGE_LABELS = update_row(orders, "order_id", ["labels", "note"])
+#: The columns of personal data, which a redaction empties.
+EMPTY = update_row(
+    orders,
+    "order_id",
+    [
+        *("redacted", "labels", "note"),
+        *(column.name for column in orders.columns if column.name.startswith(("customer_", "shipping_", "billing_"))),
+    ],
+)
 CHANGE_LINES = update_rows(
     order_lines,
     ["order_id", "line_number"],
@@ -60,10 +69,9 @@ CHANGE_DELIVERY = update_rows(shipments, ["order_id", "shipment_id"], ["delivere
 
 
 def new_order(order: Order, event: EventRecord) -> list[Statement]:
-    """Returns the statements that insert a new order with its customer, lines, movements and event."""
+    """Returns the statements that insert a new order with its lines, movements and event. Its customer is there."""
     movements = _new_movements(None, order) if order.moved else ()
     return [
-        (ADD_CUSTOMER, (order.customer.customer_id,)),
         ADD_ORDER.of_row(order_row(order, event)),
         ADD_LINES.of_rows(line_rows(order.order_id, order.lines)),
         *movements,
@@ -75,9 +83,11 @@ def changed_order(before: Order, after: Order, event: EventRecord) -> list[State
     """Returns the statements that write the differences between the two orders, and that insert the event."""
     row = order_row(after, event)
     statements = [CHANGE_ORDER.of_row(row)]
-    if after.shipping_address != before.shipping_address:
+    if after.redacted != before.redacted:
+        statements.append(EMPTY.of_row(row))
+    elif after.shipping_address != before.shipping_address:
         statements.append(CHANGE_ADDRESS.of_row(row))
-    if (after.labels, after.note) != (before.labels, before.note):
+    elif (after.labels, after.note) != (before.labels, before.note):
         statements.append(CHANGE_LABELS.of_row(row))
     statements += _changed_lines(before, after)
     statements += _new_movements(before, after)

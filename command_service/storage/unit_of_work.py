@@ -1,7 +1,8 @@
 """Stores order, event and response in one transaction: all of it is durable, or nothing happened.
 
-The sequence of statements matters. First the request id is claimed, then the order is locked (a new one by its insert),
-and only then the insert into the outbox allocates a position. So the positions of one order rise with its version.
+The sequence of statements matters. First the request id is claimed; a new order's customer is added just before, so
+that the claim can lock the customer. Then the order is locked (a new one by its insert), and only then the insert into
+the outbox allocates a position. So the positions of one order rise with its version.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.command_call import CommandCall
 from command_service.application.errors import Conflict, DependencyUnavailable, Overloaded, TimedOut
-from command_service.application.ports import EarlierCall, FirstCall, Recorded, StoredOrder, Unchanged
+from command_service.application.ports import EarlierCall, ErasureProgress, FirstCall, Recorded, StoredOrder, Unchanged
 from command_service.domain.commands import OrderIdentity
-from command_service.domain.errors import order_id_taken, order_number_taken
+from command_service.domain.errors import customer_redacted, order_id_taken, order_number_taken
 from command_service.storage import command_log
 from command_service.storage.connections import ANSWER_SECONDS, CommandPool
 from command_service.storage.database_errors import DEPENDENCY
-from command_service.storage.orders import ID_KEY, NUMBER_KEY, changed_order, new_order
+from command_service.storage.erasure import MARK_CUSTOMER, PROGRESS, erasure
+from command_service.storage.orders import ADD_CUSTOMER, ID_KEY, NUMBER_KEY, changed_order, new_order
 from command_service.storage.stored_orders import LOAD, LOCK, stored_order
 from command_service.storage.transaction import STATEMENT_SECONDS, StatementListener, Transaction
 
 
 class PostgresUnitOfWork:
-    """Implements the port `UnitOfWork` with one transaction of PostgreSQL."""
+    """Implements the port `ErasingUnitOfWork` with one transaction of PostgreSQL."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -36,15 +38,19 @@ class PostgresUnitOfWork:
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
         """Claims the request id, after waiting for a transaction that holds it. The clock is read after that wait.
 
-        Raises RuleViolated when the id or number of `new_order` is taken, and Conflict when the stored response expired
-        between the two statements.
+        A new order's customer is added first, so that there is a row to lock. Raises RuleViolated when the id or number
+        of `new_order` is taken or its customer's data was erased, and Conflict when the stored response expired between
+        the two statements.
         """
         key = (call.principal, call.request_id)
         if new_order is None:
             claimed = await self._transaction.fetch((command_log.CLAIM, (*key, call.fingerprint)))
         else:
-            identity = (new_order.order_id, new_order.source, new_order.order_number)
-            claimed = await self._transaction.fetch((command_log.CLAIM_FOR_NEW, (*key, call.fingerprint, *identity)))
+            identity = (new_order.order_id, new_order.source, new_order.order_number, new_order.customer_id)
+            claimed = await self._transaction.fetch(
+                (ADD_CUSTOMER, (new_order.customer_id,)),
+                (command_log.CLAIM_FOR_NEW, (*key, call.fingerprint, *identity)),
+            )
         if claimed is None:
             earlier = await self._transaction.fetch((command_log.RECALL, key))
             if earlier is None:  # it expired between the two statements
@@ -52,11 +58,13 @@ class PostgresUnitOfWork:
             return EarlierCall(*earlier)
         now, source_epoch, *taken = claimed
         if new_order is not None:
-            id_taken, number_taken = taken
+            id_taken, number_taken, erased = taken
             if id_taken:
                 raise order_id_taken(new_order.order_id)
             if number_taken:
                 raise order_number_taken(new_order.order_number, new_order.source)
+            if erased:
+                raise customer_redacted(new_order.customer_id)
         return FirstCall(now, source_epoch)
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
@@ -69,12 +77,16 @@ class PostgresUnitOfWork:
 
         Raises RuleViolated when another order has the id or number, and otherwise as `Transaction.commit`.
         """
-        answer = (command_log.ANSWER, (call.principal, call.request_id, recorded.response))
+        key = (call.principal, call.request_id)
         if isinstance(recorded, Unchanged):
-            await self._transaction.commit(answer)
+            values = (*key, recorded.response, recorded.shows)
+            await self._transaction.commit((command_log.ANSWER_WITHOUT_EVENT, values))
             return
+        answer = (command_log.ANSWER, (*key, recorded.response))
         order, event = recorded.after, recorded.event
         written = new_order(order, event) if recorded.before is None else changed_order(recorded.before, order, event)
+        if recorded.replacement is not None:
+            written += erasure(order, recorded.replacement)
         try:
             await self._transaction.commit(*written, answer)
         except UniqueViolation as error:
@@ -83,6 +95,18 @@ class PostgresUnitOfWork:
             if error.diag.constraint_name == NUMBER_KEY:
                 raise order_number_taken(order.order_number, order.source) from None
             raise
+
+    async def mark_redacted(self, customer_id: str) -> bool:
+        """Marks the customer and commits, in two round trips."""
+        row = await self._transaction.fetch((MARK_CUSTOMER, (customer_id,)))
+        await self._transaction.commit()
+        return row == (True,)
+
+    async def erasure_progress(self, customer_id: str, most: int) -> ErasureProgress:
+        """Reads the index of the customer's orders."""
+        row = await self._transaction.fetch((PROGRESS, (customer_id, most)))
+        assert row is not None
+        return ErasureProgress(*row)
 
 
 class PostgresUnitsOfWork:

@@ -32,7 +32,8 @@ def fingerprint(request: Request) -> bytes:
     anonymous = type(request)()
     anonymous.CopyFrom(request)
     anonymous.ClearField("request_id")
-    anonymous.order_id = anonymous.order_id.lower()
+    if "order_id" in request.DESCRIPTOR.fields_by_name:
+        anonymous.order_id = anonymous.order_id.lower()
     kind = request.DESCRIPTOR.full_name.encode()
     return hashlib.sha256(kind + b"\0" + anonymous.SerializeToString(deterministic=True)).digest()
 

@@ -20,6 +20,7 @@ from command_service.domain.events import (
     OrderImported,
     OrderLabelled,
     OrderPaid,
+    OrderRedacted,
     OrderRefunded,
     OrderReleased,
     OrderReturned,
@@ -132,4 +133,5 @@ CHANGES: Mapping[type[Event], tuple[str, Callable[[Any, str], Message]]] = {
     OrderHeld: ("order_held", lambda *_: contract.OrderHeld()),
     OrderReleased: ("order_released", lambda *_: contract.OrderReleased()),
     OrderLabelled: ("order_labelled", lambda *_: contract.OrderLabelled()),
+    OrderRedacted: ("order_redacted", lambda *_: contract.OrderRedacted()),
 }

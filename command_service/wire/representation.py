@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 from google.protobuf.message import Message
-from tandem.orders.consistency_token import ConsistencyToken, encode
+from tandem.orders.consistency_token import ConsistencyToken, encode, merge
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1 import order_events_pb2, order_types_pb2
 
 from command_service.application.command_call import CommandCall
-from command_service.application.ports import Description
+from command_service.application.ports import Description, ErasureProgress
 from command_service.domain.decision import Decision
 from command_service.domain.events import Event, OrderImported
 from command_service.domain.order import Order
@@ -65,6 +66,16 @@ class ContractRepresentation:
         whole = order_message(order, self._omitted(order, None) if order.moved else NOTHING)
         message = contract.PlaceOrderResponse(
             order=whole, version=whole.version, consistency_token=_token(whole, source_epoch)
+        )
+        return message.SerializeToString(deterministic=True)
+
+    def describe_erasure(self, progress: ErasureProgress, redactions: Sequence[bytes], source_epoch: int) -> bytes:
+        """Returns the response to RedactCustomer, with a token for the orders that the call redacted."""
+        tokens = (contract.PlaceOrderResponse.FromString(one).consistency_token for one in redactions)
+        message = contract.RedactCustomerResponse(
+            redacted_orders=progress.redacted,
+            remaining_orders=progress.remaining,
+            consistency_token=merge(encode(ConsistencyToken(source_epoch)), *tokens),
         )
         return message.SerializeToString(deterministic=True)
 

@@ -16,6 +16,7 @@ from command_service.domain.commands import (
     OrderChange,
     RecordDelivery,
     RecordPayment,
+    RedactOrder,
     RefundOrder,
     ReleaseOrder,
     ReturnItems,
@@ -31,6 +32,7 @@ from command_service.domain.decisions.label_order import decide_label_order
 from command_service.domain.decisions.place_order import decide_place_order
 from command_service.domain.decisions.record_delivery import decide_record_delivery
 from command_service.domain.decisions.record_payment import decide_record_payment
+from command_service.domain.decisions.redact_order import decide_redact_order
 from command_service.domain.decisions.refund_order import decide_refund_order
 from command_service.domain.decisions.release_order import decide_release_order
 from command_service.domain.decisions.return_items import decide_return_items
@@ -54,6 +56,7 @@ CHANGES: Mapping[type[OrderChange], Callable[[Order, Any, datetime], Decision[La
     HoldOrder: decide_hold_order,
     ReleaseOrder: decide_release_order,
     LabelOrder: decide_label_order,
+    RedactOrder: decide_redact_order,
 }
 
 

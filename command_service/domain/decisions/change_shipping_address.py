@@ -16,7 +16,13 @@ from command_service.domain.order import Order
 def decide_change_shipping_address(
     state: Order, command: ChangeShippingAddress, now: datetime
 ) -> Decision[OrderShippingAddressChanged]:
-    """Returns ORDER_SHIPPING_ADDRESS_CHANGED. Refuses an order that is cancelled or of which pieces were shipped."""
+    """Returns ORDER_SHIPPING_ADDRESS_CHANGED. Refuses an order that is redacted, cancelled or partly shipped."""
+    if state.redacted:
+        message = (
+            "ChangeShippingAddress needs an order that is not redacted; the personal data of this one was erased for"
+            " good. Cancel what is not shipped and place a new order under another customer id."
+        )
+        raise RuleViolated(rules.ADDRESS_UNREDACTED_ONLY, message)
     check_not_cancelled(state, "ChangeShippingAddress")
     if state.quantities.shipped > 0:
         message = (

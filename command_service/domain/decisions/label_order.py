@@ -7,9 +7,9 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import LabelOrder
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.label_count import check_label_count
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderLabelled
+from command_service.domain.labels import Labels
 from command_service.domain.order import Order
 
 
@@ -29,3 +29,10 @@ def decide_label_order(state: Order, command: LabelOrder, now: datetime) -> Deci
         occurred_at=now,
     )
     return decided(state, event)
+
+
+def check_label_count(labels: Labels) -> None:
+    """Raises RuleViolated when these are too many labels for an order."""
+    if len(labels) > rules.MAX_LABELS:
+        message = f"An order has at most {rules.MAX_LABELS} labels; this one would have {len(labels)}. Remove some."
+        raise RuleViolated(rules.LABEL_COUNT, message, {"labels": str(len(labels))})

@@ -8,7 +8,7 @@ from command_service.domain import rules
 from command_service.domain.commands import NewLine, PlaceOrder
 from command_service.domain.decision import Decision
 from command_service.domain.decisions.amounts import charge, check_total
-from command_service.domain.decisions.label_count import check_label_count
+from command_service.domain.decisions.label_order import check_label_count
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCreated
 from command_service.domain.evolve import created

@@ -1,6 +1,6 @@
 """Declares the outbox, the command log, and the tables `source`, `outbox_parked` and `relay_state` of the relay.
 
-Rows of `outbox` are only added. The one planned exception is a redaction, which will null `personal` and `salt`. The
+Rows of `outbox` are only added. The one exception is a redaction, which nulls `personal` and `salt`. The
 table is partitioned by position. The function `extend_outbox` creates partitions `outbox_p<N>` before they are needed.
 """
 
@@ -88,8 +88,11 @@ command_log = Table(
     # Null only until the transaction that executes the command stores the response.
     Column("response", LargeBinary),
     required("recorded_at", DateTime(timezone=True), server_default=text("clock_timestamp()")),
+    # The order in a response that no event names; null otherwise. A redaction finds the response by it.
+    Column("shows", Uuid),
     PrimaryKeyConstraint("principal", "request_id"),
     Index(None, "recorded_at"),
+    Index(None, "shows", postgresql_where=text("shows IS NOT NULL")),
 )
 
 outbox_parked = Table(

@@ -14,7 +14,14 @@ import pytest
 from psycopg import AsyncCursor
 
 from command_service.application.command_call import CommandCall
-from command_service.application.ports import EarlierCall, FirstCall, Recorded, Unchanged, UnitOfWork, UnitsOfWork
+from command_service.application.ports import (
+    EarlierCall,
+    ErasingUnitsOfWork,
+    FirstCall,
+    Recorded,
+    Unchanged,
+    UnitOfWork,
+)
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import RuleViolated
 from command_service.storage.command_connection import Row, Statement
@@ -198,7 +205,7 @@ class Impatient(Forgetful):
         await super().commit(call, recorded)
 
 
-def units_of(kind: type[PostgresUnitOfWork], units: PostgresUnitsOfWork) -> UnitsOfWork:
+def units_of(kind: type[PostgresUnitOfWork], units: PostgresUnitsOfWork) -> ErasingUnitsOfWork:
     class Mutant:
         @asynccontextmanager
         async def begin(self, deadline: float | None = None) -> AsyncIterator[PostgresUnitOfWork]:

@@ -75,7 +75,8 @@ async def test_what_is_stored_is_what_was_answered(command_database: str) -> Non
             assert (answer.version, stored.version) == (version, version)
             assert order_message(stored) == answer.order, command
             assert [event.order_version for event in answer.events] == [version]
-    assert {type(command) for command in a_life(uuid4())} == set(get_args(OrderChange))
+    # A redaction looks for the order's earlier events in all partitions: see test_redaction.
+    assert {type(command) for command in a_life(uuid4())} == set(get_args(OrderChange)) - {commands.RedactOrder}
     assert await journal_faults(command_database) == []
     assert await execute(command_database, "SELECT count(*) FROM outbox") == [(17,)]
 

@@ -203,7 +203,9 @@ async def test_a_duplicate_is_no_error_of_the_server(command_database: str) -> N
 async def test_a_duplicate_that_only_its_insert_finds_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command_log, "CLAIM_FOR_NEW", f"{CLAIM}, $4::uuid IS NULL, $5::text || $6::text IS NULL")
+    monkeypatch.setattr(
+        command_log, "CLAIM_FOR_NEW", f"{CLAIM}, $4::uuid IS NULL, $5::text || $6::text IS NULL, $7::text IS NULL"
+    )
     with pytest.raises(AssertionError, match="wrote an error down"):
         await check_a_duplicate_is_no_error_of_the_server(command_database)
 
@@ -286,7 +288,7 @@ async def test_work_without_a_commit_never_happened(command_database: str) -> No
         before = await table_digests(command_database)
         asked, command = call(), place_order()
         async with PostgresUnitsOfWork(orders.pool).begin() as unit:
-            claimed = await unit.claim(asked, None)
+            claimed = await unit.claim(asked, command.identity)
             assert isinstance(claimed, FirstCall)
             recorded = orders.recorder.record(asked, claimed, None, decide_new(command, claimed.now))
             assert isinstance(recorded, Recorded)
@@ -335,8 +337,8 @@ async def test_one_transaction_is_six_statements_in_two_round_trips(command_data
     assert small == large  # one text for any number of lines, so the server prepares it once
     assert [statement.split("(")[0].strip() for statement in small] == [
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-        "INSERT INTO command_log",
         "INSERT INTO customers",
+        "INSERT INTO command_log",
         "INSERT INTO orders",
         "INSERT INTO order_lines",
         "INSERT INTO outbox",

@@ -78,7 +78,7 @@ async def hops_of(url: str, *requests: tuple[str, Message]) -> list[str]:
     async with application(url) as orders:
         metrics = CommandMetrics()
         imports = OrderImports(orders.execution, metrics, streams=1, at_once=1)
-        commands = order_commands.OrderCommands(orders.execution, imports, metrics)
+        commands = order_commands.OrderCommands(orders.execution, orders.redact_customer, imports, metrics)
         methods = service_methods(order_commands.SERVICE, commands.behaviours(), call_terms(metrics.call, 300.0))
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((LimitedMethods(methods, ConcurrencyLimit(9, status_pb2.Status(code=8))),))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
+
+from tandem.orders.v1.order_command_service_pb2 import RedactCustomerResponse
 
 from command_service.application.command_call import CommandCall, CommandResult
 from command_service.application.execution import Execution
 from command_service.application.ports import (
     EarlierCall,
+    ErasingUnitsOfWork,
     FirstCall,
     Recorded,
     StoredOrder,
@@ -19,6 +22,7 @@ from command_service.application.ports import (
     UnitsOfWork,
 )
 from command_service.application.recording import Recorder
+from command_service.application.redact_customer import RedactCustomer
 from command_service.bootstrap import random_identity
 from command_service.domain.commands import ImportOrder, NewLine, OrderChange, OrderIdentity, PlaceOrder
 from command_service.domain.money import Money
@@ -55,14 +59,15 @@ def place_order(order_id: UUID | None = None, **changes: object) -> PlaceOrder:
 
 @dataclass(frozen=True)
 class GatedUnit:
-    """A unit of work that does not look for taken ids when it claims, and waits at a gate before its commit."""
+    """A unit of work that looks for other ids when it claims, and waits at a gate before its commit."""
 
     unit: UnitOfWork
     gate: Gate
 
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None) -> FirstCall | EarlierCall:
-        """Claims without the new order's ids, so that only the insert finds taken ones."""
-        return await self.unit.claim(call, None)
+        """Claims with other ids than the new order's, so that only the insert finds taken ones."""
+        other = None if new_order is None else replace(new_order, order_id=uuid4(), order_number=str(uuid4()))
+        return await self.unit.claim(call, other)
 
     async def lock(self, order_id: UUID) -> StoredOrder | None:
         """Locks as the unit does."""
@@ -92,14 +97,16 @@ class GatedUnits:
 class Application:
     """Execution and units of work over one pool."""
 
-    units: UnitsOfWork
+    units: ErasingUnitsOfWork
     pool: CommandPool
     max_event_bytes: int = MAX_EVENT_BYTES
     execution: Execution = field(init=False)
 
     def __post_init__(self) -> None:
-        self.recorder = Recorder(ContractRepresentation(self.max_event_bytes), random_identity)
+        representation = ContractRepresentation(self.max_event_bytes)
+        self.recorder = Recorder(representation, random_identity)
         self.execution = Execution(self.units, self.recorder)
+        self.redact_customer = RedactCustomer(self.units, self.execution, representation)
 
     async def place(self, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """Carries out PlaceOrder as the service does."""
@@ -112,6 +119,10 @@ class Application:
     async def import_(self, asked: CommandCall, command: ImportOrder) -> CommandResult:
         """Carries out one item of ImportOrders as the service does."""
         return await self.execution.execute(asked, command)
+
+    async def redact(self, asked: CommandCall, customer_id: str) -> RedactCustomerResponse:
+        """Carries out RedactCustomer as the service does, and returns the response."""
+        return RedactCustomerResponse.FromString((await self.redact_customer.redact(asked, customer_id)).response)
 
     async def stored(self, order_id: UUID) -> Order:
         """Returns the order as stored in its tables."""

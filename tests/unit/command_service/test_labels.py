@@ -22,7 +22,17 @@ from command_service.domain.labels import NO_LABELS, Labels
 from command_service.wire.commands import COMMANDS
 from command_service.wire.personal_data import take_out
 from command_service.wire.representation import ContractRepresentation
-from tests.support.commands.domain_orders import NOW, ORDER_ID, after, cancel, decision, full_order, label, placed
+from tests.support.commands.domain_orders import (
+    NOW,
+    ORDER_ID,
+    after,
+    cancel,
+    decision,
+    full_order,
+    label,
+    move_to,
+    placed,
+)
 from tests.support.commands.refusals import Refused
 from tests.support.source_mutants import Mutant, noticed
 
@@ -84,6 +94,7 @@ REFUSED = {
     "one too many": Refused(rules.LABEL_COUNT, placed(labels=MANY), label(x=""), {"labels": "33"}),
     "labelling redacted": Refused(rules.LABEL_UNREDACTED_ONLY, replace(placed(), redacted=True), label(a="b")),
     "no change of redacted": Refused(rules.LABEL_UNREDACTED_ONLY, replace(placed(), redacted=True), label()),
+    "moving redacted": Refused(rules.ADDRESS_UNREDACTED_ONLY, replace(placed(), redacted=True), move_to("FR")),
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from command_service.domain import rules
 from command_service.domain.decisions.order_size import order_too_large
-from command_service.domain.errors import RuleViolated, order_id_taken, order_number_taken
+from command_service.domain.errors import RuleViolated, customer_redacted, order_id_taken, order_number_taken
 from tests.support.commands.domain_orders import ORDER_ID, place_order
 from tests.support.commands.refusals import Refused
 from tests.unit.command_service import (
@@ -40,6 +40,7 @@ def refusals() -> Iterator[RuleViolated]:
         yield from (refused.refusal for refused in module.REFUSED.values())
     yield order_id_taken(ORDER_ID)
     yield order_number_taken("A-1", "web")
+    yield customer_redacted("C1")
     yield order_too_large(900_001, 900_000)
 
 

@@ -7,7 +7,7 @@ command must do what the table says, and each line of the table must have been s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import get_args
@@ -20,7 +20,7 @@ from command_service.domain.commands import (
     ImportedPayment,
     ImportOrder,
     PlaceOrder,
-    ReviseOrder,
+    RedactOrder,
 )
 from command_service.domain.decision import changes_nothing
 from command_service.domain.errors import RuleViolated
@@ -45,61 +45,24 @@ from tests.support.commands.domain_orders import (
     ship,
     take_back,
 )
+from tests.support.commands.situations import (
+    Situation,
+    always,
+    arrived,
+    at_home,
+    below_paid,
+    held,
+    money_due,
+    redacted,
+    same_address,
+    same_terms,
+    shipped_from,
+    under_way,
+)
 
-Situation = Callable[[Order, Command], bool]
 #: What comes of a command that asks for what the order already is: an answer, and no event.
 NOTHING_NEW = "nothing new"
 P, PAID, S, D, R, C, F = OrderState  # PLACED, PAID, SHIPPED, DELIVERED, RETURNED, CANCELLED, REFUNDED
-
-
-def always(*_: object) -> bool:
-    return True
-
-
-def held(order: Order, _: Command) -> bool:
-    return order.on_hold
-
-
-def shipped_from(order: Order, _: Command) -> bool:
-    return any(line.shipped_quantity for line in order.lines)
-
-
-def under_way(order: Order, _: Command) -> bool:
-    """A shipment has not arrived."""
-    return any(shipment.delivered_at is None for shipment in order.shipments)
-
-
-def arrived(order: Order, command: Command) -> bool:
-    """All shipments there are have arrived."""
-    return bool(order.shipments) and not under_way(order, command)
-
-
-def at_home(order: Order, _: Command) -> bool:
-    """The customer has a piece."""
-    return any(line.delivered_quantity > line.returned_quantity for line in order.lines)
-
-
-def money_due(order: Order, _: Command) -> bool:
-    return order.amounts.refund_due > 0
-
-
-def below_paid(order: Order, command: Command) -> bool:
-    """The order would then cost less than what was captured."""
-    assert isinstance(command, ReviseOrder)
-    return order.freight + command.lines[0].unit_price.minor_units < order.amounts.paid - order.amounts.refunded
-
-
-def same_terms(order: Order, command: Command) -> bool:
-    """The revision asks for the lines and the freight that the order has."""
-    assert isinstance(command, ReviseOrder)
-    line, asked = order.lines[0], command.lines[0]
-    terms = (asked.unit_price.minor_units, asked.quantity, 0)
-    return (line.unit_price, line.quantity, line.cancelled_quantity) == terms
-
-
-def same_address(order: Order, command: Command) -> bool:
-    assert isinstance(command, ChangeShippingAddress)
-    return command.shipping_address == order.shipping_address
 
 
 @dataclass(frozen=True)
@@ -135,9 +98,11 @@ RELEASED = (when(held, "ORDER_RELEASED"), when(always, "release-held-only"))
 HELD = (when(held, "hold-once"), when(always, "ORDER_HELD"))
 RETURN = (when(at_home, "ORDER_RETURNED"), when(always, "return-delivered-only"))
 DELIVERY = (when(under_way, "ORDER_DELIVERED"), when(arrived, "delivered-once"), when(always, "shipment-unknown"))
-REDACTED = when(lambda order, _: order.redacted, "label-unredacted-only")
-LABELLED = (REDACTED, when(lambda order, _: bool(order.labels), NOTHING_NEW), when(always, "ORDER_LABELLED"))
+NOT_LABELLED, NOT_MOVED = when(redacted, "label-unredacted-only"), when(redacted, "address-unredacted-only")
+REDACTION = (when(redacted, NOTHING_NEW), when(always, "ORDER_REDACTED"))
+LABELLED = (NOT_LABELLED, when(lambda order, _: bool(order.labels), NOTHING_NEW), when(always, "ORDER_LABELLED"))
 MOVE = (
+    NOT_MOVED,
     when(shipped_from, "address-until-shipped"),
     when(same_address, NOTHING_NEW),
     when(always, "ORDER_SHIPPING_ADDRESS_CHANGED"),
@@ -168,8 +133,8 @@ TABLE: Mapping[str, Mapping[OrderState | None, Cell]] = {
         None: NOT_FOUND,
         P: staying(MOVE, P),
         PAID: staying(MOVE, PAID),
-        **dict.fromkeys((S, D, R), rule("address-until-shipped")),
-        **dict.fromkeys((C, F), GIVEN_UP),
+        **dict.fromkeys((S, D, R), (NOT_MOVED, *rule("address-until-shipped"))),
+        **dict.fromkeys((C, F), (NOT_MOVED, *GIVEN_UP)),
     },
     "RecordPayment": {
         None: NOT_FOUND,
@@ -228,6 +193,7 @@ TABLE: Mapping[str, Mapping[OrderState | None, Cell]] = {
         **dict.fromkeys((S, D, R, C, F), rule("hold-open-only")),
     },
     "LabelOrder": {None: NOT_FOUND, **{state: staying(LABELLED, state) for state in OrderState}},
+    "RedactOrder": {None: NOT_FOUND, **{state: staying(REDACTION, state) for state in OrderState}},
     "ReleaseOrder": {None: NOT_FOUND, **{state: staying(RELEASED, state) for state in OrderState}},
 }
 
@@ -277,6 +243,7 @@ def commands(order: Order) -> Iterator[tuple[str, Command]]:
     yield "HoldOrder", HOLD
     yield "ReleaseOrder", RELEASE
     yield "LabelOrder", LABEL
+    yield "RedactOrder", RedactOrder(order.order_id)
 
 
 def essence(order: Order) -> tuple[object, ...]:
@@ -336,13 +303,22 @@ def explore() -> list[Tried]:
         for name, command in commands(order):
             each, after = attempt(order, name, command)
             tried.append(each)
-            if name != "LabelOrder":
+            if name == "LabelOrder":
+                # What a label changes does not decide about other commands, so nothing more is explored.
+                if after is not None:
+                    tried.append(attempt(after, name, command)[0])
+                continue
+            if name != "RedactOrder":
                 found(after)
                 continue
-            # What a label or a redaction changes does not decide about other commands, so nothing more is explored.
-            if after is not None:
-                tried.append(attempt(after, name, command)[0])
-            tried.append(attempt(replace(order, redacted=True), name, command)[0])
+            # What a redaction changes decides about these alone. All others come out as for the order before it.
+            assert after is not None
+            for other, next_command in commands(order):
+                again, _ = attempt(after, other, next_command)
+                if other in ("LabelOrder", "ChangeShippingAddress", "RedactOrder"):
+                    tried.append(again)
+                else:
+                    assert again.came == attempt(order, other, next_command)[0].came, other
     return tried
 
 

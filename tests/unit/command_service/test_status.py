@@ -38,6 +38,7 @@ EXAMPLES: list[Exception] = [
     application.TimedOut(),
     exporting.ExportInterrupted("postgres", "postgres cannot be reached"),
     exporting.ExportTooSlow(),
+    domain.CustomerNotFound("C1"),
 ]
 
 

@@ -1386,7 +1386,7 @@ class RedactCustomerRequest(_message.Message):
     """UUID chosen by the caller."""
     customer_id: _builtins.str
     reason: _builtins.str
-    """Reason for the audit trail, at most 500 characters."""
+    """Reason for the audit trail, at most 500 characters. It is not erased, so it must contain no personal data."""
     def __init__(
         self,
         *,
@@ -1412,8 +1412,11 @@ class RedactCustomerResponse(_message.Message):
     REMAINING_ORDERS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     redacted_orders: _builtins.int
+    """The customer's orders that are redacted, by this call or earlier ones."""
     remaining_orders: _builtins.int
+    """The customer's orders that are left."""
     consistency_token: _builtins.str
+    """Names the orders that this call redacted."""
     def __init__(
         self,
         *,

@@ -223,7 +223,11 @@ class OrderCommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RedactCustomer(self, request, context):
-        """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet.
+        """Erases a customer's personal data for good: from their orders, the orders' earlier events, and stored responses. A
+        call redacts up to 64 orders. Call it with new request ids until `remaining_orders` is zero. If a call failed, a
+        retry with its id goes on. From the first call on, no new order of the customer is accepted (rule
+        `customer-redacted`). A redacted order goes on, but gets no other address, label or note. The customer id, country
+        codes, reasons, payment references and tracking numbers stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

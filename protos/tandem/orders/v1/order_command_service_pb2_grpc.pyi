@@ -75,7 +75,12 @@ class OrderCommandServiceStub:
     do that.
     """
     RedactCustomer: _grpc.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]
-    """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
+    """Erases a customer's personal data for good: from their orders, the orders' earlier events, and stored responses. A
+    call redacts up to 64 orders. Call it with new request ids until `remaining_orders` is zero. If a call failed, a
+    retry with its id goes on. From the first call on, no new order of the customer is accepted (rule
+    `customer-redacted`). A redacted order goes on, but gets no other address, label or note. The customer id, country
+    codes, reasons, payment references and tracking numbers stay.
+    """
 
 @_typing.type_check_only
 class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
@@ -124,7 +129,12 @@ class OrderCommandServiceAsyncStub(OrderCommandServiceStub):
     do that.
     """
     RedactCustomer: _aio.UnaryUnaryMultiCallable[_order_command_service_pb2.RedactCustomerRequest, _order_command_service_pb2.RedactCustomerResponse]  # type: ignore[assignment]
-    """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
+    """Erases a customer's personal data for good: from their orders, the orders' earlier events, and stored responses. A
+    call redacts up to 64 orders. Call it with new request ids until `remaining_orders` is zero. If a call failed, a
+    retry with its id goes on. From the first call on, no new order of the customer is accepted (rule
+    `customer-redacted`). A redacted order goes on, but gets no other address, label or note. The customer id, country
+    codes, reasons, payment references and tracking numbers stay.
+    """
 
 class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Changes orders. Every command is safe to repeat with its `request_id`. A repeated command gets the first response
@@ -254,6 +264,11 @@ class OrderCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_command_service_pb2.RedactCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_command_service_pb2.RedactCustomerResponse, _abc.Awaitable[_order_command_service_pb2.RedactCustomerResponse]]:
-        """Erases a customer's data from all their orders. Repeat it until `remaining_orders` is zero. Not served yet."""
+        """Erases a customer's personal data for good: from their orders, the orders' earlier events, and stored responses. A
+        call redacts up to 64 orders. Call it with new request ids until `remaining_orders` is zero. If a call failed, a
+        retry with its id goes on. From the first call on, no new order of the customer is accepted (rule
+        `customer-redacted`). A redacted order goes on, but gets no other address, label or note. The customer id, country
+        codes, reasons, payment references and tracking numbers stay.
+        """
 
 def add_OrderCommandServiceServicer_to_server(servicer: OrderCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

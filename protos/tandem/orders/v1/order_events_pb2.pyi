@@ -530,7 +530,9 @@ Global___OrderImported: _TypeAlias = OrderImported  # noqa: Y015
 
 @_typing.final
 class OrderRedacted(_message.Message):
-    """`ORDER_REDACTED`: the customer's data was erased on request."""
+    """`ORDER_REDACTED`: the order's personal data was erased on request, also from its earlier events. The event has a request
+    id of its own, derived from that of the call.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
