@@ -14,6 +14,9 @@ from audit.storage.position import Position
 from audit.storage.tree_nodes import STORED_LEVELS, TreeNodes
 from audit.tree.frontier import Frontier, Node
 
+#: So many messages are read at most without writing how far.
+MOST_UNWRITTEN = 1_000
+
 
 class LogWriter:
     """The only writer of a log, over the session that holds the lock.
@@ -24,6 +27,7 @@ class LogWriter:
     def __init__(self, connection: psycopg.AsyncConnection, stream: str, frontier: Frontier, epoch: int) -> None:
         self._connection, self._stream = connection, stream
         self._frontier, self._epoch = frontier, epoch
+        self._unwritten = 0
 
     @classmethod
     async def open(cls, connection: psycopg.AsyncConnection, stream: str) -> LogWriter:
@@ -49,10 +53,12 @@ class LogWriter:
     async def append(self, messages: Sequence[StreamMessage], stream_created_at: int) -> Decision:
         """Appends the leaves of messages, which follow those read before, and returns what was decided.
 
-        If they add nothing, as barriers do, nothing is written, and they are read again after a restart.
+        If they add nothing, as barriers do, the position is written only now and then, and they are read again after a
+        restart. If it were never written, messages without events that leave the stream would count as lost.
         """
         decision = await self._decided([read(message) for message in messages])
-        if decision.leaves or decision.repeated:
+        self._unwritten += len(messages)
+        if decision.leaves or decision.repeated or self._unwritten >= MOST_UNWRITTEN:
             frontier = self._frontier.copy()
             placed, nodes = _place(frontier, decision)
             async with self._connection.transaction():
@@ -60,7 +66,7 @@ class LogWriter:
                 await _write_nodes(self._connection, nodes)
                 reached = Position(stream_created_at, messages[-1].sequence)
                 await position.write(self._connection, self._stream, reached)
-            self._frontier, self._epoch = frontier, decision.epoch
+            self._frontier, self._epoch, self._unwritten = frontier, decision.epoch, 0
         return decision
 
     async def _decided(self, messages: Sequence[Read]) -> Decision:

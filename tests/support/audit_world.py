@@ -22,9 +22,11 @@ from audit.leaves.leaf import Leaf
 from audit.leaves.stream_message import StreamMessage
 from audit.metrics import NotaryMetrics
 from audit.notary.notary import Notary, NotaryPlan
+from audit.notary.stream_reader import StreamReader
 from audit.notes.checkpoint import Checkpoint, open_checkpoint
 from audit.notes.keys import Kind, SigningKey, new_key
 from audit.storage import checkpoints, leaf_rows
+from audit.storage.position import Position
 from audit.storage.schema import migrate
 from audit.storage.tree_nodes import TreeNodes
 from audit.tree.frontier import Frontier
@@ -60,27 +62,37 @@ class AuditWorld:
 
     async def create_stream(self) -> None:
         """Makes the stream."""
-        async with self._client() as client:
+        async with self.client() as client:
             config = StreamConfig(name=self.stream, subjects=[f"{self.subject}.>"], storage=StorageType.FILE)
             await client.jetstream(timeout=_SECONDS).add_stream(config)
 
     async def refill(self, messages: Iterable[StreamMessage]) -> None:
         """Loses the stream, and publishes anew into another one of the same name."""
-        async with self._client() as client:
+        async with self.client() as client:
             await client.jetstream(timeout=_SECONDS).delete_stream(self.stream)
         await self.create_stream()
         await self.publish(messages)
 
     async def forget_consumers(self) -> None:
         """Deletes the stream's consumers, as the server forgets them in a restart."""
-        async with self._client() as client:
+        async with self.client() as client:
             jetstream = client.jetstream(timeout=_SECONDS)
             for consumer in await jetstream.consumers_info(self.stream):
                 await jetstream.delete_consumer(self.stream, consumer.name)
 
+    async def forget_messages(self, before: int) -> None:
+        """Deletes the stream's messages before a sequence, as a limit of the stream does."""
+        async with self.client() as client:
+            await client.jetstream(timeout=_SECONDS).purge_stream(self.stream, seq=before)
+
+    async def created_at(self) -> int:
+        """When the stream was created, as positions have it."""
+        async with self.client() as client:
+            return (await StreamReader(client, self.stream).open(Position(0, 0))).stream_created_at
+
     async def publish(self, messages: Iterable[StreamMessage]) -> None:
         """Publishes messages in their order."""
-        async with self._client() as client:
+        async with self.client() as client:
             jetstream = client.jetstream(timeout=_SECONDS)
             sent = [
                 await jetstream.publish_async(f"{self.subject}.event", one.body, headers=dict(one.headers))
@@ -89,7 +101,8 @@ class AuditWorld:
             await asyncio.gather(*sent)
 
     @contextlib.asynccontextmanager
-    async def _client(self) -> AsyncIterator[Client]:
+    async def client(self) -> AsyncIterator[Client]:
+        """A connection of its own to NATS."""
         client = await nats.connect(self.nats_url, connect_timeout=int(_SECONDS))
         try:
             yield client

@@ -14,8 +14,9 @@ import pytest_asyncio
 
 from audit.leaves.leaf import Leaf, epoch_leaf, event_leaf
 from audit.leaves.stream_message import StreamMessage, recorded_events
-from audit.notary.log_writer import LogWriter
+from audit.notary.log_writer import MOST_UNWRITTEN, LogWriter
 from audit.notary.signing import CheckpointSigner, LogBroken, require_continuation
+from audit.notary.stream_reader import StreamReader
 from audit.storage.session import answered_within
 from audit.storage.tree_nodes import MissingNode, TreeNodes
 from audit.tree.proofs import consistent, includes
@@ -215,6 +216,31 @@ async def no_signature_on_a_changed_log(log: AuditWorld) -> None:
                     except MissingNode as missing:
                         raise LogBroken(str(missing)) from None
                     raise psycopg.Rollback
+
+
+async def a_quiet_stream_loses_nothing(log: AuditWorld) -> None:
+    """After the last event come barriers only, until the stream keeps neither that event nor the first barriers."""
+    await log.publish(history(1, 1))
+    async with log.database() as connection:
+        writer = await LogWriter.open(connection, log.stream)
+        barriers = [barrier(number) for number in range(2, MOST_UNWRITTEN + 2)]
+        for messages in ([*history(1, 1)], barriers[:-1], barriers[-1:]):
+            await writer.append(messages, await log.created_at())
+        position = await (await LogWriter.open(connection, log.stream)).position()
+    await log.publish(barriers)
+    await log.forget_messages(before=MOST_UNWRITTEN + 1)
+    async with log.client() as client:
+        assert (await StreamReader(client, log.stream).open(position)).lost == 0
+
+
+async def test_barriers_that_leave_the_stream_are_not_lost(log: AuditWorld) -> None:
+    await a_quiet_stream_loses_nothing(log)
+
+
+@pytest.mark.mutant
+async def test_a_position_that_waits_for_the_next_event_is_noticed(log: AuditWorld) -> None:
+    with noticed(Mutant(LogWriter.append, " or self._unwritten >= MOST_UNWRITTEN", "")):
+        await a_quiet_stream_loses_nothing(log)
 
 
 async def a_silent_database_is_told_of(log: AuditWorld, patience: float = 180.0) -> None:
