@@ -107,6 +107,8 @@ class WitnessClient:
     async def _post(self, session: aiohttp.ClientSession, path: str, body: bytes) -> Answer:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with session.post(f"{self._url}/{path}", data=body, timeout=timeout) as response:
+            if response.status >= 500:  # a fault of the witness or of what is before it, which says nothing of the log
+                response.raise_for_status()
             return Answer(response.status, (await response.content.read(1 << 20)).decode(errors="replace"))
 
 

@@ -90,7 +90,7 @@ class WitnessMemory:
 
     def leaves(self, first: int, count: int) -> bytes:
         """Returns the hashes of some leaves, 32 bytes each, as far as they are known."""
-        if not self._leaves.exists():
+        if first >= self.leaf_count:
             return b""
         with self._leaves.open("rb") as opened:
             opened.seek(first * HASH_BYTES)

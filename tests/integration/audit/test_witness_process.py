@@ -19,6 +19,7 @@ from tests.fixtures.write_model import execute
 from tests.integration.audit.test_notary import history
 from tests.support.audit_events import EventWriter, message_of
 from tests.support.audit_world import AuditProcess, AuditWorld
+from tests.support.source_mutants import Mutant, noticed
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -43,6 +44,29 @@ async def brought(log: AuditWorld, client: WitnessClient) -> int | None:
     """Brings the newest checkpoint."""
     async with log.database() as connection, aiohttp.ClientSession() as session:
         return await client.bring(connection, session)
+
+
+async def a_fault_is_no_refusal(log: AuditWorld, directory: Path) -> None:
+    """The witness cannot write what it signs; it signs once it can."""
+    await log.publish(history(1, 1))
+    async with log.writing():
+        await log.until_signed(2)
+    async with witness_of(log, directory) as (_, client):
+        (directory / "checkpoint.new").mkdir()
+        with pytest.raises(aiohttp.ClientResponseError, match="500"):
+            await brought(log, client)
+        (directory / "checkpoint.new").rmdir()
+        assert await brought(log, client) == 2
+
+
+async def test_a_witness_that_cannot_write_is_unavailable_and_does_not_refuse(log: AuditWorld, tmp_path: Path) -> None:
+    await a_fault_is_no_refusal(log, tmp_path)
+
+
+@pytest.mark.mutant
+async def test_a_fault_that_counts_as_a_refusal_is_noticed(log: AuditWorld, tmp_path: Path) -> None:
+    with noticed(Mutant(WitnessClient._post, "if response.status >= 500:", "if False:"), or_raises=(WitnessRefuses,)):
+        await a_fault_is_no_refusal(log, tmp_path)
 
 
 async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: AuditWorld, tmp_path: Path) -> None:

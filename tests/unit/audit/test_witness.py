@@ -125,6 +125,7 @@ def test_a_witness_remembers_over_a_restart(tmp_path: Path) -> None:
     assert again.leaf_count == 2
     assert again.add_leaves(b"".join(LEAVES[2:5])) is None
     assert again.leaves(1, 9) == b"".join(LEAVES[1:5])
+    assert again.leaves(10**18 - 1, 9) == b""
 
 
 def test_leaves_that_do_not_give_the_root_are_dropped(tmp_path: Path) -> None:
