@@ -46,7 +46,24 @@ class MemoryDocuments:
 
     def _put_entry(self, event: ProjectedEvent) -> str:
         key = event_document_id(event.order_id, event.version)
-        return self._put(self._entries, key, event.external_version, event.event)
+        contradicted_by = self._put(self._entries, key, event.external_version, event.event)
+        order = self._orders.get(event.order_id)
+        if order is not None and order[1]["redacted"] and not event.order["redacted"]:
+            self._erase(event.order_id, event.version)
+        if event.event["event_type"] == "ORDER_REDACTED":
+            for version in range(1, event.version):
+                self._erase(event.order_id, version)
+        return contradicted_by
+
+    def _erase(self, order_id: str, version: int) -> None:
+        """Takes personal data and salt out of an entry, with the next revision."""
+        key = event_document_id(order_id, version)
+        stored = self._entries.get(key)
+        if stored is not None and (stored[1]["personal"] is not None or stored[1]["salt"] is not None):
+            entry = deepcopy(stored[1])
+            entry["personal"] = entry["salt"] = None
+            entry["revision"] += 1
+            self._entries[key] = stored[0] + 1, entry
 
     async def apply_entries(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See CheckedStore."""

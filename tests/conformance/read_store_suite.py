@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
@@ -25,18 +25,42 @@ from query_service.application.ports.read_store import (
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
-from tests.support.queries.order_events import START, an_order, published
+from tests.support.queries.order_events import START, an_order, published, redacted
 
 #: Opens the same installation once more, as another process would.
 OpenStore = Callable[[], ReadStore]
 
 
 def an_event(
-    order_id: str, version: int, *, event_id: str | None = None, epoch: int = 1, revision: int = 0
+    order_id: str,
+    version: int,
+    *,
+    event_id: str | None = None,
+    epoch: int = 1,
+    revision: int = 0,
+    redacted_before: bool = False,
 ) -> ProjectedEvent:
     """The event that leaves the order at `version`, recorded `version` seconds after a day after START."""
-    message = published(an_order(order_id, version), event_id=event_id, source_epoch=epoch)
+    order = an_order(order_id, version)
+    order.redacted = redacted_before
+    message = published(order, event_id=event_id, source_epoch=epoch)
     return project(read_event(message.headers, message.body), revision)
+
+
+async def check_erased(store: ReadStore, order_id: str, versions: Sequence[int]) -> None:
+    """No personal data and no salt stays in these entries; the rest does."""
+    for entry in await store.entries(order_id, versions):
+        assert entry is not None
+        assert (entry["personal"], entry["salt"]) == (None, None), "still there"
+        assert (entry["payload"] != "", entry["personal_digest"] != "", entry["hash"] != "") == (True, True, True)
+
+
+def a_redaction(order_id: str, version: int) -> ProjectedEvent:
+    """ORDER_REDACTED, which leaves the order at `version`."""
+    order = redacted(an_order(order_id, version))
+    order.redacted = True
+    message = published(order, "ORDER_REDACTED")
+    return project(read_event(message.headers, message.body))
 
 
 def recorded(version: int, milliseconds: int = 0) -> int:
@@ -127,6 +151,40 @@ class ReadStoreSuite:
         assert stored.document is not None
         assert stored.document["revision"] == 1
         assert await store.entries(order_id, [2]) == [revised.event]
+
+    # -- redactions ----------------------------------------------------------------------------------------------
+
+    async def test_a_redaction_erases_the_earlier_entries(self, store: ReadStore, order_id: str) -> None:
+        other = str(uuid.uuid4())
+        await store.apply([an_event(order_id, 1), an_event(order_id, 2), an_event(other, 1)])
+        outcomes = await store.apply([a_redaction(order_id, 3), an_event(order_id, 3 + 1, redacted_before=True)])
+        assert outcomes == [Applied()] * 2
+        await check_erased(store, order_id, [1, 2])
+        assert [entry and entry["personal"] is not None for entry in await store.entries(order_id, [3, 4])] == [
+            True
+        ] * 2
+        [untouched] = await store.entries(other, [1])
+        assert untouched is not None
+        assert untouched["personal"] is not None
+        await store.apply([a_redaction(order_id, 3)])
+        assert [entry and entry["revision"] for entry in await store.entries(order_id, [1, 2, 3])] == [1, 1, 0]
+
+    async def test_an_entry_that_comes_after_the_redaction_brings_nothing_back(
+        self, store: ReadStore, order_id: str
+    ) -> None:
+        events = [an_event(order_id, version) for version in range(1, 4)]
+        redaction = a_redaction(order_id, 4)
+        await store.apply([events[0]])
+        while await store.apply([redaction]) != [Applied()]:
+            pass  # versions 2 and 3 could still be under way
+        assert await store.apply([events[1]]) == [Applied()]
+        assert await store.fill([events]) == [Applied()] * 3
+        await check_erased(store, order_id, [1, 2, 3])
+        again = an_event(order_id, 2, event_id=events[1].event_id, revision=5)
+        assert await store.apply([again]) == [Applied()]
+        await check_erased(store, order_id, [2])
+        [stored] = await store.orders([order_id])
+        assert stored.document == redaction.order
 
     async def test_a_later_source_epoch_replaces_higher_versions(self, store: ReadStore, order_id: str) -> None:
         await store.apply([an_event(order_id, 9, epoch=1)])

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from query_service.application.ports.read_store import Applied, Deferred, Refuse
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.physical import mappings, setup
+from query_service.storage.physical import erasing, mappings, setup
+from query_service.storage.physical.erasing import EntryEraser
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
@@ -293,15 +294,65 @@ async def test_without_external_version_an_older_event_would_win(
     """The mutant: plain indexing. The suite's own check must notice it."""
     from query_service.storage.physical import writer
 
-    encode = writer._lines
+    encode = erasing.document_lines
 
     def unguarded(index: str, document_id: str, external_version: int, document: Any) -> bytes:
         action, body = encode(index, document_id, external_version, document).split(b"\n")[:2]
         return action.split(b',"version"')[0] + b"}}\n" + body + b"\n"
 
-    monkeypatch.setattr(writer, "_lines", unguarded)
+    monkeypatch.setattr(writer, "document_lines", unguarded)
     with pytest.raises(AssertionError):
         await TestPhysicalStore().test_an_older_event_after_a_newer_one_changes_nothing(store=store, order_id=order_id)
+
+
+async def nothing_redacted(self: EntryEraser, order_ids: Iterable[str]) -> set[str]:
+    """The mutant: an entry that comes late is stored as it is."""
+    return set()
+
+
+async def nothing_erased(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[str]:
+    """The mutant: earlier entries are kept."""
+    return set()
+
+
+@pytest.mark.mutant
+async def test_an_entry_that_brings_personal_data_back_is_noticed(
+    store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EntryEraser, "redacted", nothing_redacted)
+    with pytest.raises(AssertionError, match="still there"):
+        await TestPhysicalStore().test_an_entry_that_comes_after_the_redaction_brings_nothing_back(store, order_id)
+
+
+@pytest.mark.mutant
+async def test_earlier_entries_that_are_kept_are_noticed(
+    store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EntryEraser, "erase", nothing_erased)
+    with pytest.raises(AssertionError, match="still there"):
+        await TestPhysicalStore().test_a_redaction_erases_the_earlier_entries(store, order_id)
+
+
+@pytest.mark.mutant
+async def test_a_salt_that_is_kept_is_noticed(
+    store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erased = erasing._erased
+
+    def with_salt(stored: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        version, entry = erased(stored)
+        return version, entry if stored["_source"]["personal"] is None else {**entry, "salt": "00"}
+
+    monkeypatch.setattr(erasing, "_erased", with_salt)
+
+    async def once(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[str]:
+        if listed := list(entries):
+            await self._erase(listed, set())
+        return set()
+
+    monkeypatch.setattr(EntryEraser, "erase", once)
+    with pytest.raises(AssertionError, match="still there"):
+        await TestPhysicalStore().test_a_redaction_erases_the_earlier_entries(store, order_id)
 
 
 @pytest.mark.mutant

@@ -190,6 +190,9 @@ class ProjectionWriter(OrderReader, Protocol):
 
         The documents end up the same in any order of events, with repeats and with concurrent writers. When it raises,
         any of the events may have been written; applying them again is safe.
+
+        ORDER_REDACTED erases personal data and salt from the order's earlier entries. An entry that comes later, from
+        before the redaction, is stored without them.
         """
 
     async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:

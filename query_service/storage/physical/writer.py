@@ -6,17 +6,17 @@ document is newer, or is of the same event. When another event has that version,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-import orjson
-
 from query_service.application.ports.read_store import Applied, Deferred, Outcome, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage.physical.connection import PASSING, ElasticsearchConnection, StoreDefect, describe, not_ready
+from query_service.storage.physical.erasing import EntryEraser, document_lines
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
@@ -24,6 +24,10 @@ from query_service.storage.physical.setup import IndexSetup
 
 #: The most bytes in a request. A larger event is sent alone.
 REQUEST_BYTES = 8_000_000
+REDACTION = "ORDER_REDACTED"
+#: How often a redaction is applied while an earlier version of its order is not there. A write that was under way when
+#: the redaction came is found by the next try.
+REDACTION_TRIES = 4
 #: The fields of an answer that the server sends; the others are never read.
 _READ = "items.*.status,items.*.error"
 #: Elasticsearch's error types for a document that does not fit its mapping.
@@ -69,10 +73,12 @@ class BulkWriter:
     ) -> None:
         self._connection, self._names, self._setup = connection, names, setup
         self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
+        self._eraser = EntryEraser(connection, names, self._params)
+        self._tries: Counter[str] = Counter()
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
-        return await self._write([(event, True) for event in events])
+        return await self._write([(event, True) for event in events], every_order=False)
 
     async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
         """See ProjectionWriter."""
@@ -82,8 +88,12 @@ class BulkWriter:
         """See CheckedStore."""
         return await self._write([(event, False) for event in events])
 
-    async def _write(self, events: Sequence[tuple[ProjectedEvent, bool]]) -> list[Outcome]:
-        """Writes the journal entry of each event, and the order's document of those that are marked."""
+    async def _write(self, events: Sequence[tuple[ProjectedEvent, bool]], *, every_order: bool = True) -> list[Outcome]:
+        """Writes the journal entry of each event, and the order's document of those that are marked.
+
+        With `every_order` it looks up whether the orders are redacted. Otherwise it looks up only those of which the
+        store has a newer document.
+        """
         unencodable: dict[int, Outcome] = {}
         pairs: dict[int, list[_Write]] = {}
         for number, (event, with_order) in enumerate(events):
@@ -94,13 +104,46 @@ class BulkWriter:
         for request in _requests(pairs.values()):
             await self._send(request)
         writes = [write for pair in pairs.values() for write in pair]
-        await self._resolve_conflicts([write for write in writes if write.verdict is _Verdict.CONFLICT])
+        conflicts = [write for write in writes if write.verdict is _Verdict.CONFLICT]
+        await self._resolve_conflicts(conflicts)
         if any(write.verdict is _Verdict.UNMAPPABLE for write in writes):
             # With the wrong indices every document looks unmappable. Then this raises, and no event is parked.
             await self._setup.check()
-        return [
+        outcomes = [
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
+        applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome == Applied()]
+        newer = None if every_order else {write.document_id for write in conflicts}
+        waiting = await self._keep_erased(applied, newer)
+        cause = "an earlier version of a redacted order is not there yet"
+        return [
+            Deferred(cause) if event.event_id in waiting and outcome == Applied() else outcome
+            for (event, _), outcome in zip(events, outcomes, strict=True)
+        ]
+
+    async def _keep_erased(self, events: Sequence[ProjectedEvent], newer: set[str] | None) -> set[str]:
+        """Erases the earlier entries of orders that the events redact, and those of the events that come late.
+
+        `newer` are the orders of which the store has a newer document; None: look at all. Returns the ids of the
+        redactions that should be tried again, because another writer may be writing an earlier entry.
+        """
+        late = [event for event in events if not event.order["redacted"]]
+        suspects = {event.order_id for event in late if newer is None or event.order_id in newer}
+        redacted = await self._eraser.redacted(suspects)
+        await self._eraser.erase((event.order_id, event.version) for event in late if event.order_id in redacted)
+        redactions = {event.order_id: event for event in events if event.event["event_type"] == REDACTION}
+        missing = await self._eraser.erase(
+            (order_id, version) for order_id, event in redactions.items() for version in range(1, event.version)
+        )
+        waiting = set()
+        for order_id, event in redactions.items():
+            # An earlier version may never come: it is parked or discarded, or a rebuild has not filled it in yet.
+            self._tries[event.event_id] += 1
+            if order_id in missing and self._tries[event.event_id] < REDACTION_TRIES:
+                waiting.add(event.event_id)
+            else:
+                del self._tries[event.event_id]
+        return waiting
 
     def _documents(self, event: ProjectedEvent, with_order: bool) -> list[_Write]:
         documents: list[tuple[str, str, Any]] = [
@@ -114,7 +157,7 @@ class BulkWriter:
                 document_id,
                 event.external_version,
                 event.event_id,
-                _lines(index, document_id, event.external_version, document),
+                document_lines(index, document_id, event.external_version, document),
             )
             for index, document_id, document in documents
         ]
@@ -142,12 +185,7 @@ class BulkWriter:
 
 def _write(event: ProjectedEvent, index: str, document_id: str, document: Any) -> _Write:
     version = event.external_version
-    return _Write(index, document_id, version, event.event_id, _lines(index, document_id, version, document))
-
-
-def _lines(index: str, document_id: str, external_version: int, document: Any) -> bytes:
-    action = {"index": {"_index": index, "_id": document_id, "version": external_version, "version_type": "external"}}
-    return orjson.dumps(action) + b"\n" + orjson.dumps(document) + b"\n"
+    return _Write(index, document_id, version, event.event_id, document_lines(index, document_id, version, document))
 
 
 def _requests(events: Iterable[list[_Write]]) -> Iterator[list[_Write]]:
