@@ -124,7 +124,7 @@ class Replay:
                 if session.tail.term > self._term > 0:
                     raise Refused(f"another replay has taken over the stream {self._target.stream}: {_GO_ON}")
                 if cursor is None:
-                    cursor = PollCursor(selection.source_epoch, None, await selection.snapshot())
+                    cursor = PollCursor(selection.source_epoch, None, selection.snapshot)
                 self._progress.begins(max(selection.first, cursor.position + 1), selection.last)
                 self._snapshot = cursor.base.rpartition(";")[2]
                 if cursor.upto is None:

@@ -62,6 +62,8 @@ class Selection:
         self.source_epoch = source_epoch
         #: The first and the last position that can be part of the replay.
         self.first = self.last = 0
+        #: A snapshot from before the last position was looked up, so no row that it sees has a higher one.
+        self.snapshot = Snapshot(3, 3)
 
     @classmethod
     async def open(cls, settings: RelaySettings, request: ReplayRequest) -> Selection:
@@ -93,12 +95,6 @@ class Selection:
         """Ends the session."""
         await self._connection.close()
 
-    async def snapshot(self) -> Snapshot:
-        """Returns a snapshot of now."""
-        row = await (await self._connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
-        assert row is not None
-        return Snapshot.parse(row[0])
-
     async def read(self, upto: Snapshot, after: int, max_events: int, max_bytes: int) -> Chunk:
         """Returns the next rows after a position that `upto` sees and the request wants."""
         after = max(after, self.first - 1)
@@ -125,7 +121,10 @@ class Selection:
         return self.last if row[0] is None else min(self.last, int(row[0]) - 1)
 
     async def _measure(self) -> None:
-        """Finds the first and last position, and the rows that an operator has discarded."""
+        """Takes the snapshot, and then finds first and last position, and the rows that an operator has discarded."""
+        row = await (await self._connection.execute("SELECT pg_current_snapshot()::text")).fetchone()
+        assert row is not None
+        self.snapshot = Snapshot.parse(row[0])
         position, start, end = self.table.position, self._request.start.position, self._request.end.position
         row = await (
             await self._connection.execute(

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from relay.config import RelaySettings
 from relay.events.cursor import PollCursor
 from relay.events.errors import Refused
 from relay.outbox.bookkeeping import ensure_tables
@@ -124,7 +125,7 @@ async def one_session(world: World, target: str) -> None:
     given = ReplayRequest.parse(stream=target, start="1", end=None, filters=(), rate=None)
     selection = await Selection.open(settings, given)
     try:
-        await selection.read(await selection.snapshot(), 0, 10, 1_000_000)
+        await selection.read(selection.snapshot, 0, 10, 1_000_000)
     finally:
         await selection.close()
 
@@ -278,6 +279,24 @@ async def test_what_commits_after_the_beginning_is_not_part_of_it(world: World, 
     found = await replay_here(world, target)
     assert found.complete
     assert keys(await replayed(world, target)) == committed
+
+
+async def test_it_has_all_rows_that_its_snapshot_sees(
+    world: World, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are committed just after the replay has looked up the last position."""
+    await insert_versions(world, 30, "a")
+    opened = Selection.open
+
+    async def while_rows_are_written(settings: RelaySettings, request: ReplayRequest) -> Selection:
+        selection = await opened(settings, request)
+        await world.insert(5)
+        return selection
+
+    monkeypatch.setattr(Selection, "open", while_rows_are_written)
+    found = await replay_here(world, target)
+    seen = await rows(world, f"pg_visible_in_snapshot(transaction_id, '{found.snapshot}')")
+    assert keys(await replayed(world, target)) == seen
 
 
 async def test_a_signal_ends_it_and_it_goes_on_later(world: World, target: str) -> None:
