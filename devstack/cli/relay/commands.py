@@ -68,13 +68,16 @@ def status(
     raise typer.Exit(int(_EXIT_CODES[seen.state]))
 
 
-@application.command("adopt", help="Adopt a database that was restored, promoted or set back.")
+@application.command("adopt")
 def adopt(
     force: Annotated[bool, typer.Option("--force", help="Also when nothing shows that the source changed.")] = False,
     of_environment: OfEnvironment = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Exit code 0 adopted or nothing to adopt, 1 refused, 3 database or stream out of reach."""
+    """Adopt a database that was restored, promoted or set back.
+
+    Exit code 0 adopted or nothing to adopt, 1 refused, 3 database or stream out of reach.
+    """
     from relay.adoption.command import adopt as run_adoption
     from service_runtime.log import configure_logging
 
@@ -83,7 +86,7 @@ def adopt(
     raise typer.Exit(run_adoption(settings, as_json=as_json, force=force, patience_seconds=sign_seconds()))
 
 
-@application.command("replay", help="Publish the outbox to a stream of its own, for a new consumer.")
+@application.command("replay")
 def replay(
     start: Annotated[str, typer.Option("--from", metavar="START", help="The first position, or a time of recording.")],
     to: Annotated[str, typer.Option("--to", metavar="STREAM", help="The replay's stream, made if it is missing.")],
@@ -113,7 +116,11 @@ def replay(
     of_environment: OfEnvironment = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Exit code 0 the stream has everything, 1 refused or interrupted, 3 database or stream out of reach."""
+    """Publish the outbox to a stream of its own, for a new consumer.
+
+    Repeat the command to go on after an end. Exit code 0 the stream has everything, 1 refused or interrupted,
+    2 wrong usage, 3 database or stream out of reach.
+    """
     from relay.replaying.command import ReplayWords
     from relay.replaying.command import replay as run_replay
     from service_runtime.log import configure_logging
