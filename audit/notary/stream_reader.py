@@ -38,10 +38,13 @@ class Opened(NamedTuple):
 
 
 class StreamReader:
-    """Reads one stream. Without acknowledgements: what was read is known by the position that is committed."""
+    """Reads one stream, or only its messages on `subjects`.
 
-    def __init__(self, client: Client, stream: str) -> None:
-        self._client, self._stream = client, stream
+    Without acknowledgements: what was read is known by the position that is committed.
+    """
+
+    def __init__(self, client: Client, stream: str, subjects: str = "") -> None:
+        self._client, self._stream, self._subjects = client, stream, subjects
         self._pull: JetStreamContext.PullSubscription | None = None
         self._delivered = self._silent = 0
         self.pending = 0
@@ -68,7 +71,7 @@ class StreamReader:
             mem_storage=True,
             num_replicas=1,
         )
-        self._pull = await jetstream.pull_subscribe("", stream=self._stream, config=config)
+        self._pull = await jetstream.pull_subscribe(self._subjects, stream=self._stream, config=config)
         self._delivered = self._silent = 0
         return Opened(created_at, max(0, first - wanted) if continues else 0)
 

@@ -48,6 +48,7 @@ COMMANDS = {
     ("relay", "replay", "--from", "1", "--to", "R"): "database",
     ("audit", "note"): "Postgres",
     ("audit", "prove", ORDER): "Postgres",
+    ("audit", "verify", ORDER): "exports of the command service",
     ("status",): "down",
 }
 

@@ -58,7 +58,7 @@ def check(
     else:
         assert note is not None
         report = _checked_note(_text(note, as_json=as_json), log_key, of_witness, witness, restored or [], as_json)
-    _tell(report, as_json=as_json)
+    tell(report, as_json=as_json)
 
 
 def _key(option: str, text: str, kind: Kind, *, as_json: bool) -> VerificationKey:
@@ -137,7 +137,8 @@ async def _witness_leaves(witness: str, entered: AsyncExitStack) -> WitnessLeave
     return from_directory(Path(witness))
 
 
-def _tell(report: Report, *, as_json: bool) -> None:
+def tell(report: Report, *, as_json: bool) -> None:
+    """Prints a report and ends the command."""
     code = ExitCode.OK if report.holds else ExitCode.DEGRADED
     if as_json:
         say_json(report.document())

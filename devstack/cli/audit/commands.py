@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from devstack.cli.audit import checking, keys, proving
+from devstack.cli.audit import checking, keys, proving, verifying
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 application.command("prove")(proving.prove)
 application.command("note")(proving.note)
 application.command("check")(checking.check)
+application.command("verify")(verifying.verify)
 application.command("key")(keys.key)
 
 
