@@ -10,7 +10,7 @@ import typer.main
 
 from devstack.cli.audit import commands as audit
 from devstack.cli.orders import commands as orders
-from devstack.cli.orders import exports, imports, sample
+from devstack.cli.orders import customers, exports, imports, sample
 from devstack.cli.relay import commands as relay
 from devstack.cli.stack import status, up
 from devstack.cli.stream import drift, projection, rebuild, subsets, tails
@@ -28,6 +28,7 @@ application.command("up", help="Start everything, prove it, stay until Ctrl-C.")
 application.command("down", help="Stop what `tandem up` started.")(up.down)
 application.command("status", help="Show every process, and how old reads are.")(status.status)
 application.add_typer(orders.application, name="orders")
+application.add_typer(customers.application, name="customers")
 application.add_typer(imports.application, name="import")
 application.add_typer(exports.application, name="export")
 application.command("sample", help="Place realistic orders of a made-up shop.")(sample.sample)

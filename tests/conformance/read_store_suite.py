@@ -25,6 +25,7 @@ from query_service.application.ports.read_store import (
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
+from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import START, an_order, published, redacted
 
 #: Opens the same installation once more, as another process would.
@@ -168,6 +169,22 @@ class ReadStoreSuite:
         assert untouched["personal"] is not None
         await store.apply([a_redaction(order_id, 3)])
         assert [entry and entry["revision"] for entry in await store.entries(order_id, [1, 2, 3])] == [1, 1, 0]
+
+    async def test_a_rebuild_after_a_redaction_gives_the_live_documents(self, store: ReadStore, order_id: str) -> None:
+        events, redaction = [an_event(order_id, version) for version in (1, 2)], a_redaction(order_id, 3)
+        await store.apply([*events, redaction])
+        journal = [
+            project(replace(read_event(message.headers, message.body), personal=None, personal_text=None, salt=None))
+            for message in (published(an_order(order_id, event.version), event_id=event.event_id) for event in events)
+        ]
+        rebuilt = MemoryStore()
+        assert await rebuilt.fill([[*journal, redaction]]) == [Applied()] * 3
+        assert await rebuilt.orders([order_id]) == await store.orders([order_id])
+        for live, filled in zip(
+            await store.entries(order_id, [1, 2, 3]), await rebuilt.entries(order_id, [1, 2, 3]), strict=True
+        ):
+            assert live is not None
+            assert {**live, "revision": 0} == filled
 
     async def test_an_entry_that_comes_after_the_redaction_brings_nothing_back(
         self, store: ReadStore, order_id: str
