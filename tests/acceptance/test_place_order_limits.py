@@ -18,7 +18,7 @@ from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.storage.connections import ACQUIRE_SECONDS
-from command_service.storage.schema import migrate
+from command_service.storage.schema import migrate, required_revision
 from devstack.servers.ports import free_port
 from tests.fixtures.command_process import CommandProcess, caller, serving
 from tests.fixtures.private_servers import PrivatePostgres
@@ -162,8 +162,8 @@ async def test_what_keeps_it_from_starting_is_one_sentence(postgres_database: st
 async def test_settings_are_checked_and_tables_made_from_the_command_line(postgres_database: str) -> None:
     for command, said in (
         ("check-config", "the settings of command_service are right\n"),
-        ("migrate", "the database is now (it was empty) at schema revision 0001\n"),
-        ("migrate", "the database already is at schema revision 0001\n"),
+        ("migrate", f"the database is now (it was empty) at schema revision {required_revision()}\n"),
+        ("migrate", f"the database already is at schema revision {required_revision()}\n"),
     ):
         process = CommandProcess({"COMMAND_DATABASE_URL": postgres_database})
         assert (await process.run(command), process.out) == (0, said)

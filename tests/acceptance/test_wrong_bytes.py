@@ -50,6 +50,8 @@ STANDARD: tuple[Any, ...] = (
 )
 NOT_WRITTEN = "List"
 FAULTS = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "DATA_LOSS"}
+#: Streams that answer until the caller leaves.
+WITHOUT_END = {"grpc.health.v1.Health.Watch", "tandem.orders.v1.OrderQueryService.WatchOrders"}
 #: What a library says in its own words, to callers or to the log.
 LIBRARY = re.compile(r"Unexpected|Exception|Error\b|Traceback|<class|google\.protobuf|deserializ", re.IGNORECASE)
 
@@ -71,7 +73,7 @@ async def _outcome(channel: grpc.aio.Channel, method: MethodDescriptor, sent: by
         else:
             await raw.unary_unary(path)(sent, timeout=60)
             return "OK", ""
-        if method.full_name == "grpc.health.v1.Health.Watch":
+        if method.full_name in WITHOUT_END:
             await answers.read()  # its end is for the caller to choose
             answers.cancel()
             return "OK", ""
