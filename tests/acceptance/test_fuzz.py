@@ -146,6 +146,9 @@ class Fuzz:
             message = self._good(method)
             for _ in range(source.choice((0, 1, 1, 2, 4))):
                 change_somewhere(source, message)
+        if method.name == "RedactCustomer" and message.customer_id:
+            # An erasure writes one event for each order of the customer, which the counts below cannot tell in advance.
+            message.customer_id = f"nobody {message.customer_id}"
         text: bytes = message.SerializeToString()
         return text + UNKNOWN_FIELDS if source.random() < 0.05 else text
 
