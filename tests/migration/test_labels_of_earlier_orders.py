@@ -15,7 +15,7 @@ from command_service.domain.decisions import decide_new
 from command_service.domain.labels import Labels
 from command_service.storage.command_connection import Statement
 from command_service.storage.order_rows import order_row
-from command_service.storage.orders import ADD_ORDER, new_order
+from command_service.storage.orders import ADD_CUSTOMER, ADD_ORDER, new_order
 from command_service.storage.schema import migrate
 from command_service.wire.representation import ContractRepresentation
 from tests.support.commands.command_application import application, call
@@ -34,9 +34,13 @@ def of_before() -> list[Statement]:
     row = {name: value for name, value in order_row(written.after, written.event).items() if name not in ADDED}
     places = ", ".join(f"${place}" for place in range(1, len(row) + 1))
     add_order: Statement = (f"INSERT INTO orders ({', '.join(row)}) VALUES ({places})", list(row.values()))
+    add_customer: Statement = (ADD_CUSTOMER, (written.after.customer.customer_id,))
     return [
-        add_order if statement[0] == ADD_ORDER.sql else statement
-        for statement in new_order(written.after, written.event)
+        add_customer,
+        *(
+            add_order if statement[0] == ADD_ORDER.sql else statement
+            for statement in new_order(written.after, written.event)
+        ),
     ]
 
 

@@ -27,7 +27,7 @@ def _customers() -> None:
 
 @application.command()
 def redact(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", show_default=False)],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.", show_default=False)],
     reason: Reason = "",
     request_id: RequestId = "",
     as_json: AsJson = False,

@@ -27,6 +27,7 @@ from command_service.domain.errors import RuleViolated
 from command_service.storage.command_connection import Row, Statement
 from command_service.storage.command_log import RECALL
 from command_service.storage.conversation import Conversation
+from command_service.storage.orders import ADD_CUSTOMER
 from command_service.storage.unit_of_work import PostgresUnitOfWork, PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, opened_pool, place_order
@@ -43,6 +44,8 @@ WAITING_FOR_A_TWIN = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     " AND query LIKE 'INSERT INTO command_log%'"
 )
+#: With a new customer the twins would wait one statement earlier, for the row of the customer.
+KNOWN_CUSTOMER = "INSERT INTO customers (id) VALUES ('C1')"
 IN_TRANSACTION = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
 )
@@ -106,6 +109,7 @@ async def test_the_guards_hold(check: Check, command_database: str) -> None:
 
 
 async def test_a_twin_waits_for_the_first_and_gets_its_answer(command_database: str) -> None:
+    await execute(command_database, KNOWN_CUSTOMER)
     async with application(command_database) as orders:
         asked, command, gate = call(), place_order(), asyncio.Event()
 
@@ -123,6 +127,7 @@ async def test_a_twin_waits_for_the_first_and_gets_its_answer(command_database: 
 
 
 async def test_a_twin_of_a_failure_does_the_work_itself(command_database: str) -> None:
+    await execute(command_database, KNOWN_CUSTOMER)
     async with application(command_database) as orders:
         asked, command, gate = call(), place_order(), asyncio.Event()
 
@@ -160,6 +165,7 @@ async def test_a_caller_who_leaves_before_the_commit_leaves_nothing(command_data
 
 
 async def test_callers_who_leave_while_they_wait_for_a_twin_give_their_connections_back(command_database: str) -> None:
+    await execute(command_database, KNOWN_CUSTOMER)
     async with application(command_database) as orders:
         asked, command, gate = call(), place_order(), asyncio.Event()
 
@@ -184,7 +190,10 @@ class Forgetful(PostgresUnitOfWork):
     """Mutant: no command log."""
 
     async def claim(self, call: CommandCall, new_order: OrderIdentity | None = None) -> FirstCall | EarlierCall:
-        row = await self._transaction.fetch(("SELECT clock_timestamp(), (SELECT epoch FROM source)", ()))
+        assert new_order is not None
+        row = await self._transaction.fetch(
+            (ADD_CUSTOMER, (new_order.customer_id,)), ("SELECT clock_timestamp(), (SELECT epoch FROM source)", ())
+        )
         assert row is not None
         return FirstCall(*row)
 
