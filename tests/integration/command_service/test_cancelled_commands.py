@@ -166,6 +166,8 @@ async def test_callers_may_leave_when_it_is_their_turn(command_database: str) ->
 
 async def test_callers_may_leave_while_they_wait_for_a_lock(command_database: str) -> None:
     """The server is asked to end what it does for them: nobody else ends it here."""
+    # With a new customer only the first caller would wait for the table, and the others for that customer's row.
+    await execute(command_database, "INSERT INTO customers (id) VALUES ('C1')")
     async with opened_pool(command_database, size=SIZE) as pool:
         orders = Application(PostgresUnitsOfWork(pool), pool)
         async with await psycopg.AsyncConnection[Any].connect(command_database) as blocker:
