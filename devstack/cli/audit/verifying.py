@@ -34,9 +34,10 @@ def verify(
     ] = "ORDERS",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Compares journal, state tables, stream, read model and audit log, and names the copy that differs.
+    """Compares all copies of an order, or of all orders.
 
-    The hash chain is computed anew from the journal's text.
+    Copies are in journal, state tables, stream, read model and audit log. The
+    hash chain is computed anew from the journal's text.
     Exit code 0 nothing differs, 1 something does, 2 wrong usage, 3 something is down.
     """
     from audit.proving.findings import Report
@@ -46,7 +47,7 @@ def verify(
     try:
         order_id = None if every else UUID(order)
     except ValueError:
-        fail(f"{order!r} is no UUID; `tandem orders show ORDER` shows the id.", ExitCode.USAGE, as_json=as_json)
+        fail(f"{order!r} is no UUID; `tandem orders get NUMBER` shows the id.", ExitCode.USAGE, as_json=as_json)
     stack, report = stack_of_command(as_json=as_json), Report()
     run_or_fail(lambda: _verify(stack, order_id, stream, report, as_json=as_json), as_json=as_json)
     tell(report, as_json=as_json)
