@@ -98,9 +98,10 @@ class PostgresUnitOfWork:
 
     async def mark_redacted(self, customer_id: str) -> bool:
         """Marks the customer and commits, in two round trips."""
-        row = await self._transaction.fetch((MARK_CUSTOMER, (customer_id,)))
-        await self._transaction.commit()
-        return row == (True,)
+        known = await self._transaction.fetch((MARK_CUSTOMER, (customer_id,))) == (True,)
+        if known:
+            await self._transaction.commit()
+        return known
 
     async def erasure_progress(self, customer_id: str, most: int) -> ErasureProgress:
         """Reads the index of the customer's orders."""
