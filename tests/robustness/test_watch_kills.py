@@ -98,6 +98,7 @@ async def watched_kills(system: System, nats: NatsServer, watchers: int, rounds:
     try:
         async with Traffic(system, ledger, seed, writers=4, reading=False):
             victims = [*VICTIMS, *source.choices(VICTIMS, k=max(0, rounds - len(VICTIMS)))][:rounds]
+            await eventually(lambda: all(got), "every watcher is connected")
             for number, victim in enumerate(victims, 1):
                 await asyncio.sleep(source.uniform(0.3, 1.0))
                 if victim == "nats":
@@ -145,7 +146,8 @@ async def run(
 async def test_twenty_watchers_through_kills(
     postgres_url: str, private_nats: PrivateNats, elasticsearch_url: str, tmp_path: Path
 ) -> None:
-    await run(postgres_url, await private_nats(), elasticsearch_url, tmp_path, 20, 4)
+    # Five kills: gRPC may connect all watchers to one of the two serving processes, and the first four kill one only.
+    await run(postgres_url, await private_nats(), elasticsearch_url, tmp_path, 20, 5)
 
 
 @pytest.mark.long
