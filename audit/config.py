@@ -10,22 +10,12 @@ from pydantic_settings import SettingsConfigDict
 
 from audit.notes.keys import UnfitKey, check_name
 from service_runtime.config import ListenAddress, ServiceSettings
-from service_runtime.nats_servers import nats_servers
-from service_runtime.postgres_url import check_postgres_url
+from service_runtime.nats_servers import NatsUrl
+from service_runtime.postgres_url import PostgresUrl
 from service_runtime.process import StartupRefused
 
 NOTARY_PROBES, WITNESS_PROBES = "127.0.0.1:9055", "127.0.0.1:9056"
 DEFAULT_ORIGIN = "tandem.local/orders"
-
-
-def _nats_url(value: SecretStr) -> SecretStr:
-    nats_servers(value.get_secret_value())
-    return value
-
-
-def _postgres_url(value: SecretStr) -> SecretStr:
-    check_postgres_url(value.get_secret_value())
-    return value
 
 
 def _key_name(value: str) -> str:
@@ -41,12 +31,12 @@ class AuditSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_")
 
-    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
+    database_url: PostgresUrl = Field(
         SecretStr(""),
         description="The database of the log, reached over TCP: postgresql://…; required by the notary",
         validate_default=False,
     )
-    nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
+    nats_url: NatsUrl = Field(
         SecretStr(""),
         description="NATS servers with the stream of events, separated by commas: nats://… or tls://…;"
         " one user:password@ is for all of them; required by the notary",

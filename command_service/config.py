@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from service_runtime.config import ListenAddress, ServiceSettings, check_address
-from service_runtime.postgres_url import check_postgres_url
-
-
-def _postgres_url(value: SecretStr) -> SecretStr:
-    check_postgres_url(value.get_secret_value())
-    return value
-
-
-def _address_or_off(value: str) -> str:
-    return value and check_address(value)
+from service_runtime.config import ListenAddress, OptionalAddress, ServiceSettings
+from service_runtime.postgres_url import PostgresUrl
 
 
 class CommandSettings(ServiceSettings):
@@ -25,7 +14,7 @@ class CommandSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="COMMAND_")
 
-    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
+    database_url: PostgresUrl = Field(
         description="PostgreSQL to write to: the primary, version 15 or newer; of several hosts, separated by"
         " commas, the one that accepts writes (target_session_attrs=read-write)"
     )
@@ -62,7 +51,7 @@ class CommandSettings(ServiceSettings):
     replay_retention_hours: float = Field(
         48.0, ge=24, description="How long a repeated request gets the first response; at least 24"
     )
-    export_listen: Annotated[str, AfterValidator(_address_or_off)] = Field(
+    export_listen: OptionalAddress = Field(
         "127.0.0.1:50053",
         description="Where exports are served over gRPC, to rebuild and check read models; empty: nowhere. Open it to"
         " operators and the read side only: exports contain all orders, with personal data",

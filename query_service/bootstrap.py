@@ -42,6 +42,7 @@ from query_service.application.watching.list_marks import ListMarks
 from query_service.application.watching.live_changes import LiveChanges, Sources
 from query_service.application.watching.watch_orders import WatchLimits, WatchOrders
 from query_service.checking import check_continuously
+from query_service.clock import now
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
 from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection
 from query_service.handlers.grpc.call_terms import call_terms
@@ -77,11 +78,6 @@ from service_runtime.waiting import wait_until_fine
 
 _log = structlog.get_logger(__name__)
 SERVICES = (SERVICE.full_name,)
-
-
-def now() -> int:
-    """Returns the present time in microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 async def serve(settings: QuerySettings, stop: asyncio.Event) -> None:

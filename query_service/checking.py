@@ -21,6 +21,7 @@ from query_service.application.comparing.drift_check import DriftCheck, DriftRep
 from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.order_source import OrderSelection, OrderSource
 from query_service.application.reprojecting.reproject import Reprojected, Reprojector
+from query_service.clock import now
 from query_service.config import QuerySettings
 from query_service.connections import order_source
 from query_service.drift_commands import CheckReport, report_drift, report_orders
@@ -32,11 +33,6 @@ from service_runtime.process import StartupRefused
 _log = structlog.get_logger(__name__)
 #: The most findings of a round that are logged one by one.
 MOST_LOGGED = 20
-
-
-def now() -> int:
-    """Returns the present time in microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 class DriftCounters(Protocol):

@@ -9,8 +9,8 @@ from elastic_transport.client_utils import url_to_node_config
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from service_runtime.config import ListenAddress, ServiceSettings, check_address
-from service_runtime.nats_servers import nats_servers
+from service_runtime.config import ListenAddress, OptionalAddress, ServiceSettings
+from service_runtime.nats_servers import NatsUrl
 
 SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
 
@@ -25,15 +25,6 @@ def _http_url(value: SecretStr) -> SecretStr:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise ValueError("must be one URL with its port, such as http://127.0.0.1:9200")
-    return value
-
-
-def _address_or_none(value: str) -> str:
-    return check_address(value) if value else value
-
-
-def _nats_url(value: SecretStr) -> SecretStr:
-    nats_servers(value.get_secret_value())
     return value
 
 
@@ -56,7 +47,7 @@ class QuerySettings(ServiceSettings):
         pattern=r"^([a-z0-9][a-z0-9_.-]{0,63})?$",
         description="Put before the names of all indices: keeps installations apart that share an Elasticsearch",
     )
-    nats_url: Annotated[SecretStr, AfterValidator(_nats_url)] = Field(
+    nats_url: NatsUrl = Field(
         description="NATS servers with the stream of events, separated by commas: nats://… or tls://…;"
         " one user:password@ is for all of them"
     )
@@ -64,7 +55,7 @@ class QuerySettings(ServiceSettings):
     consumer: str = Field(
         "orders-projector", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The durable consumer all projectors share"
     )
-    export_address: Annotated[str, AfterValidator(_address_or_none)] = Field(
+    export_address: OptionalAddress = Field(
         "",
         description="The command service's export listener, HOST:PORT (COMMAND_EXPORT_LISTEN there). Rebuilding the"
         " read model and checking it for drift need it",

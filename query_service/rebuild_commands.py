@@ -22,7 +22,7 @@ from query_service.application.ports.order_source import OrderSource, SourceRefu
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
 from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, status_of
-from query_service.bootstrap import now
+from query_service.clock import now
 from query_service.config import QuerySettings
 from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection, order_source
 from query_service.handlers.nats_connection import NATS_ERRORS

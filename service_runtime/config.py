@@ -42,6 +42,8 @@ def check_address(value: str) -> str:
 
 #: An address `HOST:PORT` to listen on. With port 0 the system chooses a port.
 ListenAddress = Annotated[str, AfterValidator(check_address)]
+#: An address `HOST:PORT`, or "" for none.
+OptionalAddress = Annotated[str, AfterValidator(lambda value: value and check_address(value))]
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, SecretStr
 
 from service_runtime.host_names import is_host
 
@@ -52,3 +54,12 @@ def _scheme(server: str) -> str:
     if not known or re.search(r"\s", server) or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must be nats://host:port or tls://host:port, several separated by commas")
     return parts.scheme
+
+
+def _checked(value: SecretStr) -> SecretStr:
+    nats_servers(value.get_secret_value())
+    return value
+
+
+#: A setting with the URLs of NATS servers; see `nats_servers`.
+NatsUrl = Annotated[SecretStr, AfterValidator(_checked)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError, conninfo, pq
+from pydantic import AfterValidator, SecretStr
 
 #: A directory that does not exist. With it as host, libpq reads all options and then finds no socket, without using
 #: the network.
@@ -50,3 +52,12 @@ def _check_values(text: str) -> None:
         connection.finish()
     if problem and _NOWHERE not in problem:
         raise ValueError(f"cannot be used: {problem.splitlines()[0]}")
+
+
+def _checked(value: SecretStr) -> SecretStr:
+    check_postgres_url(value.get_secret_value())
+    return value
+
+
+#: A setting with the URL of a Postgres server; see `check_postgres_url`.
+PostgresUrl = Annotated[SecretStr, AfterValidator(_checked)]

@@ -22,7 +22,8 @@ from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
 from query_service.bootstrap import project
-from query_service.checking import drift, now, reproject, selection
+from query_service.checking import drift, reproject, selection
+from query_service.clock import now
 from query_service.drift_commands import CheckReport
 from query_service.projection.external_version import version_parts
 from tests.fixtures.system import System

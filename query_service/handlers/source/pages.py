@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders.v1 import order_export_service_pb2 as contract
 
 from query_service.application.ports.order_source import (
@@ -17,6 +16,8 @@ from query_service.application.ports.order_source import (
     SourceDigests,
 )
 from query_service.projection.recorded_event import RecordedEvent
+from query_service.wire.order_message import time_message
+from query_service.wire.read_info import microseconds_of
 
 #: The orders of a page, if they fit into its bytes: as many as a projector writes with one request.
 PAGE_ORDERS = 500
@@ -26,7 +27,7 @@ def export_request(
     selection: OrderSelection, order_ids: Sequence[str], view: contract.ExportView.ValueType, after: str
 ) -> contract.ExportOrdersRequest:
     """Returns the request for the selected orders among `order_ids` (any when empty) that follow `after`."""
-    request = contract.ExportOrdersRequest(
+    return contract.ExportOrdersRequest(
         after_order_id=after,
         until_order_id=selection.until,
         order_ids=order_ids,
@@ -34,12 +35,9 @@ def export_request(
         partitions=selection.partitions,
         page_size=PAGE_ORDERS,
         view=view,
+        recorded_from_time=time_message(selection.recorded_from),
+        recorded_until_time=time_message(selection.recorded_until),
     )
-    if selection.recorded_from is not None:
-        request.recorded_from_time.CopyFrom(_timestamp(selection.recorded_from))
-    if selection.recorded_until is not None:
-        request.recorded_until_time.CopyFrom(_timestamp(selection.recorded_until))
-    return request
 
 
 def head_page(page: contract.ExportOrdersResponse) -> HeadPage:
@@ -73,11 +71,6 @@ def source_digests(answer: contract.DigestOrdersResponse) -> SourceDigests:
     return SourceDigests(buckets, microseconds_of(answer.read_time), answer.source_epoch)
 
 
-def microseconds_of(time: Timestamp) -> int:
-    """Returns a time in microseconds since 1970."""
-    return time.seconds * 1_000_000 + time.nanos // 1_000
-
-
 def _recorded_event(stored: contract.StoredEvent) -> RecordedEvent:
     return RecordedEvent(
         order_id=stored.order_id,
@@ -95,8 +88,3 @@ def _recorded_event(stored: contract.StoredEvent) -> RecordedEvent:
         personal_digest=stored.personal_digest.hex(),
         hash=stored.hash.hex(),
     )
-
-
-def _timestamp(microseconds: int) -> Timestamp:
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1_000)
