@@ -19,6 +19,7 @@ if worker := re.fullmatch(r"gw(\d+)", os.environ.get("PYTEST_XDIST_WORKER", ""))
     ports._FREE = ports._FREE[int(worker[1]) % 8 :: 8]
 
 pytest_plugins = [
+    "tests.fixtures.process_log",
     "tests.fixtures.ports",
     "tests.fixtures.stores",
     "tests.fixtures.postgres",

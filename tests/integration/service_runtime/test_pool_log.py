@@ -25,11 +25,7 @@ async def _records_of_an_outage(port: int, caplog: pytest.LogCaptureFixture) -> 
     return caplog.records
 
 
-async def test_attempts_to_connect_are_not_told(
-    unused_tcp_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A command of another test may have configured the log of this process already.
-    monkeypatch.setattr(logging.getLogger("psycopg.pool"), "filters", [])
+async def test_attempts_to_connect_are_not_told(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
     records = await _records_of_an_outage(unused_tcp_port, caplog)
     assert len(records) > 1
     assert [record.getMessage() for record in records if tells_more_than_an_outage(record)] == []
