@@ -7,18 +7,12 @@ import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import grpc
 import psycopg
-from google.protobuf.duration_pb2 import Duration
-from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
-from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
 
+from devstack.stack.read_model_status import ReadModelStatus, read_model_status
 from devstack.stack.topology import Topology
-
-if TYPE_CHECKING:  # the stubs' asynchronous flavour exists for the type checker only
-    from tandem.orders.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
 
 TIMEOUT_SECONDS = 2.0
 
@@ -32,31 +26,6 @@ class ProcessStatus:
     state: str
     detail: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """Median and 99th percentile of the time that the last minute's events took from the stage before."""
-
-    stage: str
-    p50_seconds: float
-    p99_seconds: float
-    as_of: str
-
-
-@dataclass(frozen=True)
-class ReadModelStatus:
-    """The read model's status, as the query service reports it.
-
-    `staleness_seconds` is None before the first barrier, `pending_events` is None when the stream does not answer.
-    """
-
-    generation: str
-    as_of: str
-    staleness_seconds: float | None
-    pending_events: int | None
-    parked_orders: int
-    stages: tuple[StageStatus, ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +62,7 @@ class SystemStatus:
 
 async def observe(topology: Topology) -> SystemStatus:
     """Asks all processes at once, each for at most two seconds."""
-    asking = asyncio.create_task(_read_model(topology.query))
+    asking = asyncio.create_task(read_model_status(topology.query, TIMEOUT_SECONDS))
     processes = await asyncio.gather(
         _postgres(topology.postgres_url),
         _server("nats", topology.nats_url, topology.nats_monitor_url, "/healthz"),
@@ -106,35 +75,6 @@ async def observe(topology: Topology) -> SystemStatus:
         _service("audit-witness", topology.witness, topology.witness_probes),
     )
     return SystemStatus(tuple(processes), await asking)
-
-
-async def read_model_status(queries: OrderQueryServiceAsyncStub) -> ReadModelStatus:
-    """Calls GetReadModelStatus; raises grpc.aio.AioRpcError."""
-    answer = await queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=TIMEOUT_SECONDS)
-    known = answer.HasField("as_of")
-    return ReadModelStatus(
-        generation=answer.generation,
-        as_of=answer.as_of.ToJsonString() if known else "",
-        staleness_seconds=_seconds(answer.staleness) if known else None,
-        pending_events=answer.pending_events if answer.pending_events >= 0 else None,
-        parked_orders=answer.parked_orders,
-        stages=tuple(
-            StageStatus(lag.stage, _seconds(lag.p50), _seconds(lag.p99), lag.as_of.ToJsonString())
-            for lag in answer.stages
-        ),
-    )
-
-
-async def _read_model(address: str) -> ReadModelStatus | None:
-    async with grpc.aio.insecure_channel(address) as channel:
-        try:
-            return await read_model_status(OrderQueryServiceStub(channel))
-        except grpc.aio.AioRpcError:
-            return None
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
 
 
 async def _postgres(url: str) -> ProcessStatus:

@@ -26,7 +26,7 @@ def status(
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; with --watch one a line.")] = False,
 ) -> None:
-    """Shows every process, how old reads are, and the lag by stage.
+    """Shows every process, how old reads are, the lag by stage, a rebuild, and the last check for drift.
 
     Exit code 0 all up, 1 something is not ready, 3 something does not answer; with --watch as it was at the end.
     """

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from devstack.cli.tables import Column, Rows
 from devstack.cli.terminal import Picture, plain, together
-from devstack.stack.system_status import ReadModelStatus, SystemStatus
+from devstack.stack.read_model_status import DriftState, ReadModelStatus, RebuildState
+from devstack.stack.system_status import SystemStatus
 
 COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 _PROCESSES = (
@@ -39,6 +40,33 @@ def _read_model(model: ReadModelStatus) -> Iterator[Picture]:
             for lag in model.stages
         ]
         yield Rows(_STAGES, rows)
+    if model.rebuild is not None and not model.rebuild.ended:
+        yield plain("")
+        yield plain(rebuild_line(model.rebuild))
+    yield plain("")
+    yield plain(drift_line(model.drift))
+
+
+def rebuild_line(rebuild: RebuildState) -> str:
+    """Returns a sentence: the phase, how many orders are filled, how fast, how long the rest takes."""
+    left = "" if rebuild.seconds_left is None else f", {rebuild.seconds_left:,.0f} s left"
+    problem = f"; problem: {rebuild.problem}" if rebuild.problem else ""
+    return (
+        f"rebuild of {rebuild.old} into {rebuild.new}: {rebuild.phase.lower().replace('_', ' ')},"
+        f" {rebuild.filled_orders:,} of {rebuild.orders:,} orders, {rebuild.orders_per_second:,}/s{left}{problem}"
+    )
+
+
+def drift_line(drift: DriftState) -> str:
+    """Returns a sentence: when the read model was compared last, and what was found and repaired."""
+    problem = f"; problem: {drift.problem}" if drift.problem else ""
+    if drift.check_time is None:
+        return f"never checked for drift{problem}"
+    kinds = ", ".join(
+        f"{one.found} {one.kind.lower().replace('_', ' ')} ({one.repaired} repaired)" for one in drift.kinds
+    )
+    when = drift.check_time[:19].replace("T", " ")
+    return f"drift check as of {when} UTC: {drift.orders:,} orders, {kinds or 'nothing'} found{problem}"
 
 
 def _milliseconds(seconds: float) -> str:
