@@ -145,16 +145,29 @@ class RequestTable:
                 await self._connection.execute(f"GRANT DELETE ON {self._parked.quoted} TO {role}")
 
 
+async def discarded_positions(connection: DatabaseConnection, name: TableName) -> frozenset[int]:
+    """Returns the positions of those rows of the outbox `name` that an operator has discarded."""
+    requests = name.beside(REQUEST_TABLE)
+    if not await _exists(connection, requests):
+        return frozenset()
+    rows = await connection.execute(f"SELECT unnest(positions) FROM {requests.quoted} WHERE action = 'discard'")
+    return frozenset(int(position) for (position,) in await rows.fetchall())
+
+
 async def not_discarded(connection: DatabaseConnection, table: OutboxTable) -> str:
     """Returns the SQL condition ` AND …` that no operator has discarded the row `o` of the outbox.
 
     It is empty if nothing was ever discarded.
     """
     requests = table.name.beside(REQUEST_TABLE)
-    found = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [requests.plain])).fetchone()
-    if found is None or not found[0]:
+    if not await _exists(connection, requests):
         return ""
     return (
         f" AND NOT EXISTS (SELECT FROM {requests.quoted} r WHERE r.action = 'discard'"
         f" AND o.{table.position} = ANY(r.positions))"
     )
+
+
+async def _exists(connection: DatabaseConnection, table: TableName) -> bool:
+    row = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table.plain])).fetchone()
+    return row is not None and bool(row[0])

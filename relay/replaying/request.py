@@ -16,6 +16,7 @@ from relay.stream.access import stream_plan
 
 MOST_FILTERS, LONGEST_FILTER = 100, 200
 _POSITION = re.compile("[0-9]{1,19}", re.ASCII)
+_UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LAST_POSITION = 2**63 - 1
 
 
@@ -52,7 +53,7 @@ class ReplayRequest:
 
     `start` includes its position or time. `end` includes its position, but not its time. Without an end everything is
     replayed that is committed when the replay begins. `types` and `aggregates` are the event types and aggregate ids to
-    replay; all if empty. `rate` is the most events in a second; None for no limit.
+    replay, UUIDs in small letters; all if empty. `rate` is the most events in a second; None for no limit.
     """
 
     stream: str
@@ -77,7 +78,7 @@ class ReplayRequest:
                     f"--filter {word[:80]!r} is neither TYPE=… nor AGGREGATE=… with a value of up to"
                     f" {LONGEST_FILTER} characters"
                 )
-            wanted[key].add(value)
+            wanted[key].add(value.lower() if key == "AGGREGATE" and is_uuid(value) else value)
         until = Bound() if end is None else Bound.parse("--until", end)
         return cls(
             stream, Bound.parse("--from", start), until, sorted(wanted["TYPE"]), sorted(wanted["AGGREGATE"]), rate
@@ -93,6 +94,11 @@ class ReplayRequest:
             "aggregates": list(self.aggregates),
         }
         return json.dumps(chosen, separators=(",", ":"))
+
+
+def is_uuid(aggregate: str) -> bool:
+    """Returns whether an aggregate's id is a UUID, in which the case of letters has no meaning."""
+    return _UUID.fullmatch(aggregate) is not None
 
 
 def replay_settings(

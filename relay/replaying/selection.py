@@ -23,12 +23,12 @@ from relay.outbox.adoption_record import AdoptionRecords
 from relay.outbox.bookkeeping import PARKED_TABLE
 from relay.outbox.database import DatabaseConnection, configure, connect
 from relay.outbox.fetch_events import fetch_events
-from relay.outbox.request_table import REQUEST_TABLE
+from relay.outbox.request_table import discarded_positions
 from relay.outbox.rights import Need, require_rights
 from relay.outbox.source_identity import COLUMNS, require_same_source
 from relay.outbox.startup_checks import check_database
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, TableName, find_table
-from relay.replaying.request import ReplayRequest
+from relay.replaying.request import ReplayRequest, is_uuid
 
 #: One statement looks at so many positions at most, so a filter that finds little does not make it long.
 WINDOW = 100_000
@@ -134,12 +134,7 @@ class Selection:
         assert row is not None
         self.first = max(int(row[0]), start or 0)
         self.last = int(row[1]) if end is None else min(int(row[1]), end)
-        requests = self.table.name.beside(REQUEST_TABLE)
-        if await self._exists(requests):
-            rows = await self._connection.execute(
-                f"SELECT unnest(positions) FROM {requests.quoted} WHERE action = 'discard'"
-            )
-            self._discarded = frozenset(int(one) for (one,) in await rows.fetchall())
+        self._discarded = await discarded_positions(self._connection, self.table.name)
 
     async def _parked(self, events: list[OutboxEvent]) -> Mapping[int, str]:
         parked = self.table.name.beside(PARKED_TABLE)
@@ -158,11 +153,13 @@ class Selection:
 
 def _condition(request: ReplayRequest, table: OutboxTable) -> tuple[str, Mapping[str, Any]]:
     """Returns the SQL condition ` AND …` for times, types and aggregates of a request, and its parameters."""
+    # A uuid column is printed in small letters, and a text column has ids as they were written.
+    ids = [*request.aggregates, *(one.upper() for one in request.aggregates if is_uuid(one))]
     parts = {
         "from_time": (f"{table.recorded_at} >= %(from_time)s::bigint", request.start.time),
         "until_time": (f"{table.recorded_at} < %(until_time)s::bigint", request.end.time),
         "types": (f"{table.event_type} = ANY(%(types)s::text[])", list(request.types) or None),
-        "aggregates": (f"{table.aggregate_id} = ANY(%(aggregates)s::text[])", list(request.aggregates) or None),
+        "aggregates": (f"{table.aggregate_id} = ANY(%(aggregates)s::text[])", ids or None),
     }
     used = {name: part for name, part in parts.items() if part[1] is not None}
     return "".join(f" AND {sql}" for sql, _ in used.values()), {name: value for name, (_, value) in used.items()}

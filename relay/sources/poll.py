@@ -15,7 +15,8 @@ How the rows of a difference are found depends on how many there are:
 - With no or few rows, by the index on the transaction id.
 - With more than one chunk, along the primary key from the first row on, as long as that finds full chunks. Where the
   rows of the difference are far apart, the index finds the next row from which to continue.
-- Without S1 (at a first start, or if the stream is filled anew), the whole table is read along its primary key.
+- Without S1 (at a first start, or if the stream is filled anew), the whole table is read along its primary key, but for
+  the rows that an operator has discarded. The stream that knew of it may be the one that was lost.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from relay.events.snapshot import Snapshot
 from relay.events.source import Batch, Checkpoint, Mode
 from relay.outbox.database import DatabaseConnection, configure
 from relay.outbox.fetch_events import fetch_events
+from relay.outbox.request_table import discarded_positions
 from relay.outbox.table import PLANNER_SETTINGS, OutboxTable, Query
 
 BUSY_SECONDS = 0.005
@@ -57,6 +59,7 @@ class PollSource:
         self._prepared = False
         self._delivered = NOTHING
         self._end: Snapshot | None = None
+        self._discarded: frozenset[int] | None = None
 
     @property
     def cursor(self) -> PollCursor:
@@ -86,6 +89,7 @@ class PollSource:
         self._idle = BUSY_SECONDS
         self._delivered = NOTHING
         self._end = None
+        self._discarded = None
         if not self._prepared:
             await configure(self._connection, PLANNER_SETTINGS)
             await self._connection.execute(self._table.prepare_by_transaction())
@@ -103,6 +107,8 @@ class PollSource:
         events, exhausted = await self._chunk(before, before.upto, max_events, max_bytes)
         if not exhausted and events:
             self._cursor = replace(before, position=events[-1].position)
+        if before.seen is None:
+            events = await self._kept(events)
         if before.passed is not None:
             events = [event for event in events if not self._delivered.holds(event)]
         marks = [str(event.position) for event in events]
@@ -167,6 +173,12 @@ class PollSource:
     async def _flush(self) -> None:
         """Commits a record of our own and so waits until everything before it in the log is on disk."""
         await self._connection.execute("SELECT pg_logical_emit_message(true, 'tandem.flush', '')", prepare=True)
+
+    async def _kept(self, events: list[OutboxEvent]) -> list[OutboxEvent]:
+        """Returns the events that no operator has discarded."""
+        if self._discarded is None:
+            self._discarded = await discarded_positions(self._connection, self._table.name)
+        return [event for event in events if event.position not in self._discarded]
 
     async def _chunk(
         self, at: PollCursor, upto: Snapshot, max_events: int, max_bytes: int

@@ -17,6 +17,7 @@ import pytest
 
 from relay.__main__ import main
 from relay.parking.command import ParkedQuestion, ParkedReport, run_parked
+from tests.support.relay import streams
 from tests.support.relay.log_mode import KNOWN, in_mode
 from tests.support.relay.relay_process import RelayProcess, running
 from tests.support.relay.restores import SOURCE, adopt
@@ -200,6 +201,30 @@ async def test_what_is_discarded_is_never_published(
         await connection.execute("UPDATE source SET timeline = 7")
     assert (await adopt(world)).found["published"] == 0
     assert await versions(world) == [1, 3, 4]
+
+
+#: The mutant: a source that reads the whole table does not ask what was discarded.
+BELIEVES_THE_TABLE = """
+import relay.sources.poll as module
+async def discarded_positions(connection, name):
+    return frozenset()
+module.discarded_positions = discarded_positions
+"""
+
+
+@pytest.mark.parametrize("mutant", ["", pytest.param(BELIEVES_THE_TABLE, marks=pytest.mark.long)], ids=["", "mutant"])
+async def test_a_stream_that_is_filled_anew_has_nothing_discarded(world: World, mutant: str) -> None:
+    async with running(world.relay()) as relay:
+        await with_parked(world, relay)
+        assert await parked(world, "discard", BAD) == (0, {"outcome": "discarded 3 events"})
+        await relay.stop()
+    await put_right(world)
+    await streams.delete_stream(world.nats_url, world.stream)
+    async with running(world.relay(prelude=mutant)) as relay:
+        await world.drained(relay)
+        await relay.stop()
+    assert await versions(world) == ([1, 2, 3, 4] if mutant else [1])
+    assert len(await world.events()) == (24 if mutant else 21)
 
 
 #: Killed when the events are in the stream and still parked.

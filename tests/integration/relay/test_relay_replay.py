@@ -248,6 +248,7 @@ async def test_bounds_and_filters_choose_the_rows(world: World, target: str) -> 
         "position >= 5 AND position < 9": {"start": "2026-01-01T00:00:05Z", "end": "2026-01-01T01:00:09+01:00"},
         "event_type = 'ORDER_PLACED'": {"filters": ["TYPE=ORDER_PLACED"]},
         f"aggregate_id = '{aggregate}' AND position > 3": {"start": "4", "filters": [f"AGGREGATE={aggregate}"]},
+        f"aggregate_id = '{aggregate}'": {"filters": [f"AGGREGATE={aggregate.upper()}"]},
         "event_type = 'ORDER_PLACED' AND position > 20": {
             "start": "21",
             "filters": ["TYPE=ORDER_PLACED", "TYPE=NONE"],
