@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from command_service.application.errors import Overloaded
 from command_service.application.execution import Execution
+from command_service.application.exporting.commands_first import CommandsFirst
 from command_service.application.recording import Recorder
 from command_service.application.redact_customer import RedactCustomer
 from command_service.config import CommandSettings
@@ -68,8 +69,8 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
 
     watch = DatabaseWatch(database_url, on_change)
     metrics.database_available(watch.available)
-    exports = ExportListener(settings, metrics, lambda: watch.available) if settings.export_listen else None
     async with _opened_pool(settings, database_url, metrics) as pool:
+        exports = _exports(settings, metrics, pool, watch)
         imports = _add_services(server, *_use_cases(settings, pool, watch), settings, metrics)
         probes = ProbeServer(
             settings.probes_listen,
@@ -115,6 +116,15 @@ def _use_cases(settings: CommandSettings, pool: CommandPool, watch: DatabaseWatc
     representation = ContractRepresentation(settings.max_event_bytes)
     execution = Execution(units, Recorder(representation, random_identity))
     return execution, RedactCustomer(units, execution, representation)
+
+
+def _exports(
+    settings: CommandSettings, metrics: CommandMetrics, pool: CommandPool, watch: DatabaseWatch
+) -> ExportListener | None:
+    """Returns the listener for exports, which let the commands that use `pool` go first; None when it is closed."""
+    if not settings.export_listen:
+        return None
+    return ExportListener(settings, metrics, CommandsFirst(pool.resting), lambda: watch.available)
 
 
 def _add_services(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from command_service.application.exporting.commands_first import CommandsFirst
 from command_service.application.exporting.pace import Pace
 from command_service.config import CommandSettings
 from command_service.handlers import order_exports
@@ -25,9 +26,18 @@ SILENCE_SECONDS = 5.0
 
 
 class ExportListener:
-    """The exports of one process. `available` returns whether the database accepts commands."""
+    """The exports of one process.
 
-    def __init__(self, settings: CommandSettings, metrics: CommandMetrics, available: Callable[[], bool]) -> None:
+    `commands` gives them their turns, and `available` returns whether the database accepts commands.
+    """
+
+    def __init__(
+        self,
+        settings: CommandSettings,
+        metrics: CommandMetrics,
+        commands: CommandsFirst,
+        available: Callable[[], bool],
+    ) -> None:
         self._settings = settings
         self._pool = export_pool(
             settings.database_url.get_secret_value(),
@@ -36,10 +46,13 @@ class ExportListener:
             statement_seconds=settings.export_deadline_seconds,
         )
         snapshots = PostgresSnapshots(
-            self._pool, available=available, answer_seconds=settings.export_deadline_seconds + SILENCE_SECONDS
+            self._pool,
+            pause=commands.pause,
+            available=available,
+            answer_seconds=settings.export_deadline_seconds + SILENCE_SECONDS,
         )
         self._exports = order_exports.OrderExports(
-            snapshots, Pace(settings.export_orders_per_second), metrics, at_once=settings.export_max_calls
+            snapshots, Pace(settings.export_orders_per_second), commands, metrics, at_once=settings.export_max_calls
         )
         metrics.watch("command_running_exports", "Exports that run now.", lambda: self._exports.running)
         self._server = _server(settings)

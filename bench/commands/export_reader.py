@@ -1,6 +1,6 @@
 """Reads exports of all journals, again and again, until it is stopped. It is a process of its own, as a read side is.
 
-Prints the number of orders that it got, as one line at each end of an export.
+Prints the number of orders of each page that it got, a line for each page.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ async def main(address: str) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
         stub = OrderExportServiceStub(channel)
         while True:
-            orders = 0
             async for page in stub.ExportOrders(request):
-                orders += len(page.orders)
-            print(orders, flush=True)
+                print(len(page.orders), flush=True)
 
 
 if __name__ == "__main__":

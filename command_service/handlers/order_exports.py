@@ -15,6 +15,7 @@ from typing import Any
 from tandem.orders.v1 import order_export_service_pb2 as contract
 
 from command_service.application.errors import Overloaded
+from command_service.application.exporting.commands_first import CommandsFirst
 from command_service.application.exporting.errors import ExportInterrupted
 from command_service.application.exporting.event_pages import EventPages
 from command_service.application.exporting.order_pages import OrderPages
@@ -38,16 +39,17 @@ from service_runtime.edge.service_methods import Behaviour, Call, Response
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderExportService"]
 #: Elements of a page when the request does not say, and at most.
 PAGE_SIZE, LARGEST_PAGE = 200, 1_000
-#: Commands get a turn whenever so many bytes of a page are encoded, which takes less than a millisecond.
-TURN_BYTES = 64 * 1024
 _Answer = Callable[[Any, Call], Awaitable[Response]]
 
 
 class OrderExports:
     """Serves exports, at most `at_once` calls at the same time."""
 
-    def __init__(self, snapshots: Snapshots, pace: Pace, metrics: CommandMetrics, *, at_once: int) -> None:
-        self._snapshots, self._pace, self._metrics, self._limit = snapshots, pace, metrics, at_once
+    def __init__(
+        self, snapshots: Snapshots, pace: Pace, commands: CommandsFirst, metrics: CommandMetrics, *, at_once: int
+    ) -> None:
+        self._snapshots, self._pace, self._commands = snapshots, pace, commands
+        self._metrics, self._limit = metrics, at_once
         self._orders, self._events = OrderPages(snapshots, order_message, stored_event), EventPages(snapshots)
         self._stopping = asyncio.Event()
         self.running = 0
@@ -101,7 +103,14 @@ class OrderExports:
         if self._stopping.is_set():
             raise ExportInterrupted("command_service", "this process stops")
         await self._pace.keep(elements)
-        await call.context.write(await _joined(parts))
+        await call.context.write(await self._joined(parts))
+
+    async def _joined(self, parts: Iterator[bytes]) -> bytes:
+        page = bytearray()
+        for part in parts:
+            page += part
+            await self._commands.pause()
+        return bytes(page)
 
     async def _digest_orders(self, request: contract.DigestOrdersRequest, _: Call) -> Response:
         async with self._snapshots.open() as snapshot:
@@ -112,13 +121,3 @@ class OrderExports:
         async with self._snapshots.open() as snapshot:
             until, orders = await snapshot.cuts(request.parts)
         return cuts_message(until, orders)
-
-
-async def _joined(parts: Iterator[bytes]) -> bytes:
-    page, turn = bytearray(), TURN_BYTES
-    for part in parts:
-        page += part
-        if len(page) > turn:
-            turn = len(page) + TURN_BYTES
-            await asyncio.sleep(0)
-    return bytes(page)

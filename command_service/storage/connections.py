@@ -41,6 +41,9 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
         super().__init__(*arguments, **options)
         self._conversations: set[Conversation] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        #: Set while no connection is lent. Only this class sets it.
+        self.resting = asyncio.Event()
+        self.resting.set()
 
     @asynccontextmanager
     async def conversation(self, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Conversation]:
@@ -55,6 +58,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             await asyncio.shield(self._to_its_end(self._replace(connection)))
         conversation = Conversation(connection, answer_seconds)
         self._conversations.add(conversation)
+        self.resting.clear()
         awaited = True
         try:
             yield conversation
@@ -83,6 +87,8 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             await conversation.end()
         finally:
             self._conversations.discard(conversation)
+            if not self._conversations:
+                self.resting.set()
             await self.putconn(conversation.connection)
 
     def hang_up(self) -> None:

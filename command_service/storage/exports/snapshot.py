@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
@@ -22,10 +22,16 @@ ORDERS_AT_ONCE, EVENTS_AT_ONCE, HEADS_AT_ONCE = 10, 32, 200
 
 
 class PostgresSnapshot:
-    """Implements the port `Snapshot` in a transaction that has begun."""
+    """Implements the port `Snapshot` in a transaction that has begun. `pause` is called before each row."""
 
-    def __init__(self, conversation: Conversation, read_time: datetime, source_epoch: int) -> None:
-        self._conversation = conversation
+    def __init__(
+        self,
+        conversation: Conversation,
+        read_time: datetime,
+        source_epoch: int,
+        pause: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._conversation, self._pause = conversation, pause
         self.read_time, self.source_epoch = read_time, source_epoch
 
     async def heads(self, selection: OrderSelection, limit: int) -> AsyncGenerator[Head]:
@@ -72,6 +78,7 @@ class PostgresSnapshot:
         while True:
             rows = await (await self._conversation.run(batch)).fetchall()
             for row in rows:
+                await self._pause()
                 yield row
             if len(rows) < at_once:
                 await self._conversation.run([("CLOSE page", ())])

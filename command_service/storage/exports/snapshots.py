@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -25,18 +25,20 @@ MOMENT = "SELECT clock_timestamp(), (SELECT epoch FROM source)"
 class PostgresSnapshots:
     """Implements the port `Snapshots`.
 
-    `available` returns whether the database accepts commands. A round trip without an answer after `answer_seconds`
-    breaks its connection.
+    `pause` is called before each row. `available` returns whether the database accepts commands. A round trip without
+    an answer after `answer_seconds` breaks its connection.
     """
 
     def __init__(
         self,
         pool: CommandPool,
         *,
+        pause: Callable[[], Awaitable[None]],
         available: Callable[[], bool] = lambda: True,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self._pool, self._available, self._answer_seconds = pool, available, answer_seconds
+        self._pool, self._pause = pool, pause
+        self._available, self._answer_seconds = available, answer_seconds
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresSnapshot]:
@@ -44,7 +46,8 @@ class PostgresSnapshots:
         async with self._conversation() as conversation:
             row = await (await conversation.run([(BEGIN, ()), (MOMENT, ())])).fetchone()
             assert row is not None
-            yield PostgresSnapshot(conversation, *row)
+            read_time, source_epoch = row
+            yield PostgresSnapshot(conversation, read_time, source_epoch, self._pause)
 
     async def settled_position(self) -> int:
         """Returns a position up to which no event can appear any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from command_service.application.exporting.commands_first import CommandsFirst
 from command_service.application.exporting.event_pages import EventPage, EventPages
 from command_service.application.exporting.order_pages import ExportedOrder, OrderPage, OrderPages
 from command_service.application.exporting.ports import StoredEvent
@@ -69,10 +71,14 @@ class Exports:
 
 
 @asynccontextmanager
-async def exporting(url: str) -> AsyncIterator[Exports]:
-    """Yields exports over the database at `url`."""
+async def exporting(url: str, commands: CommandsFirst | None = None) -> AsyncIterator[Exports]:
+    """Yields exports over the database at `url`. Without `commands`, no command is ever in progress."""
+    if commands is None:
+        resting = asyncio.Event()
+        resting.set()
+        commands = CommandsFirst(resting)
     async with export_pool(url, size=2, max_waiting=100, statement_seconds=120) as pool:
-        yield Exports(PostgresSnapshots(pool))
+        yield Exports(PostgresSnapshots(pool, pause=commands.pause))
 
 
 async def fetch(url: str, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
