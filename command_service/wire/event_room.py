@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from command_service.application.errors import OrderTooLarge
 from command_service.domain.decision import Decision
-from command_service.domain.decisions.order_size import order_too_large
+from command_service.domain.decisions.checks.order_size import order_too_large
 from command_service.domain.events import (
     Event,
     OrderCreated,

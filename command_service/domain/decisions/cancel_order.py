@@ -7,8 +7,8 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import CancelOrder
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.cancelled import check_not_cancelled
-from command_service.domain.decisions.pieces import all_pieces, named_pieces, open_pieces
+from command_service.domain.decisions.checks.cancelled import check_not_cancelled
+from command_service.domain.decisions.checks.pieces import all_pieces, named_pieces, open_pieces
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCancelled
 from command_service.domain.order import Order

@@ -7,7 +7,7 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import ChangeShippingAddress
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.cancelled import check_not_cancelled
+from command_service.domain.decisions.checks.cancelled import check_not_cancelled
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderShippingAddressChanged
 from command_service.domain.order import Order

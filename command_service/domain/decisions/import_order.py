@@ -12,10 +12,10 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import ImportedPayment, ImportOrder
 from command_service.domain.decision import Decision
-from command_service.domain.decisions.amounts import check_size, movement
-from command_service.domain.decisions.business_time import business_time, whole_second
-from command_service.domain.decisions.movement_ids import check_new
-from command_service.domain.decisions.pieces import named_pieces
+from command_service.domain.decisions.checks.amounts import check_size, movement
+from command_service.domain.decisions.checks.business_time import business_time, whole_second
+from command_service.domain.decisions.checks.movement_ids import check_new
+from command_service.domain.decisions.checks.pieces import named_pieces
 from command_service.domain.decisions.place_order import decide_place_order
 from command_service.domain.events import OrderCreated, OrderImported
 from command_service.domain.evolve import imported

@@ -7,7 +7,7 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import NewLine, PlaceOrder
 from command_service.domain.decision import Decision
-from command_service.domain.decisions.amounts import charge, check_total
+from command_service.domain.decisions.checks.amounts import charge, check_total
 from command_service.domain.decisions.label_order import check_label_count
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderCreated

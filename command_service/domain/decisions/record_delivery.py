@@ -7,7 +7,7 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import RecordDelivery
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.business_time import business_time
+from command_service.domain.decisions.checks.business_time import business_time
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderDelivered
 from command_service.domain.order import Order

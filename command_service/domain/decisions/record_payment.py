@@ -6,9 +6,9 @@ from datetime import datetime
 
 from command_service.domain.commands import RecordPayment
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.amounts import check_size, movement
-from command_service.domain.decisions.business_time import business_time, whole_second
-from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.decisions.checks.amounts import check_size, movement
+from command_service.domain.decisions.checks.business_time import business_time, whole_second
+from command_service.domain.decisions.checks.movement_ids import check_new
 from command_service.domain.events import OrderPaid
 from command_service.domain.money import Money
 from command_service.domain.movements import Payment

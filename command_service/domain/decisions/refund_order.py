@@ -7,9 +7,9 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import RefundOrder
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.amounts import movement
-from command_service.domain.decisions.business_time import business_time
-from command_service.domain.decisions.movement_ids import check_new
+from command_service.domain.decisions.checks.amounts import movement
+from command_service.domain.decisions.checks.business_time import business_time
+from command_service.domain.decisions.checks.movement_ids import check_new
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderRefunded
 from command_service.domain.money import Money, decimal_text

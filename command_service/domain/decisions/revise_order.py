@@ -9,8 +9,8 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import NewLine, ReviseOrder
 from command_service.domain.decision import Decision
-from command_service.domain.decisions.amounts import charge, check_currency, check_total
-from command_service.domain.decisions.cancelled import check_not_cancelled
+from command_service.domain.decisions.checks.amounts import charge, check_currency, check_total
+from command_service.domain.decisions.checks.cancelled import check_not_cancelled
 from command_service.domain.decisions.place_order import new_lines
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderRevised

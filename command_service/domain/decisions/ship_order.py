@@ -7,10 +7,10 @@ from datetime import datetime
 from command_service.domain import rules
 from command_service.domain.commands import ShipOrder
 from command_service.domain.decision import Decision, decided
-from command_service.domain.decisions.business_time import business_time
-from command_service.domain.decisions.cancelled import check_not_cancelled
-from command_service.domain.decisions.movement_ids import check_new
-from command_service.domain.decisions.pieces import all_pieces, named_pieces, open_pieces
+from command_service.domain.decisions.checks.business_time import business_time
+from command_service.domain.decisions.checks.cancelled import check_not_cancelled
+from command_service.domain.decisions.checks.movement_ids import check_new
+from command_service.domain.decisions.checks.pieces import all_pieces, named_pieces, open_pieces
 from command_service.domain.errors import RuleViolated
 from command_service.domain.events import OrderShipped
 from command_service.domain.money import Money, decimal_text

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from command_service.domain import rules
-from command_service.domain.decisions.order_size import order_too_large
+from command_service.domain.decisions.checks.order_size import order_too_large
 from command_service.domain.errors import RuleViolated, customer_redacted, order_id_taken, order_number_taken
 from tests.support.commands.domain_orders import ORDER_ID, place_order
 from tests.support.commands.refusals import Refused

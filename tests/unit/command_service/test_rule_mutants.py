@@ -44,7 +44,7 @@ def refuses(node: ast.If) -> bool:
 
 
 def guards() -> Iterator[Guard]:
-    for found in pkgutil.iter_modules(decisions.__path__, f"{decisions.__name__}."):
+    for found in pkgutil.walk_packages(decisions.__path__, f"{decisions.__name__}."):
         module = importlib.import_module(found.name)
         for function in ast.parse(inspect.getsource(module)).body:
             if isinstance(function, ast.FunctionDef):
