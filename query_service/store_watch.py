@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.ports.read_store import OrderReader
+from query_service.application.ports.read_store import Freshness, OrderReader
 from query_service.application.watching.list_marks import ListMarks
 from service_runtime.edge.refusals import OutOfTime
 from service_runtime.outage_log import OutageLog
@@ -71,7 +71,7 @@ class StoreWatch:
             known = self._view.latest
             parked = await self._reader.parked_orders()
             self._parked.replace(parked)
-            self._marks.observe(known, await self._sequences(parked))
+            self._marks.observe(known, await self._owed(parked, known))
         except (DependencyDown, ReadStoreNotReady) as error:
             self._failures += 1
             self._outages.failed(str(error))
@@ -83,12 +83,15 @@ class StoreWatch:
             self._reason = None
             await self._report(True)
 
-    async def _sequences(self, parked: Mapping[str, Sequence[int]]) -> list[int]:
-        """Returns the stream sequences of the parked versions."""
-        if not parked:
+    async def _owed(self, parked: Mapping[str, Sequence[int]], known: Freshness | None) -> list[int]:
+        """Returns the stream sequences of the parked versions. Only a message of the present stream can be owed."""
+        if not parked or known is None:
             return []
-        events = await self._reader.parked_events()
-        return [event.sequence for event in events if event.version in parked.get(event.order_id or "", ())]
+        return [
+            event.sequence
+            for event in await self._reader.parked_events()
+            if event.version in parked.get(event.order_id or "", ()) and event.is_message_of(known.stream_created_at)
+        ]
 
     async def _report(self, serving: bool) -> None:
         if serving != self._serving:

@@ -96,6 +96,10 @@ class ParkedEvent:
         """The place of the message among all messages, also those of an earlier stream of the same name."""
         return self.stored_at, self.sequence
 
+    def is_message_of(self, stream_created_at: int) -> bool:
+        """Returns whether the stream created then got this event. Events of exports and of the journal came without."""
+        return self.sequence > 0 and self.stored_at >= stream_created_at
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:

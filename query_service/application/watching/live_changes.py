@@ -130,7 +130,7 @@ class _Run:
         """Returns the changes up to `position` that are parked, and that no later version has healed."""
         sources, found = self._sources, []
         for event in await sources.reader.parked_events():
-            if event.order_id is None or event.sequence > position or event.stored_at < bounds.created_at:
+            if event.order_id is None or event.sequence > position or not event.is_message_of(bounds.created_at):
                 continue
             message = await sources.stream.message(event.sequence)
             change = None if message is None else read_message(message, sources.parse)
