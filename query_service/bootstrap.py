@@ -35,7 +35,7 @@ from query_service.application.questions.search_orders import SearchOrders
 from query_service.application.questions.summarize_orders import SummarizeOrders
 from query_service.application.questions.summarize_payments import SummarizePayments
 from query_service.application.questions.verify_order_history import VerifyOrderHistory
-from query_service.application.rebuilding.machine import Feed, feeds
+from query_service.application.rebuilding.machine import Feed
 from query_service.application.rebuilding.rebuilds import rebuild_status
 from query_service.application.watching.fan_out import KEPT
 from query_service.application.watching.list_marks import ListMarks
@@ -44,7 +44,7 @@ from query_service.application.watching.watch_orders import WatchLimits, WatchOr
 from query_service.checking import check_continuously
 from query_service.clock import now
 from query_service.config import PROJECT_PROBES, SERVE_PROBES, QuerySettings
-from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection
+from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection, wanted_feeds
 from query_service.handlers.grpc.call_terms import call_terms
 from query_service.handlers.grpc.order_lists import OrderLists
 from query_service.handlers.grpc.order_queries import SERVICE, OrderQueries
@@ -153,7 +153,7 @@ async def project(settings: QuerySettings, stop: asyncio.Event) -> None:
     store = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
     metrics = ProjectMetrics()
     generations = GenerationFeeds(
-        lambda: _wanted_feeds(store), functools.partial(_open_projector, settings, metrics), metrics
+        lambda: wanted_feeds(store), functools.partial(_open_projector, settings, metrics), metrics
     )
     metrics.watch("projector_paused", "1 while projecting waits for something.", lambda: float(generations.paused))
     async with _probes(settings, PROJECT_PROBES, generations.reason, metrics.registry) as probes_address:
@@ -220,7 +220,7 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
 
         async def others() -> list[ReadStore]:
             """Returns the stores of the generations that do not answer readers now."""
-            names = [feed.generation for feed in (await _wanted_feeds(store))[1:]]
+            names = [feed.generation for feed in (await wanted_feeds(store))[1:]]
             timeout = settings.write_timeout_seconds
             stores = [open_read_store(settings, request_timeout=timeout, generation=name) for name in names]
             for other in stores:
@@ -278,14 +278,6 @@ async def _serving_plan(settings: QuerySettings, store: ReadStore) -> ConsumerPl
     if settings.read_store == "memory":
         return consumer_plan(settings, name=f"memory-{(await store.identity()).read_model}", durable=False)
     return consumer_plan(settings)
-
-
-async def _wanted_feeds(store: ReadStore) -> list[Feed]:
-    """Returns the generations that must be fed now."""
-    generations = generations_of(store)
-    # The rebuild first: a switch in between then shows the later generation, which both orders of them feed.
-    stored = await generations.rebuild()
-    return feeds(stored.rebuild, await generations.serving())
 
 
 def _open_projector(

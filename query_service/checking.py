@@ -18,12 +18,14 @@ from tandem.orders.partition import partition_of
 from query_service.application.comparing.compare import ReadModelComparison
 from query_service.application.comparing.continuous import BudgetedPace, ContinuousCheck, DriftClaim, DriftObserver
 from query_service.application.comparing.drift_check import DriftCheck, DriftReport
-from query_service.application.ports.checked_store import CheckedStore
+from query_service.application.comparing.generation_check import GenerationCheck
+from query_service.application.comparing.pace import Pace
+from query_service.application.ports.checked_store import CheckedReadStore, CheckedStore
 from query_service.application.ports.order_source import OrderSelection, OrderSource
 from query_service.application.reprojecting.reproject import Reprojected, Reprojector
 from query_service.clock import now
 from query_service.config import QuerySettings
-from query_service.connections import order_source
+from query_service.connections import order_source, wanted_feeds
 from query_service.drift_commands import CheckReport, report_drift, report_orders
 from query_service.storage import open_read_store
 from service_runtime.outage_log import OutageLog
@@ -55,7 +57,7 @@ class _Reported:
 
     def round_done(self, report: DriftReport, ended_at: int) -> None:
         """See DriftObserver."""
-        self._counters.drift_checked(report.found, report.repaired, report.comparison.seconds, ended_at / 1e6)
+        self._counters.drift_checked(report.found, report.repaired, report.seconds, ended_at / 1e6)
         self._outages.works()
         for finding in report.findings[:MOST_LOGGED]:
             _log.warning(
@@ -81,16 +83,15 @@ async def drift(
     settings: QuerySettings, *, repair: bool = False, sample: int | None = None, most_repairs: int | None = None
 ) -> CheckReport:
     """Compares the read model with the write side once; see DriftCheck. Raises StartupRefused."""
-    async with _opened(settings) as (store, source):
-        comparison = ReadModelComparison(store, source, partition_of, time.monotonic, parse=orjson.loads)
-        check = DriftCheck(store, comparison, _reprojector(settings, store, source), now)
+    async with _opened(settings) as world:
+        check = world.drift_check()
         return await report_drift(lambda: check(repair=repair, sample=sample, most_repairs=most_repairs))
 
 
 async def reproject(settings: QuerySettings, orders: OrderSelection) -> CheckReport:
     """Projects the selected orders again. Named orders that the write side lacks are removed. Raises StartupRefused."""
-    async with _opened(settings) as (store, source):
-        reprojector = _reprojector(settings, store, source)
+    async with _opened(settings) as world:
+        reprojector = world.reprojector(world.store)
 
         async def done() -> Sequence[Reprojected]:
             if orders.order_ids is not None:
@@ -123,28 +124,61 @@ async def check_continuously(settings: QuerySettings, counters: DriftCounters) -
 
 
 async def _checking(settings: QuerySettings, observer: DriftObserver) -> None:
-    async with _opened(settings) as (store, source):
+    async with _opened(settings) as world:
         holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
-        claim = DriftClaim(store, holder, now)
+        claim = DriftClaim(world.store, holder, now)
         pace = BudgetedPace(settings.drift_budget, claim, time.thread_time, time.monotonic)
-        comparison = ReadModelComparison(
-            store, source, partition_of, time.monotonic, pace=pace, parse=orjson.loads, patience=60.0
-        )
-        check = DriftCheck(store, comparison, _reprojector(settings, store, source), now, pace)
+        check = world.drift_check(pace, patience=60.0)
         await ContinuousCheck(check, claim, pace, observer, now, round_seconds=settings.drift_round_seconds).run()
 
 
+class _Checking:
+    """Assembles checks of a read model. `store` is the one that readers see; `opened` closes the others."""
+
+    def __init__(self, settings: QuerySettings, source: OrderSource, opened: contextlib.AsyncExitStack) -> None:
+        self._settings, self._source, self._opened = settings, source, opened
+        self.store = self._store()
+        self._checks: dict[str, GenerationCheck] = {}
+
+    def drift_check(self, pace: Pace | None = None, *, patience: float = 30.0) -> DriftCheck:
+        """Returns the check of all generations that are fed. A generation's store stays open until the end."""
+
+        def check_of(generation: str) -> GenerationCheck:
+            if generation not in self._checks:
+                store = self._store(generation)
+                comparison = ReadModelComparison(
+                    store,
+                    self._source,
+                    partition_of,
+                    time.monotonic,
+                    patience=patience,
+                    pace=pace,
+                    parse=orjson.loads,
+                )
+                self._checks[generation] = GenerationCheck(generation, store, comparison, self.reprojector(store), pace)
+            return self._checks[generation]
+
+        async def fed() -> dict[str, str]:
+            feeds = await wanted_feeds(self.store)
+            return {feed.generation: "" if feed.complete else "a rebuild is filling it" for feed in feeds}
+
+        return DriftCheck(self.store, fed, check_of, now)
+
+    def reprojector(self, store: CheckedStore) -> Reprojector:
+        """Returns what projects orders of a store again."""
+        return Reprojector(store, self._source, stream=self._settings.stream, now=now, parse=orjson.loads)
+
+    def _store(self, generation: str = "") -> CheckedReadStore:
+        timeout = self._settings.write_timeout_seconds
+        store = open_read_store(self._settings, request_timeout=timeout, generation=generation)
+        self._opened.push_async_callback(store.close)
+        return store
+
+
 @contextlib.asynccontextmanager
-async def _opened(settings: QuerySettings) -> AsyncIterator[tuple[CheckedStore, OrderSource]]:
+async def _opened(settings: QuerySettings) -> AsyncIterator[_Checking]:
     if settings.read_store == "memory":
         raise StartupRefused("QUERY_READ_STORE=memory: the read model is in the memory of `serve`, out of reach")
-    async with order_source(settings) as source:
-        store = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
-        try:
-            yield store, source
-        finally:
-            await store.close()
-
-
-def _reprojector(settings: QuerySettings, store: CheckedStore, source: OrderSource) -> Reprojector:
-    return Reprojector(store, source, stream=settings.stream, now=now, parse=orjson.loads)
+    async with contextlib.AsyncExitStack() as opened:
+        source = await opened.enter_async_context(order_source(settings))
+        yield _Checking(settings, source, opened)

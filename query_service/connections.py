@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from query_service.application.ports.generations import Generations
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import ReadStore
+from query_service.application.rebuilding.machine import Feed, feeds
 from query_service.config import QuerySettings
 from query_service.handlers.nats_connection import NATS_ERRORS, NatsConnection, connect_nats
 from query_service.handlers.source.order_exports import OrderExports
@@ -51,6 +52,14 @@ def generations_of(store: ReadStore) -> Generations:
     if store.generations is None:
         raise StartupRefused(f"QUERY_READ_STORE={store.name}: this store cannot be rebuilt")
     return store.generations
+
+
+async def wanted_feeds(store: ReadStore) -> list[Feed]:
+    """Returns the generations of a store that projectors must feed now, the one that answers readers first."""
+    generations = generations_of(store)
+    # The rebuild first: a switch in between then shows the later generation, which both orders of them feed.
+    stored = await generations.rebuild()
+    return feeds(stored.rebuild, await generations.serving())
 
 
 def consumer_plan(settings: QuerySettings, *, name: str = "", durable: bool = True) -> ConsumerPlan:

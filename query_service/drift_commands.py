@@ -8,6 +8,8 @@ from datetime import UTC
 from typing import Any
 
 from query_service.application.comparing.drift_check import DriftReport
+from query_service.application.comparing.findings import Finding
+from query_service.application.comparing.generation_check import GenerationReport
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.order_source import SourceRefused
 from query_service.application.reprojecting.reproject import Reprojected, Result
@@ -33,21 +35,42 @@ async def report_drift(check: Callable[[], Awaitable[DriftReport]]) -> CheckRepo
         return CheckReport(DRIFT, error=str(refused))
     except (DependencyDown, ReadStoreNotReady) as down:
         return CheckReport(DOWN, error=str(down))
-    comparison = report.comparison
     document = {
-        "compared_at": moment(comparison.compared_at).astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "source_epoch": comparison.source_epoch,
-        "seconds": round(comparison.seconds, 3),
-        "orders": comparison.orders,
-        "content_checked": comparison.checked,
-        "complete": comparison.complete,
+        **_compared(report.generations[:1]),
+        "seconds": round(report.seconds, 3),
+        "generations": [one.generation for one in report.generations],
+        "passed_over": dict(report.passed_over),
+        "complete": report.is_complete,
         "found": dict(report.found),
         "repaired": dict(report.repaired),
         "problem": report.problem,
-        "findings": [{**asdict(finding), "kind": str(finding.kind)} for finding in report.findings],
-        "repairs": [_fields(repair) for repair in report.repairs],
+        "findings": [
+            *(_finding("", finding) for finding in report.swapped),
+            *(_finding(one.generation, finding) for one in report.generations for finding in one.comparison.findings),
+        ],
+        "repairs": [
+            {"generation": one.generation, **_fields(repair)} for one in report.generations for repair in one.repairs
+        ],
     }
     return CheckReport(DONE if report.is_clean else DRIFT, document)
+
+
+def _compared(first: Sequence[GenerationReport]) -> dict[str, Any]:
+    """Returns what was compared, of the generation that answers readers; nothing when it was not compared."""
+    fields: dict[str, Any] = {"compared_at": None, "source_epoch": 0, "orders": 0, "content_checked": 0}
+    for comparison in (one.comparison for one in first):
+        compared_at = moment(comparison.compared_at).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        fields = {
+            "compared_at": compared_at,
+            "source_epoch": comparison.source_epoch,
+            "orders": comparison.orders,
+            "content_checked": comparison.checked,
+        }
+    return fields
+
+
+def _finding(generation: str, finding: Finding) -> dict[str, Any]:
+    return {"generation": generation, **asdict(finding), "kind": str(finding.kind)}
 
 
 async def report_orders(reproject: Callable[[], Awaitable[Sequence[Reprojected]]]) -> CheckReport:

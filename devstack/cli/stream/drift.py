@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +44,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with all findings.")] = False,
 ) -> None:
-    """Compares all orders with the write side.
+    """Compares all orders with the write side, in each generation of the read model that projectors feed.
 
     Exit code 0 nothing differs any more, 1 something does, 3 a store or service does not answer, or lags.
     """
@@ -71,6 +71,7 @@ def _print(document: Mapping[str, Any]) -> None:
     from devstack.cli.tables import Column, Rows
 
     findings = document["findings"]
+    several = len(document["generations"]) > 1
     if findings:
         columns = (
             Column("kind", named=False), Column("order", named=False), Column("version", right=True),
@@ -81,17 +82,25 @@ def _print(document: Mapping[str, Any]) -> None:
                 one["kind"].lower().replace("_", " "),
                 one["order_id"] or "-",
                 str(one["version"] or "-"),
-                one["detail"],
+                f"{one['generation']}: {one['detail']}" if several and one["generation"] else one["detail"],
             )
             for one in findings[:SHOWN]
         ]
         draw(Rows(columns, rows))
     if len(findings) > SHOWN:
         say(f"and {len(findings) - SHOWN} more; --json shows all")
-    found, repaired = (sum(document[name].values()) for name in ("found", "repaired"))
-    say(
-        f"{document['orders']} orders compared as of {document['compared_at'][:19]}Z in {document['seconds']:.1f} s,"
-        f" the content of {document['content_checked']}: {found} differences, {repaired} repaired"
-    )
+    if document["generations"]:
+        found, repaired = (sum(document[name].values()) for name in ("found", "repaired"))
+        say(
+            f"{document['orders']} orders compared as of {document['compared_at'][:19]}Z in {document['seconds']:.1f}"
+            f" s, the content of {document['content_checked']}{_of_generations(document['generations'])}:"
+            f" {found} differences, {repaired} repaired"
+        )
+    for generation, reason in document["passed_over"].items():
+        say(f"generation {generation} was not compared: {reason}")
     if document["problem"]:
         say(document["problem"])
+
+
+def _of_generations(generations: Sequence[str]) -> str:
+    return f", in each of the generations {' and '.join(generations)}" if len(generations) > 1 else ""

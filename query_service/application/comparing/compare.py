@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from query_service.application.comparing.barrier import AppliedBarrier
 from query_service.application.comparing.content import ContentCheck
 from query_service.application.comparing.digests import DigestsOfScan
-from query_service.application.comparing.findings import Finding, Kind
+from query_service.application.comparing.findings import Finding
 from query_service.application.comparing.heads import SuspectCheck, suspects
 from query_service.application.comparing.pace import FullPace, Pace
 from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
@@ -35,7 +35,7 @@ class Comparison:
     """The result of a round. It compared what the write side had at `compared_at` (microseconds since 1970).
 
     `orders` is the number of orders then, and `checked` the number of orders whose content was checked. `complete` is
-    False when the round ended early, because of INDEX_SWAPPED or of too many findings.
+    False when the round ended early, because of too many findings.
     """
 
     compared_at: int
@@ -77,13 +77,6 @@ class ReadModelComparison:
         started = self._clock()
         digests = await self._source.digests()
         orders = sum(bucket.orders for bucket in digests.buckets)
-        swapped = [
-            Finding(Kind.INDEX_SWAPPED, "", 0, f"{one.alias} is {one.found}; the documents are in {one.right}")
-            for one in await self._store.swapped_indices()
-        ]
-        if swapped:
-            seconds = self._clock() - started
-            return Comparison(digests.read_time, digests.source_epoch, seconds, orders, 0, swapped, complete=False)
         await self._barrier.passed(digests.read_time, digests.source_epoch)
         await self._store.refresh()
         differing, doubtful, checked = await self._pass(digests, orders, sample, turn)

@@ -1,38 +1,44 @@
-"""Compares the read model with the write side, and repairs what differs, order by order."""
+"""Runs rounds of the check for drift: where readers are sent to, and then each generation that projectors feed.
+
+While a rebuild is not over there are two generations. A reader may get the one today and the other tomorrow, so both
+are compared and repaired, each behind barriers of its own.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.comparing.findings import Finding, Kind, counts
-from query_service.application.comparing.pace import FullPace, Pace
-from query_service.application.ports.checked_store import CheckedStore, DriftRecord
-from query_service.application.ports.errors import DependencyDown
-from query_service.application.reprojecting.reproject import Reprojected, Reprojector, Result
+from query_service.application.comparing.generation_check import GenerationCheck, GenerationReport
+from query_service.application.ports.checked_store import CheckedStore, DriftRecord, SwappedIndex
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 
-#: The most orders that one round repairs, unless more are allowed: this number, or this share of all orders.
-MOST_REPAIRS, MOST_SHARE = 100, 0.01
-_AT_ONCE = 50
-_REPAIRED = frozenset({Result.REPROJECTED, Result.REMOVED, Result.PARKED, Result.UNKNOWN})
 _SAVE_ATTEMPTS = 20
+_NOT_COMPARED = "nothing was compared, because readers are sent to an index without the documents"
+_UNKNOWN_RIGHT = "it is not known which generation must answer readers; move the alias to it by hand"
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """The result of a round, and what became of each order that was repaired.
+    """The result of a round: what is wrong with aliases, and a report of each generation that was compared.
 
-    `swapped_back` counts the aliases that were repaired. `problem` says why something was not repaired; "" otherwise.
+    The generation that answers readers is the first. `swapped_back` counts the aliases that were repaired.
+    `passed_over` says of other generations why they were not compared. `problems` name what could not be compared or
+    repaired although it should have been.
     """
 
-    comparison: Comparison
-    repairs: Sequence[Reprojected] = ()
+    generations: Sequence[GenerationReport] = ()
+    swapped: Sequence[Finding] = ()
     swapped_back: int = 0
-    problem: str = ""
-    #: Findings of the round, with those that were seen before an alias was moved back.
-    findings: Sequence[Finding] = field(default=())
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """All findings. A generation's come after those of the ones before it."""
+        return [*self.swapped, *(finding for one in self.generations for finding in one.comparison.findings)]
 
     @property
     def found(self) -> Mapping[str, int]:
@@ -42,30 +48,47 @@ class DriftReport:
     @property
     def repaired(self) -> Mapping[str, int]:
         """The number of repaired findings by kind."""
-        repaired = {one.order_id for one in self.repairs if one.result in _REPAIRED}
-        fine = [one for one in self.findings if one.kind is not Kind.INDEX_SWAPPED and one.order_id in repaired]
-        swapped = [one for one in self.findings if one.kind is Kind.INDEX_SWAPPED][: self.swapped_back]
-        return counts([*fine, *swapped])
+        total = Counter(counts(self.swapped[: self.swapped_back]))
+        for one in self.generations:
+            total.update(one.repaired)
+        return dict(sorted(total.items()))
+
+    @property
+    def seconds(self) -> float:
+        """How long the comparisons took."""
+        return sum(one.comparison.seconds for one in self.generations)
+
+    @property
+    def problem(self) -> str:
+        """All problems in one text; "" without any."""
+        return "; ".join(self.problems)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all orders were compared, of every generation that was compared."""
+        return bool(self.generations) and all(one.comparison.complete for one in self.generations)
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left that differs."""
-        return self.comparison.complete and self.found == self.repaired
+        return self.is_complete and not self.problems and self.found == self.repaired
 
 
 class DriftCheck:
-    """Runs rounds. `now` returns microseconds since 1970. `pace` slows repairs down."""
+    """Runs rounds. `store` is the one that readers see. `now` returns microseconds since 1970.
+
+    `fed` returns the generations that projectors feed, the one that answers readers first, each with the reason why it
+    is not compared; "" when it is. `check_of` returns the check of a generation.
+    """
 
     def __init__(
         self,
         store: CheckedStore,
-        comparison: ReadModelComparison,
-        reprojector: Reprojector,
+        fed: Callable[[], Awaitable[Mapping[str, str]]],
+        check_of: Callable[[str], GenerationCheck],
         now: Callable[[], int],
-        pace: Pace | None = None,
     ) -> None:
-        self._store, self._comparison, self._reprojector, self._now = store, comparison, reprojector, now
-        self._pace = pace or FullPace()
+        self._store, self._fed, self._check_of, self._now = store, fed, check_of, now
 
     async def __call__(
         self,
@@ -75,55 +98,51 @@ class DriftCheck:
         turn: int | None = None,
         most_repairs: int | None = None,
     ) -> DriftReport:
-        """Runs one round, and records it. `sample` and `turn`: see ReadModelComparison; `most_repairs`: MOST_REPAIRS.
+        """Runs one round, and records it. `sample`, `turn` and `most_repairs`: see GenerationCheck.
 
         Raises ReadModelLags, DependencyDown, SourceRefused and ReadStoreNotReady.
         """
-        await self._store.identity()
+
+        async def check(generation: str) -> GenerationReport:
+            return await self._check_of(generation)(repair=repair, sample=sample, turn=turn, most_repairs=most_repairs)
+
         try:
-            report = await self._round(repair, most_repairs, partial(self._comparison, sample, turn))
+            report = await self._round(repair, check)
         except DependencyDown as down:
             problem = str(down)
             await self._record(lambda record: replace(record, problem=problem))
             raise
-        comparison = report.comparison
-        await self._record(
-            lambda record: replace(
-                record,
-                compared_at=comparison.compared_at,
-                seconds=comparison.seconds,
-                orders=comparison.orders,
-                found=report.found,
-                repaired=report.repaired,
-                problem=report.problem,
-            )
-        )
+        await self._record(lambda record: _recorded(record, report))
         return report
 
-    async def _round(
-        self, repair: bool, most_repairs: int | None, compare: Callable[[], Awaitable[Comparison]]
-    ) -> DriftReport:
-        comparison = await compare()
-        findings, swapped_back = list(comparison.findings), 0
-        if repair and any(finding.kind is Kind.INDEX_SWAPPED for finding in findings):
-            for swapped in await self._store.swapped_indices():
-                await self._store.swap_back(swapped)
-                swapped_back += 1
-            comparison = await compare()
-            findings += comparison.findings
-        wrong = list(dict.fromkeys(finding.order_id for finding in findings if finding.order_id))
-        if not repair or not wrong:
-            return DriftReport(comparison, (), swapped_back, "", findings)
-        most = max(MOST_REPAIRS, round(MOST_SHARE * comparison.orders)) if most_repairs is None else most_repairs
-        if len(wrong) > most:
-            return DriftReport(comparison, (), swapped_back, _too_many(len(wrong), most), findings)
-        repairs: list[Reprojected] = []
-        for begin in range(0, len(wrong), _AT_ONCE):
-            repairs += await self._reprojector.orders(wrong[begin : begin + _AT_ONCE])
-            await self._pace.rest()
-        refused = [one for one in repairs if one.result is Result.REFUSED]
-        problem = f"{len(refused)} orders were not repaired; {refused[0].detail}" if refused else ""
-        return DriftReport(comparison, repairs, swapped_back, problem, findings)
+    async def _round(self, repair: bool, check: Callable[[str], Awaitable[GenerationReport]]) -> DriftReport:
+        swapped = await self._store.swapped_indices()
+        named = [Finding(Kind.INDEX_SWAPPED, "", 0, _swap_text(one)) for one in swapped]
+        known = [one for one in swapped if one.right]
+        if swapped and (not repair or len(known) < len(swapped)):
+            return DriftReport(swapped=named, problems=[_NOT_COMPARED])
+        for one in known:
+            await self._store.swap_back(one)
+        reports: list[GenerationReport] = []
+        passed_over: dict[str, str] = {}
+        problems: list[str] = []
+        for generation, reason in (await self._fed()).items():
+            try:
+                if reason:
+                    raise ReadStoreNotReady(reason)
+                reports.append(await check(generation))
+            except ReadStoreNotReady as not_ready:
+                passed_over[generation] = str(not_ready)
+            except DependencyDown as down:
+                if not reports:
+                    raise
+                # What was found before it must be told all the same. A generation that is gone by now is no problem.
+                if generation in await self._fed():
+                    problems.append(f"generation {generation} was not compared: {down}")
+        if not reports:
+            raise ReadStoreNotReady("; ".join(passed_over.values()))
+        problems += [f"generation {one.generation}: {one.problem}" for one in reports if one.problem]
+        return DriftReport(reports, named, len(known), passed_over, problems)
 
     async def _record(self, change: Callable[[DriftRecord], DriftRecord]) -> None:
         for _ in range(_SAVE_ATTEMPTS):
@@ -133,8 +152,15 @@ class DriftCheck:
         raise DependencyDown(self._store.dependency, f"the record of drift checks changed {_SAVE_ATTEMPTS} times")
 
 
-def _too_many(wrong: int, most: int) -> str:
-    return (
-        f"{wrong} orders differ, and a round repairs {most} at most: make sure that QUERY_EXPORT_ADDRESS is this read"
-        f" model's source, then run `tandem drift check --repair --most {wrong}`, or rebuild the read model"
-    )
+def _recorded(record: DriftRecord, report: DriftReport) -> DriftRecord:
+    """Returns the record with the round. The orders and the time are those of the generation that answers readers."""
+    noted = replace(record, found=report.found, repaired=report.repaired, problem=report.problem)
+    if not report.generations:
+        return noted
+    comparison = report.generations[0].comparison
+    return replace(noted, compared_at=comparison.compared_at, seconds=report.seconds, orders=comparison.orders)
+
+
+def _swap_text(swapped: SwappedIndex) -> str:
+    right = f"the documents are in {swapped.right}" if swapped.right else _UNKNOWN_RIGHT
+    return f"{swapped.alias} is {swapped.found}; {right}"

@@ -39,7 +39,10 @@ class ExternalVersions:
 
 @dataclass(frozen=True, slots=True)
 class SwappedIndex:
-    """Readers are sent to the index `found`, which lacks the read model's documents. `right` has them."""
+    """Readers are sent to the index `found`, which lacks the read model's documents. `right` has them.
+
+    `right` is "" when several have documents, and nothing says which of them must answer readers.
+    """
 
     alias: str
     found: str
@@ -101,7 +104,7 @@ class CheckedStore(ProjectionWriter, Protocol):
         """Returns where readers are sent to an index that lacks the documents, while another one has them."""
 
     async def swap_back(self, swapped: SwappedIndex) -> None:
-        """Sends readers to the index with the documents again."""
+        """Sends readers to the index with the documents again. Its `right` must be known."""
 
     async def drift_record(self) -> StoredDriftRecord:
         """Returns the record of drift checks; an empty one before the first."""

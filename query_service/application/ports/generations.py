@@ -8,12 +8,19 @@ readers is known from the readers' aliases.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 FIRST_GENERATION = "g1"
+_NAME = re.compile(r"g\d+")
+
+
+def is_generation(name: str) -> bool:
+    """Returns whether this is the name of a generation. An index may have another name at the end of its own."""
+    return _NAME.fullmatch(name) is not None
 
 
 class Phase(StrEnum):

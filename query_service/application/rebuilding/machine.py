@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from query_service.application.ports.generations import Phase, Rebuild
+from query_service.application.ports.generations import FIRST_GENERATION, Phase, Rebuild, is_generation
 
 
 class Action(StrEnum):
@@ -59,12 +59,24 @@ def phase_of(rebuild: Rebuild, serving: str) -> Phase:
 
 
 def feeds(rebuild: Rebuild | None, serving: str) -> list[Feed]:
-    """Returns the generations that projectors must feed now, the one that answers readers first."""
+    """Returns the generations that projectors must feed now, the one that answers readers first.
+
+    `serving` is no generation when somebody sent readers to another index. That must not stop the projectors.
+    """
+    if not is_generation(serving):
+        serving = _left(rebuild)
     if rebuild is None or rebuild.ended or rebuild.phase is Phase.PREPARED:
         return [Feed(serving)]
     tail = Tail(rebuild.stream_created_at, rebuild.tail_sequence)
     both = [Feed(rebuild.old), Feed(rebuild.new, complete=rebuild.phase is not Phase.FILLING, tail=tail)]
     return sorted(both, key=lambda feed: feed.generation != serving)
+
+
+def _left(rebuild: Rebuild | None) -> str:
+    """Returns the generation that answered readers before a rebuild's switch, or after its end."""
+    if rebuild is None:
+        return FIRST_GENERATION
+    return rebuild.new if rebuild.phase is Phase.FINISHED else rebuild.old
 
 
 def next_generation(rebuild: Rebuild | None, serving: str) -> str:

@@ -15,6 +15,7 @@ from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.reader import AS_OF, DocumentReader, as_of_id
+from query_service.storage.physical.readers_aliases import ReadersAliases
 from query_service.storage.physical.scan import IndexScan
 from query_service.storage.physical.setup import IndexSetup
 from query_service.storage.physical.upkeep import IndexUpkeep
@@ -53,7 +54,6 @@ class PhysicalStore:
         self.scan = IndexScan(self._connection, self.names).scan
         upkeep = IndexUpkeep(self._connection, self.names)
         self.external_versions, self.remove = upkeep.external_versions, upkeep.remove
-        self.swapped_indices, self.swap_back = upkeep.swapped_indices, upkeep.swap_back
         drift_records = DriftRecords(self._connection, self.names)
         self.drift_record, self.save_drift_record = drift_records.drift_record, drift_records.save_drift_record
         parking = ParkingLot(self._connection, self.names)
@@ -63,6 +63,8 @@ class PhysicalStore:
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
         self._generation = setup.generation
         self.generations: Generations = IndexGenerations(self._connection, self.names, setup)
+        aliases = ReadersAliases(self._connection, self.names, self.generations)
+        self.swapped_indices, self.swap_back = aliases.swapped_indices, aliases.swap_back
 
     async def freshness(self) -> Freshness | None:
         """See OrderReader."""

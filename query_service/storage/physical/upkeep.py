@@ -1,4 +1,4 @@
-"""Mends the read model: reads external versions, removes documents, and moves an alias back.
+"""Mends the read model: reads external versions and removes documents.
 
 A removal has an external version too. Elasticsearch remembers it for a minute (`index.gc_deletes`), and refuses older
 writes meanwhile.
@@ -6,14 +6,13 @@ writes meanwhile.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from query_service.application.ports.checked_store import ExternalVersions, SwappedIndex
+from query_service.application.ports.checked_store import ExternalVersions
 from query_service.application.ports.errors import DependencyDown
 from query_service.projection.project import event_document_id
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
@@ -22,7 +21,6 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import get_documents
 
 _AT_ONCE = 1_000
-_GENERATION = re.compile(r"g\d+")
 
 
 class IndexUpkeep:
@@ -67,41 +65,6 @@ class IndexUpkeep:
             await self._delete([(self._names.orders, order_id, stored.order)])
         path = f"/{self._names.parked}/_doc/{quote(order_id, safe='')}"
         await self._connection.request("DELETE", path, accept=(404,))
-
-    async def swapped_indices(self) -> list[SwappedIndex]:
-        """See CheckedStore. An index is wrong if it is empty or no generation, and exactly one generation is not.
-
-        The store of one generation does not use the readers' aliases, so nothing can be wrong for it.
-        """
-        swapped: list[SwappedIndex] = []
-        if self._names.generation:
-            return swapped
-        for alias in self._names.documents:
-            _, answer = await self._connection.request("GET", f"/{alias}-*,{alias}/_alias")
-            [found] = [index for index, about in answer.items() if alias in about["aliases"]] or [""]
-            sizes = {
-                index: await self._size(index)
-                for index in answer
-                if _GENERATION.fullmatch(index.removeprefix(f"{alias}-")) or index == found
-            }
-            is_generation = _GENERATION.fullmatch(found.removeprefix(f"{alias}-")) is not None
-            filled = [index for index, size in sizes.items() if size and index != found]
-            if found and len(filled) == 1 and not (sizes[found] and is_generation):
-                swapped.append(SwappedIndex(alias, found, filled[0]))
-        return swapped
-
-    async def swap_back(self, swapped: SwappedIndex) -> None:
-        """See CheckedStore."""
-        actions = [
-            {"remove": {"index": swapped.found, "alias": swapped.alias}},
-            {"add": {"index": swapped.right, "alias": swapped.alias}},
-        ]
-        await self._connection.request("POST", "/_aliases", body={"actions": actions})
-
-    async def _size(self, index: str) -> int:
-        await self._connection.request("POST", f"/{index}/_refresh")
-        _, answer = await self._connection.request("GET", f"/{index}/_count")
-        return int(answer["count"])
 
     async def _delete(self, stored: Sequence[tuple[str, str, int]]) -> None:
         """Deletes documents, each (index, id, external version), unless a newer version is stored by now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from query_service.application.comparing.barrier import AppliedBarrier, ReadMode
 from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.comparing.content import ContentCheck
 from query_service.application.comparing.continuous import LEASE_SECONDS, BudgetedPace, ClaimLost, DriftClaim
-from query_service.application.comparing.drift_check import MOST_REPAIRS, DriftCheck, DriftReport
+from query_service.application.comparing.drift_check import DriftCheck, DriftReport
 from query_service.application.comparing.findings import Kind
-from query_service.application.ports.errors import DependencyDown
+from query_service.application.comparing.generation_check import MOST_REPAIRS, GenerationCheck
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import ParkedEvent
 from query_service.application.reprojecting.reproject import Reprojector, Result
 from query_service.application.reprojecting.revisions import RevisionsUsedUp, next_revision
@@ -52,8 +53,12 @@ class ReadModel:
 
     async def check(self, **options: Any) -> DriftReport:
         """Runs a round."""
+        return await drift_check({"g1": self})(repair=True, **options)
+
+    def generation_check(self, name: str) -> GenerationCheck:
+        """Returns the check of this store, as that of a generation."""
         comparison = ReadModelComparison(self.store, self.source, partition_of, lambda: self.clock, patience=0)
-        return await DriftCheck(self.store, comparison, self.reprojector, lambda: NOW)(repair=True, **options)
+        return GenerationCheck(name, self.store, comparison, self.reprojector)
 
     def put(self, table: str, key: str, change: Callable[[Any], Any]) -> None:
         """Replaces a stored document; None removes it."""
@@ -63,6 +68,21 @@ class ReadModel:
             del documents[key]
         else:
             documents[key] = version, changed
+
+
+def drift_check(models: Mapping[str, ReadModel | str]) -> DriftCheck:
+    """Returns a check of these generations, the one that answers readers first. A text says why one is passed over."""
+
+    async def fed() -> dict[str, str]:
+        return {name: model if isinstance(model, str) else "" for name, model in models.items()}
+
+    def check_of(name: str) -> GenerationCheck:
+        model = models[name]
+        assert isinstance(model, ReadModel)
+        return model.generation_check(name)
+
+    first = next(model for model in models.values() if isinstance(model, ReadModel))
+    return DriftCheck(first.store, fed, check_of, lambda: NOW)
 
 
 def plant(model: ReadModel, kind: Kind, order_id: str) -> None:
@@ -113,7 +133,11 @@ async def test_each_kind_is_found_alone_and_repaired(kind: Kind) -> None:
     assert (report.repaired, report.problem) == ({kind: 1}, "")
     assert (await model.compare()).findings == []
     record = (await model.store.drift_record()).record
-    assert (record.found, record.repaired, record.orders) == ({kind: 1}, {kind: 1}, report.comparison.orders)
+    assert (record.found, record.repaired, record.orders) == (
+        {kind: 1},
+        {kind: 1},
+        report.generations[0].comparison.orders,
+    )
 
 
 async def test_a_later_version_is_no_difference_and_what_is_on_its_way_is_waited_for() -> None:
@@ -140,7 +164,7 @@ async def test_a_parked_version_with_its_record_is_no_difference() -> None:
     order_id = model.order_ids[0]
     plant(model, Kind.PARKED_UNRECORDED, order_id)
     report = await model.check()
-    [repair] = report.repairs
+    [repair] = report.generations[0].repairs
     assert (repair.result, repair.version) == (Result.PARKED, 3)
     [stored] = await model.store.orders([order_id])
     assert (stored.version, stored.parked_versions) == (2, (3,))
@@ -173,6 +197,61 @@ async def test_more_differences_than_allowed_are_reported_and_left() -> None:
     assert "3 orders differ, and a round repairs 2 at most" in report.problem
     assert (await model.check()).repaired == {Kind.DOCUMENT_ALTERED: 3}
     assert MOST_REPAIRS >= 3
+
+
+# -- generations ---------------------------------------------------------------------------------------------------
+
+
+async def two_generations() -> tuple[ReadModel, ReadModel]:
+    """Returns the generations g1 and g2 of one read model. g2 lacks nothing and has a document that was altered."""
+    first, second = await ReadModel().projected(), ReadModel()
+    second.source, second.order_ids = first.source, first.order_ids
+    second.reprojector = Reprojector(second.store, second.source, stream="ORDERS", now=lambda: NOW)
+    await second.projected()
+    plant(second, Kind.DOCUMENT_ALTERED, second.order_ids[0])
+    return first, second
+
+
+async def test_each_generation_that_is_fed_is_checked_and_repaired() -> None:
+    first, second = await two_generations()
+    plant(first, Kind.DOCUMENT_ALTERED, first.order_ids[0])
+    plant(first, Kind.DOCUMENT_MISSING, first.order_ids[1])
+    report = await drift_check({"g1": first, "g2": second})(repair=True)
+    assert [(one.generation, one.repaired) for one in report.generations] == [
+        ("g1", {Kind.DOCUMENT_ALTERED: 1, Kind.DOCUMENT_MISSING: 1}),
+        ("g2", {Kind.DOCUMENT_ALTERED: 1}),
+    ]
+    assert report.is_clean
+    assert (report.repaired, report.problem) == (report.found, "")
+    assert ((await first.compare()).findings, (await second.compare()).findings) == ([], [])
+
+
+async def test_a_generation_that_is_being_filled_or_of_another_release_is_passed_over_by_name() -> None:
+    _, second = await two_generations()
+    report = await drift_check({"g1": "made for another release", "g2": second, "g3": "a rebuild is filling it"})()
+    assert [one.generation for one in report.generations] == ["g2"]
+    assert report.passed_over == {"g1": "made for another release", "g3": "a rebuild is filling it"}
+    with pytest.raises(ReadStoreNotReady, match="a rebuild is filling it"):
+        await DriftCheck(second.store, never_filled, lambda name: second.generation_check(name), lambda: NOW)()
+
+
+async def never_filled() -> dict[str, str]:
+    """Returns generations of which none can be compared."""
+    return {"g3": "a rebuild is filling it"}
+
+
+async def test_a_generation_that_lags_is_a_problem_and_hides_nothing_of_the_other() -> None:
+    first, second = await two_generations()
+    plant(first, Kind.DOCUMENT_ALTERED, first.order_ids[0])
+    first.source.time += 1
+    await first.source.claim(first.store)
+    report = await drift_check({"g1": first, "g2": second})(repair=True)
+    assert (report.found, report.repaired) == ({Kind.DOCUMENT_ALTERED: 1}, {Kind.DOCUMENT_ALTERED: 1})
+    assert "generation g2 was not compared: read model: it did not catch up" in report.problem
+    assert not report.is_clean
+    assert (await first.store.drift_record()).record.problem == report.problem
+    with pytest.raises(ReadModelLags):
+        await drift_check({"g2": second, "g1": first})()
 
 
 # -- projecting again ----------------------------------------------------------------------------------------------
@@ -275,3 +354,9 @@ async def test_a_repair_with_the_stored_revision_is_noticed() -> None:
 async def test_rests_without_a_budget_are_noticed() -> None:
     with noticed(Mutant(BudgetedPace.rest, "used / self._share - passed", "0.0 * used - passed")):
         await test_rests_keep_the_work_within_its_share()
+
+
+@pytest.mark.mutant
+async def test_repairs_of_the_first_generation_only_are_noticed() -> None:
+    with noticed(Mutant(DriftCheck._round, "(await self._fed()).items()", "[*(await self._fed()).items()][:1]")):
+        await test_each_generation_that_is_fed_is_checked_and_repaired()

@@ -86,6 +86,13 @@ def test_who_must_be_fed() -> None:
     assert feeds(None, "g7") == [Feed("g7")]
 
 
+def test_readers_who_were_sent_elsewhere_stop_no_projector() -> None:
+    assert feeds(None, "empty") == [Feed("g1")]
+    for phase, wanted in ((Phase.FINISHED, "g2"), (Phase.CANCELLED, "g1"), (Phase.PREPARED, "g1")):
+        assert feeds(a_rebuild(phase)[0], "empty") == [Feed(wanted)]
+    assert [feed.generation for feed in feeds(a_rebuild(Phase.SWITCHED)[0], "empty")] == ["g1", "g2"]
+
+
 def test_no_generation_has_the_name_of_an_earlier_one() -> None:
     assert next_generation(None, "g1") == "g2"
     assert next_generation(a_rebuild(Phase.CANCELLED)[0], "g1") == "g3"
