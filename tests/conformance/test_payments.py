@@ -149,6 +149,17 @@ async def test_sums_of_money_are_exact(store: ReadStore, shop: str, monkeypatch:
     assert [total.paid for total in (await asked(store, shop)).totals] == [exact]
 
 
+async def test_small_sums_before_a_huge_one_count_once(
+    store: ReadStore, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = [START + timedelta(days=number) for number in range(3)]
+    large = [movement(shop, "PAID", 10**15, times[2]) for _ in range(10)]
+    await store.apply([movement(shop, "PAID", 5, times[0]), movement(shop, "PAID", 7, times[1]), *large])
+    monkeypatch.setattr(payment_figures, "GROUPS_AT_ONCE", 2)  # so the huge sum stands on a later page
+    days = (await asked(store, shop, PaymentDimension.DAY)).groups
+    assert sorted(day.paid for day in days) == [5, 7, 10 * 10**15]
+
+
 async def check_counted_once(store: ReadStore, shop: str) -> None:
     """The check: events that are projected again, also with a higher revision, count once."""
     order_id = str(uuid.uuid4())

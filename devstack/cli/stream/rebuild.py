@@ -143,9 +143,14 @@ def _begin(arguments: list[str], *, as_json: bool) -> NoReturn:
     while process.poll() is None and time.monotonic() < deadline and "orders/s" not in log.read_text():
         time.sleep(0.2)
     if process.poll() not in (None, 0):
-        fail(_error_in(log.read_text()), ExitCode(min(process.returncode, 3)), as_json=as_json)
+        fail(_error_in(log.read_text()), _exit_code_of(process.returncode), as_json=as_json)
     complain(f"filling in the background (process {process.pid}); its log is {log}")
     _run("status", as_json=as_json)
+
+
+def _exit_code_of(status: int) -> ExitCode:
+    """Returns the exit code for the status of a filling that failed. It is negative after a signal."""
+    return ExitCode(status) if status in set(ExitCode) else ExitCode.DOWN
 
 
 def _error_in(log: str) -> str:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
@@ -63,7 +63,7 @@ def time_zone_names() -> frozenset[str]:
     return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 
-@lru_cache(maxsize=128)
+@cache  # of all zones: a zone that is looked up anew would keep everybody waiting
 def time_zone(name: str) -> TimeZone:
     """Returns the time zone with one of the `time_zone_names`. The first call for a zone takes about 40 ms."""
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:

@@ -103,12 +103,19 @@ class ElasticsearchConnection:
 
 def failure(status: int, answer: Any) -> Exception:
     """Returns the error for a failed answer: ReadStoreNotReady, DependencyDown or StoreDefect."""
-    kind, reason = describe(answer.get("error") if isinstance(answer, dict) else None)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    kind, reason = describe(error)
     if kind == "index_not_found_exception":
         return not_ready(reason)
-    if status in PASSING or kind == "index_closed_exception":
+    if status in PASSING or kind == "index_closed_exception" or _lost_point_in_time(error):
         return DependencyDown(DEPENDENCY, f"{status} {kind}: {reason}")
     return StoreDefect(f"{status} {kind}: {reason}")
+
+
+def _lost_point_in_time(error: Any) -> bool:
+    """Returns whether the server has restarted, and forgotten the point in time of a question in several requests."""
+    causes = error.get("root_cause", ()) if isinstance(error, dict) else ()
+    return any(cause.get("type") == "search_context_missing_exception" for cause in causes)
 
 
 def describe(error: Any) -> tuple[str, str]:

@@ -151,14 +151,19 @@ class PaymentReader:
             answer = await self._groups.ask(replace(together[0], within=within).query(), asked)
             for number, part in enumerate(together):
                 first = part.unwrapped(answer[str(number)])
-                async for buckets in self._groups.buckets(part, part.composite(), first):
-                    if any(bucket["amount"]["value"] >= EXACT_BELOW for bucket in buckets):
-                        async for figures in self._exactly(part):
-                            yield figures
-                        break
-                    for bucket in buckets:
-                        amount = int(bucket["amount"]["value"])
-                        yield part.figures(tuple(bucket["key"].values()), bucket["doc_count"], amount)
+                for figures in await self._of_part(part, first):
+                    yield figures
+
+    async def _of_part(self, part: _Part, first: Any) -> list[PaymentFigures]:
+        """Returns the figures of all pages of a part. `first` is its first page."""
+        figures: list[PaymentFigures] = []
+        async for buckets in self._groups.buckets(part, part.composite(), first):
+            if any(bucket["amount"]["value"] >= EXACT_BELOW for bucket in buckets):
+                return [exact async for exact in self._exactly(part)]
+            for bucket in buckets:
+                amount = int(bucket["amount"]["value"])
+                figures.append(part.figures(tuple(bucket["key"].values()), bucket["doc_count"], amount))
+        return figures
 
     async def _exactly(self, part: _Part) -> AsyncIterator[PaymentFigures]:
         async for buckets in self._groups.buckets(part, part.composite("amount")):
