@@ -26,6 +26,7 @@ def rebuild_fields(status: RebuildStatus) -> dict[str, Any]:
         "orders": rebuild.orders,
         "filled_orders": rebuild.filled_orders,
         "filled_events": rebuild.filled_events,
+        "parked_events": rebuild.parked_events,
         "orders_per_second": round(status.rate, 1),
         "seconds_left": None if status.seconds_left is None else round(status.seconds_left, 1),
         "workers": list(status.workers),
@@ -59,7 +60,9 @@ def progress_line(status: RebuildStatus) -> str:
     """Returns one line for a terminal: how many orders are filled, how fast, and how long the rest takes."""
     rebuild = status.rebuild
     if status.phase is not Phase.FILLING:
-        return f"{rebuild.new}: {rebuild.filled_orders:,} orders filled, {status.rate:,.0f} orders/s; {status.phase}"
+        parked = f", {rebuild.parked_events:,} events parked" if rebuild.parked_events else ""
+        filled = f"{rebuild.filled_orders:,} orders filled{parked}"
+        return f"{rebuild.new}: {filled}, {status.rate:,.0f} orders/s; {status.phase}"
     left = "" if status.seconds_left is None else f", {status.seconds_left:,.0f} s left"
     paused = f"; paused: {rebuild.problem}" if rebuild.problem else ""
     done = f"{rebuild.filled_orders:,} of {rebuild.orders:,} orders"

@@ -184,6 +184,8 @@ def _print(rebuild: Mapping[str, Any] | None) -> None:
     ]
     if rebuild["workers"]:
         facts.append(("filled by", ", ".join(rebuild["workers"])))
+    if rebuild["parked_events"]:
+        facts.append(("parked", f"{rebuild['parked_events']:,} events that this generation cannot store"))
     if "compared_orders" in rebuild:
         facts.append(("compared", f"{rebuild['compared_orders']:,} orders, {len(rebuild['differences'])} differ"))
         facts += [("differs", difference) for difference in rebuild["differences"]]

@@ -57,6 +57,7 @@ class Part:
     done: bool = False
     orders: int = 0
     events: int = 0
+    parked: int = 0
     worker: str = ""
     lease_until: int = 0
 
@@ -100,6 +101,11 @@ class Rebuild:
     def filled_events(self) -> int:
         """The number of events of these orders."""
         return sum(part.events for part in self.parts)
+
+    @property
+    def parked_events(self) -> int:
+        """The number of these events that the new generation cannot store."""
+        return sum(part.parked for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Filler:
         """Fills a range, until it is filled or belongs to another worker."""
         part, pacer = self._progress[number], self._pacer()
         async for page in self._source.journals(OrderSelection(after=part.done_until, until=part.until)):
-            await self._write(page, worker, pacer)
+            parked = await self._write(page, worker, pacer)
             if (part := self._progress.get(number, Part())).worker != worker:
                 return
             events = sum(len(journal.events) for journal in page.journals)
@@ -126,12 +126,14 @@ class Filler:
                 done_until=page.last_order_id or part.done_until,
                 orders=part.orders + len(page.journals),
                 events=part.events + events,
+                parked=part.parked + parked,
             )
         self._progress[number] = replace(part, done=True)
         await self._report()
 
-    async def _write(self, page: JournalPage, worker: str, pacer: Pacer) -> None:
-        """Writes a page's documents. Retries until they are stored or parked."""
+    async def _write(self, page: JournalPage, worker: str, pacer: Pacer) -> int:
+        """Writes a page's documents. Retries until they are stored or parked. Returns how many events are parked."""
+        parked = 0
         orders: list[list[ProjectedEvent]] = []
         for journal in page.journals:
             events: list[ProjectedEvent] = []
@@ -140,10 +142,11 @@ class Filler:
                     events.append(project(stream_event(event, page.source_epoch, self._parse)))
                 except ProjectionError as error:
                     await self._park(event, error)
+                    parked += 1
             orders.append(events)
             await asyncio.sleep(0)  # let the other workers send and receive
         recorded = {(event.order_id, event.version): event for journal in page.journals for event in journal.events}
-        await self._store_or_park(orders, recorded, worker, pacer)
+        return parked + await self._store_or_park(orders, recorded, worker, pacer)
 
     async def _store_or_park(
         self,
@@ -151,7 +154,8 @@ class Filler:
         recorded: Mapping[tuple[str, int], RecordedEvent],
         worker: str,
         pacer: Pacer,
-    ) -> None:
+    ) -> int:
+        parked = 0
         while orders:
             left: list[list[ProjectedEvent]] = []
             cause = ""
@@ -160,6 +164,7 @@ class Filler:
                 match outcome:
                     case Refused(reason, detail):
                         await self._park(recorded[one.order_id, one.version], ProjectionError(reason, detail))
+                        parked += 1
                     case Deferred(why):
                         left.append([one])
                         cause = cause or why
@@ -168,6 +173,7 @@ class Filler:
                 await self._pause(worker, pacer, cause)
             else:
                 self._resume(worker, pacer)
+        return parked
 
     async def _park(self, event: RecordedEvent, error: ProjectionError) -> None:
         """Parks an event that cannot be projected, unless a projector has parked it already."""

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from query_service.application.comparing.compare import Comparison
+from query_service.application.comparing.compare import MOST_FINDINGS, Comparison
+from query_service.application.comparing.parked_apart import parked_apart
 from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource
@@ -161,13 +162,17 @@ class Rebuilds:
     async def verify(
         self, source: OrderSource, compare: Callable[[CheckedStore], Awaitable[Comparison]]
     ) -> tuple[Rebuild, Comparison]:
-        """Compares the new generation with the write side, and marks it as verified when they are equal."""
+        """Compares the new generation with the write side, and marks it as verified when they are equal.
+
+        An event that the new generation parked is a difference, unless the old one does not have it either.
+        """
         rebuild = await self._checked(Action.VERIFY)
         committed = (await source.digests()).read_time
-        async with _closing(self._store(rebuild.new)) as store:
+        async with _closing(self._store(rebuild.new)) as store, _closing(self._store(rebuild.old)) as old:
             await self._as_fresh_as(store, rebuild.new, committed)
             await store.refresh()
             found = await compare(store)
+            found = replace(found, findings=[*found.findings, *await parked_apart(store, old, MOST_FINDINGS)])
 
         def marked(stored: Rebuild) -> Rebuild:
             check(stored, rebuild.old, Action.VERIFY)
