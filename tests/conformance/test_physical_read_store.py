@@ -17,11 +17,13 @@ from query_service.projection.stream_event import read_event
 from query_service.storage.physical import erasing, mappings, setup
 from query_service.storage.physical.erasing import EntryEraser
 from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
 from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.order_events import an_order, published
+from tests.support.source_mutants import Mutant, noticed
 
 __all__ = ["order_id"]
 
@@ -65,6 +67,26 @@ async def test_a_look_up_does_not_wait_for_a_refresh(
     assert (await store.orders([order_id]))[0].document == event.order
     unseen = await elasticsearch.count(index=store.names.orders, query={"term": {"order_id": order_id}})
     assert unseen["count"] == 0
+
+
+async def check_parked_at_once(store: PhysicalStore, elasticsearch: AsyncElasticsearch, order_id: str) -> None:
+    await put_to_sleep(elasticsearch, store.names.parked)
+    await store.park(a_parked_event(order_id, 1))
+    assert (await store.parked_orders()).get(order_id) == (1,)
+
+
+async def test_a_search_finds_what_was_parked_just_now(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch, order_id: str
+) -> None:
+    await check_parked_at_once(store, elasticsearch, order_id)
+
+
+@pytest.mark.mutant
+async def test_mutant_parking_without_a_refresh_is_noticed(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch, order_id: str
+) -> None:
+    with noticed(Mutant(ParkingLot._change, '"refresh": "true", ', "")):
+        await check_parked_at_once(store, elasticsearch, order_id)
 
 
 async def test_searching_a_beginning_of_a_folded_word(

@@ -98,7 +98,8 @@ class ParkingLot:
             status, _ = await self._connection.request(
                 "PUT",
                 f"/{self._names.parked}/_doc/{quote(document_id, safe='')}",
-                params={"require_alias": "true", **guard},
+                # A list's token owes what is parked, so a search must find it before freshness counts it as done.
+                params={"require_alias": "true", "refresh": "true", **guard},
                 body=document,
                 accept=(409,),
             )
