@@ -27,7 +27,7 @@ from tandem.orders.v1.order_types_pb2 import Order
 
 #: `try_timeout` limits the wait for a sign of life. `give_up_after` counts from the first failure after a response.
 WATCH_POLICY = RetryPolicy(give_up_after=600.0, try_timeout=30.0, longest_pause=5.0)
-#: How many orders' versions are remembered, so that a repeated change is dropped.
+#: How many orders' latest states are remembered, so that a repeated change is dropped.
 REMEMBERED = 100_000
 
 
@@ -127,19 +127,24 @@ def list_then_watch_async(
 
 
 class _Place:
-    """Where a watch is: its token, and the latest versions that its caller knows."""
+    """Where a watch is: its token, and the latest state of each order that its caller knows."""
 
     def __init__(self, token: str) -> None:
         self.token = token
-        self._versions: OrderedDict[str, int] = OrderedDict()
+        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    def is_new(self, order_id: str, version: int) -> bool:
-        """Records a version of an order. Returns False if the caller has it already, or a later one."""
-        known = self._versions.pop(order_id, 0)
-        self._versions[order_id] = max(known, version)
-        if len(self._versions) > REMEMBERED:
-            self._versions.popitem(last=False)
-        return version > known
+    def is_new(self, order: Order) -> bool:
+        """Records a state of an order. Returns False if the caller has it already, or a later one.
+
+        The time decides before the version. An order's times never go back, and an order that a restored database
+        continues gets its lost versions a second time, later.
+        """
+        state = (order.update_time.ToMicroseconds(), order.version)
+        known = self._known.pop(order.order_id, (0, 0))
+        self._known[order.order_id] = max(known, state)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return state > known
 
 
 async def _list_and_changes(
@@ -156,7 +161,7 @@ async def _list_and_changes(
                 continue
             token = page.resume_token
         for order in page.orders:
-            if place.is_new(order.order_id, order.version):
+            if place.is_new(order):
                 yield WatchedOrder(order, None, "")
         if not page.next_page_token:
             break
@@ -194,7 +199,7 @@ async def _changes(
             while (response := await _read(stream, policy)) is not None:
                 outage.over()
                 place.token, event = response.resume_token, response.event
-                if response.HasField("event") and place.is_new(event.order_id, event.order_version):
+                if response.HasField("event") and place.is_new(event.order):
                     yield WatchedOrder(event.order, event, response.resume_token)
         except grpc.aio.AioRpcError as error:
             failure, cause = from_rpc_error(error), error

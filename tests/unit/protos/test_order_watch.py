@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders import order_watch_async
 from tandem.orders.errors import DeadlineExceeded, OrderError, ResumeTokenExpired, error_status
 from tandem.orders.order_watch_async import list_then_watch_async, watch_orders_async
@@ -39,8 +40,8 @@ def broken(code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, reason: Any = No
     )
 
 
-def change(order_id: str, version: int, token: str) -> WatchOrdersResponse:
-    order = Order(order_id=order_id, version=version)
+def change(order_id: str, version: int, token: str, second: int = 0) -> WatchOrdersResponse:
+    order = Order(order_id=order_id, version=version, update_time=Timestamp(seconds=second))
     event = OrderEvent(order_id=order_id, order_version=version, order=order)
     return WatchOrdersResponse(event=event, resume_token=token)
 
@@ -145,6 +146,29 @@ async def test_a_list_is_continued_from_its_first_page_and_nothing_is_repeated()
     assert queries.tokens == ["first"]
 
 
+async def tokens_up_to(last: str, watch: Any) -> list[str]:
+    got = [""]
+    while got[-1] != last:
+        got.append((await anext(watch)).resume_token)
+    return got[1:]
+
+
+@in_virtual_time
+async def test_what_a_restored_order_gets_instead_of_its_lost_versions_is_no_repetition() -> None:
+    lost = [("1", 6, "a", 10), ("1", 7, "b", 11)]
+    after = [*lost, ("1", 6, "c", 20), ("1", 7, "d", 20), ("2", 1, "e", 21)]
+    broken_off, whole = (Stream([change(*one) for one in changes], None) for changes in (lost, after))
+    watch = watch_orders_async(Queries(broken_off, whole), WatchOrdersRequest())
+    assert await tokens_up_to("e", watch) == ["a", "b", "c", "d", "e"]
+    listed = Order(order_id="1", version=7, update_time=Timestamp(seconds=11))
+    queries = Queries(
+        Stream([change(*one) for one in after], None),
+        pages=(SearchOrdersResponse(orders=[listed], resume_token="first"),),
+    )
+    watch = list_then_watch_async(queries, SearchOrdersRequest())
+    assert await tokens_up_to("e", watch) == ["", "c", "d", "e"]
+
+
 @pytest.mark.mutant
 @pytest.mark.parametrize(
     ("function", "old", "new", "test"),
@@ -157,9 +181,15 @@ async def test_a_list_is_continued_from_its_first_page_and_nothing_is_repeated()
         ),
         (
             order_watch_async._Place.is_new,
-            "return version > known",
+            "return state > known",
             "return True",
             test_a_list_is_continued_from_its_first_page_and_nothing_is_repeated,
+        ),
+        (
+            order_watch_async._Place.is_new,
+            "order.update_time.ToMicroseconds()",
+            "0",
+            test_what_a_restored_order_gets_instead_of_its_lost_versions_is_no_repetition,
         ),
     ],
 )
