@@ -81,6 +81,15 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
     return ProjectedEvent(order, journal, external_version(event.source_epoch, event.version, revision))
 
 
+def without_personal_data(event: ProjectedEvent) -> ProjectedEvent:
+    """Returns the event as a redaction leaves it. The redaction itself, and what comes after it, stays as it is."""
+    if event.order["redacted"]:
+        return event
+    entry = event.event.copy()
+    entry["personal"] = entry["salt"] = None
+    return ProjectedEvent(order_after(entry), entry, event.external_version)
+
+
 def order_after(entry: EventDocument) -> OrderDocument:
     """Returns the order as it was after a journal entry, projected by this release. Raises ProjectionError."""
     personal = None if entry["personal"] is None else parse_object(entry["personal"], "personal")

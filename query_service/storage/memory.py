@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from query_service.application.ports.errors import PageTokenMalformed
 from query_service.application.ports.order_questions import (
-    NOT_LISTED,
     CustomerFigures,
     Edition,
     FoundFigures,
@@ -23,6 +22,7 @@ from query_service.application.ports.read_store import (
     Freshness,
     Outcome,
     ParkedEvent,
+    ShownOrder,
     Standing,
     StoredOrder,
     StoreIdentity,
@@ -166,12 +166,17 @@ class MemoryStore(MemoryDocuments):
 
     async def listed(self, order_ids: Sequence[str]) -> list[Edition]:
         """See OrderQuestions. Everything is searchable at once."""
-        return await self.editions(order_ids)
+        return [shown.edition for shown in await self.shown(order_ids)]
 
-    async def editions(self, order_ids: Sequence[str]) -> list[Edition]:
+    async def shown(self, order_ids: Sequence[str]) -> list[ShownOrder]:
         """See OrderReader."""
-        found = (self._orders.get(order_id) for order_id in order_ids)
-        return [(order[1]["source_epoch"], order[1]["version"]) if order else NOT_LISTED for order in found]
+        documents = (self._orders.get(order_id, (0, None))[1] for order_id in order_ids)
+        return [
+            ShownOrder((document["source_epoch"], document["version"]), document["redacted"])
+            if document is not None
+            else ShownOrder()
+            for document in documents
+        ]
 
     async def refresh(self) -> None:
         """See ProjectionWriter. Everything is searchable at once."""

@@ -12,7 +12,6 @@ from typing import ClassVar
 import pytest
 import pytest_asyncio
 
-from query_service.application.ports.order_questions import NOT_LISTED
 from query_service.application.ports.read_store import (
     Applied,
     EntryAtTime,
@@ -20,6 +19,7 @@ from query_service.application.ports.read_store import (
     ParkedEvent,
     ReadStore,
     Refused,
+    ShownOrder,
     StoredOrder,
 )
 from query_service.projection.errors import Unprojectable
@@ -113,7 +113,7 @@ class ReadStoreSuite:
             assert outcomes == [Applied()] * 5
         [stored] = await store.orders([order_id])
         assert stored == StoredOrder(order_id, events[-1].order)
-        assert await store.editions([order_id, str(uuid.uuid4())]) == [(1, 5), NOT_LISTED]
+        assert await store.shown([order_id, str(uuid.uuid4())]) == [ShownOrder((1, 5)), ShownOrder()]
         assert await store.entries(order_id, range(1, 6)) == [event.event for event in events]
 
     async def test_an_older_event_after_a_newer_one_changes_nothing(self, store: ReadStore, order_id: str) -> None:

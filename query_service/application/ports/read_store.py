@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from query_service.application.ports.generations import Generations
-from query_service.application.ports.order_questions import Edition, OrderQuestions
+from query_service.application.ports.order_questions import NOT_LISTED, Edition, OrderQuestions
 from query_service.application.ports.payment_questions import PaymentQuestions
 from query_service.projection.errors import Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
@@ -45,6 +45,14 @@ class StoredOrder:
     def lacks_parked_version(self) -> bool:
         """Whether a parked version is newer than the document."""
         return any(version > self.version for version in self.parked_versions)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOrder:
+    """What look-ups show of an order: the edition of its document, and whether that is redacted."""
+
+    edition: Edition = NOT_LISTED
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +166,8 @@ class OrderReader(OrderQuestions, PaymentQuestions, Protocol):
     async def orders(self, order_ids: Sequence[str]) -> list[StoredOrder]:
         """Returns each order, in the order of the ids. Sees every write that was acknowledged before the call."""
 
-    async def editions(self, order_ids: Sequence[str]) -> list[Edition]:
-        """Returns the edition of each order that look-ups show; NOT_LISTED without a document.
+    async def shown(self, order_ids: Sequence[str]) -> list[ShownOrder]:
+        """Returns what look-ups show of each order; NOT_LISTED without a document. In the order of the ids.
 
         It costs less than `orders`. Sees every write that was acknowledged before the call.
         """

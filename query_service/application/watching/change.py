@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from query_service.application.ports.change_stream import Message
 from query_service.application.ports.order_questions import Edition
+from query_service.application.ports.read_store import ShownOrder
 from query_service.projection.errors import ProjectionError
-from query_service.projection.project import ProjectedEvent, project
+from query_service.projection.project import ProjectedEvent, project, without_personal_data
 from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_event
 
 
@@ -23,10 +24,11 @@ class Passed:
 class Change:
     """One change of one order. It is projected when that is first needed, and once for all watchers.
 
-    `edition` has the source epoch and the order's version after the change.
+    `edition` has the source epoch and the order's version after the change. `erased`: its personal data is taken out,
+    because the order was redacted after it.
     """
 
-    __slots__ = ("_body", "_headers", "_parse", "_projected", "edition", "encoded", "order_id", "sequence")
+    __slots__ = ("_body", "_headers", "_parse", "_projected", "edition", "encoded", "erased", "order_id", "sequence")
 
     def __init__(
         self, message: Message, headers: Mapping[str, str], order_id: str, edition: Edition, parse: Parse | None
@@ -36,18 +38,34 @@ class Change:
         self._projected: ProjectedEvent | ProjectionError | None = None
         #: The encoded event, kept by whoever encodes it first.
         self.encoded: bytes | None = None
+        self.erased = False
 
     def projected(self) -> ProjectedEvent:
         """Returns the change's documents. Raises ProjectionError when this release cannot read it."""
         if self._projected is None:
             try:
-                self._projected = project(read_event(self._headers, self._body, self._parse))
+                projected = project(read_event(self._headers, self._body, self._parse))
+                self._projected = without_personal_data(projected) if self.erased else projected
             except ProjectionError as error:
                 self._projected = error
             self._headers, self._body = {}, b""
         if isinstance(self._projected, ProjectionError):
             raise self._projected
         return self._projected
+
+    def erase(self) -> None:
+        """Takes out the personal data, as the redaction of the order does. A change from after it stays as it is."""
+        if not self.erased:
+            self.erased, self.encoded = True, None
+            if isinstance(self._projected, ProjectedEvent):
+                self._projected = without_personal_data(self._projected)
+
+
+def erase_redacted(changes: Iterable[Change], shown: Mapping[str, ShownOrder]) -> None:
+    """Erases the changes of orders that look-ups show as redacted. `shown` has what look-ups show, by order id."""
+    for change in changes:
+        if shown[change.order_id].redacted:
+            change.erase()
 
 
 def read_message(message: Message, parse: Parse | None = None) -> Change | Passed:

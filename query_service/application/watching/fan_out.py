@@ -7,7 +7,7 @@ comes from further back joins as soon as it has read up to the first change that
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from query_service.application.watching.change import Change
 from query_service.application.watching.front import Front, Step
 from query_service.application.watching.resume_token import ResumePoint
-from query_service.application.watching.watcher import Buffered, Parcel, Watcher
+from query_service.application.watching.watcher import Buffered, Parcel, Watcher, WatchOver
 
 _log = structlog.get_logger(__name__)
 #: How many changes are kept for watchers that join.
@@ -74,6 +74,23 @@ class FanOut:
                     self._give(watcher, kept)
         while self.buffered.bytes > self._budget:
             max(self._watchers, key=lambda watcher: watcher.buffered_bytes).too_slow()
+
+    def erase(self, redacted: Set[str]) -> None:
+        """Takes personal data out of the kept changes of redacted orders.
+
+        A watcher that still has to send such a change as it was is ended without an error. It then resumes, and gets
+        the change without personal data.
+        """
+        if not redacted:
+            return
+        for kept in self._kept:
+            change = kept.step.change
+            if change is not None and change.order_id in redacted and not change.erased:
+                change.erase()
+                kept.parcel = None
+        for watcher in self._watchers:
+            if watcher.holds_unerased(redacted):
+                watcher.end(WatchOver())
 
     def covers(self, position: int) -> bool:
         """Returns whether every change after `position` will still be given, or is kept."""
@@ -139,7 +156,7 @@ class FanOut:
         return ResumePoint(self.stream_created_at, watcher.point.position, still_owed)
 
     def _parcel(self, change: Change, point: ResumePoint, as_of: int | None) -> Parcel:
-        return Parcel(change.order_id, point, self._encode(change, point.token(), as_of))
+        return Parcel(change.order_id, point, self._encode(change, point.token(), as_of), change.erased)
 
     def _is_legible(self, change: Change) -> bool:
         """Returns whether this release can send the change. If not, it was parked, and a later version passed it."""

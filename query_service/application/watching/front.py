@@ -1,5 +1,7 @@
 """Follows the stream up to the last change that reads show.
 
+The look-ups also say which orders are redacted. Their earlier changes pass without personal data.
+
 Changes pass in the order of the stream, so every watcher gets the versions of an order in order. A change that is not
 readable yet holds back those after it, because it will be readable within moments. A parked change may not be readable
 for days. It is set aside, and passes when it is healed, or right before a later version of its order.
@@ -8,11 +10,11 @@ for days. It is set aside, and passes when it is healed, or right before a later
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from query_service.application.ports.order_questions import Edition
-from query_service.application.watching.change import Change, Passed
+from query_service.application.ports.read_store import ShownOrder
+from query_service.application.watching.change import Change, Passed, erase_redacted
 
 #: The most changes that one look-up is about, and the most that are set aside and looked up with them.
 AT_ONCE = 200
@@ -36,24 +38,26 @@ class Step:
 class Front:
     """The front of one stream.
 
-    `editions` looks up what reads show, `is_parked` tells whether a version of an order is parked. `position`: every
+    `shown` looks up what reads show, `is_parked` tells whether a version of an order is parked. `position`: every
     message up to this sequence has passed, or is in `aside` by its sequence. `at_once`: the most messages that pass in
     one step.
     """
 
     def __init__(
         self,
-        editions: Callable[[Sequence[str]], Awaitable[Sequence[Edition]]],
+        shown: Callable[[Sequence[str]], Awaitable[Sequence[ShownOrder]]],
         is_parked: Callable[[str, int], bool],
         position: int,
         aside: Iterable[Change] = (),
         *,
         at_once: int = AT_ONCE,
     ) -> None:
-        self._editions, self._is_parked, self._at_once = editions, is_parked, at_once
+        self._shown, self._is_parked, self._at_once = shown, is_parked, at_once
         self.position = position
         self.as_of: int | None = None
         self.aside: dict[int, Change] = {change.sequence: change for change in aside}
+        #: The orders that the last look-up showed as redacted.
+        self.redacted: Set[str] = frozenset()
         self._waiting: deque[Change | Passed] = deque()
         self._owed = tuple(sorted(self.aside))
         self._turn = 0
@@ -84,11 +88,13 @@ class Front:
         self._owed = tuple(sorted(self.aside))
 
     async def advance(self) -> list[Step]:
-        """Looks once at what reads show, and returns the steps that this allows. Raises what `editions` raises."""
+        """Looks once at what reads show, and returns the steps that this allows. Raises what `shown` raises."""
         upcoming = [item for item, _ in zip(self._waiting, range(self._at_once), strict=False)]
         changes = [*self._some_aside(), *(item for item in upcoming if isinstance(item, Change))]
         orders = list(dict.fromkeys(change.order_id for change in changes))
-        shown = dict(zip(orders, await self._editions(orders), strict=True)) if orders else {}
+        shown = dict(zip(orders, await self._shown(orders), strict=True)) if orders else {}
+        erase_redacted(changes, shown)
+        self.redacted = {order_id for order_id, order in shown.items() if order.redacted}
         steps = self._healed(shown)
         for item in upcoming:
             if isinstance(item, Change) and not self._passes(item, shown[item.order_id]):
@@ -108,7 +114,7 @@ class Front:
         self._turn = begin + AT_ONCE
         return [self.aside[sequence] for sequence in self._owed[begin : self._turn]]
 
-    def _passes(self, change: Change, shown: Edition) -> bool:
+    def _passes(self, change: Change, shown: ShownOrder) -> bool:
         """Returns whether the front can go past a change, because it is readable, or else is set aside."""
         if is_readable(change, shown):
             return True
@@ -117,7 +123,7 @@ class Front:
         self.set_aside(change)
         return True
 
-    def _healed(self, shown: dict[str, Edition]) -> list[Step]:
+    def _healed(self, shown: Mapping[str, ShownOrder]) -> list[Step]:
         """Lets the changes pass that were set aside and are readable now, or whose order has a later version now."""
         steps: list[Step] = []
         for sequence in self._owed:
@@ -132,6 +138,6 @@ class Front:
         return Step(change, self.position, self._owed, self.as_of)
 
 
-def is_readable(change: Change, shown: Edition) -> bool:
-    """Returns whether a read that shows this edition of the order contains the change."""
-    return shown >= change.edition
+def is_readable(change: Change, shown: ShownOrder) -> bool:
+    """Returns whether a read that shows this of the order contains the change."""
+    return shown.edition >= change.edition

@@ -124,7 +124,7 @@ class _Run:
         aside = await self._parked_before(position, bounds)
         # Half of what a watcher can buffer: a watcher that keeps up is not ended because many changes pass at once.
         at_once = min(AT_ONCE, max(1, self._sources.kept // 2))
-        return Front(reader.editions, self._sources.parked.includes, position, aside, at_once=at_once)
+        return Front(reader.shown, self._sources.parked.includes, position, aside, at_once=at_once)
 
     async def _parked_before(self, position: int, bounds: StreamBounds) -> list[Change]:
         """Returns the changes up to `position` that are parked, and that no later version has healed."""
@@ -135,7 +135,7 @@ class _Run:
             message = await sources.stream.message(event.sequence)
             change = None if message is None else read_message(message, sources.parse)
             if isinstance(change, Change):
-                [shown] = await sources.reader.editions([change.order_id])
+                [shown] = await sources.reader.shown([change.order_id])
                 if not is_readable(change, shown):
                     found.append(change)
         return found
@@ -178,6 +178,7 @@ class _Run:
             _log.debug("changes not looked up", reason=str(down))
             await asyncio.sleep(RETRY_SECONDS)
             return False
+        fan_out.erase(fan_out.front.redacted)
         fan_out.publish(steps)
         self._room.set()
         # After an outage many changes become readable at once. Watchers get a moment to send some before the next ones.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from dataclasses import dataclass
 
 from query_service.application.ports.errors import WatcherTooSlow
@@ -12,12 +13,20 @@ from query_service.application.watching.resume_token import ResumePoint
 
 @dataclass(slots=True)
 class Parcel:
-    """An encoded change, shared by all watchers. `holders` is the number of those that still have to send it."""
+    """An encoded change, shared by all watchers. `holders` is the number of those that still have to send it.
+
+    `erased`: see Change.
+    """
 
     order_id: str
     point: ResumePoint
     content: bytes
+    erased: bool = False
     holders: int = 0
+
+
+class WatchOver(Exception):  # noqa: N818 - it is no error
+    """The watch ends as it does after some minutes: the watcher resumes."""
 
 
 class Buffered:
@@ -64,6 +73,10 @@ class Watcher:
     def is_crowded(self) -> bool:
         """Whether the buffer is more than half full."""
         return 2 * len(self._parcels) > self._most
+
+    def holds_unerased(self, order_ids: Set[str]) -> bool:
+        """Returns whether the buffer has a change of one of these orders that is not erased."""
+        return any(not parcel.erased and parcel.order_id in order_ids for parcel in self._parcels.values())
 
     def wants(self, sequence: int) -> bool:
         """Returns whether the watcher had not got the change with this sequence before `point`."""

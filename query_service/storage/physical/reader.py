@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from query_service.application.ports.generations import FIRST_GENERATION
-from query_service.application.ports.order_questions import NOT_LISTED, Edition
-from query_service.application.ports.read_store import EntryAtTime, Freshness, StoredOrder
+from query_service.application.ports.read_store import EntryAtTime, Freshness, ShownOrder, StoredOrder
 from query_service.projection.external_version import version_parts
 from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
@@ -49,13 +48,17 @@ class DocumentReader:
             for order_id, document, parked in zip(order_ids, found[::2], found[1::2], strict=True)
         ]
 
-    async def editions(self, order_ids: Sequence[str]) -> list[Edition]:
-        """See OrderReader. The document's external version contains the edition, so no document is sent."""
+    async def shown(self, order_ids: Sequence[str]) -> list[ShownOrder]:
+        """See OrderReader. The document's external version contains the edition, so one field is sent."""
         wanted: list[dict[str, Any]] = [
-            {"_index": self._names.orders, "_id": order_id, "_source": False} for order_id in order_ids
+            {"_index": self._names.orders, "_id": order_id, "_source": ["redacted"]} for order_id in order_ids
         ]
-        found = await self._look_ups.documents(wanted) if wanted else []
-        return [version_parts(document["_version"])[:2] if document["found"] else NOT_LISTED for document in found]
+        return [
+            ShownOrder(version_parts(document["_version"])[:2], document["_source"]["redacted"])
+            if document["found"]
+            else ShownOrder()
+            for document in (await self._look_ups.documents(wanted) if wanted else [])
+        ]
 
     async def entries(self, order_id: str, versions: Sequence[int]) -> list[EventDocument | None]:
         """See OrderReader."""

@@ -37,8 +37,8 @@ class PhysicalStore:
         self._connection = ElasticsearchConnection(url, request_timeout=request_timeout)
         setup = IndexSetup(self._connection, self.names)
         reader = DocumentReader(self._connection, self.names)
-        self.orders, self.editions, self.entries, self.entry_at = (
-            reader.orders, reader.editions, reader.entries, reader.entry_at,
+        self.orders, self.shown, self.entries, self.entry_at = (
+            reader.orders, reader.shown, reader.entries, reader.entry_at,
         )  # fmt: skip
         self._freshness_of = reader.freshness_of
         lists = OrderLists(self._connection, self.names, reader)

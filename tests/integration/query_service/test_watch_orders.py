@@ -17,7 +17,7 @@ from tandem.orders.errors import OrderError, ResumeTokenExpired, ResumeTokenMalf
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.watching.resume_token import read_resume_token
-from tests.support.queries.order_events import PublishedEvent, an_order, published
+from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
 from tests.support.queries.query_serving import Server, a_parked, apply, serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side, shared_read_side
 from tests.support.source_mutants import Mutant, noticed
@@ -57,12 +57,14 @@ class Watch:
 
     async def changes(self, count: int) -> list[tuple[str, int]]:
         """Returns the next `count` changes as (order id, version)."""
-        got: list[tuple[str, int]] = []
-        while len(got) < count:
-            response = await self.next_response()
-            if response.HasField("event"):
-                got.append((response.event.order_id, response.event.order_version))
-        return got
+        responses = [await self.next_change() for _ in range(count)]
+        return [(response.event.order_id, response.event.order_version) for response in responses]
+
+    async def next_change(self) -> contract.WatchOrdersResponse:
+        """Returns the next response with a change."""
+        while not (response := await self.next_response()).HasField("event"):
+            pass
+        return response
 
 
 def of(*events: PublishedEvent) -> list[tuple[str, int]]:
@@ -149,6 +151,32 @@ async def test_a_watch_has_the_filter_of_a_search(shared_read_side: ReadSide, un
     ):
         await shared_read_side.publish(*events)
         assert await watch.changes(2) == of(events[0], events[2])
+
+
+async def test_no_personal_byte_of_a_redacted_order_is_sent(
+    shared_read_side: ReadSide, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    order, canary = an_order(name=f"Xanthippe{uuid.uuid4().hex}"), b"Xanthippe"
+    erased = redacted(an_order(order.order_id, 2))
+    erased.redacted = True
+    async with shared_read_side.projecting(), serving(shared_read_side, unused_tcp_port_factory()) as server:
+        async with watching(server) as watch:
+            token = watch.token
+            await shared_read_side.publish(published(order))
+            assert canary in (await watch.next_change()).SerializeToString()
+            await shared_read_side.publish(published(erased, "ORDER_REDACTED"))
+            await watch.changes(1)
+            async with watching(server, resume_token=token) as resumed:
+                changes = [await resumed.next_change() for _ in range(2)]
+        await claimed(shared_read_side)
+        async with (
+            serving(shared_read_side, unused_tcp_port_factory(), watch_buffer=1) as other,
+            watching(other, resume_token=token) as resumed,
+        ):
+            changes += [await resumed.next_change() for _ in range(2)]
+    assert [change.event.order_version for change in changes] == [1, 2, 1, 2]
+    assert [canary in change.SerializeToString() for change in changes] == [False] * 4
+    assert {change.event.order.customer.customer_id for change in changes} == {"KOENE"}
 
 
 async def test_a_watch_ends_without_an_error_when_the_server_stops(

@@ -58,8 +58,8 @@ class Vandal:
     async def is_projected(self, order_ids: Sequence[str]) -> bool:
         """Returns whether the read model has the second version of each order, or a later one."""
         for begin in range(0, len(order_ids), 1_000):
-            editions = await self.store.editions(order_ids[begin : begin + 1_000])
-            if not all(version >= 2 for _, version in editions):
+            shown = await self.store.shown(order_ids[begin : begin + 1_000])
+            if not all(order.edition[1] >= 2 for order in shown):
                 return False
         return True
 

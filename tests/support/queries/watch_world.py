@@ -20,7 +20,7 @@ from query_service.application.watching.watch_orders import WatchLimits, WatchOr
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
-from tests.support.queries.order_events import START, an_order, barrier_headers, published
+from tests.support.queries.order_events import START, an_order, barrier_headers, published, redacted
 
 CREATED = 7
 ORDERS = [f"018f6b1e-7c3a-7d6e-9b2a-{number:012d}" for number in range(5)]
@@ -46,6 +46,12 @@ class Stream:
 
     def add(self, order_id: str, version: int) -> Sent:
         event = published(an_order(order_id, version))
+        return self._add(Sent(len(self.messages) + 1, dict(event.headers), event.body))
+
+    def add_redaction(self, order_id: str, version: int) -> Sent:
+        order = redacted(an_order(order_id, version))
+        order.redacted = True
+        event = published(order, "ORDER_REDACTED")
         return self._add(Sent(len(self.messages) + 1, dict(event.headers), event.body))
 
     def add_barrier(self) -> Sent:
@@ -76,7 +82,12 @@ class Stream:
 
 
 def encode(change: Change | None, token: str, as_of: int | None) -> bytes:
-    name = "" if change is None else f"{change.projected().order_id[-1]}{change.projected().version}"
+    name = ""
+    if change is not None:
+        order = change.projected().order
+        assert order["customer"] is not None
+        without = "" if order["customer"]["display_name"] else "-"
+        name = f"{order['order_id'][-1]}{order['version']}{without}"
     return f"{name} {token}".encode()
 
 
@@ -108,13 +119,21 @@ class World:
     async def write(self, order: int, version: int) -> None:
         await self.apply(self.stream.add(ORDERS[order], version))
 
+    async def redact(self, order: int, version: int) -> None:
+        await self.apply(self.stream.add_redaction(ORDERS[order], version))
+
     async def claim(self) -> None:
         """Records that everything so far is applied."""
         freshness = Freshness(len(self.stream.messages), 1, "g1", CREATED, len(self.stream.messages))
         await self.store.record_freshness(freshness)
 
-    def watching(self, token: str = "", *, latest: bool = False, orders: Iterable[int] = ()) -> Watched:
-        criteria = OrderCriteria(order_ids=tuple(ORDERS[order] for order in orders))
+    def watching(
+        self, token: str = "", *, latest: bool = False, orders: Iterable[int] = (), words: Iterable[str] = ()
+    ) -> Watched:
+        """Starts a watch of these orders, and of those whose search text has these words."""
+        criteria = OrderCriteria(
+            order_ids=tuple(ORDERS[order] for order in orders), words=tuple((word,) for word in words)
+        )
         return Watched(self.watch(criteria, token, latest=latest))
 
 
@@ -126,7 +145,7 @@ class Watched:
         self.token = ""
 
     async def next(self) -> str:
-        """Returns the next response: "12" is version 2 of order 1, "" a sign of life."""
+        """Returns the next response: "12" is version 2 of order 1, "12-" without personal data, "" a sign of life."""
         name, _, self.token = (await anext(self.responses)).decode().partition(" ")
         return name
 

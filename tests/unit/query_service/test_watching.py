@@ -13,7 +13,7 @@ from query_service.application.ports.errors import (
     TooManyWatchers,
     WatcherTooSlow,
 )
-from query_service.application.ports.order_questions import Edition
+from query_service.application.ports.read_store import ShownOrder
 from query_service.application.watching.change import read_message
 from query_service.application.watching.fan_out import FanOut
 from query_service.application.watching.front import Front
@@ -163,8 +163,8 @@ async def test_a_watcher_of_latest_states_is_ended_too_when_it_lags_by_too_many_
         await watched.changes(4)
 
 
-async def shown(_: Sequence[str]) -> list[Edition]:
-    return [(9, 9)] * len(_)
+async def shown(_: Sequence[str]) -> list[ShownOrder]:
+    return [ShownOrder((9, 9))] * len(_)
 
 
 @in_virtual_time
