@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, pool
 
-from service_runtime.error_text import in_one_line
+from command_service.storage.revision import MIGRATIONS, required_revision
+from command_service.storage.startup_checks import unreachable
 from service_runtime.process import StartupRefused
 
 #: The key of the advisory lock that lets only one migration run at a time, in whichever process.
@@ -25,15 +24,8 @@ TURN_PAUSE_SECONDS = 0.1
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     return config
-
-
-def required_revision() -> str:
-    """Returns the revision that this version of the service needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
 
 
 def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str]:
@@ -94,10 +86,3 @@ def _refusal(error: Exception) -> Exception:
     if isinstance(cause, psycopg.OperationalError):
         return StartupRefused(f"cannot migrate: {unreachable(cause)}")
     return error
-
-
-def unreachable(error: psycopg.Error) -> str:
-    """Returns one sentence that tells an operator why the database cannot be used. It contains no password."""
-    return (
-        f"the database of COMMAND_DATABASE_URL cannot be used ({in_one_line(error)}); start it or correct the setting"
-    )

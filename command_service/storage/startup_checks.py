@@ -9,7 +9,8 @@ from psycopg import AsyncConnection
 
 from command_service.storage.command_connection import Row
 from command_service.storage.connections import CONNECT_TIMEOUT_SECONDS
-from command_service.storage.schema import required_revision, unreachable
+from command_service.storage.revision import required_revision
+from service_runtime.error_text import in_one_line
 from service_runtime.process import StartupRefused
 
 OLDEST_SERVER = 15
@@ -27,6 +28,13 @@ async def check_database(database_url: str) -> None:
         raise StartupRefused(unreachable(error)) from None
     if problems:
         raise StartupRefused("\n".join(problems))
+
+
+def unreachable(error: psycopg.Error) -> str:
+    """Returns one sentence that tells an operator why the database cannot be used. It contains no password."""
+    return (
+        f"the database of COMMAND_DATABASE_URL cannot be used ({in_one_line(error)}); start it or correct the setting"
+    )
 
 
 async def schema_problem(database_url: str) -> str | None:

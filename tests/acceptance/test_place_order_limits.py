@@ -18,7 +18,8 @@ from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
 from command_service.storage.connections import ACQUIRE_SECONDS
-from command_service.storage.schema import migrate, required_revision
+from command_service.storage.revision import required_revision
+from command_service.storage.schema import migrate
 from devstack.servers.ports import free_port
 from tests.fixtures.command_process import CommandProcess, caller, serving
 from tests.fixtures.private_servers import PrivatePostgres

@@ -9,9 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from command_service.storage.schema import migrate, required_revision
+from command_service.storage.revision import MIGRATIONS, required_revision
+from command_service.storage.schema import migrate
 from command_service.storage.tables import metadata
 from service_runtime.process import StartupRefused
 from tests.fixtures.postgres import database
@@ -79,6 +82,12 @@ async def test_a_difference_would_be_seen(postgres_database: str) -> None:
         after = await catalogue(postgres_database)
         assert after != before, change
         before = after
+
+
+def test_the_revision_that_a_version_needs_is_the_last_one() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_heads() == [required_revision()]
 
 
 async def test_migrating_again_changes_nothing(postgres_database: str) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="module", params=IMAGES)
+#: Each build takes long, so one is always tried: that of the most kinds of packages. `make test-long` builds all.
+BUILT = [package if package == "audit" else pytest.param(package, marks=pytest.mark.long) for package in IMAGES]
+
+
+@pytest.fixture(scope="module", params=BUILT)
 def image(
     request: pytest.FixtureRequest, context: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BuiltImage]:
@@ -81,6 +86,46 @@ def test_an_image_holds_its_own_packages_and_no_other(image: BuiltImage) -> None
     foreign = set[str]().union(*OWN.values()) - OWN[extra] | NOWHERE
     assert image.distributions() >= OWN[extra]
     assert image.distributions() & foreign == set()
+
+
+#: Imports a package while only the distributions of a lock, read from standard input, can be imported.
+LOCKED_ONLY = """
+import importlib, sys
+from importlib.metadata import packages_distributions
+locked, known = set(sys.stdin.read().split()), packages_distributions()
+class Unlocked:
+    def find_spec(self, name, path=None, target=None):
+        makers = {maker.lower().replace("_", "-") for maker in known.get(name.partition(".")[0], ())}
+        if makers and not makers & locked:
+            raise ModuleNotFoundError(f"{name} is not in the lock", name=name)
+sys.meta_path.insert(0, Unlocked())
+importlib.import_module(sys.argv[1] + ".__main__")
+"""
+
+
+def imported_with_lock(package: str, *, without: str = "") -> subprocess.CompletedProcess[str]:
+    """Imports what an image starts, with the distributions of its lock but for one."""
+    text = (PROJECT / f"requirements/{IMAGES[package]}.lock").read_text()
+    locked = {*re.findall(r"(?m)^([\w.-]+)==", text), "tandem", "tandem-protos"} - {without}
+    return subprocess.run(
+        [sys.executable, "-c", LOCKED_ONLY, package],
+        input=" ".join(locked), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("package", IMAGES)
+def test_a_lock_has_all_that_its_package_imports(package: str) -> None:
+    ran = imported_with_lock(package)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_distribution_that_a_lock_lacks_is_noticed() -> None:
+    assert "structlog is not in the lock" in imported_with_lock("relay", without="structlog").stderr
+
+
+def test_serving_loads_nothing_that_only_a_migration_needs() -> None:
+    ran = imported_with_lock("command_service", without="alembic")
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_all_that_an_image_has_on_its_path_starts(image: BuiltImage) -> None:
