@@ -37,8 +37,8 @@ from tests.golden.order_questions import ANSWERS, as_text, exact_answers, percen
 from tests.support.queries.listed_orders import all_pages, applied, searching, small_event
 
 FEW_ORDERS, MANY_ORDERS = 1_000, 5_000
-#: While a list is read a tenth of the orders arrive and as many change.
-PAUSES = 20
+#: Orders on a page. While a list is read a tenth of the orders arrive and as many change, so many after each page.
+PAGE, AFTER_A_PAGE = 50, 10
 
 
 @dataclass
@@ -86,9 +86,9 @@ async def read_while_it_goes_on(shop: Shop, sort: OrderSort) -> None:
 
     async def between() -> None:
         if shop.arrived < tenth:
-            await shop.go_on(tenth // PAUSES, tenth // PAUSES)
+            await shop.go_on(AFTER_A_PAGE, AFTER_A_PAGE)
 
-    seen = await all_pages(searching(shop.store), sort, between, size=shop.size // 2 // PAUSES)
+    seen = await all_pages(searching(shop.store), sort, between, size=PAGE)
     twice = len(seen) - len(set(seen))
     missing = before - shop.changed - set(seen)
     assert shop.arrived == tenth
@@ -98,12 +98,17 @@ async def read_while_it_goes_on(shop: Shop, sort: OrderSort) -> None:
     assert len(set(seen)) > shop.size * 0.9
 
 
+async def all_sorts_while_it_goes_on(store: ReadStore, orders: int) -> None:
+    """The check of every sort, in a shop that begins with so many orders."""
+    shop = await Shop.opened(store, 11, orders)
+    for sort in OrderSort:
+        await read_while_it_goes_on(shop, sort)
+
+
 class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
     """The suite. `installation` of the subclass gives a way to open one empty, prepared installation repeatedly."""
 
     name: ClassVar[str]
-    #: How many orders are listed while others arrive and change.
-    shop_size: ClassVar[int] = FEW_ORDERS
 
     @pytest_asyncio.fixture(loop_scope="session")
     async def store(self, installation: OpenStore) -> AsyncIterator[ReadStore]:
@@ -204,9 +209,7 @@ class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
     # -- lists that are read while orders arrive and change ----------------------------------------------------------
 
     async def test_pages_stay_right_while_orders_arrive_and_change(self, store: ReadStore) -> None:
-        shop = await Shop.opened(store, 11, self.shop_size)
-        for sort in OrderSort:
-            await read_while_it_goes_on(shop, sort)
+        await all_sorts_while_it_goes_on(store, FEW_ORDERS)
 
     @pytest.mark.mutant
     async def test_without_the_mark_orders_would_come_twice(

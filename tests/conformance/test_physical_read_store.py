@@ -10,7 +10,7 @@ import pytest_asyncio
 from elasticsearch import AsyncElasticsearch
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.ports.read_store import Applied, Deferred, Refused
+from query_service.application.ports.read_store import Applied, Deferred, ReadStore, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
@@ -19,7 +19,7 @@ from query_service.storage.physical.erasing import EntryEraser
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore
-from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite
+from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite, all_sorts_while_it_goes_on
 from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.order_events import an_order, published
@@ -55,7 +55,10 @@ class TestPhysicalStore(ReadStoreSuite):
 
 class TestPhysicalStoreQuestions(OrderQuestionSuite):
     name = "physical"
-    shop_size = MANY_ORDERS
+
+    @pytest.mark.long
+    async def test_pages_of_many_orders_stay_right_while_they_arrive_and_change(self, store: ReadStore) -> None:
+        await all_sorts_while_it_goes_on(store, MANY_ORDERS)
 
 
 async def test_a_look_up_does_not_wait_for_a_refresh(

@@ -123,7 +123,7 @@ async def hand_over(
     return took
 
 
-@pytest.mark.parametrize("mode", ["auto", "poll"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("poll", marks=pytest.mark.long)])
 async def test_a_standby_takes_over(world: World, mode: str) -> None:
     await hand_over(world, [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL], new_seed(), mode=mode, writers=8)
 

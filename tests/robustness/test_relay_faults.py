@@ -82,7 +82,7 @@ async def test_nats_killed_under_load(
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("mode", ["auto", "poll"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("poll", marks=pytest.mark.long)])
 @pytest.mark.parametrize(("restarts", "writers"), [(2, 8), pytest.param(20, 64, marks=pytest.mark.long)])
 async def test_postgres_restarted_under_load(
     private_postgres: PrivatePostgres,

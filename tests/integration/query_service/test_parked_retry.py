@@ -41,6 +41,12 @@ async def parked(side: ReadSide, *arguments: str) -> tuple[int, Any]:
     return await command(side, [tandem, "projection", "parked"], *arguments, "--json")
 
 
+async def parked_here(side: ReadSide, action: str, key: str = "") -> tuple[int, Any]:
+    """The same in this process, which need not start another one."""
+    report = await bootstrap.parked(side.settings(), action, key)
+    return report.exit_code, {"error": report.error} if report.error else {"parked": report.entries}
+
+
 async def map_long_numbers(side: ReadSide, elasticsearch_url: str) -> None:
     """The mending of the mapping: what is too long for a keyword is kept and not indexed."""
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
@@ -71,10 +77,10 @@ async def one_among(side: ReadSide, elasticsearch_url: str, port: int, count: in
 
         code, answer = await parked(side, "list")
         assert (code, {one["key"] for one in answer["parked"]}) == (0, {f"{poison.order_id}/2", f"{other.order_id}/1"})
-        code, answer = await parked(side, "show", poison.order_id)
+        code, answer = await parked_here(side, "show", poison.order_id)
         [shown] = answer["parked"]
         assert (shown["reason"], shown["healed"], shown["order_version"]) == ("UNMAPPABLE", False, 1)
-        code, answer = await parked(side, "retry", poison.order_id)
+        code, answer = await parked_here(side, "retry", poison.order_id)
         assert (code, answer["parked"][0]["outcome"]) == (1, "STILL_PARKED")
 
         # a later version heals it, and its history keeps a hole
@@ -82,7 +88,7 @@ async def one_among(side: ReadSide, elasticsearch_url: str, port: int, count: in
         await side.publish(later)
         await eventually(lambda: side.shows([later]), "the later version")
         assert not (await server.get(poison.order_id)).read_info.parked
-        code, answer = await parked(side, "show", poison.order_id)
+        code, answer = await parked_here(side, "show", poison.order_id)
         assert answer["parked"][0]["healed"]
 
         # a retry after the mapping is mended clears it, and wakes whoever waits for it
@@ -95,7 +101,7 @@ async def one_among(side: ReadSide, elasticsearch_url: str, port: int, count: in
         assert code == 0
         assert (await side.store.entries(poison.order_id, [2]))[0] is not None
         assert await parked(side, "list") == (0, {"parked": []})
-        code, answer = await parked(side, "retry", other.order_id)
+        code, answer = await parked_here(side, "retry", other.order_id)
         assert (code, "nothing of order" in answer["error"]) == (1, True)
         status = await server.stub.GetReadModelStatus(contract.GetReadModelStatusRequest(), timeout=60)
         assert status.parked_orders == 0

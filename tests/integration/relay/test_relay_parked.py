@@ -15,8 +15,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from relay.__main__ import main
+from relay.__main__ import main, parser
 from relay.parking.command import ParkedQuestion, ParkedReport, run_parked
+from service_runtime.plain_text import json_text
 from tests.support.relay import streams
 from tests.support.relay.log_mode import KNOWN, in_mode
 from tests.support.relay.relay_process import RelayProcess, running
@@ -49,10 +50,21 @@ async def said(world: World, *words: str | Path, **settings: str) -> tuple[int, 
     return process.returncode, out.decode(), err.decode()
 
 
-async def parked(world: World, *words: str, by: Sequence[str | Path] = IN_THE_IMAGE) -> tuple[int, dict[str, Any]]:
-    """A command of parked events with `--json`: exit code and document, but for the database that it names."""
-    code, out, err = await said(world, *by, *words, "--json")
-    assert out, err
+async def parked(world: World, *words: str, by: Sequence[str | Path] = ()) -> tuple[int, dict[str, Any]]:
+    """A command of parked events with `--json`: exit code and document, but for the database that it names.
+
+    It is run by the program `by`, or without one in this process.
+    """
+    if by:
+        code, out, err = await said(world, *by, *words, "--json")
+        assert out, err
+    else:
+        given = vars(parser().parse_args(["parked", *words]))
+        options = {name: given[name] for name in ("aggregate_id", "position", "wait") if name in given}
+        report = await run_parked(
+            world.configured(), ParkedQuestion(given["action"], **options), patience_seconds=SECONDS
+        )
+        code, out = report.exit_code, json_text({"error": report.error} if report.error else report.document)
     document = json.loads(out)
     if "error" not in document:
         assert document.pop("database") == world.database_url.rpartition("@")[2]
@@ -106,7 +118,8 @@ async def test_a_retry_publishes_them_in_order_and_the_aggregate_goes_on(world: 
         assert code == 1
         assert "published 0 events; the next one is refused again: event_type" in document["error"]
         for words in (("list",), ("retry", BAD)):
-            assert await parked(world, *words, by=TANDEM) == await parked(world, *words), words
+            by_tandem = await parked(world, *words, by=TANDEM)
+            assert by_tandem == await parked(world, *words, by=IN_THE_IMAGE), words
         await put_right(world)
         assert await parked(world, "retry", BAD) == (0, {"outcome": "published 3 events"})
         await write(world, 5)
