@@ -143,6 +143,9 @@ class Generations(Protocol):
     async def settle(self, generation: str) -> None:
         """Sets a filled generation up to be read, and makes it searchable; safe to repeat."""
 
+    async def refresh(self, generation: str) -> None:
+        """Makes everything that a generation has searchable: its orders and their journals."""
+
     async def serve(self, generation: str, instead_of: str) -> None:
         """Lets a generation answer readers from now on, instead of another one. All of it is moved in one step."""
 

@@ -50,12 +50,15 @@ class Feed:
 
 
 def phase_of(rebuild: Rebuild, serving: str) -> Phase:
-    """Returns the phase of a rebuild, given the generation that answers readers."""
-    if rebuild.phase is not Phase.VERIFIED:
-        return rebuild.phase
-    if serving == rebuild.new:
+    """Returns the phase of a rebuild, given the generation that answers readers.
+
+    A switch may overlap a verification that finds differences. Then the way back must be open too.
+    """
+    if serving == rebuild.new and rebuild.phase in (Phase.CATCHING_UP, Phase.VERIFIED):
         return Phase.SWITCHED
-    return Phase.ROLLED_BACK if rebuild.switched_at else Phase.VERIFIED
+    if rebuild.phase is Phase.VERIFIED and rebuild.switched_at:
+        return Phase.ROLLED_BACK
+    return rebuild.phase
 
 
 def feeds(rebuild: Rebuild | None, serving: str) -> list[Feed]:

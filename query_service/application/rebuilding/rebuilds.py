@@ -169,13 +169,15 @@ class Rebuilds:
         rebuild = await self._checked(Action.VERIFY)
         committed = (await source.digests()).read_time
         async with _closing(self._store(rebuild.new)) as store, _closing(self._store(rebuild.old)) as old:
-            await self._as_fresh_as(store, rebuild.new, committed)
+            await self._as_fresh_as(store, rebuild.new, committed, asyncio.get_running_loop().time() + CATCH_UP_SECONDS)
             await store.refresh()
             found = await compare(store)
             found = replace(found, findings=[*found.findings, *await parked_apart(store, old, MOST_FINDINGS)])
 
+        serving = await self._generations.serving()
+
         def marked(stored: Rebuild) -> Rebuild:
-            check(stored, rebuild.old, Action.VERIFY)
+            check(stored, serving, Action.VERIFY)
             if found.findings:
                 return replace(stored, phase=Phase.CATCHING_UP, problem=f"not equal: {found.findings[0].detail}")
             return replace(stored, phase=Phase.VERIFIED, verified_at=self._now(), problem="")
@@ -184,15 +186,12 @@ class Rebuilds:
 
     async def switch(self) -> Rebuild:
         """Lets the new generation answer readers, once it is as fresh as the old one and searchable."""
-        rebuild = await self._checked(Action.SWITCH)
-        await self._move(rebuild.old, rebuild.new)
+        await self._move(Action.SWITCH)
         return await change(self._generations, lambda stored: replace(stored, switched_at=self._now()))
 
     async def roll_back(self) -> Rebuild:
         """Lets the old generation answer readers again, once it is as fresh as the new one and searchable."""
-        rebuild = await self._checked(Action.ROLLBACK)
-        await self._move(rebuild.new, rebuild.old)
-        return rebuild
+        return await self._move(Action.ROLLBACK)
 
     async def finish(self) -> Rebuild:
         """Ends the rebuild, and deletes the old generation; safe to repeat."""
@@ -208,33 +207,47 @@ class Rebuilds:
         await self._delete(rebuild.new)
         return rebuild
 
-    async def _checked(self, action: Action) -> Rebuild:
+    async def _checked(self, action: Action, rebuild_id: str = "") -> Rebuild:
+        """Returns the rebuild, of this id, if the action is allowed now. Raises RebuildRefused otherwise."""
         rebuild = (await self._generations.rebuild()).rebuild
         check(rebuild, await self._generations.serving(), action)
         assert rebuild is not None
+        if rebuild_id not in ("", rebuild.rebuild_id):
+            raise RebuildRefused("another rebuild was started meanwhile; see `tandem rebuild status`")
         return rebuild
 
-    async def _move(self, before: str, after: str) -> None:
-        """Moves the readers from one generation to the other.
+    async def _move(self, action: Action) -> Rebuild:
+        """Moves the readers to the other generation, once it is as fresh as theirs, and all of it is searchable.
 
-        Nothing that readers may have seen before is missing afterwards: the other generation gets as fresh as the one
-        that they read is now, and all of it is made searchable.
+        This takes a while. So it is checked again whether the action is still allowed.
         """
+        rebuild = await self._checked(action)
+        before, after = rebuild.old, rebuild.new
+        if action is Action.ROLLBACK:
+            before, after = after, before
         async with _closing(self._store(before)) as reading, _closing(self._store(after)) as other:
-            seen = await reading.freshness()
-            await self._as_fresh_as(other, after, 0 if seen is None else seen.as_of)
-            await other.refresh()
+            await self._catch_up(reading, other, after)
+        await self._checked(action, rebuild.rebuild_id)
         await self._generations.serve(after, instead_of=before)
+        return rebuild
 
-    async def _as_fresh_as(self, store: CheckedStore, generation: str, time: int) -> Freshness | None:
-        """Waits until everything committed before `time` is applied. Raises RebuildRefused when that takes too long."""
+    async def _catch_up(self, reading: CheckedStore, other: CheckedStore, generation: str) -> None:
+        """Makes `generation`, the store `other`, as fresh as the one that readers read, and searchable.
+
+        The readers' generation goes on meanwhile. So it is asked again afterwards. Raises RebuildRefused.
+        """
         deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
         while True:
-            freshness = await store.freshness()
-            if freshness is not None and freshness.as_of >= time:
-                return freshness
+            await self._as_fresh_as(other, generation, _time_of(await reading.freshness()), deadline)
+            await self._generations.refresh(generation)
+            if _time_of(await reading.freshness()) <= _time_of(await other.freshness()):
+                return
+
+    async def _as_fresh_as(self, store: CheckedStore, generation: str, time: int, deadline: float) -> None:
+        """Waits until everything committed before `time` is applied. Raises RebuildRefused after `deadline`."""
+        while (known := _time_of(await store.freshness())) < time:
             if asyncio.get_running_loop().time() > deadline:
-                late = "nothing" if freshness is None else f"{(time - freshness.as_of) / _MICROSECONDS:.1f} s less"
+                late = f"{(time - known) / _MICROSECONDS:.1f} s less" if known else "nothing"
                 raise RebuildRefused(
                     f"generation {generation} does not catch up: it shows {late} than it must after"
                     f" {CATCH_UP_SECONDS:g} s; is a projector running whose release fits it? (`projector_feeds`)"
@@ -249,6 +262,10 @@ class Rebuilds:
             raise RebuildRefused(f"generation {generation} answers readers; it is not deleted")
         await self._generations.delete(generation)
         await self._tails.delete(generation)
+
+
+def _time_of(known: Freshness | None) -> int:
+    return 0 if known is None else known.as_of
 
 
 @contextlib.asynccontextmanager

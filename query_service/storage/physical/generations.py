@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Part, Phase, Rebuild, StoredRebuild
 from query_service.storage.physical import mappings
-from query_service.storage.physical.connection import ElasticsearchConnection, describe
+from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection, describe
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import as_of_id, get_documents
 from query_service.storage.physical.setup import PROJECTIONS, IndexSetup
@@ -64,7 +64,15 @@ class IndexGenerations:
             index = self._names.index(alias, generation)
             lively = {name: value for name, value in mappings.SETTINGS["index"].items() if name != "number_of_shards"}
             await self._connection.request("PUT", f"/{index}/_settings", body={"index": lively})
-            await self._connection.request("POST", f"/{index}/_refresh")
+        await self.refresh(generation)
+
+    async def refresh(self, generation: str) -> None:
+        """See Generations."""
+        for alias in self._names.documents:
+            index = self._names.index(alias, generation)
+            _, answer = await self._connection.request("POST", f"/{index}/_refresh")
+            if answer["_shards"]["failed"]:
+                raise DependencyDown(DEPENDENCY, f"a copy of {index} cannot be refreshed")
 
     async def serve(self, generation: str, instead_of: str) -> None:
         """See Generations."""

@@ -24,13 +24,7 @@ async def nothing() -> None:
 
 
 class WorldStore(MemoryStore):
-    """A generation that can be as fresh as a test wants, and that runs `on_refresh` when it is refreshed."""
-
-    on_refresh: Hook = staticmethod(nothing)
-
-    async def refresh(self) -> None:
-        """See ProjectionWriter."""
-        await self.on_refresh()
+    """A generation that can be as fresh as a test wants."""
 
     def covers(self, time: int) -> None:
         """Claims that everything before `time` is applied."""
@@ -41,7 +35,7 @@ class RebuildWorld:
     """The generations g1 and g2, the state of a rebuild of g1 into g2, and the actions on it.
 
     Implements Generations and StreamTails. The store runs `before_delete` and `before_serve` before it deletes or
-    serves a generation.
+    serves a generation, and `on_refresh` when it makes one searchable.
     """
 
     def __init__(self, phase: Phase = Phase.VERIFIED, *, serving: str = "g1") -> None:
@@ -52,6 +46,7 @@ class RebuildWorld:
         self.source = MemorySource()
         self.before_delete: Hook = nothing
         self.before_serve: Hook = nothing
+        self.on_refresh: Hook = nothing
         world: Any = self
         self.actions = Rebuilds(world, world, lambda generation: self.stores[generation], lambda: 5)
         for store in self.stores.values():
@@ -82,6 +77,9 @@ class RebuildWorld:
     async def prepare_state(self) -> None: ...
 
     async def settle(self, generation: str) -> None: ...
+
+    async def refresh(self, generation: str) -> None:
+        await self.on_refresh()
 
     async def serve(self, generation: str, instead_of: str) -> None:
         await self.before_serve()

@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 
+from query_service.application.comparing.compare import Comparison
+from query_service.application.comparing.findings import Finding, Kind
 from query_service.application.ports.generations import Phase
 from query_service.application.ports.read_store import Outcome, Refused
+from query_service.application.rebuilding import rebuilds
 from query_service.application.rebuilding.filling import Filler
+from query_service.application.rebuilding.machine import RebuildRefused
 from query_service.application.rebuilding.rebuilds import Rebuilds
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from tests.support.queries.rebuild_world import RebuildWorld, WorldStore
 from tests.support.source_mutants import Mutant, noticed
+
+DIFFERENT = Comparison(1, 1, 1.0, 1, 1, [Finding(Kind.DOCUMENT_MISSING, "x", 1, "it is missing")])
 
 
 class RefusingStore(WorldStore):
@@ -74,11 +80,82 @@ async def test_what_both_generations_lack_is_no_difference() -> None:
     assert (rebuild.phase, rebuild.parked_events, comparison.findings) == (Phase.VERIFIED, 1, [])
 
 
+async def test_a_verification_that_ends_after_a_switch_marks_nothing() -> None:
+    world = RebuildWorld(Phase.VERIFIED)
+
+    async def switched_meanwhile(store: Any) -> Comparison:
+        await world.actions.switch()
+        return DIFFERENT
+
+    with pytest.raises(RebuildRefused, match="answers readers already"):
+        await world.actions.verify(world.source, switched_meanwhile)
+    await world.actions.roll_back()
+    assert (world.readers, world.stored and world.stored.phase) == ("g1", Phase.VERIFIED)
+
+
+# -- switch and rollback -------------------------------------------------------------------------------------------
+
+
+async def test_a_switch_is_refused_when_a_verification_found_differences_meanwhile() -> None:
+    world = RebuildWorld(Phase.VERIFIED)
+
+    async def compared(store: Any) -> Comparison:
+        return DIFFERENT
+
+    async def verified_again() -> None:
+        await world.actions.verify(world.source, compared)
+
+    world.on_refresh = verified_again
+    with pytest.raises(RebuildRefused, match="not verified"):
+        await world.actions.switch()
+    assert world.readers == "g1"
+
+
+@pytest.mark.parametrize(("action", "before", "after"), [("switch", "g1", "g2"), ("roll_back", "g2", "g1")])
+async def test_readers_move_only_to_a_generation_that_is_as_fresh(
+    monkeypatch: pytest.MonkeyPatch, action: str, before: str, after: str
+) -> None:
+    monkeypatch.setattr(rebuilds, "CATCH_UP_SECONDS", 0)
+    monkeypatch.setattr(rebuilds, "LOOK_SECONDS", 0)
+    world = RebuildWorld(Phase.VERIFIED, serving=before)
+    late = world.source.time + 9_000_000
+
+    async def readers_generation_goes_on() -> None:
+        world.stores[before].covers(late)
+
+    world.on_refresh = readers_generation_goes_on
+    with pytest.raises(RebuildRefused, match=f"{after} does not catch up: it shows 9.0 s less"):
+        await getattr(world.actions, action)()
+    assert world.readers == before
+    world.stores[after].covers(late)
+    await getattr(world.actions, action)()
+    assert world.readers == after
+
+
+async def test_a_switch_to_a_generation_that_stands_still_is_refused() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        await test_readers_move_only_to_a_generation_that_is_as_fresh(patch, "switch", "g1", "g2")
+
+
 #: What goes wrong → the mutant, and the test that must notice it.
 MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
     "what the new generation parks is excused": (
         Mutant(Rebuilds.verify, "*await parked_apart(store, old, MOST_FINDINGS)", ""),
         test_what_only_the_new_generation_parks_is_a_difference,
+    ),
+    "a verification believes that the old generation answers readers": (
+        Mutant(Rebuilds.verify, "check(stored, serving, ", "check(stored, rebuild.old, "),
+        test_a_verification_that_ends_after_a_switch_marks_nothing,
+    ),
+    "a switch does not look again": (
+        Mutant(Rebuilds._move, "await self._checked(action, rebuild.rebuild_id)", "pass"),
+        test_a_switch_is_refused_when_a_verification_found_differences_meanwhile,
+    ),
+    "a switch goes back in time": (
+        Mutant(
+            Rebuilds._catch_up, "if _time_of(await reading.freshness()) <= _time_of(await other.freshness())", "if True"
+        ),
+        test_a_switch_to_a_generation_that_stands_still_is_refused,
     ),
 }
 

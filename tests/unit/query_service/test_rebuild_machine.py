@@ -62,6 +62,11 @@ def test_every_action_in_every_phase() -> None:
             assert "{" not in str(refusal.value)
 
 
+def test_a_generation_that_answers_readers_is_never_only_catching_up() -> None:
+    assert phase_of(a_rebuild(Phase.CATCHING_UP)[0], "g2") is Phase.SWITCHED
+    assert check(a_rebuild(Phase.CATCHING_UP)[0], "g2", Action.ROLLBACK) is Phase.SWITCHED
+
+
 def test_without_a_rebuild_only_a_start_is_allowed() -> None:
     assert check(None, "g1", Action.START) is None
     for action in set(Action) - {Action.START}:
