@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 
 from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.bootstrap import await_schema, migrate, parked, project, serve
@@ -21,7 +22,7 @@ from query_service.projection.errors import ProjectionError
 from query_service.projection.proto_json import microseconds
 from query_service.rebuild_commands import ACTIONS as REBUILD_ACTIONS
 from query_service.rebuild_commands import WORKERS, run_rebuild
-from query_service.wire.rebuild_fields import progress_line
+from query_service.wire.rebuild_fields import progress_line, waiting_line
 from service_runtime.config import load_settings
 from service_runtime.log import configure_logging
 from service_runtime.process import StartupRefused, run_process
@@ -96,8 +97,18 @@ def _rebuild(settings: QuerySettings, given: argparse.Namespace) -> int:
     def on_progress(status: RebuildStatus) -> None:
         sys.stderr.write(f"{progress_line(status)}\n")
 
+    def on_waiting(workers: Sequence[str]) -> None:
+        sys.stderr.write(f"{waiting_line(workers)}\n")
+
     report = asyncio.run(
-        run_rebuild(settings, given.action, workers=given.workers, join=given.join, on_progress=on_progress)
+        run_rebuild(
+            settings,
+            given.action,
+            workers=given.workers,
+            join=given.join,
+            on_progress=on_progress,
+            on_waiting=on_waiting,
+        )
     )
     found = {"rebuild": report.rebuild} | ({"error": report.error} if report.error else {})
     sys.stdout.write(json.dumps(found, indent=2) + "\n")

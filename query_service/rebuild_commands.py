@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from query_service.application.comparing.compare import Comparison, ReadModelCom
 from query_service.application.comparing.findings import Finding
 from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.ports.generations import Generations, Rebuild
+from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource, SourceRefused
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
@@ -48,6 +48,11 @@ class RebuildReport:
     error: str = ""
 
 
+def process_name() -> str:
+    """Returns the name of this process among those that fill. A container that is started again keeps it."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 async def run_rebuild(
     settings: QuerySettings,
     action: str,
@@ -55,14 +60,16 @@ async def run_rebuild(
     workers: int = WORKERS,
     join: bool = False,
     on_progress: Callable[[RebuildStatus], None] = lambda status: None,
+    on_waiting: Callable[[Sequence[str]], None] = lambda workers: None,
 ) -> RebuildReport:
     """Runs one of ACTIONS. `start` returns when all orders are filled. `on_progress` gets its status every second.
 
-    Errors are in the report, except StartupRefused for settings that do not fit.
+    `on_waiting` gets the workers of other processes for whose leases `start` waits. Errors are in the report, except
+    StartupRefused for settings that do not fit.
     """
     try:
         async with _opened(settings) as world:
-            return await _run(world, settings, action, workers, join, on_progress)
+            return await _run(world, settings, action, _Filling(workers, join, on_progress, on_waiting))
     except (RebuildRefused, SourceRefused) as refusal:
         return RebuildReport(REFUSED, error=str(refusal))
     except (DependencyDown, ReadStoreNotReady) as down:
@@ -77,19 +84,22 @@ class _World:
     rebuilds: Rebuilds
 
 
-async def _run(
-    world: _World,
-    settings: QuerySettings,
-    action: str,
-    workers: int,
-    join: bool,
-    on_progress: Callable[[RebuildStatus], None],
-) -> RebuildReport:
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """How `start` fills, see `run_rebuild`."""
+
+    workers: int
+    join: bool
+    on_progress: Callable[[RebuildStatus], None]
+    on_waiting: Callable[[Sequence[str]], None]
+
+
+async def _run(world: _World, settings: QuerySettings, action: str, filling: _Filling) -> RebuildReport:
     rebuilds = world.rebuilds
     comparison: Comparison | None = None
     match action:
         case "start":
-            await _start(world, settings, workers, join, on_progress)
+            await _start(world, settings, filling)
         case "verify":
             async with order_source(settings) as source:
                 _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source))
@@ -124,18 +134,15 @@ def _difference(finding: Finding) -> str:
     return f"{finding.kind} {finding.order_id}: {finding.detail}"
 
 
-async def _start(
-    world: _World,
-    settings: QuerySettings,
-    workers: int,
-    join: bool,
-    on_progress: Callable[[RebuildStatus], None],
-) -> None:
+async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> None:
+    process = process_name()
     async with order_source(settings) as source:
-        rebuild = await world.rebuilds.start(source, join=join)
+        rebuild = await world.rebuilds.start(source, process=process, join=filling.join, on_waiting=filling.on_waiting)
+        if rebuild.phase is not Phase.FILLING:
+            return  # it was filled before
 
         def progressed(rebuild: Rebuild) -> None:
-            on_progress(status_of(rebuild, rebuild.old, now()))
+            filling.on_progress(status_of(rebuild, rebuild.old, now()))
 
         store = open_read_store(settings, request_timeout=settings.write_timeout_seconds, generation=rebuild.new)
         filler = Filler(
@@ -143,14 +150,14 @@ async def _start(
             source,
             store,
             lambda: BackoffPacer("filling"),
-            process=f"{socket.gethostname()}-{os.getpid()}",
+            process=process,
             stream=settings.stream,
             now=now,
             on_progress=progressed,
             parse=orjson.loads,
         )
         try:
-            progressed(await filler.run(workers))
+            progressed(await filler.run(filling.workers))
         finally:
             await store.close()
 

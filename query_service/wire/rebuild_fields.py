@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports.generations import Phase
+from query_service.application.rebuilding.leases import LEASE
 from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.projection.proto_json import moment
 from query_service.wire.order_message import time_message
@@ -67,6 +69,11 @@ def progress_line(status: RebuildStatus) -> str:
     paused = f"; paused: {rebuild.problem}" if rebuild.problem else ""
     done = f"{rebuild.filled_orders:,} of {rebuild.orders:,} orders"
     return f"{rebuild.new}: {done}, {status.rate:,.0f} orders/s{left}{paused}"
+
+
+def waiting_line(workers: Sequence[str]) -> str:
+    """Returns one line for a terminal: for whose leases a start waits."""
+    return f"waiting up to {LEASE / 1e6:.0f} s until the leases of {', '.join(workers)} end, or are renewed"
 
 
 def _time(microseconds: int) -> str | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -46,7 +46,7 @@ def _rebuild() -> None:
 @application.command("start")
 def start(
     workers: Workers = 4,
-    join: Annotated[bool, typer.Option("--join", help="Help with a rebuild, or take over from dead workers.")] = False,
+    join: Annotated[bool, typer.Option("--join", help="Help with a rebuild that others fill.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Fill in this process, and show the progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -118,6 +118,7 @@ def _run(action: str, *, as_json: bool, workers: int = 1, join: bool = False) ->
 
 def _with_progress(settings: QuerySettings, action: str, workers: int, join: bool, *, shown: bool) -> RebuildReport:
     from query_service.rebuild_commands import run_rebuild
+    from query_service.wire.rebuild_fields import waiting_line
 
     with contextlib.ExitStack() as shows:
         bar: list[Callable[[int], None]] = []
@@ -127,7 +128,13 @@ def _with_progress(settings: QuerySettings, action: str, workers: int, join: boo
                 bar.append(shows.enter_context(progress_bar("orders", status.rebuild.orders, shown=shown)))
             bar[0](status.rebuild.filled_orders)
 
-        return asyncio.run(run_rebuild(settings, action, workers=workers, join=join, on_progress=advance))
+        def waits(of: Sequence[str]) -> None:
+            if shown:
+                complain(waiting_line(of))
+
+        return asyncio.run(
+            run_rebuild(settings, action, workers=workers, join=join, on_progress=advance, on_waiting=waits)
+        )
 
 
 def _begin(arguments: list[str], *, as_json: bool) -> NoReturn:

@@ -1,7 +1,8 @@
 """Shares the ranges of a rebuild among workers. A range belongs to a worker as long as the worker renews its lease.
 
 A worker that dies does not give its range back. Another worker gets it when the lease is over, and goes on after the
-last order that was reported. Two workers may then fill the same orders, which is harmless.
+last order that was reported. A process of the same name gets it at once. Two workers may then fill the same orders,
+which is harmless.
 """
 
 from __future__ import annotations
@@ -52,6 +53,25 @@ def reported(rebuild: Rebuild, progress: Mapping[int, Part], now: int) -> Rebuil
 def holders(rebuild: Rebuild, now: int) -> list[str]:
     """Returns the workers that have a lease now."""
     return sorted({part.worker for part in rebuild.parts if not part.done and part.worker and part.lease_until >= now})
+
+
+def held_by_others(rebuild: Rebuild, process: str, now: int) -> list[str]:
+    """Returns the workers that have a lease now and are none of `process`, whose workers are `process/1` and so on.
+
+    A process that is started again under its own name, like a container in its pod, takes its ranges back at once.
+    """
+    return [worker for worker in holders(rebuild, now) if worker.rpartition("/")[0] != process]
+
+
+def renewed(before: Rebuild, after: Rebuild) -> list[str]:
+    """Returns the workers that took or renewed a lease between two looks at a rebuild. They live."""
+    return sorted(
+        {
+            late.worker
+            for early, late in zip(before.parts, after.parts, strict=False)  # another rebuild may have other ranges
+            if late.worker and late.lease_until > early.lease_until
+        }
+    )
 
 
 def _with(parts: Sequence[Part], changed: Mapping[int, Part]) -> tuple[Part, ...]:

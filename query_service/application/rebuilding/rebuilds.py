@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import Freshness
-from query_service.application.rebuilding.leases import holders, parts_until
+from query_service.application.rebuilding.leases import held_by_others, holders, parts_until, renewed
 from query_service.application.rebuilding.machine import (
     Action,
     RebuildRefused,
@@ -102,14 +102,25 @@ class Rebuilds:
         """Returns the status of the last rebuild; None when there was none."""
         return await rebuild_status(self._generations, self._now)
 
-    async def start(self, source: OrderSource, *, join: bool = False) -> Rebuild:
+    async def start(
+        self,
+        source: OrderSource,
+        *,
+        process: str = "",
+        join: bool = False,
+        on_waiting: Callable[[Sequence[str]], None] = lambda workers: None,
+    ) -> Rebuild:
         """Begins a rebuild, or goes on with one that was interrupted. Returns it, ready to be filled.
 
-        A rebuild that other workers fill now is refused, unless `join`.
+        A rebuild that other workers than those of `process` fill now is refused, unless `join`. If they are dead, this
+        waits until their leases end, and tells `on_waiting` whose they are. With `join`, a rebuild that is filled
+        already is returned too, so a Job that was killed just before its end may run again.
         """
         stored, serving = await self._generations.rebuild(), await self._generations.serving()
-        check(stored.rebuild, serving, Action.START)
         rebuild = stored.rebuild
+        if join and rebuild is not None and phase_of(rebuild, serving) in (Phase.CATCHING_UP, Phase.VERIFIED):
+            return rebuild
+        check(rebuild, serving, Action.START)
         if rebuild is None or rebuild.ended:
             await self._generations.prepare_state()
             rebuild = await self._prepared(serving, next_generation(rebuild, serving))
@@ -117,12 +128,29 @@ class Rebuilds:
                 raise RebuildRefused("another rebuild was started at the same moment; see `tandem rebuild status`")
         if rebuild.phase is Phase.PREPARED:
             rebuild = await self._begin(rebuild, source)
-        elif (workers := holders(rebuild, self._now())) and not join:
-            raise RebuildRefused(
-                f"the rebuild of {rebuild.old} into {rebuild.new} is running: {', '.join(workers)} fill it; add --join"
-                " to fill it with more workers, or to take over from workers that died"
-            )
+        elif not join:
+            await self._wait_for_dead_workers(rebuild, process, on_waiting)
         return rebuild
+
+    async def _wait_for_dead_workers(
+        self, first: Rebuild, process: str, on_waiting: Callable[[Sequence[str]], None]
+    ) -> None:
+        """Waits until the leases of other processes end. Raises RebuildRefused when one is renewed or taken anew.
+
+        A worker that lives renews its lease every second, and one that was killed never does. So it is known soon which
+        of the two it is.
+        """
+        if workers := held_by_others(first, process, self._now()):
+            on_waiting(workers)
+        rebuild: Rebuild | None = first
+        while rebuild is not None and held_by_others(rebuild, process, self._now()):
+            if living := renewed(first, rebuild):
+                raise RebuildRefused(
+                    f"the rebuild of {rebuild.old} into {rebuild.new} is running: {', '.join(living)} fill it; add"
+                    " --join to fill it with more workers"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
+            rebuild = (await self._generations.rebuild()).rebuild
 
     async def _prepared(self, old: str, new: str) -> Rebuild:
         """Returns a new rebuild. The end of the stream is noted before any order is exported.

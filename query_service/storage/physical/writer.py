@@ -78,21 +78,25 @@ class BulkWriter:
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
-        return await self._write([(event, True) for event in events], every_order=False)
+        return await self._write([(event, True) for event in events])
 
     async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
         """See ProjectionWriter."""
-        return await self._write([(event, event is events[-1]) for events in orders for event in events])
+        marked = [(event, event is events[-1]) for events in orders for event in events]
+        return await self._write(marked, entries_first=True)
 
     async def apply_entries(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See CheckedStore."""
         return await self._write([(event, False) for event in events])
 
-    async def _write(self, events: Sequence[tuple[ProjectedEvent, bool]], *, every_order: bool = True) -> list[Outcome]:
+    async def _write(
+        self, events: Sequence[tuple[ProjectedEvent, bool]], *, entries_first: bool = False
+    ) -> list[Outcome]:
         """Writes the journal entry of each event, and the order's document of those that are marked.
 
-        With `every_order` it looks up whether the orders are redacted. Otherwise it looks up only those of which the
-        store has a newer document.
+        Orders whose document it did not store may be redacted, so it looks that up. With `entries_first`, an order's
+        document is sent when all entries are stored. If the order was redacted before, the document is refused. If it
+        is redacted later, that finds the entries. So an order whose document was stored need not be looked up.
         """
         unencodable: dict[int, Outcome] = {}
         pairs: dict[int, list[_Write]] = {}
@@ -101,9 +105,11 @@ class BulkWriter:
                 pairs[number] = self._documents(event, with_order)
             except (TypeError, ValueError) as error:  # a value that JSON, UTF-8 or the contract cannot hold
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
-        for request in _requests(pairs.values()):
-            await self._send(request)
+        for together in _in_turns(pairs.values()) if entries_first else [pairs.values()]:
+            for request in _requests(together):
+                await self._send(request)
         writes = [write for pair in pairs.values() for write in pair]
+        stored = {write.document_id for write in writes if write.verdict is _Verdict.IN}
         conflicts = [write for write in writes if write.verdict is _Verdict.CONFLICT]
         await self._resolve_conflicts(conflicts)
         if any(write.verdict is _Verdict.UNMAPPABLE for write in writes):
@@ -113,23 +119,21 @@ class BulkWriter:
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
         applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome == Applied()]
-        newer = None if every_order else {write.document_id for write in conflicts}
-        waiting = await self._keep_erased(applied, newer)
+        waiting = await self._keep_erased(applied, stored)
         cause = "an earlier version of a redacted order is not there yet"
         return [
             Deferred(cause) if event.event_id in waiting and outcome == Applied() else outcome
             for (event, _), outcome in zip(events, outcomes, strict=True)
         ]
 
-    async def _keep_erased(self, events: Sequence[ProjectedEvent], newer: set[str] | None) -> set[str]:
+    async def _keep_erased(self, events: Sequence[ProjectedEvent], stored: set[str]) -> set[str]:
         """Erases the earlier entries of orders that the events redact, and those of the events that come late.
 
-        `newer` are the orders of which the store has a newer document; None: look at all. Returns the ids of the
-        redactions that should be tried again, because another writer may be writing an earlier entry.
+        `stored` has the ids of the documents that were stored now. Returns the ids of the redactions that should be
+        tried again, because another writer may be writing an earlier entry.
         """
         late = [event for event in events if not event.order["redacted"]]
-        suspects = {event.order_id for event in late if newer is None or event.order_id in newer}
-        redacted = await self._eraser.redacted(suspects)
+        redacted = await self._eraser.redacted(event.order_id for event in late if event.order_id not in stored)
         await self._eraser.erase((event.order_id, event.version) for event in late if event.order_id in redacted)
         redactions = {event.order_id: event for event in events if event.event["event_type"] == REDACTION}
         missing = await self._eraser.erase(
@@ -183,9 +187,11 @@ class BulkWriter:
                 write.contradicted_by = stored["_source"]["event_id"]
 
 
-def _write(event: ProjectedEvent, index: str, document_id: str, document: Any) -> _Write:
-    version = event.external_version
-    return _Write(index, document_id, version, event.event_id, document_lines(index, document_id, version, document))
+def _in_turns(events: Iterable[list[_Write]]) -> Iterator[list[list[_Write]]]:
+    """Returns the writes of the journal entries, and then those of the orders."""
+    pairs = list(events)
+    yield [pair[-1:] for pair in pairs]
+    yield [pair[:-1] for pair in pairs if pair[:-1]]
 
 
 def _requests(events: Iterable[list[_Write]]) -> Iterator[list[_Write]]:

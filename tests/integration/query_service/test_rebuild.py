@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator
@@ -30,14 +31,15 @@ __all__ = ["empty_read_side", "read_side"]
 
 @pytest.fixture
 def write_side(read_side: ReadSide, monkeypatch: pytest.MonkeyPatch) -> WriteSide:
-    """Returns a write side whose exports the rebuild's commands read."""
-    written = WriteSide(read_side)
+    """Returns a write side whose exports the rebuild's commands read, each as a process of its own."""
+    written, numbers = WriteSide(read_side), itertools.count(1)
 
     @contextlib.asynccontextmanager
     async def order_source(settings: Any) -> AsyncIterator[WriteSide]:
         yield written
 
     monkeypatch.setattr(rebuild_commands, "order_source", order_source)
+    monkeypatch.setattr(rebuild_commands, "process_name", lambda: f"process-{next(numbers)}")
     return written
 
 
