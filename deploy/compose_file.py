@@ -39,7 +39,7 @@ def read(text: str, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cluster(compose: Mapping[str, Any]) -> Cluster:
-    """Show our services as the pods that they would be: one container each, and a Job if it is not restarted."""
+    """Show our services as the pods that they would be: one container each, and a Job if it runs to an end."""
     pods = {name: _pod(name, service) for name, service in compose["services"].items()}
     return Cluster([pod.owner for pod in pods.values() if pod.ours], {})
 
@@ -62,8 +62,13 @@ def _pod(name: str, service: Service) -> Pod:
         "metadata": {"labels": {NAME_LABEL: name}},
         "spec": {"terminationGracePeriodSeconds": grace, "containers": [container]},
     }
-    kind = "Job" if service.get("restart") == "no" else "Deployment"
+    kind = "Job" if _ends(service) else "Deployment"
     return Pod({"kind": kind, "metadata": {"name": name, "namespace": "compose"}, "spec": {"template": template}})
+
+
+def _ends(service: Service) -> bool:
+    """Tell whether a service runs to an end: once, or again only if it fails."""
+    return str(service.get("restart")).partition(":")[0] in {"no", "on-failure"}
 
 
 def schema_faults(compose: Mapping[str, Any]) -> Iterator[str]:
@@ -97,7 +102,7 @@ def _bounds(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
     for port in service.get("ports", []):
         if not str(port).startswith("127.0.0.1:"):
             yield f"port {port} would be open to the network; bind it to 127.0.0.1"
-    if service.get("restart") not in {"no", "unless-stopped"}:
+    if not _ends(service) and service.get("restart") != "unless-stopped":
         yield "say what happens when it ends (restart)"
     if "max-size" not in service.get("logging", {}).get("options", {}):
         yield "limit its log (logging.options.max-size)"
@@ -107,7 +112,7 @@ def _bounds(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
 
 def _health(service: Service, _compose: Mapping[str, Any]) -> Iterator[str]:
     if "healthcheck" not in service:
-        if service.get("restart") != "no":
+        if not _ends(service):
             yield "has no healthcheck"
     elif "start_period" not in service["healthcheck"]:
         yield "its healthcheck needs a start_period, or a slow machine gives it up while it starts"
@@ -120,7 +125,7 @@ def _references(service: Service, compose: Mapping[str, Any]) -> Iterator[str]:
             yield f"depends on {name}, which is not there"
         elif wait["condition"] == "service_healthy" and "healthcheck" not in other:
             yield f"waits for {name} to be healthy, but it has no healthcheck"
-        elif wait["condition"] == "service_completed_successfully" and other.get("restart") != "no":
+        elif wait["condition"] == "service_completed_successfully" and not _ends(other):
             yield f"waits for {name} to end, but it is restarted for ever"
     for source in (volume.partition(":")[0] for volume in service.get("volumes", [])):
         if source not in compose.get("volumes", {}):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.compose_file import cluster, faults, read, schema_faults
+from deploy.manifests import load
 from deploy.policies.network import DNS, REACHES
 from deploy.validate import PROJECT
 from devstack.stack.topology import DEFAULT_PORTS
@@ -43,6 +44,18 @@ def test_it_is_published_where_the_local_stack_is_and_moves_with_it(shift: int) 
     moved = read(TEXT, {name: str(port + shift) for name, port in DEFAULT_PORTS.items()} if shift else {})
     published = [int(port.split(":")[1]) for each in moved["services"].values() for port in each.get("ports", [])]
     assert sorted(published) == sorted(port + shift for port in DEFAULT_PORTS.values())
+
+
+def test_the_rebuild_is_the_job_of_the_cluster_and_starts_only_when_it_is_named() -> None:
+    rebuild = COMPOSE["services"]["query-rebuild"]
+    (job,) = load((PROJECT / "deploy/k8s/jobs/query-rebuild.yaml").read_text())
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert (rebuild["profiles"], rebuild["restart"]) == (["rebuild"], f"on-failure:{job['spec']['backoffLimit']}")
+    assert rebuild["command"] == container["args"]
+    for variable in container["env"]:
+        assert rebuild["environment"][variable["name"]] == variable["value"]
+    always = [name for name, service in COMPOSE["services"].items() if "profiles" not in service]
+    assert sorted({*COMPOSE["services"]} - {*always}) == ["query-rebuild"]
 
 
 def test_a_variable_without_value_and_default_is_refused() -> None:
@@ -82,6 +95,7 @@ def test_what_the_schema_does_not_know_is_refused(
         (lambda s: s["command-migrate"].update(restart="unless-stopped"), "restarted for ever"),
         (lambda s: s["nats"].update(volumes=["messages:/data"]), "messages is not declared"),
         (lambda s: s["nats"].pop("restart"), "when it ends"),
+        (lambda s: s["query-rebuild"].update(restart="always"), "when it ends"),
         (lambda s: s["relay"].pop("read_only"), "read-only"),
         (lambda s: s["relay"].pop("cap_drop"), "capabilities"),
         (lambda s: s["relay"].pop("security_opt"), "escalation"),
