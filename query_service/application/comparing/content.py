@@ -22,7 +22,7 @@ from query_service.projection.stream_event import Parse
 
 #: Suspects that are looked up after one barrier.
 TOGETHER = 500
-#: Orders that are checked between two rests.
+#: Orders that are checked at the same time, and then there is a rest.
 UNTIL_REST = 20
 #: An altered document may name any version. No order has more versions than this.
 MOST_VERSIONS = 100_000
@@ -84,10 +84,11 @@ class ContentCheck:
             together = order_ids[begin : begin + TOGETHER]
             async for page in self._source.heads(OrderSelection(order_ids=together)):
                 await self._barrier.passed(page.read_time, page.source_epoch)
-            for number, order_id in enumerate(together):
-                found += await self._of_order(order_id)
-                if number % UNTIL_REST == 0:
-                    await self._pace.rest()
+            for first in range(0, len(together), UNTIL_REST):
+                some = together[first : first + UNTIL_REST]
+                for of_order in await asyncio.gather(*map(self._of_order, some)):
+                    found += of_order
+                await self._pace.rest()
         return found
 
     async def _of_order(self, order_id: str) -> list[Finding]:
