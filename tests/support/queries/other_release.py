@@ -1,21 +1,27 @@
 """A projector of another release: `python -m tests.support.queries.other_release project`.
 
-Its mapping of orders has one more field, so its print is another one.
+Its mapping of orders has one more field, and its page parts are of the next edition. So its print is another one.
 """
 
 from __future__ import annotations
 
 import sys
 
+import pytest
+
 from query_service.__main__ import main
 from query_service.storage.physical import mappings
+from query_service.wire import page_part
 
 
-def with_another_mapping() -> None:
-    """Adds a field to the mapping of orders."""
-    mappings.ORDERS["properties"]["added_later"] = {"type": "keyword"}
+def become_another_release(patch: pytest.MonkeyPatch) -> None:
+    """Adds a field to the mapping of orders, and counts the edition of page parts up, until the patch is undone."""
+    patch.setitem(mappings.ORDERS["properties"], "added_later", {"type": "keyword"})
+    edition = page_part.EDITION + 1
+    for module in (mappings, page_part):
+        patch.setattr(module, "EDITION", edition)
 
 
 if __name__ == "__main__":
-    with_another_mapping()
+    become_another_release(pytest.MonkeyPatch())
     sys.exit(main(sys.argv[1:]))
