@@ -25,6 +25,9 @@ class Journal(NamedTuple):
 
     order_id: UUID
     events: Sequence[RecordedEvent]
+    #: Version and hash that the order's row has.
+    version: int
+    hash: bytes
 
 
 class ExportedJournal:
@@ -43,7 +46,7 @@ class ExportedJournal:
             for order in page.orders:
                 begun += [recorded(event) for event in order.events]
                 if not order.events_continue:
-                    yield Journal(UUID(order.order_id), begun)
+                    yield Journal(UUID(order.order_id), begun, order.version, order.hash)
                     begun = []
 
 

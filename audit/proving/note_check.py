@@ -17,7 +17,7 @@ from audit.leaves.leaf import LeafKind, event_leaf
 from audit.notes.checkpoint import Checkpoint
 from audit.proving.findings import Report
 from audit.proving.journal import ExportedJournal, Journal
-from audit.proving.witness_leaves import WitnessLeaves, WitnessSilent
+from audit.proving.witness_leaves import KnownWitness, WitnessSilent
 from audit.storage import leaf_rows
 from audit.storage.leaf_rows import LeafRow
 from audit.tree.frontier import Frontier
@@ -37,7 +37,7 @@ class NoteCheck:
         journal: ExportedJournal,
         checkpoint: Checkpoint,
         *,
-        witness: WitnessLeaves | None = None,
+        witness: KnownWitness | None = None,
         restored: Sequence[int] = (),
     ) -> None:
         self._connection, self._journal, self._checkpoint = connection, journal, checkpoint
@@ -93,6 +93,9 @@ class NoteCheck:
                 self._events += 1
                 self._judge(event, link(previous, event), rows.get(event.event_id), report)
                 previous = event.hash
+            if (len(versions), previous) != (order.version, order.hash):
+                what = "its row has another hash or version than its newest event"
+                report.wrong(what, order.order_id, order.version)
 
     def _judge(self, event: RecordedEvent, computed: bytes, row: LeafRow | None, report: Report) -> None:
         index = None if row is None else row.leaf_index
@@ -153,7 +156,7 @@ class NoteCheck:
             return
         for start in range(0, self._checkpoint.size, _LEAVES):
             end = min(start + _LEAVES, self._checkpoint.size)
-            kept = await self._witness(start, end)
+            kept = await self._witness.leaves(start, end)
             ours = bytes(self._computed[start * HASH_BYTES : end * HASH_BYTES])
             if kept[: len(ours)] == ours:
                 continue

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import psycopg
+
+#: Checkpoints that are read at once.
+_TOGETHER = 1_000
 
 
 class StoredCheckpoint(NamedTuple):
@@ -28,6 +32,22 @@ async def write(connection: psycopg.AsyncConnection, size: int, note: str) -> No
 async def write_cosigned(connection: psycopg.AsyncConnection, size: int, note: str) -> None:
     """Adds the witness's signature to a checkpoint."""
     await connection.execute("UPDATE audit_checkpoint SET cosigned = %s WHERE size = %s", [note, size])
+
+
+async def ascending(connection: psycopg.AsyncConnection, up_to: int) -> AsyncIterator[StoredCheckpoint]:
+    """Yields the checkpoints of at most `up_to` leaves, smallest first."""
+    after = 0
+    while True:
+        found = await connection.execute(
+            "SELECT size, note, cosigned FROM audit_checkpoint WHERE size > %s AND size <= %s ORDER BY size LIMIT %s",
+            [after, up_to, _TOGETHER],
+        )
+        rows = await found.fetchall()
+        for row in rows:
+            yield StoredCheckpoint(*row)
+        if len(rows) < _TOGETHER:
+            return
+        after = rows[-1][0]
 
 
 async def newest(

@@ -19,6 +19,18 @@ class MissingNode(Exception):  # noqa: N818 - says what is wrong
     """The tables lack leaves or nodes that the tree must have. The message names them."""
 
 
+async def stored(
+    connection: psycopg.AsyncConnection, wanted: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], bytes]:
+    """Returns the hashes of the nodes (level, index) that the table has."""
+    found = await connection.execute(
+        "SELECT level, node_index, hash FROM audit_node WHERE (level, node_index) IN"
+        " (SELECT * FROM unnest(%s::smallint[], %s::bigint[]))",
+        [[level for level, _ in wanted], [index for _, index in wanted]],
+    )
+    return {(level, index): bytes(hashed) async for level, index, hashed in found}
+
+
 class TreeNodes:
     """The hashes of the tree, as the tables have them now. Tiles of 256 hashes are read once and kept."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from audit.notes.checkpoint import Checkpoint
     from audit.notes.keys import Kind, VerificationKey
     from audit.proving.findings import Report
-    from audit.proving.witness_leaves import WitnessLeaves
+    from audit.proving.witness_leaves import KnownWitness
     from devstack.stack.topology import Topology
 
 
@@ -51,8 +51,8 @@ def check(
 
     if (bundle is None) == (note is None):
         fail("Give a BUNDLE, or --note FILE.", ExitCode.USAGE, as_json=as_json)
-    log_key = _key("--key", key or local_log_key(), Kind.NOTE, as_json=as_json)
-    of_witness = _key("--witness-key", witness_key, Kind.COSIGNATURE, as_json=as_json) if witness_key else None
+    log_key = key_of("--key", key or local_log_key(), Kind.NOTE, as_json=as_json)
+    of_witness = key_of("--witness-key", witness_key, Kind.COSIGNATURE, as_json=as_json) if witness_key else None
     if bundle is not None:
         report = _checked_bundle(_text(bundle, as_json=as_json), log_key, of_witness, as_json=as_json)
     else:
@@ -61,7 +61,8 @@ def check(
     tell(report, as_json=as_json)
 
 
-def _key(option: str, text: str, kind: Kind, *, as_json: bool) -> VerificationKey:
+def key_of(option: str, text: str, kind: Kind, *, as_json: bool) -> VerificationKey:
+    """Returns the key that an option gives; ends the command if it is none."""
     from audit.notes.key_files import named_key
     from audit.notes.keys import UnfitKey
 
@@ -123,11 +124,12 @@ async def _compare(stack: Topology, checkpoint: Checkpoint, witness: str, restor
 
     async with AsyncExitStack() as entered:
         log, journal = await entered.enter_async_context(opened(stack))
-        leaves = await _witness_leaves(witness, entered) if witness else None
-        await NoteCheck(log, journal, checkpoint, witness=leaves, restored=restored).run(report)
+        known = await known_witness(witness, entered) if witness else None
+        await NoteCheck(log, journal, checkpoint, witness=known, restored=restored).run(report)
 
 
-async def _witness_leaves(witness: str, entered: AsyncExitStack) -> WitnessLeaves:
+async def known_witness(witness: str, entered: AsyncExitStack) -> KnownWitness:
+    """Returns the witness at a URL or in a directory."""
     import aiohttp
 
     from audit.proving.witness_leaves import from_address, from_directory

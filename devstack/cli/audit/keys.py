@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,6 +13,7 @@ from devstack.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from audit.notes.keys import VerificationKey
+    from devstack.stack.topology import Topology
 
 
 def key(
@@ -43,6 +44,23 @@ def key(
 def local_log_key() -> str:
     """Returns the log's verification key of the local stack; empty if it has none."""
     return _read(_files()["log"])
+
+
+class StackKeys(NamedTuple):
+    """The verification keys of the local stack; empty where it has none."""
+
+    log: str = ""
+    witness: str = ""
+
+
+def stack_keys(stack: Topology) -> StackKeys:
+    """Returns the keys of `stack` if it is the one that runs here; empty ones for any other."""
+    from devstack.stack.record import read_record
+
+    record = read_record()
+    if record is None or record.topology != stack:
+        return StackKeys()
+    return StackKeys(*(_read(file) for file in _files().values()))
 
 
 def _files() -> dict[str, Path]:

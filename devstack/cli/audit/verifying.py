@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from uuid import UUID
 
 import typer
 
-from devstack.cli.audit.checking import tell
+from devstack.cli.audit.checking import key_of, known_witness, tell
+from devstack.cli.audit.keys import stack_keys
 from devstack.cli.audit.opening import run_or_fail, stack_of_command
 from devstack.cli.exit_codes import ExitCode
 from devstack.cli.output import fail
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from audit.notary.stream_reader import StreamReader
+    from audit.notes.keys import VerificationKey
     from audit.proving.findings import Report
     from audit.verifying.sources import Sources
     from devstack.stack.topology import Topology
@@ -32,12 +34,19 @@ def verify(
     stream: Annotated[
         str, typer.Option(metavar="STREAM", envvar="RELAY_STREAM", help="Name of the stream.")
     ] = "ORDERS",
+    key: Annotated[str, typer.Option(metavar="KEY", help="The log's key, or its file; else the local stack's.")] = "",
+    witness_key: Annotated[str, typer.Option(metavar="KEY", help="The witness's key, or its file.")] = "",
+    witness: Annotated[
+        str, typer.Option(metavar="WHERE", help="Directory or URL of the witness; else the local stack's.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Compares all copies of an order, or of all orders.
 
     Copies are in journal, state tables, stream, read model and audit log. The
-    hash chain is computed anew from the journal's text.
+    hash chain is computed anew from the journal's text. With --all the log's
+    leaves, nodes and signed checkpoints are compared too, and what the witness
+    remembers.
     Exit code 0 nothing differs, 1 something does, 2 wrong usage, 3 something is down.
     """
     from audit.proving.findings import Report
@@ -49,11 +58,34 @@ def verify(
     except ValueError:
         fail(f"{order!r} is no UUID; `tandem orders get NUMBER` shows the id.", ExitCode.USAGE, as_json=as_json)
     stack, report = stack_of_command(as_json=as_json), Report()
-    run_or_fail(lambda: _verify(stack, order_id, stream, report, as_json=as_json), as_json=as_json)
+    signers = _signers(stack, key, witness_key, witness, as_json=as_json)
+    run_or_fail(lambda: _verify(stack, order_id, stream, signers, report, as_json=as_json), as_json=as_json)
     tell(report, as_json=as_json)
 
 
-async def _verify(stack: Topology, order_id: UUID | None, stream: str, report: Report, *, as_json: bool) -> None:
+class Signers(NamedTuple):
+    """Whose signatures are compared, and where the witness is. None or empty if it is not known."""
+
+    log_key: VerificationKey | None
+    witness_key: VerificationKey | None
+    witness: str
+
+
+def _signers(stack: Topology, key: str, witness_key: str, witness: str, *, as_json: bool) -> Signers:
+    from audit.notes.keys import Kind
+
+    local = stack_keys(stack)
+    key, witness_key = key or local.log, witness_key or local.witness
+    return Signers(
+        key_of("--key", key, Kind.NOTE, as_json=as_json) if key else None,
+        key_of("--witness-key", witness_key, Kind.COSIGNATURE, as_json=as_json) if witness_key else None,
+        witness or (f"http://{stack.witness}" if local.witness else ""),
+    )
+
+
+async def _verify(
+    stack: Topology, order_id: UUID | None, stream: str, signers: Signers, report: Report, *, as_json: bool
+) -> None:
     from audit.notary.stream_reader import NATS_ERRORS, StreamMissing
     from audit.verifying.sources import ReadModelSilent
     from audit.verifying.stream_copies import compare_stream
@@ -61,7 +93,7 @@ async def _verify(stack: Topology, order_id: UUID | None, stream: str, report: R
     from devstack.cli.progress import progress_bar
 
     async with AsyncExitStack() as entered:
-        sources = await entered.enter_async_context(_sources(stack, report, as_json=as_json))
+        sources, log = await entered.enter_async_context(_sources(stack, report, as_json=as_json))
         shown = order_id is None and not as_json
         total = await sources.number_of_orders() if shown else None
         try:
@@ -71,6 +103,9 @@ async def _verify(stack: Topology, order_id: UUID | None, stream: str, report: R
             fail(f"The query service does not answer: {silent}.", ExitCode.DOWN, as_json=as_json)
         report.checked.append(f"{orders} orders with {report.counts.get('events', 0)} events in the journal")
         report.remarks += [f"{name}: {count}" for name, count in report.counts.items() if name != "events"]
+        if order_id is None and log is not None:
+            with progress_bar("leaves", None, shown=shown) as advance:
+                await _check_log(log, signers, report, advance)
         try:
             reader = await entered.enter_async_context(_stream(stack, stream, order_id))
             with progress_bar("messages", None, shown=shown) as advance:
@@ -82,9 +117,23 @@ async def _verify(stack: Topology, order_id: UUID | None, stream: str, report: R
         report.checked.append(f"{messages} messages that the stream still has")
 
 
+async def _check_log(
+    log: psycopg.AsyncConnection, signers: Signers, report: Report, advance: Callable[[int], None]
+) -> None:
+    from audit.verifying.log_check import LogCheck
+
+    async with AsyncExitStack() as entered:
+        witness = await known_witness(signers.witness, entered) if signers.witness else None
+        await LogCheck(
+            log, report, log_key=signers.log_key, witness_key=signers.witness_key, witness=witness, advance=advance
+        ).run()
+
+
 @asynccontextmanager
-async def _sources(stack: Topology, report: Report, *, as_json: bool) -> AsyncIterator[Sources]:
-    """Yields the copies but the stream's. Without an audit log a remark says so."""
+async def _sources(
+    stack: Topology, report: Report, *, as_json: bool
+) -> AsyncIterator[tuple[Sources, psycopg.AsyncConnection | None]]:
+    """Yields the copies but the stream's, and the log's database. Without an audit log a remark says so."""
     import asyncio
 
     import grpc
@@ -107,7 +156,7 @@ async def _sources(stack: Topology, report: Report, *, as_json: bool) -> AsyncIt
         log = await _log(stack, entered)
         if log is None:
             report.remarks.append("there is no audit log that answers, so it was not compared")
-        yield Sources(exports, queries, log)
+        yield Sources(exports, queries, log), log
 
 
 async def _log(stack: Topology, entered: AsyncExitStack) -> psycopg.AsyncConnection | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import sys
-from asyncio import create_subprocess_exec
-from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +13,8 @@ from uuid import UUID, uuid4
 import grpc
 import nats
 import psycopg
+import pytest
+import pytest_asyncio
 from elasticsearch import AsyncElasticsearch
 from nats.aio.client import Client
 from tandem.orders.v1.order_command_service_pb2 import RedactCustomerRequest
@@ -22,20 +23,26 @@ from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest
 from audit.notary.stream_reader import StreamReader
 from audit.proving.findings import Finding, Report
 from audit.proving.journal import export_channel
+from audit.storage import checkpoints, leaf_rows
 from audit.verifying import copies, stream_copies
+from audit.verifying.log_check import CHECKPOINTS
 from audit.verifying.sources import Sources
 from audit.verifying.stream_copies import compare_stream
 from audit.verifying.verify import verify_orders
-from tests.fixtures.system import System
+from devstack.cli.running import run
+from tests.fixtures.system import System, running_system
 from tests.fixtures.write_model import execute
 from tests.robustness.test_drift import place_orders
+from tests.support.audit_superuser import Superuser
 from tests.support.audit_world import AuditWorld
 from tests.support.queries.planted_drift import Vandal
 from tests.support.queries.read_side import eventually
 from tests.support.source_mutants import Mutant, noticed
 
-_SAVED = ("outbox", "orders", "audit_leaf")
+_SAVED = ("outbox", "orders", "audit_leaf", "audit_checkpoint")
 SAVE = "; ".join(f"CREATE TABLE kept_{name} AS TABLE {name}" for name in _SAVED)
+#: The beginning of the first epoch, and five orders of two events.
+LEAVES = 1 + 2 * 5
 #: What is done to the second version of an order in Postgres → the copy that a finding names, and what it says.
 POSTGRES = {
     "UPDATE outbox SET payload = (payload::text || ' ')::json WHERE {second}": (
@@ -54,11 +61,16 @@ POSTGRES = {
 }
 
 
+@dataclass(frozen=True)
 class Books:
-    """A running system with an audit log, and orders of two versions each."""
+    """A running system with an audit log, and orders of two versions each. The last order has the last leaves."""
 
-    def __init__(self, system: System, client: Client, orders: list[str]) -> None:
-        self.system, self.client, self.orders = system, client, orders
+    system: System
+    client: Client
+    vandal: Vandal
+    index: AsyncElasticsearch
+    log: AuditWorld
+    orders: list[str]
 
     async def verified(self, *, stream: bool = False) -> Report:
         """Compares all copies of all orders."""
@@ -72,7 +84,7 @@ class Books:
             await verify_orders(sources, report, [] if stream else [UUID(self.orders[0])])
             if stream:
                 reader = StreamReader(self.client, self.system.stream)
-                assert await compare_stream(reader, sources, report) >= 2 * len(self.orders)
+                assert await compare_stream(reader, sources, report) >= report.counts["events"] > 0
         return report
 
     async def message(self) -> Any:
@@ -107,14 +119,14 @@ async def restore(url: str, order: str) -> None:
         "UPDATE outbox SET payload = kept.payload, personal = kept.personal, hash = kept.hash FROM kept_outbox kept"
         f" WHERE outbox.event_id = kept.event_id AND kept.aggregate_id = '{order}';"
         f"UPDATE orders SET head_hash = kept.head_hash, source = kept.source FROM kept_orders kept"
-        f" WHERE orders.order_id = kept.order_id;"
+        f" WHERE orders.order_id = kept.order_id AND kept.order_id = '{order}';"
         f"UPDATE audit_leaf SET chain_hash = kept.chain_hash, leaf_hash = kept.leaf_hash FROM kept_audit_leaf kept"
         f" WHERE audit_leaf.leaf_index = kept.leaf_index",
     )
 
 
-async def changes_in_the_index_are_named(books: Books, vandal: Vandal, client: AsyncElasticsearch) -> None:
-    order = books.orders[0]
+async def changes_in_the_index_are_named(books: Books) -> None:
+    order, vandal, client = books.orders[0], books.vandal, books.index
     entry = f"{order}/2"
     kept = (await client.get(index=vandal.entries_alias, id=entry))["_source"]
     document = (await client.get(index=vandal.orders_alias, id=order))["_source"]
@@ -140,75 +152,164 @@ async def a_changed_message_is_named(books: Books) -> None:
     assert found[0].what.endswith("does not give its hash; the journal's does")
 
 
-async def tandem(system: System, *words: str) -> tuple[int | None, str, str]:
-    """Runs a command on the system."""
-    environment = {
-        **os.environ,
+Tandem = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def tandem(books: Books, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tandem:
+    """Runs a command `tandem audit` on the system: exit code, standard output and standard error."""
+    system = books.system
+    for name, value in {
         **system.settings,
         "TANDEM_POSTGRES_URL": system.postgres_url,
         "TANDEM_NATS_URL": system.nats_url,
         "TANDEM_EXPORT_ADDRESS": system.export_address,
         "TANDEM_QUERY_ADDRESS": system.query_address,
-    }
-    command = [str(Path(sys.executable).parent / "tandem"), "audit", "verify", *words]
-    process = await create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    async def command(*words: object) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(run, ["audit", *map(str, words)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
 
 
-async def a_redacted_order_stays_valid(books: Books, vandal: Vandal) -> None:
-    """The customer's data is erased, which is one more event; the command finds nothing wrong."""
-    order, system = books.orders[0], books.system
-    shown = await system.queries.GetOrder(GetOrderRequest(order_id=order), timeout=60)
+async def redact(books: Books, order: str) -> None:
+    """Erases the data of the order's customer, which is one more event."""
+    shown = await books.system.queries.GetOrder(GetOrderRequest(order_id=order), timeout=60)
     asked = RedactCustomerRequest(
         request_id=str(uuid4()), customer_id=shown.order.customer.customer_id, reason="the customer asked for it"
     )
-    await system.commands.RedactCustomer(asked, timeout=60)
+    await books.system.commands.RedactCustomer(asked, timeout=60)
 
     async def redacted() -> bool:
-        [stored] = await vandal.store.orders([order])
+        [stored] = await books.vandal.store.orders([order])
         return stored.version == 3
 
     await eventually(redacted, "a read model without the customer's data")
-    code, out, err = await tandem(system, order)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def books(
+    postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Books]:
+    """One system for all tests. Each leaves it as it was, but for what it says."""
+    directory = tmp_path_factory.mktemp("books")
+    async with (
+        running_system(postgres_url, nats_url, elasticsearch_url, directory) as system,
+        Vandal.of(system) as vandal,
+        AsyncElasticsearch(system.elasticsearch_url, request_timeout=60) as index,
+    ):
+        orders = [*await place_orders(system, 4), *await place_orders(system, 1, seed=2)]
+        client = await nats.connect(system.nats_url, connect_timeout=60)
+        try:
+            await eventually(lambda: vandal.is_projected(orders), "a read model with all orders")
+            log = await AuditWorld.over(system.postgres_url, system.nats_url, system.stream, system.subject_prefix)
+            async with log.writing():
+                await log.until_signed(LEAVES)
+            await execute(system.postgres_url, SAVE)
+            yield Books(system, client, vandal, index, log, orders)
+        finally:
+            await client.close()
+
+
+async def test_each_copy_that_is_changed_is_named(books: Books) -> None:
+    whole = await books.verified(stream=True)
+    assert whole.holds, whole.document()
+    assert whole.counts["events in the audit log"] == whole.counts["events"] >= 2 * len(books.orders)
+    await changes_in_postgres_are_named(books)
+    await changes_in_the_index_are_named(books)
+
+
+@pytest.mark.mutant
+async def test_a_majority_that_is_blamed_and_a_hash_that_is_believed_are_noticed(books: Books) -> None:
+    for mutant in (
+        Mutant(copies._dissent, "fewest, *others = sorted(", "*others, fewest = sorted("),
+        Mutant(copies.linked, "hashes = [link(one, event) for one in previous]", "hashes = [event.hash]"),
+    ):
+        with noticed(mutant):
+            await changes_in_postgres_are_named(books)
+        await restore(books.system.postgres_url, books.orders[0])
+
+
+async def test_a_redacted_order_stays_valid_and_a_changed_message_is_named(books: Books, tandem: Tandem) -> None:
+    """The redaction and the message stay."""
+    await redact(books, books.orders[0])
+    code, out, err = await tandem("verify", books.orders[0])
+    assert (code, err, out.splitlines()[-1]) == (0, "", "everything matches")
+    await a_changed_message_is_named(books)
+    lost = f"aggregate_id = '{books.orders[2]}' AND aggregate_version = 2"
+    url = books.system.postgres_url
+    await execute(url, f"DELETE FROM outbox WHERE {lost}")
+    await execute(url, "UPDATE audit_checkpoint SET note = replace(note, E'\n11\n', E'\n12\n')")
+    code, out, _ = await tandem("verify", "--all", "--json", "--key", books.log.key.verification.text)
+    told = {(one.get("copy"), one.get("order_id"), one.get("version")) for one in json.loads(out)["findings"]}
+    expected = {(copies.STREAM, books.orders[1], 2), ("journal", books.orders[2], 2), (CHECKPOINTS, None, None)}
+    assert (code, told) == (1, expected)
+    await execute(url, f"INSERT INTO outbox OVERRIDING SYSTEM VALUE SELECT * FROM kept_outbox WHERE {lost}")
+    await execute(url, "DELETE FROM audit_checkpoint; INSERT INTO audit_checkpoint TABLE kept_audit_checkpoint")
+    assert (await tandem("verify"))[0] == 2
+
+
+@pytest.mark.mutant
+async def test_a_message_that_is_believed_is_noticed(books: Books) -> None:
+    with noticed(Mutant(stream_copies._difference, "link(one, event) == event.hash", "True")):
+        await a_changed_message_is_named(books)
+
+
+async def test_an_edited_row_a_rewritten_history_and_a_cut_end_are_found_with_a_note(
+    books: Books, tandem: Tandem, tmp_path: Path
+) -> None:
+    """In Postgres, stream and index at once. Without the note all copies agree. What is done here stays."""
+    async with books.log.database() as connection:
+        stored = await checkpoints.newest(connection)
+        kept = [row.hash for row in await leaf_rows.between(connection, 0, LEAVES)]
+    assert stored is not None
+    note = tmp_path / "yesterday.note"
+    note.write_text(stored.note)
+    (tmp_path / "leaves").write_bytes(b"".join(kept))
+    check = ("check", "--note", note, "--key", books.log.key.verification.text)
+    code, out, err = await tandem(*check)
     assert (code, err, out.splitlines()[-1]) == (0, "", "everything matches")
 
+    rewritten, last = books.orders[3], books.orders[4]
+    second = f"aggregate_id = '{rewritten}' AND aggregate_version = 2"
+    url = books.system.postgres_url
+    for edit, said in {
+        f"UPDATE outbox SET payload = (payload::text || ' ')::json WHERE {second}": "version 2: the journal's text",
+        f"UPDATE orders SET head_hash = sha256(head_hash) WHERE order_id = '{rewritten}'": "its row has another hash",
+    }.items():
+        await execute(url, edit)
+        code, out, err = await tandem(*check)
+        assert (code, f"WRONG: order {rewritten}" in err, said in err) == (1, True, True), err
+        await restore(url, rewritten)
 
-async def test_each_copy_that_is_changed_is_named(own_system: System) -> None:
-    system = own_system
-    orders = await place_orders(system, 3)
-    log = await AuditWorld.over(system.postgres_url, system.nats_url, system.stream, system.subject_prefix)
-    client = await nats.connect(system.nats_url, connect_timeout=60)
-    try:
-        async with Vandal.of(system) as vandal, AsyncElasticsearch(system.elasticsearch_url) as index:
-            await eventually(lambda: vandal.is_projected(orders), "a read model with all orders")
-            async with log.writing():
-                await log.until_size(1 + 2 * len(orders))
-            await execute(system.postgres_url, SAVE)
-            books = Books(system, client, orders)
-            whole = await books.verified(stream=True)
-            assert whole.holds, whole.document()
-            assert whole.counts["events in the audit log"] == whole.counts["events"] >= 2 * len(orders)
-            await changes_in_postgres_are_named(books)
-            await changes_in_the_index_are_named(books, vandal, index)
-            with noticed(Mutant(copies._dissent, "fewest, *others = sorted(", "*others, fewest = sorted(")):
-                await changes_in_postgres_are_named(books)
-            await restore(system.postgres_url, orders[0])
-            with noticed(
-                Mutant(copies.linked, "hashes = [link(one, event) for one in previous]", "hashes = [event.hash]")
-            ):
-                await changes_in_postgres_are_named(books)
-            await restore(system.postgres_url, orders[0])
-            await a_redacted_order_stays_valid(books, vandal)
-            await a_changed_message_is_named(books)
-            with noticed(Mutant(stream_copies._difference, "link(one, event) == event.hash", "True")):
-                await a_changed_message_is_named(books)
-    finally:
-        await client.close()
-    await execute(
-        system.postgres_url, f"DELETE FROM outbox WHERE aggregate_id = '{orders[2]}' AND aggregate_version = 2"
+    superuser = Superuser(books.system, books.vandal, books.index)
+    await superuser.rewrite(rewritten)
+    whole = await books.verified(stream=True)
+    assert whole.holds, whole.document()
+    code, out, err = await tandem(*check)
+    assert (code, "journal and log were changed together" in err) == (1, True), err
+    code, out, err = await tandem(*check, "--witness", tmp_path)
+    assert (code, err) == (
+        1,
+        f"WRONG: order {rewritten} version 1: it is the first leaf that differs from what the witness has"
+        f" (leaf {await leaf_of(books, rewritten)})\n",
     )
-    code, out, _ = await tandem(system, "--all", "--json")
-    found = {(one["copy"], one["order_id"], one["version"]) for one in json.loads(out)["findings"]}
-    assert (code, found) == (1, {(copies.STREAM, orders[1], 2), ("journal", orders[2], 2)})
-    assert (await tandem(system))[0] == 2
+
+    await superuser.cut_off(last, leaves=LEAVES - 2)
+    whole = await books.verified(stream=True)
+    assert whole.holds, whole.document()
+    code, out, err = await tandem(*check)
+    cut = f"WRONG: the log has {LEAVES - 2} leaves, and the note says {LEAVES}: its end was cut off"
+    assert (code, err.splitlines()[0]) == (1, cut)
+
+
+async def leaf_of(books: Books, order: str) -> object:
+    """The index of the order's first leaf."""
+    [(found,)] = await execute(
+        books.system.postgres_url, f"SELECT min(leaf_index) FROM audit_leaf WHERE order_id = '{order}'"
+    )
+    return found
