@@ -50,6 +50,11 @@ class LogWriter:
         """Returns up to which message the stream was read."""
         return await position.read(self._connection, self._stream)
 
+    async def pass_over(self, reached: Position) -> None:
+        """Writes that the messages before are lost, so that they count once."""
+        async with self._connection.transaction():
+            await position.write(self._connection, self._stream, reached)
+
     async def append(self, messages: Sequence[StreamMessage], stream_created_at: int) -> Decision:
         """Appends the leaves of messages, which follow those read before, and returns what was decided.
 

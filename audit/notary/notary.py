@@ -57,7 +57,7 @@ class Notary:
     """Writes one log until cancelled. `problem` is why it does not at present; None while it does, or stands by."""
 
     def __init__(self, plan: NotaryPlan, key: SigningKey, metrics: NotaryMetrics) -> None:
-        self._plan, self._metrics = plan, metrics
+        self._plan, self.metrics = plan, metrics
         self._signer = CheckpointSigner(key, every_seconds=plan.checkpoint_seconds, clock=time.monotonic)
         self.problem: str | None = "starting"
 
@@ -108,7 +108,9 @@ class Notary:
         reader = StreamReader(client, self._plan.stream)
         opened = await reader.open(position)
         if opened.lost:
-            self._metrics.lost(opened.lost)
+            async with answered_within(self._plan.answer_seconds, connection):
+                await log.pass_over(opened.after)
+            self.metrics.lost(opened.lost)
             _log.error("messages left the stream before they were read", messages=opened.lost)
         _log.info("writing the log", size=log.size, stream=self._plan.stream)
         while True:
@@ -117,15 +119,15 @@ class Notary:
                 if messages:
                     self._tell(await log.append(messages, opened.stream_created_at))
                 signed = await self._signer.sign_if_due(connection, log)
-            self._metrics.reached(log.size, reader.pending)
+            self.metrics.reached(log.size, reader.pending)
             if signed is not None:
-                self._metrics.signed(signed)
+                self.metrics.signed(signed)
             self.problem = None
             outages.works()
             if len(messages) < self._plan.batch_events:
                 await asyncio.sleep(self._plan.linger_seconds)
 
     def _tell(self, decision: Decision) -> None:
-        self._metrics.appended([leaf.kind.value for _, leaf in decision.leaves], decision.repeated, decision.unchecked)
+        self.metrics.appended([leaf.kind.value for _, leaf in decision.leaves], decision.repeated, decision.unchecked)
         for refusal in decision.refusals:
             _log.error("message refused", sequence=refusal.sequence, what=refusal.leaf.name, reason=refusal.reason)

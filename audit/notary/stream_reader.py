@@ -31,10 +31,15 @@ class DeliveryGap(Exception):  # noqa: N818 - says what happened
 
 
 class Opened(NamedTuple):
-    """Where reading starts. `lost` counts messages that left the stream before they were read."""
+    """Where reading starts, after the position `after`. `lost` counts messages that left before they were read."""
 
-    stream_created_at: int
+    after: Position
     lost: int
+
+    @property
+    def stream_created_at(self) -> int:
+        """When the stream was created, in µs since 1970."""
+        return self.after.stream_created_at
 
 
 class StreamReader:
@@ -63,9 +68,10 @@ class StreamReader:
         first = _first_sequence(info)
         continues = position.stream_created_at == created_at and position.sequence <= info.state.last_seq
         wanted = position.sequence + 1 if continues else 1
+        start = max(wanted, first, 1)
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=max(wanted, first, 1),
+            opt_start_seq=start,
             ack_policy=AckPolicy.NONE,
             inactive_threshold=IDLE_SECONDS,
             mem_storage=True,
@@ -73,7 +79,7 @@ class StreamReader:
         )
         self._pull = await jetstream.pull_subscribe(self._subjects, stream=self._stream, config=config)
         self._delivered = self._silent = 0
-        return Opened(created_at, max(0, first - wanted) if continues else 0)
+        return Opened(Position(created_at, start - 1), max(0, first - wanted) if continues else 0)
 
     async def batch(self, most: int, seconds: float) -> list[StreamMessage]:
         """Returns the next messages, none if there are none within `seconds`. Raises DeliveryGap, or NATS_ERRORS."""

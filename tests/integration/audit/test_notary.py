@@ -15,6 +15,7 @@ import pytest_asyncio
 from audit.leaves.leaf import Leaf, epoch_leaf, event_leaf
 from audit.leaves.stream_message import StreamMessage, recorded_events
 from audit.notary.log_writer import MOST_UNWRITTEN, LogWriter
+from audit.notary.notary import Notary
 from audit.notary.signing import CheckpointSigner, LogBroken, require_continuation
 from audit.notary.stream_reader import StreamReader
 from audit.storage.session import answered_within
@@ -241,6 +242,35 @@ async def test_barriers_that_leave_the_stream_are_not_lost(log: AuditWorld) -> N
 async def test_a_position_that_waits_for_the_next_event_is_noticed(log: AuditWorld) -> None:
     with noticed(Mutant(LogWriter.append, " or self._unwritten >= MOST_UNWRITTEN", "")):
         await a_quiet_stream_loses_nothing(log)
+
+
+def counted(notary: Notary) -> float | None:
+    """The messages that the notary counts as lost."""
+    return notary.metrics.registry.get_sample_value("audit_lost_messages_total")
+
+
+async def lost_messages_count_once(log: AuditWorld) -> None:
+    """Messages leave the stream while no notary runs, and two notaries begin after that, before more is published."""
+    messages = history(10, 2)
+    await log.publish(messages[:10])
+    async with log.writing():
+        await log.until_size(11)
+    await log.publish(messages[10:])
+    await log.forget_messages(before=21)
+    for lost in (10, 0):
+        async with log.writing() as notary:
+            await eventually(lambda: notary.problem is None, "it writes the log")
+            assert counted(notary) == lost
+
+
+async def test_lost_messages_count_once(log: AuditWorld) -> None:
+    await lost_messages_count_once(log)
+
+
+@pytest.mark.mutant
+async def test_a_notary_that_forgets_what_is_lost_is_noticed(log: AuditWorld) -> None:
+    with noticed(Mutant(LogWriter.pass_over, "await position.write(self._connection, self._stream, reached)", "pass")):
+        await lost_messages_count_once(log)
 
 
 async def a_silent_database_is_told_of(log: AuditWorld, patience: float = 180.0) -> None:
