@@ -11,9 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from query_service.application.ports.errors import ResumeTokenExpired
-from query_service.application.watching.change import Change, Passed, erase_redacted, read_message
+from query_service.application.watching.change import Change, Passed, erase_redacted, is_readable, read_message
 from query_service.application.watching.fan_out import FanOut
-from query_service.application.watching.front import is_readable
 from query_service.application.watching.live_changes import Sources
 from query_service.application.watching.resume_token import ResumePoint
 from query_service.application.watching.watcher import Watcher

@@ -61,6 +61,11 @@ class Change:
                 self._projected = without_personal_data(self._projected)
 
 
+def is_readable(change: Change, shown: ShownOrder) -> bool:
+    """Returns whether a read that shows this of the order contains the change."""
+    return shown.edition >= change.edition
+
+
 def erase_redacted(changes: Iterable[Change], shown: Mapping[str, ShownOrder]) -> None:
     """Erases the changes of orders that look-ups show as redacted. `shown` has what look-ups show, by order id."""
     for change in changes:

@@ -4,7 +4,8 @@ The look-ups also say which orders are redacted. Their earlier changes pass with
 
 Changes pass in the order of the stream, so every watcher gets the versions of an order in order. A change that is not
 readable yet holds back those after it, because it will be readable within moments. A parked change may not be readable
-for days. It is set aside, and passes when it is healed, or right before a later version of its order.
+for days. It is set aside, and passes when it is healed, or right before a later version of its order. A change that no
+read will ever show is left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass
 
 from query_service.application.ports.read_store import ShownOrder
-from query_service.application.watching.change import Change, Passed, erase_redacted
+from query_service.application.watching.change import Change, Passed, erase_redacted, is_readable
 
 #: The most changes that one look-up is about, and the most that are set aside and looked up with them.
 AT_ONCE = 200
@@ -38,21 +39,22 @@ class Step:
 class Front:
     """The front of one stream.
 
-    `shown` looks up what reads show, `is_parked` tells whether a version of an order is parked. `position`: every
-    message up to this sequence has passed, or is in `aside` by its sequence. `at_once`: the most messages that pass in
-    one step.
+    `shown` looks up what reads show, `is_parked` tells whether a version of an order is parked, and `settled` what
+    becomes of changes that are neither (see Settled). `position`: every message up to this sequence has passed, or is
+    in `aside` by its sequence. `at_once`: the most messages that pass in one step.
     """
 
     def __init__(
         self,
         shown: Callable[[Sequence[str]], Awaitable[Sequence[ShownOrder]]],
         is_parked: Callable[[str, int], bool],
+        settled: Callable[[Sequence[Change]], Awaitable[Mapping[int, bool]]],
         position: int,
         aside: Iterable[Change] = (),
         *,
         at_once: int = AT_ONCE,
     ) -> None:
-        self._shown, self._is_parked, self._at_once = shown, is_parked, at_once
+        self._shown, self._is_parked, self._settled, self._at_once = shown, is_parked, settled, at_once
         self.position = position
         self.as_of: int | None = None
         self.aside: dict[int, Change] = {change.sequence: change for change in aside}
@@ -95,18 +97,32 @@ class Front:
         shown = dict(zip(orders, await self._shown(orders), strict=True)) if orders else {}
         erase_redacted(changes, shown)
         self.redacted = {order_id for order_id, order in shown.items() if order.redacted}
-        steps = self._healed(shown)
+        parked = await self._parked(changes, shown)
+        steps = self._healed(shown, parked)
         for item in upcoming:
-            if isinstance(item, Change) and not self._passes(item, shown[item.order_id]):
-                break
-            self._waiting.popleft()
-            self.position = item.sequence
+            passed: Change | None = None
             if isinstance(item, Passed):
                 self.as_of = item.time if item.time is not None else self.as_of
-                steps.append(self._step(None))
-            else:
-                steps.append(self._step(None if item.sequence in self.aside else item))
+            elif is_readable(item, shown[item.order_id]):
+                passed = item
+            elif item.sequence not in parked:
+                break
+            elif parked[item.sequence]:
+                self.set_aside(item)
+            self._waiting.popleft()
+            self.position = item.sequence
+            steps.append(self._step(passed))
         return steps
+
+    async def _parked(self, changes: Iterable[Change], shown: Mapping[str, ShownOrder]) -> dict[int, bool]:
+        """Returns, by sequence, whether a change is parked: of those that are not readable, and need not be waited for.
+
+        One that is not parked will never be readable.
+        """
+        unread = [change for change in changes if not is_readable(change, shown[change.order_id])]
+        parked = {change.sequence: True for change in unread if self._is_parked(change.order_id, change.edition[1])}
+        others = [change for change in unread if change.sequence not in parked]
+        return {**parked, **(await self._settled(others) if others else {})}
 
     def _some_aside(self) -> list[Change]:
         """Returns the changes set aside that are looked up this time: all, or the next ones in turn."""
@@ -114,30 +130,20 @@ class Front:
         self._turn = begin + AT_ONCE
         return [self.aside[sequence] for sequence in self._owed[begin : self._turn]]
 
-    def _passes(self, change: Change, shown: ShownOrder) -> bool:
-        """Returns whether the front can go past a change, because it is readable, or else is set aside."""
-        if is_readable(change, shown):
-            return True
-        if not self._is_parked(change.order_id, change.edition[1]):
-            return False
-        self.set_aside(change)
-        return True
+    def _healed(self, shown: Mapping[str, ShownOrder], parked: Mapping[int, bool]) -> list[Step]:
+        """Lets the changes pass that were set aside and are readable now, or whose order has a later version now.
 
-    def _healed(self, shown: Mapping[str, ShownOrder]) -> list[Step]:
-        """Lets the changes pass that were set aside and are readable now, or whose order has a later version now."""
+        One that is no longer parked and will never be readable is forgotten.
+        """
         steps: list[Step] = []
         for sequence in self._owed:
             change = self.aside[sequence]
-            if change.order_id in shown and is_readable(change, shown[change.order_id]):
+            readable = change.order_id in shown and is_readable(change, shown[change.order_id])
+            if readable or not parked.get(sequence, True):
                 del self.aside[sequence]
                 self._owed = tuple(sorted(self.aside))
-                steps.append(self._step(change))
+                steps.append(self._step(change if readable else None))
         return steps
 
     def _step(self, change: Change | None) -> Step:
         return Step(change, self.position, self._owed, self.as_of)
-
-
-def is_readable(change: Change, shown: ShownOrder) -> bool:
-    """Returns whether a read that shows this of the order contains the change."""
-    return shown.edition >= change.edition

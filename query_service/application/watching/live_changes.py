@@ -14,9 +14,10 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.change_stream import ChangeStream, StreamBounds
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import OrderReader
-from query_service.application.watching.change import Change, read_message
+from query_service.application.watching.change import Change, is_readable, read_message
 from query_service.application.watching.fan_out import KEPT, Encode, FanOut
-from query_service.application.watching.front import AT_ONCE, MOST_WAITING, Front, is_readable
+from query_service.application.watching.front import AT_ONCE, MOST_WAITING, Front
+from query_service.application.watching.settled import Settled
 from query_service.projection.stream_event import Parse
 
 _log = structlog.get_logger(__name__)
@@ -124,7 +125,8 @@ class _Run:
         aside = await self._parked_before(position, bounds)
         # Half of what a watcher can buffer: a watcher that keeps up is not ended because many changes pass at once.
         at_once = min(AT_ONCE, max(1, self._sources.kept // 2))
-        return Front(reader.shown, self._sources.parked.includes, position, aside, at_once=at_once)
+        settled = Settled(reader, bounds.created_at, self._sources.clock)
+        return Front(reader.shown, self._sources.parked.includes, settled, position, aside, at_once=at_once)
 
     async def _parked_before(self, position: int, bounds: StreamBounds) -> list[Change]:
         """Returns the changes up to `position` that are parked, and that no later version has healed."""

@@ -13,10 +13,12 @@ from query_service.application.ports.errors import (
     ResumeTokenExpired,
 )
 from query_service.application.ports.order_questions import OrderCriteria
-from query_service.application.ports.read_store import Freshness
-from query_service.application.watching.change import Change
+from query_service.application.ports.read_store import Freshness, ParkedEvent
+from query_service.application.watching.change import Change, read_message
 from query_service.application.watching.live_changes import LiveChanges, Sources
+from query_service.application.watching.resume_token import ResumePoint, read_resume_token
 from query_service.application.watching.watch_orders import WatchLimits, WatchOrders
+from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
@@ -122,6 +124,25 @@ class World:
     async def redact(self, order: int, version: int) -> None:
         await self.apply(self.stream.add_redaction(ORDERS[order], version))
 
+    async def park(self, message: Sent) -> None:
+        """Records in the store that a projector could not apply a message."""
+        change = read_message(message)
+        assert isinstance(change, Change)
+        await self.store.park(
+            ParkedEvent(
+                order_id=change.order_id,
+                version=change.edition[1],
+                event_id=message.headers["ce-id"],
+                event_type="ORDER_REVISED",
+                stream="ORDERS",
+                sequence=message.sequence,
+                stored_at=CREATED + message.sequence,
+                parked_at=CREATED + message.sequence,
+                reason=Unprojectable.UNMAPPABLE,
+                detail="order_number is too long",
+            )
+        )
+
     async def claim(self) -> None:
         """Records that everything so far is applied."""
         freshness = Freshness(len(self.stream.messages), 1, "g1", CREATED, len(self.stream.messages))
@@ -159,6 +180,11 @@ class Watched:
     async def is_silent(self) -> bool:
         """Returns whether the next response is a sign of life."""
         return await self.next() == ""
+
+    @property
+    def point(self) -> ResumePoint:
+        """The point of the last response."""
+        return read_resume_token(self.token)
 
     async def leave(self) -> None:
         await self.responses.aclose()

@@ -14,7 +14,7 @@ from query_service.application.ports.errors import (
     WatcherTooSlow,
 )
 from query_service.application.ports.read_store import ShownOrder
-from query_service.application.watching.change import read_message
+from query_service.application.watching.change import Change, read_message
 from query_service.application.watching.fan_out import FanOut
 from query_service.application.watching.front import Front
 from query_service.application.watching.resume_token import ResumePoint
@@ -39,7 +39,7 @@ async def test_a_change_is_sent_when_it_is_applied_and_not_before() -> None:
 
 @pytest.mark.mutant
 def test_mutant_sending_before_the_change_is_applied_is_noticed() -> None:
-    with noticed(Mutant(Front._passes, "if is_readable(change, shown):", "if True:")):
+    with noticed(Mutant(Front.advance, "elif is_readable(item, shown[item.order_id]):", "elif True:")):
         test_a_change_is_sent_when_it_is_applied_and_not_before()
 
 
@@ -163,13 +163,17 @@ async def test_a_watcher_of_latest_states_is_ended_too_when_it_lags_by_too_many_
         await watched.changes(4)
 
 
+async def unsettled(_: Sequence[Change]) -> dict[int, bool]:
+    return {}
+
+
 async def shown(_: Sequence[str]) -> list[ShownOrder]:
     return [ShownOrder((9, 9))] * len(_)
 
 
 @in_virtual_time
 async def test_all_buffers_together_are_bounded() -> None:
-    front = Front(shown, lambda order_id, version: False, 0)
+    front = Front(shown, lambda order_id, version: False, unsettled, 0)
     fan_out = FanOut(front, CREATED, lambda *parts: encode(*parts).ljust(100), budget=450)
     slow, slower = (Watcher(lambda order: True, fan_out.present(), fan_out.buffered) for _ in range(2))
     assert fan_out.attach(slower)
