@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
-from query_service.application.ports.errors import ResumeTokenExpired
 from query_service.application.watching.change import Change, Passed, erase_redacted, is_readable, read_message
 from query_service.application.watching.fan_out import FanOut
 from query_service.application.watching.live_changes import Sources
@@ -57,9 +56,7 @@ class CatchUp:
             if self._fan_out.has(sequence):
                 continue
             message = await self._sources.stream.message(sequence)
-            if message is None:
-                raise ResumeTokenExpired("the stream no longer has a change that the resume token owes; read a list")
-            change = read_message(message, self._sources.parse)
+            change = None if message is None else read_message(message, self._sources.parse)
             if isinstance(change, Change):
                 [shown] = await self._sources.reader.shown([change.order_id])
                 if not is_readable(change, shown):

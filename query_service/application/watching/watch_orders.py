@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from query_service.application.ports.errors import ResumeTokenExpired, TooManyWatchers
 from query_service.application.ports.order_matching import matcher
@@ -54,10 +54,9 @@ class WatchOrders:
         self.watchers += 1
         try:
             async with self._live.joined() as fan_out:
-                await self._check(point, fan_out)
                 watcher = Watcher(
                     matcher(criteria),
-                    point or fan_out.present(),
+                    fan_out.present() if point is None else await self._possible(point, fan_out),
                     fan_out.buffered,
                     latest=latest,
                     most=self._limits.buffer,
@@ -69,21 +68,23 @@ class WatchOrders:
         finally:
             self.watchers -= 1
 
-    async def _check(self, point: ResumePoint | None, fan_out: FanOut) -> None:
-        """Raises ResumeTokenExpired unless the stream has every change that the watcher has not got."""
-        if point is None:
-            return
+    async def _possible(self, point: ResumePoint, fan_out: FanOut) -> ResumePoint:
+        """Returns the point without owed changes that have left the stream: no watch can send them any more.
+
+        Raises ResumeTokenExpired unless the stream has everything after the point.
+        """
         bounds = await self._sources.stream.bounds()
         if point.stream_created_at != fan_out.stream_created_at or point.position > bounds.last:
             raise ResumeTokenExpired(
                 "the resume token is of another stream: the stream was replaced since; read a list, and watch from its"
                 " resume token"
             )
-        if min((point.position + 1, *point.owed)) < bounds.first:
+        if point.position + 1 < bounds.first:
             raise ResumeTokenExpired(
                 "the stream no longer has the changes after the resume token; read a list, and watch from its resume"
                 " token"
             )
+        return replace(point, owed=tuple(sequence for sequence in point.owed if sequence >= bounds.first))
 
     async def _responses(self, fan_out: FanOut, watcher: Watcher) -> AsyncGenerator[bytes, None]:
         # Watches that began together, for example after a restart, do not all end together.

@@ -7,8 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from query_service.application.ports.errors import ResumeTokenExpired
+from query_service.application.watching.list_marks import ListMarks
+from query_service.application.watching.resume_token import ResumePoint
 from query_service.application.watching.settled import Settled
-from tests.support.queries.watch_world import ORDERS, World
+from query_service.application.watching.watch_orders import WatchOrders
+from tests.support.queries.watch_world import CREATED, ORDERS, World
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
@@ -94,17 +98,46 @@ async def discarding_what_is_parked() -> None:
     await world.write(0, 1)
     await world.claim()
     assert await watched.changes(1) == ["01"]
-    assert watched.point.owed == (parked.sequence,)
+    assert list(watched.point.owed) == [parked.sequence]
     for event in await world.store.parked(ORDERS[1]):
         await world.store.unpark(event)
     world.parked.replace({})
     await asyncio.sleep(2)
     await watched.is_silent()
-    assert watched.point.owed == ()
+    assert list(watched.point.owed) == []
 
 
 def test_what_was_discarded_is_owed_no_longer() -> None:
     discarding_what_is_parked()
+
+
+@in_virtual_time
+async def resuming_after_a_parked_change_has_left_the_stream() -> None:
+    world = World()
+    await world.park(world.stream.add(ORDERS[1], 1))
+    world.parked.add(ORDERS[1], 1)
+    watched = world.watching()
+    await watched.next()
+    for version in (1, 2, 3):
+        await world.write(0, version)
+    assert await watched.changes(3) == ["01", "02", "03"]
+    running, marks = watched.point, ListMarks()
+    assert running.owed == (1,)
+    await world.claim()
+    freshness = await world.store.freshness()
+    marks.observe(freshness, [1])
+    world.stream.first = 4
+    await world.write(0, 4)
+    assert await world.watching(watched.token).changes(1) == ["04"]
+    assert await world.watching(marks.token(freshness)).changes(1) == ["04"]
+    await watched.leave()
+    assert await world.watching(marks.token(freshness)).changes(1) == ["04"]
+    with pytest.raises(ResumeTokenExpired):
+        await world.watching(ResumePoint(CREATED, 2).token()).next()
+
+
+def test_a_parked_change_that_has_left_the_stream_expires_no_token() -> None:
+    resuming_after_a_parked_change_has_left_the_stream()
 
 
 @pytest.mark.mutant
@@ -124,3 +157,12 @@ def test_mutants_that_lose_a_change_are_noticed() -> None:
         Mutant(Settled.__call__, "or now.generation != known.generation", ""), or_raises=(StopAsyncIteration,)
     ):
         switching_the_generation()
+
+
+@pytest.mark.mutant
+def test_mutant_owing_what_has_left_the_stream_is_noticed() -> None:
+    with noticed(
+        Mutant(WatchOrders._possible, "if point.position + 1 <", "if min((point.position + 1, *point.owed)) <"),
+        or_raises=(ResumeTokenExpired,),
+    ):
+        resuming_after_a_parked_change_has_left_the_stream()
