@@ -97,8 +97,12 @@ class FanOut:
         return position >= self._kept_after
 
     def has(self, sequence: int) -> bool:
-        """Returns whether a change is set aside or kept."""
-        return sequence in self.front.aside or any(_sequence(kept) == sequence for kept in self._kept)
+        """Returns whether a change will still be given, because it is set aside or comes later, or is kept."""
+        return (
+            sequence > self._position
+            or sequence in self.front.aside
+            or any(_sequence(kept) == sequence for kept in self._kept)
+        )
 
     def attach(self, watcher: Watcher) -> bool:
         """Adds a watcher at its point, and gives it what it has not got. Returns False if that is not all here.
@@ -128,7 +132,7 @@ class FanOut:
     def sign_of_life(self, watcher: Watcher) -> bytes:
         """Returns the response for a watcher that has sent all it was given."""
         if self._position < watcher.point.position:  # it comes from a process that was further ahead
-            return self._encode(None, self._own_point(watcher, self.front.owed).token(), None)
+            return self._encode(None, self._own_point(watcher, self._position, self.front.owed).token(), None)
         return self._encode(None, self.present().token(), self._as_of)
 
     def _keep(self, kept: _Kept) -> None:
@@ -143,7 +147,7 @@ class FanOut:
         if not watcher.wants(change.sequence) or not watcher.matches(change.projected().order):
             return
         if step.position < watcher.point.position:
-            watcher.put(self._parcel(change, self._own_point(watcher, step.owed), None))
+            watcher.put(self._parcel(change, self._own_point(watcher, step.position, step.owed), None))
             return
         if kept.parcel is None:
             kept.parcel = self._parcel(
@@ -151,8 +155,9 @@ class FanOut:
             )
         watcher.put(kept.parcel)
 
-    def _own_point(self, watcher: Watcher, owed: Iterable[int]) -> ResumePoint:
-        still_owed = tuple(sequence for sequence in watcher.point.owed if sequence in owed)
+    def _own_point(self, watcher: Watcher, position: int, owed: Iterable[int]) -> ResumePoint:
+        """Returns the point of a watcher that is further ahead than `position`, up to which all but `owed` is given."""
+        still_owed = tuple(sequence for sequence in watcher.point.owed if sequence > position or sequence in owed)
         return ResumePoint(self.stream_created_at, watcher.point.position, still_owed)
 
     def _parcel(self, change: Change, point: ResumePoint, as_of: int | None) -> Parcel:

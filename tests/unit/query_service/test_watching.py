@@ -270,6 +270,37 @@ async def test_a_process_that_lags_does_not_repeat_what_another_one_has_sent() -
 
 
 @in_virtual_time
+async def owing_what_is_to_come() -> None:
+    """A token of a process that is further ahead owes changes that this process has not come to."""
+    world = World()
+    watched = world.watching()
+    await watched.next()
+    messages = [world.stream.add(ORDERS[order], version) for order, version in ((0, 1), (0, 2), (1, 1), (1, 2))]
+    ahead = world.watching(ResumePoint(CREATED, 4, (2, 4)).token())
+    await ahead.next()
+    waiting = asyncio.create_task(ahead.next())
+    await asyncio.sleep(0.1)
+    await world.apply(*messages)
+    assert await watched.changes(4) == ["01", "02", "11", "12"]
+    assert await waiting == "02"
+    assert ahead.point == ResumePoint(CREATED, 4, (4,))
+    assert await ahead.next() == "12"
+    assert ahead.point == ResumePoint(CREATED, 4)
+    assert await watched.is_silent()
+    assert await ahead.is_silent()
+
+
+def test_what_a_token_owes_and_the_front_has_not_come_to_is_sent_once() -> None:
+    owing_what_is_to_come()
+
+
+@pytest.mark.mutant
+def test_mutant_setting_aside_what_is_to_come_is_noticed() -> None:
+    with noticed(Mutant(FanOut.has, "sequence > self._position\n", "False\n")):
+        owing_what_is_to_come()
+
+
+@in_virtual_time
 async def test_a_token_of_a_stream_that_is_gone_is_expired() -> None:
     world = World()
     for version in (1, 2, 3):
