@@ -24,17 +24,29 @@ class Passed:
 class Change:
     """One change of one order. It is projected when that is first needed, and once for all watchers.
 
-    `edition` has the source epoch and the order's version after the change. `erased`: its personal data is taken out,
-    because the order was redacted after it.
+    `edition` has the source epoch and the order's version after the change. `size`: of its message, in bytes.
+    `erased`: its personal data is taken out, because the order was redacted after it.
     """
 
-    __slots__ = ("_body", "_headers", "_parse", "_projected", "edition", "encoded", "erased", "order_id", "sequence")
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_parse",
+        "_projected",
+        "edition",
+        "encoded",
+        "erased",
+        "order_id",
+        "sequence",
+        "size",
+    )
 
     def __init__(
         self, message: Message, headers: Mapping[str, str], order_id: str, edition: Edition, parse: Parse | None
     ) -> None:
         self.sequence, self.order_id, self.edition = message.sequence, order_id, edition
         self._headers, self._body, self._parse = headers, message.body, parse
+        self.size = len(message.body)
         self._projected: ProjectedEvent | ProjectionError | None = None
         #: The encoded event, kept by whoever encodes it first.
         self.encoded: bytes | None = None

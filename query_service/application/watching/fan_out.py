@@ -18,8 +18,9 @@ from query_service.application.watching.resume_token import ResumePoint
 from query_service.application.watching.watcher import Buffered, Parcel, Watcher, WatchOver
 
 _log = structlog.get_logger(__name__)
-#: How many changes are kept for watchers that join.
-KEPT = 500
+#: How many changes are kept for watchers that join, and the most bytes of their messages. They take about six times as
+#: much memory.
+KEPT, KEPT_BYTES = 500, 8 * 1024 * 1024
 #: The most bytes in all buffers together. A parcel that many watchers hold counts once.
 BUDGET_BYTES = 64 * 1024 * 1024
 #: Encodes a response: its change, if any, the token, and `as_of` (microseconds since 1970), if known. Raises ValueError
@@ -29,9 +30,10 @@ Encode = Callable[[Change | None, str, int | None], bytes]
 
 @dataclass(slots=True)
 class _Kept:
-    """A step with a change, and its parcel once it is encoded."""
+    """A step with its change, and the parcel once it is encoded."""
 
     step: Step
+    change: Change
     parcel: Parcel | None = None
 
 
@@ -39,11 +41,20 @@ class FanOut:
     """The watchers of this process. `stream_created_at` identifies the stream of `front`."""
 
     def __init__(
-        self, front: Front, stream_created_at: int, encode: Encode, *, kept: int = KEPT, budget: int = BUDGET_BYTES
+        self,
+        front: Front,
+        stream_created_at: int,
+        encode: Encode,
+        *,
+        kept: int = KEPT,
+        kept_bytes: int = KEPT_BYTES,
+        budget: int = BUDGET_BYTES,
     ) -> None:
         self.front, self.stream_created_at = front, stream_created_at
-        self._encode, self._most_kept, self._budget = encode, kept, budget
+        self._encode, self._budget = encode, budget
+        self._most_kept, self._most_kept_bytes = kept, kept_bytes
         self._kept: deque[_Kept] = deque()
+        self._kept_bytes = 0
         self._kept_after = self._position = front.position
         self._as_of: int | None = None
         self._watchers: set[Watcher] = set()
@@ -69,7 +80,7 @@ class FanOut:
         for step in steps:
             self._position, self._as_of = step.position, step.as_of
             if step.change is not None and self._is_legible(step.change):
-                self._keep(kept := _Kept(step))
+                self._keep(kept := _Kept(step, step.change))
                 for watcher in self._watchers:
                     self._give(watcher, kept)
         while self.buffered.bytes > self._budget:
@@ -84,9 +95,8 @@ class FanOut:
         if not redacted:
             return
         for kept in self._kept:
-            change = kept.step.change
-            if change is not None and change.order_id in redacted and not change.erased:
-                change.erase()
+            if kept.change.order_id in redacted and not kept.change.erased:
+                kept.change.erase()
                 kept.parcel = None
         for watcher in self._watchers:
             if watcher.holds_unerased(redacted):
@@ -101,7 +111,7 @@ class FanOut:
         return (
             sequence > self._position
             or sequence in self.front.aside
-            or any(_sequence(kept) == sequence for kept in self._kept)
+            or any(kept.change.sequence == sequence for kept in self._kept)
         )
 
     def attach(self, watcher: Watcher) -> bool:
@@ -137,13 +147,14 @@ class FanOut:
 
     def _keep(self, kept: _Kept) -> None:
         self._kept.append(kept)
-        if len(self._kept) > self._most_kept:
-            self._kept_after = self._kept.popleft().step.position
+        self._kept_bytes += kept.change.size
+        while len(self._kept) > self._most_kept or self._kept_bytes > self._most_kept_bytes:
+            dropped = self._kept.popleft()
+            self._kept_bytes -= dropped.change.size
+            self._kept_after = dropped.step.position
 
     def _give(self, watcher: Watcher, kept: _Kept) -> None:
-        step = kept.step
-        change = step.change
-        assert change is not None
+        step, change = kept.step, kept.change
         if not watcher.wants(change.sequence) or not watcher.matches(change.projected().order):
             return
         if step.position < watcher.point.position:
@@ -171,8 +182,3 @@ class FanOut:
             _log.warning("change not sent to watchers", sequence=change.sequence, reason=type(error).__name__)
             return False
         return True
-
-
-def _sequence(kept: _Kept) -> int:
-    assert kept.step.change is not None
-    return kept.step.change.sequence

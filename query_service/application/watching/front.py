@@ -19,8 +19,8 @@ from query_service.application.watching.change import Change, Passed, erase_reda
 
 #: The most changes that one look-up is about, and the most that are set aside and looked up with them.
 AT_ONCE = 200
-#: The most changes that wait here; then no more are taken from the stream.
-MOST_WAITING = 500
+#: The most messages that wait here, and the most bytes of them; then no more are taken from the stream.
+MOST_WAITING, MOST_WAITING_BYTES = 500, 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Front:
         #: The orders that the last look-up showed as redacted.
         self.redacted: Set[str] = frozenset()
         self._waiting: deque[Change | Passed] = deque()
+        self._waiting_bytes = 0
         self._owed = tuple(sorted(self.aside))
         self._turn = 0
 
@@ -68,6 +69,11 @@ class Front:
     def waiting(self) -> int:
         """The number of messages that have not passed."""
         return len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more messages should arrive now."""
+        return len(self._waiting) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES
 
     @property
     def owed(self) -> tuple[int, ...]:
@@ -83,6 +89,7 @@ class Front:
     def arrived(self, message: Change | Passed) -> None:
         """Adds the stream's next message."""
         self._waiting.append(message)
+        self._waiting_bytes += _size(message)
 
     def set_aside(self, change: Change) -> None:
         """Adds a change of an earlier place that is not readable yet."""
@@ -110,6 +117,7 @@ class Front:
             elif parked[item.sequence]:
                 self.set_aside(item)
             self._waiting.popleft()
+            self._waiting_bytes -= _size(item)
             self.position = item.sequence
             steps.append(self._step(passed))
         return steps
@@ -147,3 +155,7 @@ class Front:
 
     def _step(self, change: Change | None) -> Step:
         return Step(change, self.position, self._owed, self.as_of)
+
+
+def _size(item: Change | Passed) -> int:
+    return item.size if isinstance(item, Change) else 0

@@ -16,7 +16,7 @@ from query_service.application.ports.errors import DependencyDown, ReadStoreNotR
 from query_service.application.ports.read_store import OrderReader
 from query_service.application.watching.change import Change, is_readable, read_message
 from query_service.application.watching.fan_out import KEPT, Encode, FanOut
-from query_service.application.watching.front import AT_ONCE, MOST_WAITING, Front
+from query_service.application.watching.front import AT_ONCE, Front
 from query_service.application.watching.settled import Settled
 from query_service.projection.stream_event import Parse
 
@@ -150,7 +150,7 @@ class _Run:
                 self._received = message.sequence
                 if front.waiting == 1:
                     self._wake.ring()
-                while front.waiting >= MOST_WAITING:
+                while front.is_full:
                     self._room.clear()
                     await self._room.wait()
 

@@ -16,12 +16,12 @@ from query_service.application.ports.errors import (
 from query_service.application.ports.read_store import ShownOrder
 from query_service.application.watching.change import Change, read_message
 from query_service.application.watching.fan_out import FanOut
-from query_service.application.watching.front import Front
+from query_service.application.watching.front import MOST_WAITING_BYTES, Front
 from query_service.application.watching.resume_token import ResumePoint
 from query_service.application.watching.watcher import Watcher
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from tests.support.queries.watch_world import CREATED, ORDERS, Stream, World, encode
+from tests.support.queries.watch_world import CREATED, ORDERS, Sent, Stream, World, encode
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
@@ -189,6 +189,45 @@ async def test_all_buffers_together_are_bounded() -> None:
     assert slower.ended is not None
     assert slow.ended is None
     assert fan_out.buffered.bytes == 400
+
+
+@in_virtual_time
+async def keeping_large_changes() -> None:
+    stream = Stream()
+    messages = [read_message(stream.add(ORDERS[0], version)) for version in range(1, 10)]
+    size = next(message.size for message in messages if isinstance(message, Change))
+    front = Front(shown, lambda order_id, version: False, unsettled, 0)
+    fan_out = FanOut(front, CREATED, encode, kept_bytes=3 * size)
+    for message in messages:
+        front.arrived(message)
+    fan_out.publish(await front.advance())
+    assert [fan_out.covers(position) for position in (5, 6)] == [False, True]
+    late = Watcher(lambda order: True, ResumePoint(CREATED, 6), fan_out.buffered)
+    assert fan_out.attach(late)
+    assert [parcel.point.position for _ in range(3) if (parcel := await late.next(1))] == [7, 8, 9]
+
+
+def test_large_changes_are_not_all_kept() -> None:
+    keeping_large_changes()
+
+
+@in_virtual_time
+async def test_few_large_changes_fill_the_front() -> None:
+    front = Front(shown, lambda order_id, version: False, unsettled, 0)
+    large = Sent(1, Stream().add(ORDERS[0], 1).headers, b"x" * (MOST_WAITING_BYTES // 3))
+    for _ in range(3):
+        front.arrived(read_message(large))
+        assert not front.is_full
+    front.arrived(read_message(large))
+    assert front.is_full
+    await front.advance()
+    assert not front.is_full
+
+
+@pytest.mark.mutant
+def test_mutant_keeping_changes_of_any_size_is_noticed() -> None:
+    with noticed(Mutant(FanOut._keep, "or self._kept_bytes > self._most_kept_bytes", "")):
+        keeping_large_changes()
 
 
 # -- joining -------------------------------------------------------------------------------------------------------
