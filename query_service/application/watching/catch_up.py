@@ -120,7 +120,7 @@ class CatchUp:
     def _response(self, missed: _Missed) -> bytes | None:
         """Returns the response with a change; None if it is not for this watcher, or this release cannot read it."""
         try:
-            if not self._watcher.matches(missed.change.projected().order):
+            if not self._watcher.is_wanted(missed.change.projected()):
                 return None
             return self._sources.encode(missed.change, missed.point.token(), missed.as_of)
         except ValueError:

@@ -155,7 +155,7 @@ class FanOut:
 
     def _give(self, watcher: Watcher, kept: _Kept) -> None:
         step, change = kept.step, kept.change
-        if not watcher.wants(change.sequence) or not watcher.matches(change.projected().order):
+        if not watcher.wants(change.sequence) or not watcher.is_wanted(change.projected()):
             return
         if step.position < watcher.point.position:
             watcher.put(self._parcel(change, self._own_point(watcher, step.position, step.owed), None))

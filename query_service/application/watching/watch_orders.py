@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from query_service.application.ports.errors import ResumeTokenExpired, TooManyWatchers
-from query_service.application.ports.order_matching import matcher
 from query_service.application.ports.order_questions import OrderCriteria
 from query_service.application.watching.catch_up import CatchUp
 from query_service.application.watching.fan_out import FanOut
 from query_service.application.watching.live_changes import LiveChanges, Sources
 from query_service.application.watching.resume_token import ResumePoint, read_resume_token
+from query_service.application.watching.wanted import wanted
 from query_service.application.watching.watcher import Watcher, WatchOver
 
 
@@ -55,7 +55,7 @@ class WatchOrders:
         try:
             async with self._live.joined() as fan_out:
                 watcher = Watcher(
-                    matcher(criteria),
+                    wanted(criteria),
                     fan_out.present() if point is None else await self._possible(point, fan_out),
                     fan_out.buffered,
                     latest=latest,

@@ -7,8 +7,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from query_service.application.ports.errors import WatcherTooSlow
-from query_service.application.ports.order_matching import Condition
 from query_service.application.watching.resume_token import ResumePoint
+from query_service.application.watching.wanted import Wanted
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class Watcher:
     """
 
     def __init__(
-        self, matches: Condition, point: ResumePoint, buffered: Buffered, *, latest: bool = False, most: int = 1000
+        self, is_wanted: Wanted, point: ResumePoint, buffered: Buffered, *, latest: bool = False, most: int = 1000
     ) -> None:
-        self.matches, self.point = matches, point
+        self.is_wanted, self.point = is_wanted, point
         self._buffered, self._latest, self._most = buffered, latest, most
         self._parcels: dict[str | int, Parcel] = {}
         self._numbered = 0

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from query_service.application.ports.label_conditions import LabelCondition
+from query_service.application.ports.order_matching import matcher
+from query_service.application.ports.order_questions import OrderCriteria
 from query_service.application.watching import change
 from query_service.application.watching.catch_up import CatchUp
 from query_service.application.watching.fan_out import FanOut
+from query_service.application.watching.wanted import wanted
 from query_service.application.watching.watcher import Watcher
-from tests.support.queries.watch_world import ORDERS, World
+from query_service.projection.project import project
+from query_service.projection.stream_event import read_event
+from tests.support.queries.watch_world import ORDERS, Stream, World
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 
@@ -155,7 +162,7 @@ def test_a_change_that_was_parked_arrives_without_personal_data() -> None:
 
 
 @in_virtual_time
-async def test_a_filter_does_not_see_the_personal_data_of_a_redacted_order() -> None:
+async def filtering() -> None:
     world = World(kept=1)
     watched = world.watching(words=["philip"])
     await watched.next()
@@ -165,8 +172,31 @@ async def test_a_filter_does_not_see_the_personal_data_of_a_redacted_order() -> 
     assert await watched.changes(2) == ["01", "11"]
     await world.redact(0, 2)
     await world.write(1, 2)
-    assert await watched.changes(1) == ["12"]
-    assert await world.watching(token, words=["philip"]).changes(2) == ["11", "12"]
+    assert await watched.changes(2) == ["02-", "12"]
+    assert await world.watching(token, words=["philip"]).changes(3) == ["11", "02-", "12"]
+    elsewhere = world.watching(token, words=["philip"], orders=[1])
+    assert await elsewhere.changes(2) == ["11", "12"]
+
+
+def test_a_filter_sees_no_personal_data_of_a_redacted_order_and_the_redaction_is_sent() -> None:
+    filtering()
+
+
+def test_a_redaction_is_sent_whatever_labels_are_asked_for() -> None:
+    message = Stream().add_redaction(ORDERS[0], 2)
+    redaction = project(read_event(message.headers, message.body))
+    labelled = OrderCriteria(labels=(LabelCondition("shop", ("koeln",)),))
+    assert not matcher(labelled)(redaction.order)
+    assert wanted(labelled)(redaction)
+    assert not wanted(replace(labelled, order_ids=(ORDERS[1],)))(redaction)
+
+
+@pytest.mark.mutant
+def test_mutant_filtering_the_redaction_is_noticed() -> None:
+    with noticed(
+        Mutant(wanted, "if is_redaction else matches)", "if False else matches)"), or_raises=(StopAsyncIteration,)
+    ):
+        filtering()
 
 
 @pytest.mark.mutant

@@ -1336,7 +1336,9 @@ class WatchOrdersRequest(_message.Message):
     mode: Global___WatchMode.ValueType
     @_builtins.property
     def filter(self) -> Global___OrderFilter:
-        """An order is tested as it is after the change. When a change makes an order leave the filter, that change is not sent."""
+        """An order is tested as it is after the change. When a change makes an order leave the filter, that change is not sent.
+        ORDER_REDACTED is sent whatever words and labels the filter has, because a redacted order has none: erase your copy.
+        """
 
     def __init__(
         self,
