@@ -10,9 +10,10 @@ import pytest
 from query_service.application.ports.generations import Phase, Rebuild, StoredRebuild
 from query_service.application.rebuilding import filling, rebuilds
 from query_service.application.rebuilding.filling import Filler
-from query_service.application.rebuilding.leases import LEASE
+from query_service.application.rebuilding.leases import LEASE, held_by_others, reported
 from query_service.application.rebuilding.machine import RebuildRefused, Tail
 from query_service.application.rebuilding.rebuilds import Rebuilds
+from query_service.application.rebuilding.stored_state import change
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.memory_source import MemorySource
 from tests.support.source_mutants import Mutant, noticed
@@ -241,7 +242,7 @@ async def test_a_start_is_refused_as_soon_as_a_lease_is_renewed() -> None:
     async def one_lives() -> None:
         servers.now += SECOND
         generations: Any = servers
-        await filling.change(generations, lambda rebuild: filling.reported(rebuild, {0: rebuild.parts[0]}, servers.now))
+        await change(generations, lambda rebuild: reported(rebuild, {0: rebuild.parts[0]}, servers.now))
 
     with pytest.raises(RebuildRefused, match=r"dead/1 fill it; add --join"):
         await started(servers, "next", one_lives)
@@ -275,7 +276,7 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
         test_a_start_waits_for_the_leases_of_the_dead,
     ),
     "a process waits for its own leases": (
-        Mutant(rebuilds.held_by_others, 'worker.rpartition("/")[0] != process', "worker"),
+        Mutant(held_by_others, 'worker.rpartition("/")[0] != process', "worker"),
         test_a_process_takes_its_own_leases_back_at_once,
     ),
 }
