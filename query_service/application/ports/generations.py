@@ -147,7 +147,13 @@ class Generations(Protocol):
         """Makes everything that a generation has searchable: its orders and their journals."""
 
     async def serve(self, generation: str, instead_of: str) -> None:
-        """Lets a generation answer readers from now on, instead of another one. All of it is moved in one step."""
+        """Lets a generation answer readers from now on, instead of another one. All of it is moved in one step.
 
-    async def delete(self, generation: str) -> None:
-        """Deletes a generation and how fresh it was; safe to repeat."""
+        Raises ReadStoreNotReady, and moves nothing, when either is gone, or when readers are sent elsewhere.
+        """
+
+    async def delete(self, generation: str, kept: str) -> None:
+        """Deletes a generation and how fresh it was; safe to repeat.
+
+        If readers were sent to it meanwhile, `kept` answers them from the same moment.
+        """

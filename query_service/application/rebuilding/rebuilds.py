@@ -122,6 +122,7 @@ class Rebuilds:
             return rebuild
         check(rebuild, serving, Action.START)
         if rebuild is None or rebuild.ended:
+            await self._delete_left(rebuild, serving)
             await self._generations.prepare_state()
             rebuild = await self._prepared(serving, next_generation(rebuild, serving))
             if not await self._generations.save(rebuild, stored):
@@ -152,6 +153,14 @@ class Rebuilds:
             await asyncio.sleep(LOOK_SECONDS)
             rebuild = (await self._generations.rebuild()).rebuild
 
+    async def _delete_left(self, ended: Rebuild | None, serving: str) -> None:
+        """Deletes what a `finish` or `cancel` that was killed left of the last rebuild."""
+        if ended is None:
+            return
+        gone = ended.old if ended.phase is Phase.FINISHED else ended.new
+        if gone != serving:
+            await self._delete(gone, serving)
+
     async def _prepared(self, old: str, new: str) -> Rebuild:
         """Returns a new rebuild. The end of the stream is noted before any order is exported.
 
@@ -175,6 +184,8 @@ class Rebuilds:
         split = await source.split(PARTS)
 
         def filling(stored: Rebuild) -> Rebuild:
+            if stored.ended:
+                raise RebuildRefused(f"the rebuild into {rebuild.new} was cancelled meanwhile")
             if stored.phase is not Phase.PREPARED:
                 return stored  # another process came first
             return replace(
@@ -223,16 +234,24 @@ class Rebuilds:
 
     async def finish(self) -> Rebuild:
         """Ends the rebuild, and deletes the old generation; safe to repeat."""
-        await self._checked(Action.FINISH)
-        rebuild = await change(self._generations, lambda stored: self._ended(stored, Phase.FINISHED))
-        await self._delete(rebuild.old)
-        return rebuild
+        return await self._end(Action.FINISH, Phase.FINISHED)
 
     async def cancel(self) -> Rebuild:
         """Gives the rebuild up, and deletes the new generation; safe to repeat."""
-        await self._checked(Action.CANCEL)
-        rebuild = await change(self._generations, lambda stored: self._ended(stored, Phase.CANCELLED))
-        await self._delete(rebuild.new)
+        return await self._end(Action.CANCEL, Phase.CANCELLED)
+
+    async def _end(self, action: Action, phase: Phase) -> Rebuild:
+        rebuild, serving = await self._checked(action), await self._generations.serving()
+        gone, kept = (rebuild.old, rebuild.new) if phase is Phase.FINISHED else (rebuild.new, rebuild.old)
+        if serving != kept:
+            raise RebuildRefused(f"generation {serving} answers readers, and not {kept}; so {gone} is not deleted")
+
+        def ended(stored: Rebuild) -> Rebuild:
+            check(stored, serving, action)
+            return stored if stored.ended else replace(stored, phase=phase, ended_at=self._now(), problem="")
+
+        rebuild = await change(self._generations, ended)
+        await self._delete(gone, kept)
         return rebuild
 
     async def _checked(self, action: Action, rebuild_id: str = "") -> Rebuild:
@@ -282,13 +301,8 @@ class Rebuilds:
                 )
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _ended(self, rebuild: Rebuild, phase: Phase) -> Rebuild:
-        return rebuild if rebuild.ended else replace(rebuild, phase=phase, ended_at=self._now(), problem="")
-
-    async def _delete(self, generation: str) -> None:
-        if generation == await self._generations.serving():
-            raise RebuildRefused(f"generation {generation} answers readers; it is not deleted")
-        await self._generations.delete(generation)
+    async def _delete(self, generation: str, kept: str) -> None:
+        await self._generations.delete(generation, kept)
         await self._tails.delete(generation)
 
 

@@ -78,16 +78,36 @@ class IndexGenerations:
         """See Generations."""
         actions: list[dict[str, Any]] = []
         for alias in self._names.documents:
-            actions.append({"remove": {"index": self._names.index(alias, instead_of), "alias": alias}})
+            before = {"index": self._names.index(alias, instead_of), "alias": alias, "must_exist": True}
+            actions.append({"remove": before})
             actions.append({"add": {"index": self._names.index(alias, generation), "alias": alias}})
-        await self._connection.request("POST", "/_aliases", body={"actions": actions})
+        if (missing := await self._changed(actions)) is not None:
+            raise ReadStoreNotReady(f"{generation} cannot answer readers instead of {instead_of}: {missing}")
 
-    async def delete(self, generation: str) -> None:
-        """See Generations."""
-        for alias in self._names.documents:
-            await self._connection.request("DELETE", f"/{self._names.index(alias, generation)}", accept=(404,))
+    async def delete(self, generation: str, kept: str) -> None:
+        """See Generations. A request of its own for the aliases would leave readers without an index in between."""
+        while actions := await self._deletions(generation, kept):
+            missing = await self._changed(actions)
+            if missing is not None and await self._deletions(generation, kept) == actions:
+                raise ReadStoreNotReady(f"{generation} cannot be deleted, because {kept} is not complete: {missing}")
         path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
         await self._connection.request("DELETE", path, accept=(404,))
+
+    async def _deletions(self, generation: str, kept: str) -> list[dict[str, Any]]:
+        """Returns what deletes those indices of a generation that exist."""
+        actions: list[dict[str, Any]] = []
+        for alias in self._names.documents:
+            index = self._names.index(alias, generation)
+            status, _ = await self._connection.request("GET", f"/{index}/_alias", accept=(404,))
+            if status != 404:
+                actions.append({"add": {"index": self._names.index(alias, kept), "alias": alias}})
+                actions.append({"remove_index": {"index": index}})
+        return actions
+
+    async def _changed(self, actions: list[dict[str, Any]]) -> str | None:
+        """Changes aliases and indices in one step. Returns what is missing if one of them does not exist."""
+        status, answer = await self._connection.request("POST", "/_aliases", body={"actions": actions}, accept=(404,))
+        return describe(answer["error"])[1] if status == 404 else None
 
 
 def _rebuild(fields: dict[str, Any]) -> Rebuild:

@@ -16,11 +16,13 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
 from query_service import rebuild_commands
+from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.rebuilding import leases, rebuilds
 from query_service.rebuild_commands import RebuildReport, run_rebuild
 from query_service.storage.physical import setup
+from query_service.storage.physical.generations import IndexGenerations
 from tests.support.queries.order_events import PublishedEvent
 from tests.support.queries.other_release import become_another_release
 from tests.support.queries.projector_checks import blocked
@@ -28,6 +30,7 @@ from tests.support.queries.query_client import token_of
 from tests.support.queries.query_serving import serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 from tests.support.queries.write_side import WriteSide
+from tests.support.source_mutants import Mutant, noticed
 
 __all__ = ["empty_read_side", "read_side"]
 
@@ -352,6 +355,33 @@ async def test_an_order_that_is_missing_or_altered_is_named_and_nothing_is_switc
         report = await run_rebuild(read_side.settings(), "verify")
         assert (report.exit_code, lost in report.error) == (1, True)
         assert "not verified" in (await run_rebuild(read_side.settings(), "switch")).error
+
+
+async def test_readers_always_have_a_generation_when_one_is_deleted(read_side: ReadSide) -> None:
+    store = read_side.store_of("")
+    generations = store.generations
+    try:
+        await generations.create("g2")
+        await generations.serve("g2", instead_of="g1")
+        await generations.serve("g1", instead_of="g2")  # a rollback at the moment when the old one is deleted
+        await generations.delete("g1", kept="g2")
+        assert await generations.serving() == "g2"
+        await generations.delete("g1", kept="g2")
+        for generation, instead_of in (("g1", "g2"), ("g2", "g1")):
+            with pytest.raises(ReadStoreNotReady, match=f"{generation} cannot answer readers instead of {instead_of}"):
+                await generations.serve(generation, instead_of=instead_of)
+        with pytest.raises(ReadStoreNotReady, match="g2 cannot be deleted, because g1 is not complete"):
+            await generations.delete("g2", kept="g1")
+        assert await generations.serving() == "g2"
+    finally:
+        await store.close()
+
+
+@pytest.mark.mutant
+async def test_an_alias_that_goes_with_its_index_is_noticed(read_side: ReadSide) -> None:
+    add = 'actions.append({"add": {"index": self._names.index(alias, kept), "alias": alias}})'
+    with noticed(Mutant(IndexGenerations._deletions, add, "pass"), or_raises=(ReadStoreNotReady,)):
+        await test_readers_always_have_a_generation_when_one_is_deleted(read_side)
 
 
 @pytest.mark.mutant

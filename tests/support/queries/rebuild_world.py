@@ -40,7 +40,7 @@ class RebuildWorld:
 
     def __init__(self, phase: Phase = Phase.VERIFIED, *, serving: str = "g1") -> None:
         self.stored: Rebuild | None = Rebuild("first", "g1", "g2", phase, 1, parts=(Part(),))
-        self.readers: str | None = serving
+        self.readers = serving
         self.stores = {"g1": WorldStore("g1"), "g2": WorldStore("g2")}
         self.consumers = {"g1", "g2"}
         self.source = MemorySource()
@@ -67,8 +67,6 @@ class RebuildWorld:
         return True
 
     async def serving(self) -> str:
-        if self.readers is None:
-            raise ReadStoreNotReady("the readers' alias is gone")
         return self.readers
 
     async def read_model(self) -> str:
@@ -87,12 +85,15 @@ class RebuildWorld:
             raise ReadStoreNotReady(f"{generation} cannot answer readers instead of {instead_of}")
         self.readers = generation
 
-    async def delete(self, generation: str) -> None:
+    async def delete(self, generation: str, kept: str = "") -> None:
+        """See Generations, and StreamTails, which does not say what is kept."""
+        if not kept:
+            self.consumers.discard(generation)
+            return
         await self.before_delete()
-        self.stores.pop(generation, None)
-        self.consumers.discard(generation)
         if self.readers == generation:
-            self.readers = None  # an index takes its aliases with it
+            self.readers = kept
+        self.stores.pop(generation, None)
 
     async def end(self) -> Tail:
         """See StreamTails."""

@@ -9,6 +9,7 @@ import pytest
 
 from query_service.application.comparing.compare import Comparison
 from query_service.application.comparing.findings import Finding, Kind
+from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import Phase
 from query_service.application.ports.read_store import Outcome, Refused
 from query_service.application.rebuilding import rebuilds
@@ -137,6 +138,53 @@ async def test_a_switch_to_a_generation_that_stands_still_is_refused() -> None:
         await test_readers_move_only_to_a_generation_that_is_as_fresh(patch, "switch", "g1", "g2")
 
 
+# -- finish and cancel ---------------------------------------------------------------------------------------------
+
+
+async def test_a_rollback_that_waits_while_the_rebuild_is_finished_is_refused() -> None:
+    world = RebuildWorld(Phase.VERIFIED, serving="g2")
+
+    async def finished_meanwhile() -> None:
+        await world.actions.finish()
+
+    world.on_refresh = finished_meanwhile
+    with pytest.raises(RebuildRefused, match="no rebuild is running"):
+        await world.actions.roll_back()
+    assert (world.readers, set(world.stores), world.consumers) == ("g2", {"g2"}, {"g2"})
+
+
+@pytest.mark.parametrize(("action", "kept", "late"), [("finish", "g2", "g1"), ("cancel", "g1", "g2")])
+async def test_readers_who_are_moved_at_the_last_moment_come_back(action: str, kept: str, late: str) -> None:
+    world = RebuildWorld(Phase.VERIFIED, serving=kept)
+
+    async def moved() -> None:
+        await world.serve(late, instead_of=kept)
+
+    world.before_delete = moved
+    await getattr(world.actions, action)()
+    assert (world.readers, set(world.stores), world.consumers) == (kept, {kept}, {kept})
+
+
+@pytest.mark.parametrize("phase", [Phase.FILLING, Phase.CATCHING_UP, Phase.VERIFIED])
+async def test_nothing_is_cancelled_whose_generation_answers_readers(phase: Phase) -> None:
+    world = RebuildWorld(phase, serving="g2")
+    before = world.stored
+    with pytest.raises(RebuildRefused, match="g2 answers readers"):
+        await world.actions.cancel()
+    assert (world.stored, set(world.stores)) == (before, {"g1", "g2"})
+
+
+@pytest.mark.parametrize(("phase", "kept"), [(Phase.FINISHED, "g2"), (Phase.CANCELLED, "g1")])
+async def test_a_start_deletes_what_a_killed_end_left(phase: Phase, kept: str) -> None:
+    world = RebuildWorld(phase, serving=kept)
+    await world.actions.start(world.source)
+    assert (world.readers, set(world.stores), world.consumers) == (kept, {kept, "g3"}, {kept, "g3"})
+
+
+async def test_a_start_after_a_killed_finish_deletes_the_old_generation() -> None:
+    await test_a_start_deletes_what_a_killed_end_left(Phase.FINISHED, "g2")
+
+
 #: What goes wrong → the mutant, and the test that must notice it.
 MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
     "what the new generation parks is excused": (
@@ -157,6 +205,14 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
         ),
         test_a_switch_to_a_generation_that_stands_still_is_refused,
     ),
+    "a rollback does not look again": (
+        Mutant(Rebuilds._move, "await self._checked(action, rebuild.rebuild_id)", "pass"),
+        test_a_rollback_that_waits_while_the_rebuild_is_finished_is_refused,
+    ),
+    "what a killed end left stays": (
+        Mutant(Rebuilds._delete_left, "if gone != serving:", "if False:"),
+        test_a_start_after_a_killed_finish_deletes_the_old_generation,
+    ),
 }
 
 
@@ -164,5 +220,5 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 async def test_an_action_that_goes_wrong_is_noticed(mutant: str) -> None:
     at_work, check = MUTANTS[mutant]
-    with noticed(at_work):
+    with noticed(at_work, or_raises=(ReadStoreNotReady,)):
         await check()
