@@ -25,12 +25,15 @@ async def order_id_of(stubs: Stubs, word: str, *, as_json: bool, token: str = ""
 
 
 async def _id_of_number(stubs: Stubs, number: str, token: str, as_json: bool) -> str:
-    from tandem.orders.v1.order_query_service_pb2 import OrderFilter, ReadOptions, SearchOrdersRequest
+    from tandem.orders.v1.order_query_service_pb2 import OrderFilter, OrderView, ReadOptions, SearchOrdersRequest
 
     from devstack.cli.orders.calls import CALL_SECONDS, answered
 
     request = SearchOrdersRequest(
-        filter=OrderFilter(order_numbers=[number]), page_size=10, read_options=ReadOptions(consistency_token=token)
+        filter=OrderFilter(order_numbers=[number]),
+        page_size=10,
+        read_options=ReadOptions(consistency_token=token),
+        view=OrderView.ORDER_VIEW_BASIC,
     )
     call = stubs.queries.SearchOrders(request, timeout=CALL_SECONDS)
     answer = await answered(stubs, "query", call, as_json=as_json)

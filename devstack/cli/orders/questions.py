@@ -65,7 +65,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Finds orders by words and filters."""
-    from tandem.orders.v1.order_query_service_pb2 import OrderSort, ReadOptions, SearchOrdersRequest
+    from tandem.orders.v1.order_query_service_pb2 import OrderSort, OrderView, ReadOptions, SearchOrdersRequest
 
     from devstack.cli.order_screens.question_tables import print_orders
 
@@ -90,6 +90,7 @@ def search(
         page_size=page_size,
         page_token=page_token,
         facet_label_key=facet_label,
+        view=OrderView.ORDER_VIEW_FULL if as_json else OrderView.ORDER_VIEW_BASIC,
         read_options=ReadOptions(consistency_token=token),
     )
     _ask("SearchOrders", request, print_orders, as_json)

@@ -117,7 +117,11 @@ class Storm:
                     refunded = await self._counted(stub.RefundOrder, refund, hurry)
                     books.refunded[request_id] = cents
                     books.versions[refunded.version] += 1
-                elif choice < 0.95:
+                elif choice < 0.94:
+                    label = contract.LabelOrderRequest(request_id=request_id, order_id=order_id)
+                    label.set_labels["shelf"] = request_id[:8]
+                    books.versions[(await self._counted(stub.LabelOrder, label, hurry)).version] += 1
+                elif choice < 0.97:
                     hold = contract.HoldOrderRequest(request_id=request_id, order_id=order_id)
                     books.versions[(await self._counted(stub.HoldOrder, hold, hurry)).version] += 1
                 else:

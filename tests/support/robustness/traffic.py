@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import grpc
 import psycopg
-from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
+from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, LabelOrderRequest, ReleaseOrderRequest
 from tandem.orders.v1.order_query_service_pb2 import GetOrderRequest, ReadOptions
 from tandem.orders.v1.order_types_pb2 import Order
 
@@ -120,6 +120,12 @@ class Traffic:
             released = await self._until_answered(lambda: self._system.commands.ReleaseOrder(release, timeout=30))
             self._ledger.acknowledge(released.order, released.consistency_token)
             return released.order
+        if source.random() < 0.3:
+            label = LabelOrderRequest(request_id=request_id, order_id=order.order_id)
+            label.set_labels[f"shelf-{source.randrange(4)}"] = request_id[:8]
+            labelled = await self._until_answered(lambda: self._system.commands.LabelOrder(label, timeout=30))
+            self._ledger.acknowledge(labelled.order, labelled.consistency_token)
+            return labelled.order
         hold = HoldOrderRequest(request_id=request_id, order_id=order.order_id)
         held = await self._until_answered(lambda: self._system.commands.HoldOrder(hold, timeout=30))
         self._ledger.acknowledge(held.order, held.consistency_token)
