@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders.v1.order_export_service_pb2 import ExportOrdersRequest, ExportView, StoredEvent
 from tandem.orders.v1.order_export_service_pb2_grpc import OrderExportServiceStub
 
@@ -63,8 +62,8 @@ def recorded(event: StoredEvent) -> RecordedEvent:
         order_id=UUID(event.order_id),
         version=event.order_version,
         event_type=event.event_type,
-        occurred_at=_microseconds(event.occur_time),
-        recorded_at=_microseconds(event.record_time),
+        occurred_at=event.occur_time.ToMicroseconds(),
+        recorded_at=event.record_time.ToMicroseconds(),
         headers=event.headers,
         payload=event.payload,
         personal=event.personal if event.HasField("personal") else None,
@@ -72,7 +71,3 @@ def recorded(event: StoredEvent) -> RecordedEvent:
         personal_digest=event.personal_digest,
         hash=event.hash,
     )
-
-
-def _microseconds(time: Timestamp) -> int:
-    return time.seconds * 1_000_000 + time.nanos // 1_000

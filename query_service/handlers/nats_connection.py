@@ -1,4 +1,4 @@
-"""Connects to NATS and reconnects for ever. The log reports the start and the end of an outage, not each attempt.
+"""Connects to NATS, and takes and sends messages by ways of its own.
 
 Two methods bypass the library. At thousands of messages a second, the library's own delivery costs more than the work
 on the messages. Here pulled messages go to the receiver directly, without a queue and a task, and acks are written many
@@ -7,24 +7,16 @@ at a time. Only this module uses internals of the library (nats-py 2.16).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
-import structlog
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-from service_runtime.error_text import in_one_line
-from service_runtime.nats_servers import nats_login, nats_servers
-from service_runtime.outage_log import OutageLog
+from service_runtime.nats_outages import connect
 
-_log = structlog.get_logger(__name__)
 #: The errors that a publish or request may raise while NATS is down.
 NATS_ERRORS = (Error, OSError, TimeoutError)
-RECONNECT_WAIT_SECONDS = 0.5
-#: The seconds between pings. After two pings without an answer the connection counts as lost.
-PING_INTERVAL_SECONDS = 5
 _VERSION = "NATS/1.0"
 
 #: Takes a message: its reply subject, header block (None without headers) and body. Must not raise.
@@ -85,36 +77,6 @@ class NatsConnection(Client):
 
 async def connect_nats(url: str, name: str) -> NatsConnection:
     """Connects to one of the servers in `url` (separated by commas). Retries until that succeeds."""
-    client, outages = NatsConnection(), OutageLog("nats unavailable", "nats available")
-
-    async def on_error(error: Exception) -> None:
-        if client.is_connected:
-            _log.debug("nats error", error=in_one_line(error))
-        else:  # reported for every attempt to connect
-            outages.failed(in_one_line(error))
-
-    async def on_disconnect() -> None:
-        if not client.is_closed:
-            outages.failed("the connection is lost")
-
-    async def on_reconnect() -> None:
-        outages.works()
-
-    try:
-        await client.connect(
-            nats_servers(url),
-            **nats_login(url),
-            name=name,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # passed to sleep, so fractions work
-            ping_interval=PING_INTERVAL_SECONDS,
-            max_outstanding_pings=2,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
-        )
-    except asyncio.CancelledError:
-        await client.close()
-        raise
-    outages.works()
+    client = NatsConnection()
+    await connect(client, url, name)
     return client
