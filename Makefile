@@ -61,6 +61,10 @@ bench-commands: $(INSTALLED) ## what a command costs beside an empty call and it
 bench-exports: $(INSTALLED) ## what an export costs a PlaceOrder that runs beside it (ORDERS=100000); see bench/README.md
 	@RATE=$${RATE:-100} $(BIN)/python -m bench.commands.beside_exports
 
+.PHONY: bench-notary
+bench-notary: $(INSTALLED) ## what the notary of the audit log costs a PlaceOrder and the relay; see bench/README.md
+	@RATE=$${RATE:-100} $(BIN)/python -m bench.end_to_end.beside_notary
+
 .PHONY: bench-projection
 bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
 	@$(BIN)/python -m bench.reads.projection
