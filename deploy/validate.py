@@ -22,6 +22,8 @@ from deploy.policies import faults as policy_faults
 PROJECT = Path(__file__).parents[1]
 K8S = PROJECT / "deploy" / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+#: The witness of the audit log, which belongs to another cluster and so to no overlay.
+WITNESS = K8S / "witness"
 #: The oldest Kubernetes we support and the newest we know.
 KUBERNETES_VERSIONS = ("1.33", "1.37")
 
@@ -36,6 +38,11 @@ def cluster(overlay: str) -> Cluster:
         _, tag = image_parts(job["spec"]["template"]["spec"]["containers"][0]["image"])
         job["metadata"] |= {"namespace": "tandem", "name": job["metadata"]["generateName"] + tag.replace(".", "-")}
     return Cluster([*render(K8S / "overlays" / overlay), *jobs], {} if overlay == "local" else OUTSIDE_SECRETS)
+
+
+def witness_cluster() -> Cluster:
+    """Show what is applied in the cluster of the witness."""
+    return Cluster(render(WITNESS), {})
 
 
 def schema_faults(manifests: list[Manifest], version: str) -> Iterator[str]:
@@ -62,8 +69,8 @@ def key_faults(directory: Path) -> Iterator[str]:
 def faults() -> dict[str, list[str]]:
     """Check all: what was checked -> its faults."""
     found = {"deploy/k8s: each key once": list(key_faults(K8S))}
-    for overlay in OVERLAYS:
-        rendered, place = cluster(overlay), f"deploy/k8s/overlays/{overlay}"
+    shipped = {f"deploy/k8s/overlays/{overlay}": cluster(overlay) for overlay in OVERLAYS}
+    for place, rendered in {**shipped, "deploy/k8s/witness": witness_cluster()}.items():
         for version in KUBERNETES_VERSIONS:
             what = f"{place}: {len(rendered.manifests)} manifests, Kubernetes {version}"
             found[what] = list(schema_faults(rendered.manifests, version))

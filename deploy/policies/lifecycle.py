@@ -14,6 +14,8 @@ DEFAULT_GRACE_SECONDS = 20.0
 #: How pods wait for their migration. Reads are answered while the stream is away, so only `project` waits for it.
 AWAIT_SCHEMA = ["await-schema"]
 AWAIT_CONSUMER = ["await-schema", "--consumer"]
+#: Applications that have files of their own and no store.
+WITHOUT_SCHEMA = frozenset({"audit-witness"})
 #: Named port -> the end of the setting that says where the process listens.
 LISTENS = {"grpc": "_LISTEN", "metrics": "_PROBES_LISTEN", "relay-metrics": "_PROBES_LISTEN"}
 _DNS_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -77,7 +79,7 @@ def writers_have_a_relay(cluster: Cluster) -> Iterator[str]:
 
 def pods_wait_for_the_schema(cluster: Cluster) -> Iterator[str]:
     """Demand that a pod first waits for its schema: a roll-out and its migration may be applied at once."""
-    for pod in _serving(cluster):
+    for pod in (each for each in _serving(cluster) if each.app not in WITHOUT_SCHEMA):
         first, main = pod.containers[0], pod.containers[-1]
         wanted = AWAIT_CONSUMER if main.spec.get("args") == ["project"] else AWAIT_SCHEMA
         if first.role != "init" or first.spec.get("args") != wanted:

@@ -19,13 +19,17 @@ REACHES: Mapping[str, frozenset[str]] = {
     "query-project": frozenset({DNS, "elasticsearch:9200", "nats:4222", "command:50053"}),
     "query-migrate": frozenset({DNS, "elasticsearch:9200", "nats:4222"}),
     "query-rebuild": frozenset({DNS, "elasticsearch:9200", "nats:4222", "command:50053"}),
-    # The witness runs outside the cluster, or in one of somebody else; only the compose file has one beside the notary.
+    # The witness runs in a cluster of somebody else; only the compose file has one beside the notary. It calls nobody.
     "audit-notary": frozenset({DNS, "postgres:5432", "nats:4222", "audit-witness:50054"}),
     "audit-migrate": frozenset({DNS, "postgres:5432"}),
-    "audit-witness": frozenset({DNS}),
+    "audit-witness": frozenset(),
 }
 #: Application -> the ports that callers (not those who scrape metrics) may come to.
-CALLED: Mapping[str, frozenset[int]] = {"command": frozenset({50051, 50053}), "query-serve": frozenset({50052})}
+CALLED: Mapping[str, frozenset[int]] = {
+    "command": frozenset({50051, 50053}),
+    "query-serve": frozenset({50052}),
+    "audit-witness": frozenset({50054}),
+}
 MONITORING = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
 
 
@@ -74,8 +78,8 @@ def ingress_opens_served_ports_only(cluster: Cluster) -> Iterator[str]:
 
 def callers_are_let_in(cluster: Cluster) -> Iterator[str]:
     """Demand an ingress rule for each application that serves calls."""
-    for app, served in CALLED.items():
-        pods = [pod for pod in cluster.pods if pod.app == app]
+    for app in sorted({pod.app for pod in cluster.pods} & CALLED.keys()):
+        pods, served = [pod for pod in cluster.pods if pod.app == app], CALLED[app]
         if not any(served & _ports(rule) for pod in pods for _, rule in _rules(cluster, pod, "ingress")):
             yield f"{app}: nobody can call it"
 

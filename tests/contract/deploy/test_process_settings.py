@@ -21,7 +21,7 @@ from deploy import compose_file
 from deploy.cluster import Cluster, Container, mounted_secrets
 from deploy.images import stages
 from deploy.outside_secrets import OUTSIDE_SECRETS
-from deploy.validate import OVERLAYS, PROJECT, cluster
+from deploy.validate import OVERLAYS, PROJECT, cluster, witness_cluster
 from query_service.bootstrap import SERVICES as QUERY_SERVICES
 from query_service.config import QuerySettings
 from relay.config import RelaySettings
@@ -44,6 +44,7 @@ OUTSIDE = {name: {key: EXAMPLES[key.partition("_")[2]] for key in keys} for name
 CLUSTERS = {
     "compose": compose_file.cluster(compose_file.read((PROJECT / "docker-compose.yml").read_text(), {})),
     **{overlay: cluster(overlay) for overlay in OVERLAYS},
+    "witness": witness_cluster(),
 }
 
 
@@ -70,15 +71,13 @@ def started(where: str) -> Iterator[tuple[str, Started]]:
 
 def mounted(rendered: Cluster, container: Container) -> Iterator[tuple[str, str]]:
     """The files that a container finds among its secrets, and what they could hold."""
-    if "volumeMounts" not in container.spec:
-        return  # compose gives everything in the environment
-    (mount,) = container.spec["volumeMounts"]
-    assert mount["mountPath"] == "/run/secrets"
-    volume = {volume["name"]: volume for volume in container.pod.spec["volumes"]}[mount["name"]]
+    volumes = {volume["name"]: volume for volume in container.pod.spec.get("volumes", [])}
     held = OUTSIDE | {secret["metadata"]["name"]: secret["stringData"] for secret in rendered.of("Secret")}
-    for name, items in mounted_secrets(volume).items():
-        shown = items or [{"path": key, "key": key} for key in held[name]]
-        yield from ((item["path"], held[name][item["key"]]) for item in shown)
+    for mount in container.spec.get("volumeMounts", []):  # none in compose, which gives all in the environment
+        for name, items in mounted_secrets(volumes.get(mount["name"], {})).items():
+            assert mount["mountPath"] == "/run/secrets"
+            shown = items or [{"path": key, "key": key} for key in held[name]]
+            yield from ((item["path"], held[name][item["key"]]) for item in shown)
 
 
 STARTED = dict(pair for where in CLUSTERS for pair in started(where))

@@ -15,9 +15,10 @@ THING = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: thing}\nspec:\n
 def test_all_that_is_shipped_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0, capsys.readouterr().out
     checked = capsys.readouterr().out
-    assert [checked.count(f", Kubernetes {version}\n") for version in KUBERNETES_VERSIONS] == [len(OVERLAYS)] * 2
+    assert [checked.count(f", Kubernetes {version}\n") for version in KUBERNETES_VERSIONS] == [len(OVERLAYS) + 1] * 2
     for what in (
         *OVERLAYS,
+        "deploy/k8s/witness",
         "each key once",
         "command_service/Dockerfile",
         "relay/Dockerfile",
