@@ -9,6 +9,7 @@ from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.checked_store_suite import CheckedStoreSuite, OpenCheckedStore
 from tests.conformance.read_store_suite import order_id
+from tests.support.queries.other_release import become_another_release
 
 __all__ = ["order_id"]
 
@@ -26,3 +27,18 @@ class TestPhysical(CheckedStoreSuite):
         await store.prepare()
         await store.close()
         return lambda: PhysicalStore(elasticsearch_url, index_prefix=index_prefix, request_timeout=60)
+
+    async def test_content_is_its_own_until_another_release_migrates(
+        self, installation: OpenCheckedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = installation()
+        try:
+            await store.prepare()
+            assert await store.has_own_content()
+            with monkeypatch.context() as patch:
+                become_another_release(patch)
+                await store.prepare()
+                assert not await store.has_own_content()
+            assert not await store.has_own_content()
+        finally:
+            await store.close()

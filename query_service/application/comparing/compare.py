@@ -79,6 +79,7 @@ class ReadModelComparison:
         orders = sum(bucket.orders for bucket in digests.buckets)
         await self._barrier.passed(digests.read_time, digests.source_epoch)
         await self._store.refresh()
+        await self._content.begin()
         differing, doubtful, checked = await self._pass(digests, orders, sample, turn)
         found = await self._drill_down(differing)
         known = {finding.order_id for finding in found}

@@ -33,10 +33,15 @@ def content_findings(
     entries: Sequence[EventDocument | None],
     parked_versions: Sequence[int],
     parse: Parse | None = None,
+    *,
+    own: bool = True,
 ) -> list[Finding]:
-    """Returns what is wrong with an order's document, and with its journal entries of the versions 1 to its version."""
+    """Returns what is wrong with an order's document, and with its journal entries of the versions 1 to its version.
+
+    `own`: see JournalCheck.
+    """
     found: list[Finding] = []
-    check = JournalCheck(order.order_id, parse)
+    check = JournalCheck(order.order_id, parse, own=own)
     for version, entry in enumerate(entries, start=1):
         if entry is None:
             check.missing()
@@ -67,6 +72,11 @@ class ContentCheck:
     ) -> None:
         self._store, self._source, self._barrier = store, source, barrier
         self._pace, self._parse = pace, parse
+        self._own = True
+
+    async def begin(self) -> None:
+        """Begins a round. A migration may come between two rounds, after which another release writes too."""
+        self._own = await self._store.has_own_content()
 
     async def suspects(self, page: Sequence[ScannedOrder]) -> list[str]:
         """Returns the ids of orders in a page, scanned with documents, that seem to be wrong."""
@@ -74,7 +84,7 @@ class ContentCheck:
         return [
             order.order_id
             for order, entries in zip(page, journals, strict=True)
-            if content_findings(order, entries, (), self._parse)
+            if content_findings(order, entries, (), self._parse, own=self._own)
         ]
 
     async def findings(self, order_ids: Sequence[str]) -> list[Finding]:
@@ -101,7 +111,7 @@ class ContentCheck:
             scanned = ScannedOrder(order_id, version_of(document), "", before.order, document)
             entries = await self._entries(scanned)
             if (await self._store.external_versions(order_id, [])).order == before.order:
-                return content_findings(scanned, entries, stored.parked_versions, self._parse)
+                return content_findings(scanned, entries, stored.parked_versions, self._parse, own=self._own)
 
     async def _entries(self, order: ScannedOrder) -> list[EventDocument | None]:
         return await self._store.entries(order.order_id, range(1, min(order.version, MOST_VERSIONS) + 1))

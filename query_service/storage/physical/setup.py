@@ -22,6 +22,8 @@ IDENTITY = "identity"
 LEAST_VERSION = (9, 0)
 #: The key in an index's `_meta` for the releases whose documents the generation has, each by its projection's print.
 PROJECTIONS = "projections"
+#: Stands for the release that made an index, if it did not note its print.
+UNKNOWN_PROJECTION = "unknown"
 
 
 class IndexSetup:
@@ -82,6 +84,11 @@ class IndexSetup:
                 raise not_ready(f"{index} was made for another release")
         return StoreIdentity(await self.read_model(), await self.generation())
 
+    async def has_own_content(self) -> bool:
+        """See CheckedStore."""
+        noted = [await self._projections(alias) for alias in (self._names.orders, self._names.entries)]
+        return all(projections == [mappings.projection()] for projections in noted)
+
     async def read_model(self) -> str:
         """Returns the id of the read model. Raises ReadStoreNotReady without one."""
         status, answer = await self._connection.request("GET", f"/{self._names.state}/_doc/{IDENTITY}", accept=(404,))
@@ -136,7 +143,12 @@ class IndexSetup:
 
     async def _create(self, alias: str, mapping: mappings.Mapping, generation: str) -> None:
         index = self._names.index(alias, generation)
-        body: dict[str, Any] = {"mappings": mapping, "settings": mappings.SETTINGS, "aliases": {alias: {}}}
+        made_by = {"_meta": {PROJECTIONS: [mappings.projection()]}} if alias in self._names.documents else {}
+        body: dict[str, Any] = {
+            "mappings": {**mapping, **made_by},
+            "settings": mappings.SETTINGS,
+            "aliases": {alias: {}},
+        }
         status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
         if status != 400:
             return
@@ -156,12 +168,17 @@ class IndexSetup:
         ]
         await self._connection.request("POST", "/_aliases", body={"actions": actions})
         for alias in self._names.documents:
-            _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
-            [found] = answer.values()
-            noted = found["mappings"].get("_meta", {}).get(PROJECTIONS, [])
+            noted = await self._projections(alias) or [UNKNOWN_PROJECTION]
             if mappings.projection() not in noted:
                 body = {"_meta": {PROJECTIONS: [*noted, mappings.projection()]}}
                 await self._connection.request("PUT", f"/{alias}/_mapping", body=body)
+
+    async def _projections(self, alias: str) -> list[str]:
+        """Returns the prints of the releases that write to an index, in the sequence in which they began."""
+        _, answer = await self._connection.request("GET", f"/{alias}/_mapping")
+        [found] = answer.values()
+        projections: list[str] = found["mappings"].get("_meta", {}).get(PROJECTIONS, [])
+        return projections
 
     async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
         # The excludes of `_source` cannot be changed later. An index without them stores page parts in `_source` too.

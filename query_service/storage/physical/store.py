@@ -61,7 +61,7 @@ class PhysicalStore:
             parking.park, parking.unpark, parking.take_back, parking.parked, parking.all,
         )  # fmt: skip
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
-        self._generation = setup.generation
+        self._generation, self.has_own_content = setup.generation, setup.has_own_content
         self.generations: Generations = IndexGenerations(self._connection, self.names, setup)
         aliases = ReadersAliases(self._connection, self.names, self.generations)
         self.swapped_indices, self.swap_back = aliases.swapped_indices, aliases.swap_back

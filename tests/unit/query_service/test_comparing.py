@@ -180,6 +180,31 @@ async def test_a_field_that_an_earlier_release_did_not_write_is_no_difference_wh
     assert [finding.order_id for finding in (await model.compare()).findings] == [second]
 
 
+class OtherReleasesToo(MemoryStore):
+    """A store to which another release wrote too."""
+
+    async def has_own_content(self) -> bool:
+        """See CheckedStore."""
+        return False
+
+
+async def test_fields_of_another_release_are_no_difference_and_hashes_are_compared_all_the_same() -> None:
+    model = ReadModel()
+    model.store = OtherReleasesToo()
+    await model.projected()
+    older, missing, changed, wrong = model.order_ids[:4]
+    model.put("orders", older, lambda document: {name: value for name, value in document.items() if name != "skus"})
+    model.put("entries", f"{older}/2", lambda entry: {**entry, "actor": "as an earlier release gave it"})
+    plant(model, Kind.ENTRY_MISSING, missing)
+    model.put("entries", f"{changed}/2", lambda entry: {**entry, "payload": entry["payload"].replace("1", "2")})
+    model.put("orders", wrong, lambda document: {**document, "hash": "00" * 32})
+    assert {(one.order_id, one.kind) for one in (await model.compare()).findings} == {
+        (missing, Kind.ENTRY_MISSING),
+        (changed, Kind.ENTRY_ALTERED),
+        (wrong, Kind.DOCUMENT_ALTERED),
+    }
+
+
 async def test_turns_in_a_row_check_the_content_of_every_order() -> None:
     model = await ReadModel().projected()
     for order_id in model.order_ids:
@@ -334,7 +359,9 @@ async def test_rests_keep_the_work_within_its_share() -> None:
 
 @pytest.mark.mutant
 async def test_digests_without_content_are_noticed() -> None:
-    with noticed(Mutant(ContentCheck.suspects, "if content_findings(order, entries, (), self._parse)", "if False")):
+    with noticed(
+        Mutant(ContentCheck.suspects, "if content_findings(order, entries, (), self._parse, own=self._own)", "if False")
+    ):
         await test_each_kind_is_found_alone_and_repaired(Kind.DOCUMENT_ALTERED)
 
 
@@ -360,3 +387,9 @@ async def test_rests_without_a_budget_are_noticed() -> None:
 async def test_repairs_of_the_first_generation_only_are_noticed() -> None:
     with noticed(Mutant(DriftCheck._round, "(await self._fed()).items()", "[*(await self._fed()).items()][:1]")):
         await test_each_generation_that_is_fed_is_checked_and_repaired()
+
+
+@pytest.mark.mutant
+async def test_comparing_the_fields_of_another_release_is_noticed() -> None:
+    with noticed(Mutant(ContentCheck.begin, "await self._store.has_own_content()", "True")):
+        await test_fields_of_another_release_are_no_difference_and_hashes_are_compared_all_the_same()
