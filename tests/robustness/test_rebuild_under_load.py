@@ -37,6 +37,8 @@ from tests.support.robustness.steady_callers import SteadyCallers
 
 WORKERS = 4
 KILLS = 2
+#: The orders of the short test, and of the long one.
+FEW, MANY = 300, 1_000_000
 #: Orders whose content is compared field by field: each of them takes several requests.
 SAMPLE = 50
 #: A loaded machine is slow, and a step that ended because a store did not answer is an operator's to repeat.
@@ -260,12 +262,13 @@ async def run(postgres_url: str, nats_url: str, elasticsearch_url: str, director
         await rebuilt_under_load(system, size, directory, seed)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
 async def test_a_rebuild_under_load_is_not_noticed(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild_commands, "SAMPLE", SAMPLE)
-    await run(postgres_url, nats_url, elasticsearch_url, tmp_path, Size(300, 20), chosen_seed())
+    await run(postgres_url, nats_url, elasticsearch_url, tmp_path, Size(FEW, 10), chosen_seed())
 
 
 @pytest.mark.long
@@ -273,5 +276,5 @@ async def test_a_rebuild_under_load_is_not_noticed(
 async def test_a_rebuild_of_a_million_orders_is_not_noticed(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
 ) -> None:
-    size = Size(int(os.environ.get("ORDERS") or 1_000_000), 100, long=True)
+    size = Size(int(os.environ.get("ORDERS") or MANY), 100, long=True)
     await run(postgres_url, nats_url, elasticsearch_url, tmp_path, size, chosen_seed())
