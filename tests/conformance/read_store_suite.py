@@ -192,8 +192,7 @@ class ReadStoreSuite:
         events = [an_event(order_id, version) for version in range(1, 4)]
         redaction = a_redaction(order_id, 4)
         await store.apply([events[0]])
-        while await store.apply([redaction]) != [Applied()]:
-            pass  # versions 2 and 3 could still be under way
+        assert await store.apply([redaction]) == [Applied()]
         assert await store.apply([events[1]]) == [Applied()]
         assert await store.fill([events]) == [Applied()] * 3
         await check_erased(store, order_id, [1, 2, 3])

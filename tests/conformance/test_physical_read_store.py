@@ -1,6 +1,8 @@
 """The suite on Elasticsearch, and what only Elasticsearch can do wrong."""
 
 import asyncio
+import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -14,13 +16,22 @@ from query_service.application.ports.read_store import Applied, Deferred, ReadSt
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.physical import erasing, mappings, setup
+from query_service.storage.physical import erasing, mappings, setup, writer
+from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.erasing import EntryEraser
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.order_question_suite import MANY_ORDERS, OrderQuestionSuite, all_sorts_while_it_goes_on
-from tests.conformance.read_store_suite import OpenStore, ReadStoreSuite, a_parked_event, an_event, order_id
+from tests.conformance.read_store_suite import (
+    OpenStore,
+    ReadStoreSuite,
+    a_parked_event,
+    a_redaction,
+    an_event,
+    check_erased,
+    order_id,
+)
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.order_events import an_order, published
 from tests.support.source_mutants import Mutant, noticed
@@ -317,8 +328,6 @@ async def test_without_external_version_an_older_event_would_win(
     store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mutant: plain indexing. The suite's own check must notice it."""
-    from query_service.storage.physical import writer
-
     encode = erasing.document_lines
 
     def unguarded(index: str, document_id: str, external_version: int, document: Any) -> bytes:
@@ -335,9 +344,115 @@ async def nothing_redacted(self: EntryEraser, order_ids: Iterable[str]) -> set[s
     return set()
 
 
-async def nothing_erased(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[str]:
+async def nothing_erased(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
     """The mutant: earlier entries are kept."""
     return set()
+
+
+async def redact_while_a_request_is_under_way(
+    installation: OpenStore, order_id: str, patch: pytest.MonkeyPatch
+) -> None:
+    """The order's document is written before the redaction, and the entry after the redaction has given up waiting."""
+    slow, quick = installation(), installation()
+    send = writer.BulkWriter._send
+    both = [send, send]
+
+    async def in_two_parts(self: writer.BulkWriter, writes: list[Any]) -> float:
+        if not both:
+            return await send(self, writes)
+        both.clear()
+        started = time.monotonic()
+        await send(self, writes[:1])
+        assert await quick.apply([a_redaction(order_id, 2)]) == [Applied()]
+        await send(self, writes[1:])
+        return time.monotonic() - started
+
+    patch.setattr(writer.BulkWriter, "_send", in_two_parts)
+    try:
+        assert await slow.apply([an_event(order_id, 1)]) == [Applied()]
+        await check_erased(quick, order_id, [1])
+    finally:
+        await slow.close()
+        await quick.close()
+
+
+async def test_a_request_that_outlasts_the_redaction_brings_nothing_back(
+    installation: OpenStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redact_while_a_request_is_under_way(installation, order_id, monkeypatch)
+
+
+@pytest.mark.mutant
+async def test_a_slow_writer_that_does_not_look_is_noticed(
+    installation: OpenStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SLOW_SECONDS", float("inf"))
+    with pytest.raises(AssertionError, match="still there"):
+        await redact_while_a_request_is_under_way(installation, order_id, monkeypatch)
+
+
+async def test_an_entry_that_comes_while_the_redaction_waits_is_erased(
+    store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = an_event(order_id, 1)
+    pause, writing = asyncio.sleep, store._writer._send
+
+    async def meanwhile(seconds: float) -> None:
+        await writing(store._writer._documents(late, with_order=False))
+        await pause(0)
+
+    monkeypatch.setattr(asyncio, "sleep", meanwhile)
+    assert await store.apply([a_redaction(order_id, 2)]) == [Applied()]
+    monkeypatch.undo()
+    await check_erased(store, order_id, [1])
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+async def test_a_redaction_that_is_cut_off_anywhere_is_completed_when_it_comes_again(
+    installation: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ElasticsearchConnection.request
+    interrupted, left = 0, 0
+
+    async def dying(self: ElasticsearchConnection, *arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return await request(self, *arguments, **named)
+
+    while True:
+        order_id, store = str(uuid.uuid4()), installation()
+        redaction = a_redaction(order_id, 3)
+        await store.apply([an_event(order_id, 1), an_event(order_id, 2)])
+        left = interrupted
+        monkeypatch.setattr(ElasticsearchConnection, "request", dying)
+        with contextlib.suppress(Killed):
+            await store.apply([redaction])
+        monkeypatch.undo()
+        await store.close()
+        if left >= 0:
+            break
+        interrupted += 1
+        store = installation()
+        assert await store.apply([redaction]) == [Applied()]
+        await check_erased(store, order_id, [1, 2])
+        await store.close()
+    assert interrupted >= 3, "the document, the look at the entries, their erasure"
+
+
+async def test_a_late_event_whose_order_does_not_fit_brings_no_personal_entry(
+    store: PhysicalStore, order_id: str
+) -> None:
+    await store.apply([a_redaction(order_id, 2)])
+    event = an_event(order_id, 1)
+    event.order["order_number"] = "x" * 40_000
+    [outcome] = await store.apply([event])
+    assert isinstance(outcome, Refused)
+    await check_erased(store, order_id, [1])
 
 
 @pytest.mark.mutant
@@ -370,7 +485,7 @@ async def test_a_salt_that_is_kept_is_noticed(
 
     monkeypatch.setattr(erasing, "_erased", with_salt)
 
-    async def once(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[str]:
+    async def once(self: EntryEraser, entries: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
         if listed := list(entries):
             await self._erase(listed, set())
         return set()
@@ -385,7 +500,6 @@ async def test_a_conflict_that_always_counts_as_success_is_noticed(
     store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mutant: every 409 means that the event is in."""
-    from query_service.storage.physical import writer
 
     async def credulous(self: writer.BulkWriter, writes: list[Any]) -> None:
         for write in writes:

@@ -42,26 +42,26 @@ class EntryEraser:
             found |= {one["_id"] for one in documents if one["found"] and one["_source"]["redacted"]}
         return found
 
-    async def erase(self, entries: Iterable[Entry]) -> set[str]:
+    async def erase(self, entries: Iterable[Entry]) -> set[Entry]:
         """Writes the entries again without personal data and salt, with the next revision.
 
-        Returns the ids of the orders of which an entry is not there. Raises as `ElasticsearchConnection.request`.
+        Returns the entries that are not there. Raises as `ElasticsearchConnection.request`.
         """
-        missing: set[str] = set()
+        missing: set[Entry] = set()
         for some in _parts(sorted(set(entries))):
             left: Sequence[Entry] = some
             while left:
                 left = await self._erase(left, missing)
         return missing
 
-    async def _erase(self, entries: Sequence[Entry], missing: set[str]) -> list[Entry]:
+    async def _erase(self, entries: Sequence[Entry], missing: set[Entry]) -> list[Entry]:
         """Tries to erase each entry once. Returns those that have personal data until this is known to be written."""
         index = self._names.entries
         wanted = [{"_index": index, "_id": event_document_id(*entry)} for entry in entries]
         lines, left = [], []
         for entry, stored in zip(entries, await get_documents(self._connection, wanted), strict=True):
             if not stored["found"]:
-                missing.add(entry[0])
+                missing.add(entry)
             elif stored["_source"]["personal"] is not None or stored["_source"]["salt"] is not None:
                 left.append(entry)
                 lines.append(document_lines(index, stored["_id"], *_erased(stored)))

@@ -6,7 +6,8 @@ document is newer, or is of the same event. When another event has that version,
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,9 +26,12 @@ from query_service.storage.physical.setup import IndexSetup
 #: The most bytes in a request. A larger event is sent alone.
 REQUEST_BYTES = 8_000_000
 REDACTION = "ORDER_REDACTED"
-#: How often a redaction is applied while an earlier version of its order is not there. A write that was under way when
-#: the redaction came is found by the next try.
-REDACTION_TRIES = 4
+#: For so many seconds a redaction waits for the entries of earlier versions that are not there. Another writer's
+#: request may be under way: it has written the order's document before the redaction, and writes the entry after it.
+PATIENCE_SECONDS = 1.0
+#: A writer whose request took longer than this looks itself whether its orders are redacted. It is half of the other
+#: time, so every entry is seen by its writer or by the redaction, also if the two clocks do not go alike.
+SLOW_SECONDS = PATIENCE_SECONDS / 2
 #: The fields of an answer that the server sends; the others are never read.
 _READ = "items.*.status,items.*.error"
 #: Elasticsearch's error types for a document that does not fit its mapping.
@@ -74,7 +78,6 @@ class BulkWriter:
         self._connection, self._names, self._setup = connection, names, setup
         self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
         self._eraser = EntryEraser(connection, names, self._params)
-        self._tries: Counter[str] = Counter()
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
@@ -94,9 +97,10 @@ class BulkWriter:
     ) -> list[Outcome]:
         """Writes the journal entry of each event, and the order's document of those that are marked.
 
-        Orders whose document it did not store may be redacted, so it looks that up. With `entries_first`, an order's
-        document is sent when all entries are stored. If the order was redacted before, the document is refused. If it
-        is redacted later, that finds the entries. So an order whose document was stored need not be looked up.
+        Orders whose document it did not store may be redacted, so it looks that up; after a slow request, all of them.
+        With `entries_first`, an order's document is sent when all entries are stored. If the order was redacted before,
+        the document is refused. If it is redacted later, that finds the entries. So an order whose document was stored
+        need not be looked up, however long the requests took.
         """
         unencodable: dict[int, Outcome] = {}
         pairs: dict[int, list[_Write]] = {}
@@ -105,9 +109,10 @@ class BulkWriter:
                 pairs[number] = self._documents(event, with_order)
             except (TypeError, ValueError) as error:  # a value that JSON, UTF-8 or the contract cannot hold
                 unencodable[number] = Refused(Unprojectable.UNMAPPABLE, f"the document cannot be encoded: {error}")
+        slow = False
         for together in _in_turns(pairs.values()) if entries_first else [pairs.values()]:
             for request in _requests(together):
-                await self._send(request)
+                slow |= await self._send(request) > SLOW_SECONDS
         writes = [write for pair in pairs.values() for write in pair]
         stored = {write.document_id for write in writes if write.verdict is _Verdict.IN}
         conflicts = [write for write in writes if write.verdict is _Verdict.CONFLICT]
@@ -119,35 +124,29 @@ class BulkWriter:
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
         applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome == Applied()]
-        waiting = await self._keep_erased(applied, stored)
-        cause = "an earlier version of a redacted order is not there yet"
-        return [
-            Deferred(cause) if event.event_id in waiting and outcome == Applied() else outcome
-            for (event, _), outcome in zip(events, outcomes, strict=True)
-        ]
+        # The entry of an event whose order's document was refused may be stored too.
+        in_store = [events[number][0] for number, pair in pairs.items() if pair[-1].verdict is _Verdict.IN]
+        await self._keep_erased(applied, in_store, stored if entries_first or not slow else set())
+        return outcomes
 
-    async def _keep_erased(self, events: Sequence[ProjectedEvent], stored: set[str]) -> set[str]:
-        """Erases the earlier entries of orders that the events redact, and those of the events that come late.
+    async def _keep_erased(
+        self, applied: Sequence[ProjectedEvent], in_store: Sequence[ProjectedEvent], stored: set[str]
+    ) -> None:
+        """Erases the earlier entries of orders that `applied` events redact, and entries `in_store` that come late.
 
-        `stored` has the ids of the documents that were stored now. Returns the ids of the redactions that should be
-        tried again, because another writer may be writing an earlier entry.
+        `stored` has the ids of the documents that were stored now, by requests that no redaction can have missed.
         """
-        late = [event for event in events if not event.order["redacted"]]
+        late = [event for event in in_store if not event.order["redacted"]]
         redacted = await self._eraser.redacted(event.order_id for event in late if event.order_id not in stored)
         await self._eraser.erase((event.order_id, event.version) for event in late if event.order_id in redacted)
-        redactions = {event.order_id: event for event in events if event.event["event_type"] == REDACTION}
+        redactions = (event for event in applied if event.event["event_type"] == REDACTION)
         missing = await self._eraser.erase(
-            (order_id, version) for order_id, event in redactions.items() for version in range(1, event.version)
+            (event.order_id, version) for event in redactions for version in range(1, event.version)
         )
-        waiting = set()
-        for order_id, event in redactions.items():
-            # An earlier version may never come: it is parked or discarded, or a rebuild has not filled it in yet.
-            self._tries[event.event_id] += 1
-            if order_id in missing and self._tries[event.event_id] < REDACTION_TRIES:
-                waiting.add(event.event_id)
-            else:
-                del self._tries[event.event_id]
-        return waiting
+        if missing:
+            # One may never come: it is parked or discarded, or a rebuild has not filled it in yet.
+            await asyncio.sleep(PATIENCE_SECONDS)
+            await self._eraser.erase(missing)
 
     def _documents(self, event: ProjectedEvent, with_order: bool) -> list[_Write]:
         documents: list[tuple[str, str, Any]] = [
@@ -166,13 +165,16 @@ class BulkWriter:
             for index, document_id, document in documents
         ]
 
-    async def _send(self, writes: list[_Write]) -> None:
+    async def _send(self, writes: list[_Write]) -> float:
+        """Sends a request, and returns how many seconds it took."""
+        started = time.monotonic()
         _, answer = await self._connection.request(
             "POST", "/_bulk", params=self._params, lines=b"".join(write.lines for write in writes)
         )
         for write, item in zip(writes, answer["items"], strict=True):
             result = item["index"]
             _judge(write, result["status"], result.get("error"))
+        return time.monotonic() - started
 
     async def _resolve_conflicts(self, writes: list[_Write]) -> None:
         if not writes:
