@@ -134,12 +134,12 @@ class DriftCheck:
             except ReadStoreNotReady as not_ready:
                 passed_over[generation] = str(not_ready)
             except DependencyDown as down:
-                if not reports:
+                if not reports and not swapped:
                     raise
                 # What was found before it must be told all the same. A generation that is gone by now is no problem.
                 if generation in await self._fed():
                     problems.append(f"generation {generation} was not compared: {down}")
-        if not reports:
+        if not reports and not swapped:
             raise ReadStoreNotReady("; ".join(passed_over.values()))
         problems += [f"generation {one.generation}: {one.problem}" for one in reports if one.problem]
         return DriftReport(reports, named, len(known), passed_over, problems)

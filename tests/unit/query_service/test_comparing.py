@@ -17,6 +17,7 @@ from query_service.application.comparing.continuous import LEASE_SECONDS, Budget
 from query_service.application.comparing.drift_check import DriftCheck, DriftReport
 from query_service.application.comparing.findings import Kind
 from query_service.application.comparing.generation_check import MOST_REPAIRS, GenerationCheck
+from query_service.application.ports.checked_store import SwappedIndex
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import ParkedEvent
 from query_service.application.reprojecting.reproject import Reprojector, Result
@@ -277,6 +278,31 @@ async def test_a_generation_that_lags_is_a_problem_and_hides_nothing_of_the_othe
     assert (await first.store.drift_record()).record.problem == report.problem
     with pytest.raises(ReadModelLags):
         await drift_check({"g2": second, "g1": first})()
+
+
+async def test_an_alias_that_was_moved_back_is_reported_although_nothing_could_be_compared_then() -> None:
+    model = await ReadModel().projected()
+    model.source.time += 1
+
+    class Swapped(MemoryStore):
+        """A store whose readers were sent elsewhere."""
+
+        async def swapped_indices(self) -> list[SwappedIndex]:
+            return [SwappedIndex("orders", "orders-empty", "orders-g1")]
+
+        async def swap_back(self, swapped: SwappedIndex) -> None:
+            """Moves nothing, because there is no alias."""
+
+    async def fed() -> dict[str, str]:
+        return {"g1": ""}
+
+    check = DriftCheck(Swapped(), fed, model.generation_check, lambda: NOW)
+    seen = await check()
+    assert (seen.found, seen.repaired, seen.is_clean) == ({Kind.INDEX_SWAPPED: 1}, {}, False)
+    report = await check(repair=True)
+    assert (report.found, report.repaired) == ({Kind.INDEX_SWAPPED: 1}, {Kind.INDEX_SWAPPED: 1})
+    assert "did not catch up" in report.problem
+    assert not report.is_clean
 
 
 # -- projecting again ----------------------------------------------------------------------------------------------
