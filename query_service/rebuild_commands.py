@@ -157,7 +157,7 @@ async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> N
             parse=orjson.loads,
         )
         try:
-            progressed(await filler.run(filling.workers))
+            progressed(await filler.run(filling.workers, rebuild.rebuild_id))
         finally:
             await store.close()
 

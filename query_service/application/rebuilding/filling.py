@@ -18,7 +18,7 @@ from query_service.application.ports.order_source import JournalPage, OrderSelec
 from query_service.application.ports.read_store import Deferred, ParkedEvent, ProjectionWriter, Refused
 from query_service.application.projecting.project_events import Pacer
 from query_service.application.rebuilding.leases import claimed, reported
-from query_service.application.rebuilding.stored_state import change
+from query_service.application.rebuilding.stored_state import change, check_same
 from query_service.projection.errors import ProjectionError
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.recorded_event import RecordedEvent, stream_event
@@ -51,14 +51,16 @@ class Filler:
         self._generations, self._source, self._store, self._pacer = generations, source, store, pacer
         self._process, self._stream, self._now = process, stream, now
         self._on_progress, self._parse = on_progress, parse
+        self._rebuild_id = ""
         self._progress: dict[int, Part] = {}
         self._problems: dict[str, str] = {}
 
-    async def run(self, workers: int) -> Rebuild:
+    async def run(self, workers: int, rebuild_id: str) -> Rebuild:
         """Fills until every range is filled, here or by other processes. Returns the rebuild, which catches up now.
 
-        Raises RebuildRefused when the rebuild is cancelled meanwhile, and ReadStoreNotReady.
+        Raises RebuildRefused when the rebuild is cancelled meanwhile, or another one is started, and ReadStoreNotReady.
         """
+        self._rebuild_id = rebuild_id
         names = [f"{self._process}/{number}" for number in range(1, workers + 1)]
         reporting: asyncio.Future[Any] = asyncio.ensure_future(self._report_forever())
         working: asyncio.Future[Any] = asyncio.gather(*map(self._work, names))
@@ -73,8 +75,9 @@ class Filler:
             await asyncio.gather(reporting, working, return_exceptions=True)
         filled = (await self._generations.rebuild()).rebuild
         assert filled is not None
+        check_same(filled, rebuild_id)
         await self._generations.settle(filled.new)
-        return await change(self._generations, self._filled)
+        return await change(self._generations, rebuild_id, self._filled)
 
     def _filled(self, rebuild: Rebuild) -> Rebuild:
         if rebuild.phase is not Phase.FILLING:
@@ -108,7 +111,7 @@ class Filler:
             after, number = claimed(rebuild, worker, self._now())
             return after
 
-        rebuild = await change(self._generations, one)
+        rebuild = await change(self._generations, self._rebuild_id, one)
         if number is not None:
             self._progress[number] = rebuild.parts[number]
         return number, rebuild
@@ -220,7 +223,7 @@ class Filler:
         def with_progress(rebuild: Rebuild) -> Rebuild:
             return replace(reported(rebuild, self._progress, self._now()), problem=problem)
 
-        rebuild = await change(self._generations, with_progress)
+        rebuild = await change(self._generations, self._rebuild_id, with_progress)
         for number, part in list(self._progress.items()):
             if rebuild.parts[number].done or rebuild.parts[number].worker != part.worker:
                 del self._progress[number]

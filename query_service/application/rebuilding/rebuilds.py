@@ -28,7 +28,7 @@ from query_service.application.rebuilding.machine import (
     next_generation,
     phase_of,
 )
-from query_service.application.rebuilding.stored_state import change
+from query_service.application.rebuilding.stored_state import change, check_same
 
 #: Ranges that the orders are divided into. Many, so that workers of several processes end at about the same time.
 PARTS = 32
@@ -196,7 +196,7 @@ class Rebuilds:
                 filling_since=self._now(),
             )
 
-        return await change(self._generations, filling)
+        return await change(self._generations, rebuild.rebuild_id, filling)
 
     async def verify(
         self, source: OrderSource, compare: Callable[[CheckedStore], Awaitable[Comparison]]
@@ -221,12 +221,16 @@ class Rebuilds:
                 return replace(stored, phase=Phase.CATCHING_UP, problem=f"not equal: {found.findings[0].detail}")
             return replace(stored, phase=Phase.VERIFIED, verified_at=self._now(), problem="")
 
-        return await change(self._generations, marked), found
+        return await change(self._generations, rebuild.rebuild_id, marked), found
 
     async def switch(self) -> Rebuild:
         """Lets the new generation answer readers, once it is as fresh as the old one and searchable."""
-        await self._move(Action.SWITCH)
-        return await change(self._generations, lambda stored: replace(stored, switched_at=self._now()))
+        rebuild = await self._move(Action.SWITCH)
+
+        def switched(stored: Rebuild) -> Rebuild:
+            return replace(stored, switched_at=self._now())
+
+        return await change(self._generations, rebuild.rebuild_id, switched)
 
     async def roll_back(self) -> Rebuild:
         """Lets the old generation answer readers again, once it is as fresh as the new one and searchable."""
@@ -250,7 +254,7 @@ class Rebuilds:
             check(stored, serving, action)
             return stored if stored.ended else replace(stored, phase=phase, ended_at=self._now(), problem="")
 
-        rebuild = await change(self._generations, ended)
+        rebuild = await change(self._generations, rebuild.rebuild_id, ended)
         await self._delete(gone, kept)
         return rebuild
 
@@ -259,8 +263,7 @@ class Rebuilds:
         rebuild = (await self._generations.rebuild()).rebuild
         check(rebuild, await self._generations.serving(), action)
         assert rebuild is not None
-        if rebuild_id not in ("", rebuild.rebuild_id):
-            raise RebuildRefused("another rebuild was started meanwhile; see `tandem rebuild status`")
+        check_same(rebuild, rebuild_id or rebuild.rebuild_id)
         return rebuild
 
     async def _move(self, action: Action) -> Rebuild:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ import pytest
 from query_service.application.comparing.compare import Comparison
 from query_service.application.comparing.findings import Finding, Kind
 from query_service.application.ports.errors import ReadStoreNotReady
-from query_service.application.ports.generations import Phase
+from query_service.application.ports.generations import Part, Phase, Rebuild
 from query_service.application.ports.read_store import Outcome, Refused
 from query_service.application.rebuilding import rebuilds
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
 from query_service.application.rebuilding.rebuilds import Rebuilds
+from query_service.application.rebuilding.stored_state import change
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
 from tests.support.queries.rebuild_world import RebuildWorld, WorldStore
@@ -51,7 +53,7 @@ async def filled(world: RebuildWorld) -> None:
     filler = Filler(
         generations, world.source, world.stores["g2"], NeverPauses, process="p", stream="ORDERS", now=lambda: 5
     )
-    await filler.run(1)
+    await filler.run(1, "first")
     world.stores["g2"].covers(world.source.time)
 
 
@@ -138,6 +140,31 @@ async def test_a_switch_to_a_generation_that_stands_still_is_refused() -> None:
         await test_readers_move_only_to_a_generation_that_is_as_fresh(patch, "switch", "g1", "g2")
 
 
+def another_rebuild() -> Rebuild:
+    """Returns a rebuild that was started after the first one was cancelled."""
+    return Rebuild("second", "g1", "g3", Phase.FILLING, 1, parts=(Part(),))
+
+
+async def test_a_switch_that_slept_changes_no_later_rebuild() -> None:
+    world = RebuildWorld(Phase.VERIFIED)
+
+    async def another_is_verified() -> None:
+        world.stored = replace(another_rebuild(), phase=Phase.VERIFIED)
+
+    world.on_refresh = another_is_verified
+    with pytest.raises(RebuildRefused, match="another rebuild was started meanwhile"):
+        await world.actions.switch()
+    assert (world.readers, world.stored and world.stored.switched_at) == ("g1", 0)
+
+
+async def test_a_filling_that_slept_changes_no_later_rebuild() -> None:
+    world = RebuildWorld(Phase.FILLING)
+    world.stored = another_rebuild()
+    with pytest.raises(RebuildRefused, match="another rebuild was started meanwhile"):
+        await filled(world)
+    assert world.stored == another_rebuild()
+
+
 # -- finish and cancel ---------------------------------------------------------------------------------------------
 
 
@@ -204,6 +231,10 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
             Rebuilds._catch_up, "if _time_of(await reading.freshness()) <= _time_of(await other.freshness())", "if True"
         ),
         test_a_switch_to_a_generation_that_stands_still_is_refused,
+    ),
+    "a filling goes on with another rebuild": (
+        Mutant(change, "check_same(stored.rebuild, rebuild_id)", "pass"),
+        test_a_filling_that_slept_changes_no_later_rebuild,
     ),
     "a rollback does not look again": (
         Mutant(Rebuilds._move, "await self._checked(action, rebuild.rebuild_id)", "pass"),

@@ -148,7 +148,7 @@ async def fill(servers: Servers, life: Life, process: str, *, join: bool = False
         return rebuild
     store = life.of(servers.store)
     filler = Filler(seen, seen, store, NoPause, process=process, stream="ORDERS", now=lambda: servers.now)
-    return await filler.run(2)
+    return await filler.run(2, rebuild.rebuild_id)
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +242,9 @@ async def test_a_start_is_refused_as_soon_as_a_lease_is_renewed() -> None:
     async def one_lives() -> None:
         servers.now += SECOND
         generations: Any = servers
-        await change(generations, lambda rebuild: reported(rebuild, {0: rebuild.parts[0]}, servers.now))
+        rebuild = servers.stored.rebuild
+        assert rebuild is not None
+        await change(generations, rebuild.rebuild_id, lambda one: reported(one, {0: one.parts[0]}, servers.now))
 
     with pytest.raises(RebuildRefused, match=r"dead/1 fill it; add --join"):
         await started(servers, "next", one_lives)
