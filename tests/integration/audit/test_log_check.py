@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -18,6 +21,8 @@ from audit.notes.keys import Kind, VerificationKey, new_key
 from audit.proving.findings import Finding, Report
 from audit.proving.witness_leaves import from_address, from_directory
 from audit.storage import checkpoints, leaf_rows
+from audit.storage.leaf_rows import Placed
+from audit.storage.tree_nodes import STORED_LEVELS, TreeNodes
 from audit.tree.frontier import Frontier, Node
 from audit.verifying.copies import LOG
 from audit.verifying.log_check import CHECKPOINTS, LogCheck
@@ -26,6 +31,7 @@ from audit.witness.server import WitnessServer
 from tests.fixtures.write_model import execute
 from tests.integration.audit.test_notary import history
 from tests.support.audit_world import AuditWorld
+from tests.support.chance import tell
 from tests.support.source_mutants import Mutant, noticed
 
 TABLES = ("audit_leaf", "audit_node", "audit_checkpoint")
@@ -214,3 +220,44 @@ async def test_a_check_that_does_not_look_at_roots_or_signatures_is_noticed(sign
         await execute(signed.log.database_url, RESTORE)
     with noticed(Mutant(LogCheck._grow, "if remembered is not None", "if False")):
         await what_is_signed_anew_the_witness_names(signed)
+
+
+async def grown(log: AuditWorld, size: int) -> None:
+    """Adds events, nodes and a checkpoint for each thousand leaves up to `size`, as a notary does."""
+    async with log.database() as connection:
+        tree = await TreeNodes(connection).frontier(await leaf_rows.size(connection))
+        while tree.size < size:
+            placed: list[Placed] = []
+            nodes: list[Node] = []
+            for index in range(tree.size, tree.size + 1_000):
+                leaf = event_leaf(UUID(int=index), UUID(int=index // 4), index % 4 + 1, hash_of(index))
+                placed.append(Placed(index, index + 1, leaf, leaf.hash))
+                nodes += [node for node in tree.append(leaf.hash) if node.level % STORED_LEVELS == 0]
+            note = sign_checkpoint(Checkpoint(log.key.name, tree.size, tree.root()), log.key)
+            async with connection.transaction(), connection.cursor() as cursor:
+                await leaf_rows.write(connection, placed)
+                await cursor.executemany("INSERT INTO audit_node VALUES (%s, %s, %s)", [tuple(node) for node in nodes])
+                await checkpoints.write(connection, tree.size, note.text)
+
+
+def hash_of(index: int) -> bytes:
+    """A hash that differs for each index."""
+    return hashlib.sha256(str(index).encode()).digest()
+
+
+@pytest.mark.long
+async def test_memory_does_not_grow_with_the_log(postgres_database: str, nats_url: str) -> None:
+    log = await AuditWorld.over(postgres_database, nats_url, "ORDERS", "orders")
+    peaks: list[int] = []
+    for size in (25_000, 100_000):
+        await grown(log, size)
+        report, begun = Report(), time.process_time()
+        tracemalloc.start()
+        async with log.database() as connection:
+            await LogCheck(connection, report, log_key=log.key.verification).run()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        tell(f"{size:,} leaves: {peaks[-1] / 1e6:.1f} MB, {time.process_time() - begun:.1f} s of processor time")
+        assert report.holds, report.document()
+        assert report.checked == [f"{size // 1_000} signed checkpoints over {size} leaves of the log"]
+    assert peaks[1] < 1.2 * peaks[0]
