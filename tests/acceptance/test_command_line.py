@@ -70,8 +70,18 @@ async def test_the_life_of_an_order(system: System) -> None:
     await answered(system, "orders", "release", order_id)
     cancelled = await answered(system, "orders", "cancel", order_id, "--item", "2:1")
     assert cancelled["order"]["total"]["units"] == 185
-    paid = await answered(system, "orders", "pay", order_id, "185.00", "--method", "transfer")
+    method = f"transfer-{order_id[:8]}"
+    paid = await answered(system, "orders", "pay", order_id, "185.00", "--method", method)
     assert paid["order"]["state"] == "ORDER_STATE_PAID"
+    money = "orders", "payments", "--by", "method", "--method", method, "--token", paid["consistency_token"]
+    summary = await answered(system, *money)
+    assert [(group["keys"], group["payments"], group["paid"]["units"]) for group in summary["groups"]] == [
+        ([method], 1, 185)
+    ]
+    code, out, err = await tandem(system, *money)
+    assert code == 0, err
+    assert method in out
+    assert "185.00 EUR" in out
     part = await answered(
         system, "orders", "ship", order_id, "--item", "1:4", "--carrier", "Post", "--shipment-id", "S1"
     )
