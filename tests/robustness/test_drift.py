@@ -19,6 +19,7 @@ from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, Release
 from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 
 from devstack.cli.running import run
+from devstack.importers.run import ImportResult, import_orders
 from query_service.__main__ import main
 from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
@@ -28,7 +29,7 @@ from query_service.clock import now
 from query_service.drift_commands import CheckReport
 from query_service.projection.external_version import version_parts
 from tests.fixtures.system import System, running_system
-from tests.support.commands.imports import import_all, import_requests
+from tests.support.commands.imports import import_requests
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.planted_drift import Vandal, query_settings
 from tests.support.queries.read_side import eventually
@@ -36,8 +37,8 @@ from tests.support.queries.read_side import eventually
 WRITERS = 4
 #: Between two changes of a writer that runs beside the checks.
 PAUSE_SECONDS = 0.1
-#: Orders of an import's stream.
-AT_ONCE = 1_000
+#: Imported orders of a writer between two messages.
+TOLD_EVERY = 500
 KINDS = [kind for kind in Kind if kind not in (Kind.INDEX_SWAPPED, Kind.VERSION_LOST)]
 
 
@@ -124,15 +125,16 @@ async def check(system: System, **options: Any) -> CheckReport:
 async def fill(system: System, orders: int, seed: int) -> list[str]:
     """Imports so many orders, and tells how far it is; returns their ids."""
     requests = import_requests(seed, orders)
-    done = 0
+    answered = [0] * WRITERS
 
     async def importer(number: int) -> None:
-        nonlocal done
-        for begin in range(number * AT_ONCE, orders, WRITERS * AT_ONCE):
-            for response in await import_all(system.commands, requests[begin : begin + AT_ONCE]):
-                assert not response.status, response
-            done += len(requests[begin : begin + AT_ONCE])
-            print(f"{done} of {orders} orders are imported", flush=True)
+        def tell(result: ImportResult) -> None:
+            if result.answered - answered[number] >= TOLD_EVERY or result.answered == len(requests[number::WRITERS]):
+                answered[number] = result.answered
+                print(f"{sum(answered)} of {orders} orders are imported", flush=True)
+
+        result = await import_orders(system.commands, requests[number::WRITERS], tell)
+        assert result.refused == {}
 
     await asyncio.gather(*(importer(number) for number in range(WRITERS)))
     return [request.order_id for request in requests]
