@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest_asyncio
 from audit.notary.witness_client import WitnessClient, WitnessRefuses
 from audit.notes.checkpoint import open_checkpoint
 from audit.notes.cosignature import require_cosignature
-from audit.notes.keys import Kind, verification_key
+from audit.notes.keys import Kind, new_key, verification_key
 from audit.storage import checkpoints
+from audit.witness.memory import WitnessMemory
+from audit.witness.server import WitnessServer
 from tests.fixtures.write_model import execute
 from tests.integration.audit.test_notary import history
 from tests.support.audit_events import EventWriter, message_of
@@ -51,12 +54,17 @@ async def a_fault_is_no_refusal(log: AuditWorld, directory: Path) -> None:
     await log.publish(history(1, 1))
     async with log.writing():
         await log.until_signed(2)
-    async with witness_of(log, directory) as (_, client):
+    key = new_key("example.com/witness", Kind.COSIGNATURE)
+    server = WitnessServer(WitnessMemory(directory), key, log.key.verification, now=time.time)
+    client = WitnessClient(f"http://{await server.start('127.0.0.1:0')}", key.verification)
+    try:
         (directory / "checkpoint.new").mkdir()
         with pytest.raises(aiohttp.ClientResponseError, match="500"):
             await brought(log, client)
         (directory / "checkpoint.new").rmdir()
         assert await brought(log, client) == 2
+    finally:
+        await server.stop()
 
 
 async def test_a_witness_that_cannot_write_is_unavailable_and_does_not_refuse(log: AuditWorld, tmp_path: Path) -> None:
