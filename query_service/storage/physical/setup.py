@@ -17,6 +17,7 @@ from query_service.application.ports.read_store import StoreIdentity
 from query_service.storage.physical import mappings
 from query_service.storage.physical.connection import ElasticsearchConnection, describe, not_ready
 from query_service.storage.physical.names import IndexNames
+from query_service.storage.physical.reader import as_of_id
 
 IDENTITY = "identity"
 LEAST_VERSION = (9, 0)
@@ -54,6 +55,9 @@ class IndexSetup:
                 await self._create(alias, mapping, own)
                 documents_lost |= alias in self._names.documents
         await self._name_generation(generation)
+        if documents_lost:  # the time that they had reached would hide that the stream may no longer have them
+            path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
+            await self._connection.request("DELETE", path, accept=(404,))
         await self._stamp(anew=documents_lost)
         return await self.check()
 

@@ -6,6 +6,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from query_service.bootstrap import migrate
+from query_service.storage.physical.setup import IndexSetup
 from service_runtime.process import StartupRefused
 from tests.support.queries.order_events import START, an_order, published
 from tests.support.queries.projector_checks import (
@@ -18,6 +19,7 @@ from tests.support.queries.projector_checks import (
     listening_address,
 )
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
+from tests.support.source_mutants import Mutant, noticed
 
 __all__ = ["empty_read_side", "read_side"]
 
@@ -89,6 +91,27 @@ async def test_a_lost_index_is_projected_anew_from_the_stream(read_side: ReadSid
     assert "in place of one" in await migrate(read_side.settings())
     async with read_side.projecting():
         await eventually(lambda: is_complete(read_side, events), "a complete read model")
+
+
+async def test_a_lost_index_claims_nothing_and_what_left_the_stream_is_named(
+    read_side: ReadSide, elasticsearch_url: str
+) -> None:
+    async with read_side.projecting():
+        await read_side.publish(*events_of(5, 1))
+        await read_side.publish_barrier(START)
+        await claimed_as_of(read_side)
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+        await client.indices.delete(index=f"{read_side.store.names.orders}-g1")
+    await read_side.client.jetstream(timeout=60).purge_stream(read_side.stream, seq=4)
+    with pytest.raises(StartupRefused, match="messages 1 to 3 have left the stream"):
+        await migrate(read_side.settings())
+    assert await read_side.store.freshness() is None
+
+
+@pytest.mark.mutant
+async def test_a_lost_index_that_keeps_its_claim_is_noticed(read_side: ReadSide, elasticsearch_url: str) -> None:
+    with noticed(Mutant(IndexSetup.prepare, "if documents_lost:", "if False:")):
+        await test_a_lost_index_claims_nothing_and_what_left_the_stream_is_named(read_side, elasticsearch_url)
 
 
 async def test_a_stream_that_lost_what_the_read_model_lacks_is_refused(empty_read_side: ReadSide) -> None:
