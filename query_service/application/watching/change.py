@@ -33,6 +33,7 @@ class Change:
         "_headers",
         "_parse",
         "_projected",
+        "checked_at",
         "edition",
         "encoded",
         "erased",
@@ -51,6 +52,8 @@ class Change:
         #: The encoded event, kept by whoever encodes it first.
         self.encoded: bytes | None = None
         self.erased = False
+        #: When it was last looked up whether the order is redacted, on the loop's clock.
+        self.checked_at = float("-inf")
 
     def projected(self) -> ProjectedEvent:
         """Returns the change's documents. Raises ProjectionError when this release cannot read it."""

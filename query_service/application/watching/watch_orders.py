@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from query_service.application.ports.errors import ResumeTokenExpired, TooManyWatchers
 from query_service.application.ports.order_questions import OrderCriteria
-from query_service.application.watching.catch_up import CatchUp
+from query_service.application.watching.catch_up import CatchUp, Shared
 from query_service.application.watching.fan_out import FanOut
 from query_service.application.watching.live_changes import LiveChanges, Sources
 from query_service.application.watching.resume_token import ResumePoint, read_resume_token
@@ -38,6 +38,7 @@ class WatchOrders:
 
     def __init__(self, live: LiveChanges, sources: Sources, limits: WatchLimits) -> None:
         self._live, self._sources, self._limits = live, sources, limits
+        self._shared = Shared()
         self.watchers = 0
 
     async def __call__(
@@ -90,10 +91,12 @@ class WatchOrders:
         # Watches that began together, for example after a restart, do not all end together.
         ends = self._sources.clock() + self._limits.seconds * random.uniform(0.8, 1.0)  # noqa: S311
         try:
-            catch_up = CatchUp(fan_out, watcher, self._sources, self._limits.silence)
+            catch_up = CatchUp(fan_out, watcher, self._sources, self._shared, self._limits.silence)
             async with contextlib.aclosing(catch_up.responses()) as missed:
                 async for response in missed:
                     yield response
+                    if self._sources.clock() >= ends:
+                        return
             while (left := ends - self._sources.clock()) > 0:
                 parcel = await watcher.next(min(left, self._limits.silence))
                 yield fan_out.sign_of_life(watcher) if parcel is None else parcel.content

@@ -103,13 +103,13 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     board: NoticeBoard = field(default_factory=NoticeBoard)
     parked: ParkedOrders = field(default_factory=ParkedOrders)
+    stream: Stream = field(default_factory=Stream)
 
     def __post_init__(self) -> None:
-        self.stream = Stream()
         clock = asyncio.get_running_loop().time
         sources = Sources(self.store, self.stream, self.board, self.parked, encode, clock, kept=self.kept)
         self.live = LiveChanges(sources)
-        limits = WatchLimits(self.watchers, silence=5.0, seconds=3600.0, buffer=self.most)
+        limits = WatchLimits(self.watchers, silence=5.0, seconds=120.0, buffer=self.most)
         self.watch = WatchOrders(self.live, sources, limits)
 
     async def apply(self, *messages: Sent) -> None:
