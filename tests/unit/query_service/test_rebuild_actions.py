@@ -228,7 +228,10 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
     ),
     "a switch goes back in time": (
         Mutant(
-            Rebuilds._catch_up, "if _time_of(await reading.freshness()) <= _time_of(await other.freshness())", "if True"
+            Rebuilds._catch_up,
+            "refresh(generation)\n    await self._as_fresh_as(other, generation, _time_of(await reading.freshness()),"
+            " deadline)",
+            "refresh(generation)",
         ),
         test_a_switch_to_a_generation_that_stands_still_is_refused,
     ),
