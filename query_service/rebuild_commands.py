@@ -21,7 +21,7 @@ from query_service.application.ports.generations import Generations, Phase, Rebu
 from query_service.application.ports.order_source import OrderSource, SourceRefused
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
-from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, status_of
+from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, check_release, status_of
 from query_service.clock import now
 from query_service.config import QuerySettings
 from query_service.connections import CONNECT_SECONDS, consumer_plan, generations_of, nats_connection, order_source
@@ -157,6 +157,7 @@ async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> N
             parse=orjson.loads,
         )
         try:
+            await check_release(store, rebuild.new)
             progressed(await filler.run(filling.workers, rebuild.rebuild_id))
         finally:
             await store.close()

@@ -16,6 +16,7 @@ from typing import Protocol
 from query_service.application.comparing.compare import MOST_FINDINGS, Comparison
 from query_service.application.comparing.parked_apart import parked_apart
 from query_service.application.ports.checked_store import CheckedStore
+from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import Freshness
@@ -208,6 +209,7 @@ class Rebuilds:
         rebuild = await self._checked(Action.VERIFY)
         committed = (await source.digests()).read_time
         async with _closing(self._store(rebuild.new)) as store, _closing(self._store(rebuild.old)) as old:
+            await check_release(store, rebuild.new)
             await self._as_fresh_as(store, rebuild.new, committed, asyncio.get_running_loop().time() + CATCH_UP_SECONDS)
             await store.refresh()
             found = await compare(store)
@@ -276,6 +278,8 @@ class Rebuilds:
         if action is Action.ROLLBACK:
             before, after = after, before
         async with _closing(self._store(before)) as reading, _closing(self._store(after)) as other:
+            if action is Action.SWITCH:
+                await check_release(other, after)
             await self._catch_up(reading, other, after)
         await self._checked(action, rebuild.rebuild_id)
         await self._generations.serve(after, instead_of=before)
@@ -306,6 +310,17 @@ class Rebuilds:
     async def _delete(self, generation: str, kept: str) -> None:
         await self._generations.delete(generation, kept)
         await self._tails.delete(generation)
+
+
+async def check_release(store: CheckedStore, generation: str) -> None:
+    """Checks that a generation is made for this release. Another one would fill it otherwise, or judge it wrongly.
+
+    Raises RebuildRefused when it is not, and DependencyDown.
+    """
+    try:
+        await store.identity()
+    except ReadStoreNotReady as another:
+        raise RebuildRefused(f"generation {generation}: {another}; use the release that began the rebuild") from None
 
 
 def _time_of(known: Freshness | None) -> int:

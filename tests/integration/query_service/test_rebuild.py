@@ -377,6 +377,25 @@ async def test_readers_always_have_a_generation_when_one_is_deleted(read_side: R
         await store.close()
 
 
+async def test_another_release_does_not_go_on_with_a_filling(read_side: ReadSide, write_side: WriteSide) -> None:
+    await write_side.change()
+    write_side.gate.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        become_another_release(patch)
+        filling = asyncio.create_task(run_rebuild(read_side.settings(), "start"))
+
+        async def begun() -> bool:
+            status = (await run_rebuild(read_side.settings(), "status")).rebuild
+            return status is not None and bool(status["workers"])
+
+        await eventually(begun, "the filling of the newer release")
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+    write_side.gate.set()
+    refused = await run_rebuild(read_side.settings(), "start", join=True)
+    assert (refused.exit_code, "use the release that began the rebuild" in refused.error) == (1, True)
+
+
 @pytest.mark.mutant
 async def test_an_alias_that_goes_with_its_index_is_noticed(read_side: ReadSide) -> None:
     add = 'actions.append({"add": {"index": self._names.index(alias, kept), "alias": alias}})'

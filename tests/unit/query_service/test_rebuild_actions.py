@@ -12,7 +12,7 @@ from query_service.application.comparing.compare import Comparison
 from query_service.application.comparing.findings import Finding, Kind
 from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import Part, Phase, Rebuild
-from query_service.application.ports.read_store import Outcome, Refused
+from query_service.application.ports.read_store import Outcome, Refused, StoreIdentity
 from query_service.application.rebuilding import rebuilds
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
@@ -81,6 +81,29 @@ async def test_what_both_generations_lack_is_no_difference() -> None:
     await filled(world)
     rebuild, comparison = await world.actions.verify(world.source, world.compare)
     assert (rebuild.phase, rebuild.parked_events, comparison.findings) == (Phase.VERIFIED, 1, [])
+
+
+class OfAnotherRelease(WorldStore):
+    """A generation that another release began."""
+
+    async def identity(self) -> StoreIdentity:
+        """See ProjectionWriter."""
+        raise ReadStoreNotReady("it was made for another release")
+
+
+@pytest.mark.parametrize("action", ["verify", "switch"])
+async def test_only_the_release_that_began_a_rebuild_verifies_and_switches(action: str) -> None:
+    world = RebuildWorld(Phase.VERIFIED)
+    world.stores["g2"] = OfAnotherRelease("g2")
+    world.stores["g2"].covers(world.source.time)
+    before = world.stored
+    with pytest.raises(RebuildRefused, match="use the release that began the rebuild"):
+        await (world.actions.switch() if action == "switch" else world.actions.verify(world.source, world.compare))
+    assert (world.readers, world.stored) == ("g1", before)
+
+
+async def test_a_verification_by_another_release_is_refused() -> None:
+    await test_only_the_release_that_began_a_rebuild_verifies_and_switches("verify")
 
 
 async def test_a_verification_that_ends_after_a_switch_marks_nothing() -> None:
@@ -234,6 +257,10 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
             "refresh(generation)",
         ),
         test_a_switch_to_a_generation_that_stands_still_is_refused,
+    ),
+    "another release verifies": (
+        Mutant(Rebuilds.verify, "await check_release(store, rebuild.new)", "pass"),
+        test_a_verification_by_another_release_is_refused,
     ),
     "a filling goes on with another rebuild": (
         Mutant(change, "check_same(stored.rebuild, rebuild_id)", "pass"),
