@@ -3,117 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
 
 import pytest
-from tandem.orders.partition import partition_of
 
 from query_service.application.comparing.barrier import AppliedBarrier, ReadModelLags
-from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.comparing.content import ContentCheck
 from query_service.application.comparing.continuous import LEASE_SECONDS, BudgetedPace, ClaimLost, DriftClaim
-from query_service.application.comparing.drift_check import DriftCheck, DriftReport
 from query_service.application.comparing.findings import Kind
-from query_service.application.comparing.generation_check import MOST_REPAIRS, GenerationCheck
-from query_service.application.ports.checked_store import SwappedIndex
-from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.application.comparing.generation_check import MOST_REPAIRS
+from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import ParkedEvent
-from query_service.application.reprojecting.reproject import Reprojector, Result
+from query_service.application.reprojecting.reproject import Result
 from query_service.application.reprojecting.revisions import RevisionsUsedUp, next_revision
 from query_service.projection.errors import Unprojectable
 from query_service.projection.external_version import MAX_REVISION, external_version
 from query_service.projection.project import project
 from query_service.projection.recorded_event import stream_event
 from query_service.storage.memory import MemoryStore
-from tests.support.queries.memory_source import MemorySource
+from tests.support.queries.compared_read_model import KINDS, NOW, ReadModel, plant
 from tests.support.source_mutants import Mutant, noticed
-
-NOW = 1_800_000_000_000_000
-
-
-class ReadModel:
-    """A store and its source; three versions of each of 20 orders are projected."""
-
-    def __init__(self) -> None:
-        self.store, self.source = MemoryStore(), MemorySource()
-        self.order_ids = [self.source.place(3) for _ in range(20)]
-        self.clock = 0.0
-        self.reprojector = Reprojector(self.store, self.source, stream="ORDERS", now=lambda: NOW)
-
-    async def projected(self) -> ReadModel:
-        """Projects everything."""
-        await self.source.project_into(self.store)
-        return self
-
-    async def compare(self, sample: int | None = None, turn: int | None = None) -> Comparison:
-        """Runs a comparison that never waits for long."""
-        comparison = ReadModelComparison(self.store, self.source, partition_of, lambda: self.clock, patience=0)
-        return await comparison(sample, turn)
-
-    async def check(self, **options: Any) -> DriftReport:
-        """Runs a round."""
-        return await drift_check({"g1": self})(repair=True, **options)
-
-    def generation_check(self, name: str) -> GenerationCheck:
-        """Returns the check of this store, as that of a generation."""
-        comparison = ReadModelComparison(self.store, self.source, partition_of, lambda: self.clock, patience=0)
-        return GenerationCheck(name, self.store, comparison, self.reprojector)
-
-    def put(self, table: str, key: str, change: Callable[[Any], Any]) -> None:
-        """Replaces a stored document; None removes it."""
-        documents: dict[str, tuple[int, Any]] = getattr(self.store, f"_{table}")
-        version, document = documents[key]
-        if (changed := change(document)) is None:
-            del documents[key]
-        else:
-            documents[key] = version, changed
-
-
-def drift_check(models: Mapping[str, ReadModel | str]) -> DriftCheck:
-    """Returns a check of these generations, the one that answers readers first. A text says why one is passed over."""
-
-    async def fed() -> dict[str, str]:
-        return {name: model if isinstance(model, str) else "" for name, model in models.items()}
-
-    def check_of(name: str) -> GenerationCheck:
-        model = models[name]
-        assert isinstance(model, ReadModel)
-        return model.generation_check(name)
-
-    first = next(model for model in models.values() if isinstance(model, ReadModel))
-    return DriftCheck(first.store, fed, check_of, lambda: NOW)
-
-
-def plant(model: ReadModel, kind: Kind, order_id: str) -> None:
-    """Damages an order in one way."""
-    match kind:
-        case Kind.DOCUMENT_MISSING:
-            model.put("orders", order_id, lambda document: None)
-        case Kind.DOCUMENT_ALTERED:
-            model.put("orders", order_id, lambda document: {**document, "total": 1})
-        case Kind.DOCUMENT_OLDER:
-            older = project(stream_event(model.source.journals_by_id[order_id][0], 1)).order
-            model.put("orders", order_id, lambda document: older)
-        case Kind.ENTRY_MISSING:
-            model.put("entries", f"{order_id}/2", lambda entry: None)
-        case Kind.ENTRY_ALTERED:
-            model.put("entries", f"{order_id}/2", lambda entry: {**entry, "actor": "somebody else"})
-        case Kind.ORDER_UNKNOWN:
-            del model.source.journals_by_id[order_id]
-        case Kind.PARKED_UNRECORDED:
-            events = model.source.journals_by_id[order_id]
-            events[-1] = replace(events[-1], headers=events[-1].headers.replace('version":"1"', 'version":"9"'))
-            plant(model, Kind.DOCUMENT_MISSING, order_id)
-        case Kind.VERSION_LOST:
-            del model.source.journals_by_id[order_id][-1]
-            model.source.source_epoch = 2
-        case _:
-            raise AssertionError(kind)
-
-
-KINDS = [kind for kind in Kind if kind is not Kind.INDEX_SWAPPED]
 
 
 async def test_what_is_projected_differs_in_nothing() -> None:
@@ -225,86 +133,6 @@ async def test_more_differences_than_allowed_are_reported_and_left() -> None:
     assert MOST_REPAIRS >= 3
 
 
-# -- generations ---------------------------------------------------------------------------------------------------
-
-
-async def two_generations() -> tuple[ReadModel, ReadModel]:
-    """Returns the generations g1 and g2 of one read model. g2 lacks nothing and has a document that was altered."""
-    first, second = await ReadModel().projected(), ReadModel()
-    second.source, second.order_ids = first.source, first.order_ids
-    second.reprojector = Reprojector(second.store, second.source, stream="ORDERS", now=lambda: NOW)
-    await second.projected()
-    plant(second, Kind.DOCUMENT_ALTERED, second.order_ids[0])
-    return first, second
-
-
-async def test_each_generation_that_is_fed_is_checked_and_repaired() -> None:
-    first, second = await two_generations()
-    plant(first, Kind.DOCUMENT_ALTERED, first.order_ids[0])
-    plant(first, Kind.DOCUMENT_MISSING, first.order_ids[1])
-    report = await drift_check({"g1": first, "g2": second})(repair=True)
-    assert [(one.generation, one.repaired) for one in report.generations] == [
-        ("g1", {Kind.DOCUMENT_ALTERED: 1, Kind.DOCUMENT_MISSING: 1}),
-        ("g2", {Kind.DOCUMENT_ALTERED: 1}),
-    ]
-    assert report.is_clean
-    assert (report.repaired, report.problem) == (report.found, "")
-    assert ((await first.compare()).findings, (await second.compare()).findings) == ([], [])
-
-
-async def test_a_generation_that_is_being_filled_or_of_another_release_is_passed_over_by_name() -> None:
-    _, second = await two_generations()
-    report = await drift_check({"g1": "made for another release", "g2": second, "g3": "a rebuild is filling it"})()
-    assert [one.generation for one in report.generations] == ["g2"]
-    assert report.passed_over == {"g1": "made for another release", "g3": "a rebuild is filling it"}
-    with pytest.raises(ReadStoreNotReady, match="a rebuild is filling it"):
-        await DriftCheck(second.store, never_filled, lambda name: second.generation_check(name), lambda: NOW)()
-
-
-async def never_filled() -> dict[str, str]:
-    """Returns generations of which none can be compared."""
-    return {"g3": "a rebuild is filling it"}
-
-
-async def test_a_generation_that_lags_is_a_problem_and_hides_nothing_of_the_other() -> None:
-    first, second = await two_generations()
-    plant(first, Kind.DOCUMENT_ALTERED, first.order_ids[0])
-    first.source.time += 1
-    await first.source.claim(first.store)
-    report = await drift_check({"g1": first, "g2": second})(repair=True)
-    assert (report.found, report.repaired) == ({Kind.DOCUMENT_ALTERED: 1}, {Kind.DOCUMENT_ALTERED: 1})
-    assert "generation g2 was not compared: read model: it did not catch up" in report.problem
-    assert not report.is_clean
-    assert (await first.store.drift_record()).record.problem == report.problem
-    with pytest.raises(ReadModelLags):
-        await drift_check({"g2": second, "g1": first})()
-
-
-async def test_an_alias_that_was_moved_back_is_reported_although_nothing_could_be_compared_then() -> None:
-    model = await ReadModel().projected()
-    model.source.time += 1
-
-    class Swapped(MemoryStore):
-        """A store whose readers were sent elsewhere."""
-
-        async def swapped_indices(self) -> list[SwappedIndex]:
-            return [SwappedIndex("orders", "orders-empty", "orders-g1")]
-
-        async def swap_back(self, swapped: SwappedIndex) -> None:
-            """Moves nothing, because there is no alias."""
-
-    async def fed() -> dict[str, str]:
-        return {"g1": ""}
-
-    check = DriftCheck(Swapped(), fed, model.generation_check, lambda: NOW)
-    seen = await check()
-    assert (seen.found, seen.repaired, seen.is_clean) == ({Kind.INDEX_SWAPPED: 1}, {}, False)
-    report = await check(repair=True)
-    assert (report.found, report.repaired) == ({Kind.INDEX_SWAPPED: 1}, {Kind.INDEX_SWAPPED: 1})
-    assert "did not catch up" in report.problem
-    assert not report.is_clean
-
-
 # -- projecting again ----------------------------------------------------------------------------------------------
 
 
@@ -407,12 +235,6 @@ async def test_a_repair_with_the_stored_revision_is_noticed() -> None:
 async def test_rests_without_a_budget_are_noticed() -> None:
     with noticed(Mutant(BudgetedPace.rest, "used / self._share - passed", "0.0 * used - passed")):
         await test_rests_keep_the_work_within_its_share()
-
-
-@pytest.mark.mutant
-async def test_repairs_of_the_first_generation_only_are_noticed() -> None:
-    with noticed(Mutant(DriftCheck._round, "(await self._fed()).items()", "[*(await self._fed()).items()][:1]")):
-        await test_each_generation_that_is_fed_is_checked_and_repaired()
 
 
 @pytest.mark.mutant
