@@ -231,7 +231,7 @@ async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_
 
 
 async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer: bool) -> None:
-    """Waits until `migrate` has set up the read store and, with `consumer`, the stream's consumer.
+    """Waits until `migrate` has set up the read store or, with `consumer`, until a projector has something to feed.
 
     Raises StartupRefused when `stop` is set before.
     """
@@ -239,10 +239,10 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
 
     async def problem() -> str | None:
         try:
-            identity = await store.identity()
             if consumer:
-                async with nats_connection(settings, "tandem query await-schema", within=CONNECT_SECONDS) as client:
-                    await check_consumer(client, plan_of(consumer_plan(settings), identity.generation), identity)
+                await _check_fed_generation(settings, store)
+            else:
+                await store.identity()
         except (DependencyDown, ReadStoreNotReady, StartupRefused) as not_yet:
             return str(not_yet)
         except NATS_ERRORS as error:
@@ -254,6 +254,28 @@ async def await_schema(settings: QuerySettings, stop: asyncio.Event, *, consumer
             raise StartupRefused("stopped before the read model was set up")
     finally:
         await store.close()
+
+
+async def _check_fed_generation(settings: QuerySettings, store: ReadStore) -> None:
+    """Checks that a projector has something to feed: a generation that fits this release, and its consumer.
+
+    One is enough, because a rebuild may be the cure for the others. Otherwise it raises the problem of the generation
+    that answers readers.
+    """
+    problems: list[ReadStoreNotReady | StartupRefused] = []
+    await generations_of(store).serving()  # names a missing alias
+    async with nats_connection(settings, "tandem query await-schema", within=CONNECT_SECONDS) as client:
+        for feed in await wanted_feeds(store):
+            timeout = settings.read_timeout_seconds
+            generation = open_read_store(settings, request_timeout=timeout, generation=feed.generation)
+            plan = plan_of(consumer_plan(settings), feed.generation)
+            try:
+                return await check_consumer(client, plan, await generation.identity())
+            except (ReadStoreNotReady, StartupRefused) as problem:
+                problems.append(problem)
+            finally:
+                await generation.close()
+    raise problems[0]
 
 
 async def _projecting(settings: QuerySettings, generations: GenerationFeeds) -> None:

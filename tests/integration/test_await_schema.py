@@ -8,12 +8,15 @@ import signal
 import psycopg
 
 from command_service.storage.schema import migrate as migrate_database
+from query_service.application.ports.generations import Part, Phase, Rebuild
 from query_service.bootstrap import migrate as migrate_read_model
+from query_service.connections import consumer_plan
+from query_service.handlers.stream.consumer import create_consumer, plan_of
 from tests.fixtures.command_process import CommandProcess
-from tests.support.queries.read_side import ReadSide, empty_read_side
+from tests.support.queries.read_side import ReadSide, empty_read_side, read_side
 from tests.support.waiting import eventually
 
-__all__ = ["empty_read_side"]
+__all__ = ["empty_read_side", "read_side"]
 
 
 def waiting(process: CommandProcess) -> list[str]:
@@ -77,6 +80,20 @@ async def test_projecting_waits_for_the_consumer_too(empty_read_side: ReadSide) 
         await empty_read_side.create_stream()
         await process.wrote("has no consumer projector")
         await migrate_read_model(empty_read_side.settings())
+        assert await process.ended() == 0
+
+
+async def test_projecting_waits_for_no_consumer_that_only_a_rebuild_replaces(read_side: ReadSide) -> None:
+    """Messages have left the stream, so `migrate` makes no consumer, and a rebuild fills another generation."""
+    await read_side.client.jetstream(timeout=60).delete_consumer(read_side.stream, "projector")
+    generations = read_side.store.generations
+    async with read_side.process("await-schema", "--consumer") as process:
+        await process.wrote("has no consumer projector")
+        await generations.create("g2")
+        plan = plan_of(consumer_plan(read_side.settings()), "g2", 0)
+        await create_consumer(read_side.client, plan, await generations.read_model())
+        rebuild = Rebuild("id", "g1", "g2", Phase.FILLING, 1, parts=(Part(),))
+        assert await generations.save(rebuild, await generations.rebuild())
         assert await process.ended() == 0
 
 
