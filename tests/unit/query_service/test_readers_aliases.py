@@ -57,3 +57,9 @@ def test_nothing_is_guessed_when_two_have_documents_and_no_rebuild_tells() -> No
 def test_looking_for_one_filled_generation_only_is_noticed() -> None:
     with noticed(Mutant(Alias.is_wrong, "not self.filled()", "len(self.filled()) != 1")):
         test_the_right_generation_is_known(*CASES[5])
+
+
+@pytest.mark.mutant
+def test_moving_readers_to_a_generation_that_is_being_filled_is_noticed() -> None:
+    with noticed(Mutant(Alias.is_wrong, "rebuild is None or rebuild.ended or", "True or")):
+        test_the_right_generation_is_known(*CASES[13])
