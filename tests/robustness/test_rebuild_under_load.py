@@ -262,7 +262,6 @@ async def run(postgres_url: str, nats_url: str, elasticsearch_url: str, director
         await rebuilt_under_load(system, size, directory, seed)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1_800)
 async def test_a_rebuild_under_load_is_not_noticed(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
