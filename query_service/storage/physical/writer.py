@@ -124,8 +124,12 @@ class BulkWriter:
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
         applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome == Applied()]
-        # The entry of an event whose order's document was refused may be stored too.
-        in_store = [events[number][0] for number, pair in pairs.items() if pair[-1].verdict is _Verdict.IN]
+        # The entry of an event whose order's document was refused may be stored too. A deferred event comes again.
+        in_store = [
+            events[number][0]
+            for number, pair in pairs.items()
+            if pair[-1].verdict is _Verdict.IN and not isinstance(outcomes[number], Deferred)
+        ]
         await self._keep_erased(applied, in_store, stored if entries_first or not slow else set())
         return outcomes
 

@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 200.0
 PLACED = 0.3
 #: How many commands are followed by one read of each kind: by id with the token, in a list with the token, of an old
 #: order. A list with a token refreshes the index, which costs more than the other reads together.
-READ_EVERY, SEARCH_EVERY, OLD_EVERY = 1, 10, 3
+READ_EVERY, SEARCH_EVERY, OLD_EVERY = 2, 50, 5
 #: Commands that are under way at the same time, at most.
 AT_ONCE = 200
 
