@@ -19,6 +19,8 @@ from service_runtime.process import cancel
 _log = structlog.get_logger(__name__)
 #: The pause after a task's first failure, in seconds. It doubles with each failure soon after, up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+#: A task that ran for longer than this had recovered: its next pause is the first one again.
+RECOVERED_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -50,7 +52,7 @@ async def kept_going(name: str, work: Callable[[], Awaitable[None]], on_fault: C
             error, stack = type(fault).__name__, _stack(fault)
         except Exception as fault:
             error, stack = type(fault).__name__, _stack(fault)
-        if time.monotonic() - started > LONGEST_PAUSE_SECONDS:
+        if time.monotonic() - started > RECOVERED_SECONDS:
             backoff.reset()
         pause = backoff.seconds()
         on_fault(name)

@@ -44,7 +44,9 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with all findings.")] = False,
 ) -> None:
-    """Compares all orders with the write side, in each generation of the read model that projectors feed.
+    """Compares all orders with the write side.
+
+    It does so in each generation of the read model that projectors feed.
 
     Exit code 0 nothing differs any more, 1 something does, 3 a store or service does not answer, or lags.
     """
