@@ -18,8 +18,9 @@ from query_service.application.watching.recent_changes import RecentChanges, Tur
 from query_service.application.watching.resume_token import ResumePoint
 from query_service.application.watching.watcher import Watcher
 
-#: The most changes that one look-up is about, and for how many seconds its result is used, by all watchers.
-AT_ONCE, FRESH_SECONDS = 100, 0.25
+#: The most changes that one look-up is about, and for how many seconds its result is used, by all watchers. Later
+#: redactions are found by the front. With a shorter time, many watchers would wait for each other's look-ups only.
+AT_ONCE, FRESH_SECONDS = 100, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ class CatchUp:
                 erase_redacted(changes, dict(zip(orders, shown, strict=True)))
                 for change in changes:
                     change.checked_at = before
+            if self._fan_out.saw_redacted(one.change.order_id):
+                one.change.erase()
             response = self._response(one)
             if response is not None:
                 yield response

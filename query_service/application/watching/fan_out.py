@@ -6,7 +6,7 @@ comes from further back joins as soon as it has read up to the first change that
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 #: How many changes are kept for watchers that join, and the most bytes of their messages. They take about six times as
 #: much memory.
 KEPT, KEPT_BYTES = 500, 8 * 1024 * 1024
+#: How many redacted orders are remembered: more than are redacted while a look-up of the catch-up is fresh.
+REDACTED = 10_000
 #: The most bytes in all buffers together. A parcel that many watchers hold counts once.
 BUDGET_BYTES = 64 * 1024 * 1024
 #: Encodes a response: its change, if any, the token, and `as_of` (microseconds since 1970), if known. Raises ValueError
@@ -58,6 +60,7 @@ class FanOut:
         self._kept_after = self._position = front.position
         self._as_of: int | None = None
         self._watchers: set[Watcher] = set()
+        self._redacted: OrderedDict[str, None] = OrderedDict()
         self.buffered = Buffered()
         self._ended: Exception | None = None
 
@@ -94,6 +97,9 @@ class FanOut:
         """
         if not redacted:
             return
+        self._redacted.update(dict.fromkeys(redacted))
+        while len(self._redacted) > REDACTED:
+            self._redacted.popitem(last=False)
         for kept in self._kept:
             if kept.change.order_id in redacted and not kept.change.erased:
                 kept.change.erase()
@@ -101,6 +107,10 @@ class FanOut:
         for watcher in self._watchers:
             if watcher.holds_unerased(redacted):
                 watcher.end(WatchOver())
+
+    def saw_redacted(self, order_id: str) -> bool:
+        """Returns whether the front found lately that an order is redacted."""
+        return order_id in self._redacted
 
     def covers(self, position: int) -> bool:
         """Returns whether every change after `position` will still be given, or is kept."""
