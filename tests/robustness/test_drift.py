@@ -143,7 +143,7 @@ async def fill(system: System, orders: int, seed: int) -> list[str]:
 async def plant_and_repair(system: System, each: int, more: int = 0, seed: int = 1) -> None:
     """The test: `each` orders are damaged in each way, found in one round, and repaired. `more` are left alone."""
     print(f"seed {seed}", flush=True)
-    filled = await fill(system, more, seed) if more else []
+    filled = await fill(system, more, seed + 1) if more else []
     order_ids = await place_orders(system, len(KINDS) * each + 2 * WRITERS, seed)
     written, rest = order_ids[:WRITERS], order_ids[WRITERS:]
     async with Vandal.of(system) as vandal:
