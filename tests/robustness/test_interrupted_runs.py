@@ -70,7 +70,8 @@ def watched(directory: Path, *command: str, without: str = "", command_seconds: 
         [(None, HUP, "process")],
         [(None, HUP, "group")],
         [(None, QUIT, "group")],
-        [(0.3, INT, "group")],
+        # A command that is just starting may miss the first Ctrl-C. Whoever sees that nothing happens presses again.
+        [(0.3, INT, "group"), (20.0, INT, "group")],
     ],
     ids=["Ctrl-C", "SIGTERM", "SIGHUP", "a closed terminal", "Ctrl-backslash", "Ctrl-C early"],
 )
