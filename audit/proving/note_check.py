@@ -17,7 +17,7 @@ from audit.leaves.leaf import LeafKind, event_leaf
 from audit.notes.checkpoint import Checkpoint
 from audit.proving.findings import Report
 from audit.proving.journal import ExportedJournal, Journal
-from audit.proving.witness_leaves import KnownWitness, WitnessSilent
+from audit.proving.known_witness import KnownWitness, WitnessSilent
 from audit.storage import leaf_rows
 from audit.storage.leaf_rows import LeafRow
 from audit.tree.frontier import Frontier

@@ -15,7 +15,7 @@ from audit.notes.cosignature import require_cosignature
 from audit.notes.keys import VerificationKey
 from audit.notes.signed_note import SignedNote, UnfitNote, parse_note
 from audit.proving.findings import Finding, Report
-from audit.proving.witness_leaves import KnownWitness, WitnessSilent
+from audit.proving.known_witness import KnownWitness, WitnessSilent
 from audit.storage import checkpoints, leaf_rows, tree_nodes
 from audit.storage.checkpoints import StoredCheckpoint
 from audit.storage.leaf_rows import LeafRow
@@ -58,7 +58,7 @@ class LogCheck:
         async for stored in checkpoints.ascending(self._connection, 0 if newest is None else newest.size):
             checkpoint = self._opened(stored)
             if await self._grow(stored.size) and checkpoint is not None:
-                self._compare_root(checkpoint, CHECKPOINTS)
+                self._compare_root(checkpoint, "was signed")
             compared += 1
         if self._remembered is not None:
             self._wrong(f"the witness has signed {self._remembered.size} leaves, and no checkpoint is so large", LOG)
@@ -115,7 +115,7 @@ class LogCheck:
         if remembered is not None and remembered.size <= size:
             self._remembered = None
             if await self._append_up_to(remembered.size):
-                self._compare_root(remembered, WITNESS)
+                self._compare_root(remembered, "the witness remembers")
         return await self._append_up_to(size)
 
     async def _append_up_to(self, size: int) -> bool:
@@ -158,14 +158,13 @@ class LogCheck:
             if remembered and remembered != row.hash:
                 self._first(WITNESS, "it is the first leaf that differs from what the witness has", row.leaf_index)
 
-    def _compare_root(self, checkpoint: Checkpoint, copy: str) -> None:
+    def _compare_root(self, checkpoint: Checkpoint, what: str) -> None:
         if self._tree.root() == checkpoint.root or "root" in self._told:
             return
         self._told.add("root")
-        who = "the witness remembers" if copy == WITNESS else "was signed"
         # Without the key nobody knows whether the note or the leaves were changed.
         copy = LOG if self._log_key is not None else f"{LOG} or {CHECKPOINTS}"
-        self._wrong(f"its first {checkpoint.size} leaves do not give the root that {who} for them", copy)
+        self._wrong(f"its first {checkpoint.size} leaves do not give the root that {what} for them", copy)
 
     def _first(self, kind: str, what: str, leaf_index: int) -> None:
         if kind not in self._told:

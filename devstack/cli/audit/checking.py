@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from audit.notes.checkpoint import Checkpoint
     from audit.notes.keys import Kind, VerificationKey
     from audit.proving.findings import Report
-    from audit.proving.witness_leaves import KnownWitness
+    from audit.proving.known_witness import KnownWitness
     from devstack.stack.topology import Topology
 
 
@@ -132,7 +132,7 @@ async def known_witness(witness: str, entered: AsyncExitStack) -> KnownWitness:
     """Returns the witness at a URL or in a directory."""
     import aiohttp
 
-    from audit.proving.witness_leaves import from_address, from_directory
+    from audit.proving.known_witness import from_address, from_directory
 
     if witness.startswith(("http://", "https://")):
         return from_address(await entered.enter_async_context(aiohttp.ClientSession()), witness)

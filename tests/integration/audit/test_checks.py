@@ -21,9 +21,9 @@ from audit.notes.checkpoint import Checkpoint
 from audit.proving.bundle_check import check_bundle
 from audit.proving.findings import Report
 from audit.proving.journal import ExportedJournal, export_channel
+from audit.proving.known_witness import from_directory
 from audit.proving.note_check import NoteCheck
 from audit.proving.prove import prove
-from audit.proving.witness_leaves import from_directory
 from audit.storage import checkpoints, leaf_rows
 from command_service.domain.commands import HoldOrder, ReleaseOrder
 from devstack.cli.running import run

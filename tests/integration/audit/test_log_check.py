@@ -19,7 +19,7 @@ from audit.notary.witness_client import WitnessClient
 from audit.notes.checkpoint import Checkpoint, sign_checkpoint
 from audit.notes.keys import Kind, VerificationKey, new_key
 from audit.proving.findings import Finding, Report
-from audit.proving.witness_leaves import from_address, from_directory
+from audit.proving.known_witness import from_address, from_directory
 from audit.storage import checkpoints, leaf_rows
 from audit.storage.leaf_rows import Placed
 from audit.storage.tree_nodes import STORED_LEVELS, TreeNodes
