@@ -89,11 +89,15 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class ErasureProgress:
-    """How far the erasure of a customer's data is: numbers of orders, and ids of some that remain."""
+    """How far the erasure of a customer's data is: numbers of orders, and ids of some of them.
+
+    `next` are orders that remain, in id order. `latest` are orders that are redacted, the last one first.
+    """
 
     redacted: int
     remaining: int
     next: Sequence[UUID]
+    latest: Sequence[UUID]
 
 
 class UnitOfWork(Protocol):
@@ -150,7 +154,10 @@ class ErasingUnitOfWork(UnitOfWork, Protocol):
         """
 
     async def erasure_progress(self, customer_id: str, most: int) -> ErasureProgress:
-        """Counts the customer's orders, and returns the ids of at most `most` that are not redacted, in id order."""
+        """Counts the customer's orders, and names at most `most` of each kind."""
+
+    async def responses(self, principal: str, request_ids: Sequence[UUID]) -> Sequence[bytes]:
+        """Returns the stored responses to those of the principal's requests that were carried out."""
 
 
 class ErasingUnitsOfWork(Protocol):

@@ -33,18 +33,20 @@ class RedactCustomer:
 
         Raises CustomerNotFound, RequestIdReused, and as `Execution.execute`.
         """
-        begun = await self._begin(call, customer_id)
-        if isinstance(begun, CommandResult):
-            return begun
-        redactions: list[bytes] = []
-        for order_id in begun:
-            # An id of its own for each order, so that the claim of this call's own id stays free for the response.
-            one = replace(call, request_id=call.derived_id(f"redaction of {order_id}"))
+        earlier = await self._begin(call, customer_id)
+        if earlier is not None:
+            return earlier
+        async with self._units.begin(call.deadline) as unit:
+            progress = await unit.erasure_progress(customer_id, ORDERS_PER_CALL)
+            # What a try of this call redacted before it died belongs to the response too.
+            redactions = list(await unit.responses(call.principal, [_one(call, done) for done in progress.latest]))
+        for order_id in progress.next[: ORDERS_PER_CALL - len(redactions)]:
+            one = replace(call, request_id=_one(call, order_id))
             redactions.append((await self._execution.execute(one, RedactOrder(order_id))).response)
         return await self._end(call, customer_id, redactions)
 
-    async def _begin(self, call: CommandCall, customer_id: str) -> CommandResult | tuple[UUID, ...]:
-        """Returns an earlier call's result, or marks the customer and returns the orders to redact."""
+    async def _begin(self, call: CommandCall, customer_id: str) -> CommandResult | None:
+        """Returns an earlier call's result, or marks the customer and returns None."""
         async with self._units.begin(call.deadline) as unit:
             claim = await unit.claim(call, None)  # not kept: without a commit nothing is
         if isinstance(claim, EarlierCall):
@@ -52,8 +54,7 @@ class RedactCustomer:
         async with self._units.begin(call.deadline) as unit:
             if not await unit.mark_redacted(customer_id):
                 raise CustomerNotFound(customer_id)
-        async with self._units.begin(call.deadline) as unit:
-            return tuple((await unit.erasure_progress(customer_id, ORDERS_PER_CALL)).next)
+        return None
 
     async def _end(self, call: CommandCall, customer_id: str, redactions: Sequence[bytes]) -> CommandResult:
         async with self._units.begin(call.deadline) as unit:
@@ -64,6 +65,11 @@ class RedactCustomer:
             response = self._representation.describe_erasure(progress, redactions, claim.source_epoch)
             await unit.commit(call, Unchanged(response, shows=None))
             return CommandResult(response, replayed=False)
+
+
+def _one(call: CommandCall, order_id: UUID) -> UUID:
+    """Returns the request id of a single order, so that the claim of the call's own id stays free for the response."""
+    return call.derived_id(f"redaction of {order_id}")
 
 
 def _earlier(call: CommandCall, claim: EarlierCall) -> CommandResult:

@@ -22,6 +22,10 @@ CLAIM_FOR_NEW = (
     " (SELECT redacted_at IS NOT NULL FROM customers WHERE id = $7 FOR SHARE)"
 )
 RECALL = "SELECT fingerprint, response FROM command_log WHERE principal = $1 AND request_id = $2"
+RESPONSES = (
+    "SELECT ARRAY(SELECT response FROM command_log WHERE principal = $1 AND request_id = ANY($2)"
+    " AND response IS NOT NULL)"
+)
 #: The same for a command without an event, by which the response could be found. `shows` is the order in the response.
 ANSWER_WITHOUT_EVENT = "UPDATE command_log SET response = $3, shows = $4 WHERE principal = $1 AND request_id = $2"
 ANSWER = "UPDATE command_log SET response = $3 WHERE principal = $1 AND request_id = $2"

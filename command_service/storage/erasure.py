@@ -12,7 +12,8 @@ MARK_CUSTOMER = (
 )
 PROGRESS = (
     "SELECT count(*) FILTER (WHERE redacted), count(*) FILTER (WHERE NOT redacted), ARRAY(SELECT order_id FROM orders"
-    " WHERE customer_id = $1 AND NOT redacted ORDER BY order_id LIMIT $2) FROM orders WHERE customer_id = $1"
+    " WHERE customer_id = $1 AND NOT redacted ORDER BY order_id LIMIT $2), ARRAY(SELECT order_id FROM orders"
+    " WHERE customer_id = $1 AND redacted ORDER BY updated_at DESC LIMIT $2) FROM orders WHERE customer_id = $1"
 )
 #: The digest of salt and data stays, so the hash chain stays valid. Without the salt nobody can guess the data from it.
 ERASE_EVENTS = (

@@ -8,7 +8,7 @@ the outbox allocates a position. So the positions of one order rise with its ver
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -108,6 +108,13 @@ class PostgresUnitOfWork:
         row = await self._transaction.fetch((PROGRESS, (customer_id, most)))
         assert row is not None
         return ErasureProgress(*row)
+
+    async def responses(self, principal: str, request_ids: Sequence[UUID]) -> Sequence[bytes]:
+        """Reads the command log."""
+        row = await self._transaction.fetch((command_log.RESPONSES, (principal, list(request_ids))))
+        assert row is not None
+        found: Sequence[bytes] = row[0]
+        return found
 
 
 class PostgresUnitsOfWork:

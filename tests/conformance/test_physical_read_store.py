@@ -14,7 +14,8 @@ from query_service.application.ports.read_store import Applied, Deferred, ReadSt
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.storage.physical import erasing, mappings, setup, writer
+from query_service.storage.physical import erasing, writer
+from query_service.storage.physical.generations import mappings, setup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import io
 import json
@@ -20,6 +21,7 @@ from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
 
 from devstack.cli.running import run
 from devstack.importers.run import ImportResult, import_orders
+from devstack.servers import LocalServer
 from query_service.__main__ import main
 from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
@@ -28,7 +30,9 @@ from query_service.checking import drift, reproject, selection
 from query_service.clock import now
 from query_service.drift_commands import CheckReport
 from query_service.projection.external_version import version_parts
+from tests.fixtures.private_servers import PrivateElasticsearch, PrivateNats, PrivatePostgres
 from tests.fixtures.system import System, running_system
+from tests.robustness.test_kill import chosen_seed
 from tests.support.commands.imports import import_requests
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.planted_drift import Vandal, query_settings
@@ -39,6 +43,9 @@ WRITERS = 4
 PAUSE_SECONDS = 0.1
 #: Imported orders of a writer between two messages.
 TOLD_EVERY = 500
+PROCESSES = ("query-project", "relay", "command")
+#: When the fault comes after a round began, and how long a store is away then, at most.
+LONGEST_ROUND_SECONDS, LONGEST_OUTAGE_SECONDS = 3.0, 15.0
 KINDS = [kind for kind in Kind if kind not in (Kind.INDEX_SWAPPED, Kind.VERSION_LOST)]
 
 
@@ -251,35 +258,62 @@ async def test_every_kind_is_found_among_a_hundred_thousand_orders(own_system: S
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-async def test_half_an_hour_of_writes_and_kills_raises_no_alarm(own_system: System) -> None:
-    seed = 3
-    source, ends = random.Random(seed), time.monotonic() + 1_800
-    print(f"seed {seed}", flush=True)
-    order_ids = await place_orders(own_system, 500)
-    rounds = completed = 0
-    last_completed = True
-    async with Vandal.of(own_system) as vandal:
+async def test_half_an_hour_of_writes_kills_and_outages_raises_no_alarm(
+    private_postgres: PrivatePostgres,
+    private_nats: PrivateNats,
+    private_elasticsearch: PrivateElasticsearch,
+    tmp_path: Path,
+) -> None:
+    postgres, nats, elasticsearch = await private_postgres(), await private_nats(), await private_elasticsearch()
+    stores = {"postgres": postgres, "nats": nats, "elasticsearch": elasticsearch}
+    async with (
+        running_system(postgres.url, nats.url, elasticsearch.url, tmp_path) as system,
+        Vandal.of(system) as vandal,
+    ):
+        order_ids = await place_orders(system, 500)
         await eventually(lambda: vandal.is_projected(order_ids), "a read model with all orders", within=600)
-        async with writing(own_system, order_ids) as commands:
-            while time.monotonic() < ends:
-                checking = asyncio.create_task(check(own_system))
-                killed = source.choice(("query-project", "relay", "command")) if last_completed else ""
-                if killed:
-                    await asyncio.sleep(source.uniform(0, 5))  # somewhere in the round
-                    own_system.kill(killed)
-                report = await checking
-                last_completed = not report.error
-                rounds, completed = rounds + 1, completed + last_completed
-                assert report.error or kinds_found(report.document) == {}, report.document
-                print(
-                    f"{ends - time.monotonic():.0f} s left; {completed} of {rounds} rounds completed; {commands[0]}"
-                    f" pairs of commands; killed {killed or 'nothing'}; {report.error}",
-                    flush=True,
-                )
+        async with writing(system, order_ids) as commands:
+            await check_through_outages(system, stores, commands, seconds=1_800, seed=chosen_seed())
         await vandal.plant(Kind.DOCUMENT_ALTERED, order_ids[0])
         # The check would also be silent if it saw nothing.
-        assert kinds_found((await check(own_system)).document) == {Kind.DOCUMENT_ALTERED: {order_ids[0]}}
+        assert kinds_found((await check(system)).document) == {Kind.DOCUMENT_ALTERED: {order_ids[0]}}
+
+
+async def check_through_outages(
+    system: System, stores: Mapping[str, LocalServer], commands: Sequence[int], seconds: float, seed: int
+) -> None:
+    """Runs one round after the other, and asserts that none of them finds anything.
+
+    After each completed round a process is killed, or a store is away for a while.
+    """
+    source, ends = random.Random(seed), time.monotonic() + seconds
+    print(f"seed {seed}", flush=True)
+    ended: collections.Counter[str] = collections.Counter()
+    rounds = completed = 0
+    last_completed = True
+    while time.monotonic() < ends:
+        checking = asyncio.create_task(check(system))
+        victim = source.choice((*PROCESSES, *stores)) if last_completed else ""
+        await asyncio.sleep(source.uniform(0, LONGEST_ROUND_SECONDS) if victim else 0)
+        if victim in stores:
+            await stores[victim].kill()
+            await asyncio.sleep(source.uniform(0, LONGEST_OUTAGE_SECONDS))
+            await stores[victim].start()
+        elif victim:
+            system.kill(victim)
+        ended[victim or "nothing"] += 1
+        report = await checking
+        last_completed = not report.error
+        rounds, completed = rounds + 1, completed + last_completed
+        assert report.error or kinds_found(report.document) == {}, report.document
+        print(
+            f"{ends - time.monotonic():.0f} s left; {completed} of {rounds} rounds completed; {commands[0]}"
+            f" pairs of commands; ended {victim or 'nothing'}; {report.error}",
+            flush=True,
+        )
+    print(f"{completed} of {rounds} rounds completed, ended: {dict(ended)}", flush=True)
     assert completed >= 10
+    assert all(ended[name] for name in stores)
 
 
 @pytest.mark.long

@@ -22,8 +22,8 @@ from query_service.application.comparing.digests import DigestsOfScan
 from query_service.application.comparing.findings import Finding
 from query_service.application.comparing.heads import SuspectCheck, suspects
 from query_service.application.comparing.pace import FullPace, Pace
-from query_service.application.ports.checked_store import CheckedStore, ScannedOrder
-from query_service.application.ports.order_source import OrderSelection, OrderSource, SourceDigests
+from query_service.application.ports.checked_store import CheckedStore
+from query_service.application.ports.order_source import OrderHead, OrderSelection, OrderSource, SourceDigests
 from query_service.projection.stream_event import Parse
 
 #: After so many findings a round ends early: the read model needs a rebuild, not a list.
@@ -132,21 +132,40 @@ class ReadModelComparison:
             if not heads:
                 continue
             until = max(heads)
-            scanned = await self._scanned(after, until, buckets)
-            found += await self._suspects.findings(suspects(heads, scanned, page.source_epoch))
+            found += await self._differing(heads, page.source_epoch, after, until, buckets)
             after = until
             if len(found) >= MOST_FINDINGS:
                 return found
             await self._pace.rest()
-        return found + await self._suspects.findings(suspects({}, await self._scanned(after, "", buckets), 0))
+        return found + await self._differing({}, 0, after, "", buckets)
 
-    async def _scanned(self, after: str, until: str, buckets: Sequence[int]) -> Mapping[str, ScannedOrder]:
-        scanned: dict[str, ScannedOrder] = {}
+    async def _differing(
+        self, heads: Mapping[str, OrderHead], source_epoch: int, after: str, until: str, buckets: Sequence[int]
+    ) -> list[Finding]:
+        """Compares heads, which are all of the ids `after` (exclusive) to `until`, with a pass over the read model.
+
+        Ends early when it has MOST_FINDINGS: the write side may be the wrong one, and lack all orders.
+        """
+        found: list[Finding] = []
+        waiting: list[str] = []
         async with aclosing(self._store.scan(after=after, until=until)) as pages:
             async for page in pages:
-                scanned |= {order.order_id: order for order in page if self._of_bucket(order.order_id, buckets)}
+                scanned = {one.order_id: one for one in page if self._of_bucket(one.order_id, buckets)}
+                last = page[-1].order_id
+                waiting += suspects(
+                    {order_id: head for order_id, head in heads.items() if after < order_id <= last},
+                    scanned,
+                    source_epoch,
+                )
+                after = last
+                if len(waiting) >= MOST_FINDINGS:
+                    found += await self._suspects.findings(waiting)
+                    waiting = []
+                if len(found) >= MOST_FINDINGS:
+                    return found
                 await self._pace.rest()
-        return scanned
+        waiting += sorted(order_id for order_id in heads if order_id > after)
+        return found + await self._suspects.findings(waiting)
 
     def _of_bucket(self, order_id: str, buckets: Sequence[int]) -> bool:
         try:

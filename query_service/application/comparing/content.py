@@ -34,18 +34,20 @@ def content_findings(
     parked_versions: Sequence[int],
     parse: Parse | None = None,
     *,
+    settled: int = MOST_VERSIONS,
     own: bool = True,
 ) -> list[Finding]:
     """Returns what is wrong with an order's document, and with its journal entries of the versions 1 to its version.
 
-    `own`: see JournalCheck.
+    The entries of versions up to `settled` must be there. A later one may be under way: a document and its entry do not
+    become visible together. `own`: see JournalCheck.
     """
     found: list[Finding] = []
     check = JournalCheck(order.order_id, parse, own=own)
     for version, entry in enumerate(entries, start=1):
         if entry is None:
             check.missing()
-            if version not in parked_versions:
+            if version <= settled and version not in parked_versions:
                 found.append(Finding(Kind.ENTRY_MISSING, order.order_id, version, "the journal has no such entry"))
         elif (fault := check.entry_fault(entry)) is not None:
             found.append(Finding(Kind.ENTRY_ALTERED, order.order_id, version, fault))
@@ -92,16 +94,18 @@ class ContentCheck:
         found: list[Finding] = []
         for begin in range(0, len(order_ids), TOGETHER):
             together = order_ids[begin : begin + TOGETHER]
+            settled: dict[str, int] = {}
             async for page in self._source.heads(OrderSelection(order_ids=together)):
                 await self._barrier.passed(page.read_time, page.source_epoch)
+                settled |= {head.order_id: head.version for head in page.heads}
             for first in range(0, len(together), UNTIL_REST):
                 some = together[first : first + UNTIL_REST]
-                for of_order in await asyncio.gather(*map(self._of_order, some)):
+                for of_order in await asyncio.gather(*(self._of_order(one, settled.get(one, 0)) for one in some)):
                     found += of_order
                 await self._pace.rest()
         return found
 
-    async def _of_order(self, order_id: str) -> list[Finding]:
+    async def _of_order(self, order_id: str, settled: int) -> list[Finding]:
         while True:
             before = await self._store.external_versions(order_id, [])
             [stored] = await self._store.orders([order_id])
@@ -111,7 +115,8 @@ class ContentCheck:
             scanned = ScannedOrder(order_id, version_of(document), "", before.order, document)
             entries = await self._entries(scanned)
             if (await self._store.external_versions(order_id, [])).order == before.order:
-                return content_findings(scanned, entries, stored.parked_versions, self._parse, own=self._own)
+                parked = stored.parked_versions
+                return content_findings(scanned, entries, parked, self._parse, settled=settled, own=self._own)
 
     async def _entries(self, order: ScannedOrder) -> list[EventDocument | None]:
         return await self._store.entries(order.order_id, range(1, min(order.version, MOST_VERSIONS) + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
@@ -55,6 +56,12 @@ class DriftClaim:
             return False
         self._renew_at = lease_until - round(LEASE_SECONDS / 2 * 1e6)
         return True
+
+    async def give_back(self) -> None:
+        """Ends the claim of this process, if it has it, so that another one can do what this one cannot."""
+        stored = await self._store.drift_record()
+        if stored.record.holder == self._holder:
+            await self._store.save_drift_record(replace(stored.record, lease_until=0), stored)
 
     async def keep(self) -> None:
         """Renews the claim when half of its time is over. Raises ClaimLost."""
@@ -121,6 +128,8 @@ class ContinuousCheck:
                 pass
             except (DependencyDown, ReadStoreNotReady, SourceRefused) as problem:
                 self._observer.round_failed(str(problem))
+                with contextlib.suppress(DependencyDown, ReadStoreNotReady):
+                    await self._claim.give_back()
                 await asyncio.sleep(min(PROBLEM_SECONDS, self._round_seconds))
                 continue
             await asyncio.sleep(max(0.0, self._round_seconds - (self._now() - started) / 1e6))

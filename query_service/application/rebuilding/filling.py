@@ -162,17 +162,23 @@ class Filler:
         while orders:
             left: list[list[ProjectedEvent]] = []
             cause = ""
-            written = [event for events in orders for event in events]
-            for one, outcome in zip(written, await self._store.fill(orders), strict=True):
-                match outcome:
-                    case Refused(reason, detail):
-                        await self._park(recorded[one.order_id, one.version], ProjectionError(reason, detail))
-                        parked += 1
-                    case Deferred(why):
-                        left.append([one])
-                        cause = cause or why
+            outcomes = iter(await self._store.fill(orders))
+            for events in orders:
+                stored: list[ProjectedEvent] = []
+                for one in events:
+                    match next(outcomes):
+                        case Refused(reason, detail):
+                            await self._park(recorded[one.order_id, one.version], ProjectionError(reason, detail))
+                            parked += 1
+                        case Deferred(why):
+                            left.append([one])
+                            cause = cause or why
+                        case _:
+                            stored.append(one)
+                if stored and stored[-1] is not events[-1]:
+                    left.append(stored[-1:])  # the order's document is made of the last event that the store takes
             orders = left
-            if orders:
+            if cause:
                 await self._pause(worker, pacer, cause)
             else:
                 self._resume(worker, pacer)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from query_service.application.ports.checked_store import ExternalVersions
 from query_service.application.ports.order_source import OrderJournal
@@ -55,8 +56,11 @@ def plan(
     parse: Parse | None = None,
     *,
     attempt: int = 0,
+    refused: Mapping[int, ProjectionError] = MappingProxyType({}),
 ) -> OrderPlan:
     """Returns what to write of an order. Raises RevisionsUsedUp.
+
+    `refused` are versions whose document the store has refused, and why.
 
     With each `attempt` the revision of a document that is missing rises, because the store may remember the version
     with which it was removed.
@@ -72,6 +76,9 @@ def plan(
         revision = max(of_order or 0, of_entry or 0) + (2**attempt - 1 if is_missing else 0)
         if revision > MAX_REVISION:
             raise RevisionsUsedUp(event.order_id, event.version)
+        if (refusal := refused.get(event.version)) is not None:
+            unprojected.append(Unprojected(event, refusal))
+            continue
         try:
             projected = project(stream_event(event, source_epoch, parse), revision)
         except ProjectionError as error:

@@ -8,7 +8,7 @@ before it: the event changes the order's version, and the order is projected aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,6 +97,7 @@ class Reprojector:
 
     async def _page(self, journals: Sequence[OrderJournal], source_epoch: int) -> list[Reprojected]:
         results: dict[str, Reprojected] = {}
+        refused: dict[str, dict[int, ProjectionError]] = {}
         pending, attempt = {journal.order_id: journal for journal in journals}, 0
         while pending:
             if attempt >= ATTEMPTS:
@@ -105,12 +106,18 @@ class Reprojector:
                     f"order {next(iter(pending))} could not be written and read back in {ATTEMPTS} attempts",
                 )
             plans: list[OrderPlan] = []
-            for planned in await self._plans(list(pending.values()), source_epoch, attempt):
+            for planned in await self._plans(list(pending.values()), refused, source_epoch, attempt):
                 if isinstance(planned, Reprojected):
                     results[planned.order_id] = planned
                 else:
                     plans.append(planned)
             outcomes = await self._write(plans)
+            for one in plans:
+                if one.head is not None and _refusal(one.head, outcomes) is not None:
+                    # The order's document is made of the last event that the store takes.
+                    known = refused.setdefault(one.order_id, {})
+                    errors = {event.version: _refusal(event, outcomes) for event in one.events}
+                    known |= {version: error for version, error in errors.items() if error is not None}
             done = [one for one in plans if await self._is_done(one, outcomes)]
             changed = await self._changed({one.order_id: one.version for one in plans})
             for one in done:
@@ -125,15 +132,23 @@ class Reprojector:
         return [results[journal.order_id] for journal in journals]
 
     async def _plans(
-        self, journals: Sequence[OrderJournal], source_epoch: int, attempt: int
+        self,
+        journals: Sequence[OrderJournal],
+        refused: Mapping[str, Mapping[int, ProjectionError]],
+        source_epoch: int,
+        attempt: int,
     ) -> list[OrderPlan | Reprojected]:
         planned: list[OrderPlan | Reprojected] = []
         for begin in range(0, len(journals), _AT_ONCE):
             some = journals[begin : begin + _AT_ONCE]
-            planned += await asyncio.gather(*(self._plan(journal, source_epoch, attempt) for journal in some))
+            planned += await asyncio.gather(
+                *(self._plan(one, refused.get(one.order_id, {}), source_epoch, attempt) for one in some)
+            )
         return planned
 
-    async def _plan(self, journal: OrderJournal, source_epoch: int, attempt: int) -> OrderPlan | Reprojected:
+    async def _plan(
+        self, journal: OrderJournal, refused: Mapping[int, ProjectionError], source_epoch: int, attempt: int
+    ) -> OrderPlan | Reprojected:
         [stored] = await self._store.orders([journal.order_id])
         editions = await self._store.external_versions(
             journal.order_id, range(1, max([journal.version, stored.version, *stored.parked_versions]) + 1)
@@ -141,7 +156,7 @@ class Reprojector:
         if _newest_epoch(editions) > source_epoch:
             return Reprojected(journal.order_id, Result.REFUSED, journal.version, _from_the_future(source_epoch))
         try:
-            return plan(journal, source_epoch, stored, editions, self._parse, attempt=attempt)
+            return plan(journal, source_epoch, stored, editions, self._parse, attempt=attempt, refused=refused)
         except RevisionsUsedUp as used_up:
             return Reprojected(journal.order_id, Result.REFUSED, journal.version, str(used_up))
 
@@ -169,8 +184,10 @@ class Reprojector:
         if any(entry != event.event for entry, event in zip(entries, written, strict=True)):
             return False
         head = planned.head
-        if head is None or head not in written:
+        if head is None:
             return True
+        if head not in written:
+            return not planned.others
         return stored.document == head.order or stored.version > head.version
 
     async def _changed(self, versions: dict[str, int]) -> dict[str, OrderJournal]:
@@ -189,9 +206,9 @@ class Reprojector:
         """Parks what cannot be projected, and deletes the records of what could."""
         events = {event.version: event for event in planned.events}
         refused = [
-            _unprojected(event, outcome)
+            Unprojected(recorded_event(event.event), error)
             for event in planned.events
-            if isinstance(outcome := outcomes[event.order_id, event.version], Refused)
+            if (error := _refusal(event, outcomes)) is not None
         ]
         hopeless = [*planned.unprojected, *refused]
         broken = {one.event.version for one in hopeless}
@@ -235,8 +252,10 @@ class Reprojector:
         )
 
 
-def _unprojected(event: ProjectedEvent, refused: Refused) -> Unprojected:
-    return Unprojected(recorded_event(event.event), ProjectionError(refused.reason, refused.detail))
+def _refusal(event: ProjectedEvent, outcomes: Mapping[tuple[str, int], Outcome]) -> ProjectionError | None:
+    """Returns why the store has refused the event; None when it has not."""
+    outcome = outcomes[event.order_id, event.version]
+    return ProjectionError(outcome.reason, outcome.detail) if isinstance(outcome, Refused) else None
 
 
 def _newest_epoch(editions: ExternalVersions) -> int:

@@ -10,14 +10,14 @@ from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchC
 from query_service.storage.physical.drift_records import DriftRecords
 from query_service.storage.physical.figures.order_figures import FigureReader
 from query_service.storage.physical.figures.payment_figures import PaymentReader
-from query_service.storage.physical.generations import IndexGenerations
+from query_service.storage.physical.generations.lifecycle import IndexGenerations
+from query_service.storage.physical.generations.readers_aliases import ReadersAliases
+from query_service.storage.physical.generations.setup import IndexSetup
 from query_service.storage.physical.lists import OrderLists
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.reader import AS_OF, DocumentReader, as_of_id
-from query_service.storage.physical.readers_aliases import ReadersAliases
 from query_service.storage.physical.scan import IndexScan
-from query_service.storage.physical.setup import IndexSetup
 from query_service.storage.physical.upkeep import IndexUpkeep
 from query_service.storage.physical.writer import BulkWriter
 

@@ -18,10 +18,10 @@ from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage.physical.connection import PASSING, ElasticsearchConnection, StoreDefect, describe, not_ready
 from query_service.storage.physical.erasing import EntryEraser, document_lines
+from query_service.storage.physical.generations.setup import IndexSetup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
-from query_service.storage.physical.setup import IndexSetup
 
 #: The most bytes in a request. A larger event is sent alone.
 REQUEST_BYTES = 8_000_000

@@ -26,6 +26,7 @@ from command_service.domain.money import Money
 from command_service.domain.parties import Address, Customer
 from command_service.storage import command_log, erasure
 from command_service.storage.erasure import PROGRESS
+from command_service.storage.unit_of_work import PostgresUnitOfWork
 from tests.fixtures.write_model import execute
 from tests.integration.command_service.test_order_changes import TIME
 from tests.support.chance import new_seed
@@ -166,30 +167,58 @@ class Dies(Exception):  # noqa: N818 - says what happens
     """Stands for the end of the process."""
 
 
+async def killed_between_orders(orders: Application, asked: CommandCall, patched: pytest.MonkeyPatch) -> list[UUID]:
+    """Places four orders, and begins to redact them with a call that dies after two of them; returns all four."""
+    ids = [await placed(orders) for _ in range(4)]
+    execute_one, done = Execution.execute, list[object]()
+
+    async def dying(self: Execution, one: CommandCall, command: commands.Command) -> CommandResult:
+        if len(done) == 2:
+            raise Dies
+        done.append(command)
+        return await execute_one(self, one, command)
+
+    with patched.context() as cut:
+        cut.setattr(Execution, "execute", dying)
+        with pytest.raises(Dies):
+            await orders.redact(asked, "C1")
+    assert [(await orders.stored(one)).redacted for one in sorted(ids)] == [True, True, False, False]
+    return ids
+
+
 async def test_a_call_that_died_between_orders_is_resumed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with application(command_database) as orders:
-        ids, asked = [await placed(orders) for _ in range(4)], call()
-        execute_one, done = Execution.execute, list[object]()
-
-        async def dying(self: Execution, one: CommandCall, command: commands.Command) -> CommandResult:
-            if len(done) == 2:
-                raise Dies
-            done.append(command)
-            return await execute_one(self, one, command)
-
-        with monkeypatch.context() as cut:
-            cut.setattr(Execution, "execute", dying)
-            with pytest.raises(Dies):
-                await orders.redact(asked, "C1")
-        assert [(await orders.stored(one)).redacted for one in sorted(ids)] == [True, True, False, False]
+        asked = call()
+        ids = await killed_between_orders(orders, asked, monkeypatch)
         with pytest.raises(RuleViolated):
             await orders.place(call(), personal_order())
-        answer = await orders.redact(asked, "C1")
+        monkeypatch.setattr(redact_customer, "ORDERS_PER_CALL", 3)
+        first = await orders.redact(asked, "C1")
+        assert (first.redacted_orders, first.remaining_orders) == (3, 1)
+        named = dict(decode(first.consistency_token).versions)
+        assert named == {str(one): 4 for one in sorted(ids)[:3]}, "the token names what both tries redacted, no more"
+        answer = await orders.redact(call(), "C1")
         assert (answer.redacted_orders, answer.remaining_orders) == (4, 0)
+        assert set(decode(answer.consistency_token).versions) == {str(max(ids))}, "and none of another call"
         assert [(await orders.stored(one)).version for one in ids] == [4] * 4
         assert await canaries(command_database) == dict.fromkeys(SEARCHED, 0)
+
+
+@pytest.mark.mutant
+async def test_a_token_that_forgets_what_the_dead_call_redacted_is_caught(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> Sequence[bytes]:
+        return ()
+
+    async with application(command_database) as orders:
+        asked = call()
+        ids = await killed_between_orders(orders, asked, monkeypatch)
+        monkeypatch.setattr(PostgresUnitOfWork, "responses", nothing)
+        answer = await orders.redact(asked, "C1")
+        assert set(decode(answer.consistency_token).versions) == {str(one) for one in sorted(ids)[2:]}
 
 
 async def test_calls_go_on_until_nothing_remains(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:

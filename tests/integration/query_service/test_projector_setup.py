@@ -6,7 +6,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from query_service.bootstrap import migrate
-from query_service.storage.physical.setup import IndexSetup
+from query_service.storage.physical.generations.setup import IndexSetup
 from service_runtime.process import StartupRefused
 from tests.support.queries.order_events import START, an_order, published
 from tests.support.queries.projector_checks import (

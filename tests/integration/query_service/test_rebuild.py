@@ -18,7 +18,7 @@ from query_service.application.ports.generations import Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.rebuilding import leases, rebuilds
 from query_service.rebuild_commands import run_rebuild
-from query_service.storage.physical.generations import IndexGenerations
+from query_service.storage.physical.generations.lifecycle import IndexGenerations
 from tests.support.queries.other_release import become_another_release
 from tests.support.queries.projector_checks import blocked
 from tests.support.queries.query_client import token_of

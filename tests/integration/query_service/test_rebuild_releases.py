@@ -9,7 +9,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
 from query_service.rebuild_commands import run_rebuild
-from query_service.storage.physical import setup
+from query_service.storage.physical.generations import setup
 from tests.support.queries.order_events import PublishedEvent
 from tests.support.queries.other_release import become_another_release
 from tests.support.queries.query_client import token_of

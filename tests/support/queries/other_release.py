@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from query_service.__main__ import main
-from query_service.storage.physical import mappings
+from query_service.storage.physical.generations import mappings
 from query_service.wire import page_part
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
 
 from query_service.application.comparing.barrier import AppliedBarrier, ReadModelLags
 from query_service.application.comparing.content import ContentCheck
-from query_service.application.comparing.continuous import LEASE_SECONDS, BudgetedPace, ClaimLost, DriftClaim
+from query_service.application.comparing.continuous import (
+    LEASE_SECONDS,
+    BudgetedPace,
+    ClaimLost,
+    ContinuousCheck,
+    DriftClaim,
+)
+from query_service.application.comparing.drift_check import DriftCheck, DriftReport
 from query_service.application.comparing.findings import Kind
 from query_service.application.comparing.generation_check import MOST_REPAIRS
-from query_service.application.ports.errors import DependencyDown
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import ParkedEvent
 from query_service.application.reprojecting.reproject import Result
 from query_service.application.reprojecting.revisions import RevisionsUsedUp, next_revision
@@ -20,7 +28,7 @@ from query_service.projection.external_version import MAX_REVISION, external_ver
 from query_service.projection.project import project
 from query_service.projection.recorded_event import stream_event
 from query_service.storage.memory import MemoryStore
-from tests.support.queries.compared_read_model import KINDS, NOW, ReadModel, plant
+from tests.support.queries.compared_read_model import KINDS, NOW, ReadModel, drift_check, plant
 from tests.support.source_mutants import Mutant, noticed
 
 
@@ -59,6 +67,19 @@ async def test_a_later_version_is_no_difference_and_what_is_on_its_way_is_waited
     for event in events:
         model.source.journals_by_id[event.order_id].pop()
     assert (await model.compare()).findings == []
+
+
+async def test_an_entry_that_is_under_way_after_the_barrier_is_not_missing() -> None:
+    model = await ReadModel().projected()
+    order_id = model.order_ids[0]
+    event = model.source.change(order_id)
+    await model.store.apply([project(stream_event(event, 1))])
+    model.source.journals_by_id[order_id].pop()  # it was exported before the change
+    model.put("entries", f"{order_id}/4", lambda entry: None)
+    await model.source.claim(model.store)
+    assert (await model.compare()).findings == []
+    model.source.journals_by_id[order_id].append(event)
+    assert [(one.kind, one.version) for one in (await model.compare()).findings] == [(Kind.ENTRY_MISSING, 4)]
 
 
 async def test_another_epoch_is_not_compared() -> None:
@@ -193,6 +214,44 @@ async def test_one_process_at_a_time_has_the_claim() -> None:
         await first.keep()
 
 
+class Rounds:
+    """Implements DriftObserver; counts rounds."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = 0
+
+    def round_done(self, report: DriftReport, ended_at: int) -> None:
+        """See DriftObserver."""
+        self.done += 1
+
+    def round_failed(self, problem: str) -> None:
+        """See DriftObserver."""
+        self.failed += 1
+
+
+async def test_a_projector_that_cannot_check_leaves_the_checks_to_another() -> None:
+    model = await ReadModel().projected()
+    observed = Rounds()
+
+    async def unfit() -> dict[str, str]:
+        raise ReadStoreNotReady("another release feeds the read model")
+
+    cannot = DriftCheck(model.store, unfit, lambda name: model.generation_check(name), lambda: NOW)
+    running = []
+    for holder, check, seconds in (("unfit", cannot, 0.001), ("fit", drift_check({"g1": model}), 0.02)):
+        claim = DriftClaim(model.store, holder, lambda: NOW)
+        pace = BudgetedPace(1.0, claim, lambda: 0.0, lambda: 0.0)
+        continuous = ContinuousCheck(check, claim, pace, observed, lambda: NOW, round_seconds=seconds)
+        running.append(asyncio.create_task(continuous.run()))
+    while not observed.done and observed.failed < 200:
+        await asyncio.sleep(0.001)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert observed.done
+    assert observed.failed
+
+
 async def test_rests_keep_the_work_within_its_share() -> None:
     work, clock = [0.0], [0.0]
 
@@ -241,3 +300,15 @@ async def test_rests_without_a_budget_are_noticed() -> None:
 async def test_comparing_the_fields_of_another_release_is_noticed() -> None:
     with noticed(Mutant(ContentCheck.begin, "await self._store.has_own_content()", "True")):
         await test_fields_of_another_release_are_no_difference_and_hashes_are_compared_all_the_same()
+
+
+@pytest.mark.mutant
+async def test_taking_what_is_under_way_as_missing_is_noticed() -> None:
+    with noticed(Mutant(ContentCheck.findings, "settled.get(one, 0)", "10**5")):
+        await test_an_entry_that_is_under_way_after_the_barrier_is_not_missing()
+
+
+@pytest.mark.mutant
+async def test_keeping_the_claim_without_checking_is_noticed() -> None:
+    with noticed(Mutant(DriftClaim.give_back, "stored.record.holder == self._holder", "False")):
+        await test_a_projector_that_cannot_check_leaves_the_checks_to_another()

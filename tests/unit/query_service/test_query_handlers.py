@@ -23,7 +23,7 @@ from query_service.handlers.grpc.read_model_queries import ReadModelQueries
 from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_RULES, validate
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
-from query_service.storage.physical import mappings
+from query_service.storage.physical.generations import mappings
 from query_service.storage.physical.page_parts import BASIC_FIELD, FIELD
 from service_runtime.edge.refusals import NotImplementedYet, OutOfTime
 from service_runtime.edge.request_validation import InvalidRequest, Violation

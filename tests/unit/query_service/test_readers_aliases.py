@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from query_service.application.ports.generations import Phase, Rebuild
-from query_service.storage.physical.readers_aliases import Alias, right_generation
+from query_service.storage.physical.generations.readers_aliases import Alias, right_generation
 from tests.support.source_mutants import Mutant, noticed
 
 

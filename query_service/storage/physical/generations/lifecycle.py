@@ -7,11 +7,11 @@ from typing import Any
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Part, Phase, Rebuild, StoredRebuild
-from query_service.storage.physical import mappings
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection, describe
+from query_service.storage.physical.generations import mappings
+from query_service.storage.physical.generations.setup import PROJECTIONS, IndexSetup
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import as_of_id, get_documents
-from query_service.storage.physical.setup import PROJECTIONS, IndexSetup
 
 REBUILD = "rebuild"
 

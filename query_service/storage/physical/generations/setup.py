@@ -14,8 +14,8 @@ from typing import Any
 from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import FIRST_GENERATION
 from query_service.application.ports.read_store import StoreIdentity
-from query_service.storage.physical import mappings
 from query_service.storage.physical.connection import ElasticsearchConnection, describe, not_ready
+from query_service.storage.physical.generations import mappings
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import as_of_id
 

@@ -1,0 +1,1 @@
+"""Creates the indices of generations, checks their mappings, and decides which of them readers see."""
