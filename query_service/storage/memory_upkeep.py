@@ -82,7 +82,7 @@ class MemoryDocuments:
             yield found if documents else [replace(order, document=None) for order in found]
 
     async def has_own_content(self) -> bool:
-        """See CheckedStore. No release takes over what another one kept in memory."""
+        """See OrderReader. No release takes over what another one kept in memory."""
         return True
 
     async def external_versions(self, order_id: str, versions: Sequence[int]) -> ExternalVersions:

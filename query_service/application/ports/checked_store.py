@@ -87,12 +87,6 @@ class CheckedStore(ProjectionWriter, Protocol):
         All pages are of one moment, and show what was refreshed before the first.
         """
 
-    async def has_own_content(self) -> bool:
-        """Returns whether this release's projection made all documents, so that they must be what this release gives.
-
-        Otherwise a release with another mapping or edition made some of them, and this one may only add to them.
-        """
-
     async def external_versions(self, order_id: str, versions: Sequence[int]) -> ExternalVersions:
         """Returns the external versions of the order's document and of these entries. Sees every acknowledged write."""
 

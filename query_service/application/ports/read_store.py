@@ -181,6 +181,12 @@ class OrderReader(OrderQuestions, PaymentQuestions, Protocol):
         Sees every acknowledged write.
         """
 
+    async def has_own_content(self) -> bool:
+        """Returns whether this release's projection made all documents, so that they must be what this release gives.
+
+        Otherwise a release with another mapping or edition made some of them, and this one may only add to them.
+        """
+
     async def freshness(self) -> Freshness | None:
         """Returns how fresh the generation is that this store reads; None before its first barrier."""
 

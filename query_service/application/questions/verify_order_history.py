@@ -114,7 +114,8 @@ class VerifyOrderHistory:
         return replace(answer, info=replace(answer.info, stale=bool(lacking)))
 
     async def _verified(self, stored: StoredOrder) -> VerifiedHistory:
-        check = JournalCheck(stored.order_id, self._parse)
+        own = await self._reader.has_own_content()
+        check = JournalCheck(stored.order_id, self._parse, own=own)
         findings: list[HistoryFinding] = []
         for first in range(1, stored.version + 1, PAGE_VERSIONS):
             versions = range(first, min(stored.version, first + PAGE_VERSIONS - 1) + 1)

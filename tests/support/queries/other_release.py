@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from query_service.__main__ import main
+from query_service.storage.memory import MemoryStore
 from query_service.storage.physical.generations import mappings
 from query_service.wire import page_part
 
@@ -25,3 +26,11 @@ def become_another_release(patch: pytest.MonkeyPatch) -> None:
 if __name__ == "__main__":
     become_another_release(pytest.MonkeyPatch())
     sys.exit(main(sys.argv[1:]))
+
+
+class OtherReleasesToo(MemoryStore):
+    """A store to which another release wrote too."""
+
+    async def has_own_content(self) -> bool:
+        """See OrderReader."""
+        return False

@@ -29,6 +29,7 @@ from query_service.projection.project import project
 from query_service.projection.recorded_event import stream_event
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.compared_read_model import KINDS, NOW, ReadModel, drift_check, plant
+from tests.support.queries.other_release import OtherReleasesToo
 from tests.support.source_mutants import Mutant, noticed
 
 
@@ -108,14 +109,6 @@ async def test_a_field_that_an_earlier_release_did_not_write_is_no_difference_wh
     model.put("orders", first, lambda document: {name: value for name, value in document.items() if name != empty})
     model.put("orders", second, lambda document: {name: value for name, value in document.items() if name != filled})
     assert [finding.order_id for finding in (await model.compare()).findings] == [second]
-
-
-class OtherReleasesToo(MemoryStore):
-    """A store to which another release wrote too."""
-
-    async def has_own_content(self) -> bool:
-        """See CheckedStore."""
-        return False
 
 
 async def test_fields_of_another_release_are_no_difference_and_hashes_are_compared_all_the_same() -> None:

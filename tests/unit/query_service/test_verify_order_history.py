@@ -24,6 +24,7 @@ from query_service.projection.recorded_event import chain_fault, stream_event
 from query_service.storage.memory import MemoryStore
 from query_service.wire.order_history import verified_message
 from tests.support.queries.memory_source import MemorySource
+from tests.support.queries.other_release import OtherReleasesToo
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
 from tests.unit.query_service.test_list_gate import parked
@@ -37,10 +38,14 @@ class World:
     """An order of VERSIONS versions, projected into a store of the test's own."""
 
     def __init__(self, versions: int = VERSIONS) -> None:
-        self.store, self.source, self.board = MemoryStore(), MemorySource(), NoticeBoard()
-        waiter = VersionWaiter(self.board, FreshnessView(), asyncio.get_running_loop().time, self, recheck=60)
-        self.verify = VerifyOrderHistory(self.store, waiter)
+        self.source, self.board = MemorySource(), NoticeBoard()
+        self.become(MemoryStore())
         self.order_id = self.source.place(versions)
+
+    def become(self, store: MemoryStore) -> None:
+        """Makes the world one with this store."""
+        waiter = VersionWaiter(self.board, FreshnessView(), asyncio.get_running_loop().time, self, recheck=60)
+        self.store, self.verify = store, VerifyOrderHistory(store, waiter)
 
     def waited(self, outcome: str, seconds: float) -> None:
         """Nobody counts."""
@@ -61,6 +66,23 @@ class World:
             del documents[key]
         else:
             documents[key] = written, changed
+
+
+@in_virtual_time
+async def test_what_an_earlier_release_wrote_differently_is_not_broken_and_hashes_count_all_the_same() -> None:
+    world = World()
+    world.become(OtherReleasesToo())
+    await world.projected()
+    world.put("orders", 0, lambda document: {name: value for name, value in document.items() if name != "skus"})
+    world.put("entries", 2, lambda entry: {**entry, "actor": "as an earlier release gave it"})
+    assert (await world.verified()).valid
+    world.put("entries", 3, lambda entry: {**entry, "payload": entry["payload"].replace("1", "2")})
+    world.put("orders", 0, lambda document: {**document, "hash": "00" * 32})
+    found = await world.verified()
+    assert {(finding.version, finding.copy) for finding in found.findings} == {
+        (3, "journal entry"),
+        (VERSIONS, "order document"),
+    }
 
 
 @in_virtual_time
@@ -203,3 +225,9 @@ async def test_an_order_that_is_not_compared_is_noticed() -> None:
         world = await World(2).projected()
         world.put("orders", 0, changed(total=1))
         assert not (await world.verified()).valid
+
+
+@pytest.mark.mutant
+def test_comparing_the_fields_of_another_release_is_noticed() -> None:
+    with noticed(Mutant(VerifyOrderHistory._verified, "await self._reader.has_own_content()", "True")):
+        test_what_an_earlier_release_wrote_differently_is_not_broken_and_hashes_count_all_the_same()

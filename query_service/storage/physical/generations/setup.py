@@ -89,7 +89,7 @@ class IndexSetup:
         return StoreIdentity(await self.read_model(), await self.generation())
 
     async def has_own_content(self) -> bool:
-        """See CheckedStore."""
+        """See OrderReader."""
         noted = [await self._projections(alias) for alias in (self._names.orders, self._names.entries)]
         return all(projections == [mappings.projection()] for projections in noted)
 
