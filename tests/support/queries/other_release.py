@@ -1,4 +1,4 @@
-"""A projector of another release: `python -m tests.support.queries.other_release project`.
+"""A store and a projector of another release; the projector is `python -m tests.support.queries.other_release project`.
 
 Its mapping of orders has one more field, and its page parts are of the next edition. So its print is another one.
 """
@@ -23,14 +23,14 @@ def become_another_release(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "EDITION", edition)
 
 
-if __name__ == "__main__":
-    become_another_release(pytest.MonkeyPatch())
-    sys.exit(main(sys.argv[1:]))
-
-
 class OtherReleasesToo(MemoryStore):
     """A store to which another release wrote too."""
 
     async def has_own_content(self) -> bool:
         """See OrderReader."""
         return False
+
+
+if __name__ == "__main__":
+    become_another_release(pytest.MonkeyPatch())
+    sys.exit(main(sys.argv[1:]))
