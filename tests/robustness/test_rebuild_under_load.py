@@ -271,7 +271,7 @@ async def test_a_rebuild_under_load_is_not_noticed(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(5_400)
+@pytest.mark.timeout(14_400)
 async def test_a_rebuild_of_a_million_orders_is_not_noticed(
     postgres_url: str, nats_url: str, elasticsearch_url: str, tmp_path: Path
 ) -> None:
