@@ -36,7 +36,7 @@ from devstack.servers.ports import HOST, free_port
 FILL = "UPDATE outbox SET payload = (SELECT payload FROM outbox WHERE position = 1) WHERE position > 1"
 WITHOUT_INDEX = "DROP INDEX outbox_aggregate_id_aggregate_version_idx"
 ALONE, BESIDE, BESIDE_SLOW = "alone", "beside an export", "beside an export at 1,000 orders/s"
-WARM_UP_SECONDS = 5
+WARM_UP_SECONDS = 20
 INDEXED, NOT_INDEXED = "with the index", "without the index"
 
 

@@ -6,13 +6,18 @@ import asyncio
 
 import pytest
 
-from command_service.application.exporting.commands_first import CommandsFirst
+from command_service.application.exporting.commands_first import (
+    RECENT_SECONDS,
+    REST_SECONDS,
+    TURN_SECONDS,
+    CommandsFirst,
+)
 from command_service.application.exporting.order_pages import ExportedOrder
 from command_service.application.exporting.selections import View
 from command_service.storage.connections import command_pool
 from tests.support.commands.command_application import application, call, place_order
 from tests.support.commands.exports import exporting
-from tests.support.source_mutants import FAILURES
+from tests.support.source_mutants import FAILURES, Mutant, noticed
 
 
 async def check_an_export_lets_a_command_go_first(url: str) -> None:
@@ -80,3 +85,36 @@ async def test_within_a_turn_nobody_else_runs() -> None:
     asyncio.get_running_loop().call_soon(count)
     await commands.pause()
     assert others == 1
+
+
+async def check_an_export_rests_while_commands_arrive() -> None:
+    resting, time, slept = asyncio.Event(), [0.0], list[float]()
+    resting.set()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    commands = CommandsFirst(resting, longest_pause_seconds=0.001, clock=lambda: time[0], sleep=sleep)
+
+    async def turn() -> float:
+        time[0] += 2 * TURN_SECONDS
+        await commands.pause()
+        return slept[-1]
+
+    assert [await turn(), await turn()] == [0.0, 0.0], "without commands it does not rest"
+    resting.clear()
+    await turn()
+    resting.set()
+    assert [await turn(), await turn()] == [REST_SECONDS, REST_SECONDS]
+    time[0] += RECENT_SECONDS
+    assert await turn() == 0.0
+
+
+async def test_an_export_rests_while_commands_arrive() -> None:
+    await check_an_export_rests_while_commands_arrive()
+
+
+@pytest.mark.mutant
+async def test_an_export_that_never_rests_would_be_seen() -> None:
+    with noticed(Mutant(CommandsFirst.pause, "REST_SECONDS if recently else 0.0", "0.0")):
+        await check_an_export_rests_while_commands_arrive()
