@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-#: A limited replay sends a tenth of a second's events at once.
-_SHARES = 10
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+E = TypeVar("E")
+
+#: A limited replay reads a tenth of a second's events at once, and sends a hundredth: a relay's messages wait for those
+#: that the server has before them.
+_READS, _SENDS = 10, 100
+#: A timer fires late by a millisecond or so. That is made up for, a longer delay is not.
+_LATE_SECONDS = 0.02
 
 
 class Pace:
@@ -14,13 +22,19 @@ class Pace:
         self._free_at = 0.0
 
     def most(self, events: int) -> int:
-        """Returns how many of `events` may be sent at once."""
-        return events if self._rate is None else max(1, min(events, self._rate // _SHARES))
+        """Returns how many of `events` to read at once."""
+        return events if self._rate is None else max(1, min(events, self._rate // _READS))
+
+    def parts(self, events: Sequence[E]) -> Iterator[Sequence[E]]:
+        """Yields the parts of `events` that may be sent at once; one part when there are none."""
+        size = max(1, len(events) if self._rate is None else self._rate // _SENDS)
+        for first in range(0, len(events) or 1, size):
+            yield events[first : first + size]
 
     def sent(self, events: int, now: float) -> None:
-        """Records that so many events were sent. What was not sent in time is not made up for."""
+        """Records that so many events were sent."""
         if self._rate is not None:
-            self._free_at = max(self._free_at, now) + events / self._rate
+            self._free_at = max(self._free_at, now - _LATE_SECONDS) + events / self._rate
 
     def seconds(self, now: float) -> float:
         """Returns how long to wait before the next events are sent."""

@@ -143,13 +143,13 @@ class ReplaySession:
         while not (stop.is_set() or end):
             async with asyncio.timeout(READ_SECONDS):
                 chunk = await self._selection.read(self._upto, after, self._pace.most(READ_EVENTS), READ_BYTES)
-            messages = self._build(chunk)
-            await self._send(messages)
-            self._pace.sent(len(messages), time.monotonic())
+            for messages in self._pace.parts(self._build(chunk)):
+                await self._send(messages)
+                self._pace.sent(len(messages), time.monotonic())
+                await self._rest(stop)
             after, end = chunk.reached, chunk.end
             self._progress.position = after
             self._tell(self._progress)
-            await self._rest(stop)
         if end:
             await self._send([self._barriers.barrier(PollCursor(self._cursor.epoch, self._upto), None)])
         await self._settle()
