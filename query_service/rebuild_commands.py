@@ -15,12 +15,14 @@ from tandem.orders.partition import partition_of
 
 from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.comparing.findings import Finding
+from query_service.application.comparing.pace import Pace
 from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource, SourceRefused
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
+from query_service.application.rebuilding.readers_first import ReadersFirst
 from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, check_release, status_of
 from query_service.clock import now
 from query_service.config import QuerySettings
@@ -82,6 +84,7 @@ async def run_rebuild(
 class _World:
     generations: Generations
     rebuilds: Rebuilds
+    readers: ReadersFirst
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ async def _run(world: _World, settings: QuerySettings, action: str, filling: _Fi
             await _start(world, settings, filling)
         case "verify":
             async with order_source(settings) as source:
-                _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source))
+                _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source, world.readers))
         case "switch":
             await rebuilds.switch()
         case "rollback":
@@ -124,9 +127,11 @@ async def _run(world: _World, settings: QuerySettings, action: str, filling: _Fi
     return RebuildReport(DONE, fields)
 
 
-async def _compared(store: CheckedStore, source: OrderSource) -> Comparison:
+async def _compared(store: CheckedStore, source: OrderSource, pace: Pace) -> Comparison:
     """Compares versions and hashes of all orders by digests, and of SAMPLE orders every field and entry."""
-    compare = ReadModelComparison(store, source, partition_of, time.monotonic, patience=60.0, parse=orjson.loads)
+    compare = ReadModelComparison(
+        store, source, partition_of, time.monotonic, patience=60.0, pace=pace, parse=orjson.loads
+    )
     return await compare(SAMPLE)
 
 
@@ -154,6 +159,7 @@ async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> N
             stream=settings.stream,
             now=now,
             on_progress=progressed,
+            pace=world.readers,
             parse=orjson.loads,
         )
         try:
@@ -177,6 +183,6 @@ async def _opened(settings: QuerySettings) -> AsyncIterator[_World]:
                 lambda generation: open_read_store(settings, request_timeout=timeout, generation=generation),
                 now,
             )
-            yield _World(generations, rebuilds)
+            yield _World(generations, rebuilds, ReadersFirst(store.freshness, now))
     finally:
         await store.close()

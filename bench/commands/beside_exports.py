@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import psycopg
 
@@ -23,9 +22,9 @@ from bench.commands.calls import CALL_SECONDS, PLACE, channels, orders, texts
 from bench.commands.rows import make_write_model
 from bench.commands.servers import Serving, command_service
 from bench.harness.claim import Claim, at_most, compare
+from bench.harness.open_loop import evenly, open_loop
 from bench.harness.process_usage import cpu_seconds
 from bench.harness.progress import tell
-from bench.harness.quantile import quantile
 from bench.harness.report import report
 from bench.harness.rounds import Figures, Results, interleave
 from bench.harness.servers import running_servers
@@ -42,22 +41,17 @@ INDEXED, NOT_INDEXED = "with the index", "without the index"
 
 async def steady(settings: BenchSettings, server: Serving) -> Figures:
     """Sends PlaceOrder at a steady rate. Latencies count from the moment at which a command was due."""
-    requests, times = texts(orders(settings.rate * settings.steady_seconds)), list[float]()
-
-    async def one(call: Any, request: bytes, due: float) -> None:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        await call(request, timeout=CALL_SECONDS)
-        times.append(time.perf_counter() - due)
-
+    requests = iter(texts(orders(settings.rate * settings.steady_seconds + 1)))
     before = cpu_seconds(server.pid)
     async with channels(server.address, 1) as (channel,):
-        call, begun = channel.unary_unary(PLACE), time.perf_counter() + 0.2
-        await asyncio.gather(
-            *(one(call, request, begun + number / settings.rate) for number, request in enumerate(requests))
-        )
-    times.sort()
+        call = channel.unary_unary(PLACE)
+
+        async def place() -> None:
+            await call(next(requests), timeout=CALL_SECONDS)
+
+        figures = await open_loop(place, evenly(settings.rate), settings.steady_seconds)
     cpu = cpu_seconds(server.pid) - before
-    return {"p50_ms": 1e3 * quantile(times, 0.5), "p99_ms": 1e3 * quantile(times, 0.99), "server_cpu_s": cpu}
+    return {"p50_ms": figures["p50_ms"], "p99_ms": figures["p99_ms"], "server_cpu_s": cpu}
 
 
 @contextlib.asynccontextmanager

@@ -14,10 +14,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from bench.end_to_end.open_loop import open_loop
 from bench.end_to_end.stage_floors import stage_floors
 from bench.end_to_end.whole_stack import Caller, WholeStack, running_stack
 from bench.harness.claim import Claim, at_most, compare, measured
+from bench.harness.open_loop import at_random, open_loop
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Figures, NotMeasured, Results, Run, interleave
@@ -76,7 +76,7 @@ async def main() -> int:
 def _loop(caller: Caller, work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Run:
     async def run() -> Figures:
         caller.make_ready(round(1.3 * rate * seconds))
-        return await open_loop(work, rate, seconds)
+        return await open_loop(work, at_random(rate), seconds)
 
     return run
 

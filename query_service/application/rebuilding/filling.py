@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from query_service.application.comparing.pace import FullPace, Pace
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Part, Phase, Rebuild
 from query_service.application.ports.order_source import JournalPage, OrderSelection, OrderSource
@@ -32,7 +33,8 @@ class Filler:
     """Fills the new generation with `workers` workers of one process, named after `process`.
 
     `store` is the new generation. `pacer` returns what a worker waits with while store or source are down. `now`
-    returns microseconds since 1970. `on_progress` gets the rebuild after each report. `parse`: see `stream_event`.
+    returns microseconds since 1970. `on_progress` gets the rebuild after each report. Workers rest by `pace` after each
+    page. `parse`: see `stream_event`.
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class Filler:
         stream: str,
         now: Callable[[], int],
         on_progress: Callable[[Rebuild], None] = lambda rebuild: None,
+        pace: Pace | None = None,
         parse: Parse | None = None,
     ) -> None:
         self._generations, self._source, self._store, self._pacer = generations, source, store, pacer
         self._process, self._stream, self._now = process, stream, now
-        self._on_progress, self._parse = on_progress, parse
+        self._on_progress, self._pace, self._parse = on_progress, pace or FullPace(), parse
         self._rebuild_id = ""
         self._progress: dict[int, Part] = {}
         self._problems: dict[str, str] = {}
@@ -131,6 +134,7 @@ class Filler:
                 events=part.events + events,
                 parked=part.parked + parked,
             )
+            await self._pace.rest()
         self._progress[number] = replace(part, done=True)
         await self._report()
 

@@ -1,11 +1,12 @@
-"""Starts pieces of work at a given rate, whether or not earlier ones have ended."""
+"""Starts pieces of work when they are due, whether or not earlier ones have ended."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from bench.harness.quantile import quantile
 from bench.harness.rounds import Figures, NotMeasured
@@ -14,8 +15,20 @@ from bench.harness.rounds import Figures, NotMeasured
 DRAIN_SECONDS = 30.0
 
 
-async def open_loop(work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Figures:
-    """Starts `work` on average `rate` times per second for `seconds` seconds, at random (Poisson) times.
+def evenly(rate: float) -> Iterator[float]:
+    """Returns the pauses of pieces that are due `rate` times per second."""
+    return itertools.repeat(1 / rate)
+
+
+def at_random(rate: float) -> Iterator[float]:
+    """Yields the pauses of pieces that are due on average `rate` times per second, at random (Poisson) times."""
+    chance = random.Random()
+    while True:
+        yield chance.expovariate(rate)
+
+
+async def open_loop(work: Callable[[], Awaitable[None]], pauses: Iterator[float], seconds: float) -> Figures:
+    """Starts `work` for `seconds` seconds, with these pauses between the times when a piece is due.
 
     Returns quantiles of the time from when a piece was due until it ended, in ms; the pieces done per second; and how
     many seconds the last piece ended after the last start. Raises what `work` raises, and NotMeasured when pieces are
@@ -27,13 +40,13 @@ async def open_loop(work: Callable[[], Awaitable[None]], rate: float, seconds: f
         await work()
         times.append(time.perf_counter() - due)
 
-    chance, running = random.Random(), list[asyncio.Task[None]]()
+    running = list[asyncio.Task[None]]()
     due = started = time.perf_counter()
     while due < started + seconds:
         if (pause := due - time.perf_counter()) > 0:
             await asyncio.sleep(pause)
         running.append(asyncio.create_task(one(due)))
-        due += chance.expovariate(rate)
+        due += next(pauses)
     ended = time.perf_counter()
     _, late = await asyncio.wait(running, timeout=DRAIN_SECONDS)
     for task in late:
