@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.read_store import Freshness
 
 #: Barriers come every second, so a generation that keeps up is up to about a second behind.
@@ -38,14 +39,17 @@ class ReadersFirst:
     async def rest(self) -> None:
         """Returns at once unless the generation lags. Otherwise waits until it does not, for a bounded time.
 
-        Raises DependencyDown and ReadStoreNotReady.
+        A generation that is lost, or cannot be asked, does not lag: a rebuild is what it may need.
         """
         ends = self._clock() + LONGEST_REST_SECONDS
         while await self._lags() and self._clock() < ends:
             await self._sleep(LOOK_SECONDS)
 
     async def _lags(self) -> bool:
-        freshness = await self._freshness()
+        try:
+            freshness = await self._freshness()
+        except (DependencyDown, ReadStoreNotReady):
+            return False
         if freshness is None:
             return False
         if freshness.as_of != self._as_of:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from query_service.application.ports.errors import ReadStoreNotReady
 from query_service.application.ports.generations import Phase
 from query_service.application.ports.read_store import Freshness
 from query_service.application.rebuilding.filling import Filler
@@ -65,6 +66,13 @@ async def test_nothing_waits_for_a_generation_that_is_stopped() -> None:
     assert rested[-1] == 0
 
 
+async def test_nothing_waits_for_a_generation_that_is_lost() -> None:
+    def lost(time: float) -> float:
+        raise ReadStoreNotReady("the alias orders does not exist")
+
+    assert await Readers(lost).rested() == 0
+
+
 async def check_workers_rest() -> None:
     world, rested = RebuildWorld(Phase.FILLING), list[int]()
 
@@ -103,3 +111,12 @@ async def test_workers_that_never_rest_are_noticed() -> None:
 async def test_a_rest_without_regard_to_the_lag_is_noticed() -> None:
     with noticed(Mutant(ReadersFirst._lags, "not stopped and", "False and")):
         await test_a_rest_ends_when_readers_have_caught_up()
+
+
+@pytest.mark.mutant
+async def test_a_rebuild_that_fails_for_a_lost_generation_is_noticed() -> None:
+    with noticed(
+        Mutant(ReadersFirst._lags, "(DependencyDown, ReadStoreNotReady)", "TimeoutError"),
+        or_raises=(ReadStoreNotReady,),
+    ):
+        await test_nothing_waits_for_a_generation_that_is_lost()
