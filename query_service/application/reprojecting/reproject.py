@@ -20,7 +20,6 @@ from query_service.application.reprojecting.plan import OrderPlan, Unprojected, 
 from query_service.application.reprojecting.revisions import RevisionsUsedUp
 from query_service.projection.errors import ProjectionError
 from query_service.projection.external_version import external_version, version_parts
-from query_service.projection.project import ProjectedEvent
 from query_service.projection.proto_json import is_identifier
 from query_service.projection.recorded_event import recorded_event
 from query_service.projection.stream_event import Parse
@@ -113,11 +112,10 @@ class Reprojector:
                     plans.append(planned)
             outcomes = await self._write(plans)
             for one in plans:
-                if one.head is not None and _refusal(one.head, outcomes) is not None:
+                errors = _refusals(one, outcomes)
+                if one.head is not None and one.head.version in errors:
                     # The order's document is made of the last event that the store takes.
-                    known = refused.setdefault(one.order_id, {})
-                    errors = {event.version: _refusal(event, outcomes) for event in one.events}
-                    known |= {version: error for version, error in errors.items() if error is not None}
+                    refused[one.order_id] = refused.get(one.order_id, {}) | errors
             done = [one for one in plans if await self._is_done(one, outcomes)]
             changed = await self._changed({one.order_id: one.version for one in plans})
             for one in done:
@@ -205,11 +203,8 @@ class Reprojector:
     async def _settle(self, planned: OrderPlan, outcomes: dict[tuple[str, int], Outcome]) -> Reprojected:
         """Parks what cannot be projected, and deletes the records of what could."""
         events = {event.version: event for event in planned.events}
-        refused = [
-            Unprojected(recorded_event(event.event), error)
-            for event in planned.events
-            if (error := _refusal(event, outcomes)) is not None
-        ]
+        errors = _refusals(planned, outcomes)
+        refused = [Unprojected(recorded_event(events[version].event), error) for version, error in errors.items()]
         hopeless = [*planned.unprojected, *refused]
         broken = {one.event.version for one in hopeless}
         if planned.stored.parked_versions:
@@ -252,10 +247,13 @@ class Reprojector:
         )
 
 
-def _refusal(event: ProjectedEvent, outcomes: Mapping[tuple[str, int], Outcome]) -> ProjectionError | None:
-    """Returns why the store has refused the event; None when it has not."""
-    outcome = outcomes[event.order_id, event.version]
-    return ProjectionError(outcome.reason, outcome.detail) if isinstance(outcome, Refused) else None
+def _refusals(planned: OrderPlan, outcomes: Mapping[tuple[str, int], Outcome]) -> dict[int, ProjectionError]:
+    """Returns the versions of the order that the store has refused, and why."""
+    return {
+        event.version: ProjectionError(outcome.reason, outcome.detail)
+        for event in planned.events
+        if isinstance(outcome := outcomes[event.order_id, event.version], Refused)
+    }
 
 
 def _newest_epoch(editions: ExternalVersions) -> int:

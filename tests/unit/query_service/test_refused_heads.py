@@ -25,11 +25,11 @@ class Refusing(WorldStore):
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
         """See ProjectionWriter."""
-        stored = iter(await super().apply([event for event in events if event.version not in REFUSED]))
-        return [
-            Refused(Unprojectable.UNMAPPABLE, "strict") if event.version in REFUSED else next(stored)
-            for event in events
-        ]
+        return with_refusals(events, await super().apply(fitting(events)))
+
+    async def apply_entries(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
+        """See ProjectionWriter."""
+        return with_refusals(events, await super().apply_entries(fitting(events)))
 
     async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
         """See ProjectionWriter."""
@@ -38,13 +38,16 @@ class Refusing(WorldStore):
             outcomes += [*await self.apply_entries(others), *await self.apply([last])]
         return outcomes
 
-    async def apply_entries(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
-        """See ProjectionWriter."""
-        stored = iter(await super().apply_entries([event for event in events if event.version not in REFUSED]))
-        return [
-            Refused(Unprojectable.UNMAPPABLE, "strict") if event.version in REFUSED else next(stored)
-            for event in events
-        ]
+
+def fitting(events: Sequence[ProjectedEvent]) -> list[ProjectedEvent]:
+    """Returns the events that the store takes."""
+    return [event for event in events if event.version not in REFUSED]
+
+
+def with_refusals(events: Sequence[ProjectedEvent], of_fitting: Sequence[Outcome]) -> list[Outcome]:
+    """Returns the outcomes of all events, given those of the events that the store takes."""
+    stored = iter(of_fitting)
+    return [Refused(Unprojectable.UNMAPPABLE, "strict") if one.version in REFUSED else next(stored) for one in events]
 
 
 async def check_shown(store: WorldStore, order_id: str) -> None:
