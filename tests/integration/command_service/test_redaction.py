@@ -19,58 +19,21 @@ from command_service.application.errors import RequestIdReused
 from command_service.application.execution import Execution
 from command_service.application.ports import UnitOfWork
 from command_service.domain import commands, rules
-from command_service.domain.commands import ImportOrder, NewLine, PlaceOrder
+from command_service.domain.commands import ImportOrder, NewLine
 from command_service.domain.errors import CustomerNotFound, RuleViolated
 from command_service.domain.labels import Labels
 from command_service.domain.money import Money
-from command_service.domain.parties import Address, Customer
 from command_service.storage import command_log, erasure
 from command_service.storage.erasure import PROGRESS
 from command_service.storage.unit_of_work import PostgresUnitOfWork
 from tests.fixtures.write_model import execute
 from tests.integration.command_service.test_order_changes import TIME
 from tests.support.chance import new_seed
-from tests.support.commands.command_application import Application, application, call, place_order
+from tests.support.commands.command_application import Application, application, call
 from tests.support.commands.journal import journal_faults
+from tests.support.commands.personal_orders import ADDRESS, CANARY, SEARCHED, canaries, personal_order, placed
 
-#: Stands in every personal text.
-CANARY = "Xanthippe"
-CUSTOMER = Customer("C1", CANARY, f"{CANARY}@example.org", f"+49 {CANARY}")
-ADDRESS = Address("DE", "de", CANARY, CANARY, CANARY, CANARY, CANARY, (CANARY,), (CANARY,), CANARY)
-#: Tables with text of callers.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-SEARCHED = ("orders", "outbox", "command_log")
-
-
-def personal_order(customer_id: str = "C1") -> PlaceOrder:
-    return place_order(
-        customer=replace(CUSTOMER, customer_id=customer_id),
-        shipping_address=ADDRESS,
-        billing_address=ADDRESS,
-        labels=Labels({"name": CANARY}),
-        note=CANARY,
-    )
-
-
-async def placed(orders: Application, customer_id: str = "C1") -> UUID:
-    """Places an order and makes changes that repeat personal data, with and without an event."""
-    placing = personal_order(customer_id)
-    order_id = placing.order_id
-    await orders.place(call(), placing)
-    await orders.change(call(), commands.ChangeShippingAddress(order_id, replace(ADDRESS, region_code="FR")))
-    await orders.change(call(), commands.LabelOrder(order_id, Labels({"other": CANARY}), ("name",), f"{CANARY}!"))
-    return order_id
-
-
-async def canaries(url: str) -> dict[str, int]:
-    """Counts the rows of each table that contain the canary in any column, also within bytes."""
-    hidden = CANARY.encode().hex()
-    found = {}
-    for table in SEARCHED:
-        sql = f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{CANARY}%' OR t::text LIKE '%{hidden}%'"
-        [(count,)] = await execute(url, sql)
-        found[table] = int(str(count))
-    return found
 
 
 async def check_nothing_is_left(url: str) -> None:

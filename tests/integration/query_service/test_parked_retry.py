@@ -14,7 +14,10 @@ from tandem.orders.errors import OrderParked
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service import bootstrap
-from tests.support.queries.order_events import PublishedEvent, an_order, published
+from query_service.storage.physical.erasing import EntryEraser
+from tests.conformance.read_store_suite import check_erased
+from tests.conformance.test_physical_redaction import nothing_erased
+from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
 from tests.support.queries.projector_checks import floor_reaches
 from tests.support.queries.query_serving import names, options, serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
@@ -133,6 +136,37 @@ async def test_what_is_wrong_with_a_command_is_named(read_side: ReadSide, monkey
     code, _ = await parked(read_side, "discard", event.order_id, "--needed-too")
     assert code == 0
     assert await gone(read_side, event)
+
+
+async def retry_after_the_redaction(side: ReadSide, elasticsearch_url: str) -> None:
+    """An event with personal data waits parked while its order is redacted, and is retried afterwards."""
+    poison = published(an_order(), payload_changes=TOO_LONG)
+    bare = redacted(an_order(poison.order_id, 2))
+    bare.redacted = True
+    async with side.projecting():
+        await side.publish(poison, published(bare, "ORDER_REDACTED"))
+        await eventually(lambda: floor_reaches(side, 2), "everything acknowledged")
+    code, answer = await parked_here(side, "show", poison.order_id)
+    assert (code, [one["key"] for one in answer["parked"]]) == (0, [f"{poison.order_id}/1"])
+    await map_long_numbers(side, elasticsearch_url)
+    code, answer = await parked_here(side, "retry", poison.order_id)
+    assert (code, answer["parked"][0]["outcome"]) == (0, "APPLIED"), answer
+    await check_erased(side.store, poison.order_id, [1])
+
+
+async def test_a_retry_brings_nothing_personal_of_a_redacted_order_back(
+    read_side: ReadSide, elasticsearch_url: str
+) -> None:
+    await retry_after_the_redaction(read_side, elasticsearch_url)
+
+
+@pytest.mark.mutant
+async def test_a_retry_after_a_redaction_that_erased_nothing_is_noticed(
+    read_side: ReadSide, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EntryEraser, "erase", nothing_erased)
+    with pytest.raises(AssertionError, match="still there"):
+        await retry_after_the_redaction(read_side, elasticsearch_url)
 
 
 async def gone(side: ReadSide, event: PublishedEvent) -> bool:
