@@ -75,6 +75,55 @@ async def test_a_slow_writer_that_does_not_look_is_noticed(
         await redact_while_a_request_is_under_way(installation, order_id, monkeypatch)
 
 
+async def redact_between_two_requests(installation: OpenStore, order_id: str, patch: pytest.MonkeyPatch) -> None:
+    """A writer whose requests are slow takes two of them. The redaction comes between."""
+    slow, quick = installation(), installation()
+    assert isinstance(slow, PhysicalStore)
+    with patch.context() as at_once:
+        at_once.setattr(writer, "SLOW_SECONDS", 0.0)
+        assert await slow.apply([an_event(str(uuid.uuid4()), 1)]) == [Applied()]
+    send, looked_up = slow._writer._send, list[str]()
+    requests = list[int]()
+
+    async def counted(writes: list[Any]) -> float:
+        requests.append(len(writes))
+        if len(requests) == 2:
+            assert await quick.apply([a_redaction(order_id, 2)]) == [Applied()]
+        return await send(writes)
+
+    async def redacted(order_ids: Iterable[str]) -> set[str]:
+        looked_up.extend(order_ids)
+        return await quick_eraser.redacted(looked_up)
+
+    assert isinstance(quick, PhysicalStore)
+    quick_eraser, other = quick._writer._eraser, str(uuid.uuid4())
+    patch.setattr(slow._writer, "_send", counted)
+    patch.setattr(slow._writer._eraser, "redacted", redacted)
+    try:
+        assert await slow.apply([an_event(order_id, 1), an_event(other, 1)]) == [Applied()] * 2
+        await check_erased(quick, order_id, [1])
+        assert (requests, looked_up) == ([2, 2], [order_id]), "an order whose document was stored is not looked up"
+    finally:
+        await slow.close()
+        await quick.close()
+
+
+async def test_a_writer_that_became_slow_writes_entries_first(
+    installation: OpenStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redact_between_two_requests(installation, order_id, monkeypatch)
+
+
+@pytest.mark.mutant
+async def test_a_slow_writer_that_writes_documents_first_is_noticed(
+    installation: OpenStore, order_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_turns = writer._in_turns
+    monkeypatch.setattr(writer, "_in_turns", lambda events: reversed(list(in_turns(events))))
+    with pytest.raises(AssertionError, match="still there"):
+        await redact_between_two_requests(installation, order_id, monkeypatch)
+
+
 async def test_an_entry_that_comes_while_the_redaction_waits_is_erased(
     store: PhysicalStore, order_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

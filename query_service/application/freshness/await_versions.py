@@ -16,8 +16,9 @@ from query_service.application.ports.errors import Lagging, TokenOfOtherSource
 from query_service.application.ports.read_store import StoredOrder
 
 Found = TypeVar("Found")
-#: A waiting reader reads the store again after so many seconds without a notice.
-RECHECK_SECONDS = 0.25
+#: A waiting reader reads the store again after so many seconds without a notice: at first, and at most after doubling.
+#: A read model that lags has many waiting readers, and their reads must not make it slower still.
+RECHECK_SECONDS, LONGEST_RECHECK_SECONDS = 0.25, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class VersionWaiter:
     """Reads the store again and again until an answer lacks no version of the token.
 
     It registers for notices before the first read, so that it misses no change between a read and the wait. While a
-    version is missing, it waits for a notice, but at most `recheck` seconds, and reads again.
+    version is missing, it waits for a notice and reads again. Without a notice it reads again after `recheck` seconds,
+    and then after pauses that double.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class VersionWaiter:
 
         Raises Lagging and TokenOfOtherSource when the wait ends without an answer, and whatever `read` raises.
         """
-        started = self._clock()
+        started, recheck = self._clock(), self._recheck
         waited = False
         with self._board.waiting(order_ids) as wake:
             while True:
@@ -123,7 +125,8 @@ class VersionWaiter:
                 if left <= 0 or (seen is not None and seen.hopeless):
                     return self._late(order_ids, wanted, seen, info, self._clock() - started)
                 waited = True
-                await wake.wait(min(left, self._recheck))
+                await wake.wait(min(left, recheck))
+                recheck = max(recheck, min(2 * recheck, LONGEST_RECHECK_SECONDS))
 
     async def _attempt(
         self, wanted: Consistency, read: Callable[[], Awaitable[ReadAttempt[Found]]]

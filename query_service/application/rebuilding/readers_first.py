@@ -1,4 +1,4 @@
-"""Lets readers go first: a rebuild rests while the generation that they see lags."""
+"""Lets readers go first: a rebuild slows down while the generation that they see lags."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from query_service.application.ports.read_store import Freshness
 
 #: Barriers come every second, so a generation that keeps up is up to about a second behind.
 LAG_SECONDS = 2.0
-#: A rest takes so long at most, so a rebuild makes progress under any load.
-LONGEST_REST_SECONDS = 5.0
-#: A generation whose time stands still this long is not slow but stopped, and to rest does not help its readers.
+#: A worker's first rest, and the bounds of a rest. The upper bound lets a rebuild progress under any load. A rest that
+#: is shorter than the lower bound is none.
+FIRST_REST_SECONDS, LONGEST_REST_SECONDS, SHORTEST_REST_SECONDS = 0.5, 30.0, 0.02
+#: Rests become longer quickly and shorter slowly, by these factors for each look.
+LONGER, SHORTER = 2.0, 0.97
+#: A generation whose time stands still this long is not slow but stopped, and a rest does not help its readers.
 STOPPED_SECONDS = 10.0
-#: How often the generation is looked at meanwhile.
-LOOK_SECONDS = 0.2
+#: How often the generation is looked at.
+LOOK_SECONDS = 0.25
 
 
 class ReadersFirst:
-    """Implements Pace. `freshness` is that of the generation that readers see.
+    """Implements Pace for all workers of a process. `freshness` is that of the generation that readers see.
 
+    Each worker rests for the same time after its own page, so workers do not go on all at once.
     `now` returns microseconds since 1970, `clock` seconds; `sleep` waits for some.
     """
 
@@ -34,25 +38,42 @@ class ReadersFirst:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._freshness, self._now, self._clock, self._sleep = freshness, now, clock, sleep
-        self._as_of, self._moved_at = 0, clock()
+        self._as_of, self._moved_at, self._looked_at = 0, clock(), float("-inf")
+        self._rest = FIRST_REST_SECONDS
 
     async def rest(self) -> None:
-        """Returns at once unless the generation lags. Otherwise waits until it does not, for a bounded time.
+        """Rests for a time that is bounded. It is zero for a generation that has kept up for a while.
 
-        A generation that is lost, or cannot be asked, does not lag: a rebuild is what it may need.
+        Nobody rests for a generation that is stopped, lost, or cannot be asked: a rebuild is what it may need.
         """
-        ends = self._clock() + LONGEST_REST_SECONDS
-        while await self._lags() and self._clock() < ends:
-            await self._sleep(LOOK_SECONDS)
+        began = self._clock()
+        await self._look()
+        while (left := began + self._rest - self._clock()) > 0:
+            await self._sleep(min(left, LOOK_SECONDS))
+            await self._look()
 
-    async def _lags(self) -> bool:
+    async def _look(self) -> None:
+        """Sets how long workers rest, unless the generation was looked at a moment ago."""
+        if self._clock() < self._looked_at + LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        lag = await self._lag()
+        if lag is None:
+            self._rest = 0.0
+        elif lag > LAG_SECONDS:
+            self._rest = min(LONGEST_REST_SECONDS, max(SHORTEST_REST_SECONDS, self._rest * LONGER))
+        else:
+            self._rest = self._rest * SHORTER if self._rest > SHORTEST_REST_SECONDS else 0.0
+
+    async def _lag(self) -> float | None:
+        """Returns how many seconds the generation is behind; None when it is stopped, lost or cannot be asked."""
         try:
             freshness = await self._freshness()
         except (DependencyDown, ReadStoreNotReady):
-            return False
+            return None
         if freshness is None:
-            return False
+            return None
         if freshness.as_of != self._as_of:
             self._as_of, self._moved_at = freshness.as_of, self._clock()
         stopped = self._clock() - self._moved_at > STOPPED_SECONDS
-        return not stopped and self._now() - freshness.as_of > LAG_SECONDS * 1e6
+        return None if stopped else (self._now() - freshness.as_of) / 1e6

@@ -78,10 +78,16 @@ class BulkWriter:
         self._connection, self._names, self._setup = connection, names, setup
         self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
         self._eraser = EntryEraser(connection, names, self._params)
+        #: Whether requests took long a moment ago.
+        self._slow = False
 
     async def apply(self, events: Sequence[ProjectedEvent]) -> list[Outcome]:
-        """See ProjectionWriter."""
-        return await self._write([(event, True) for event in events])
+        """See ProjectionWriter.
+
+        Writes entries and documents in one request. While requests are slow it takes two instead of a look-up of all
+        orders afterwards. A look-up of what was just written makes an index refresh, and merges follow from that.
+        """
+        return await self._write([(event, True) for event in events], entries_first=self._slow)
 
     async def fill(self, orders: Sequence[Sequence[ProjectedEvent]]) -> list[Outcome]:
         """See ProjectionWriter."""
@@ -113,6 +119,7 @@ class BulkWriter:
         for together in _in_turns(pairs.values()) if entries_first else [pairs.values()]:
             for request in _requests(together):
                 slow |= await self._send(request) > SLOW_SECONDS
+        self._slow = slow
         writes = [write for pair in pairs.values() for write in pair]
         stored = {write.document_id for write in writes if write.verdict is _Verdict.IN}
         conflicts = [write for write in writes if write.verdict is _Verdict.CONFLICT]

@@ -7,6 +7,7 @@ import collections
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -30,11 +31,21 @@ CALL_SECONDS = 60.0
 PATIENCE_SECONDS = 200.0
 #: The share of commands that place an order; the others change one.
 PLACED = 0.3
-#: How many commands are followed by one read of each kind: by id with the token, in a list with the token, of an old
-#: order. A list with a token refreshes the index, which costs more than the other reads together.
-READ_EVERY, SEARCH_EVERY, OLD_EVERY = 2, 50, 5
 #: Commands that are under way at the same time, at most.
 AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """After how many commands a read of each kind follows.
+
+    `own`: the order by id with the token. `listed`: the order in a list with the token, which refreshes the index and
+    costs more than the other reads together. `old`: another order by id.
+    """
+
+    own: int = 2
+    listed: int = 50
+    old: int = 5
 
 
 class SteadyCallers:
@@ -46,10 +57,16 @@ class SteadyCallers:
     """
 
     def __init__(
-        self, system: System, seed: int, rate: float, changeable: Sequence[str], readable: Sequence[str]
+        self,
+        system: System,
+        seed: int,
+        rate: float,
+        changeable: Sequence[str],
+        readable: Sequence[str],
+        reads: Reads | None = None,
     ) -> None:
         self._system, self._source, self._rate = system, random.Random(f"{seed} callers"), rate
-        self._changeable, self._readable = changeable, readable
+        self._changeable, self._readable, self._reads = changeable, readable, reads or Reads()
         self._busy: set[str] = set()
         self._on_hold: set[str] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -105,11 +122,11 @@ class SteadyCallers:
         self.commands += 1
         order, token = answer.order, answer.consistency_token
         self.versions[order.order_id] = order.version
-        if number % READ_EVERY == 0:
+        if number % self._reads.own == 0:
             await self._read("GetOrder with a token", order.order_id, order.version, token)
-        if number % SEARCH_EVERY == 0:
+        if number % self._reads.listed == 0:
             await self._search(order.order_id, order.version, token)
-        if number % OLD_EVERY == 0:
+        if number % self._reads.old == 0:
             await self._read("GetOrder", self._source.choice(self._readable), 1)
 
     async def _changed(self) -> Any:

@@ -50,6 +50,11 @@ async def test_the_pace_holds_for_all_exports_together() -> None:
     assert len(slept) == 3
 
 
+def test_a_limited_export_has_small_pages() -> None:
+    assert [Pace(1_000).most(elements) for elements in (1_000, 20)] == [100, 20]
+    assert [Pace(per_second).most(1_000) for per_second in (0, 4)] == [1_000, 1]
+
+
 def test_a_page_takes_one_element_of_any_size_and_others_that_fit() -> None:
     room = PageRoom()
     assert room.takes(5 * PAGE_BYTES)

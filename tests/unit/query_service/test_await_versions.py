@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from query_service.application.freshness.await_versions import Consistency, ReadAttempt, VersionWaiter
+from query_service.application.freshness.await_versions import RECHECK_SECONDS, Consistency, ReadAttempt, VersionWaiter
 from query_service.application.freshness.notice_board import NoticeBoard, Wake
 from query_service.application.freshness.view import FreshnessView
 from query_service.application.ports.errors import Lagging, TokenOfOtherSource
@@ -69,6 +69,19 @@ async def test_what_is_there_is_answered_at_once() -> None:
     assert await world.ask(3) == (3, False)
     assert (world.reads, world.waits.outcomes) == (1, [])
     assert len(world.board) == 0
+
+
+@in_virtual_time
+async def test_who_waits_long_reads_less_and_less_often() -> None:
+    world, times = World(recheck=RECHECK_SECONDS), list[float]()
+
+    async def note(_: int) -> None:
+        times.append(waited())
+
+    world.on_read = note
+    with pytest.raises(Lagging):
+        await world.ask(1)
+    assert times == pytest.approx([0, 0.25, 0.75, 1.75, 2.75, 3.75, 4.75, 5.0])
 
 
 @in_virtual_time
@@ -237,7 +250,7 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], None]]] = {
         test_a_notice_of_another_order_wakes_nobody,
     ),
     "readers rely on notices": (
-        Mutant(VersionWaiter.answer, "min(left, self._recheck)", "left"),
+        Mutant(VersionWaiter.answer, "min(left, recheck)", "left"),
         test_without_notices_it_reads_again_by_itself,
     ),
     "nobody waits": (

@@ -12,6 +12,7 @@ from query_service.application.ports.generations import Phase
 from query_service.application.ports.read_store import Freshness
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.readers_first import (
+    FIRST_REST_SECONDS,
     LAG_SECONDS,
     LONGEST_REST_SECONDS,
     STOPPED_SECONDS,
@@ -46,27 +47,51 @@ class Readers:
         return self.time - began
 
 
-async def test_readers_who_keep_up_cost_nothing() -> None:
-    assert await Readers(lambda time: LAG_SECONDS - 0.1).rested() == 0
-    assert await Readers(lambda time: None).rested() == 0
-
-
-async def test_a_rest_ends_when_readers_have_caught_up() -> None:
-    assert await Readers(lambda time: 4.0 if time < 1_001.9 else 0.5).rested() == pytest.approx(2.0)
-
-
-async def test_a_rest_is_bounded() -> None:
-    assert await Readers(lambda time: 60.0).rested() == pytest.approx(LONGEST_REST_SECONDS, abs=0.3)
-
-
-async def test_nothing_waits_for_a_generation_that_is_stopped() -> None:
-    stopped = Readers(lambda time: time - 990.0)
-    rested = [await stopped.rested() for _ in range(4)]
-    assert sum(rested) == pytest.approx(STOPPED_SECONDS, abs=0.3)
+async def test_rests_become_shorter_while_readers_keep_up() -> None:
+    readers = Readers(lambda time: LAG_SECONDS - 0.1)
+    rested = [await readers.rested() for _ in range(600)]
+    assert rested[0] == pytest.approx(FIRST_REST_SECONDS, rel=0.1)
+    assert rested == sorted(rested, reverse=True)
     assert rested[-1] == 0
 
 
-async def test_nothing_waits_for_a_generation_that_is_lost() -> None:
+async def test_rests_become_longer_while_readers_lag_and_are_bounded() -> None:
+    readers = Readers(lambda time: 60.0)
+    rested = [await readers.rested() for _ in range(3)]
+    assert rested[0] > FIRST_REST_SECONDS
+    assert rested[1:] == pytest.approx([LONGEST_REST_SECONDS] * 2)
+
+
+async def test_a_rest_ends_early_when_readers_have_caught_up() -> None:
+    readers = Readers(lambda time: 4.0 if time < 1_002.0 else 0.5)
+    assert 2.0 < await readers.rested() < LONGEST_REST_SECONDS / 2
+
+
+async def check_workers_go_on_one_by_one() -> None:
+    """Workers that come at different times rest for the same time, so they leave at different times."""
+    readers = Readers(lambda time: 60.0)
+    await readers.rested()
+    left = []
+    for came in (0.0, 7.0):
+        readers.time = 2_000.0 + came
+        await readers.rested()
+        left.append(readers.time)
+    assert left[1] - left[0] == pytest.approx(7.0)
+
+
+async def test_workers_go_on_one_by_one() -> None:
+    await check_workers_go_on_one_by_one()
+
+
+@pytest.mark.parametrize("lag", [lambda time: None, lambda time: time - 900.0])
+async def test_nobody_rests_for_a_generation_that_is_stopped(lag: Callable[[float], float | None]) -> None:
+    readers = Readers(lag)
+    rested = [await readers.rested() for _ in range(2)]
+    assert sum(rested) <= STOPPED_SECONDS + 0.5
+    assert rested[-1] == 0
+
+
+async def test_nobody_rests_for_a_generation_that_is_lost() -> None:
     def lost(time: float) -> float:
         raise ReadStoreNotReady("the alias orders does not exist")
 
@@ -107,16 +132,29 @@ async def test_workers_that_never_rest_are_noticed() -> None:
         await check_workers_rest()
 
 
-@pytest.mark.mutant
-async def test_a_rest_without_regard_to_the_lag_is_noticed() -> None:
-    with noticed(Mutant(ReadersFirst._lags, "not stopped and", "False and")):
-        await test_a_rest_ends_when_readers_have_caught_up()
+MUTANTS = {
+    "the lag does not matter": (
+        Mutant(ReadersFirst._look, "lag > LAG_SECONDS", "lag > 1e9"),
+        test_rests_become_longer_while_readers_lag_and_are_bounded,
+    ),
+    "no bound": (
+        Mutant(ReadersFirst._look, "LONGEST_REST_SECONDS", "90.0"),
+        test_rests_become_longer_while_readers_lag_and_are_bounded,
+    ),
+    "long rests stay": (
+        Mutant(ReadersFirst._look, "* SHORTER", "* 1.0"),
+        test_rests_become_shorter_while_readers_keep_up,
+    ),
+    "a rest for a lost generation": (
+        Mutant(ReadersFirst._lag, "(DependencyDown, ReadStoreNotReady)", "TimeoutError"),
+        test_nobody_rests_for_a_generation_that_is_lost,
+    ),
+}
 
 
 @pytest.mark.mutant
-async def test_a_rebuild_that_fails_for_a_lost_generation_is_noticed() -> None:
-    with noticed(
-        Mutant(ReadersFirst._lags, "(DependencyDown, ReadStoreNotReady)", "TimeoutError"),
-        or_raises=(ReadStoreNotReady,),
-    ):
-        await test_nothing_waits_for_a_generation_that_is_lost()
+@pytest.mark.parametrize("mutant", MUTANTS)
+async def test_a_pace_that_goes_wrong_is_noticed(mutant: str) -> None:
+    at_work, check = MUTANTS[mutant]
+    with noticed(at_work, or_raises=(ReadStoreNotReady,)):
+        await check()
