@@ -77,6 +77,10 @@ class StageLags:
             applied_at, trace_id = self._unsearchable.popleft()
             searchable.observe((now - applied_at) / _MICROSECONDS, trace_id, now / _MICROSECONDS)
 
+    def forget_unsearchable(self) -> None:
+        """Forgets the events that are not searchable yet, so nobody learns how long they were not."""
+        self._unsearchable.clear()
+
     def unsearchable_for(self) -> float:
         """Returns how long the oldest unsearchable event has been applied, in seconds; 0 when there is none."""
         return (self._now() - self._unsearchable[0][0]) / _MICROSECONDS if self._unsearchable else 0.0

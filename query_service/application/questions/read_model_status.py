@@ -48,7 +48,7 @@ class GetReadModelStatus:
 
     async def __call__(self) -> ReadModelStatus:
         """Returns the present status. Raises DependencyDown and ReadStoreNotReady."""
-        self._applied.observe(await self._reader.freshness())
+        self._applied.follow(await self._reader.standing())
         parked = await self._reader.parked_orders()
         pending = await self._pending()
         drift = (await self._drift()).record

@@ -7,7 +7,7 @@ killed between two steps leaves nothing that the next one misreads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from query_service.application.ports.generations import FIRST_GENERATION, Phase, Rebuild, is_generation
@@ -41,12 +41,13 @@ class Feed:
     """A generation that projectors feed.
 
     `complete`: it has everything that the barriers of its consumer prove. While it is being filled it has not, and
-    claims nothing.
+    claims nothing. `serving`: it answers readers.
     """
 
     generation: str
     complete: bool = True
     tail: Tail | None = None
+    serving: bool = True
 
 
 def phase_of(rebuild: Rebuild, serving: str) -> Phase:
@@ -72,7 +73,8 @@ def feeds(rebuild: Rebuild | None, serving: str) -> list[Feed]:
         return [Feed(serving)]
     tail = Tail(rebuild.stream_created_at, rebuild.tail_sequence)
     both = [Feed(rebuild.old), Feed(rebuild.new, complete=rebuild.phase is not Phase.FILLING, tail=tail)]
-    return sorted(both, key=lambda feed: feed.generation != serving)
+    told = [replace(feed, serving=feed.generation == serving) for feed in both]
+    return sorted(told, key=lambda feed: not feed.serving)
 
 
 def _left(rebuild: Rebuild | None) -> str:

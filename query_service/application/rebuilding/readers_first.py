@@ -14,12 +14,12 @@ LAG_SECONDS = 2.0
 #: A worker's first rest, and the bounds of a rest. The upper bound lets a rebuild progress under any load. A rest that
 #: is shorter than the lower bound is none.
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS, SHORTEST_REST_SECONDS = 0.5, 30.0, 0.02
-#: Rests become longer quickly and shorter slowly, by these factors for each look.
-LONGER, SHORTER = 2.0, 0.97
+#: At each look rests become longer or shorter by these factors. A rest that becomes longer is at least the first one.
+LONGER, SHORTER = 2.0, 0.9
 #: A generation whose time stands still this long is not slow but stopped, and a rest does not help its readers.
 STOPPED_SECONDS = 10.0
-#: How often the generation is looked at.
-LOOK_SECONDS = 0.25
+#: How often the generation is looked at. One late barrier is seen twice at most.
+LOOK_SECONDS = 0.5
 
 
 class ReadersFirst:
@@ -61,7 +61,7 @@ class ReadersFirst:
         if lag is None:
             self._rest = 0.0
         elif lag > LAG_SECONDS:
-            self._rest = min(LONGEST_REST_SECONDS, max(SHORTEST_REST_SECONDS, self._rest * LONGER))
+            self._rest = min(LONGEST_REST_SECONDS, max(FIRST_REST_SECONDS, self._rest * LONGER))
         else:
             self._rest = self._rest * SHORTER if self._rest > SHORTEST_REST_SECONDS else 0.0
 

@@ -1,5 +1,9 @@
 """Refreshes the index when serving processes ask for it, and at least once a second while events wait for a refresh.
 
+During a rebuild one of two generations answers nobody. Each refresh of it makes a small segment, which must be merged,
+and delays the refreshes that readers need. So it is refreshed on request and twice a minute. If it were not, its first
+refresh would take long.
+
 Requests arrive by a queue group, so one projector gets each request. It answers when a refresh is done that began after
 the request. `refresh_turns` decides which projector refreshes.
 """
@@ -36,6 +40,8 @@ FORWARD_SECONDS = 0.25
 REFRESH_SECONDS = 5.0
 #: How long an applied event waits for a refresh that no process requests, and how often to check for such events.
 UNREQUESTED_SECONDS, POLL_SECONDS = 1.0, 0.25
+#: The time between two refreshes of a generation that answers nobody.
+UNSEEN_SECONDS = 30.0
 
 
 class RefreshObserver(Protocol):
@@ -51,8 +57,8 @@ class RefreshObserver(Protocol):
 class RefreshDuty:
     """Does one projector's part in refreshing the index. `applied` says how fresh the applied events are.
 
-    `refresh` makes the store refresh, and raises DependencyDown and ReadStoreNotReady. `now` returns microseconds since
-    1970, `clock` returns seconds.
+    `refresh` makes the store refresh, and raises DependencyDown and ReadStoreNotReady. `serving` returns whether
+    the generation answers readers. `now` returns microseconds since 1970, `clock` returns seconds.
     """
 
     def __init__(
@@ -64,14 +70,16 @@ class RefreshDuty:
         applied: FreshnessView,
         observer: RefreshObserver,
         *,
+        serving: Callable[[], bool] = lambda: True,
         now: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
         self._client, self._subjects, self._store_refresh = client, subjects, refresh
         self._lags, self._applied, self._observer = lags, applied, observer
-        self._now, self._clock = now, clock
+        self._serving, self._now, self._clock = serving, now, clock
         self._turns = RefreshTurns(secrets.token_hex(8), clock)
         self._coalesced = CoalescedRefresh(self._refresh, clock, least_pause=LEAST_PAUSE_SECONDS)
+        self._refreshed_at = clock()
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -85,7 +93,12 @@ class RefreshDuty:
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                if self._lags.unsearchable_for() >= UNREQUESTED_SECONDS:
+                if self._serving():
+                    due = self._lags.unsearchable_for() >= UNREQUESTED_SECONDS
+                else:
+                    self._lags.forget_unsearchable()
+                    due = self._clock() - self._refreshed_at >= UNSEEN_SECONDS
+                if due:
                     await self.catch_up()
         finally:
             for task in list(self._answering):
@@ -120,6 +133,7 @@ class RefreshDuty:
 
     async def _refresh(self) -> bool:
         begun_at, started, applied = self._now(), self._clock(), self._applied.latest
+        self._refreshed_at = started
         self._turns.begun(self._turns.own)
         await self._announce(begun_at)
         try:
@@ -157,6 +171,7 @@ class RefreshDuty:
             return
         if projector == self._turns.own:
             return
+        self._refreshed_at = self._clock()
         if done:
             self._lags.refreshed(begun_at)
         else:

@@ -110,6 +110,7 @@ class Projector:
             self._lags,
             applied,
             self._metrics,
+            serving=lambda: self.feed.serving,
             now=self._now,
             clock=time.monotonic,
         )

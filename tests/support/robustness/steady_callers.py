@@ -52,7 +52,7 @@ class SteadyCallers:
     """Sends `rate` commands a second within the block, to new orders and to those of `changeable`, and reads.
 
     `readable` are orders that must be found at any time. `versions` has the last version of each order that was
-    changed. `behind` counts refusals of reads because the read model lags; such a read is repeated. `wrong`
+    changed. `behind` counts, by kind, refusals of reads because the read model lags; such a read is repeated. `wrong`
     counts failed reads, answers staler than their token, and orders that are not found, by a sentence.
     """
 
@@ -72,7 +72,8 @@ class SteadyCallers:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._calls: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
-        self.commands = self.reads = self.behind = 0
+        self.commands = self.reads = 0
+        self.behind: collections.Counter[str] = collections.Counter()
         self.versions: dict[str, int] = {}
         self.answers: collections.Counter[str] = collections.Counter()
         self.wrong: collections.Counter[str] = collections.Counter()
@@ -187,7 +188,7 @@ class SteadyCallers:
                 if not lags or asyncio.get_running_loop().time() > deadline:
                     self.wrong[f"{what}: {error.code().name}: {error.details()}"] += 1
                     return None
-                self.behind += 1
+                self.behind[what] += 1
 
     def _judge(self, what: str, right: bool, info: ReadInfo) -> None:
         self.reads += 1

@@ -75,13 +75,14 @@ def test_without_a_rebuild_only_a_start_is_allowed() -> None:
 
 
 def test_who_must_be_fed() -> None:
-    both = [Feed("g1"), Feed("g2", complete=True, tail=Tail(5, 7))]
+    tail = Tail(5, 7)
+    both = [Feed("g1"), Feed("g2", tail=tail, serving=False)]
     expected = {
         Phase.PREPARED: [Feed("g1")],
-        Phase.FILLING: [Feed("g1"), Feed("g2", complete=False, tail=Tail(5, 7))],
+        Phase.FILLING: [Feed("g1"), Feed("g2", complete=False, tail=tail, serving=False)],
         Phase.CATCHING_UP: both,
         Phase.VERIFIED: both,
-        Phase.SWITCHED: both[::-1],
+        Phase.SWITCHED: [Feed("g2", tail=tail), Feed("g1", serving=False)],
         Phase.ROLLED_BACK: both,
         Phase.FINISHED: [Feed("g2")],
         Phase.CANCELLED: [Feed("g1")],

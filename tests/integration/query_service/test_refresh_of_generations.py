@@ -1,0 +1,90 @@
+"""A generation that does not answer readers is refreshed rarely, although projectors feed it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+
+from query_service.handlers.notices import refresh_duty
+from query_service.handlers.notices.refresh_duty import RefreshDuty
+from query_service.handlers.stream.projector import Projector
+from query_service.rebuild_commands import run_rebuild
+from tests.fixtures.elasticsearch import put_to_sleep
+from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
+from tests.support.queries.rebuild_actions import write_side
+from tests.support.queries.write_side import WriteSide
+from tests.support.source_mutants import Mutant, noticed
+
+__all__ = ["empty_read_side", "read_side", "write_side"]
+
+
+@pytest.fixture(autouse=True)
+def _no_refresh_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_duty, "UNSEEN_SECONDS", 3_600.0)
+
+
+async def check_what_is_searchable(side: ReadSide, written: WriteSide, elasticsearch_url: str) -> None:
+    """While g2 is being filled, a projector refreshes g1 at once, and g2 when it is due."""
+    await written.change()
+    written.gate.clear()
+    filling = asyncio.create_task(run_rebuild(side.settings(), "start", workers=1))
+    new = side.store_of("g2")
+
+    async def begun() -> bool:
+        status = (await run_rebuild(side.settings(), "status")).rebuild
+        return status is not None and bool(status["workers"])
+
+    try:
+        await eventually(begun, "a worker")
+        async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client, side.projecting():
+
+            async def searchable(alias: str) -> int:
+                return int((await client.count(index=alias))["count"])
+
+            await put_to_sleep(client, side.store.names.orders)  # so that projectors alone refresh it
+            for changes in (2, 3):  # each is searchable a second after it was applied; so g2 has had time for the first
+                event = await written.change()
+
+                async def applied(order_id: str = event.order_id) -> bool:
+                    return (await new.orders([order_id]))[0].version == 1
+
+                async def listed(changes: int = changes) -> bool:
+                    return await searchable(side.store.names.orders) == changes
+
+                await eventually(applied, "the change in g2")
+                await eventually(listed, "the change in lists of g1")
+            assert await searchable(new.names.orders) == 0, "refreshed"
+            refresh_duty.UNSEEN_SECONDS = 0.0
+
+            async def refreshed() -> bool:
+                return await searchable(new.names.orders) == 2
+
+            await eventually(refreshed, "the changes in g2")
+    finally:
+        written.gate.set()
+        await filling
+        await new.close()
+
+
+async def test_what_is_being_filled_is_not_refreshed(
+    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str
+) -> None:
+    await check_what_is_searchable(read_side, write_side, elasticsearch_url)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        Mutant(RefreshDuty.run, "if self._serving()", "if True"),
+        Mutant(Projector.run, "serving=lambda: self.feed.serving", "serving=lambda: True"),
+    ],
+    ids=["duty", "projector"],
+)
+async def test_a_refresh_while_it_is_filled_is_noticed(
+    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str, mutant: Mutant
+) -> None:
+    with noticed(mutant):
+        await check_what_is_searchable(read_side, write_side, elasticsearch_url)
