@@ -141,7 +141,7 @@ class Generations(Protocol):
         """Creates an empty generation, set up to be filled quickly; safe to repeat."""
 
     async def settle(self, generation: str) -> None:
-        """Sets a filled generation up to be read, and makes it searchable; safe to repeat."""
+        """Gives a filled generation its replicas, and makes it searchable; safe to repeat."""
 
     async def refresh(self, generation: str) -> None:
         """Makes everything that a generation has searchable: its orders and their journals."""

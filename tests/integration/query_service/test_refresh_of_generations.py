@@ -11,6 +11,7 @@ from query_service.handlers.notices import refresh_duty
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.stream.projector import Projector
 from query_service.rebuild_commands import run_rebuild
+from query_service.storage.physical.generations.lifecycle import IndexGenerations
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 from tests.support.queries.rebuild_actions import write_side
@@ -72,6 +73,56 @@ async def test_what_is_being_filled_is_not_refreshed(
     read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str
 ) -> None:
     await check_what_is_searchable(read_side, write_side, elasticsearch_url)
+
+
+async def check_who_refreshes_itself(side: ReadSide, elasticsearch_url: str) -> None:
+    """The generation that readers see refreshes itself, at every step of a rebuild, and no other."""
+    store = side.store_of("")
+    generations = store.generations
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+
+        async def lively() -> set[str]:
+            found = await client.indices.get_settings(index=f"{side.index_prefix}order*-g*", name="*refresh_interval")
+            of_orders = {name: one["settings"]["index"] for name, one in found.items() if "parked" not in name}
+            return {name[-2:] for name, index in of_orders.items() if index["refresh_interval"] == "1s"}
+
+        try:
+            await generations.create("g2")
+            await generations.settle("g2")
+            assert await lively() == {"g1"}
+            await generations.serve("g2", instead_of="g1")
+            assert await lively() == {"g2"}
+            await generations.serve("g1", instead_of="g2")
+            assert await lively() == {"g1"}
+            await generations.delete("g1", kept="g2")
+            assert await lively() == {"g2"}
+        finally:
+            await store.close()
+
+
+async def test_the_generation_of_readers_refreshes_itself(read_side: ReadSide, elasticsearch_url: str) -> None:
+    await check_who_refreshes_itself(read_side, elasticsearch_url)
+
+
+OF_READERS = 'await self._set(generation, {"refresh_interval": mappings.REFRESH_INTERVAL})'
+KEPT = 'await self._set(kept, {"refresh_interval": mappings.REFRESH_INTERVAL})'
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        Mutant(IndexGenerations.serve, OF_READERS, "pass"),
+        Mutant(IndexGenerations.serve, "mappings.NO_REFRESH", "mappings.REFRESH_INTERVAL"),
+        Mutant(IndexGenerations.delete, KEPT, "pass"),
+    ],
+    ids=["readers", "others", "kept"],
+)
+async def test_an_index_that_refreshes_itself_in_vain_or_never_is_noticed(
+    read_side: ReadSide, elasticsearch_url: str, mutant: Mutant
+) -> None:
+    with noticed(mutant):
+        await check_who_refreshes_itself(read_side, elasticsearch_url)
 
 
 @pytest.mark.mutant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -60,10 +61,7 @@ class IndexGenerations:
 
     async def settle(self, generation: str) -> None:
         """See Generations."""
-        for alias in self._names.documents:
-            index = self._names.index(alias, generation)
-            lively = {name: value for name, value in mappings.SETTINGS["index"].items() if name != "number_of_shards"}
-            await self._connection.request("PUT", f"/{index}/_settings", body={"index": lively})
+        await self._set(generation, {"auto_expand_replicas": mappings.REPLICAS})
         await self.refresh(generation)
 
     async def refresh(self, generation: str) -> None:
@@ -76,6 +74,7 @@ class IndexGenerations:
 
     async def serve(self, generation: str, instead_of: str) -> None:
         """See Generations."""
+        await self._set(generation, {"refresh_interval": mappings.REFRESH_INTERVAL})
         actions: list[dict[str, Any]] = []
         for alias in self._names.documents:
             before = {"index": self._names.index(alias, instead_of), "alias": alias, "must_exist": True}
@@ -83,6 +82,8 @@ class IndexGenerations:
             actions.append({"add": {"index": self._names.index(alias, generation), "alias": alias}})
         if (missing := await self._changed(actions)) is not None:
             raise ReadStoreNotReady(f"{generation} cannot answer readers instead of {instead_of}: {missing}")
+        with contextlib.suppress(DependencyDown):  # readers are moved, and to refresh the other one is harmless
+            await self._set(instead_of, {"refresh_interval": mappings.NO_REFRESH})
 
     async def delete(self, generation: str, kept: str) -> None:
         """See Generations. A request of its own for the aliases would leave readers without an index in between."""
@@ -90,8 +91,15 @@ class IndexGenerations:
             missing = await self._changed(actions)
             if missing is not None and await self._deletions(generation, kept) == actions:
                 raise ReadStoreNotReady(f"{generation} cannot be deleted, because {kept} is not complete: {missing}")
+        await self._set(kept, {"refresh_interval": mappings.REFRESH_INTERVAL})
         path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
         await self._connection.request("DELETE", path, accept=(404,))
+
+    async def _set(self, generation: str, settings: dict[str, str]) -> None:
+        """Changes settings of those indices of a generation that exist."""
+        for alias in self._names.documents:
+            path = f"/{self._names.index(alias, generation)}/_settings"
+            await self._connection.request("PUT", path, body={"index": settings}, accept=(404,))
 
     async def _deletions(self, generation: str, kept: str) -> list[dict[str, Any]]:
         """Returns what deletes those indices of a generation that exist."""

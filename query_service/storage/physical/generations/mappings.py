@@ -180,14 +180,22 @@ STATE = _strict(
     drift=_OPAQUE,
 )
 
-#: Set explicitly on every index. Without it an index that nobody searches is not refreshed.
+REPLICAS = "0-1"
+#: Set explicitly on every index that readers see. Without it an index that nobody searches is not refreshed.
 REFRESH_INTERVAL = "1s"
+#: For a generation that readers do not see. Projectors, a verification and a switch refresh it.
+NO_REFRESH = "-1"
 SETTINGS: Mapping = {
-    "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": REFRESH_INTERVAL}
+    "index": {"number_of_shards": 1, "auto_expand_replicas": REPLICAS, "refresh_interval": REFRESH_INTERVAL}
 }
-#: For a generation that is being filled, and that nobody reads.
+#: For a generation that is being filled.
 FILLING_SETTINGS: Mapping = {
-    "index": {"number_of_shards": 1, "auto_expand_replicas": "false", "number_of_replicas": 0, "refresh_interval": "-1"}
+    "index": {
+        "number_of_shards": 1,
+        "auto_expand_replicas": "false",
+        "number_of_replicas": 0,
+        "refresh_interval": NO_REFRESH,
+    }
 }
 
 
