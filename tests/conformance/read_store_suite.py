@@ -26,7 +26,7 @@ from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import read_event
 from query_service.storage.memory import MemoryStore
-from tests.support.queries.order_events import START, an_order, published, redacted
+from tests.support.queries.order_events import START, an_order, published, redaction
 
 #: Opens the same installation once more, as another process would.
 OpenStore = Callable[[], ReadStore]
@@ -58,9 +58,7 @@ async def check_erased(store: ReadStore, order_id: str, versions: Sequence[int])
 
 def a_redaction(order_id: str, version: int) -> ProjectedEvent:
     """ORDER_REDACTED, which leaves the order at `version`."""
-    order = redacted(an_order(order_id, version))
-    order.redacted = True
-    message = published(order, "ORDER_REDACTED")
+    message = redaction(order_id, version)
     return project(read_event(message.headers, message.body))
 
 

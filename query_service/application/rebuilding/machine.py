@@ -7,7 +7,7 @@ killed between two steps leaves nothing that the next one misreads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from query_service.application.ports.generations import FIRST_GENERATION, Phase, Rebuild, is_generation
@@ -72,9 +72,10 @@ def feeds(rebuild: Rebuild | None, serving: str) -> list[Feed]:
     if rebuild is None or rebuild.ended or rebuild.phase is Phase.PREPARED:
         return [Feed(serving)]
     tail = Tail(rebuild.stream_created_at, rebuild.tail_sequence)
-    both = [Feed(rebuild.old), Feed(rebuild.new, complete=rebuild.phase is not Phase.FILLING, tail=tail)]
-    told = [replace(feed, serving=feed.generation == serving) for feed in both]
-    return sorted(told, key=lambda feed: not feed.serving)
+    complete = rebuild.phase is not Phase.FILLING
+    old = Feed(rebuild.old, serving=serving == rebuild.old)
+    new = Feed(rebuild.new, complete, tail, serving=serving == rebuild.new)
+    return sorted([old, new], key=lambda feed: not feed.serving)
 
 
 def _left(rebuild: Rebuild | None) -> str:

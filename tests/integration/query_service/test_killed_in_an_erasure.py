@@ -8,19 +8,12 @@ from query_service.storage.physical.erasing import EntryEraser
 from tests.conformance.read_store_suite import check_erased
 from tests.conformance.test_physical_redaction import nothing_erased
 from tests.support.faults.holding_proxy import HoldingProxy
-from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
+from tests.support.queries.order_events import PublishedEvent, an_order, published, redaction
 from tests.support.queries.projector_checks import floor_reaches
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 
 __all__ = ["empty_read_side", "read_side"]
 ORDERS, KILLS = 40, 2
-
-
-def redaction(event: PublishedEvent) -> PublishedEvent:
-    """Returns the event that redacts the order after this event."""
-    bare = redacted(an_order(event.order_id, event.version + 1))
-    bare.redacted = True
-    return published(bare, "ORDER_REDACTED")
 
 
 async def half_redacted(side: ReadSide, events: list[PublishedEvent]) -> int:
@@ -39,7 +32,7 @@ async def erased_in_spite_of_kills(side: ReadSide, elasticsearch_url: str) -> No
     async with side.projecting():
         await side.publish(*events)
         await eventually(lambda: floor_reaches(side, ORDERS), "the orders")
-    await side.publish(*map(redaction, events))
+    await side.publish(*(redaction(event.order_id, 2) for event in events))
     looks_for_entries = f'{{"docs":[{{"_index":"{side.store.names.entries}'.encode()  # and the generation
     async with HoldingProxy(elasticsearch_url.removeprefix("http://")).running() as proxy:
         assert isinstance(proxy, HoldingProxy)

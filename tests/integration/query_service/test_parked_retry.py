@@ -17,7 +17,7 @@ from query_service import bootstrap
 from query_service.storage.physical.erasing import EntryEraser
 from tests.conformance.read_store_suite import check_erased
 from tests.conformance.test_physical_redaction import nothing_erased
-from tests.support.queries.order_events import PublishedEvent, an_order, published, redacted
+from tests.support.queries.order_events import PublishedEvent, an_order, published, redaction
 from tests.support.queries.projector_checks import floor_reaches
 from tests.support.queries.query_serving import names, options, serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
@@ -141,10 +141,8 @@ async def test_what_is_wrong_with_a_command_is_named(read_side: ReadSide, monkey
 async def retry_after_the_redaction(side: ReadSide, elasticsearch_url: str) -> None:
     """An event with personal data waits parked while its order is redacted, and is retried afterwards."""
     poison = published(an_order(), payload_changes=TOO_LONG)
-    bare = redacted(an_order(poison.order_id, 2))
-    bare.redacted = True
     async with side.projecting():
-        await side.publish(poison, published(bare, "ORDER_REDACTED"))
+        await side.publish(poison, redaction(poison.order_id, 2))
         await eventually(lambda: floor_reaches(side, 2), "everything acknowledged")
     code, answer = await parked_here(side, "show", poison.order_id)
     assert (code, [one["key"] for one in answer["parked"]]) == (0, [f"{poison.order_id}/1"])

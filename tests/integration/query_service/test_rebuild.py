@@ -24,7 +24,7 @@ from tests.support.queries.projector_checks import blocked
 from tests.support.queries.query_client import token_of
 from tests.support.queries.query_serving import serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
-from tests.support.queries.rebuild_actions import done, write_side
+from tests.support.queries.rebuild_actions import done, has_workers, write_side
 from tests.support.queries.write_side import WriteSide
 from tests.support.source_mutants import Mutant, noticed
 
@@ -135,12 +135,7 @@ async def test_a_filling_that_dies_goes_on_and_misses_nothing(
     changed = sorted(write_side.journal)
     write_side.gate.clear()
     filling = asyncio.create_task(run_rebuild(read_side.settings(), "start", workers=2))
-
-    async def holds() -> bool:
-        status = (await run_rebuild(read_side.settings(), "status")).rebuild
-        return status is not None and bool(status["workers"])
-
-    await eventually(holds, "workers with a lease")
+    await eventually(lambda: has_workers(read_side), "workers with a lease")
     refused = await run_rebuild(read_side.settings(), "start")
     assert (refused.exit_code, "--join" in refused.error) == (1, True)
     filling.cancel()  # no report follows, as after a kill
@@ -248,12 +243,7 @@ async def test_another_release_does_not_go_on_with_a_filling(read_side: ReadSide
     with pytest.MonkeyPatch.context() as patch:
         become_another_release(patch)
         filling = asyncio.create_task(run_rebuild(read_side.settings(), "start"))
-
-        async def begun() -> bool:
-            status = (await run_rebuild(read_side.settings(), "status")).rebuild
-            return status is not None and bool(status["workers"])
-
-        await eventually(begun, "the filling of the newer release")
+        await eventually(lambda: has_workers(read_side), "the filling of the newer release")
         filling.cancel()
         await asyncio.gather(filling, return_exceptions=True)
     write_side.gate.set()

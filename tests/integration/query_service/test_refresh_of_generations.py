@@ -14,7 +14,7 @@ from query_service.rebuild_commands import run_rebuild
 from query_service.storage.physical.generations.lifecycle import IndexGenerations
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
-from tests.support.queries.rebuild_actions import write_side
+from tests.support.queries.rebuild_actions import has_workers, write_side
 from tests.support.queries.write_side import WriteSide
 from tests.support.source_mutants import Mutant, noticed
 
@@ -32,13 +32,8 @@ async def check_what_is_searchable(side: ReadSide, written: WriteSide, elasticse
     written.gate.clear()
     filling = asyncio.create_task(run_rebuild(side.settings(), "start", workers=1))
     new = side.store_of("g2")
-
-    async def begun() -> bool:
-        status = (await run_rebuild(side.settings(), "status")).rebuild
-        return status is not None and bool(status["workers"])
-
     try:
-        await eventually(begun, "a worker")
+        await eventually(lambda: has_workers(side), "a worker")
         async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client, side.projecting():
 
             async def searchable(alias: str) -> int:

@@ -32,3 +32,9 @@ async def done(side: ReadSide, action: str, **how: Any) -> RebuildReport:
     report = await run_rebuild(side.settings(), action, **how)
     assert (report.exit_code, report.error) == (0, "")
     return report
+
+
+async def has_workers(side: ReadSide) -> bool:
+    """Whether a filling has begun, and workers hold leases."""
+    status = (await run_rebuild(side.settings(), "status")).rebuild
+    return status is not None and bool(status["workers"])
