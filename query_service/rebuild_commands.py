@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,10 @@ from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource, SourceRefused
+from query_service.application.ports.read_store import Freshness
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.machine import RebuildRefused
-from query_service.application.rebuilding.readers_first import ReadersFirst
+from query_service.application.rebuilding.readers_first import LONGEST_REST_OF_COMPARISON_SECONDS, ReadersFirst
 from query_service.application.rebuilding.rebuilds import Rebuilds, RebuildStatus, check_release, status_of
 from query_service.clock import now
 from query_service.config import QuerySettings
@@ -84,7 +85,8 @@ async def run_rebuild(
 class _World:
     generations: Generations
     rebuilds: Rebuilds
-    readers: ReadersFirst
+    #: That of the generation that readers see.
+    freshness: Callable[[], Awaitable[Freshness | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,9 @@ async def _run(world: _World, settings: QuerySettings, action: str, filling: _Fi
         case "start":
             await _start(world, settings, filling)
         case "verify":
+            readers = ReadersFirst(world.freshness, now, longest=LONGEST_REST_OF_COMPARISON_SECONDS)
             async with order_source(settings) as source:
-                _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source, world.readers))
+                _, comparison = await rebuilds.verify(source, lambda store: _compared(store, source, readers))
         case "switch":
             await rebuilds.switch()
         case "rollback":
@@ -159,7 +162,7 @@ async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> N
             stream=settings.stream,
             now=now,
             on_progress=progressed,
-            pace=world.readers,
+            pace=ReadersFirst(world.freshness, now),
             parse=orjson.loads,
         )
         try:
@@ -183,6 +186,6 @@ async def _opened(settings: QuerySettings) -> AsyncIterator[_World]:
                 lambda generation: open_read_store(settings, request_timeout=timeout, generation=generation),
                 now,
             )
-            yield _World(generations, rebuilds, ReadersFirst(store.freshness, now))
+            yield _World(generations, rebuilds, store.freshness)
     finally:
         await store.close()

@@ -19,6 +19,7 @@ from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.read_store_suite import OpenStore, a_redaction, an_event, check_erased, order_id
 from tests.conformance.test_physical_read_store import TestPhysicalStore as ThePhysicalStore
 from tests.conformance.test_physical_read_store import installation, store
+from tests.support.source_mutants import Mutant, noticed
 
 __all__ = ["installation", "order_id", "store"]
 
@@ -122,6 +123,31 @@ async def test_a_slow_writer_that_writes_documents_first_is_noticed(
     monkeypatch.setattr(writer, "_in_turns", lambda events: reversed(list(in_turns(events))))
     with pytest.raises(AssertionError, match="still there"):
         await redact_between_two_requests(installation, order_id, monkeypatch)
+
+
+async def a_late_event_beside_a_later_one(store: PhysicalStore, order_id: str, *, slow: bool) -> None:
+    """An event from before the redaction comes again, in one batch with one from after it, whose document is stored."""
+    assert await store.apply([a_redaction(order_id, 2)]) == [Applied()]
+    store._writer._slow = slow
+    late, later = an_event(order_id, 1), an_event(order_id, 3, redacted_before=True)
+    assert await store.apply([late, later]) == [Applied()] * 2
+    await check_erased(store, order_id, [1])
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_late_event_beside_a_later_one_brings_nothing_back(
+    store: PhysicalStore, order_id: str, slow: bool
+) -> None:
+    await a_late_event_beside_a_later_one(store, order_id, slow=slow)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_stored_document_that_speaks_for_a_refused_one_is_noticed(
+    store: PhysicalStore, order_id: str, slow: bool
+) -> None:
+    with noticed(Mutant(writer.BulkWriter._write, "stored -= {write.document_id for write in conflicts}", "pass")):
+        await a_late_event_beside_a_later_one(store, order_id, slow=slow)
 
 
 async def test_an_entry_that_comes_while_the_redaction_waits_is_erased(

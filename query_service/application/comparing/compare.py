@@ -136,7 +136,6 @@ class ReadModelComparison:
             after = until
             if len(found) >= MOST_FINDINGS:
                 return found
-            await self._pace.rest()
         return found + await self._differing({}, 0, after, "", buckets)
 
     async def _differing(

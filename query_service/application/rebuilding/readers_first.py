@@ -11,9 +11,11 @@ from query_service.application.ports.read_store import Freshness
 
 #: Barriers come every second, so a generation that keeps up is up to about a second behind.
 LAG_SECONDS = 2.0
-#: A worker's first rest, and the bounds of a rest. The upper bound lets a rebuild progress under any load. A rest that
-#: is shorter than the lower bound is none.
+#: A worker's first rest, and the bounds of a rest. The upper bound lets a rebuild progress under any load, and where
+#: clocks that differ look like a lag. A rest that is shorter than the lower bound is none.
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS, SHORTEST_REST_SECONDS = 0.5, 30.0, 0.02
+#: The upper bound for a comparison. It has one worker, and begins again when it is interrupted.
+LONGEST_REST_OF_COMPARISON_SECONDS = 5.0
 #: At each look rests become longer or shorter by these factors. A rest that becomes longer is at least the first one.
 LONGER, SHORTER = 2.0, 0.9
 #: A generation whose time stands still this long is not slow but stopped, and a rest does not help its readers.
@@ -25,8 +27,8 @@ LOOK_SECONDS = 0.5
 class ReadersFirst:
     """Implements Pace for all workers of a process. `freshness` is that of the generation that readers see.
 
-    Each worker rests for the same time after its own page, so workers do not go on all at once.
-    `now` returns microseconds since 1970, `clock` seconds; `sleep` waits for some.
+    Each worker rests for the same time after its own page, so workers do not go on all at once. `longest` is the upper
+    bound of a rest in seconds. `now` returns microseconds since 1970, `clock` seconds; `sleep` waits for some.
     """
 
     def __init__(
@@ -34,17 +36,19 @@ class ReadersFirst:
         freshness: Callable[[], Awaitable[Freshness | None]],
         now: Callable[[], int],
         *,
+        longest: float = LONGEST_REST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._freshness, self._now, self._clock, self._sleep = freshness, now, clock, sleep
+        self._freshness, self._now, self._longest, self._clock, self._sleep = freshness, now, longest, clock, sleep
         self._as_of, self._moved_at, self._looked_at = 0, clock(), float("-inf")
         self._rest = FIRST_REST_SECONDS
 
     async def rest(self) -> None:
         """Rests for a time that is bounded. It is zero for a generation that has kept up for a while.
 
-        Nobody rests for a generation that is stopped, lost, or cannot be asked: a rebuild is what it may need.
+        Nobody rests for a generation that is lost, and soon nobody for one that is stopped: a rebuild is what it may
+        need. One that cannot be asked is likely to be overloaded, so rests stay as they are.
         """
         began = self._clock()
         await self._look()
@@ -57,23 +61,20 @@ class ReadersFirst:
         if self._clock() < self._looked_at + LOOK_SECONDS:
             return
         self._looked_at = self._clock()
-        lag = await self._lag()
-        if lag is None:
-            self._rest = 0.0
-        elif lag > LAG_SECONDS:
-            self._rest = min(LONGEST_REST_SECONDS, max(FIRST_REST_SECONDS, self._rest * LONGER))
-        else:
-            self._rest = self._rest * SHORTER if self._rest > SHORTEST_REST_SECONDS else 0.0
-
-    async def _lag(self) -> float | None:
-        """Returns how many seconds the generation is behind; None when it is stopped, lost or cannot be asked."""
         try:
             freshness = await self._freshness()
-        except (DependencyDown, ReadStoreNotReady):
-            return None
+        except ReadStoreNotReady:
+            freshness = None
+        except DependencyDown:
+            return
         if freshness is None:
-            return None
+            self._rest = 0.0
+            return
         if freshness.as_of != self._as_of:
             self._as_of, self._moved_at = freshness.as_of, self._clock()
         stopped = self._clock() - self._moved_at > STOPPED_SECONDS
-        return None if stopped else (self._now() - freshness.as_of) / 1e6
+        if not stopped and (self._now() - freshness.as_of) / 1e6 > LAG_SECONDS:
+            self._rest = min(self._longest, max(FIRST_REST_SECONDS, self._rest * LONGER))
+            return
+        rest = min(FIRST_REST_SECONDS, self._rest) if stopped else self._rest
+        self._rest = rest * SHORTER if rest > SHORTEST_REST_SECONDS else 0.0

@@ -288,13 +288,13 @@ class Rebuilds:
     async def _catch_up(self, reading: CheckedStore, other: CheckedStore, generation: str) -> None:
         """Makes `generation`, the store `other`, as fresh as the one that readers read, and searchable.
 
-        The readers' generation goes on meanwhile. So it is asked again after the refresh, which takes longest.
-        Readers then lose at most what it gains while the other one applies the same messages. Raises RebuildRefused.
+        The readers' generation goes on meanwhile. So all of it is done twice, and the second time takes little. Readers
+        then lose at most what their generation gains during that. Raises RebuildRefused.
         """
         deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
-        await self._as_fresh_as(other, generation, _time_of(await reading.freshness()), deadline)
-        await self._generations.refresh(generation)
-        await self._as_fresh_as(other, generation, _time_of(await reading.freshness()), deadline)
+        for _ in range(2):
+            await self._as_fresh_as(other, generation, _time_of(await reading.freshness()), deadline)
+            await self._generations.refresh(generation)
 
     async def _as_fresh_as(self, store: CheckedStore, generation: str, time: int, deadline: float) -> None:
         """Waits until everything committed before `time` is applied. Raises RebuildRefused after `deadline`."""

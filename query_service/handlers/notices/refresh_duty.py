@@ -90,14 +90,18 @@ class RefreshDuty:
             await self._client.subscribe(self._subjects.refresh_by(self._turns.own), cb=self._on_forwarded),
             await self._client.subscribe(self._subjects.refresh, queue=GROUP, cb=self._on_request),
         ]
+        served = self._serving()
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                if self._serving():
-                    due = self._lags.unsearchable_for() >= UNREQUESTED_SECONDS
+                serving = self._serving()
+                if serving:
+                    # Readers who were moved here have not been told what is searchable.
+                    due = not served or self._lags.unsearchable_for() >= UNREQUESTED_SECONDS
                 else:
                     self._lags.forget_unsearchable()
                     due = self._clock() - self._refreshed_at >= UNSEEN_SECONDS
+                served = serving
                 if due:
                     await self.catch_up()
         finally:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Applied, Deferred, Outcome, Refused
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent, event_document_id
@@ -121,8 +122,10 @@ class BulkWriter:
                 slow |= await self._send(request) > SLOW_SECONDS
         self._slow = slow
         writes = [write for pair in pairs.values() for write in pair]
-        stored = {write.document_id for write in writes if write.verdict is _Verdict.IN}
         conflicts = [write for write in writes if write.verdict is _Verdict.CONFLICT]
+        # A later event of the same order may be stored and say nothing of the one that was refused.
+        stored = {write.document_id for write in writes if write.verdict is _Verdict.IN}
+        stored -= {write.document_id for write in conflicts}
         await self._resolve_conflicts(conflicts)
         if any(write.verdict is _Verdict.UNMAPPABLE for write in writes):
             # With the wrong indices every document looks unmappable. Then this raises, and no event is parked.
@@ -179,9 +182,12 @@ class BulkWriter:
     async def _send(self, writes: list[_Write]) -> float:
         """Sends a request, and returns how many seconds it took."""
         started = time.monotonic()
-        _, answer = await self._connection.request(
-            "POST", "/_bulk", params=self._params, lines=b"".join(write.lines for write in writes)
-        )
+        lines = b"".join(write.lines for write in writes)
+        try:
+            _, answer = await self._connection.request("POST", "/_bulk", params=self._params, lines=lines)
+        except DependencyDown:  # it took longer than any answer
+            self._slow = True
+            raise
         for write, item in zip(writes, answer["items"], strict=True):
             result = item["index"]
             _judge(write, result["status"], result.get("error"))

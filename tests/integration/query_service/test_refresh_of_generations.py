@@ -7,11 +7,14 @@ import asyncio
 import pytest
 from elasticsearch import AsyncElasticsearch
 
+from query_service.application.lags.stage_lags import StageLags
+from query_service.application.ports.checked_store import SwappedIndex
 from query_service.handlers.notices import refresh_duty
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.stream.projector import Projector
 from query_service.rebuild_commands import run_rebuild
 from query_service.storage.physical.generations.lifecycle import IndexGenerations
+from query_service.storage.physical.generations.readers_aliases import ReadersAliases
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 from tests.support.queries.rebuild_actions import has_workers, write_side
@@ -70,37 +73,137 @@ async def test_what_is_being_filled_is_not_refreshed(
     await check_what_is_searchable(read_side, write_side, elasticsearch_url)
 
 
+async def check_readers_who_are_moved(
+    side: ReadSide, written: WriteSide, elasticsearch_url: str, patch: pytest.MonkeyPatch
+) -> None:
+    """What g2 applied while nobody saw it is refreshed when readers come, although no event follows."""
+    await written.change()
+    assert not (await run_rebuild(side.settings(), "start", workers=1)).error
+    new, unseen, looks = side.store_of("g2"), list[StageLags](), list[StageLags]()
+    forget, waits = StageLags.forget_unsearchable, StageLags.unsearchable_for
+
+    def forgetting(lags: StageLags) -> None:
+        unseen.append(lags)
+        forget(lags)
+
+    def waiting(lags: StageLags) -> float:
+        looks.append(lags)
+        return waits(lags)
+
+    async def ignored(self: IndexGenerations, generation: str, settings: dict[str, str]) -> None:
+        """Leaves the index without a refresh of its own, so that projectors alone refresh it."""
+
+    patch.setattr(StageLags, "forget_unsearchable", forgetting)
+    patch.setattr(StageLags, "unsearchable_for", waiting)
+    patch.setattr(IndexGenerations, "_set", ignored)
+    try:
+        async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client, side.projecting():
+            event = await written.change()
+
+            async def applied() -> bool:
+                return (await new.orders([event.order_id]))[0].version == 1
+
+            async def searchable() -> int:
+                return int((await client.count(index=new.names.orders))["count"])
+
+            await eventually(applied, "the change in g2")
+            seen = len(unseen)
+
+            async def passed_over() -> bool:
+                return len(unseen) > seen
+
+            await eventually(passed_over, "a look at a generation that nobody sees")
+            assert await searchable() == 1
+            of_g2 = unseen[0]
+            await new.generations.serve("g2", instead_of="g1")
+
+            async def looked_twice() -> bool:  # so what the first look began is done
+                return looks.count(of_g2) >= 2
+
+            await eventually(looked_twice, "looks at the generation that readers see now")
+            assert await searchable() == 2, "what was applied before is not in lists"
+    finally:
+        await new.close()
+
+
+async def test_readers_who_are_moved_see_what_was_applied_before(
+    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check_readers_who_are_moved(read_side, write_side, elasticsearch_url, monkeypatch)
+
+
+@pytest.mark.mutant
+async def test_readers_who_are_moved_to_what_is_not_searchable_are_noticed(
+    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with noticed(Mutant(RefreshDuty.run, "not served or ", "")):
+        await check_readers_who_are_moved(read_side, write_side, elasticsearch_url, monkeypatch)
+
+
 async def check_who_refreshes_itself(side: ReadSide, elasticsearch_url: str) -> None:
-    """The generation that readers see refreshes itself, at every step of a rebuild, and no other."""
+    """A generation refreshes itself from the moment in which readers see it."""
     store = side.store_of("")
     generations = store.generations
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
 
         async def lively() -> set[str]:
+            """The indices of orders and of entries that refresh themselves, without their prefix."""
             found = await client.indices.get_settings(index=f"{side.index_prefix}order*-g*", name="*refresh_interval")
             of_orders = {name: one["settings"]["index"] for name, one in found.items() if "parked" not in name}
-            return {name[-2:] for name, index in of_orders.items() if index["refresh_interval"] == "1s"}
+            return {
+                name.removeprefix(side.index_prefix)
+                for name, index in of_orders.items()
+                if index["refresh_interval"] == "1s"
+            }
 
         try:
             await generations.create("g2")
             await generations.settle("g2")
-            assert await lively() == {"g1"}
+            assert await lively() == {"orders-g1", "order-events-g1"}
             await generations.serve("g2", instead_of="g1")
-            assert await lively() == {"g2"}
+            both = {"orders-g1", "order-events-g1", "orders-g2", "order-events-g2"}
+            assert await lively() == both
             await generations.serve("g1", instead_of="g2")
-            assert await lively() == {"g1"}
-            await generations.delete("g1", kept="g2")
-            assert await lively() == {"g2"}
+            assert await lively() == both, "a rollback beside a switch or a finish leaves no index without refreshes"
         finally:
             await store.close()
 
 
-async def test_the_generation_of_readers_refreshes_itself(read_side: ReadSide, elasticsearch_url: str) -> None:
+async def test_a_generation_that_readers_see_refreshes_itself(read_side: ReadSide, elasticsearch_url: str) -> None:
     await check_who_refreshes_itself(read_side, elasticsearch_url)
 
 
+async def check_a_repaired_alias(side: ReadSide, elasticsearch_url: str) -> None:
+    """Readers are moved back to an index that did not refresh itself: from then on it does."""
+    store = side.store_of("")
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+        try:
+            await store.generations.create("g2")
+            orders, other = f"{side.index_prefix}orders-g2", f"{side.index_prefix}orders-g1"
+            await store.swap_back(SwappedIndex(store.names.orders, other, orders))
+            assert (await client.indices.get_alias(index=orders))[orders]["aliases"].keys() >= {store.names.orders}
+            settings = await client.indices.get_settings(index=orders, name="*refresh_interval")
+            assert settings[orders]["settings"]["index"]["refresh_interval"] == "1s"
+        finally:
+            await store.close()
+
+
+async def test_an_index_that_gets_its_readers_back_refreshes_itself(
+    read_side: ReadSide, elasticsearch_url: str
+) -> None:
+    await check_a_repaired_alias(read_side, elasticsearch_url)
+
+
+@pytest.mark.mutant
+async def test_an_index_that_gets_its_readers_back_and_is_not_refreshed_is_noticed(
+    read_side: ReadSide, elasticsearch_url: str
+) -> None:
+    with noticed(Mutant(ReadersAliases.swap_back, "mappings.REFRESH_INTERVAL", "mappings.NO_REFRESH")):
+        await check_a_repaired_alias(read_side, elasticsearch_url)
+
+
 OF_READERS = 'await self._set(generation, {"refresh_interval": mappings.REFRESH_INTERVAL})'
-KEPT = 'await self._set(kept, {"refresh_interval": mappings.REFRESH_INTERVAL})'
+ONE_OF_TWO = "in self._names.documents"
 
 
 @pytest.mark.mutant
@@ -108,10 +211,10 @@ KEPT = 'await self._set(kept, {"refresh_interval": mappings.REFRESH_INTERVAL})'
     "mutant",
     [
         Mutant(IndexGenerations.serve, OF_READERS, "pass"),
-        Mutant(IndexGenerations.serve, "mappings.NO_REFRESH", "mappings.REFRESH_INTERVAL"),
-        Mutant(IndexGenerations.delete, KEPT, "pass"),
+        Mutant(IndexGenerations._set, ONE_OF_TWO, f"{ONE_OF_TWO}[:1]"),
+        Mutant(IndexGenerations.create, "mappings.FILLING_SETTINGS", '{"index": {"refresh_interval": "1s"}}'),
     ],
-    ids=["readers", "others", "kept"],
+    ids=["readers", "one of two", "unseen"],
 )
 async def test_an_index_that_refreshes_itself_in_vain_or_never_is_noticed(
     read_side: ReadSide, elasticsearch_url: str, mutant: Mutant
@@ -124,7 +227,7 @@ async def test_an_index_that_refreshes_itself_in_vain_or_never_is_noticed(
 @pytest.mark.parametrize(
     "mutant",
     [
-        Mutant(RefreshDuty.run, "if self._serving()", "if True"),
+        Mutant(RefreshDuty.run, "if serving:", "if True:"),
         Mutant(Projector.run, "serving=lambda: self.feed.serving", "serving=lambda: True"),
     ],
     ids=["duty", "projector"],

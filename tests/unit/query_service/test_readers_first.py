@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Phase
 from query_service.application.ports.read_store import Freshness
 from query_service.application.rebuilding.filling import Filler
@@ -15,9 +15,11 @@ from query_service.application.rebuilding.readers_first import (
     FIRST_REST_SECONDS,
     LAG_SECONDS,
     LONGEST_REST_SECONDS,
+    LOOK_SECONDS,
     STOPPED_SECONDS,
     ReadersFirst,
 )
+from tests.support.queries.memory_source import PAGE_ORDERS
 from tests.support.queries.rebuild_world import RebuildWorld
 from tests.support.source_mutants import Mutant, noticed
 from tests.unit.query_service.test_rebuild_actions import NeverPauses
@@ -83,12 +85,39 @@ async def test_workers_go_on_one_by_one() -> None:
     await check_workers_go_on_one_by_one()
 
 
-@pytest.mark.parametrize("lag", [lambda time: None, lambda time: time - 900.0])
-async def test_nobody_rests_for_a_generation_that_is_stopped(lag: Callable[[float], float | None]) -> None:
-    readers = Readers(lag)
-    rested = [await readers.rested() for _ in range(2)]
-    assert sum(rested) <= STOPPED_SECONDS + 0.5
+async def test_soon_nobody_rests_for_a_generation_that_is_stopped() -> None:
+    readers = Readers(lambda time: time - 900.0)
+    rested = [await readers.rested() for _ in range(600)]
+    assert rested[0] <= STOPPED_SECONDS + LOOK_SECONDS
+    assert max(rested[1:]) <= FIRST_REST_SECONDS
     assert rested[-1] == 0
+
+
+async def test_nobody_rests_for_a_generation_that_claims_nothing_yet() -> None:
+    assert await Readers(lambda time: None).rested() == 0
+
+
+async def test_rests_stay_while_the_generation_cannot_be_asked() -> None:
+    answers = [True]
+
+    def overloaded(time: float) -> float:
+        if not answers[0]:
+            raise DependencyDown("elasticsearch", "no answer")
+        return 60.0
+
+    readers = Readers(overloaded)
+    await readers.rested()
+    answers[0] = False
+    assert await readers.rested() == pytest.approx(LONGEST_REST_SECONDS)
+
+
+async def test_a_comparison_rests_for_less() -> None:
+    readers = Readers(lambda time: 60.0)
+    readers.first = ReadersFirst(
+        readers.freshness, readers.first._now, longest=5.0, clock=readers.clock, sleep=readers.sleep
+    )
+    await readers.rested()
+    assert await readers.rested() == pytest.approx(5.0)
 
 
 async def test_nobody_rests_for_a_generation_that_is_lost() -> None:
@@ -106,8 +135,8 @@ async def check_workers_rest() -> None:
             rested.append(1)
             await asyncio.sleep(0)
 
-    for _ in range(3):
-        world.source.place(2)
+    for _ in range(PAGE_ORDERS + 1):
+        world.source.place(1)
     filler = Filler(
         world,
         world.source,
@@ -119,7 +148,7 @@ async def check_workers_rest() -> None:
         pace=Counting(),
     )
     await filler.run(1, "first")
-    assert rested
+    assert len(rested) == 2, "one rest after each of two pages"
 
 
 async def test_workers_rest_after_a_page() -> None:
@@ -134,11 +163,11 @@ async def test_workers_that_never_rest_are_noticed() -> None:
 
 MUTANTS = {
     "the lag does not matter": (
-        Mutant(ReadersFirst._look, "lag > LAG_SECONDS", "lag > 1e9"),
+        Mutant(ReadersFirst._look, "> LAG_SECONDS", "> 1e9"),
         test_rests_become_longer_while_readers_lag_and_are_bounded,
     ),
     "no bound": (
-        Mutant(ReadersFirst._look, "LONGEST_REST_SECONDS", "90.0"),
+        Mutant(ReadersFirst._look, "self._longest", "90.0"),
         test_rests_become_longer_while_readers_lag_and_are_bounded,
     ),
     "long rests stay": (
@@ -146,8 +175,12 @@ MUTANTS = {
         test_rests_become_shorter_while_readers_keep_up,
     ),
     "a rest for a lost generation": (
-        Mutant(ReadersFirst._lag, "(DependencyDown, ReadStoreNotReady)", "TimeoutError"),
+        Mutant(ReadersFirst._look, "except ReadStoreNotReady:", "except TimeoutError:"),
         test_nobody_rests_for_a_generation_that_is_lost,
+    ),
+    "no rest when it cannot be asked": (
+        Mutant(ReadersFirst._look, "except ReadStoreNotReady:", "except (ReadStoreNotReady, DependencyDown):"),
+        test_rests_stay_while_the_generation_cannot_be_asked,
     ),
 }
 

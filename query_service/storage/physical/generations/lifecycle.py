@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -82,8 +81,8 @@ class IndexGenerations:
             actions.append({"add": {"index": self._names.index(alias, generation), "alias": alias}})
         if (missing := await self._changed(actions)) is not None:
             raise ReadStoreNotReady(f"{generation} cannot answer readers instead of {instead_of}: {missing}")
-        with contextlib.suppress(DependencyDown):  # readers are moved, and to refresh the other one is harmless
-            await self._set(instead_of, {"refresh_interval": mappings.NO_REFRESH})
+        # The other generation goes on refreshing itself. To stop it could meet a rollback or a `finish` beside this
+        # call, and leave readers an index that does not refresh itself.
 
     async def delete(self, generation: str, kept: str) -> None:
         """See Generations. A request of its own for the aliases would leave readers without an index in between."""
@@ -91,7 +90,6 @@ class IndexGenerations:
             missing = await self._changed(actions)
             if missing is not None and await self._deletions(generation, kept) == actions:
                 raise ReadStoreNotReady(f"{generation} cannot be deleted, because {kept} is not complete: {missing}")
-        await self._set(kept, {"refresh_interval": mappings.REFRESH_INTERVAL})
         path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
         await self._connection.request("DELETE", path, accept=(404,))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from query_service.application.ports.checked_store import SwappedIndex
 from query_service.application.ports.generations import Generations, Phase, Rebuild, is_generation
 from query_service.storage.physical.connection import ElasticsearchConnection
+from query_service.storage.physical.generations import mappings
 from query_service.storage.physical.names import IndexNames
 
 
@@ -78,6 +79,9 @@ class ReadersAliases:
             {"add": {"index": swapped.right, "alias": swapped.alias}},
         ]
         await self._connection.request("POST", "/_aliases", body={"actions": actions})
+        # It may be of a generation that readers had not seen yet, and which did not refresh itself.
+        settings = {"index": {"refresh_interval": mappings.REFRESH_INTERVAL}}
+        await self._connection.request("PUT", f"/{swapped.right}/_settings", body=settings)
 
     async def _alias(self, name: str) -> Alias:
         _, answer = await self._connection.request("GET", f"/{name}-*,{name}/_alias")
