@@ -54,7 +54,12 @@ class AuditSettings(ServiceSettings):
     witness_key: str = Field(
         "", description="The witness's verification key, or a file with it; its signatures are not verified when empty"
     )
-    checkpoint_seconds: float = Field(10.0, ge=1, le=3600, description="Least time between two signed checkpoints")
+    checkpoint_seconds: float = Field(
+        8.0,
+        ge=1,
+        le=3600,
+        description="Least time between two signed checkpoints; the next one may come 1 s + AUDIT_LINGER_SECONDS later",
+    )
     batch_events: int = Field(200, ge=1, le=2000, description="Most messages appended in one transaction")
     linger_seconds: float = Field(
         0.5, ge=0, le=10, description="How long the notary waits for more after a batch that is not full"
