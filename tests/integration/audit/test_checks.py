@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ import pytest_asyncio
 from audit.leaves import hash_chain
 from audit.leaves.leaf import epoch_leaf, event_leaf
 from audit.notes.checkpoint import Checkpoint
+from audit.proving.bundle import Bundle, read_bundle
 from audit.proving.bundle_check import check_bundle
 from audit.proving.findings import Report
 from audit.proving.journal import ExportedJournal, export_channel
@@ -44,6 +45,7 @@ RESTORE_LOG = (
     "DELETE FROM audit_leaf; INSERT INTO audit_leaf TABLE saved_leaf;"
     "DELETE FROM audit_checkpoint; INSERT INTO audit_checkpoint TABLE saved_checkpoint"
 )
+CUSTOMER = "C1"  # of every order
 LEAVES = 13  # the beginning of the first epoch, and three orders of four events
 
 
@@ -68,6 +70,19 @@ class Books:
             journal = ExportedJournal(channel)
             await NoteCheck(connection, journal, self.note, witness=leaves, restored=restored).run(report)
         return report
+
+    async def bundles(self) -> list[str]:
+        """The bundle of each order, as a file has it."""
+        async with self.log.database() as connection, export_channel(self.exports) as channel:
+            journal = ExportedJournal(channel)
+            return [json.dumps((await prove(connection, journal, order)).document()) for order in self.orders]
+
+    def checked(self, text: str, *, events: int) -> Bundle:
+        """The bundle of a file, which must prove so many events."""
+        bundle = read_bundle(json.loads(text))
+        report = check_bundle(bundle, self.log.key.verification, None)
+        assert (report.holds, len(bundle.events)) == (True, events), report.document()
+        return bundle
 
     async def restore(self) -> None:
         """Takes back what was done."""
@@ -106,19 +121,31 @@ async def four_events_each(url: str, orders: int) -> list[UUID]:
     return ids
 
 
+async def redact(url: str) -> None:
+    """Redacts all orders, by RedactCustomer, as often as it takes."""
+    async with application(url) as commands:
+        while (await commands.redact(call(), CUSTOMER)).remaining_orders:
+            pass
+
+
+async def signed(world: World, log: AuditWorld, size: int) -> Checkpoint:
+    """The relay publishes and the notary signs, until the log has so many leaves."""
+    relay = RelayProcess(world.settings)
+    await relay.start()
+    try:
+        async with log.writing():
+            return await log.until_signed(size)
+    finally:
+        await relay.kill()
+
+
 @asynccontextmanager
 async def kept_books(world: World, directory: Path, orders: int) -> AsyncIterator[Books]:
     """Some orders of four events that the relay has published and the notary has signed."""
     ids = await four_events_each(world.database_url, orders)
     world.settings["RELAY_MODE"] = "poll"
-    relay = RelayProcess(world.settings)
-    await relay.start()
-    try:
-        log = await AuditWorld.over(world.database_url, world.nats_url, world.stream, world.prefix)
-        async with log.writing():
-            note = await log.until_signed(1 + 4 * orders)
-    finally:
-        await relay.kill()
+    log = await AuditWorld.over(world.database_url, world.nats_url, world.stream, world.prefix)
+    note = await signed(world, log, 1 + 4 * orders)
     async with log.database() as connection:
         hashes = [row.hash for row in await leaf_rows.between(connection, 0, note.size)]
         stored = await checkpoints.newest(connection)
@@ -224,15 +251,23 @@ async def redacted_data_leaves_everything_valid(books: Books) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_a_thousand_redactions_later_all_proofs_verify(world: World, tmp_path: Path) -> None:
+    """Bundles and note were made before; the redactions are events of the log too."""
     async with kept_books(world, tmp_path, 1_000) as books:
-        await execute(books.database_url, "UPDATE outbox SET personal = NULL, salt = NULL")
-        found = await books.check(witness=True)
-        assert found.holds, found.document()
-        async with books.log.database() as connection, export_channel(books.exports) as channel:
-            for order in books.orders:
-                bundle = await prove(connection, ExportedJournal(channel), order)
-                report = check_bundle(bundle, books.log.key.verification, None)
-                assert (report.holds, len(bundle.events)) == (True, 4), report.document()
+        kept = await books.bundles()
+        await redact(books.database_url)
+        newer = await signed(world, books.log, 1 + 5 * 1_000)
+        redactions = "SELECT count(*) FROM audit_leaf JOIN outbox USING (event_id) WHERE event_type = 'ORDER_REDACTED'"
+        assert await execute(books.database_url, redactions) == [(1_000,)]
+        for note in (books.note, newer):
+            found = await replace(books, note=note).check(witness=True)
+            assert found.holds, found.document()
+            assert f"the root over the first {note.size} leaves, which is the note's" in found.checked
+        for text in kept:
+            assert books.checked(text, events=4).events[0].event.personal
+        for text in await books.bundles():
+            *earlier, last = (proved.event for proved in books.checked(text, events=5).events)
+            assert last.event_type == "ORDER_REDACTED"
+            assert {(event.personal, event.salt) for event in earlier} == {(None, None)}
 
 
 @pytest.mark.mutant
