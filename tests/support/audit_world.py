@@ -35,6 +35,8 @@ from service_runtime.process import cancel
 #: Seconds, enough for an overloaded machine.
 _SECONDS = 120.0
 _PROJECT = Path(__file__).parents[2]
+AUDIT = (sys.executable, "-m", "audit")
+TANDEM_AUDIT = (str(Path(sys.executable).parent / "tandem"), "audit")
 
 
 @dataclass
@@ -174,11 +176,11 @@ def root_of(leaves: Sequence[Leaf]) -> bytes:
 
 
 class AuditProcess:
-    """`python -m audit <command>`, which tests kill. `settings` are AUDIT_ variables."""
+    """`python -m audit <command>`, which tests kill; `program` is another one. `settings` are AUDIT_ variables."""
 
-    def __init__(self, command: str, **settings: object) -> None:
+    def __init__(self, *command: str, program: Sequence[str] = AUDIT, **settings: object) -> None:
         named = {f"AUDIT_{name.upper()}": str(value) for name, value in settings.items()}
-        self._command = command
+        self._command = (*program, *command)
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "AUDIT_PROBES_LISTEN": "127.0.0.1:0",
@@ -190,7 +192,7 @@ class AuditProcess:
     async def start(self) -> dict[str, Any]:
         """Starts it; returns the fields of its log line `listening`."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "audit", self._command),
+            *self._command,
             cwd=_PROJECT,
             env=self._environment,
             stderr=asyncio.subprocess.PIPE,

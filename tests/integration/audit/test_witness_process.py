@@ -1,7 +1,11 @@
-"""A witness as a process: it cosigns what continues, over restarts, and a log that was set back finds no signature."""
+"""A witness as a process: it cosigns what continues, over restarts, and a log that was set back finds no signature.
+
+The second one is run by `tandem audit witness`.
+"""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +25,7 @@ from audit.witness.server import WitnessServer
 from tests.fixtures.write_model import execute
 from tests.integration.audit.test_notary import history
 from tests.support.audit_events import EventWriter, message_of
-from tests.support.audit_world import AuditProcess, AuditWorld
+from tests.support.audit_world import TANDEM_AUDIT, AuditProcess, AuditWorld
 from tests.support.source_mutants import Mutant, noticed
 
 
@@ -31,10 +35,20 @@ async def log(postgres_database: str, nats_url: str, stream_name: str, subject_p
     return await AuditWorld.make(postgres_database, nats_url, stream_name, subject_prefix)
 
 
+def process_of(log: AuditWorld, directory: Path) -> AuditProcess:
+    """`python -m audit witness` with its directory as a setting."""
+    return AuditProcess("witness", witness_directory=directory, log_key=log.key.verification.text)
+
+
+def command_of(log: AuditWorld, directory: Path) -> AuditProcess:
+    """`tandem audit witness --dir`."""
+    key = log.key.verification.text
+    return AuditProcess("witness", "--dir", str(directory), program=TANDEM_AUDIT, log_key=key)
+
+
 @asynccontextmanager
-async def witness_of(log: AuditWorld, directory: Path) -> AsyncIterator[tuple[AuditProcess, WitnessClient]]:
+async def witness(process: AuditProcess) -> AsyncIterator[tuple[AuditProcess, WitnessClient]]:
     """A witness, killed at the end of the block, and who brings checkpoints to it."""
-    process = AuditProcess("witness", witness_directory=directory, log_key=log.key.verification.text)
     told = await process.start()
     try:
         key = verification_key(told["key"], Kind.COSIGNATURE)
@@ -82,7 +96,7 @@ async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: Aud
     await log.publish(messages[:30])
     async with log.writing():
         await log.until_signed(31)
-    async with witness_of(log, tmp_path) as (_, client):
+    async with witness(process_of(log, tmp_path)) as (_, client):
         assert await brought(log, client) == 31
         assert await brought(log, client) is None
         position = await execute(log.database_url, "SELECT sequence FROM audit_position")
@@ -107,7 +121,7 @@ async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: Aud
     await execute(log.database_url, "DELETE FROM audit_position")
     other = EventWriter()
     forked = [message_of(other.event(7, payload='{"total": 8}'), number) for number in range(70)]
-    async with witness_of(log, tmp_path) as (process, client):
+    async with witness(command_of(log, tmp_path)) as (process, client):
         assert (tmp_path / "leaves").stat().st_size == 61 * 32
         await log.refill(forked[:40])
         async with log.writing():
@@ -119,6 +133,7 @@ async def test_checkpoints_are_cosigned_over_restarts_and_a_fork_is_not(log: Aud
         await refused(log, client, "the log has forked")
         assert len(list((tmp_path / "refused").iterdir())) == 1 + 1
         assert process.events("the log contradicts itself")
+        assert await process.end(signal.SIGTERM) == 0
 
 
 async def set_back(log: AuditWorld, size: int, position: list[tuple[object, ...]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from structlog.testing import capture_logs
 
 from devstack.cli.running import run
 from devstack.stack.known_stack import ADDRESS_VARIABLES, check_named_addresses, default_topology
@@ -97,3 +98,26 @@ def test_settings_of_the_read_side_are_told(
         said = only_sentence(capsys)
         assert "QUERY_ELASTICSEARCH_URL: must be" in said
         assert "QUERY_NATS_URL is not set" in said
+
+
+def test_settings_of_a_witness_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("audit.__main__.configure_logging", lambda *_: None)
+    monkeypatch.setattr("service_runtime.process._collect_seldom", lambda: None)
+    monkeypatch.setenv("AUDIT_WITNESS_DIRECTORY", "")  # the command sets it, and this takes it back
+    for setting in ("AUDIT_LOG_KEY", "AUDIT_WITNESS_LISTEN"):
+        monkeypatch.delenv(setting, raising=False)
+    command = ["audit", "witness", "--dir", str(tmp_path / "witness")]
+    with capture_logs() as lines:
+        assert run(command) == 2
+        monkeypatch.setenv("AUDIT_LOG_KEY", "junk")
+        assert run(command) == 2
+    missing, wrong = [line["reason"] for line in lines]
+    assert missing == "AUDIT_LOG_KEY is not set; the witness needs it"
+    assert wrong.endswith("see AUDIT_LOG_KEY")
+    monkeypatch.setenv("AUDIT_WITNESS_LISTEN", "junk")
+    assert run(command) == 2
+    assert only_sentence(capsys).startswith("AUDIT_WITNESS_LISTEN: must be HOST:PORT")
+    assert run(command[:2]) == 2
+    assert "--dir" in only_sentence(capsys)
