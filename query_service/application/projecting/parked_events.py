@@ -30,7 +30,7 @@ class RetryOutcome(StrEnum):
     APPLIED = "APPLIED"
     #: It still cannot be projected. The reason may have changed.
     STILL_PARKED = "STILL_PARKED"
-    #: The stream no longer has the message. Only a rebuild from the write side restores the event.
+    #: The stream no longer has the message. Only `tandem rebuild order`, or a rebuild, restores the event.
     MESSAGE_GONE = "MESSAGE_GONE"
     #: The relay has parked the event, so the stream does not have it. The relay's own retry publishes it.
     HELD_BY_RELAY = "HELD_BY_RELAY"
