@@ -157,7 +157,7 @@ class CapabilityMissing(OrderError):  # noqa: N818
 
 
 class NotImplementedYet(OrderError):  # noqa: N818
-    """The contract has this method, but no service implements it yet."""
+    """The service has no such method: it is of an earlier release, or another service listens there."""
 
 
 class InternalError(OrderError):

@@ -59,7 +59,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CAPABILITY_MISSING: _ErrorReason.ValueType  # 17
     """FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 18
-    """UNIMPLEMENTED: the contract has this method, but no service implements it yet."""
+    """UNIMPLEMENTED: the service does not serve this method of the contract. Today every method is served."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
     """INTERNAL: the service has a defect; search its logs for the metadata `incident`."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 20
@@ -113,7 +113,7 @@ ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 16
 ERROR_REASON_CAPABILITY_MISSING: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION: the configured read store does not support this; metadata `capability`."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 18
-"""UNIMPLEMENTED: the contract has this method, but no service implements it yet."""
+"""UNIMPLEMENTED: the service does not serve this method of the contract. Today every method is served."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """INTERNAL: the service has a defect; search its logs for the metadata `incident`."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
