@@ -286,9 +286,11 @@ async def test_a_watch_prints_changes_until_it_is_interrupted(system: System) ->
     token = ""
     while not token:  # a list has one as soon as it is known how fresh lists are
         token = (await answered(system, "orders", "search", "--customer", customer))["resume_token"]
-    placed = await answered(system, "orders", "place", "--line", "CHAI:Chai:18.00", "--customer", customer)
+    place = ("orders", "place", "--line", "CHAI:Chai:18.00", "--customer", customer)
+    await answered(system, *place)  # the selector leaves it out
+    placed = await answered(system, *place, "--label", "channel=web")
     process = await asyncio.create_subprocess_exec(
-        TANDEM, "orders", "watch", "--customer", customer, "--resume", token,
+        TANDEM, "orders", "watch", "--customer", customer, "--selector", "channel=web", "--resume", token,
         env=environment(system), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Declares the options that `search` and `summarize` share: which orders a query is about."""
+"""Declares the options that `search`, `summarize` and `watch` share: which orders a query is about."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from devstack.cli.orders.filter import (
     Numbers,
     PaymentStates,
     References,
+    Selector,
     Source,
     States,
     Text,
@@ -47,6 +48,7 @@ def watch(
     order_id: Ids = None,
     payment_reference: References = None,
     tracking_number: TrackingNumbers = None,
+    selector: Selector = "",
     latest: Annotated[
         bool, typer.Option("--latest", help="Only the latest state of an order, when changes come fast.")
     ] = False,
@@ -75,6 +77,7 @@ def watch(
         ids=order_id,
         references=payment_reference,
         tracking_numbers=tracking_number,
+        selector=selector,
         as_json=as_json,
     )
     mode = WatchMode.WATCH_MODE_LATEST if latest else WatchMode.WATCH_MODE_EVERY_CHANGE
