@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import uuid
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -274,11 +275,27 @@ async def test_orders_events_and_digests_are_exported(system: System) -> None:
     assert event == exported["events"][1]
     code, out, err = await tandem(system, "export", "orders", "--order-id", order_id)
     assert (code, out.split()[:3], err) == (0, [order_id, "version", "2"], "")
+    await check_time_ranges(system, exported)
     digests = (await answered(system, "export", "digest"))["partitions"]
     assert len(digests) == 64
     assert sum(one["orders"] for one in digests) >= 1
     code, _, err = await tandem(system, "export", "orders", "--after", "17")
     assert (code, "after_order_id" in err) == (2, True)
+
+
+async def check_time_ranges(system: System, exported: dict[str, Any]) -> None:
+    """A range of times of recording has what was recorded in it, its begin included and its end excluded."""
+    order_id, changed = exported["order_id"], exported["record_time"]
+    later = (await answered(system, "orders", "place", "--customer", "EXPORTED", "--line", "CHAI:Chai:18.00"))["order"]
+    after = (datetime.fromisoformat(changed) + timedelta(microseconds=1)).isoformat()
+    for option, times, expected in (
+        ("orders", ("--recorded-from", changed, "--recorded-until", after), [order_id]),
+        ("orders", ("--recorded-from", after), [later["order_id"]]),
+        ("events", ("--recorded-until", changed), [order_id]),
+    ):
+        chosen = ("--order-id", order_id, "--order-id", later["order_id"], *times, "--json")
+        code, out, err = await tandem(system, "export", option, *chosen)
+        assert (code, [json.loads(line)["order_id"] for line in out.splitlines()]) == (0, expected), err
 
 
 async def test_a_watch_prints_changes_until_it_is_interrupted(system: System) -> None:

@@ -14,6 +14,7 @@ from devstack.cli.exit_codes import ExitCode
 from devstack.cli.numbers import whole
 from devstack.cli.orders.calls import AsJson, answered, cancel_by_signals, refused, show_answer, with_stubs
 from devstack.cli.orders.choices import EXPORT_VIEWS, chosen, listed
+from devstack.cli.orders.reading import set_time
 from devstack.cli.output import fail
 from devstack.cli.terminal import say_json_line, say_whole
 
@@ -29,6 +30,18 @@ Ids = Annotated[
 ]
 PageSize = Annotated[
     int, typer.Option(parser=whole(0, 2**31 - 1), metavar="N", help="Most on a page; 0: the service chooses.")
+]
+RecordedFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="Changed at this time or later, by the database's clock, like 2026-11-27T08:00:00Z.",
+        show_default=False,
+    ),
+]
+RecordedUntil = Annotated[
+    str,
+    typer.Option(metavar="TIME", help="Recorded before this time, by the database's clock.", show_default=False),
 ]
 
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -49,10 +62,15 @@ def orders(
     until: Annotated[str, typer.Option(metavar="ID", help="End with this order id.", show_default=False)] = "",
     customer: Annotated[str, typer.Option(metavar="ID", help="Only of this customer.", show_default=False)] = "",
     order_ids: Ids = None,
+    recorded_from: RecordedFrom = "",
+    recorded_until: RecordedUntil = "",
     page_size: PageSize = 0,
     as_json: Lines = False,
 ) -> None:
-    """Exports orders by id, one in a line."""
+    """Exports orders by id, one in a line.
+
+    A time range chooses orders by when their latest change was recorded.
+    """
     from tandem.orders.v1.order_export_service_pb2 import ExportOrdersRequest, ExportView
 
     request = ExportOrdersRequest(
@@ -63,6 +81,10 @@ def orders(
         order_ids=order_ids or (),
         until_order_id=until,
     )
+    if recorded_from:
+        set_time(request.recorded_from_time, recorded_from, "--recorded-from", as_json)
+    if recorded_until:
+        set_time(request.recorded_until_time, recorded_until, "--recorded-until", as_json)
 
     def resume(page: Any) -> str:
         return f"--after {page.last_order_id}" if page.last_order_id else ""
@@ -85,6 +107,7 @@ def events(
         list[str] | None,
         typer.Option("--type", metavar="TYPE", help="Only this type, like ORDER_PAID; repeat it.", show_default=False),
     ] = None,
+    recorded_until: RecordedUntil = "",
     page_size: PageSize = 0,
     as_json: Lines = False,
 ) -> None:
@@ -94,6 +117,8 @@ def events(
     request = ExportEventsRequest(
         after_position=after, order_ids=order_ids or (), event_types=event_types or (), page_size=page_size
     )
+    if recorded_until:
+        set_time(request.until_time, recorded_until, "--recorded-until", as_json)
 
     def resume(page: Any) -> str:
         return f"--after {page.last_position}"
