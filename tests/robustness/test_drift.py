@@ -8,8 +8,10 @@ import contextlib
 import io
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import grpc
 import psutil
 import pytest
 from tandem.orders.v1.order_command_service_pb2 import HoldOrderRequest, ReleaseOrderRequest
-from tandem.orders.v1.order_query_service_pb2 import GetReadModelStatusRequest
+from tandem.orders.v1.order_query_service_pb2 import DriftCount, GetReadModelStatusRequest
 
 from devstack.cli.running import run
 from devstack.importers.run import ImportResult, import_orders
 from devstack.servers import LocalServer
+from devstack.servers.ports import HOST, free_port
 from query_service.__main__ import main
 from query_service.application.comparing.continuous import DriftClaim
 from query_service.application.comparing.findings import Kind
@@ -36,6 +39,7 @@ from tests.robustness.test_kill import chosen_seed
 from tests.support.commands.imports import import_requests
 from tests.support.commands.orders import place_order_request
 from tests.support.queries.planted_drift import Vandal, query_settings
+from tests.support.queries.projector_checks import drift_counts, http_get
 from tests.support.queries.read_side import eventually
 
 WRITERS = 4
@@ -46,6 +50,8 @@ TOLD_EVERY = 500
 PROCESSES = ("query-project", "relay", "command")
 #: When the fault comes after a round began, and how long a store is away then, at most.
 LONGEST_ROUND_SECONDS, LONGEST_OUTAGE_SECONDS = 3.0, 15.0
+#: The projector checks too, nearly all the time, because it is killed now and then and must complete rounds before.
+ALL_THE_TIME = {"query-project": {"QUERY_DRIFT_BUDGET": "0.5", "QUERY_DRIFT_ROUND_SECONDS": "1"}}
 KINDS = [kind for kind in Kind if kind not in (Kind.INDEX_SWAPPED, Kind.VERSION_LOST)]
 
 
@@ -222,10 +228,11 @@ async def recorded_at(vandal: Vandal, order_id: str) -> int:
 
 
 async def check_continuous(system: System, vandal: Vandal, order_id: str) -> None:
-    """A projector finds and repairs a lost document by itself, and the status says so."""
+    """A projector finds and repairs a lost document by itself, and status and metrics say so."""
     await vandal.plant(Kind.DOCUMENT_MISSING, order_id)
-    settings = query_settings(system, drift_budget=1, drift_round_seconds=0.1, probes_listen="127.0.0.1:0")
-    stop = asyncio.Event()
+    probes, stop = f"{HOST}:{free_port()}", asyncio.Event()
+    # The status is of the last round. So no other one follows while the test looks.
+    settings = query_settings(system, drift_budget=1, drift_round_seconds=3_600, probes_listen=probes)
     projector = asyncio.create_task(project(settings, stop))
 
     async def is_repaired() -> bool:
@@ -234,13 +241,19 @@ async def check_continuous(system: System, vandal: Vandal, order_id: str) -> Non
 
     async def is_told() -> bool:
         status = await system.queries.GetReadModelStatus(GetReadModelStatusRequest(), timeout=60)
-        return status.drift_checked_orders > 0 and status.drift_check_time.seconds >= int(before)
+        assert status.drift_checked_orders > 0
+        return list(status.drift) == [DriftCount(kind=Kind.DOCUMENT_MISSING, found=1, repaired=1)]
 
-    before = time.time()
+    async def is_counted() -> bool:
+        counted = [await drift_counts(probes, counter) for counter in ("found", "repaired")]
+        return counted == [{Kind.DOCUMENT_MISSING: 1}] * 2
+
+    before = now()
     try:
         await eventually(is_repaired, "a repaired document")
-        await eventually(is_told, "a check in the status")
-        assert not await DriftClaim(vandal.store, "another", now).take()
+        await eventually(is_told, "what the check found in the status")
+        await eventually(is_counted, "what the check found in the metrics")
+        assert not await DriftClaim(vandal.store, "another", lambda: before).take()
     finally:
         stop.set()
         await projector
@@ -267,13 +280,15 @@ async def test_half_an_hour_of_writes_kills_and_outages_raises_no_alarm(
     postgres, nats, elasticsearch = await private_postgres(), await private_nats(), await private_elasticsearch()
     stores = {"postgres": postgres, "nats": nats, "elasticsearch": elasticsearch}
     async with (
-        running_system(postgres.url, nats.url, elasticsearch.url, tmp_path) as system,
+        running_system(postgres.url, nats.url, elasticsearch.url, tmp_path, of_process=ALL_THE_TIME) as system,
         Vandal.of(system) as vandal,
     ):
         order_ids = await place_orders(system, 500)
         await eventually(lambda: vandal.is_projected(order_ids), "a read model with all orders", within=600)
         async with writing(system, order_ids) as commands:
             await check_through_outages(system, stores, commands, seconds=1_800, seed=chosen_seed())
+            await no_alarm_of_the_projector(system)
+        await take_checks_over(system, vandal)
         await vandal.plant(Kind.DOCUMENT_ALTERED, order_ids[0])
         while (report := await check(system)).error:
             print(report.error, flush=True)
@@ -318,6 +333,32 @@ async def check_through_outages(
     print(f"{completed} of {rounds} rounds completed, ended: {dict(ended)}", flush=True)
     assert completed >= 10
     assert all(ended[name] for name in stores)
+
+
+async def no_alarm_of_the_projector(system: System) -> None:
+    """Asserts that the projector, which has checked beside the test all the time, has found nothing either."""
+    projector = system.processes["query-project"]
+
+    async def has_checked() -> bool:
+        with contextlib.suppress(OSError):  # it was killed, and is just starting
+            page = (await http_get(projector.probes, "/metrics"))[1]
+            return re.search(r"^projector_drift_check_seconds_count [1-9]", page, re.MULTILINE) is not None
+        return False
+
+    await eventually(has_checked, "a check by the projector itself", within=1_200, every=1.0)
+    assert (await drift_counts(projector.probes, "found"), await drift_counts(projector.probes, "repaired")) == ({}, {})
+    # Its counters begin at 0 when it is started again, and its log goes on.
+    assert "drift found" not in projector.log.read_text()
+
+
+async def take_checks_over(system: System, vandal: Vandal) -> None:
+    """Takes the claim from the projector, and kills the one that may be at work: only the test checks from now on."""
+    saved = False
+    while not saved:
+        stored = await vandal.store.drift_record()
+        claimed = replace(stored.record, holder="the test", lease_until=now() + 3_600_000_000)
+        saved = await vandal.store.save_drift_record(claimed, stored)
+    system.kill("query-project")
 
 
 @pytest.mark.long

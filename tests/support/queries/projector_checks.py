@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -99,3 +100,11 @@ async def http_get(address: str, path: str) -> tuple[int, str]:
     writer.close()
     head, _, body = answer.partition("\r\n\r\n")
     return int(head.split()[1]), body
+
+
+async def drift_counts(probes: str, counter: str) -> dict[str, float]:
+    """Returns what a projector has found, or `repaired`, since it was started: the number by kind, of `/metrics`."""
+    status, page = await http_get(probes, "/metrics")
+    assert (status, f"# TYPE projector_drift_{counter} counter" in page) == (200, True), page
+    counted = re.findall(rf'^projector_drift_{counter}_total{{kind="(\w+)"}} (\S+)', page, re.MULTILINE)
+    return {kind: float(number) for kind, number in counted}
