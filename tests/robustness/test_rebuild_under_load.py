@@ -46,6 +46,9 @@ FEWER_READS = Reads(own=5, listed=100, old=20)
 #: A loaded machine is slow, and a step that ended because a store did not answer is an operator's to repeat.
 PATIENCE = {"QUERY_READ_TIMEOUT_SECONDS": "50", "QUERY_WRITE_TIMEOUT_SECONDS": "200"}
 REPORT_SECONDS = 10.0
+#: The most memory of the filling process and of the command service that exports, in MiB. With a million orders they
+#: needed 212 and 125. A process that kept one kilobyte of each order would need a thousand more.
+MOST_MIB = 400
 #: No rebuild fills as many orders a second.
 FASTEST = 20_000
 #: Runs the query service as a container does, in which the first process always has the same number. So a process that
@@ -236,6 +239,7 @@ async def rebuilt_under_load(system: System, size: Size, directory: Path, seed: 
         print(f"{callers.commands} commands, {callers.reads} reads, behind: {dict(callers.behind)}")
         print(f"{rate} orders/s filled")
         print(f"seconds {watch.seconds}; peak MiB {watch.peaks}")
+        assert not size.long or max(watch.peaks[name] for name in ("filler", "command")) <= MOST_MIB
         # A loaded machine lags. A read that is refused therefore counts as failed in a long run only.
         assert not size.long or dict(callers.behind) == {}
     finally:
