@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
 import signal
 import sys
 import uuid
-from datetime import datetime, timedelta
+from collections import Counter
+from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,12 @@ async def test_a_company_is_imported_once(system: System, tmp_path: Path) -> Non
     summary = await answered(system, "orders", "summarize", "--source", "northwind", "--by", "country")
     assert {group["keys"][0] for group in summary["groups"]} <= {"DE", "US", "BR", "FR", "GB"}
     assert sum(group["orders"] for group in summary["groups"]) == 40
+    shifted = await answered(
+        system, "orders", "summarize", "--source", "northwind", "--by", "day", "--time-zone", "America/New_York"
+    )  # where midnight UTC, at which all orders were placed, is the evening before
+    with (tmp_path / "company" / "orders.csv").open() as file:
+        placed = Counter(date.fromisoformat(row["orderDate"][:10]) - timedelta(days=1) for row in csv.DictReader(file))
+    assert {date.fromisoformat(group["keys"][0]): group["orders"] for group in shifted["groups"]} == placed
     for arguments in (("summarize", "--source", "northwind", "--by", "month"), ("search", "--source", "northwind")):
         code, out, err = await tandem(system, "orders", *arguments)
         assert code == 0, err
