@@ -33,6 +33,9 @@ from bench.reads.request_recorder import Recorded, recording
 CALLERS = (1, 16, 64)
 METHODS = (GET, SEARCH, SUMMARIZE)
 LOADED_SECONDS = 300.0
+#: Months of UTC are stored with each order. Those of another zone are found by their boundaries in time.
+ZONES = ("UTC", "Europe/Berlin")
+ZONE_CALLERS = 16
 #: Queries over many orders are slow, so a run has this many times fewer of them.
 LISTS_SHARE = 4
 
@@ -127,6 +130,10 @@ def _contenders(
             runs[_empty(method, callers)] = partial(_loop, beside[method].empty, method, ask(), callers)
             runs[_direct(method, callers)] = partial(direct_loop, url, beside[method].direct, callers)
             runs[_ours(method, callers)] = partial(_loop, ours, method, ask(), callers)
+    for zone in ZONES:
+        asked = questions.by_month(zone, _count(settings, SUMMARIZE))
+        name = f"{_name(SUMMARIZE)} by month of {zone}, {ZONE_CALLERS} callers"
+        runs[name] = partial(_loop, ours, SUMMARIZE, asked, ZONE_CALLERS)
     return runs
 
 

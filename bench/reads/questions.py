@@ -37,6 +37,10 @@ class Questions:
         make: Callable[[int], bytes] = makes[method]
         return [make(number) for number in range(count)]
 
+    def by_month(self, time_zone: str, count: int) -> list[bytes]:
+        """Returns `count` serialised requests for the figures of a country's orders by month of a time zone."""
+        return [self._of_country(contract.ORDER_DIMENSION_MONTH, time_zone) for _ in range(count)]
+
     def order_ids(self, count: int) -> Sequence[str]:
         """Returns the ids of random orders."""
         return [Ids.of(self._random.randrange(self._orders)).order_id for _ in range(count)]
@@ -63,7 +67,10 @@ class Questions:
 
     def _summarize(self, number: int) -> bytes:
         """Returns a request for the figures of a country's orders, grouped by a dimension that `number` chooses."""
+        return self._of_country(_DIMENSIONS[number % len(_DIMENSIONS)])
+
+    def _of_country(self, dimension: contract.OrderDimension.ValueType, time_zone: str = "") -> bytes:
         document = self._random.choice(self._documents)
-        asked = contract.SummarizeOrdersRequest(group_by=[_DIMENSIONS[number % len(_DIMENSIONS)]])
+        asked = contract.SummarizeOrdersRequest(group_by=[dimension], time_zone=time_zone)
         asked.filter.region_codes.append(document["region_code"])
         return asked.SerializeToString()
