@@ -199,8 +199,8 @@ async def test_a_company_is_imported_once(system: System, tmp_path: Path) -> Non
     shifted = await answered(
         system, "orders", "summarize", "--source", "northwind", "--by", "day", "--time-zone", "America/New_York"
     )  # where midnight UTC, at which all orders were placed, is the evening before
-    with (tmp_path / "company" / "orders.csv").open() as file:
-        placed = Counter(date.fromisoformat(row["orderDate"][:10]) - timedelta(days=1) for row in csv.DictReader(file))
+    rows = csv.DictReader((tmp_path / "company" / "orders.csv").read_text(encoding="utf-8").splitlines())
+    placed = Counter(date.fromisoformat(row["orderDate"][:10]) - timedelta(days=1) for row in rows)
     assert {date.fromisoformat(group["keys"][0]): group["orders"] for group in shifted["groups"]} == placed
     for arguments in (("summarize", "--source", "northwind", "--by", "month"), ("search", "--source", "northwind")):
         code, out, err = await tandem(system, "orders", *arguments)
