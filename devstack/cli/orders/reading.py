@@ -119,7 +119,7 @@ def set_time(field: Any, text: str, option: str, as_json: bool) -> None:
 
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        field.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # an offset may lead out of the years 1 to 9999
         message = f"{option} {text!r} is no time; write it like 2026-11-27T08:00:00Z"
         fail(message, ExitCode.USAGE, as_json=as_json)
-    field.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -52,6 +52,7 @@ WRONG = {
     ("orders", "watch", "--state", "lost"): "placed, paid",
     ("export", "orders", "--recorded-from", "yesterday"): "--recorded-from",
     ("export", "orders", "--recorded-until", "2026-13-01T00:00:00Z"): "--recorded-until",
+    ("export", "orders", "--recorded-until", "0001-01-01T00:00:00+05:00"): "--recorded-until",
     ("export", "events", "--recorded-until", "noon"): "--recorded-until",
     ("sample", "--orders", "0"): "--orders",
     ("import", "northwind"): "DIRECTORY",
