@@ -32,7 +32,7 @@ def rebuild_fields(status: RebuildStatus) -> dict[str, Any]:
         "orders_per_second": round(status.rate, 1),
         "seconds_left": None if status.seconds_left is None else round(status.seconds_left, 1),
         "workers": list(status.workers),
-        "problem": rebuild.problem,
+        "problem": status.problem,
         "start_time": _time(rebuild.started_at),
         "fill_time": _time(rebuild.filled_at),
         "verify_time": _time(rebuild.verified_at),
@@ -53,7 +53,7 @@ def rebuild_message(status: RebuildStatus) -> contract.RebuildProgress:
         filled_orders=rebuild.filled_orders,
         orders_per_second=round(status.rate),
         time_left=None if left is None else duration_message(round(left * 1e6)),
-        problem=rebuild.problem,
+        problem=status.problem,
         start_time=time_message(rebuild.started_at),
     )
 
@@ -66,7 +66,7 @@ def progress_line(status: RebuildStatus) -> str:
         filled = f"{rebuild.filled_orders:,} orders filled{parked}"
         return f"{rebuild.new}: {filled}, {status.rate:,.0f} orders/s; {status.phase}"
     left = "" if status.seconds_left is None else f", {status.seconds_left:,.0f} s left"
-    paused = f"; paused: {rebuild.problem}" if rebuild.problem else ""
+    paused = f"; paused: {status.problem}" if status.problem else ""
     done = f"{rebuild.filled_orders:,} of {rebuild.orders:,} orders"
     return f"{rebuild.new}: {done}, {status.rate:,.0f} orders/s{left}{paused}"
 

@@ -131,6 +131,9 @@ class Generations(Protocol):
     async def save(self, rebuild: Rebuild, stored: StoredRebuild) -> bool:
         """Replaces `stored` by `rebuild`, and returns whether it did; not if another process changed it meanwhile."""
 
+    async def blocked(self) -> str:
+        """Returns which index takes no writes now, and why, in words; "" when none is blocked."""
+
     async def read_model(self) -> str:
         """Returns the id of the read model, which all its generations share."""
 

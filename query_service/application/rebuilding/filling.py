@@ -57,6 +57,7 @@ class Filler:
         self._rebuild_id = ""
         self._progress: dict[int, Part] = {}
         self._problems: dict[str, str] = {}
+        self._stored: Rebuild | None = None
 
     async def run(self, workers: int, rebuild_id: str) -> Rebuild:
         """Fills until every range is filled, here or by other processes. Returns the rebuild, which catches up now.
@@ -115,6 +116,7 @@ class Filler:
             return after
 
         rebuild = await change(self._generations, self._rebuild_id, one)
+        self._stored = rebuild
         if number is not None:
             self._progress[number] = rebuild.parts[number]
         return number, rebuild
@@ -223,6 +225,8 @@ class Filler:
                 await self._report()
             except DependencyDown as down:
                 self._problems[""] = str(down)
+                if self._stored is not None:  # with a full disk it can be told, and not stored
+                    self._on_progress(replace(self._stored, problem=str(down)))
             else:
                 self._problems.pop("", None)
 
@@ -237,4 +241,5 @@ class Filler:
         for number, part in list(self._progress.items()):
             if rebuild.parts[number].done or rebuild.parts[number].worker != part.worker:
                 del self._progress[number]
+        self._stored = rebuild
         self._on_progress(rebuild)

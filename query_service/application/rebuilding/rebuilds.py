@@ -16,7 +16,7 @@ from typing import Protocol
 from query_service.application.comparing.compare import MOST_FINDINGS, Comparison
 from query_service.application.comparing.parked_apart import parked_apart
 from query_service.application.ports.checked_store import CheckedStore
-from query_service.application.ports.errors import ReadStoreNotReady
+from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
 from query_service.application.ports.generations import Generations, Phase, Rebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.ports.read_store import Freshness
@@ -55,7 +55,8 @@ class StreamTails(Protocol):
 class RebuildStatus:
     """The last rebuild as operators see it.
 
-    `rate` is in orders per second since the filling began; `seconds_left` is None while it cannot be told.
+    `rate` is in orders per second since the filling began; `seconds_left` is None while it cannot be told. `problem`
+    says why the rebuild does not go on; "" when it does.
     """
 
     rebuild: Rebuild
@@ -64,23 +65,29 @@ class RebuildStatus:
     rate: float
     seconds_left: float | None
     workers: tuple[str, ...] = ()
+    problem: str = ""
 
 
-def status_of(rebuild: Rebuild, serving: str, now: int) -> RebuildStatus:
-    """Returns the status of a rebuild. `now` is in microseconds since 1970."""
+def status_of(rebuild: Rebuild, serving: str, now: int, blocked: str = "") -> RebuildStatus:
+    """Returns the status of a rebuild. `now` is in microseconds since 1970.
+
+    `blocked` says why nothing can be written. Workers cannot store it then, so it comes before what they stored.
+    """
     until = rebuild.filled_at or now
     seconds = (until - rebuild.filling_since) / _MICROSECONDS
     rate = rebuild.filled_orders / seconds if rebuild.filling_since and seconds > 0 else 0.0
     left = max(0, rebuild.orders - rebuild.filled_orders) / rate if rate and rebuild.phase is Phase.FILLING else None
     phase = phase_of(rebuild, serving)
-    return RebuildStatus(rebuild, phase, serving, rate, left, tuple(holders(rebuild, now)))
+    workers = tuple(holders(rebuild, now))
+    return RebuildStatus(rebuild, phase, serving, rate, left, workers, blocked or rebuild.problem)
 
 
 async def rebuild_status(generations: Generations | None, now: Callable[[], int]) -> RebuildStatus | None:
     """Returns the status of the last rebuild; None when there was none, or the store has no generations."""
     if generations is None or (rebuild := (await generations.rebuild()).rebuild) is None:
         return None
-    return status_of(rebuild, await generations.serving(), now())
+    blocked = "" if rebuild.ended else await generations.blocked()
+    return status_of(rebuild, await generations.serving(), now(), blocked)
 
 
 class Rebuilds:
@@ -210,7 +217,9 @@ class Rebuilds:
         committed = (await source.digests()).read_time
         async with _closing(self._store(rebuild.new)) as store, _closing(self._store(rebuild.old)) as old:
             await check_release(store, rebuild.new)
-            await self._as_fresh_as(store, rebuild.new, committed, asyncio.get_running_loop().time() + CATCH_UP_SECONDS)
+            await self._as_fresh_as(
+                store, rebuild.new, committed, asyncio.get_running_loop().time() + CATCH_UP_SECONDS, beside=old
+            )
             await store.refresh()
             found = await compare(store)
             found = replace(found, findings=[*found.findings, *await parked_apart(store, old, MOST_FINDINGS)])
@@ -280,6 +289,8 @@ class Rebuilds:
         async with _closing(self._store(before)) as reading, _closing(self._store(after)) as other:
             if action is Action.SWITCH:
                 await check_release(other, after)
+                if blocked := await self._generations.blocked():  # readers could be moved, and it could not be noted
+                    raise RebuildRefused(f"generation {after} is not switched to: {blocked}")
             await self._catch_up(reading, other, after)
         await self._checked(action, rebuild.rebuild_id)
         await self._generations.serve(after, instead_of=before)
@@ -293,19 +304,43 @@ class Rebuilds:
         """
         deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
         for _ in range(2):
-            await self._as_fresh_as(other, generation, _time_of(await reading.freshness()), deadline)
+            time = _time_of(await reading.freshness())
+            await self._as_fresh_as(other, generation, time, deadline, beside=reading)
             await self._generations.refresh(generation)
 
-    async def _as_fresh_as(self, store: CheckedStore, generation: str, time: int, deadline: float) -> None:
-        """Waits until everything committed before `time` is applied. Raises RebuildRefused after `deadline`."""
+    async def _as_fresh_as(
+        self, store: CheckedStore, generation: str, time: int, deadline: float, *, beside: CheckedStore
+    ) -> None:
+        """Waits until everything committed before `time` is applied. Raises RebuildRefused after `deadline`.
+
+        `beside` is the other generation. How fresh it is tells what is wrong.
+        """
         while (known := _time_of(await store.freshness())) < time:
             if asyncio.get_running_loop().time() > deadline:
                 late = f"{(time - known) / _MICROSECONDS:.1f} s less" if known else "nothing"
                 raise RebuildRefused(
                     f"generation {generation} does not catch up: it shows {late} than it must after"
-                    f" {CATCH_UP_SECONDS:g} s; is a projector running whose release fits it? (`projector_feeds`)"
+                    f" {CATCH_UP_SECONDS:g} s; {await self._why_late(beside, time)}"
                 )
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _why_late(self, beside: CheckedStore, time: int) -> str:
+        """Returns what to look at when a generation does not show what was committed before `time`.
+
+        Barriers come to both generations. So if the other one lags too, they may come to none.
+        """
+        if blocked := await self._generations.blocked():
+            return blocked
+        try:
+            known = _time_of(await beside.freshness())
+        except (DependencyDown, ReadStoreNotReady):  # it is lost
+            known = time
+        if known >= time:
+            return "is a projector running whose release fits it? (`projector_feeds`)"
+        return (
+            "the other generation lags too: is the relay publishing (`tandem relay status`), and is a projector"
+            " running?"
+        )
 
     async def _delete(self, generation: str, kept: str) -> None:
         await self._generations.delete(generation, kept)

@@ -14,13 +14,14 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_query_service_pb2_grpc as stubs
 
 from query_service.application.ports.errors import ReadStoreNotReady
-from query_service.application.ports.generations import Rebuild
+from query_service.application.ports.generations import Phase, Rebuild, StoredRebuild
 from query_service.application.ports.order_source import OrderSource
 from query_service.application.rebuilding import leases, rebuilds
 from query_service.rebuild_commands import run_rebuild
 from query_service.storage.physical.generations.lifecycle import IndexGenerations
+from query_service.wire.rebuild_fields import progress_line
 from tests.support.queries.other_release import become_another_release
-from tests.support.queries.projector_checks import blocked
+from tests.support.queries.projector_checks import fill_disk
 from tests.support.queries.query_client import token_of
 from tests.support.queries.query_serving import serving
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
@@ -170,35 +171,83 @@ async def test_a_filling_that_dies_goes_on_and_misses_nothing(
 
 
 @pytest.mark.long
-async def test_without_a_projector_of_its_own_the_new_generation_is_not_verified(
-    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("projecting", [False, True])
+async def test_without_barriers_the_new_generation_is_not_verified(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch, projecting: bool
 ) -> None:
+    """The relay is dead, and so is the projector or not."""
     monkeypatch.setattr(rebuilds, "CATCH_UP_SECONDS", 0.3)
     await write_side.change()
     await done(read_side, "start")
-    late = await run_rebuild(read_side.settings(), "verify")
-    assert (late.exit_code, "is a projector running" in late.error) == (1, True)
+    async with read_side.projecting() if projecting else contextlib.nullcontext():
+        late = await run_rebuild(read_side.settings(), "verify")
+    assert late.exit_code == 1
+    assert "is the relay publishing (`tandem relay status`), and is a projector running?" in late.error
+
+
+async def test_of_two_rebuilds_that_start_at_the_same_moment_one_begins(
+    read_side: ReadSide, write_side: WriteSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_side.change()
+    save, both = IndexGenerations.save, asyncio.Barrier(2)
+
+    async def at_the_same_moment(self: IndexGenerations, rebuild: Rebuild, stored: StoredRebuild) -> bool:
+        if rebuild.phase is Phase.PREPARED:
+            await both.wait()  # neither has seen that the other one begins
+        return await save(self, rebuild, stored)
+
+    monkeypatch.setattr(IndexGenerations, "save", at_the_same_moment)
+    reports = await asyncio.gather(*(run_rebuild(read_side.settings(), "start") for _ in range(2)))
+    begun, refused = sorted(reports, key=lambda report: report.exit_code)
+    assert (begun.exit_code, begun.error, refused.exit_code) == (0, "", 1)
+    assert "another rebuild was started at the same moment" in refused.error
+    assert begun.rebuild is not None
+    assert (begun.rebuild["phase"], begun.rebuild["filled_orders"]) == ("CATCHING_UP", 1)
+    status = (await run_rebuild(read_side.settings(), "status")).rebuild
+    assert status is not None
+    assert status["rebuild_id"] == begun.rebuild["rebuild_id"]
 
 
 @pytest.mark.long
-async def test_a_full_disk_pauses_the_filling_by_name(
-    read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str
-) -> None:
+async def test_a_full_disk_is_named(read_side: ReadSide, write_side: WriteSide, elasticsearch_url: str) -> None:
+    """All indices are blocked, also that of the rebuild's state. So workers cannot store why they pause."""
     await write_side.change()
     write_side.gate.clear()
-    filling = asyncio.create_task(run_rebuild(read_side.settings(), "start"))
+    settings, told = read_side.settings(), list[str]()
+    filling = asyncio.create_task(
+        run_rebuild(settings, "start", on_progress=lambda status: told.append(progress_line(status)))
+    )
+    await eventually(lambda: has_workers(read_side), "workers")
 
-    async def problem_has(text: str) -> bool:
-        status = (await run_rebuild(read_side.settings(), "status")).rebuild
-        return status is not None and bool(status["workers"]) and text in status["problem"]
+    async def is_told() -> bool:
+        await fill_disk(elasticsearch_url, read_side.index_prefix)
+        status = (await run_rebuild(settings, "status")).rebuild
+        named = status is not None and "because its disk is full" in status["problem"]
+        return named and any("paused: elasticsearch: " in line and "disk usage exceeded" in line for line in told)
 
-    await eventually(lambda: problem_has(""), "workers")
-    async with blocked(elasticsearch_url, f"{read_side.index_prefix}orders-g2"):
-        write_side.gate.set()
-        await eventually(lambda: problem_has("cluster_block_exception"), "the reason of the pause")
+    async def is_refused(action: str) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rebuilds, "CATCH_UP_SECONDS", 0.1)
+            await fill_disk(elasticsearch_url, read_side.index_prefix)
+            refused = await run_rebuild(settings, action)
+            await fill_disk(elasticsearch_url, read_side.index_prefix, full=False)
+        return refused.exit_code != 0 and "disk" in refused.error
+
+    await eventually(is_told, "the full disk, in the status and by the filling")
+    assert not filling.done()
+    await fill_disk(elasticsearch_url, read_side.index_prefix, full=False)
+    write_side.gate.set()
     report = await filling
     assert report.rebuild is not None
     assert (report.exit_code, report.rebuild["problem"], report.rebuild["filled_orders"]) == (0, "", 1)
+    await eventually(lambda: is_refused("verify"), "the full disk, by `verify`")
+    async with write_side.barriers(), read_side.projecting():
+        await done(read_side, "verify")
+    await eventually(lambda: is_refused("switch"), "the full disk, by `switch`")
+    await eventually(lambda: is_refused("cancel"), "the full disk, by `cancel`")
+    status = (await run_rebuild(settings, "status")).rebuild
+    assert status is not None
+    assert (status["phase"], status["serving"]) == ("VERIFIED", "g1")
 
 
 async def test_an_order_that_is_missing_or_altered_is_named_and_nothing_is_switched(

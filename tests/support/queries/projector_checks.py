@@ -65,6 +65,16 @@ async def blocked(elasticsearch_url: str, index: str) -> AsyncIterator[None]:
             await client.indices.put_settings(index=index, settings={"index.blocks.write": None})
 
 
+async def fill_disk(elasticsearch_url: str, prefix: str, *, full: bool = True) -> None:
+    """Blocks all indices of an installation as Elasticsearch does when its disk is full, or takes that back.
+
+    Elasticsearch takes the block back by itself when it looks at its disk, and finds room. So call it again and again.
+    """
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+        block = {"index.blocks.read_only_allow_delete": True if full else None}
+        await client.indices.put_settings(index=f"{prefix}*", settings=block, expand_wildcards="all")
+
+
 async def floor_reaches(side: ReadSide, sequence: int) -> bool:
     """Whether every message up to `sequence` is acknowledged."""
     return await side.ack_floor() >= sequence

@@ -34,8 +34,8 @@ class WorldStore(MemoryStore):
 class RebuildWorld:
     """The generations g1 and g2, the state of a rebuild of g1 into g2, and the actions on it.
 
-    Implements Generations and StreamTails. The store runs `before_delete` and `before_serve` before it deletes or
-    serves a generation, and `on_refresh` when it makes one searchable.
+    Implements Generations and StreamTails. `block` says why the store takes no writes. The store runs `before_delete`
+    and `before_serve` before it deletes or serves a generation, and `on_refresh` when it makes one searchable.
     """
 
     def __init__(self, phase: Phase = Phase.VERIFIED, *, serving: str = "g1") -> None:
@@ -44,6 +44,7 @@ class RebuildWorld:
         self.stores = {"g1": WorldStore("g1"), "g2": WorldStore("g2")}
         self.consumers = {"g1", "g2"}
         self.source = MemorySource()
+        self.block = ""
         self.before_delete: Hook = nothing
         self.before_serve: Hook = nothing
         self.on_refresh: Hook = nothing
@@ -71,6 +72,9 @@ class RebuildWorld:
 
     async def read_model(self) -> str:
         return "model"
+
+    async def blocked(self) -> str:
+        return self.block
 
     async def prepare_state(self) -> None: ...
 

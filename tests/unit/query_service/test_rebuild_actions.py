@@ -20,6 +20,7 @@ from query_service.application.rebuilding.rebuilds import Rebuilds
 from query_service.application.rebuilding.stored_state import change
 from query_service.projection.errors import Unprojectable
 from query_service.projection.project import ProjectedEvent
+from query_service.wire.rebuild_fields import rebuild_fields, rebuild_message
 from tests.support.queries.rebuild_world import RebuildWorld, WorldStore
 from tests.support.source_mutants import Mutant, noticed
 
@@ -156,6 +157,46 @@ async def test_readers_move_only_to_a_generation_that_is_as_fresh(
     world.stores[after].covers(late)
     await getattr(world.actions, action)()
     assert world.readers == after
+
+
+@pytest.mark.parametrize(
+    ("other", "block", "named"),
+    [
+        (0, "", r"is a projector running whose release fits it"),
+        (3_000_000, "", r"the other generation lags too: is the relay publishing .*, and is a projector running"),
+        (None, "", r"the other generation lags too: is the relay publishing"),
+        (3_000_000, "the disk is full", r"after 0 s; the disk is full$"),
+    ],
+)
+async def test_a_generation_that_does_not_catch_up_says_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, other: int | None, block: str, named: str
+) -> None:
+    monkeypatch.setattr(rebuilds, "CATCH_UP_SECONDS", 0)
+    monkeypatch.setattr(rebuilds, "LOOK_SECONDS", 0)
+    world = RebuildWorld(Phase.CATCHING_UP)
+    world.block = block
+    world.source.time += 9_000_000
+    world.stores["g2"].covers(world.source.time - 9_000_000)
+    if other is None:
+        world.stores["g1"] = WorldStore("g1")
+    else:
+        world.stores["g1"].covers(world.source.time - other)
+    with pytest.raises(RebuildRefused, match=rf"g2 does not catch up: it shows 9\.0 s less.*{named}"):
+        await world.actions.verify(world.source, world.compare)
+
+
+async def test_a_block_comes_before_what_the_workers_stored() -> None:
+    world = RebuildWorld(Phase.CATCHING_UP)
+    assert world.stored is not None
+    world.stored = replace(world.stored, problem="not equal: x")
+    status = await world.actions.status()
+    assert status is not None
+    assert (status.problem, rebuild_fields(status)["problem"]) == ("not equal: x", "not equal: x")
+    world.block = "the disk is full"
+    status = await world.actions.status()
+    assert status is not None
+    fields, message = rebuild_fields(status), rebuild_message(status)
+    assert (fields["problem"], message.problem) == ("the disk is full", "the disk is full")
 
 
 async def test_a_switch_to_a_generation_that_stands_still_is_refused() -> None:

@@ -99,6 +99,9 @@ class Servers:
     async def read_model(self) -> str:
         return "model"
 
+    async def blocked(self) -> str:
+        return ""
+
     async def prepare_state(self) -> None: ...
 
     async def settle(self, generation: str) -> None: ...

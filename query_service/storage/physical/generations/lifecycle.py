@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
-from query_service.application.ports.generations import Part, Phase, Rebuild, StoredRebuild
+from query_service.application.ports.generations import Part, Phase, Rebuild, StoredRebuild, is_generation
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection, describe
 from query_service.storage.physical.generations import mappings
 from query_service.storage.physical.generations.setup import PROJECTIONS, IndexSetup
@@ -14,6 +14,10 @@ from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import as_of_id, get_documents
 
 REBUILD = "rebuild"
+#: Settings of an index that refuse writes. Elasticsearch sets DISK_FULL, and takes it back when there is room.
+BLOCKS = "index.blocks."
+DISK_FULL = f"{BLOCKS}read_only_allow_delete"
+WRITE_BLOCKS = (DISK_FULL, f"{BLOCKS}read_only", f"{BLOCKS}write")
 
 
 class IndexGenerations:
@@ -41,6 +45,25 @@ class IndexGenerations:
             accept=(409,),
         )
         return status != 409
+
+    async def blocked(self) -> str:
+        """See Generations. With a full disk all indices are blocked, also that of the rebuild's state."""
+        indices = ",".join([self._names.state, *(self._names.index(alias, "*") for alias in self._names.documents)])
+        _, answer = await self._connection.request(
+            "GET", f"/{indices}/_settings/{BLOCKS}*", params={"flat_settings": "true", "ignore_unavailable": "true"}
+        )
+        blocks = [
+            (setting, index)
+            for index, about in answer.items()
+            if is_generation(self._names.generation_of(index))  # the pattern may match indices of others
+            for setting in WRITE_BLOCKS
+            if about["settings"].get(setting) == "true"
+        ]
+        if not blocks:
+            return ""
+        setting, index = min(blocks)
+        full = " because its disk is full" if setting == DISK_FULL else ""
+        return f"{DEPENDENCY} takes no writes to {index}{full} ({setting})"
 
     async def create(self, generation: str) -> None:
         """See Generations."""
