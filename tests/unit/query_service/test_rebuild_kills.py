@@ -1,21 +1,25 @@
-"""A filling that is killed after any of its requests, and then goes on, fills every order."""
+"""A filling or another step of a rebuild that is killed after any of its requests, and is run again, is done then."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from tandem.orders.partition import partition_of
 
+from query_service.application.comparing.compare import Comparison, ReadModelComparison
 from query_service.application.ports.generations import Phase, Rebuild, StoredRebuild
 from query_service.application.rebuilding import filling, rebuilds
 from query_service.application.rebuilding.filling import Filler
 from query_service.application.rebuilding.leases import LEASE, held_by_others, reported
-from query_service.application.rebuilding.machine import RebuildRefused, Tail
+from query_service.application.rebuilding.machine import RebuildRefused, Tail, phase_of
 from query_service.application.rebuilding.rebuilds import Rebuilds
 from query_service.application.rebuilding.stored_state import change
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.memory_source import MemorySource
+from tests.support.queries.rebuild_world import RebuildWorld
 from tests.support.source_mutants import Mutant, noticed
 
 #: Orders, of which some have two versions: two ranges, each of several pages.
@@ -52,10 +56,12 @@ class _Requests:
 
     def __getattr__(self, name: str) -> Any:
         ask = getattr(self._server, name)
+        if not callable(ask):
+            return ask
 
-        async def pages(*of: Any) -> AsyncIterator[Any]:
+        async def pages(*of: Any, **how: Any) -> AsyncIterator[Any]:
             self._check()
-            async for page in ask(*of):
+            async for page in ask(*of, **how):
                 self._life.spend()
                 yield page
 
@@ -65,7 +71,7 @@ class _Requests:
             self._life.spend()
             return answer
 
-        return pages if name == "journals" else answered
+        return pages if name in ("journals", "heads", "scan") else answered
 
     def _check(self) -> None:
         if self._life.left == 0:
@@ -262,6 +268,91 @@ async def test_only_a_start_that_joins_accepts_a_rebuild_that_is_filled() -> Non
         await fill(servers, Life(), "again")
 
 
+# -- the other steps -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a rebuild: from which phase and readers' generation, to which; which generations are left then.
+
+    `requests`: it sends more than so many. `done`: what a repetition is refused with when only the answer was missing.
+    """
+
+    phase: Phase
+    serving: str
+    after: Phase
+    serving_after: str
+    left: frozenset[str] = frozenset({"g1", "g2"})
+    requests: int = 4
+    done: str = "nothing"
+
+
+STEPS = {
+    "verify": Step(Phase.CATCHING_UP, "g1", Phase.VERIFIED, "g1", requests=12),
+    "switch": Step(Phase.VERIFIED, "g1", Phase.SWITCHED, "g2", requests=10, done="g2 answers readers already"),
+    "roll_back": Step(Phase.SWITCHED, "g2", Phase.ROLLED_BACK, "g1", requests=7, done="g1 answers readers already"),
+    "finish": Step(Phase.SWITCHED, "g2", Phase.FINISHED, "g2", frozenset({"g2"})),
+    "cancel": Step(Phase.CATCHING_UP, "g1", Phase.CANCELLED, "g1", frozenset({"g1"})),
+}
+
+
+async def world_before(step: Step) -> RebuildWorld:
+    """Returns both generations with the same orders, before the step."""
+    switched = step.phase is Phase.SWITCHED
+    world = RebuildWorld(Phase.VERIFIED if switched else step.phase, serving=step.serving)
+    assert world.stored is not None
+    world.stored = replace(world.stored, switched_at=1 if switched else 0)
+    for versions in (1, 2):
+        world.source.place(versions)
+    for store in world.stores.values():
+        await world.source.project_into(store)
+        store.covers(world.source.time)
+    return world
+
+
+async def run_step(world: RebuildWorld, life: Life, name: str) -> None:
+    """Runs a step as one process."""
+    seen, source = life.of(world), life.of(world.source)
+    actions = Rebuilds(seen, seen, lambda generation: life.of(world.stores[generation]), lambda: 5)
+
+    async def compare(store: Any) -> Comparison:
+        return await ReadModelComparison(store, source, partition_of, lambda: 0.0, patience=0)(1_000)
+
+    await (actions.verify(source, compare) if name == "verify" else getattr(actions, name)())
+
+
+async def killed_at_any_point(name: str) -> None:
+    """The test: a step is killed after each of its requests in turn, and then run again."""
+    step, kills = STEPS[name], 0
+    while True:
+        world = await world_before(step)
+        try:
+            await run_step(world, Life(kills + 1), name)
+        except Killed:
+            kills += 1
+        else:
+            break
+        moved, refused = world.readers != step.serving, ""
+        try:
+            await run_step(world, Life(), name)
+        except RebuildRefused as refusal:
+            refused = str(refusal)
+        assert refused == (step.done if moved else ""), kills
+        assert world.stored is not None
+        assert (phase_of(world.stored, world.readers), world.readers) == (step.after, step.serving_after), kills
+        assert (set(world.stores), world.consumers) == (step.left, step.left), kills
+    assert kills > step.requests
+
+
+@pytest.mark.parametrize("name", STEPS)
+async def test_a_step_is_done_after_a_kill_at_any_point(name: str) -> None:
+    await killed_at_any_point(name)
+
+
+async def test_a_finish_is_done_after_a_kill_at_any_point() -> None:
+    await killed_at_any_point("finish")
+
+
 #: What goes wrong → the mutant, and the test that must notice it.
 MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
     "progress names orders that are not written": (
@@ -279,6 +370,10 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
     "a start does not wait for the dead": (
         Mutant(Rebuilds.start, "elif not join:", "elif False:"),
         test_a_start_waits_for_the_leases_of_the_dead,
+    ),
+    "a finish that is run again deletes nothing": (
+        Mutant(Rebuilds._end, "if serving != kept:", "if rebuild.ended: return rebuild\n    if serving != kept:"),
+        test_a_finish_is_done_after_a_kill_at_any_point,
     ),
     "a process waits for its own leases": (
         Mutant(held_by_others, 'worker.rpartition("/")[0] != process', "worker"),
