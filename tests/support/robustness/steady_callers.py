@@ -53,7 +53,8 @@ class SteadyCallers:
 
     `readable` are orders that must be found at any time. `versions` has the last version of each order that was
     changed. `behind` counts, by kind, refusals of reads because the read model lags; such a read is repeated. `wrong`
-    counts failed reads, answers staler than their token, and orders that are not found, by a sentence.
+    counts failed reads, answers staler than their token, and orders that are not found, by a sentence. With `outages`
+    processes and stores are away for a while, so a read that is not answered is counted in `behind`, and repeated.
     """
 
     def __init__(
@@ -64,9 +65,12 @@ class SteadyCallers:
         changeable: Sequence[str],
         readable: Sequence[str],
         reads: Reads | None = None,
+        *,
+        outages: bool = False,
     ) -> None:
         self._system, self._source, self._rate = system, random.Random(f"{seed} callers"), rate
         self._changeable, self._readable, self._reads = changeable, readable, reads or Reads()
+        self._repeated = UNANSWERED if outages else set[grpc.StatusCode]()
         self._busy: set[str] = set()
         self._on_hold: set[str] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -178,17 +182,19 @@ class SteadyCallers:
             self._judge(what, len(found) == 1 and found[0] >= version, answer.read_info)
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Returns the answer; None when the read failed. Repeats it while the read model lags."""
+        """Returns the answer; None when the read failed. Repeats it while the read model lags, or is away."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
-                lags = isinstance(from_rpc_error(error), ReadModelBehind)
-                if not lags or asyncio.get_running_loop().time() > deadline:
+                again = isinstance(from_rpc_error(error), ReadModelBehind) or error.code() in self._repeated
+                if not again or asyncio.get_running_loop().time() > deadline:
                     self.wrong[f"{what}: {error.code().name}: {error.details()}"] += 1
                     return None
                 self.behind[what] += 1
+            if self._repeated:
+                await asyncio.sleep(0.05)  # a process that is away refuses at once
 
     def _judge(self, what: str, right: bool, info: ReadInfo) -> None:
         self.reads += 1
