@@ -340,7 +340,7 @@ async def killed_at_any_point(name: str) -> None:
         assert refused == (step.done if moved else ""), kills
         assert world.stored is not None
         assert (phase_of(world.stored, world.readers), world.readers) == (step.after, step.serving_after), kills
-        assert (set(world.stores), world.consumers) == (step.left, step.left), kills
+        assert (frozenset(world.stores), frozenset(world.consumers)) == (step.left, step.left), kills
     assert kills > step.requests
 
 
