@@ -84,7 +84,7 @@ class OrderExports:
 
     async def _export_orders(self, request: contract.ExportOrdersRequest, call: Call) -> None:
         validate(request)  # only a unary request is checked before
-        size = self._pace.most(min(request.page_size or PAGE_SIZE, LARGEST_PAGE))
+        size = self._page_size(request.page_size)
         async with aclosing(self._orders.read(order_selection(request), VIEWS[request.view], size)) as pages:
             async for page in pages:
                 await self._send(call, order_page_parts(page), len(page.orders))
@@ -92,12 +92,15 @@ class OrderExports:
 
     async def _export_events(self, request: contract.ExportEventsRequest, call: Call) -> None:
         validate(request)  # only a unary request is checked before
-        size = self._pace.most(min(request.page_size or PAGE_SIZE, LARGEST_PAGE))
+        size = self._page_size(request.page_size)
         represent, copies = (typed_event, 2) if request.typed else (journal_event, 1)
         async with aclosing(self._events.read(event_selection(request), size, represent, copies=copies)) as pages:
             async for page in pages:
                 await self._send(call, event_page_parts(page), len(page.events))
                 self._metrics.exported("events", len(page.events))
+
+    def _page_size(self, asked: int) -> int:
+        return self._pace.most(min(asked or PAGE_SIZE, LARGEST_PAGE))
 
     async def _send(self, call: Call, parts: Iterator[bytes], elements: int) -> None:
         if self._stopping.is_set():

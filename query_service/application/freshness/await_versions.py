@@ -16,7 +16,8 @@ from query_service.application.ports.errors import Lagging, TokenOfOtherSource
 from query_service.application.ports.read_store import StoredOrder
 
 Found = TypeVar("Found")
-#: A waiting reader reads the store again after so many seconds without a notice: at first, and at most after doubling.
+#: A waiting reader reads the store again after so many seconds without a notice. The first is the first pause, the
+#: second is the longest. Each pause is twice the one before, also after a notice.
 #: A read model that lags has many waiting readers, and their reads must not make it slower still.
 RECHECK_SECONDS, LONGEST_RECHECK_SECONDS = 0.25, 1.0
 

@@ -74,7 +74,7 @@ def test_subjects_overlap_if_one_matches_both(one: str, other: str, expected: bo
     assert overlap(one, other) is overlap(other, one) is expected
 
 
-def test_a_pace_spreads_events_and_makes_up_for_nothing() -> None:
+def test_a_pace_spreads_events_and_makes_up_for_moments_only() -> None:
     pace = Pace(100)
     assert (pace.most(1_000), pace.most(3), Pace(5).most(1_000), Pace(None).most(1_000)) == (10, 3, 1, 1_000)
     assert list(pace.parts(range(3))) == [range(1), range(1, 2), range(2, 3)]
