@@ -25,14 +25,15 @@ from tests.robustness.test_rebuild_under_load import (
     rebuild_process,
     step,
 )
+from tests.support.faults.delaying_proxy import DelayingProxy
 from tests.support.queries.planted_drift import Vandal, query_settings
 from tests.support.queries.read_side import eventually
 from tests.support.robustness.recorded_orders import fill_write_model
 from tests.support.robustness.steady_callers import Reads, SteadyCallers
 
-ORDERS, COMMANDS_PER_SECOND = 2_000, 5
-#: So the filling takes longer than all kills.
-SLOW_EXPORTS = {"COMMAND_EXPORT_ORDERS_PER_SECOND": "20"}
+ORDERS, COMMANDS_PER_SECOND = 1_000, 5
+#: The longest delay of a piece of the export, in seconds, so that the filling takes longer than all kills.
+LONGEST_DELAY_SECONDS = 4.0
 #: How long a store is away, in seconds, at most.
 LONGEST_OUTAGE_SECONDS = 3.0
 
@@ -51,7 +52,7 @@ async def kill_each(
         else:
             await eventually(lambda name=victim: killed(system, name), f"a running {victim}")  # type: ignore[misc]
         await goes_on(callers)
-        print(f"{phase}: {victim} killed; {callers.commands} commands, {callers.reads} reads", flush=True)
+        print(f"{phase}: {victim} was killed; {callers.commands} commands, {callers.reads} reads", flush=True)
 
 
 async def killed(system: System, name: str) -> bool:
@@ -90,9 +91,10 @@ async def shows(system: System, order_ids: Sequence[str]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def filling(watch: Watch, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Yields the process that fills, when it has begun; it fills for a long time."""
-    async with rebuild_process(watch, directory / "rebuild.log", "start") as filler:
+async def filling(watch: Watch, directory: Path, exports: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Yields the process that fills from these exports, when it has begun."""
+    start = rebuild_process(watch, directory / "rebuild.log", "start", QUERY_EXPORT_ADDRESS=exports)
+    async with start as filler:
 
         async def has_begun() -> bool:
             assert filler.returncode is None, (directory / "rebuild.log").read_text()[-2_000:]
@@ -117,8 +119,7 @@ async def test_a_rebuild_goes_on_when_any_process_was_killed(
     print(f"seed {seed}", flush=True)
     nats, elasticsearch = await asyncio.gather(private_nats(), private_elasticsearch())
     stores: dict[str, LocalServer] = {"nats": nats, "elasticsearch": elasticsearch}
-    settings = {**PATIENCE, **SLOW_EXPORTS}
-    async with running_system(postgres_url, nats.url, elasticsearch.url, tmp_path, settings) as system:
+    async with running_system(postgres_url, nats.url, elasticsearch.url, tmp_path, PATIENCE) as system:
         changeable, every = await fill_write_model(system, ORDERS, seed)
         await eventually(lambda: shows(system, every), "a read model with all orders")
         watch = Watch(Size(ORDERS, COMMANDS_PER_SECOND, Reads()), system)
@@ -126,10 +127,13 @@ async def test_a_rebuild_goes_on_when_any_process_was_killed(
             system, seed, COMMANDS_PER_SECOND, changeable, every, Reads(own=1, listed=5, old=1), outages=True
         ) as callers:
             await callers.answered_by("g1")
-            async with filling(watch, tmp_path) as filler:
-                await kill_each(system, stores, "FILLING", callers, source)
-                answer, _ = await filler.communicate()
-                assert filler.returncode == 0, (answer.decode(), (tmp_path / "rebuild.log").read_text()[-2_000:])
+            async with DelayingProxy(system.export_address, source).running() as proxy:
+                proxy.most = LONGEST_DELAY_SECONDS
+                async with filling(watch, tmp_path, proxy.address) as filler:
+                    await kill_each(system, stores, "FILLING", callers, source)
+                    proxy.most = 0.0
+                    answer, _ = await filler.communicate()
+                    assert filler.returncode == 0, (answer.decode(), (tmp_path / "rebuild.log").read_text()[-2_000:])
             await kill_each(system, stores, "CATCHING_UP", callers, source)
             new = str((await step(watch, "verify", tmp_path))["new"])
             await step(watch, "switch", tmp_path)
