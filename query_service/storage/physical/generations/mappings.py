@@ -183,7 +183,7 @@ STATE = _strict(
 REPLICAS = "0-1"
 #: Set explicitly on every index that readers see. Without it an index that nobody searches is not refreshed.
 REFRESH_INTERVAL = "1s"
-#: For a generation that readers do not see. Projectors, a verification and a switch refresh it.
+#: For a generation that readers have not seen yet. Projectors, a verification and a switch refresh it.
 NO_REFRESH = "-1"
 SETTINGS: Mapping = {
     "index": {"number_of_shards": 1, "auto_expand_replicas": REPLICAS, "refresh_interval": REFRESH_INTERVAL}
