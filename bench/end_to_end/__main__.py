@@ -1,6 +1,7 @@
-"""`make bench-end-to-end`: measures the time from a command to a query that shows its effect.
+"""`make bench-end-to-end`: measures the time from a command to a query that shows its effect, and what an order costs.
 
-It compares this time with the sum of what each stage costs alone (`stage_floors`).
+It compares the time with the sum of what each stage costs alone (`stage_floors`). With BEFORE=<commit> it compares the
+highest rate, and the processor time per order, with those of the services of that commit.
 
 Prints one JSON object per claim and exits with 1 when one of them is false.
 """
@@ -9,42 +10,100 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
-from bench.end_to_end.stage_floors import stage_floors
-from bench.end_to_end.whole_stack import Caller, WholeStack, running_stack
-from bench.harness.claim import Claim, at_most, compare, measured
+from bench.end_to_end.claims import (
+    OURS,
+    READABLE,
+    READABLE_FLOOR,
+    SEARCHABLE,
+    SEARCHABLE_FLOOR,
+    WAITING,
+    WATCHED,
+    at,
+    before_claims,
+    latency_claims,
+    of,
+    refresh_claim,
+    watch_claim,
+)  # fmt: skip
+from bench.end_to_end.costs import cost_table
+from bench.end_to_end.highest_rate import HighestRate
+from bench.end_to_end.stage_floors import READABLE_STAGES, SEARCHABLE_STAGES, StageFloors, stage_floors
+from bench.end_to_end.warming import warm
+from bench.end_to_end.whole_stack import OneStack, Version, closed_loop
+from bench.harness.claim import measured
 from bench.harness.open_loop import at_random, open_loop
+from bench.harness.process_usage import cpu_seconds
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.harness.servers import running_read_servers
 from bench.harness.settings import BenchSettings
 from bench.reads.order_messages import sample_stream
-from bench.reads.read_side import elasticsearch
-from query_service.handlers.notices.refresh_turns import LEAST_PAUSE_SECONDS
+from devstack.servers.http_probe import get_json
 
-READABLE, SEARCHABLE = "command → readable", "command → searchable"
-WATCHED = "command → watcher"
-#: How much longer a change may take to a watcher than to a caller who reads it by id.
-WATCHED_ALLOWANCE = 1.5
-FLOORS, WAITING = "floors of the stages", "100 callers wait for lists"
-RATES = (10, 100)
-#: The rate whose result is judged. Floors are measured with one order at a time. At a higher rate orders also wait for
-#: each other, so those results are only reported.
-JUDGED_RATE = 10
-WARMING, WARMING_SECONDS = 16, 10.0
+#: The rates in orders/s at which processor time is told. The second keeps two slow cores busy.
+LOW_RATE, FULL_RATE = 10.0, 100.0
+WARMING = 16
 WAITERS, WAITING_SECONDS = 100, 6.0
-#: The search for the highest rate: the first rate in orders/s, the factor to the next rate, and the seconds per rate.
-FIRST_RATE, STEP, STEP_SECONDS = 100.0, 1.25, 5.0
-#: A rate is sustained if the 99th percentile is at most this many ms, and the last order ends at most so many seconds
-#: after the last start.
-SUSTAINED_P99_MS, SUSTAINED_BEHIND_SECONDS = 1_000.0, 0.5
-#: The index also refreshes itself, once per second.
-OWN_REFRESHES = 1.0
+
+
+class Bench:
+    """Measures the versions of the services, and the stages, of which only one runs at a time."""
+
+    def __init__(self, seconds: float, versions: dict[str, Version], floors: StageFloors, stack: OneStack) -> None:
+        self._seconds, self._floors, self._stack = seconds, floors, stack
+        self.versions = versions
+
+    async def warm(self) -> dict[str, Any]:
+        """Warms Elasticsearch by callers who place orders and read them back, by id and by a search in turn."""
+        running = await self._stack.of(self.versions[OURS])
+        works = itertools.cycle([running.caller.readable, running.caller.searchable])
+        load = partial(closed_loop, lambda: next(works)(), WARMING)
+        return await warm(load, lambda: cpu_seconds(running.costs.pids["Elasticsearch"]))
+
+    async def load(self, version: str, kind: str, rate: float) -> Figures:
+        """Places orders at a rate, in orders/s, and sees the effect of each as `kind` says. Returns the costs, too."""
+        running = await self._stack.of(self.versions[version])
+        caller = running.caller
+        work = {READABLE: caller.readable, SEARCHABLE: caller.searchable, WATCHED: caller.watched}[kind]
+        caller.make_ready(round(1.3 * rate * self._seconds))
+        async with caller.watching() if kind == WATCHED else contextlib.nullcontext():
+            return await running.costs.of(lambda: open_loop(work, at_random(rate), self._seconds))
+
+    async def floor(self, stages: tuple[str, ...], rate: float) -> Figures:
+        """Lets orders go through the stages at a rate, while no version runs."""
+        await self._stack.end()
+        return await self._floors.measure(stages, rate, self._seconds)
+
+    async def waiting(self) -> Figures:
+        """Counts the refreshes of the index, and the searches, while WAITERS callers place orders and search."""
+        version = self.versions[OURS]
+        caller = (await self._stack.of(version)).caller
+
+        async def refreshes() -> int:
+            path = f"/{version.model.names.orders}/_stats/refresh"
+            answer = await get_json(version.servers.elasticsearch.port, path, 30.0)
+            if answer is None:
+                raise NotMeasured("Elasticsearch did not tell its refreshes")
+            return int(answer["_all"]["primaries"]["refresh"]["external_total"])
+
+        caller.make_ready(2_000)
+        before, started = await refreshes(), time.perf_counter()
+        done = await closed_loop(caller.searchable, WAITERS, WAITING_SECONDS)
+        seconds = time.perf_counter() - started
+        counted = await refreshes() - before
+        return {
+            "refreshes_per_s": counted / seconds,
+            "lists_per_s": done / seconds,
+            "lists_per_refresh": done / counted,
+        }
 
 
 async def main() -> int:
@@ -54,107 +113,70 @@ async def main() -> int:
         f"{settings.steady_seconds} s a rate, {settings.rounds} rounds, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[0]:.1f}"
     )
+    no_before = "BEFORE is not set"
     async with running_read_servers() as servers, contextlib.AsyncExitStack() as stack:
         sampled = await sample_stream(servers)
-        running = await stack.enter_async_context(running_stack(servers))
+        versions = {OURS: await Version.prepared(servers, "now")}
         floors = await stack.enter_async_context(stage_floors(servers, sampled))
-        caller = await stack.enter_async_context(running.caller())
-        await _closed_loop(caller, WARMING, WARMING_SECONDS)  # warms up Elasticsearch's JVM
-        highest = await _highest_rate(caller)
-        contenders: dict[str, Run] = {FLOORS: floors.measure}
-        for rate in (*RATES, round(highest)):
-            for name, work in ((READABLE, caller.readable), (SEARCHABLE, caller.searchable), (WATCHED, caller.watched)):
-                contenders[_at(name, rate)] = _loop(caller, work, rate, settings.steady_seconds)
-        contenders[WAITING] = lambda: _waiting(running, caller)
-        async with caller.watching():
-            results = await interleave(contenders, settings.rounds, "end to end")
-    print(measured("end to end: highest rate at which orders are read back as they come", {"per_s": highest}))
-    claims = [*_latency_claims(results), _watch_claim(results), _refresh_claim(results)]
-    return report({"end to end": results}, claims)
+        one_stack = OneStack()
+        stack.push_async_callback(one_stack.end)
+        bench = Bench(settings.steady_seconds, versions, floors, one_stack)
+        warmed = await bench.warm()
+        highest, full = await _highest(bench, settings.rounds)
+        rates = {kind: _rates(highest, kind) for kind in (READABLE, SEARCHABLE)}
+        results = await interleave(_contenders(bench, rates, full), settings.rounds, "end to end")
+    print(measured("end to end: Elasticsearch was warmed until its processor time per order stood still", warmed))
+    shown = sorted({*rates[READABLE], full})
+    print(cost_table(results, [of(version, at(READABLE, rate)) for rate in shown for version in versions]))
+    claims = [
+        *before_claims(highest, results, full, no_before),
+        *latency_claims(results, rates),
+        watch_claim(results, LOW_RATE),
+        refresh_claim(results),
+    ]
+    return report({"highest rate": highest, "end to end": results}, claims)
 
 
-def _loop(caller: Caller, work: Callable[[], Awaitable[None]], rate: float, seconds: float) -> Run:
-    async def run() -> Figures:
-        caller.make_ready(round(1.3 * rate * seconds))
-        return await open_loop(work, at_random(rate), seconds)
+async def _highest(bench: Bench, rounds: int) -> tuple[Results, float]:
+    """Searches the highest rates. Returns them, and the rate at which the versions' processor time is compared.
 
-    return run
-
-
-async def _highest_rate(caller: Caller) -> float:
-    """Returns the highest rate, in orders/s, at which orders are read back as fast as they arrive."""
-    rate, sustained = FIRST_RATE, float(RATES[0])
-    while True:
-        try:
-            found = await _loop(caller, caller.readable, rate, STEP_SECONDS)()
-        except NotMeasured as reason:
-            tell(f"{rate:.0f}/s: {reason}")
-            return sustained
-        p50, p99, behind = found["p50_ms"], found["p99_ms"], found["behind_s"]
-        tell(f"{rate:.0f}/s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, {behind:.2f} s behind")
-        if p99 > SUSTAINED_P99_MS or behind > SUSTAINED_BEHIND_SECONDS:
-            return sustained
-        rate, sustained = rate * STEP, rate
+    That is FULL_RATE if every version has read back all orders of a run at that rate or a higher one, however late.
+    Otherwise it is the lower one of their highest rates.
+    """
+    searches = {
+        of(version, READABLE): HighestRate(partial(bench.load, version, READABLE), FULL_RATE)
+        for version in bench.versions
+    }
+    highest = await interleave({name: one.measure for name, one in searches.items()}, rounds, "highest rate")
+    # Only decides at which rate searches are judged, so it is searched once.
+    found = HighestRate(partial(bench.load, OURS, SEARCHABLE), FULL_RATE)
+    highest.add(await interleave({SEARCHABLE: found.measure}, 1, "highest rate"))
+    if all(one.finished >= FULL_RATE for one in searches.values()):
+        return highest, FULL_RATE
+    return highest, min((round(highest.median(name, "per_s") or LOW_RATE) for name in searches), default=LOW_RATE)
 
 
-async def _closed_loop(caller: Caller, callers: int, seconds: float) -> int:
-    """Lets `callers` callers place orders and search for them for `seconds` seconds. Returns the number of searches."""
-    stop, done = time.perf_counter() + seconds, 0
-
-    async def one() -> None:
-        nonlocal done
-        while time.perf_counter() < stop:
-            await caller.searchable()
-            done += 1
-
-    await asyncio.gather(*(one() for _ in range(callers)))
-    return done
+def _rates(highest: Results, kind: str) -> tuple[float, ...]:
+    """Returns the rates at which a kind of caller is judged: LOW_RATE, and half its highest rate if that is more."""
+    half = float(round((highest.median(kind, "per_s") or 0.0) / 2))
+    return (LOW_RATE, half) if half > LOW_RATE else (LOW_RATE,)
 
 
-async def _waiting(running: WholeStack, caller: Caller) -> Figures:
-    """Counts the refreshes of the index, and the searches, while WAITERS callers place orders and search for them."""
-    model = running.model
-    async with elasticsearch(model.servers.elasticsearch.url) as connection:
-
-        async def refreshes() -> int:
-            path = f"/{model.names.orders}/_stats/refresh"
-            _, answer = await connection.request("GET", path)
-            return int(answer["_all"]["primaries"]["refresh"]["external_total"])
-
-        caller.make_ready(2_000)
-        before, started = await refreshes(), time.perf_counter()
-        done = await _closed_loop(caller, WAITERS, WAITING_SECONDS)
-        seconds = time.perf_counter() - started
-        counted = await refreshes() - before
-    return {"refreshes_per_s": counted / seconds, "lists_per_s": done / seconds, "lists_per_refresh": done / counted}
-
-
-def _at(name: str, rate: int) -> str:
-    return f"{name}, {rate}/s"
-
-
-def _latency_claims(results: Results) -> list[Claim]:
-    claims = []
-    for name, floor in ((READABLE, "readable_ms"), (SEARCHABLE, "searchable_ms")):
-        contender = _at(name, JUDGED_RATE)
-        ours, theirs = results.median(contender, "p50_ms"), results.median(FLOORS, floor)
-        claim = f"{contender}: p50 against the sum of the stages alone"
-        claims.append(compare(claim, "ms", ours, theirs, at_most(2), results.why_not(contender, FLOORS)))
-    return claims
-
-
-def _watch_claim(results: Results) -> Claim:
-    watched, readable = _at(WATCHED, JUDGED_RATE), _at(READABLE, JUDGED_RATE)
-    ours, theirs = results.median(watched, "p50_ms"), results.median(readable, "p50_ms")
-    claim = f"{watched}: p50 against a read by id"
-    return compare(claim, "ms", ours, theirs, at_most(WATCHED_ALLOWANCE), results.why_not(watched, readable))
-
-
-def _refresh_claim(results: Results) -> Claim:
-    allowed = 1 / LEAST_PAUSE_SECONDS + OWN_REFRESHES
-    claim = "100 callers wait for lists: refreshes a second against those allowed"
-    ours = results.median(WAITING, "refreshes_per_s")
-    return compare(claim, "refreshes/s", ours, allowed, at_most(1.05), results.why_not(WAITING))
+def _contenders(bench: Bench, rates: dict[str, tuple[float, ...]], full: float) -> dict[str, Run]:
+    """Returns everything that is measured in each round. Neighbours run the same version, so that it starts once."""
+    loads = [(version, READABLE, rate) for version in reversed(bench.versions) for rate in (LOW_RATE, full)]
+    loads += [(OURS, kind, rate) for kind in rates for rate in rates[kind]]
+    loads += [(OURS, WATCHED, LOW_RATE)]
+    contenders: dict[str, Run] = {
+        of(version, at(kind, rate)): partial(bench.load, version, kind, rate) for version, kind, rate in loads
+    }
+    contenders[WAITING] = bench.waiting
+    for kind, floor, stages in (
+        (READABLE, READABLE_FLOOR, READABLE_STAGES),
+        (SEARCHABLE, SEARCHABLE_FLOOR, SEARCHABLE_STAGES),
+    ):
+        contenders |= {at(floor, rate): partial(bench.floor, stages, rate) for rate in rates[kind]}
+    return contenders
 
 
 if __name__ == "__main__":

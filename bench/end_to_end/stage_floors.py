@@ -1,65 +1,67 @@
-"""Measures the floor of each stage: the time that the stage needs alone, on the same servers.
+"""Measures the floor of each stage: the time that the stage needs without the others, on the same servers.
 
 A stage is one step on an order's way from the command to the query, for example the publish of its event. Each stage is
-called through the simplest client, one call at a time, while nothing else runs. Its floor is the median of many calls.
-The sum of the floors is the least time that an order can take through the whole stack.
+called through the simplest client. Orders arrive as they do at the whole stack, at the same rate, and each goes through
+the stages one after the other. So at a high rate the stages wait for each other's processor time as they must. Requests
+that can be shared are: while one `_bulk` or one refresh is under way, orders that come share the next one.
+
+The floor of a stage is the median of its times. The sum of the floors is the least time that an order can take through
+the whole stack.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import nats
 from nats.aio.client import Client
 
-from bench.commands.calls import channels
 from bench.commands.rows import make_write_model
 from bench.commands.servers import bare_server, command_service
-from bench.end_to_end.whole_stack import Caller
-from bench.harness.rounds import Figures
+from bench.end_to_end.caller import Caller, calling
+from bench.end_to_end.shared_requests import SharedRequests
+from bench.harness.bare_http import BareHttp
+from bench.harness.open_loop import at_random, open_loop
+from bench.harness.rounds import Figures, NotMeasured
 from bench.harness.servers import ReadServers
 from bench.reads.order_messages import Ids, SampledStream, Template
-from bench.reads.questions import GET
-from bench.reads.read_side import ReadModel, elasticsearch
-from query_service.storage.physical.connection import ElasticsearchConnection
+from bench.reads.read_side import ReadModel
+from devstack.servers.ports import HOST
 
-GOES = 60
 #: The size of a response with one order.
 ANSWER_BYTES = 700
 STREAM, SUBJECT = "BENCH_FLOORS", "floors.event"
-Go = Callable[[], Awaitable[Any]]
+#: The stages until an order can be read by id, and those until a search finds it.
+READABLE_STAGES = ("place", "publish", "deliver", "bulk", "call", "get")
+SEARCHABLE_STAGES = (*READABLE_STAGES, "refresh", "search")
+WARM_UP_SECONDS = 3.0
 
 
 class StageFloors:
     """Measures the stages. It holds the connections, messages and documents that they need."""
 
     def __init__(
-        self,
-        sampled: SampledStream,
-        caller: Caller,
-        empty: Any,
-        client: Client,
-        connection: ElasticsearchConnection,
-        prefix: str,
+        self, sampled: SampledStream, caller: Caller, client: Client, elasticsearch: BareHttp, prefix: str
     ) -> None:
-        self._message, self._caller, self._empty = sampled.events[0], caller, empty
-        self._client, self._connection, self._prefix = client, connection, prefix
+        self._message, self._caller = sampled.events[0], caller
+        self._client, self._elasticsearch, self._prefix = client, elasticsearch, prefix
         self._operations = [
             Template(one.text.replace(b'"@', f'"{prefix}'.encode()), one.ids) for one in sampled.operations()
         ]
-        self._written, self._inbox = 0, ""
+        self._numbers, self._inbox = itertools.count(1), client.new_inbox()
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
+        self._bulks, self._refreshes = SharedRequests(self._bulk), SharedRequests(self._refresh)
 
     async def prepare(self) -> None:
-        """Creates the stream and its consumer, and runs all stages a few times to warm up."""
-        inbox = self._inbox = self._client.new_inbox()
-        await self._client.subscribe(inbox, cb=self._arrived.put)
+        """Creates the stream and its consumer, and runs all stages to warm up."""
+        await self._client.subscribe(self._inbox, cb=self._arrived.put)
         subjects = {"name": STREAM, "subjects": [SUBJECT], "storage": "file"}
         consumer = {"durable_name": "floor", "ack_policy": "explicit", "max_ack_pending": -1}
         for api, body in (
@@ -69,65 +71,80 @@ class StageFloors:
             answer = await self._client.request(f"$JS.API.{api}", json.dumps(body).encode(), timeout=10)
             if "error" in json.loads(answer.data):
                 raise RuntimeError(f"the stream of floors cannot be made: {answer.data.decode()}")
-        await self.measure(5)
+        await self.measure(SEARCHABLE_STAGES, 10.0, WARM_UP_SECONDS)
 
-    async def measure(self, goes: int = GOES) -> Figures:
-        """Runs each stage `goes` times. Returns the median of each stage in ms, and two sums of these medians.
+    async def measure(self, stages: tuple[str, ...], rate: float, seconds: float) -> Figures:
+        """Lets orders go through the stages at a rate in orders/s. Returns the median of each stage in ms, and the sum.
 
-        `readable_ms` is the sum until an order can be read by id, `searchable_ms` until a search finds the order.
+        `p50_ms` is the median of the whole, from the moment when an order was due.
         """
-        stages: dict[str, Go] = {
-            "place": self._caller.placed,
+        works = {
+            "place": self._place,
             "publish": self._publish,
             "deliver": self._deliver,
-            "bulk": self._bulk,
+            "bulk": self._write,
             "call": self._call,
             "get": self._get,
-            "refresh": self._refresh,
+            "refresh": self._refreshed,
             "search": self._search,
         }
         times: dict[str, list[float]] = {stage: [] for stage in stages}
-        for _ in range(goes):
-            for stage, go in stages.items():
-                started = time.perf_counter()
-                await go()
-                times[stage].append(1e3 * (time.perf_counter() - started))
-        floors = {f"{stage}_ms": statistics.median(found) for stage, found in times.items()}
-        readable = sum(floors[f"{stage}_ms"] for stage in ("place", "publish", "deliver", "bulk", "call", "get"))
-        searchable = readable + floors["refresh_ms"] + floors["search_ms"]
-        return {**floors, "readable_ms": readable, "searchable_ms": searchable}
 
-    async def _publish(self) -> None:
+        async def one() -> None:
+            number = next(self._numbers)
+            for stage in stages:
+                started = time.perf_counter()
+                await works[stage](number)
+                times[stage].append(1e3 * (time.perf_counter() - started))
+
+        self._caller.make_ready(round(1.3 * rate * seconds))
+        whole = await open_loop(one, at_random(rate), seconds)
+        medians = {f"{stage}_ms": statistics.median(found) for stage, found in times.items()}
+        return {"sum_ms": sum(medians.values()), **medians, "p50_ms": whole["p50_ms"], "p99_ms": whole["p99_ms"]}
+
+    async def _place(self, _: int) -> None:
+        await self._caller.placed()
+
+    async def _publish(self, _: int) -> None:
         headers = dict(self._message.headers)
         await self._client.request(SUBJECT, self._message.body, timeout=10, headers=headers)
 
-    async def _deliver(self) -> None:
+    async def _deliver(self, _: int) -> None:
         """Fetches and acknowledges a message that is already in the stream."""
         asked = json.dumps({"batch": 1, "expires": 1_000_000_000}).encode()
         await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.floor", asked, reply=self._inbox)
         message = await self._arrived.get()
         await self._client.publish(message.reply, b"+ACK")
 
-    async def _bulk(self) -> None:
+    async def _write(self, number: int) -> None:
         """Writes both documents of one event to Elasticsearch."""
-        self._written += 1
-        lines = self._operations[self._written % len(self._operations)].with_ids(Ids.of(self._written))
-        await self._connection.request("POST", "/_bulk", params={"require_alias": "true"}, lines=lines)
+        await self._bulks.add(self._operations[number % len(self._operations)].with_ids(Ids.of(number)))
 
-    async def _call(self) -> None:
-        await self._empty(b"")
+    async def _bulk(self, texts: list[bytes]) -> None:
+        await self._asked("POST", "/_bulk?require_alias=true", b'"errors":false', b"".join(texts))
 
-    async def _get(self) -> None:
-        await self._connection.request("GET", f"/{self._prefix}orders/_doc/{Ids.of(self._written).order_id}")
+    async def _call(self, _: int) -> None:
+        await self._caller.asked(b"")
 
-    async def _refresh(self) -> None:
-        await self._connection.request("POST", f"/{self._prefix}orders/_refresh")
+    async def _get(self, number: int) -> None:
+        await self._asked("GET", f"/{self._prefix}orders/_doc/{Ids.of(number).order_id}", b'"found":true')
 
-    async def _search(self) -> None:
-        query = {"bool": {"filter": [{"terms": {"order_id": [Ids.of(self._written).order_id]}}]}}
+    async def _refreshed(self, _: int) -> None:
+        await self._refreshes.add(b"")
+
+    async def _refresh(self, _: list[bytes]) -> None:
+        await self._asked("POST", f"/{self._prefix}orders/_refresh", b'"failed":0')
+
+    async def _search(self, number: int) -> None:
+        query = {"bool": {"filter": [{"terms": {"order_id": [Ids.of(number).order_id]}}]}}
         order = [{"place_time": {"order": "desc"}}, {"order_id": {"order": "asc"}}]
         body = {"query": query, "sort": order, "size": 51, "track_total_hits": True}
-        await self._connection.request("POST", f"/{self._prefix}orders/_search", body=body)
+        await self._asked("POST", f"/{self._prefix}orders/_search", b'"total":{"value":1,', json.dumps(body).encode())
+
+    async def _asked(self, method: str, path: str, expected: bytes, body: bytes = b"") -> None:
+        answer = await self._elasticsearch.request(method, path, body)
+        if expected not in answer:
+            raise NotMeasured(f"{method} {path}: {answer[:300].decode()}")
 
 
 @contextlib.asynccontextmanager
@@ -142,16 +159,13 @@ async def stage_floors(servers: ReadServers, sampled: SampledStream) -> AsyncIte
     async with (
         command_service(servers.directory / "floors-command", url) as commands,
         bare_server("empty", ANSWER_BYTES) as empty,
-        elasticsearch(servers.elasticsearch.url) as connection,
-        channels(commands.address, 1) as command,
-        channels(empty.address, 1) as bare,
+        BareHttp(HOST, servers.elasticsearch.port) as elasticsearch,
+        calling(commands.address, empty.address) as caller,
     ):
         client = await nats.connect(servers.nats.url)
         try:
             await model.migrate()
-            floors = StageFloors(
-                sampled, Caller(command, command), bare[0].unary_unary(GET), client, connection, f"{model.name}-"
-            )
+            floors = StageFloors(sampled, caller, client, elasticsearch, f"{model.name}-")
             await floors.prepare()
             yield floors
         finally:

@@ -1,146 +1,109 @@
-"""Runs the whole stack as deployed, and a caller that sends a command and then a query that shows its effect."""
+"""Runs the whole stack as deployed (command service, relay, projector, query service), on servers that others share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
-import grpc
-from tandem.orders.v1 import order_query_service_pb2 as contract
-from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, PlaceOrderResponse
-
-from bench.commands.calls import CALL_SECONDS, PLACE, channels, orders
 from bench.commands.rows import make_write_model
-from bench.commands.servers import Serving, command_service
-from bench.harness.rounds import NotMeasured
+from bench.commands.servers import command_service
+from bench.end_to_end.caller import Caller, calling
+from bench.end_to_end.costs import Costs
 from bench.harness.servers import ReadServers
-from bench.reads.questions import GET, SEARCH
 from bench.reads.read_side import ReadModel
 from bench.relay.run import running_relay
 
-WATCH = "/tandem.orders.v1.OrderQueryService/WatchOrders"
-#: Requests are made in batches of this size, outside the measured time.
-_READY = 500
-#: The most calls at the same time. They share a few connections, like the calls of a few processes.
-CALLERS = 800
+#: A stack that has just started is called by so many callers for so many seconds, before anything is measured.
+SETTLING, SETTLING_SECONDS = 16, 3.0
 
 
-class Caller:
-    """Places orders and reads them back with the consistency token of the command."""
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The running processes of a version, and what calls them."""
 
-    def __init__(self, commands: Sequence[Any], queries: Sequence[Any]) -> None:
-        self._place = itertools.cycle([channel.unary_unary(PLACE) for channel in commands])
-        self._get = itertools.cycle([channel.unary_unary(GET) for channel in queries])
-        self._search = itertools.cycle([channel.unary_unary(SEARCH) for channel in queries])
-        self._ready: list[PlaceOrderRequest] = []
-        self._watch = queries[0].unary_stream(WATCH)
-        #: The orders that the watcher has got, and those that somebody waits for.
-        self._seen: dict[str, asyncio.Future[None]] = {}
+    caller: Caller
+    costs: Costs
 
-    def make_ready(self, count: int) -> None:
-        """Creates PlaceOrder requests until `count` are ready, so that this does not happen in the measured time."""
-        self._ready += orders(max(0, count - len(self._ready)))
 
-    async def placed(self) -> PlaceOrderResponse:
-        """Places an order and returns the response."""
-        if not self._ready:
-            self.make_ready(_READY)
-        request = self._ready.pop()
-        # A new customer, so that a search by customer finds this order only.
-        request.customer.customer_id = f"E{request.order_id[:18]}"
-        answer = await self._call(self._place, request.SerializeToString())
-        return PlaceOrderResponse.FromString(answer)
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the services, with a database, a stream and indices of its own."""
 
-    async def readable(self) -> None:
-        """Places an order and reads it by id. Raises NotMeasured if the answer is older than the order or stale."""
-        placed = await self.placed()
-        asked = contract.GetOrderRequest(
-            order_id=placed.order.order_id,
-            read_options=contract.ReadOptions(consistency_token=placed.consistency_token),
-        )
-        found = contract.GetOrderResponse.FromString(await self._call(self._get, asked.SerializeToString()))
-        if found.order.version < placed.version or found.read_info.stale:
-            raise NotMeasured(f"order {placed.order.order_id} was not read as it was written")
+    servers: ReadServers
+    name: str
+    database_url: str
+    model: ReadModel
+
+    @classmethod
+    async def prepared(cls, servers: ReadServers, name: str) -> Version:
+        """Makes an empty write model, the stream, and the indices."""
+        url = await make_write_model(servers, f"bench_{name}", 0)
+        version = cls(servers, name, url, ReadModel(servers, name))
+        async with running_relay(servers.directory / f"{name}-relay", url, servers.nats.url, "auto") as relay:
+            await relay.wait_until_publishing("wal")  # the relay makes the stream
+            await version.model.migrate()
+        return version
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Watches all orders within the block, for `watched`."""
-        responses = self._watch(b"")
-        await responses.read()  # the sign of life at the beginning
-
-        async def read() -> None:
-            while (response := await responses.read()) is not grpc.aio.EOF:
-                watched = contract.WatchOrdersResponse.FromString(response)
-                if watched.HasField("event"):
-                    self._arrival(watched.event.order_id).set_result(None)
-
-        reading = asyncio.create_task(read())
-        try:
-            yield
-        finally:
-            reading.cancel()
-            responses.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    async def watched(self) -> None:
-        """Places an order and waits until a watcher gets it."""
-        placed = await self.placed()
-        await asyncio.wait_for(self._arrival(placed.order.order_id), CALL_SECONDS)
-
-    def _arrival(self, order_id: str) -> asyncio.Future[None]:
-        if order_id not in self._seen:
-            self._seen[order_id] = asyncio.get_running_loop().create_future()
-        return self._seen[order_id]
-
-    async def searchable(self) -> None:
-        """Places an order and searches for it. Raises NotMeasured if the search does not find it or is stale."""
-        placed = await self.placed()
-        asked = contract.SearchOrdersRequest(
-            read_options=contract.ReadOptions(consistency_token=placed.consistency_token)
-        )
-        asked.filter.customer_ids.append(placed.order.customer.customer_id)
-        found = contract.SearchOrdersResponse.FromString(await self._call(self._search, asked.SerializeToString()))
-        if [order.order_id for order in found.orders] != [placed.order.order_id] or found.read_info.stale:
-            raise NotMeasured(f"order {placed.order.order_id} was not found as it was written")
-
-    @staticmethod
-    async def _call(methods: Iterator[Any], request: bytes) -> bytes:
-        try:
-            answer: bytes = await next(methods)(request, timeout=CALL_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise NotMeasured(f"{error.code().name} {error.details()}") from None
-        return answer
-
-
-class WholeStack:
-    """The running services. `projector.address` is that of the projector's metrics."""
-
-    def __init__(self, model: ReadModel, commands: Serving, queries: Serving, projector: Serving) -> None:
-        self.model, self.commands, self.queries, self.projector = model, commands, queries, projector
-
-    @contextlib.asynccontextmanager
-    async def caller(self) -> AsyncIterator[Caller]:
-        """Yields a caller with connections to both services for up to CALLERS calls at the same time."""
+    async def running(self) -> AsyncIterator[RunningStack]:
+        """Runs all processes within the block."""
+        servers = self.servers
         async with (
-            channels(self.commands.address, CALLERS) as commands,
-            channels(self.queries.address, CALLERS) as queries,
+            command_service(servers.directory / f"{self.name}-command", self.database_url) as commands,
+            running_relay(
+                servers.directory / f"{self.name}-relay", self.database_url, servers.nats.url, "auto"
+            ) as relay,
+            self.model.projecting() as projector,
+            self.model.serving() as queries,
+            calling(commands.address, queries.address) as caller,
         ):
-            yield Caller(commands, queries)
+            await relay.wait_until_publishing("wal")
+            pids = {
+                "command": commands.pid,
+                "relay": relay.child.pid,
+                "NATS": servers.nats.pid,
+                "projector": projector.pid,
+                "Elasticsearch": servers.elasticsearch.pid,
+                "serve": queries.pid,
+                "Postgres": servers.postgres.pid,
+            }
+            yield RunningStack(caller, Costs(pids, servers.elasticsearch.port, f"{self.model.name}-"))
 
 
-@contextlib.asynccontextmanager
-async def running_stack(servers: ReadServers) -> AsyncIterator[WholeStack]:
-    """Runs command service, relay, projector and query service within the block, over an empty write model."""
-    url = await make_write_model(servers, "bench_stack", 0)
-    model = ReadModel(servers, "stack")
-    async with (
-        command_service(servers.directory / "stack-command", url) as commands,
-        running_relay(servers.directory / "stack-relay", url, servers.nats.url, "auto") as relay,
-    ):
-        await relay.wait_until_publishing("wal")
-        await model.migrate()
-        async with model.projecting() as projector, model.serving() as queries:
-            yield WholeStack(model, commands, queries, projector)
+class OneStack:
+    """Runs at most one version at a time, so that no other one uses the machine while it is measured."""
+
+    def __init__(self) -> None:
+        self._running: tuple[Version, RunningStack] | None = None
+        self._block = contextlib.AsyncExitStack()
+
+    async def of(self, version: Version) -> RunningStack:
+        """Returns the running processes of a version. If another version runs, ends that one, and starts this one."""
+        if self._running is None or self._running[0] is not version:
+            await self.end()
+            running = await self._block.enter_async_context(version.running())
+            self._running = version, running
+            await closed_loop(running.caller.searchable, SETTLING, SETTLING_SECONDS)
+        return self._running[1]
+
+    async def end(self) -> None:
+        """Ends the version that runs, if there is one."""
+        self._running = None
+        await self._block.aclose()
+
+
+async def closed_loop(work: Callable[[], Awaitable[None]], callers: int, seconds: float) -> int:
+    """Lets `callers` callers do `work` again and again for `seconds` seconds. Returns how often they did it."""
+    stop, done = time.perf_counter() + seconds, 0
+
+    async def one() -> None:
+        nonlocal done
+        while time.perf_counter() < stop:
+            await work()
+            done += 1
+
+    await asyncio.gather(*(one() for _ in range(callers)))
+    return done

@@ -30,9 +30,9 @@ def at_random(rate: float) -> Iterator[float]:
 async def open_loop(work: Callable[[], Awaitable[None]], pauses: Iterator[float], seconds: float) -> Figures:
     """Starts `work` for `seconds` seconds, with these pauses between the times when a piece is due.
 
-    Returns quantiles of the time from when a piece was due until it ended, in ms; the pieces done per second; and how
-    many seconds the last piece ended after the last start. Raises what `work` raises, and NotMeasured when pieces are
-    unfinished after DRAIN_SECONDS.
+    Returns quantiles of the time from when a piece was due until it ended, in ms; the pieces, and those done per
+    second; and how many seconds the last piece ended after the last start. Raises what `work` raises, and NotMeasured
+    when pieces are unfinished after DRAIN_SECONDS.
     """
     times = list[float]()
 
@@ -60,6 +60,7 @@ async def open_loop(work: Callable[[], Awaitable[None]], pauses: Iterator[float]
         "p50_ms": 1e3 * quantile(ranked, 0.5),
         "p99_ms": 1e3 * quantile(ranked, 0.99),
         "max_ms": 1e3 * ranked[-1],
+        "pieces": float(len(ranked)),
         "done_per_s": len(ranked) / (time.perf_counter() - started),
         "behind_s": time.perf_counter() - ended,
     }

@@ -26,6 +26,11 @@ class Results:
     runs: dict[str, list[Figures]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def add(self, others: Results) -> None:
+        """Adds the figures of other contenders."""
+        self.runs |= others.runs
+        self.failures |= others.failures
+
     def median(self, contender: str, figure: str) -> float | None:
         """Returns the median of a figure over the contender's runs, or None if no run has the figure."""
         values = [run[figure] for run in self.runs.get(contender, ()) if figure in run]
