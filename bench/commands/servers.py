@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.harness.checkout import WORKING_TREE, Checkout
 from devstack.servers.ports import HOST, free_port
 from devstack.stack.service_process import ServiceProcess
 
@@ -22,7 +23,9 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def command_service(directory: Path, database_url: str, **settings: str) -> AsyncIterator[Serving]:
+async def command_service(
+    directory: Path, database_url: str, checkout: Checkout = WORKING_TREE, **settings: str
+) -> AsyncIterator[Serving]:
     """Runs the service within the block. `settings` are non-default settings: `pool_size` is COMMAND_POOL_SIZE."""
     directory.mkdir(exist_ok=True)
     address, probes = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
@@ -30,6 +33,7 @@ async def command_service(directory: Path, database_url: str, **settings: str) -
         "command",
         ["command_service", "serve"],
         settings={
+            **checkout.environment,
             "COMMAND_DATABASE_URL": database_url,
             "COMMAND_LISTEN": address,
             "COMMAND_EXPORT_LISTEN": "",

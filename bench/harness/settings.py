@@ -16,7 +16,8 @@ class BenchSettings:
     """The settings of a bench.
 
     `events`: rows of the relay's backlog. `orders`: size of the read model. `rate`: events per second. `calls`: calls
-    per run. `rows`: rows per table of the large write model. `peers_…`: the directories of the peers.
+    per run. `rows`: rows per table of the large write model. `peers_…`: the directories of the peers. `before`: the
+    commit whose services are measured beside those of the working tree; empty: none.
     """
 
     full: bool
@@ -29,6 +30,7 @@ class BenchSettings:
     rows: int
     peers_scripts: Path
     peers_directory: Path
+    before: str
 
     @classmethod
     def load(cls, *, orders: int = 200_000, steady_seconds: int = 30) -> BenchSettings:
@@ -44,6 +46,7 @@ class BenchSettings:
             rows=_number("ROWS", 5_000_000, least=0),
             peers_scripts=_directory("PEERS_SCRIPTS", PROJECT.parent / "shared" / "peers"),
             peers_directory=_directory("PEERS_DIR", Path(tempfile.gettempdir()) / "tandem-peers"),
+            before=os.environ.get("BEFORE", "").strip(),
         )
 
 

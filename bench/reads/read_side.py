@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.commands.servers import Serving
 from bench.harness import stream
+from bench.harness.checkout import WORKING_TREE, Checkout
 from bench.harness.servers import ReadServers
 from devstack.servers.ports import HOST, free_port
 from devstack.stack.service_process import ServiceProcess, run_once
@@ -23,12 +24,14 @@ class ReadModel:
     """A read model of a bench: its indices, the consumer of the stream that fills them, and its processes.
 
     `name` is the name of the consumer and the prefix of the indices. `elasticsearch_url` is where its processes reach
-    Elasticsearch; empty: the server itself.
+    Elasticsearch; empty: the server itself. `stream_name` is the stream; `checkout` is the code that the processes run.
     """
 
     servers: ReadServers
     name: str
     elasticsearch_url: str = ""
+    stream_name: str = stream.NAME
+    checkout: Checkout = WORKING_TREE
 
     @property
     def names(self) -> IndexNames:
@@ -39,9 +42,10 @@ class ReadModel:
     def settings(self) -> dict[str, str]:
         """The environment variables that all its processes share."""
         return {
+            **self.checkout.environment,
             "QUERY_ELASTICSEARCH_URL": self.elasticsearch_url or self.servers.elasticsearch.url,
             "QUERY_NATS_URL": self.servers.nats.url,
-            "QUERY_STREAM": stream.NAME,
+            "QUERY_STREAM": self.stream_name,
             "QUERY_CONSUMER": self.name,
             "QUERY_INDEX_PREFIX": f"{self.name}-",
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import stream
+from bench.harness.checkout import WORKING_TREE, Checkout
 from bench.harness.process_usage import cpu_seconds, peak_memory_mib
 from bench.harness.rounds import NotMeasured
 from devstack.servers.child import Child
@@ -67,12 +68,13 @@ class RelayRun:
 
 @contextlib.asynccontextmanager
 async def running_relay(
-    directory: Path, database_url: str, nats_url: str, mode: str, **settings: str
+    directory: Path, database_url: str, nats_url: str, mode: str, checkout: Checkout = WORKING_TREE, **settings: str
 ) -> AsyncIterator[RelayRun]:
     """Runs a relay within the block. `settings` are further `RELAY_…` variables, in lower case without the prefix."""
     directory.mkdir(exist_ok=True)
     port = free_port()
     environment = {
+        **checkout.environment,
         "RELAY_DATABASE_URL": database_url,
         "RELAY_NATS_URL": nats_url,
         "RELAY_STREAM": stream.NAME,
