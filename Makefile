@@ -78,7 +78,7 @@ bench-queries: $(INSTALLED) ## what a question costs beside an empty call and El
 	@$(BIN)/python -m bench.reads.queries
 
 .PHONY: bench-end-to-end
-bench-end-to-end: $(INSTALLED) ## from a command to the question that shows it, beside the stages alone; see bench/README.md
+bench-end-to-end: $(INSTALLED) ## from a command to the question that shows it, beside the stages alone (BEFORE=<commit>); see bench/README.md
 	@$(BIN)/python -m bench.end_to_end
 
 .PHONY: lint

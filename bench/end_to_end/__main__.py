@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from bench.end_to_end.claims import (
+    BEFORE,
     OURS,
     READABLE,
     READABLE_FLOOR,
@@ -37,15 +38,17 @@ from bench.end_to_end.highest_rate import HighestRate
 from bench.end_to_end.stage_floors import READABLE_STAGES, SEARCHABLE_STAGES, StageFloors, stage_floors
 from bench.end_to_end.warming import warm
 from bench.end_to_end.whole_stack import OneStack, Version, closed_loop
+from bench.harness.checkout import WORKING_TREE, checked_out
 from bench.harness.claim import measured
 from bench.harness.open_loop import at_random, open_loop
 from bench.harness.process_usage import cpu_seconds
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Figures, NotMeasured, Results, Run, interleave
-from bench.harness.servers import running_read_servers
+from bench.harness.servers import ReadServers, running_read_servers
 from bench.harness.settings import BenchSettings
 from bench.reads.order_messages import sample_stream
+from devstack.servers import ServerError
 from devstack.servers.http_probe import get_json
 
 #: The rates in orders/s at which processor time is told. The second keeps two slow cores busy.
@@ -113,11 +116,10 @@ async def main() -> int:
         f"{settings.steady_seconds} s a rate, {settings.rounds} rounds, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[0]:.1f}"
     )
-    no_before = "BEFORE is not set"
     async with running_read_servers() as servers, contextlib.AsyncExitStack() as stack:
         sampled = await sample_stream(servers)
-        versions = {OURS: await Version.prepared(servers, "now")}
-        floors = await stack.enter_async_context(stage_floors(servers, sampled))
+        versions, no_before = await _versions(servers, stack, settings.before)
+        floors = await stack.enter_async_context(stage_floors(servers, sampled, versions[OURS].stream))
         one_stack = OneStack()
         stack.push_async_callback(one_stack.end)
         bench = Bench(settings.steady_seconds, versions, floors, one_stack)
@@ -135,6 +137,23 @@ async def main() -> int:
         refresh_claim(results),
     ]
     return report({"highest rate": highest, "end to end": results}, claims)
+
+
+async def _versions(
+    servers: ReadServers, stack: contextlib.AsyncExitStack, before: str
+) -> tuple[dict[str, Version], str]:
+    """Returns the versions to measure, and why the commit `before` is not among them; "" if it is."""
+    versions = {OURS: await Version.prepared(servers, "now", WORKING_TREE)}
+    if not before:
+        return versions, "BEFORE is not set; set it to a commit"
+    try:
+        checkout = stack.enter_context(checked_out(before))
+        versions[BEFORE] = await Version.prepared(servers, "before", checkout)
+    except (NotMeasured, ServerError) as reason:
+        tell(f"BEFORE={before} is not measured: {reason}")
+        return versions, str(reason)
+    tell(f"the commit before is {checkout.name}")
+    return versions, ""
 
 
 async def _highest(bench: Bench, rounds: int) -> tuple[Results, float]:
@@ -164,18 +183,18 @@ def _rates(highest: Results, kind: str) -> tuple[float, ...]:
 
 def _contenders(bench: Bench, rates: dict[str, tuple[float, ...]], full: float) -> dict[str, Run]:
     """Returns everything that is measured in each round. Neighbours run the same version, so that it starts once."""
-    loads = [(version, READABLE, rate) for version in reversed(bench.versions) for rate in (LOW_RATE, full)]
-    loads += [(OURS, kind, rate) for kind in rates for rate in rates[kind]]
-    loads += [(OURS, WATCHED, LOW_RATE)]
-    contenders: dict[str, Run] = {
-        of(version, at(kind, rate)): partial(bench.load, version, kind, rate) for version, kind, rate in loads
-    }
+    loads = [(READABLE, LOW_RATE), (READABLE, full), (WATCHED, LOW_RATE)]
+    loads += [(kind, rate) for kind in rates for rate in rates[kind]]
+    contenders: dict[str, Run] = {at(kind, rate): partial(bench.load, OURS, kind, rate) for kind, rate in loads}
     contenders[WAITING] = bench.waiting
     for kind, floor, stages in (
         (READABLE, READABLE_FLOOR, READABLE_STAGES),
         (SEARCHABLE, SEARCHABLE_FLOOR, SEARCHABLE_STAGES),
     ):
         contenders |= {at(floor, rate): partial(bench.floor, stages, rate) for rate in rates[kind]}
+    if BEFORE in bench.versions:
+        for rate in (LOW_RATE, full):
+            contenders[of(BEFORE, at(READABLE, rate))] = partial(bench.load, BEFORE, READABLE, rate)
     return contenders
 
 

@@ -148,14 +148,14 @@ class StageFloors:
 
 
 @contextlib.asynccontextmanager
-async def stage_floors(servers: ReadServers, sampled: SampledStream) -> AsyncIterator[StageFloors]:
+async def stage_floors(servers: ReadServers, sampled: SampledStream, stream_name: str) -> AsyncIterator[StageFloors]:
     """Yields the prepared stages.
 
     They use a command service whose events no relay publishes, a stream that no projector reads, and indices that no
-    query service reads.
+    query service reads. `stream_name` is any stream; indices are made only beside one.
     """
     url = await make_write_model(servers, "bench_floors", 0)
-    model = ReadModel(servers, "floors")
+    model = ReadModel(servers, "floors", stream_name=stream_name)
     async with (
         command_service(servers.directory / "floors-command", url) as commands,
         bare_server("empty", ANSWER_BYTES) as empty,

@@ -13,9 +13,9 @@ from typing import Any
 from bench.harness.progress import tell
 
 #: Processor time stands still when each of the last so many windows differs from the one before by at most this part.
-STILL_WINDOWS, TOLERANCE = 2, 0.07
+STILL_WINDOWS, TOLERANCE = 2, 0.05
 #: The seconds of a window, and those after which warming ends in any case.
-WINDOW_SECONDS, MOST_SECONDS = 15.0, 240.0
+WINDOW_SECONDS, MOST_SECONDS = 20.0, 240.0
 
 
 def stands_still(values: Sequence[float]) -> bool:

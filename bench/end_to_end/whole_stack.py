@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from bench.commands.rows import make_write_model
 from bench.commands.servers import command_service
 from bench.end_to_end.caller import Caller, calling
 from bench.end_to_end.costs import Costs
+from bench.harness.checkout import Checkout
 from bench.harness.servers import ReadServers
 from bench.reads.read_side import ReadModel
-from bench.relay.run import running_relay
+from bench.relay.run import RelayRun, running_relay
+from devstack.stack.service_process import run_once
 
 #: A stack that has just started is called by so many callers for so many seconds, before anything is measured.
 SETTLING, SETTLING_SECONDS = 16, 3.0
@@ -30,34 +31,44 @@ class RunningStack:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the services, with a database, a stream and indices of its own."""
+    """A version of the services, with a database, a stream and indices of its own, all of which carry its `name`."""
 
     servers: ReadServers
     name: str
+    checkout: Checkout
     database_url: str
-    model: ReadModel
 
     @classmethod
-    async def prepared(cls, servers: ReadServers, name: str) -> Version:
+    async def prepared(cls, servers: ReadServers, name: str, checkout: Checkout) -> Version:
         """Makes an empty write model, the stream, and the indices."""
-        url = await make_write_model(servers, f"bench_{name}", 0)
-        version = cls(servers, name, url, ReadModel(servers, name))
-        async with running_relay(servers.directory / f"{name}-relay", url, servers.nats.url, "auto") as relay:
+        url = await servers.postgres.ensure_database(f"bench_{name}")
+        version = cls(servers, name, checkout, url)
+        settings = {**checkout.environment, "COMMAND_DATABASE_URL": url}
+        await run_once("migrate-command", ["command_service", "migrate"], settings, servers.directory / name)
+        async with version._relay() as relay:
             await relay.wait_until_publishing("wal")  # the relay makes the stream
             await version.model.migrate()
         return version
 
+    @property
+    def stream(self) -> str:
+        """The name of the stream."""
+        return f"BENCH_{self.name.upper()}"
+
+    @property
+    def model(self) -> ReadModel:
+        """The read model."""
+        return ReadModel(self.servers, self.name, stream_name=self.stream, checkout=self.checkout)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[RunningStack]:
         """Runs all processes within the block."""
-        servers = self.servers
+        servers, model = self.servers, self.model
         async with (
-            command_service(servers.directory / f"{self.name}-command", self.database_url) as commands,
-            running_relay(
-                servers.directory / f"{self.name}-relay", self.database_url, servers.nats.url, "auto"
-            ) as relay,
-            self.model.projecting() as projector,
-            self.model.serving() as queries,
+            command_service(servers.directory / f"{self.name}-command", self.database_url, self.checkout) as commands,
+            self._relay() as relay,
+            model.projecting() as projector,
+            model.serving() as queries,
             calling(commands.address, queries.address) as caller,
         ):
             await relay.wait_until_publishing("wal")
@@ -70,7 +81,14 @@ class Version:
                 "serve": queries.pid,
                 "Postgres": servers.postgres.pid,
             }
-            yield RunningStack(caller, Costs(pids, servers.elasticsearch.port, f"{self.model.name}-"))
+            yield RunningStack(caller, Costs(pids, servers.elasticsearch.port, f"{self.name}-"))
+
+    def _relay(self) -> contextlib.AbstractAsyncContextManager[RelayRun]:
+        return running_relay(
+            self.servers.directory / f"{self.name}-relay", self.database_url, self.servers.nats.url, "auto",
+            self.checkout, stream=self.stream, subject_template=f"{self.name}.v1.{{partition}}.{{event_type}}",
+            barrier_subject=f"{self.name}.v1.barrier",
+        )  # fmt: skip
 
 
 class OneStack:

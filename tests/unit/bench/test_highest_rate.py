@@ -56,6 +56,19 @@ async def test_a_refused_run_is_not_sustained_and_a_late_one_is_finished() -> No
     assert 90.0 < search.finished <= 110.0
 
 
+async def test_one_pause_of_the_machine_proves_nothing() -> None:
+    machine = Machine(90.0)
+    paused: list[float] = []
+
+    async def load(rate: float) -> Figures:
+        if rate not in paused:
+            paused.append(rate)
+            raise NotMeasured("a pause")
+        return await machine.load(rate)
+
+    assert 90.0 / PRECISION <= (await HighestRate(load, 100.0).measure())["per_s"] <= 90.0
+
+
 async def test_the_next_search_begins_at_the_last_result() -> None:
     machine = Machine(90.0)
     search = HighestRate(machine.load, 120.0)
