@@ -13,13 +13,18 @@ from typing import Any
 
 import grpc
 from google.type.money_pb2 import Money
-from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest, ShipOrderRequest
 
 from bench.harness.rounds import Figures, NotMeasured
 from devstack.importers.sample_orders import SampleShop
 
 PLACE = "/tandem.orders.v1.OrderCommandService/PlaceOrder"
 PAY = "/tandem.orders.v1.OrderCommandService/RecordPayment"
+SHIP = "/tandem.orders.v1.OrderCommandService/ShipOrder"
+#: The numbers of concurrent callers with which each call is measured.
+CALLERS = (1, 16, 64)
+#: More than any sample order costs, in whole units of its currency.
+PAID = 100_000
 #: How many callers share one connection, like the callers in one process.
 CALLERS_A_CHANNEL = 100
 CALL_SECONDS = 60.0
@@ -36,15 +41,21 @@ def orders(count: int) -> list[PlaceOrderRequest]:
 
 
 def payments(placed: Sequence[PlaceOrderRequest]) -> list[bytes]:
-    """Returns a serialized payment of one unit for each of these orders."""
+    """Returns a serialized payment for each of these orders. It is more than the order costs, so that it may ship."""
     made = []
     for order in placed:
-        amount = Money(currency_code=order.lines[0].unit_price.currency_code, units=1)
+        amount = Money(currency_code=order.lines[0].unit_price.currency_code, units=PAID)
         request = RecordPaymentRequest(
             request_id=str(uuid.uuid4()), order_id=order.order_id, amount=amount, method="card"
         )
         made.append(request.SerializeToString())
     return made
+
+
+def shipments(placed: Sequence[PlaceOrderRequest]) -> list[bytes]:
+    """Returns a serialized request to ship everything for each of these orders."""
+    made = [ShipOrderRequest(request_id=str(uuid.uuid4()), order_id=order.order_id) for order in placed]
+    return [request.SerializeToString() for request in made]
 
 
 def texts(requests: Sequence[PlaceOrderRequest]) -> list[bytes]:

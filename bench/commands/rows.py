@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import psycopg
+from psycopg import sql
 
 from bench.commands.calls import orders
 from bench.commands.statements import record
@@ -57,6 +58,14 @@ async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
         await connection.execute("CHECKPOINT")
     tell(f"{name}: {rows} rows of each table loaded in {time.monotonic() - started:.0f} s")
     return url
+
+
+async def copy_write_model(servers: WithPostgres, template: str, name: str) -> str:
+    """Creates a database as a copy of another one, to which nobody is connected. Returns its URL."""
+    command = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    async with await psycopg.AsyncConnection.connect(servers.postgres.url, autocommit=True) as connection:
+        await connection.execute(command)
+    return servers.postgres.database_url(name)
 
 
 async def partitions_changed(url: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Records the SQL statements of commands, and sends them without the service: by psycopg alone, and by pgbench.
+"""Records the SQL statements of commands, and sends them by psycopg without the service.
 
 The difference to a call of the service is what gRPC, the domain and the messages cost.
 """
@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncRawCursor
-from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest, ShipOrderRequest
 
-from bench.harness.program import run_program
-from bench.harness.rounds import Figures, NotMeasured
-from bench.harness.servers import programs
+from bench.harness.rounds import Figures
 from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
@@ -42,16 +37,15 @@ SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
 #: The statements that end a round trip.
 _ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
 POOL_SIZE = 16
-_ORDER_NUMBER = re.compile("[0-9A-Z]{5}(-[0-9A-Z]{5}){2}")
-_CHANCE = ":r::bigint"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The statements that place orders, and those that record one payment for each order."""
+    """The statements that place orders, those that record one payment for each order, and those that ship it."""
 
     places: list[Trips]
     payments: list[Trips]
+    shipments: list[Trips]
 
 
 @contextlib.asynccontextmanager
@@ -71,7 +65,9 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
         yield pool, sent
 
 
-async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes]) -> Recorded:
+async def record(
+    url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[bytes], ship: Sequence[bytes] = ()
+) -> Recorded:
     """Executes the commands in the database at `url`, one after the other, and returns their statements."""
     async with recording_pool(url) as (pool, sent):
         recorder = Recorder(ContractRepresentation(900_000), random_identity)
@@ -81,17 +77,16 @@ async def record(url: str, requests: Sequence[PlaceOrderRequest], pay: Sequence[
             deadline = time.monotonic() + 20.0
             return CommandCall("anonymous", UUID(request.request_id), commands.fingerprint(request), deadline=deadline)
 
-        places, payments = [], []
-        for request in requests:
+        async def recorded(command: str, request: Any) -> Trips:
             asked = call(request)
-            await execution.execute(asked, commands.place_order(request, asked.derived_id))
-            places.append(_trips(sent))
-        for text in pay:
-            payment = RecordPaymentRequest.FromString(text)
-            asked = call(payment)
-            await execution.execute(asked, commands.COMMANDS["RecordPayment"](payment, asked.derived_id))
-            payments.append(_trips(sent))
-    return Recorded(places, payments)
+            await execution.execute(asked, commands.COMMANDS[command](request, asked.derived_id))
+            return _trips(sent)
+
+        return Recorded(
+            [await recorded("PlaceOrder", request) for request in requests],
+            [await recorded("RecordPayment", RecordPaymentRequest.FromString(text)) for text in pay],
+            [await recorded("ShipOrder", ShipOrderRequest.FromString(text)) for text in ship],
+        )
 
 
 def _trips(sent: list[Statement]) -> Trips:
@@ -151,82 +146,3 @@ async def _timed(
         await asyncio.gather(*(caller() for _ in range(callers)))
         elapsed, worked = time.perf_counter() - started, time.process_time() - worked
         return {"us_per_call": 1e6 * elapsed / len(work), "client_cpu_us": 1e6 * worked / len(work)}
-
-
-async def by_pgbench(url: str, example: Trips, callers: int, seconds: int, directory: Path) -> Figures:
-    """Runs the SQL of one command by pgbench, prepared and in pipelines, and returns the time per command in µs.
-
-    The values are literals in the SQL. Only the ids and the order number differ between transactions.
-    """
-    script = directory / "place_order.sql"
-    script.write_text(_script(example), encoding="utf-8")
-    ran = await asyncio.to_thread(
-        run_program,
-        [
-            programs() / "pgbench", "-n", "-M", "prepared", "-c", str(callers), "-T", str(seconds), "-f", script, url,
-        ],
-        seconds + 60.0,
-    )  # fmt: skip
-    found = re.search(r"tps = ([\d.]+)", ran.output)
-    if ran.status != 0 or found is None:
-        raise NotMeasured(f"pgbench: {ran.last_line}")
-    return {"us_per_call": 1e6 / float(found[1])}
-
-
-def _script(example: Trips) -> str:
-    ids = _ids(example)
-    lines = [r"\set r random(1, 100000000000000)"]
-    for trip in example:
-        lines.append(r"\startpipeline")
-        for query, params in trip:
-            values = [_literal(value, ids) for value in params or ()]
-            text = re.sub(r"\$(\d+)", lambda place, known=values: known[int(place[1]) - 1], query)  # type: ignore[misc]
-            lines.append(f"{text};")
-        lines.append(r"\endpipeline")
-    return "\n".join(lines) + "\n"
-
-
-def _ids(example: Trips) -> dict[Any, str]:
-    """Maps each id of the command to an SQL expression that makes such an id from a random number."""
-    found: dict[Any, str] = {}
-    for trip in example:
-        for _, params in trip:
-            for value in params or ():
-                if isinstance(value, UUID) and value not in found:
-                    prefix = f"{len(found):08x}"
-                    found[value] = f"('{prefix}-0000-4000-8000-' || lpad(to_hex({_CHANCE}), 12, '0'))::uuid"
-    return found
-
-
-def _literal(value: Any, ids: dict[Any, str]) -> str:
-    match value:
-        case UUID():
-            return ids[value]
-        case bool() | int():
-            return str(value)
-        case bytes():
-            return f"'\\x{value.hex()}'::bytea"
-        case datetime():
-            return f"{_text(value.isoformat())}::timestamptz"
-        case str():
-            return f"('B' || {_CHANCE})" if _ORDER_NUMBER.fullmatch(value) else _text(value)
-        case [*_]:
-            return _array(value, ids)
-    raise TypeError(f"no literal for {value!r}")
-
-
-def _array(values: Sequence[Any], ids: dict[Any, str]) -> str:
-    match values:
-        case [UUID(), *_]:
-            return f"array_fill({ids[values[0]]}, ARRAY[{len(values)}])"
-        case []:
-            return "'{}'"
-        case _:
-            return f"ARRAY[{', '.join(_literal(each, ids) for each in values)}]"
-
-
-def _text(value: str) -> str:
-    """Returns a string literal without colons, which pgbench would read as variables."""
-    for character, written in (("\\", "\\\\"), ("'", "\\'"), (":", "\\x3a"), ("\n", "\\n")):
-        value = value.replace(character, written)
-    return f"E'{value}'"

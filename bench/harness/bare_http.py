@@ -6,6 +6,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from devstack.servers.ports import HOST
+
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -21,14 +23,16 @@ class BareHttp:
 
         Raises RuntimeError if the status is not 2xx, and ConnectionError if the server closes the connection.
         """
+        return await self.send(prepared(method, path, body))
+
+    async def send(self, request: bytes) -> bytes:
+        """Sends a request that is `prepared`. Returns and raises as `request`."""
         connection = self._idle.pop() if self._idle else await self._connect()
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n"
-        if body:
-            head += f"Content-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n"
-        status, answer = await connection.send(f"{head}\r\n".encode() + body)
+        status, answer = await connection.send(request)
         self._idle.append(connection)
         if not 200 <= status < 300:
-            raise RuntimeError(f"{method} {path}: {status} {answer[:300].decode()}")
+            line = request.split(b" HTTP", 1)[0].decode()
+            raise RuntimeError(f"{line}: {status} {answer[:300].decode()}")
         return answer
 
     async def _connect(self) -> _Connection:
@@ -43,6 +47,14 @@ class BareHttp:
     ) -> None:
         for connection in self._idle:
             connection.close()
+
+
+def prepared(method: str, path: str, body: bytes = b"", content_type: str = "application/x-ndjson") -> bytes:
+    """Returns the bytes of a request."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n"
+    if body:
+        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}\r\n".encode() + body
 
 
 class _Connection(asyncio.Protocol):

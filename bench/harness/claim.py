@@ -69,6 +69,23 @@ def compare(claim: str, unit: str, ours: float | None, theirs: float | None, lim
     return Claim(claim, figures, ratio, limit, limit.holds(ratio))
 
 
+def compare_worst(
+    claim: str, unit: str, pairs: Mapping[str, tuple[float | None, float | None]], limit: Limit, why_not: str = ""
+) -> Claim:
+    """Judges a claim by the worst of several ratios `ours / theirs`, by what each was measured with.
+
+    If one of the values is None or the second is 0, the claim is undecided, for the reason `why_not`.
+    """
+    ratios = {name: ours / theirs for name, (ours, theirs) in pairs.items() if ours is not None and theirs}
+    each = {name: {"ours": ours, "theirs": theirs} for name, (ours, theirs) in pairs.items()}
+    if len(ratios) < len(pairs):
+        missing = ", ".join(name for name in pairs if name not in ratios)
+        return Claim(claim, {"unit": unit, "each": each}, None, limit, None, why_not or f"not measured: {missing}")
+    worst = (min if limit.least else max)(ratios, key=lambda name: ratios[name])
+    figures = {"unit": unit, **each[worst], "worst": worst, "each": each}
+    return Claim(claim, figures, ratios[worst], limit, limit.holds(ratios[worst]))
+
+
 def measured(subject: str, figures: Mapping[str, Any]) -> str:
     """Returns figures that have no limit as a line of JSON."""
     return json.dumps({"measured": subject, "figures": dict(figures)})

@@ -33,7 +33,7 @@ class BenchSettings:
     before: str
 
     @classmethod
-    def load(cls, *, orders: int = 200_000, steady_seconds: int = 30) -> BenchSettings:
+    def load(cls, *, orders: int = 200_000, steady_seconds: int = 30, calls: int = 2_000) -> BenchSettings:
         """Reads the settings. The arguments are a bench's defaults. Ends the process with a message if one is wrong."""
         return cls(
             full=os.environ.get("FULL", "") not in {"", "0"},
@@ -42,8 +42,8 @@ class BenchSettings:
             rounds=_number("ROUNDS", 3, least=1),
             steady_seconds=_number("STEADY_SECONDS", steady_seconds, least=5),
             rate=_number("RATE", 1_000, least=10),
-            calls=_number("CALLS", 2_000, least=100),
-            rows=_number("ROWS", 5_000_000, least=0),
+            calls=_number("CALLS", calls, least=100),
+            rows=_number("ROWS", 0, least=0),
             peers_scripts=_directory("PEERS_SCRIPTS", PROJECT.parent / "shared" / "peers"),
             peers_directory=_directory("PEERS_DIR", Path(tempfile.gettempdir()) / "tandem-peers"),
             before=os.environ.get("BEFORE", "").strip(),

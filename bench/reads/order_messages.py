@@ -1,38 +1,42 @@
 """Makes any number of messages like those that the relay publishes, by copying a few real ones.
 
-Some orders of three lines are placed over gRPC, and the relay publishes their events. Every other message is a copy of
-one of these in which only the ids, the order number and its search words are replaced.
+Some orders of three lines are placed over gRPC, the relay publishes their events, and a projector makes documents of
+them. Every other message is a copy of one of these in which only the ids and the order number are replaced, and so are
+the operations by which raw `_bulk` writes the documents. Nothing here knows how messages and documents are made, so
+both may be those of another commit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from tandem.orders.partition import partition_of
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, PlaceOrderResponse
 
 from bench.commands.calls import PLACE, closed_loop, orders, texts
 from bench.commands.rows import make_write_model
 from bench.commands.servers import command_service
 from bench.harness.servers import ReadServers
 from bench.harness.stream import BARRIER, TEMPLATE, StoredMessage, Stream
+from bench.reads.read_side import ReadModel, elasticsearch
+from bench.reads.recorded_operations import operations_by_order
+from bench.reads.request_recorder import recording
 from bench.relay.run import running_relay
-from query_service.projection.order_document import EventDocument, OrderDocument
-from query_service.projection.project import event_document_id, project
-from query_service.projection.proto_json import moment
-from query_service.projection.stream_event import read_event
-from query_service.projection.words.stored import code_words
-from query_service.storage.physical.page_parts import with_part
 
 SAMPLES, LINES = 100, 3
 #: Events between two barriers. The relay sends a barrier every second, in which a busy projector applies about as many.
 EVENTS_PER_BARRIER = 5_000
+#: The header that counts the events of a source.
+POSITION = "Tandem-Position"
+#: The most seconds that a projector may take for the sample orders.
+PROJECTED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +74,87 @@ class Template:
         text = text.replace(old.event_id.encode(), ids.event_id.encode())
         text = text.replace(old.request_id.encode(), ids.request_id.encode())
         text = text.replace(old.order_number.encode(), ids.order_number.encode())
-        return text.replace(_searched(old.order_number), _searched(ids.order_number))
+        # Searches find a number by its parts in lower case, and by all of them joined.
+        for part, other in zip(_parts(old), _parts(ids), strict=True):
+            text = text.replace(part, other)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
 class SampledStream:
-    """The real messages to copy: one per sample order, and a barrier; and the configuration of their stream."""
+    """The real messages to copy: one per sample order, and a barrier; and the configuration of their stream.
+
+    `ids` and `placed` are the ids and the requests of the sample orders. `bulk` has, for each of them, the lines by
+    which a projector writes its documents in a `_bulk` request, with `@` in place of the indices' prefix.
+    """
 
     configuration: Mapping[str, Any]
     events: Sequence[StoredMessage]
     barrier: StoredMessage
+    ids: Sequence[Ids]
+    placed: Sequence[PlaceOrderRequest]
+    bulk: Sequence[bytes]
 
     def messages(self, count: int) -> Iterator[StoredMessage]:
         """Yields the messages of `count` orders, with barriers between them and one at the end."""
-        bodies = [Template(message.body, ids_in(message)) for message in self.events]
-        for number, (sample, body) in zip(
-            range(count), itertools.cycle(zip(self.events, bodies, strict=True)), strict=False
-        ):
+        samples = [_Sample.of(message, ids) for message, ids in zip(self.events, self.ids, strict=True)]
+        for number, sample in zip(range(count), itertools.cycle(samples), strict=False):
             if number and number % EVENTS_PER_BARRIER == 0:
                 yield self.barrier
-            yield _renumbered(sample, body, number)
+            yield sample.numbered(number)
         yield self.barrier
 
     def operations(self) -> list[Template]:
-        """Returns, per sample order, the lines with which a projector writes its two documents in a `_bulk` request."""
-        return [Template(_operations(message), ids_in(message)) for message in self.events]
+        """Returns, per sample order, the lines with which a projector writes its documents in a `_bulk` request."""
+        return [Template(lines, ids) for lines, ids in zip(self.bulk, self.ids, strict=True)]
 
     def barrier_now(self) -> StoredMessage:
         """Returns a barrier with the current time."""
-        now = moment(time.time_ns() // 1000).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return StoredMessage(BARRIER, {**self.barrier.headers, "Tandem-Barrier-Time": now}, self.barrier.body, 0.0)
 
 
-async def sample_stream(servers: ReadServers) -> SampledStream:
-    """Places SAMPLES orders, reads the messages that the relay publishes, and deletes the stream."""
-    url = await make_write_model(servers, "bench_samples", 0)
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A message that is copied. `varied` are the headers that contain one of its ids."""
+
+    message: StoredMessage
+    body: Template
+    varied: Sequence[str]
+    event_type: str
+
+    @classmethod
+    def of(cls, message: StoredMessage, ids: Ids) -> _Sample:
+        """Finds out what differs in a copy."""
+        own = (ids.order_id, ids.event_id, ids.request_id, ids.order_number)
+        varied = [name for name, value in message.headers.items() if any(one in value for one in own)]
+        return cls(message, Template(message.body, ids), varied, message.subject.rpartition(".")[2])
+
+    def numbered(self, number: int) -> StoredMessage:
+        """Returns the copy for the order with this number."""
+        ids, old = Ids.of(number), self.message.headers
+        headers = dict(old)
+        for name in self.varied:
+            headers[name] = Template(old[name].encode(), self.body.ids).with_ids(ids).decode()
+        if POSITION in headers:
+            headers[POSITION] = str(number + 1)
+        subject = TEMPLATE.format(partition=partition_of(ids.order_id), event_type=self.event_type)
+        return StoredMessage(subject, headers, self.body.with_ids(ids), 0.0)
+
+
+def sample_orders() -> list[PlaceOrderRequest]:
+    """Returns SAMPLES requests for orders of LINES lines."""
     placed = (order for order in orders(40 * SAMPLES) if len(order.lines) == LINES)
+    return list(itertools.islice(placed, SAMPLES))
+
+
+async def sample_stream(servers: ReadServers) -> SampledStream:
+    """Places SAMPLES orders, lets the relay publish and a projector read them, and deletes the stream again."""
+    url, placed = await make_write_model(servers, "bench_samples", 0), sample_orders()
     async with command_service(servers.directory / "samples", url) as service:
-        await closed_loop(service.address, PLACE, texts(list(itertools.islice(placed, SAMPLES))), 8)
+        _, answers = await closed_loop(service.address, PLACE, texts(placed), 8)
+    orders_placed = [PlaceOrderResponse.FromString(answer).order for answer in answers]
+    numbers = {order.order_id: order.order_number for order in orders_placed}
     async with Stream(servers.nats.url) as nats:
         async with running_relay(servers.directory / "sample-relay", url, servers.nats.url, "wal") as relay:
             await relay.wait_until_publishing("wal")
@@ -119,47 +166,32 @@ async def sample_stream(servers: ReadServers) -> SampledStream:
             message, sequence = await nats.next_event(sequence)
             found.append(_unfenced(message))
         barrier = _unfenced(await nats.message({"last_by_subj": BARRIER}))
+        bulk = await _bulk_operations(servers, nats, list(numbers))
         await nats.drop()
-    return SampledStream(configuration, found, barrier)
+    requests = {request.order_id: request for request in placed}
+    ids = [_ids_of(message, requests, numbers) for message in found]
+    return SampledStream(
+        configuration, found, barrier, ids, placed=[requests[one.order_id] for one in ids],
+        bulk=[bulk[one.order_id] for one in ids],
+    )  # fmt: skip
 
 
-def ids_in(message: StoredMessage) -> Ids:
-    """Returns the ids in a message."""
-    payload = json.loads(message.body)["payload"]
-    return Ids(payload["orderId"], payload["eventId"], payload["requestId"], payload["order"]["orderNumber"])
+async def _bulk_operations(servers: ReadServers, nats: Stream, order_ids: Sequence[str]) -> dict[str, bytes]:
+    """Lets a projector read the stream into indices of its own, and returns what it writes for each order."""
+    async with recording(servers.elasticsearch.url, "/_bulk") as recorder, asyncio.timeout(PROJECTED_SECONDS):
+        model = ReadModel(servers, "samples", recorder.url)
+        await model.migrate()
+        async with model.projecting():
+            while await nats.unprojected(model.name):  # noqa: ASYNC110 - the server cannot tell
+                await asyncio.sleep(0.1)
+    async with elasticsearch(servers.elasticsearch.url) as connection:
+        await model.drop(connection)
+    return operations_by_order([one.body for one in recorder.requests], order_ids, f"{model.name}-")
 
 
-def documents_of(message: StoredMessage) -> tuple[OrderDocument, EventDocument, int]:
-    """Returns the order document and the event document of a message, and their external version."""
-    projected = project(read_event(message.headers, message.body))
-    return projected.order, projected.event, projected.external_version
-
-
-def _operations(message: StoredMessage) -> bytes:
-    order, event, version = documents_of(message)
-    pairs = (("@orders", order["order_id"], with_part(order)), (
-        "@order-events", event_document_id(event["order_id"], event["version"]), event
-    ))  # fmt: skip
-    lines = []
-    for index, document_id, document in pairs:
-        action = {"_index": index, "_id": document_id, "version": version, "version_type": "external"}
-        lines += [orjson.dumps({"index": action}), orjson.dumps(document)]
-    return b"\n".join(lines) + b"\n"
-
-
-def _renumbered(sample: StoredMessage, body: Template, number: int) -> StoredMessage:
-    ids = Ids.of(number)
-    headers = {
-        **sample.headers,
-        "Nats-Msg-Id": f"1:{ids.event_id}",
-        "ce-id": ids.event_id,
-        "ce-subject": ids.order_id,
-        "ce-partitionkey": ids.order_id,
-        "Tandem-Position": str(number + 1),
-        "Tandem-Headers": sample.headers["Tandem-Headers"].replace(body.ids.request_id, ids.request_id),
-    }
-    subject = TEMPLATE.format(partition=partition_of(ids.order_id), event_type=headers["ce-type"])
-    return StoredMessage(subject, headers, body.with_ids(ids), 0.0)
+def _ids_of(message: StoredMessage, placed: Mapping[str, PlaceOrderRequest], numbers: Mapping[str, str]) -> Ids:
+    order_id = next(order_id for order_id in placed if order_id.encode() in message.body)
+    return Ids(order_id, message.headers["ce-id"], placed[order_id].request_id, numbers[order_id])
 
 
 def _unfenced(message: StoredMessage) -> StoredMessage:
@@ -172,5 +204,5 @@ def _uuid(text: str) -> str:
     return f"{chance[:8]}-{chance[8:12]}-7{chance[13:16]}-a{chance[17:20]}-{chance[20:]}"
 
 
-def _searched(order_number: str) -> bytes:
-    return " ".join(code_words(order_number)).encode()
+def _parts(ids: Ids) -> list[bytes]:
+    return ids.order_number.lower().encode().split(b"-")

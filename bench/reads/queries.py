@@ -1,4 +1,4 @@
-"""`make bench-queries`: compares a query with an empty call, and with its requests to Elasticsearch sent directly.
+"""`make bench-queries`: compares queries with an empty call and their requests to Elasticsearch over bare connections.
 
 Prints one JSON object per claim and exits with 1 when one of them is false. ORDERS is the size of the read model.
 """
@@ -14,38 +14,54 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench.commands.calls import closed_loop
+from bench.commands.calls import CALLERS, closed_loop
+from bench.commands.contenders import timed_calls
+from bench.commands.cost_claims import at, cost_claim
 from bench.commands.servers import Serving, bare_server
-from bench.harness.claim import Claim, at_most, compare
-from bench.harness.process_usage import cpu_seconds
+from bench.harness.claim import Claim, at_most
 from bench.harness.progress import tell
 from bench.harness.report import report
-from bench.harness.rounds import Figures, Results, Run, interleave
+from bench.harness.rounds import Results, Run, interleave
 from bench.harness.servers import ReadServers, running_read_servers
 from bench.harness.settings import BenchSettings
 from bench.harness.stream import Stream
-from bench.reads.direct_calls import direct_loop
+from bench.reads.direct_calls import bare_loop, client_loop
 from bench.reads.order_messages import SampledStream, sample_stream
-from bench.reads.questions import GET, SEARCH, SUMMARIZE, Questions
+from bench.reads.questions import GET, SUMMARIZE, Kind, Questions
 from bench.reads.read_side import ReadModel
 from bench.reads.request_recorder import Recorded, recording
 
-CALLERS = (1, 16, 64)
-METHODS = (GET, SEARCH, SUMMARIZE)
+#: How many times as long as an empty call and its requests alone a query may take.
+LIMITS = {"GetOrder": 1.3, "SearchOrders": 1.2, "SummarizeOrders": 1.3}
 LOADED_SECONDS = 300.0
 #: Months of UTC are stored with each order. Those of another zone are found by their boundaries in time.
 ZONES = ("UTC", "Europe/Berlin")
 ZONE_CALLERS = 16
-#: Queries over many orders are slow, so a run has this many times fewer of them.
-LISTS_SHARE = 4
+#: Queries over many orders are slow, so a run has this many times fewer of them. One caller is slow, too.
+LISTS_SHARE, ONE_CALLERS_SHARE = 4, 2
+#: Callers at which the same requests are also sent by the services' client, which is told beside.
+BY_CLIENT_CALLERS = 16
+RECORDED, EACH = "recorded requests", "a GET for each"
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Requests to Elasticsearch for a number of calls, and how many of them are under way at a time."""
+
+    requests: Sequence[Recorded]
+    calls: int
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a method is compared with: an empty server whose answers have the same size, and the recorded requests."""
+    """What a kind of query is compared with: an empty server whose answers have the same size, and its requests alone.
+
+    `alone` has the contenders by name.
+    """
 
     empty: Serving
-    direct: Sequence[Recorded]
+    alone: dict[str, Alone]
 
 
 async def main() -> int:
@@ -59,19 +75,17 @@ async def main() -> int:
         sampled = await sample_stream(servers)
         questions = Questions(sampled, settings.orders)
         model = await stack.enter_async_context(_loaded(servers, sampled, settings.orders))
-        beside = {
-            method: await _beside(stack, model, questions, method, _count(settings, method)) for method in METHODS
-        }
+        beside = {name: await _beside(stack, model, questions, name, settings) for name in questions.kinds}
         ours = await stack.enter_async_context(model.serving())
         warming = _contenders(settings, model, questions, ours, beside)
-        await interleave({f"warming: {name}": run for name, run in warming.items() if "16" in name}, 1, "queries")
+        await interleave({f"warming: {name}": run for name, run in warming.items() if "16 c" in name}, 1, "queries")
         results = await interleave(_contenders(settings, model, questions, ours, beside), settings.rounds, "queries")
-    claims = [_claim(results, GET, "direct GET"), _claim(results, SEARCH, "direct _search")]
-    return report({"queries": results}, claims)
+    return report({"queries": results}, [_claim(results, name) for name in questions.kinds])
 
 
-def _count(settings: BenchSettings, method: str) -> int:
-    return settings.calls if method == GET else max(64, settings.calls // LISTS_SHARE)
+def _count(settings: BenchSettings, kind: Kind, callers: int) -> int:
+    share = (1 if kind.method == GET else LISTS_SHARE) * (ONE_CALLERS_SHARE if callers == 1 else 1)
+    return max(64, settings.calls // share)
 
 
 @contextlib.asynccontextmanager
@@ -101,22 +115,33 @@ async def _loaded(servers: ReadServers, sampled: SampledStream, orders: int) -> 
 
 
 async def _beside(
-    stack: contextlib.AsyncExitStack, model: ReadModel, questions: Questions, method: str, count: int
+    stack: contextlib.AsyncExitStack, model: ReadModel, questions: Questions, name: str, settings: BenchSettings
 ) -> Beside:
-    """Sends each query once and records its requests to Elasticsearch. Returns what to compare the method with."""
-    asked = questions.asked(method, count)
-    suffix = "/_mget" if method == GET else f"/{model.names.orders}/_search"
+    """Sends queries once and records their requests to Elasticsearch. Returns what to compare the kind with.
+
+    Look-ups by id share requests, and the more callers there are, the more of them share one. So they are recorded with
+    as many callers as are measured.
+    """
+    kind = questions.kinds[name]
+    suffix = "/_mget" if kind.method == GET else f"/{model.names.orders}/_search"
+    alone = dict[str, Alone]()
     async with recording(model.servers.elasticsearch.url, suffix) as recorder:
         watched = ReadModel(model.servers, model.name, recorder.url)
         async with watched.serving() as server:
-            _, answers = await closed_loop(server.address, method, asked, 4)
-    direct: Sequence[Recorded] = recorder.requests
-    if method == GET:
-        path = f"/{model.names.orders}/_doc/"
-        direct = [Recorded("GET", f"{path}{order_id}", {}, None) for order_id in questions.order_ids(count)]
+            for callers in CALLERS:
+                count = _count(settings, kind, callers)
+                recorder.forget()
+                _, answers = await closed_loop(server.address, kind.method, kind.asked(count), callers)
+                requests = list(recorder.requests)
+                tell(f"{at(name, callers)}: {len(requests)} requests for {count} calls")
+                at_once = recorder.most_unanswered if kind.method == GET else callers
+                alone[at(_store(name, RECORDED), callers)] = Alone(requests, count, at_once)
+                if kind.method == GET:
+                    path = f"/{model.names.orders}/_doc/"
+                    gets = [Recorded("GET", f"{path}{order_id}") for order_id in questions.order_ids(count)]
+                    alone[at(_store(name, EACH), callers)] = Alone(gets, count, callers)
     size = round(statistics.median(len(answer) for answer in answers))
-    tell(f"{_name(method)}: answers of {size} bytes; {len(direct)} requests beside")
-    return Beside(await stack.enter_async_context(bare_server("empty", size)), direct)
+    return Beside(await stack.enter_async_context(bare_server("empty", size)), alone)
 
 
 def _contenders(
@@ -125,47 +150,43 @@ def _contenders(
     url = model.servers.elasticsearch.url
     runs: dict[str, Run] = {}
     for callers in CALLERS:
-        for method in METHODS:
-            ask = partial(questions.asked, method, _count(settings, method))
-            runs[_empty(method, callers)] = partial(_loop, beside[method].empty, method, ask(), callers)
-            runs[_direct(method, callers)] = partial(direct_loop, url, beside[method].direct, callers)
-            runs[_ours(method, callers)] = partial(_loop, ours, method, ask(), callers)
+        for name, kind in questions.kinds.items():
+            asked = kind.asked(_count(settings, kind, callers))
+            runs[at(_empty(name), callers)] = partial(timed_calls, beside[name].empty, kind.method, asked, callers)
+            for way in _ways(name):
+                alone = beside[name].alone[at(_store(name, way), callers)]
+                runs[at(_store(name, way), callers)] = partial(
+                    bare_loop, url, alone.requests, alone.calls, alone.at_once
+                )
+            if callers == BY_CLIENT_CALLERS:
+                runs[at(f"{name}, by the services' client", callers)] = partial(
+                    client_loop, url, alone.requests, alone.calls, alone.at_once
+                )
+            runs[at(name, callers)] = partial(timed_calls, ours, kind.method, asked, callers)
     for zone in ZONES:
-        asked = questions.by_month(zone, _count(settings, SUMMARIZE))
-        name = f"{_name(SUMMARIZE)} by month of {zone}, {ZONE_CALLERS} callers"
-        runs[name] = partial(_loop, ours, SUMMARIZE, asked, ZONE_CALLERS)
+        asked = questions.by_month(zone, settings.calls // LISTS_SHARE)
+        name = f"SummarizeOrders by month of {zone}"
+        runs[at(name, ZONE_CALLERS)] = partial(timed_calls, ours, SUMMARIZE, asked, ZONE_CALLERS)
     return runs
 
 
-async def _loop(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:
-    """Returns the figures of `closed_loop`, and the server's CPU time per call in µs."""
-    before = cpu_seconds(server.pid)
-    figures, _ = await closed_loop(server.address, method, requests, callers)
-    return {**figures, "server_cpu_us": 1e6 * (cpu_seconds(server.pid) - before) / len(requests)}
+def _claim(results: Results, name: str) -> Claim:
+    claim = f"{name}: time per call against an empty method and Elasticsearch alone, at 1, 16 and 64 callers"
+    limit = at_most(LIMITS[name.partition(" ")[0]])
+    return cost_claim(results, claim, name, _empty(name), [_store(name, way) for way in _ways(name)], limit)
 
 
-def _claim(results: Results, method: str, direct: str) -> Claim:
-    names = (_ours(method, 16), _empty(method, 16), _direct(method, 16))
-    ours, empty, beside = (results.median(name, "us_per_call") for name in names)
-    floor = None if empty is None or beside is None else empty + beside
-    claim = f"{_name(method)}, 16 callers: time per call against an empty method and {direct} by the same client"
-    return compare(claim, "us", ours, floor, at_most(1.3), results.why_not(*names))
+def _ways(name: str) -> Sequence[str]:
+    """Returns the ways to ask Elasticsearch alone, of which the cheapest is the floor."""
+    return (RECORDED, EACH) if name == "GetOrder" else (RECORDED,)
 
 
-def _name(method: str) -> str:
-    return method.rpartition("/")[2]
+def _empty(name: str) -> str:
+    return f"empty method for {name}"
 
 
-def _ours(method: str, callers: int) -> str:
-    return f"{_name(method)}, {callers} callers"
-
-
-def _empty(method: str, callers: int) -> str:
-    return f"empty method for {_name(method)}, {callers} callers"
-
-
-def _direct(method: str, callers: int) -> str:
-    return f"Elasticsearch directly for {_name(method)}, {callers} callers"
+def _store(name: str, way: str) -> str:
+    return f"{way} for {name}, bare"
 
 
 if __name__ == "__main__":

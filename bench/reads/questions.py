@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
-from bench.reads.order_messages import Ids, SampledStream, documents_of
+from bench.reads.order_messages import Ids, SampledStream
 
 GET, SEARCH, SUMMARIZE = (
     f"/tandem.orders.v1.OrderQueryService/{method}" for method in ("GetOrder", "SearchOrders", "SummarizeOrders")
@@ -23,19 +24,31 @@ _DIMENSIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of query: its gRPC method, and a function that makes the n-th serialised request."""
+
+    method: str
+    make: Callable[[int], bytes]
+
+    def asked(self, count: int) -> list[bytes]:
+        """Returns `count` requests."""
+        return [self.make(number) for number in range(count)]
+
+
 class Questions:
     """Random queries over `orders` orders; the same seed gives the same queries."""
 
     def __init__(self, sampled: SampledStream, orders: int, seed: int = 1) -> None:
-        self._orders = orders
-        self._documents = [documents_of(message)[0] for message in sampled.events]
+        self._orders, self._placed = orders, sampled.placed
         self._random = random.Random(seed)
-
-    def asked(self, method: str, count: int) -> list[bytes]:
-        """Returns `count` serialised requests of a method."""
-        makes = {GET: self._get, SEARCH: self._search, SUMMARIZE: self._summarize}
-        make: Callable[[int], bytes] = makes[method]
-        return [make(number) for number in range(count)]
+        self.kinds: Mapping[str, Kind] = {
+            "GetOrder": Kind(GET, self._get),
+            "SearchOrders of a customer": Kind(SEARCH, self._customer),
+            "SearchOrders by word prefixes": Kind(SEARCH, self._words),
+            "SearchOrders with counts": Kind(SEARCH, self._counts),
+            "SummarizeOrders": Kind(SUMMARIZE, self._summarize),
+        }
 
     def by_month(self, time_zone: str, count: int) -> list[bytes]:
         """Returns `count` serialised requests for the figures of a country's orders by month of a time zone."""
@@ -48,21 +61,24 @@ class Questions:
     def _get(self, _: int) -> bytes:
         return contract.GetOrderRequest(order_id=self.order_ids(1)[0]).SerializeToString()
 
-    def _search(self, number: int) -> bytes:
-        """Returns a search by customer, by word prefixes, or by country among unpaid orders; `number` decides which."""
-        document = self._random.choice(self._documents)
+    def _customer(self, _: int) -> bytes:
         asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE)
-        match number % 3:
-            case 0:
-                asked.filter.customer_ids.append(document["customer_id"])
-            case 1:
-                product = self._random.choice(document["lines"])["product_name"]
-                asked.filter.text = " ".join(word[:4] for word in (product, document["region_code"]))
-                asked.sort = contract.ORDER_SORT_UPDATE_TIME_DESC
-            case _:
-                asked.filter.region_codes.append(document["region_code"])
-                asked.filter.payment_states.append(types.PAYMENT_STATE_UNPAID)
-                asked.facets.append(contract.ORDER_DIMENSION_STATE)
+        asked.filter.customer_ids.append(self._random.choice(self._placed).customer.customer_id)
+        return asked.SerializeToString()
+
+    def _words(self, _: int) -> bytes:
+        """Returns a search by the beginnings of two words: of a product's name, and of the country's code."""
+        order = self._random.choice(self._placed)
+        product = self._random.choice(order.lines).product_name
+        asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE, sort=contract.ORDER_SORT_UPDATE_TIME_DESC)
+        asked.filter.text = f"{product[:4]} {order.shipping_address.region_code}"
+        return asked.SerializeToString()
+
+    def _counts(self, _: int) -> bytes:
+        """Returns a search for a country's unpaid orders, with their counts by state."""
+        asked = contract.SearchOrdersRequest(page_size=PAGE_SIZE, facets=[contract.ORDER_DIMENSION_STATE])
+        asked.filter.region_codes.append(self._random.choice(self._placed).shipping_address.region_code)
+        asked.filter.payment_states.append(types.PAYMENT_STATE_UNPAID)
         return asked.SerializeToString()
 
     def _summarize(self, number: int) -> bytes:
@@ -70,7 +86,6 @@ class Questions:
         return self._of_country(_DIMENSIONS[number % len(_DIMENSIONS)])
 
     def _of_country(self, dimension: contract.OrderDimension.ValueType, time_zone: str = "") -> bytes:
-        document = self._random.choice(self._documents)
         asked = contract.SummarizeOrdersRequest(group_by=[dimension], time_zone=time_zone)
-        asked.filter.region_codes.append(document["region_code"])
+        asked.filter.region_codes.append(self._random.choice(self._placed).shipping_address.region_code)
         return asked.SerializeToString()
