@@ -49,12 +49,16 @@ test: $(GENERATE_VENV)/.installed $(CHECKERS_VENV)/.installed ## correctness, on
 test-long: $(GENERATE_VENV)/.installed ## the full counts; prints seed and progress
 	@$(LEAVE_NOTHING) $(BIN)/python -m pytest -m "long" -s $(if $(TESTS),$(addprefix tests/,$(TESTS)),tests) $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## all benches, at most 25 minutes each, and one table of their claims (NAMES="relay commands": some)
+	@$(BIN)/python -m bench
+
 .PHONY: bench-relay
 bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer (FULL=1: all variants); see bench/README.md
 	@$(BIN)/python -m bench.relay
 
 .PHONY: bench-commands
-bench-commands: $(INSTALLED) ## what a command costs beside an empty call and its statements alone (ROWS=5000000); see bench/README.md
+bench-commands: $(INSTALLED) ## what a command costs beside an empty call and its SQL alone (ROWS=5000000: in a large write model); see bench/README.md
 	@$(BIN)/python -m bench.commands
 
 .PHONY: bench-exports
@@ -66,7 +70,7 @@ bench-notary: $(INSTALLED) ## what the notary of the audit log costs a PlaceOrde
 	@RATE=$${RATE:-100} $(BIN)/python -m bench.end_to_end.beside_notary
 
 .PHONY: bench-projection
-bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=200000); see bench/README.md
+bench-projection: $(INSTALLED) ## events into Elasticsearch beside raw _bulk and PGSync (ORDERS=60000, BEFORE=<commit>); see bench/README.md
 	@$(BIN)/python -m bench.reads.projection
 
 .PHONY: bench-rebuild

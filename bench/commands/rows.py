@@ -9,6 +9,7 @@ from psycopg import sql
 
 from bench.commands.calls import orders
 from bench.commands.statements import record
+from bench.harness.checkout import WORKING_TREE, Checkout
 from bench.harness.progress import tell
 from bench.harness.servers import WithPostgres
 from devstack.stack.service_process import run_once
@@ -35,10 +36,14 @@ _MULTIPLY = (
 )
 
 
-async def make_write_model(servers: WithPostgres, name: str, rows: int) -> str:
-    """Creates a database with `rows` rows each of orders, lines, events and logged commands. Returns its URL."""
+async def make_write_model(servers: WithPostgres, name: str, rows: int, checkout: Checkout = WORKING_TREE) -> str:
+    """Creates a database with `rows` rows each of orders, lines, events and logged commands. Returns its URL.
+
+    `checkout` is the code that creates the tables; only that of the working tree can fill them.
+    """
     url = await servers.postgres.ensure_database(name)
-    await run_once("migrate", ["command_service", "migrate"], {"COMMAND_DATABASE_URL": url}, servers.directory / name)
+    settings = {**checkout.environment, "COMMAND_DATABASE_URL": url}
+    await run_once("migrate", ["command_service", "migrate"], settings, servers.directory / name)
     if rows == 0:
         return url
     (seed,) = orders(1)

@@ -19,7 +19,7 @@ class BareHttp:
         self._idle = list[_Connection]()
 
     async def request(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """Sends a request whose body is JSON or lines of JSON. Returns the body of the answer.
+        """Sends a request, as `prepared` makes it. Returns the body of the answer.
 
         Raises RuntimeError if the status is not 2xx, and ConnectionError if the server closes the connection.
         """
@@ -49,11 +49,11 @@ class BareHttp:
             connection.close()
 
 
-def prepared(method: str, path: str, body: bytes = b"", content_type: str = "application/x-ndjson") -> bytes:
-    """Returns the bytes of a request."""
+def prepared(method: str, path: str, body: bytes = b"") -> bytes:
+    """Returns the bytes of a request whose body is JSON or lines of JSON."""
     head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n"
     if body:
-        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        head += f"Content-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n"
     return f"{head}\r\n".encode() + body
 
 

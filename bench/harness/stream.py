@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -14,11 +16,14 @@ from typing import Any, Self
 
 import nats
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 NAME = "BENCH_RELAY"
 #: The subjects. Those of events have one token more than the one of barriers, so EVENTS matches no barrier.
 TEMPLATE, BARRIER, EVENTS = "bench.v1.{partition}.{event_type}", "bench.v1.barrier", "bench.v1.*.*"
+#: The header with an event's id, which CloudEvents requires.
+EVENT_ID = "ce-id"
 #: After how many messages `fill` waits for an ack, because NATS drops messages for which it has no room.
 _UNACKED = 1_000
 _FRACTION = re.compile(r"\.(\d+)")
@@ -119,26 +124,41 @@ class Stream:
         """Deletes the consumer with this name."""
         await self._client.jetstream().delete_consumer(NAME, name)
 
-    async def latencies(self, since: float) -> list[float]:
-        """Returns, sorted, how many seconds each event took from its record to the stream.
-
-        The record is the time in the header `Tandem-Recorded-At`. Events recorded before `since` (seconds since 1970)
-        are left out.
-        """
+    async def stored_times(self) -> dict[str, float]:
+        """Returns when the stream stored each event, in seconds since 1970, by the id in the event's `ce-id`."""
         jetstream = self._client.jetstream()
         subscription = await jetstream.pull_subscribe(
             EVENTS, stream=NAME, config=ConsumerConfig(ack_policy=AckPolicy.NONE, headers_only=True, mem_storage=True)
         )
-        expected, seen, found = await self.events(), 0, []
+        expected, seen, found = await self.events(), 0, dict[str, float]()
         while seen < expected:
             for one in await subscription.fetch(2_000, timeout=5):
                 seen += 1
-                recorded_at = seconds((one.headers or {})["Tandem-Recorded-At"])
-                if recorded_at >= since:
-                    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time in ns>.<pending>
-                    found.append(int(one.reply.split(".")[-2]) / 1e9 - recorded_at)
+                # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time in ns>.<pending>
+                found[(one.headers or {})[EVENT_ID]] = int(one.reply.split(".")[-2]) / 1e9
         await subscription.unsubscribe()
-        return sorted(found)
+        return found
+
+    @contextlib.asynccontextmanager
+    async def arrivals(self) -> AsyncIterator[dict[str, float]]:
+        """Yields a dictionary that collects when each new event reaches a subscriber, by its id.
+
+        A subscriber gets an event after the server has stored it as durably as it does, about when the ack is sent.
+        """
+        found, inbox = dict[str, float](), self._client.new_inbox()
+
+        async def arrived(message: Msg) -> None:
+            found[(message.headers or {}).get(EVENT_ID, "")] = time.time()
+
+        subscription = await self._client.subscribe(inbox, cb=arrived)
+        await self._client.jetstream().add_consumer(NAME, ConsumerConfig(
+            deliver_subject=inbox, filter_subject=EVENTS, deliver_policy=DeliverPolicy.NEW, headers_only=True,
+            ack_policy=AckPolicy.NONE, mem_storage=True,
+        ))  # fmt: skip
+        try:
+            yield found
+        finally:
+            await subscription.unsubscribe()
 
     async def wait_for_events(self, wanted: int, within: float) -> bool:
         """Waits until the stream has `wanted` events; returns False when it has fewer after `within` seconds."""

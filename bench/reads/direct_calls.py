@@ -23,7 +23,7 @@ from bench.reads.request_recorder import Recorded
 
 async def bare_loop(url: str, requests: Sequence[Recorded], calls: int, callers: int) -> Figures:
     """Sends every request once by `callers` callers over bare connections. `calls` share the requests, and the time."""
-    ready = [prepared(one.method, one.path, one.body, one.content_type) for one in requests]
+    ready = [prepared(one.method, one.path, one.body) for one in requests]
     parts = urlsplit(url)
     async with BareHttp(parts.hostname or "", parts.port or 0) as http:
         return await _loop(http.send, ready, calls, callers)

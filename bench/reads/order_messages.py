@@ -23,6 +23,7 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, PlaceO
 from bench.commands.calls import PLACE, closed_loop, orders, texts
 from bench.commands.rows import make_write_model
 from bench.commands.servers import command_service
+from bench.harness.checkout import WORKING_TREE, Checkout
 from bench.harness.servers import ReadServers
 from bench.harness.stream import BARRIER, TEMPLATE, StoredMessage, Stream
 from bench.reads.read_side import ReadModel, elasticsearch
@@ -31,6 +32,8 @@ from bench.reads.request_recorder import recording
 from bench.relay.run import running_relay
 
 SAMPLES, LINES = 100, 3
+#: The database in which the sample orders are placed.
+NAME = "bench_samples"
 #: Events between two barriers. The relay sends a barrier every second, in which a busy projector applies about as many.
 EVENTS_PER_BARRIER = 5_000
 #: The header that counts the events of a source.
@@ -148,15 +151,21 @@ def sample_orders() -> list[PlaceOrderRequest]:
     return list(itertools.islice(placed, SAMPLES))
 
 
-async def sample_stream(servers: ReadServers) -> SampledStream:
-    """Places SAMPLES orders, lets the relay publish and a projector read them, and deletes the stream again."""
-    url, placed = await make_write_model(servers, "bench_samples", 0), sample_orders()
-    async with command_service(servers.directory / "samples", url) as service:
+async def sample_stream(
+    servers: ReadServers, placed: Sequence[PlaceOrderRequest] = (), checkout: Checkout = WORKING_TREE
+) -> SampledStream:
+    """Places the orders, lets a relay publish and a projector read them, and deletes the stream again.
+
+    `checkout` is the code that all services run. Without orders, it places `sample_orders`. Their database is NAME.
+    """
+    name = NAME if checkout is WORKING_TREE else f"{NAME}_{checkout.name}"
+    url, placed = await make_write_model(servers, name, 0, checkout), placed or sample_orders()
+    async with command_service(servers.directory / name, url, checkout) as service:
         _, answers = await closed_loop(service.address, PLACE, texts(placed), 8)
     orders_placed = [PlaceOrderResponse.FromString(answer).order for answer in answers]
     numbers = {order.order_id: order.order_number for order in orders_placed}
     async with Stream(servers.nats.url) as nats:
-        async with running_relay(servers.directory / "sample-relay", url, servers.nats.url, "wal") as relay:
+        async with running_relay(servers.directory / f"{name}-relay", url, servers.nats.url, "wal", checkout) as relay:
             await relay.wait_until_publishing("wal")
             if not await nats.wait_for_events(SAMPLES, 30.0):
                 raise RuntimeError(f"{await nats.events()} of {SAMPLES} sample events stored")
@@ -166,7 +175,7 @@ async def sample_stream(servers: ReadServers) -> SampledStream:
             message, sequence = await nats.next_event(sequence)
             found.append(_unfenced(message))
         barrier = _unfenced(await nats.message({"last_by_subj": BARRIER}))
-        bulk = await _bulk_operations(servers, nats, list(numbers))
+        bulk = await _bulk_operations(servers, nats, list(numbers), checkout)
         await nats.drop()
     requests = {request.order_id: request for request in placed}
     ids = [_ids_of(message, requests, numbers) for message in found]
@@ -176,10 +185,12 @@ async def sample_stream(servers: ReadServers) -> SampledStream:
     )  # fmt: skip
 
 
-async def _bulk_operations(servers: ReadServers, nats: Stream, order_ids: Sequence[str]) -> dict[str, bytes]:
+async def _bulk_operations(
+    servers: ReadServers, nats: Stream, order_ids: Sequence[str], checkout: Checkout
+) -> dict[str, bytes]:
     """Lets a projector read the stream into indices of its own, and returns what it writes for each order."""
     async with recording(servers.elasticsearch.url, "/_bulk") as recorder, asyncio.timeout(PROJECTED_SECONDS):
-        model = ReadModel(servers, "samples", recorder.url)
+        model = ReadModel(servers, f"samples-{checkout.name.replace(' ', '-')}", recorder.url, checkout=checkout)
         await model.migrate()
         async with model.projecting():
             while await nats.unprojected(model.name):  # noqa: ASYNC110 - the server cannot tell

@@ -132,7 +132,7 @@ async def _beside(
                 count = _count(settings, kind, callers)
                 recorder.forget()
                 _, answers = await closed_loop(server.address, kind.method, kind.asked(count), callers)
-                requests = list(recorder.requests)
+                requests = recorder.requests[1:]  # the first one is of the call that opens the connection
                 tell(f"{at(name, callers)}: {len(requests)} requests for {count} calls")
                 at_once = recorder.most_unanswered if kind.method == GET else callers
                 alone[at(_store(name, RECORDED), callers)] = Alone(requests, count, at_once)

@@ -21,7 +21,6 @@ class Recorded:
     method: str
     path: str
     body: bytes = b""
-    content_type: str = ""
 
 
 @dataclass(slots=True)
@@ -54,8 +53,7 @@ async def recording(elasticsearch_url: str, suffix: str) -> AsyncIterator[Record
             if not request.path.endswith(suffix):
                 return await answer_of(request, await request.read())
             body = await request.read()
-            kind = request.headers.get("content-type", "")
-            recorder.requests.append(Recorded(request.method, request.path_qs, body, kind))
+            recorder.requests.append(Recorded(request.method, request.path_qs, body))
             recorder.unanswered += 1
             recorder.most_unanswered = max(recorder.most_unanswered, recorder.unanswered)
             try:

@@ -11,18 +11,24 @@ import contextlib
 import json
 import shlex
 import shutil
+import statistics
 from collections.abc import AsyncIterator
+
+import orjson
 
 from bench.harness.program import Ran, run_program
 from bench.harness.progress import tell
 from bench.harness.rounds import Figures, NotMeasured
 from bench.harness.servers import ReadServers
 from bench.harness.settings import BenchSettings
+from bench.reads.read_side import elasticsearch
 from devstack.servers.maven import VERSION
 from devstack.servers.ports import HOST, free_port
 
 NAME = "PGSync"
 SCRIPT = "sync_bench.py"
+#: The index into which the scripts let PGSync write.
+INDEX = "pgsync_orders"
 RUN_SECONDS = 500.0
 
 
@@ -57,7 +63,7 @@ class SyncPeer:
             with contextlib.suppress(ValueError):
                 said = json.loads(line)
                 if "initial" in said.get("peer", ""):
-                    return self._figures(said, line)
+                    return {**self._figures(said, line), "bytes_per_document": await self._document_bytes()}
         raise NotMeasured(f"{NAME} gave no figures: {ran.last_line}")
 
     def _figures(self, said: dict[str, float], line: str) -> Figures:
@@ -70,6 +76,12 @@ class SyncPeer:
             "peak_mib": said["rss_mib"],
             "documents": said["docs"],
         }
+
+    async def _document_bytes(self) -> float:
+        """Returns how many bytes of JSON a document of PGSync has, from some of them."""
+        async with elasticsearch(self._servers.elasticsearch.url) as connection:
+            _, found = await connection.request("POST", f"/{INDEX}/_search", body={"size": 100})
+        return statistics.mean(len(orjson.dumps(one["_source"])) for one in found["hits"]["hits"])
 
     def _missing(self) -> str:
         """Returns what must be installed before the peer can run; "" if nothing. It installs nothing itself."""

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 
 from bench.harness.claim import Claim, at_least, at_most, compare
@@ -23,7 +24,7 @@ from bench.relay.beside import RATE as REPLAY_RATE
 from bench.relay.beside import replaying
 from bench.relay.decoding import decode, logged_rows
 from bench.relay.drain import drain
-from bench.relay.floors import nats_bench, recvlogical
+from bench.relay.floors import SameSize, nats_bench, recvlogical
 from bench.relay.order_samples import order_events
 from bench.relay.outbox_rows import make_database, small_samples
 from bench.relay.peers import Peers
@@ -33,7 +34,12 @@ PEER = "debezium-tuned"
 LAZY, ALWAYS = "wal 400 B", "wal 400 B, sync always"
 WRITTEN, LOOP = "function written for the table", "loop over the columns"
 FLOOR = "nats bench async with ids"
+SAME_SIZE = "nats bench async with ids, messages as large as ours"
 BESIDE = "wal 400 B beside a replay"
+#: Peers that are told beside, without a limit.
+OTHER_PEERS = ("walbox", "mq-bridge", "faststream-outbox")
+#: The most ms from a commit until the event is acknowledged with each publish synced to disk, at the 99th percentile.
+SYNCED_P99_MS = 15.0
 
 
 async def main() -> int:
@@ -69,13 +75,16 @@ async def _drains(settings: BenchSettings, servers: Servers, peers: Peers, small
     def ours(backlog: Backlog, mode: str, nats_url: str) -> Run:
         return partial(drain, servers.directory / f"drain-{mode}", nats_url, backlog, mode)
 
+    sizes = SameSize(settings, servers.nats)
     contenders: dict[str, Run] = {
-        FLOOR: partial(nats_bench, settings, servers.nats, "async"),
+        FLOOR: sizes.floor,
         "nats bench atomic with ids": partial(nats_bench, settings, servers.nats, "atomic"),
         "pg_recvlogical": partial(recvlogical, servers.postgres, small),
-        LAZY: ours(small, "wal", servers.nats.url),
+        LAZY: partial(sizes.ours, ours(small, "wal", servers.nats.url)),
+        SAME_SIZE: sizes.same,
         PEER: partial(peers.drain, PEER),
         ALWAYS: ours(small, "wal", servers.nats_always.url),
+        **{peer: partial(peers.drain, peer) for peer in OTHER_PEERS},
     }
     if settings.full:
         large = await _backlog(servers, settings, "bench_after_image", "wal", real=True)
@@ -102,9 +111,9 @@ async def _steadies(settings: BenchSettings, servers: Servers, peers: Peers, sma
         LAZY: ours("wal", servers.nats.url),
         BESIDE: partial(ours("wal", servers.nats.url), beside=beside_a_replay),
         PEER: partial(peers.steady, PEER),
+        ALWAYS: partial(ours("wal", servers.nats_always.url), subscribed=True),
     }
     if settings.full:
-        contenders[ALWAYS] = ours("wal", servers.nats_always.url)
         contenders["poll 400 B"] = ours("poll", servers.nats.url)
     return contenders
 
@@ -124,21 +133,29 @@ def _drain_claims(results: Results) -> list[Claim]:
     return [
         compare(
             "drain, wal 400 B: events/s against Debezium Server tuned",
-            "events/s", rate(LAZY), rate(PEER), at_least(3), results.why_not(LAZY, PEER),
+            "events/s", rate(LAZY), rate(PEER), at_least(4), results.why_not(LAZY, PEER),
         ),
         compare(
             "drain, wal 400 B: events/s against nats bench async with message ids",
-            "events/s", rate(LAZY), rate(FLOOR), at_least(0.5), results.why_not(LAZY, FLOOR),
+            "events/s", rate(LAZY), rate(FLOOR), at_least(0.6), results.why_not(LAZY, FLOOR),
         ),
         compare(
             "drain, wal 400 B: CPU per event against Debezium Server tuned",
-            "us", cpu(LAZY), cpu(PEER), at_most(0.15), results.why_not(LAZY, PEER),
+            "us", cpu(LAZY), cpu(PEER), at_most(0.12), results.why_not(LAZY, PEER),
         ),
         compare(
             "drain, wal 400 B: events/s with sync_interval always against lazy",
             "events/s", rate(ALWAYS), rate(LAZY), at_least(0.5), results.why_not(ALWAYS, LAZY),
         ),
+        _told(f"drain, wal 400 B: events/s against {SAME_SIZE}", rate, SAME_SIZE, results),
+        *(_told(f"drain, wal 400 B: events/s against {peer}", rate, peer, results) for peer in OTHER_PEERS),
     ]  # fmt: skip
+
+
+def _told(claim: str, rate: Callable[[str], float | None], other: str, results: Results) -> Claim:
+    """Returns a comparison that has no limit."""
+    reason = results.why_not(LAZY, other) or "told beside it without a limit"
+    return replace(compare(claim, "events/s", rate(LAZY), rate(other), at_least(1)), holds=None, reason=reason)
 
 
 def _steady_claims(results: Results) -> list[Claim]:
@@ -157,7 +174,11 @@ def _steady_claims(results: Results) -> list[Claim]:
             f"steady, wal 400 B: p99 of commit to stored beside a replay of {REPLAY_RATE} events/s against without one",
             "ms", results.median(BESIDE, "p99_ms"), results.median(LAZY, "p99_ms"), at_most(1.5),
             results.why_not(BESIDE, LAZY),
-        )
+        ),
+        compare(
+            f"steady, wal 400 B, sync always: p99 of commit to ack (to a subscriber) against {SYNCED_P99_MS:.0f} ms",
+            "ms", results.median(ALWAYS, "delivered_p99_ms"), SYNCED_P99_MS, at_most(1), results.why_not(ALWAYS),
+        ),
     ]  # fmt: skip
 
 

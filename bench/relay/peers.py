@@ -19,6 +19,7 @@ from bench.harness.servers import Servers
 from bench.harness.settings import BenchSettings
 
 INSTALL_SECONDS = 600.0
+SCRIPT = "relay_bench.py"
 _INSTALLED = ("venv", "gobin", "debezium-server")
 
 
@@ -34,7 +35,7 @@ class Peers:
     async def install(self) -> None:
         """Installs missing peers. `drain` and `steady` report a failure of this."""
         scripts, home = self._settings.peers_scripts, self._settings.peers_directory
-        if not (scripts / "relay_bench.py").is_file():
+        if not (scripts / SCRIPT).is_file():
             self._absent = f"no scripts that run peers in {scripts} (set PEERS_SCRIPTS)"
         elif not self._there():
             tell(f"installing peers into {home}: takes some minutes, once")
@@ -90,6 +91,9 @@ class Peers:
     async def _measure(self, kind: str, peer: str, within: float) -> dict[str, Any]:
         if self._absent:
             raise NotMeasured(self._absent)
+        script = self._settings.peers_scripts / SCRIPT
+        if f'"{peer}"' not in script.read_text(encoding="utf-8"):
+            raise NotMeasured(f"{script} has no peer {peer}")
         self._lay_out()
         ran = await self._bench(kind, peer, within=within)
         try:
@@ -113,7 +117,7 @@ class Peers:
             "RATE": str(settings.rate),
             "RESULTS": str(self._home / "results.jsonl"),
         }
-        program = str(scripts / "relay_bench.py")
+        program = str(scripts / SCRIPT)
         return await asyncio.to_thread(
             run_program, ["bash", "-c", command, "bench", program, *arguments], within, environment
         )

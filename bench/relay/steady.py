@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
@@ -37,10 +37,12 @@ async def steady(
     mode: str,
     settings: BenchSettings,
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    subscribed: bool = False,
 ) -> Figures:
     """Measures one run on an empty table and a new stream. `settings` give the rate and the duration.
 
-    `beside` is what else runs on the servers meanwhile.
+    `beside` is what else runs on the servers meanwhile. If `subscribed`, the figures also say when events reach a
+    subscriber, which costs the machine a little.
     """
     url = postgres.database_url(database)
     async with Stream(nats_url) as nats:
@@ -51,17 +53,22 @@ async def steady(
         async with running_relay(directory, url, nats_url, mode) as relay:
             await relay.wait_until_publishing(mode)
             warm = await _load(directory, postgres, database, settings.rate, WARM_UP_SECONDS)
-            async with beside():
+            arriving: AbstractAsyncContextManager[dict[str, float]] = nats.arrivals() if subscribed else nullcontext({})
+            async with beside(), arriving as arrived:
                 since, cpu = time.time(), relay.cpu_seconds
                 sent = await _load(directory, postgres, database, settings.rate, settings.steady_seconds)
                 spent = relay.cpu_seconds - cpu
-            if not await nats.wait_for_events(warm + sent, ARRIVE_SECONDS):
-                raise NotMeasured(f"{await nats.events()} of {warm + sent} events stored")
+                if not await nats.wait_for_events(warm + sent, ARRIVE_SECONDS):
+                    raise NotMeasured(f"{await nats.events()} of {warm + sent} events stored")
             peak = relay.peak_memory_mib
-        latencies = await nats.latencies(since)
+        recorded = await _recorded(url, since)
+        latencies = _latencies(recorded, await nats.stored_times())
         await nats.drop()
     if len(latencies) != sent:
         raise NotMeasured(f"{len(latencies)} events stored, {sent} were sent")
+    arrivals = _latencies(recorded, arrived)
+    if subscribed and len(arrivals) != sent:
+        raise NotMeasured(f"{len(arrivals)} events reached the subscriber, {sent} were sent")
     return {
         "p50_ms": 1e3 * quantile(latencies, 0.5),
         "p95_ms": 1e3 * quantile(latencies, 0.95),
@@ -70,7 +77,24 @@ async def steady(
         "cpu_percent": 100 * spent / settings.steady_seconds,
         "peak_mib": peak,
         "events": sent,
+        **({"delivered_p99_ms": 1e3 * quantile(arrivals, 0.99)} if arrivals else {}),
     }
+
+
+async def _recorded(url: str, since: float) -> dict[str, float]:
+    """Returns when each event was written, by its id: those since this time, both in seconds since 1970."""
+    rows = await sql(
+        url,
+        "SELECT event_id::text, extract(epoch FROM recorded_at)::float8 FROM outbox"
+        " WHERE recorded_at >= to_timestamp(%(since)s)",
+        {"since": since},
+    )
+    return dict(rows)
+
+
+def _latencies(recorded: Mapping[str, float], later: Mapping[str, float]) -> list[float]:
+    """Returns the seconds between the two times of each event, sorted."""
+    return sorted(later[event] - at for event, at in recorded.items() if event in later)
 
 
 async def _load(directory: Path, postgres: PostgresServer, database: str, rate: int, duration: int) -> int:
