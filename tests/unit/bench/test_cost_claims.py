@@ -8,7 +8,7 @@ import pytest
 
 from bench.commands.cost_claims import at, cost_claim
 from bench.harness.claim import Claim, at_least, at_most, compare_worst
-from bench.harness.rounds import Results
+from bench.harness.rounds import Figures, Results
 from tests.support.source_mutants import Mutant
 
 CALLERS = (1, 16, 64)
@@ -16,7 +16,7 @@ CALLERS = (1, 16, 64)
 
 def results(**times: tuple[float, float, float]) -> Results:
     """The time per call of each contender with 1, 16 and 64 callers."""
-    runs = {
+    runs: dict[str, list[Figures]] = {
         at(name, callers): [{"us_per_call": time}]
         for name, each in times.items()
         for callers, time in zip(CALLERS, each, strict=True)
