@@ -36,7 +36,6 @@ from bench.end_to_end.claims import (
 from bench.end_to_end.costs import cost_table
 from bench.end_to_end.highest_rate import HighestRate
 from bench.end_to_end.stage_floors import READABLE_STAGES, SEARCHABLE_STAGES, StageFloors, stage_floors
-from bench.end_to_end.warming import warm
 from bench.end_to_end.whole_stack import OneStack, Version, closed_loop
 from bench.harness.checkout import WORKING_TREE, checked_out
 from bench.harness.claim import measured
@@ -47,6 +46,7 @@ from bench.harness.report import report
 from bench.harness.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.harness.servers import ReadServers, running_read_servers
 from bench.harness.settings import BenchSettings
+from bench.harness.warming import warm
 from bench.reads.order_messages import sample_stream
 from devstack.servers import ServerError
 from devstack.servers.http_probe import get_json

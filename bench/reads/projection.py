@@ -73,8 +73,8 @@ async def main() -> int:
             before = await stack.enter_async_context(_before(settings, servers, placed))
             old = {_before_of(name): run for name, run in _contenders(before, settings.orders).items()}
             contenders |= {name: run for name, run in old.items() if name in (_before_of(RAW), _before_of(OURS))}
-        except (NotMeasured, ServerError) as reason:
-            failures = {_before_of(name): str(reason) for name in (RAW, OURS)}
+        except (NotMeasured, ServerError, RuntimeError, TimeoutError, ValueError) as reason:
+            failures = {_before_of(name): str(reason) or repr(reason) for name in (RAW, OURS)}
         peer = SyncPeer(settings, servers, settings.orders)
         await stack.enter_async_context(peer.ready())
         await _warm_up(now, settings.orders // 2)

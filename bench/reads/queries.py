@@ -10,6 +10,7 @@ import contextlib
 import os
 import statistics
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +20,14 @@ from bench.commands.contenders import timed_calls
 from bench.commands.cost_claims import at, cost_claim
 from bench.commands.servers import Serving, bare_server
 from bench.harness.claim import Claim, at_most
+from bench.harness.process_usage import cpu_seconds
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Results, Run, interleave
 from bench.harness.servers import ReadServers, running_read_servers
 from bench.harness.settings import BenchSettings
 from bench.harness.stream import Stream
+from bench.harness.warming import warm
 from bench.reads.direct_calls import bare_loop, client_loop
 from bench.reads.order_messages import SampledStream, sample_stream
 from bench.reads.questions import GET, SUMMARIZE, Kind, Questions
@@ -39,6 +42,7 @@ ZONES = ("UTC", "Europe/Berlin")
 ZONE_CALLERS = 16
 #: Queries over many orders are slow, so a run has this many times fewer of them. One caller is slow, too.
 LISTS_SHARE, ONE_CALLERS_SHARE = 4, 2
+WARMING_CALLS, WARMING_CALLERS = 100, 16
 #: Callers at which the same requests are also sent by the services' client, which is told beside.
 BY_CLIENT_CALLERS = 16
 RECORDED, EACH = "recorded requests", "a GET for each"
@@ -77,10 +81,19 @@ async def main() -> int:
         model = await stack.enter_async_context(_loaded(servers, sampled, settings.orders))
         beside = {name: await _beside(stack, model, questions, name, settings) for name in questions.kinds}
         ours = await stack.enter_async_context(model.serving())
-        warming = _contenders(settings, model, questions, ours, beside)
-        await interleave({f"warming: {name}": run for name, run in warming.items() if "16 c" in name}, 1, "queries")
+        await warm(partial(_load, questions, ours), lambda: cpu_seconds(servers.elasticsearch.pid or 0), "query")
         results = await interleave(_contenders(settings, model, questions, ours, beside), settings.rounds, "queries")
     return report({"queries": results}, [_claim(results, name) for name in questions.kinds])
+
+
+async def _load(questions: Questions, server: Serving, seconds: float) -> int:
+    """Asks queries of all kinds in turn for so many seconds. Returns how many."""
+    stop, done = time.perf_counter() + seconds, 0
+    while time.perf_counter() < stop:
+        for kind in questions.kinds.values():
+            await closed_loop(server.address, kind.method, kind.asked(WARMING_CALLS), WARMING_CALLERS)
+            done += WARMING_CALLS
+    return done
 
 
 def _count(settings: BenchSettings, kind: Kind, callers: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.end_to_end import warming
-from bench.end_to_end.warming import stands_still, warm
+from bench.harness import warming
+from bench.harness.warming import stands_still, warm
 
 
 @pytest.mark.parametrize(
