@@ -53,6 +53,10 @@ test-long: $(GENERATE_VENV)/.installed ## the full counts; prints seed and progr
 bench: $(INSTALLED) ## all benches, at most 25 minutes each, and one table of their claims (NAMES="relay commands": some)
 	@$(BIN)/python -m bench
 
+.PHONY: counts
+counts: $(INSTALLED) ## what commands, events and queries cost in statements, bytes and requests (WRITE=1 accepts); see bench/README.md
+	@$(BIN)/python -m bench.counts $(if $(filter-out 0,$(WRITE)),--write)
+
 .PHONY: bench-relay
 bench-relay: $(INSTALLED) ## the relay's speed against limits, floors and a peer (FULL=1: all variants); see bench/README.md
 	@$(BIN)/python -m bench.relay

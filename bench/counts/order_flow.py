@@ -1,0 +1,58 @@
+"""Counts what a command costs on its way: in Postgres, as a message of the stream, and in the read model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
+
+from bench.counts.command_counter import CommandCounter
+from bench.counts.event_counter import EventCounter
+from bench.counts.running_stack import RunningStack
+from bench.counts.sample_calls import SampleCalls
+from bench.counts.steady import Samples
+from bench.counts.store_counter import StoreCounter
+
+#: The commands that are counted, in the order in which an order gets them.
+COMMANDS = ("PlaceOrder", "RecordPayment", "ShipOrder")
+#: The parts in which each command is counted.
+PARTS = ("commands", "events", "projection")
+WITHIN_SECONDS = 60.0
+
+
+class OrderFlow:
+    """Sends one command after the other, and waits each time until the read model has the event.
+
+    So each event is published alone and projected alone, whatever the machine's speed.
+    """
+
+    def __init__(self, stack: RunningStack, calls: SampleCalls, inspector: psycopg.AsyncConnection[Any]) -> None:
+        """`inspector` is a connection to the write model's database that does not go through a proxy."""
+        traffic = stack.traffic
+        self._stack, self._calls = stack, calls
+        #: That of the last command.
+        self.consistency_token = ""
+        self._command = CommandCounter(traffic.command_to_postgres, inspector)
+        self._event = EventCounter(traffic.relay_and_nats, traffic.projector_and_nats, stack.subjects, stack.barrier)
+        self._projection = StoreCounter(traffic.projector_and_elasticsearch, stack.indices)
+
+    async def one_order(self, samples: Samples, city: str) -> PlaceOrderRequest:
+        """Places, pays and ships one order, and adds a sample of each step's counts."""
+        placed = self._calls.place(city)
+        requests = (placed, self._calls.pay(placed.order_id), self._calls.ship(placed.order_id))
+        for version, (command, request) in enumerate(zip(COMMANDS, requests, strict=True), start=1):
+            await self._projection.begin()
+            await self._command.begin()
+            self._event.begin()
+            answer = await getattr(self._stack.commands, command)(request, timeout=WITHIN_SECONDS)
+            self.consistency_token = answer.consistency_token
+            samples.add(f"commands.{command}", await self._command.figures(placed.order_id, version))
+            async with asyncio.timeout(WITHIN_SECONDS):
+                while not self._event.projected:
+                    await asyncio.sleep(0.002)
+            samples.add(f"projection.{command}", await self._projection.figures())
+            if (published := self._event.figures()) is not None:
+                samples.add(f"events.{command}", published)
+        return placed
