@@ -22,7 +22,9 @@ from query_service.application.ports.order_questions import (
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.physical import lists, page_parts
 from query_service.storage.physical.figures import grouping, groups
+from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore
+from query_service.storage.physical.upkeep import IndexUpkeep
 from query_service.wire import page_part as parts
 from query_service.wire.page_part import page_part
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
@@ -31,6 +33,7 @@ from tests.fixtures.elasticsearch import put_to_sleep
 from tests.golden.order_book import order_book
 from tests.golden.order_questions import CRITERIA
 from tests.support.queries.listed_orders import all_pages, applied, large_event, searching, small_event
+from tests.support.source_mutants import Mutant, noticed
 
 __all__ = ["elasticsearch", "installation"]
 ALL = OrderSearch(OrderCriteria())
@@ -213,10 +216,42 @@ async def test_an_index_that_is_closed_or_gone_is_no_empty_list(
         await store.mark()
 
 
-async def test_many_parked_orders_are_all_known(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "_PARKED_AT_ONCE", 3)
+async def check_parked_orders(store: PhysicalStore) -> None:
+    """Parks orders, and asks at once which are parked."""
     ids = {str(uuid.uuid4()) for _ in range(7)}
     for order_id in ids:
         await store.park(a_parked_event(order_id, 1))
-    await store._connection.request("POST", f"/{store.names.parked}/_refresh")
     assert set(await store.parked_orders()) == ids
+
+
+async def test_many_parked_orders_are_all_known(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_PARKED_AT_ONCE", 3)
+    await check_parked_orders(store)
+
+
+@pytest.mark.mutant
+async def test_a_parked_order_that_searches_do_not_find_is_noticed(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch
+) -> None:
+    await put_to_sleep(elasticsearch, store.names.parked)
+    with noticed(Mutant(ParkingLot._change, '"refresh": "true", ', "")):
+        await check_parked_orders(store)
+
+
+async def check_removal(store: PhysicalStore) -> None:
+    """Removes a journal entry that was just written."""
+    order_id = str(uuid.uuid4())
+    events = [an_event(order_id, version) for version in (1, 2)]
+    await store.apply(events)
+    await store.remove(order_id, above=1)
+    assert await store.entries(order_id, [1, 2]) == [events[0].event, None]
+
+
+@pytest.mark.mutant
+async def test_an_entry_that_is_not_found_and_stays_is_noticed(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch
+) -> None:
+    await put_to_sleep(elasticsearch, store.names.entries)
+    await check_removal(store)
+    with noticed(Mutant(IndexUpkeep.remove, "/_refresh", "/_count")):
+        await check_removal(store)

@@ -189,7 +189,7 @@ async def test_a_red_index_defers_and_is_no_absence(
     await elasticsearch.indices.create(  # its only shard finds no place
         index=f"{index}-g1",
         mappings=mappings.ORDERS if which == "orders" else mappings.ENTRIES,
-        settings={**mappings.SETTINGS["index"], place: "nowhere"},
+        settings={**mappings.settings("1s")["index"], place: "nowhere"},
         aliases={index: {}},
         wait_for_active_shards="0",
     )

@@ -237,4 +237,4 @@ def test_the_mapping_names_exactly_the_fields_of_the_document(mapping: dict[str,
 
 
 def test_every_index_refreshes_by_itself() -> None:
-    assert mappings.SETTINGS["index"]["refresh_interval"]
+    assert mappings.settings("1s")["index"]["refresh_interval"] == "1s"

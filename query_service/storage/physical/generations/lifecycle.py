@@ -83,7 +83,8 @@ class IndexGenerations:
 
     async def settle(self, generation: str) -> None:
         """See Generations."""
-        await self._set(generation, {"auto_expand_replicas": mappings.REPLICAS})
+        for alias in self._names.documents:
+            await self._set(generation, alias, {"auto_expand_replicas": mappings.REPLICAS})
         await self.refresh(generation)
 
     async def refresh(self, generation: str) -> None:
@@ -96,7 +97,9 @@ class IndexGenerations:
 
     async def serve(self, generation: str, instead_of: str) -> None:
         """See Generations."""
-        await self._set(generation, {"refresh_interval": mappings.REFRESH_INTERVAL})
+        orders, entries = self._names.documents
+        await self._set(generation, orders, {"refresh_interval": mappings.REFRESH_INTERVAL})
+        await self._set(generation, entries, {"refresh_interval": mappings.RARE_REFRESH_INTERVAL})
         actions: list[dict[str, Any]] = []
         for alias in self._names.documents:
             before = {"index": self._names.index(alias, instead_of), "alias": alias, "must_exist": True}
@@ -116,11 +119,10 @@ class IndexGenerations:
         path = f"/{self._names.state}/_doc/{as_of_id(generation)}"
         await self._connection.request("DELETE", path, accept=(404,))
 
-    async def _set(self, generation: str, settings: dict[str, str]) -> None:
-        """Changes settings of those indices of a generation that exist."""
-        for alias in self._names.documents:
-            path = f"/{self._names.index(alias, generation)}/_settings"
-            await self._connection.request("PUT", path, body={"index": settings}, accept=(404,))
+    async def _set(self, generation: str, alias: str, settings: dict[str, str]) -> None:
+        """Changes settings of the index that a readers' alias has in a generation, if it exists."""
+        path = f"/{self._names.index(alias, generation)}/_settings"
+        await self._connection.request("PUT", path, body={"index": settings}, accept=(404,))
 
     async def _deletions(self, generation: str, kept: str) -> list[dict[str, Any]]:
         """Returns what deletes those indices of a generation that exist."""

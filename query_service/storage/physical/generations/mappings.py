@@ -181,13 +181,20 @@ STATE = _strict(
 )
 
 REPLICAS = "0-1"
-#: Set explicitly on every index that readers see. Without it an index that nobody searches is not refreshed.
+#: Of the orders. Set explicitly on every index that readers see: without it an index that nobody searches does not
+#: refresh itself.
 REFRESH_INTERVAL = "1s"
+#: Of every other index. They are read by id, which needs no refresh, and whoever searches one refreshes it before.
+RARE_REFRESH_INTERVAL = "60s"
 #: For a generation that readers have not seen yet. Projectors, a verification and a switch refresh it.
 NO_REFRESH = "-1"
-SETTINGS: Mapping = {
-    "index": {"number_of_shards": 1, "auto_expand_replicas": REPLICAS, "refresh_interval": REFRESH_INTERVAL}
-}
+
+
+def settings(refresh_interval: str) -> Mapping:
+    """Returns the settings of a new index that readers see."""
+    return {"index": {"number_of_shards": 1, "auto_expand_replicas": REPLICAS, "refresh_interval": refresh_interval}}
+
+
 #: For a generation that is being filled.
 FILLING_SETTINGS: Mapping = {
     "index": {

@@ -80,7 +80,9 @@ class ReadersAliases:
         ]
         await self._connection.request("POST", "/_aliases", body={"actions": actions})
         # It may be of a generation that readers had not seen yet, and which did not refresh itself.
-        settings = {"index": {"refresh_interval": mappings.REFRESH_INTERVAL}}
+        searched = swapped.alias == self._names.orders
+        interval = mappings.REFRESH_INTERVAL if searched else mappings.RARE_REFRESH_INTERVAL
+        settings = {"index": {"refresh_interval": interval}}
         await self._connection.request("PUT", f"/{swapped.right}/_settings", body=settings)
 
     async def _alias(self, name: str) -> Alias:

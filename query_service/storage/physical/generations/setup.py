@@ -148,9 +148,11 @@ class IndexSetup:
     async def _create(self, alias: str, mapping: mappings.Mapping, generation: str) -> None:
         index = self._names.index(alias, generation)
         made_by = {"_meta": {PROJECTIONS: [mappings.projection()]}} if alias in self._names.documents else {}
+        searched = alias == self._names.orders
+        interval = mappings.REFRESH_INTERVAL if searched else mappings.RARE_REFRESH_INTERVAL
         body: dict[str, Any] = {
             "mappings": {**mapping, **made_by},
-            "settings": mappings.SETTINGS,
+            "settings": mappings.settings(interval),
             "aliases": {alias: {}},
         }
         status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
