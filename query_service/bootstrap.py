@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import orjson
 import structlog
 
 from query_service.application.freshness.await_versions import VersionWaiter
@@ -325,7 +324,7 @@ def _questions(
         GetOrder(reader, waiter, finality_margin=settings.finality_margin_seconds),
         BatchGetOrders(reader, waiter),
         GetOrderHistory(reader, waiter),
-        VerifyOrderHistory(reader, waiter, orjson.loads),
+        VerifyOrderHistory(reader, waiter),
         now,
     )
     lists = OrderLists(
@@ -347,7 +346,7 @@ def _watching(
     stream: ChangeStream,
 ) -> OrderWatching:
     kept = min(KEPT, settings.watch_buffer)
-    sources = Sources(reader, stream, board, parked, watch_response, time.monotonic, orjson.loads, kept)
+    sources = Sources(reader, stream, board, parked, watch_response, time.monotonic, kept)
     limits = WatchLimits(
         settings.max_watchers, settings.watch_silence_seconds, settings.watch_seconds, settings.watch_buffer
     )

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-import orjson
 import structlog
 from tandem.orders.partition import partition_of
 
@@ -153,7 +152,6 @@ class _Checking:
                     time.monotonic,
                     patience=patience,
                     pace=pace,
-                    parse=orjson.loads,
                 )
                 self._checks[generation] = GenerationCheck(generation, store, comparison, self.reprojector(store), pace)
             return self._checks[generation]
@@ -166,7 +164,7 @@ class _Checking:
 
     def reprojector(self, store: CheckedStore) -> Reprojector:
         """Returns what projects orders of a store again."""
-        return Reprojector(store, self._source, stream=self._settings.stream, now=now, parse=orjson.loads)
+        return Reprojector(store, self._source, stream=self._settings.stream, now=now)
 
     def _store(self, generation: str = "") -> CheckedReadStore:
         timeout = self._settings.write_timeout_seconds

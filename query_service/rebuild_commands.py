@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from tandem.orders.partition import partition_of
 
 from query_service.application.comparing.compare import Comparison, ReadModelComparison
@@ -132,9 +131,7 @@ async def _run(world: _World, settings: QuerySettings, action: str, filling: _Fi
 
 async def _compared(store: CheckedStore, source: OrderSource, pace: Pace) -> Comparison:
     """Compares versions and hashes of all orders by digests, and of SAMPLE orders every field and entry."""
-    compare = ReadModelComparison(
-        store, source, partition_of, time.monotonic, patience=60.0, pace=pace, parse=orjson.loads
-    )
+    compare = ReadModelComparison(store, source, partition_of, time.monotonic, patience=60.0, pace=pace)
     return await compare(SAMPLE)
 
 
@@ -163,7 +160,6 @@ async def _start(world: _World, settings: QuerySettings, filling: _Filling) -> N
             now=now,
             on_progress=progressed,
             pace=ReadersFirst(world.freshness, now),
-            parse=orjson.loads,
         )
         try:
             await check_release(store, rebuild.new)

@@ -6,158 +6,198 @@ write any event at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import asdict
 
 from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.lookup_key import lookup_key
-from query_service.projection.order_document import (
-    AddressDocument,
-    CustomerDocument,
-    LabelDocument,
-    LineDocument,
-    LineQuantityDocument,
-    OmittedDocument,
-    OrderDocument,
-    Origin,
-    PaymentDocument,
-    RefundDocument,
-    ReturnDocument,
-    ShipmentDocument,
-)
-from query_service.projection.plain_parts import json_name, reader
-from query_service.projection.proto_json import (
-    Money,
-    Object,
-    enum,
-    flag,
-    identifier,
-    integer,
-    message,
-    messages,
-    money_in,
-    text,
-    text_map,
-    timestamp,
-)
-from query_service.projection.returned import returned_total
+from query_service.projection.order_document import OrderDocument, Origin, SaleDocument
+from query_service.projection.proto_json import enum, identifier, integer
+from query_service.projection.recorded_order import Address, Line, Order, PersonalData, contact
+from query_service.projection.returned import returned_amount
 from query_service.projection.sales import SaleKeys, calendar, sale
+from query_service.projection.shown_order import AmountOf, Fields, amount_in, encoded, handled, moved, time_of
 from query_service.projection.words.stored import search_text
 
-# A customer's fields: the name within the order, and the name within its personal data.
-_CONTACT = [
-    (json_name(name), json_name(f"customer_{name}"))
-    for name in CustomerDocument.__annotations__
-    if name != "customer_id"
-]
-_address, _customer, _omitted = reader(AddressDocument), reader(CustomerDocument), reader(OmittedDocument)
+#: The order's amounts, by their names in the document.
+_AMOUNTS = {
+    "freight": "freight",
+    "net_total": "netTotal",
+    "tax_total": "taxTotal",
+    "total": "total",
+    "paid_total": "paidTotal",
+    "refunded_total": "refundedTotal",
+    "refund_due": "refundDue",
+}
 
 
-def with_personal_data(order: Object, personal: Object | None) -> dict[str, Any]:
-    """Returns a copy of the order with its personal fields restored. Without personal data it was redacted."""
-    joined = dict(order)
-    if personal is None:
-        return joined
-    contact = {name: text(personal, personal_name) for name, personal_name in _CONTACT}
-    if any(contact.values()):
-        joined["customer"] = {**(message(order, "customer") or {}), **contact}
-    for field in ("billingAddress", "shippingAddress"):
-        address = message(personal, field)
-        if address is not None:
-            joined[field] = {**(message(order, field) or {}), **address}
-    joined |= {field: personal[field] for field in ("labels", "note") if field in personal}
-    return joined
+class _Parties(NamedTuple):
+    """The customer, and where the order is billed and shipped; None for what the order lacks."""
+
+    customer: Fields | None
+    billing: Fields | None
+    shipping: Fields | None
 
 
-def evolve(order: Object, origin: Origin) -> OrderDocument:
-    """Returns the document of an order, given as ProtoJSON `Order`. Raises ProjectionError naming the wrong field."""
-    currency = text(order, "currencyCode")
-    money = money_in(currency)
-    lines = [_line(line, money) for line in messages(order, "lines")]
-    customer = _customer(message(order, "customer"))
-    billing = _address(message(order, "billingAddress"))
-    at_home = order.get("shippingAddress") == order.get("billingAddress")
-    shipping = billing if at_home else _address(message(order, "shippingAddress"))
-    place_time = timestamp(order, "placeTime")
-    payments = [_payment(payment, money) for payment in messages(order, "payments")]
-    shipments = [_shipment(shipment) for shipment in messages(order, "shipments")]
-    refunds = [_refund(refund, money) for refund in messages(order, "refunds")]
-    order_id, order_number = identifier(text(order, "orderId"), "order.orderId"), text(order, "orderNumber")
-    references = _distinct(paid["reference"] for paid in (*payments, *refunds))
-    tracking_numbers = _distinct(shipment["tracking_number"] for shipment in shipments)
-    labels = text_map(order, "labels")
-    total_units, total_parts = _sortable(total := money(order, "total"), currency)
-    keys = _sale_keys(order, currency, customer, shipping, place_time)
-    document = OrderDocument(
+class _Lines(NamedTuple):
+    """The lines as they are shown, their sales, how many pieces are sold, and what those that came back had cost."""
+
+    shown: list[Fields]
+    sales: list[SaleDocument]
+    quantity: int
+    returned_total: int
+
+
+def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> OrderDocument:
+    """Returns the document of an order. Without personal data it was redacted.
+
+    Raises ProjectionError naming the wrong field.
+    """
+    currency = order.currency_code
+    amount = amount_in(currency)
+    parties = _parties(order, personal)
+    place_time, shown_place_time = time_of(order.place_time, "placeTime")
+    update_time, shown_update_time = time_of(order.update_time, "updateTime")
+    amounts, shown_amounts = _amounts(order, amount)
+    labels, note = _labels_and_note(order, personal)
+    keys = _sale_keys(order, parties, place_time)
+    lines = _lines(order.lines, amount, keys)
+    version = integer(order.version, "version")
+    shown = asdict(order)
+    shown.update(shown_amounts)
+    shown.update(
+        version=version,
+        customer=parties.customer,
+        billing_address=parties.billing,
+        shipping_address=parties.shipping,
+        lines=lines.shown,
+        place_time=shown_place_time,
+        update_time=shown_update_time,
+        labels=labels,
+        note=note,
+    )
+    _show_movements(shown, order, amount)
+    whole, basic = encoded(shown)
+    order_id = identifier(order.order_id, "order.orderId")
+    references = _distinct([move.reference for moves in (order.payments, order.refunds) for move in moves])
+    tracking_numbers = _distinct([shipment.tracking_number for shipment in order.shipments])
+    total_units, total_parts = _sortable(amounts["total"], currency)
+    document: OrderDocument = OrderDocument(
+        order=whole,
+        basic_order=basic,
         order_id=order_id,
-        order_number=order_number,
-        version=integer(order, "version"),
-        payment_state=enum(order, "paymentState", "PAYMENT_STATE_"),
-        fulfillment_state=enum(order, "fulfillmentState", "FULFILLMENT_STATE_"),
-        on_hold=flag(order, "onHold"),
-        customer=customer,
-        billing_address=billing,
-        shipping_address=shipping,
-        lines=lines,
-        freight=money(order, "freight"),
-        net_total=money(order, "netTotal"),
-        tax_total=money(order, "taxTotal"),
-        total=total,
-        paid_total=money(order, "paidTotal"),
-        refunded_total=money(order, "refundedTotal"),
-        refund_due=money(order, "refundDue"),
-        payments=payments,
-        shipments=shipments,
-        returns=[_return(returned) for returned in messages(order, "returns")],
-        refunds=refunds,
+        order_number=order.order_number,
+        version=version,
+        payment_state=enum(order.payment_state, "paymentState", "PAYMENT_STATE_"),
+        fulfillment_state=enum(order.fulfillment_state, "fulfillmentState", "FULFILLMENT_STATE_"),
+        on_hold=order.on_hold,
         place_time=place_time,
-        update_time=timestamp(order, "updateTime"),
-        redacted=flag(order, "redacted"),
-        skus=list(dict.fromkeys(line["sku"] for line in lines)),
+        update_time=update_time,
+        redacted=order.redacted,
+        skus=list(dict.fromkeys([line.sku for line in order.lines])),
         payment_references=references,
         tracking_numbers=tracking_numbers,
-        lookup_keys=_lookup_keys(order_number, order_id, *references, *tracking_numbers, *labels.values()),
-        quantity=sum(line["quantity"] - line["cancelled_quantity"] for line in lines),
+        lookup_keys=_lookup_keys(order.order_number, order_id, *references, *tracking_numbers, *labels.values()),
+        quantity=lines.quantity,
         total_units=total_units,
         total_parts=total_parts,
-        returned_total=returned_total(lines),
-        sales=[sale(line, keys) for line in lines],
-        search_text=_search_text(order_number, lines, customer, billing, None if at_home else shipping),
+        returned_total=lines.returned_total,
+        sales=lines.sales,
+        search_text=_search_text(order, parties),
+        **amounts,  # type: ignore[typeddict-item]
         **keys,
-        **origin,  # type: ignore[typeddict-item]  # what is not required is set below
+        **origin,
     )
-    _add_what_few_have(document, order, labels)
+    if labels:
+        document["label_keys"] = sorted(labels)
+        document["label_pairs"] = [f"{key}={labels[key]}" for key in document["label_keys"]]
     return document
 
 
-def _sale_keys(
-    order: Object,
-    currency: str,
-    customer: CustomerDocument | None,
-    shipping: AddressDocument | None,
-    place_time: int | None,
-) -> SaleKeys:
+def _amounts(order: Order, amount: AmountOf) -> tuple[dict[str, int | None], Fields]:
+    """Returns the order's amounts in minor units, and as they are shown."""
+    minor: dict[str, int | None] = {}
+    shown: Fields = {}
+    for name, field in _AMOUNTS.items():
+        minor[name], shown[name] = amount(getattr(order, name), field)
+    return minor, shown
+
+
+def _show_movements(shown: Fields, order: Order, amount: AmountOf) -> None:
+    """Describes payments, shipments, returns and refunds, and how many are omitted."""
+    if order.payments:
+        shown["payments"] = moved(order.payments, amount, "pay_time")
+    if order.shipments:
+        shown["shipments"] = handled(order.shipments, "ship_time", "deliver_time")
+    if order.returns:
+        shown["returns"] = handled(order.returns, "return_time")
+    if order.refunds:
+        shown["refunds"] = moved(order.refunds, amount, "refund_time")
+    if order.omitted is not None:
+        shown["omitted"] = asdict(order.omitted)
+
+
+def _parties(order: Order, personal: PersonalData | None) -> _Parties:
+    """Restores the personal fields of customer and addresses."""
+    customer = None if order.customer is None else asdict(order.customer)
+    if personal is None:
+        billing_again = shipping_again = None
+    else:
+        billing_again, shipping_again = personal.billing_address, personal.shipping_address
+        texts = contact(personal)
+        if any(texts.values()):
+            customer = {**(customer or {}), **texts}
+    billing = _address(order.billing_address, billing_again)
+    if order.shipping_address == order.billing_address and shipping_again == billing_again:
+        return _Parties(customer, billing, billing)
+    return _Parties(customer, billing, _address(order.shipping_address, shipping_again))
+
+
+def _address(recorded: Address | None, personal: Address | None) -> Fields | None:
+    if personal is None:
+        return None if recorded is None else asdict(recorded)
+    address = asdict(personal)
+    if recorded is not None:
+        address.update({name: value for name, value in asdict(recorded).items() if not address[name]})
+    return address
+
+
+def _labels_and_note(order: Order, personal: PersonalData | None) -> tuple[dict[str, str], str]:
+    if personal is None:
+        return order.labels, order.note
+    labels = order.labels if personal.labels is None else personal.labels
+    return labels, order.note if personal.note is None else personal.note
+
+
+def _sale_keys(order: Order, parties: _Parties, place_time: int | None) -> SaleKeys:
     """Returns what the order and its lines are grouped by."""
     return SaleKeys(
-        currency_code=currency,
-        state=enum(order, "state", "ORDER_STATE_"),
-        customer_id=customer["customer_id"] if customer else "",
-        region_code=shipping["region_code"] if shipping else "",
-        source=text(order, "source"),
+        currency_code=order.currency_code,
+        state=enum(order.state, "state", "ORDER_STATE_"),
+        customer_id=parties.customer.get("customer_id", "") if parties.customer else "",
+        region_code=parties.shipping["region_code"] if parties.shipping else "",
+        source=order.source,
         **calendar(place_time),
     )
 
 
-def _add_what_few_have(document: OrderDocument, order: Object, labels: Mapping[str, str]) -> None:
-    """Adds the fields that are not required: labels, note, and how many movements are omitted."""
-    if (omitted := _omitted(message(order, "omitted"))) is not None:
-        document["omitted"] = omitted
-    if labels:
-        document["labels"] = [LabelDocument(key=key, value=value) for key, value in sorted(labels.items())]
-        document["label_pairs"] = [f"{label['key']}={label['value']}" for label in document["labels"]]
-        document["label_keys"] = [label["key"] for label in document["labels"]]
-    if note := text(order, "note"):
-        document["note"] = note
+def _lines(lines: Sequence[Line], amount: AmountOf, keys: SaleKeys) -> _Lines:
+    shown: list[Fields] = []
+    sales: list[SaleDocument] = []
+    quantity = returned_total = 0
+    for line in lines:
+        fields = asdict(line)
+        unit_price, fields["unit_price"] = amount(line.unit_price, "unitPrice")
+        net_amount, fields["net_amount"] = amount(line.net_amount, "netAmount")
+        tax_amount, fields["tax_amount"] = amount(line.tax_amount, "taxAmount")
+        shown.append(fields)
+        sales.append(sale(line, net_amount or 0, tax_amount or 0, keys))
+        quantity += line.quantity - line.cancelled_quantity
+        if line.returned_quantity:
+            returned_total += returned_amount(line, unit_price or 0)
+    return _Lines(shown, sales, quantity, returned_total)
 
 
 def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
@@ -165,84 +205,22 @@ def _sortable(total: int | None, currency: str) -> tuple[int | None, int]:
     return (None, 0) if total is None else divmod(finest_parts(total, currency), FINEST_PARTS)
 
 
-def _distinct(values: Iterable[str]) -> list[str]:
+def _distinct(values: list[str]) -> list[str]:
     """Returns each value once, in order of first appearance, without ""."""
-    return [value for value in dict.fromkeys(values) if value]
+    return [value for value in dict.fromkeys(values) if value] if values else values
 
 
 def _lookup_keys(*texts: str) -> list[str]:
-    return _distinct(map(lookup_key, texts))
+    return _distinct([lookup_key(text) for text in texts])
 
 
-def _line(line: Object, money: Money) -> LineDocument:
-    return LineDocument(
-        line_number=integer(line, "lineNumber"),
-        sku=text(line, "sku"),
-        product_name=text(line, "productName"),
-        unit_price=money(line, "unitPrice"),
-        quantity=integer(line, "quantity"),
-        discount_basis_points=integer(line, "discountBasisPoints"),
-        tax_rate_basis_points=integer(line, "taxRateBasisPoints"),
-        net_amount=money(line, "netAmount"),
-        tax_amount=money(line, "taxAmount"),
-        cancelled_quantity=integer(line, "cancelledQuantity"),
-        shipped_quantity=integer(line, "shippedQuantity"),
-        delivered_quantity=integer(line, "deliveredQuantity"),
-        returned_quantity=integer(line, "returnedQuantity"),
-    )
-
-
-def _items(source: Object) -> list[LineQuantityDocument]:
-    return [
-        LineQuantityDocument(line_number=integer(item, "lineNumber"), quantity=integer(item, "quantity"))
-        for item in messages(source, "items")
-    ]
-
-
-def _payment(payment: Object, money: Money) -> PaymentDocument:
-    return PaymentDocument(
-        payment_id=text(payment, "paymentId"),
-        amount=money(payment, "amount"),
-        method=text(payment, "method"),
-        reference=text(payment, "reference"),
-        pay_time=timestamp(payment, "payTime"),
-    )
-
-
-def _shipment(shipment: Object) -> ShipmentDocument:
-    return ShipmentDocument(
-        shipment_id=text(shipment, "shipmentId"),
-        items=_items(shipment),
-        carrier=text(shipment, "carrier"),
-        tracking_number=text(shipment, "trackingNumber"),
-        ship_time=timestamp(shipment, "shipTime"),
-        deliver_time=timestamp(shipment, "deliverTime"),
-    )
-
-
-def _return(returned: Object) -> ReturnDocument:
-    return ReturnDocument(
-        return_id=text(returned, "returnId"), items=_items(returned), return_time=timestamp(returned, "returnTime")
-    )
-
-
-def _refund(refund: Object, money: Money) -> RefundDocument:
-    return RefundDocument(
-        refund_id=text(refund, "refundId"),
-        amount=money(refund, "amount"),
-        reference=text(refund, "reference"),
-        refund_time=timestamp(refund, "refundTime"),
-    )
-
-
-def _search_text(
-    order_number: str, lines: list[LineDocument], customer: CustomerDocument | None, *addresses: AddressDocument | None
-) -> str:
-    codes, texts = [order_number, *(line["sku"] for line in lines)], list[str]()
-    if customer is not None:
-        codes.append(customer["customer_id"])
-        texts += [customer["display_name"], customer["email"]]
-    for address in addresses:
+def _search_text(order: Order, parties: _Parties) -> str:
+    codes, texts, phones = [order.order_number], list[str](), list[str]()
+    if parties.customer is not None:
+        codes.append(parties.customer.get("customer_id", ""))
+        texts += [parties.customer["display_name"], parties.customer["email"]]
+        phones.append(parties.customer["phone"])
+    for address in (parties.billing, None if parties.shipping is parties.billing else parties.shipping):
         if address is not None:
             codes.append(address["postal_code"])
             texts += [
@@ -254,5 +232,5 @@ def _search_text(
                 address["administrative_area"],
                 address["region_code"],
             ]
-    texts += [line["product_name"] for line in lines]
-    return search_text(texts, codes, phones=() if customer is None else [customer["phone"]])
+    skus, products = [line.sku for line in order.lines], [line.product_name for line in order.lines]
+    return search_text(texts, codes, phones, common_codes=skus, common_texts=products)

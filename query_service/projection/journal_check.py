@@ -12,7 +12,7 @@ from query_service.projection.errors import ProjectionError
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.recorded_event import chain_fault, recorded_event, stream_event
-from query_service.projection.stream_event import Parse
+from query_service.projection.shown_order import differing_parts
 
 #: These fields say which write made a document, and nothing about the order.
 _WRITE = ("revision", "source_epoch")
@@ -28,8 +28,8 @@ class JournalCheck:
     because another release may give other ones.
     """
 
-    def __init__(self, order_id: str, parse: Parse | None = None, *, own: bool = True) -> None:
-        self._order_id, self._parse, self._own = order_id, parse, own
+    def __init__(self, order_id: str, *, own: bool = True) -> None:
+        self._order_id, self._own = order_id, own
         #: The hash that the last entry has; "" before the first entry, None when the last entry is missing.
         self._previous: str | None = ""
         self._version = 0
@@ -64,7 +64,7 @@ class JournalCheck:
         try:
             recorded = recorded_event(entry)
             fault = None if previous is None else chain_fault(previous, recorded)
-            given = project(stream_event(recorded, entry["source_epoch"], self._parse), entry["revision"])
+            given = project(stream_event(recorded, entry["source_epoch"]), entry["revision"])
         except ProjectionError as error:
             return error.detail, None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -88,7 +88,15 @@ def _changed_fields(found: Any, wanted: Any) -> list[str]:
     names = sorted({*found, *wanted} - set(_WRITE))
     absent = object()
     return [
-        name
+        _named(name, found.get(name), wanted.get(name))
         for name in names
         if found.get(name, absent) != wanted.get(name, absent) and (name in found or wanted[name])
     ]
+
+
+def _named(name: str, found: Any, wanted: Any) -> str:
+    """Returns the name of a field that differs; of an encoded order with the names of its fields that differ."""
+    if not isinstance(found, bytes) or not isinstance(wanted, bytes):
+        return name
+    parts = differing_parts(found, wanted)
+    return f"{name} ({', '.join(parts)})" if parts else name

@@ -1,5 +1,8 @@
 """Declares the documents of the read model, which have what a screen needs, without joins.
 
+A document of an order has a field for each value that lists and figures filter, sort, group or add up by. What is only
+shown is kept once: as the encoded order, which answers are joined of.
+
 Amounts are minor units of the order's `currency_code`. Times are microseconds since 1970 (UTC). Enum values are the
 contract's names without their prefix. Every key that is not `NotRequired` is always present. None means that the order
 has no such value.
@@ -8,110 +11,6 @@ has no such value.
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
-
-
-class AddressDocument(TypedDict):
-    """A `google.type.PostalAddress`."""
-
-    revision: int
-    region_code: str
-    language_code: str
-    postal_code: str
-    sorting_code: str
-    administrative_area: str
-    locality: str
-    sublocality: str
-    address_lines: list[str]
-    recipients: list[str]
-    organization: str
-
-
-class CustomerDocument(TypedDict):
-    """The customer who ordered. Redaction empties everything but the id."""
-
-    customer_id: str
-    display_name: str
-    email: str
-    phone: str
-
-
-class LineDocument(TypedDict):
-    """A line of the order."""
-
-    line_number: int
-    sku: str
-    product_name: str
-    unit_price: int | None
-    quantity: int
-    discount_basis_points: int
-    tax_rate_basis_points: int
-    net_amount: int | None
-    tax_amount: int | None
-    cancelled_quantity: int
-    shipped_quantity: int
-    delivered_quantity: int
-    returned_quantity: int
-
-
-class LineQuantityDocument(TypedDict):
-    """A number of pieces of one line."""
-
-    line_number: int
-    quantity: int
-
-
-class PaymentDocument(TypedDict):
-    """A payment received."""
-
-    payment_id: str
-    amount: int | None
-    method: str
-    reference: str
-    pay_time: int | None
-
-
-class ShipmentDocument(TypedDict):
-    """A shipment of some of the goods."""
-
-    shipment_id: str
-    items: list[LineQuantityDocument]
-    carrier: str
-    tracking_number: str
-    ship_time: int | None
-    deliver_time: int | None
-
-
-class ReturnDocument(TypedDict):
-    """A return of some of the goods."""
-
-    return_id: str
-    items: list[LineQuantityDocument]
-    return_time: int | None
-
-
-class RefundDocument(TypedDict):
-    """A refund to the customer."""
-
-    refund_id: str
-    amount: int | None
-    reference: str
-    refund_time: int | None
-
-
-class OmittedDocument(TypedDict):
-    """How many of the oldest payments, shipments, returns and refunds the order no longer lists."""
-
-    payments: int
-    shipments: int
-    returns: int
-    refunds: int
-
-
-class LabelDocument(TypedDict):
-    """A label of the order."""
-
-    key: str
-    value: str
 
 
 class SaleDocument(TypedDict):
@@ -145,6 +44,9 @@ class Origin(TypedDict):
 class OrderDocument(Origin):
     """A document of the index `orders`: an order after its latest applied event. Its id is `order_id`."""
 
+    # The contract's `Order`, encoded: the whole order, and what ORDER_VIEW_BASIC shows.
+    order: bytes
+    basic_order: bytes
     order_id: str
     order_number: str
     version: int
@@ -153,10 +55,6 @@ class OrderDocument(Origin):
     fulfillment_state: str
     on_hold: bool
     source: str
-    customer: CustomerDocument | None
-    billing_address: AddressDocument | None
-    shipping_address: AddressDocument | None
-    lines: list[LineDocument]
     currency_code: str
     freight: int | None
     net_total: int | None
@@ -165,22 +63,13 @@ class OrderDocument(Origin):
     paid_total: int | None
     refunded_total: int | None
     refund_due: int | None
-    payments: list[PaymentDocument]
-    shipments: list[ShipmentDocument]
-    returns: list[ReturnDocument]
-    refunds: list[RefundDocument]
     place_time: int | None
     update_time: int | None
     redacted: bool
-    # Present only when the order no longer lists something.
-    omitted: NotRequired[OmittedDocument]
-    # Present only when the order has labels, sorted by key; and when it has a note.
-    labels: NotRequired[list[LabelDocument]]
-    note: NotRequired[str]
-    # For searches, with the labels: `key=value` of each, and its key.
+    # Present only when the order has labels: `key=value` of each, and its key; both sorted.
     label_pairs: NotRequired[list[str]]
     label_keys: NotRequired[list[str]]
-    # Fields for searches, which the contract's order does not have. "" for a key that the order lacks.
+    # "" for a key that the order lacks.
     customer_id: str
     region_code: str
     skus: list[str]

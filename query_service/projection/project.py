@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from query_service.projection.errors import ProjectionError, Unprojectable
-from query_service.projection.evolve import evolve, with_personal_data
+from query_service.projection.evolve import evolve
 from query_service.projection.external_version import external_version
 from query_service.projection.money_moved import MONEY_EVENTS, money_moved
 from query_service.projection.order_document import EventDocument, OrderDocument, Origin
-from query_service.projection.proto_json import message, text
-from query_service.projection.stream_event import StreamEvent, parse_object
-from query_service.projection.upcast import upcast
+from query_service.projection.recorded_order import Payload, PersonalData, read_payload, read_personal_data
+from query_service.projection.stream_event import StreamEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,8 @@ def event_document_id(order_id: str, version: int) -> str:
 
 def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
     """Returns both documents of an event. Raises ProjectionError when its payload violates the contract."""
-    moves = []
-    if event.event_type in MONEY_EVENTS:
-        moves = money_moved(event.event_type, upcast(dict(event.payload), event.schema_version))
+    payload = event.payload
+    moves = money_moved(event.event_type, payload) if event.event_type in MONEY_EVENTS else []
     journal = EventDocument(
         order_id=event.order_id,
         version=event.version,
@@ -65,9 +61,9 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
         occurred_at=event.occurred_at,
         recorded_at=event.recorded_at,
         position=event.position,
-        actor=text(event.payload, "actor"),
-        request_id=text(event.payload, "requestId"),
-        reason=text(event.payload, "reason"),
+        actor=payload.actor,
+        request_id=payload.request_id,
+        reason=payload.reason,
         payload=event.payload_text,
         personal=event.personal_text,
         salt=event.salt,
@@ -77,7 +73,7 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
         money=moves,
         money_moves=len(moves),
     )
-    order = _order_after(journal, dict(event.payload), event.personal)
+    order = _order_after(journal, payload, event.personal)
     return ProjectedEvent(order, journal, external_version(event.source_epoch, event.version, revision))
 
 
@@ -92,13 +88,12 @@ def without_personal_data(event: ProjectedEvent) -> ProjectedEvent:
 
 def order_after(entry: EventDocument) -> OrderDocument:
     """Returns the order as it was after a journal entry, projected by this release. Raises ProjectionError."""
-    personal = None if entry["personal"] is None else parse_object(entry["personal"], "personal")
-    return _order_after(entry, parse_object(entry["payload"], "payload"), personal)
+    personal = None if entry["personal"] is None else read_personal_data(entry["personal"])
+    return _order_after(entry, read_payload(entry["payload"], entry["schema_version"]), personal)
 
 
-def _order_after(entry: EventDocument, payload: dict[str, Any], personal: Mapping[str, Any] | None) -> OrderDocument:
-    after_image = message(upcast(payload, entry["schema_version"]), "order")
-    if after_image is None:
+def _order_after(entry: EventDocument, payload: Payload, personal: PersonalData | None) -> OrderDocument:
+    if payload.order is None:
         raise ProjectionError(Unprojectable.MALFORMED, "order: the event carries no order")
     origin = Origin(
         source_epoch=entry["source_epoch"],
@@ -107,7 +102,7 @@ def _order_after(entry: EventDocument, payload: dict[str, Any], personal: Mappin
         recorded_at=entry["recorded_at"],
         hash=entry["hash"],
     )
-    document = evolve(with_personal_data(after_image, personal), origin)
+    document = evolve(payload.order, personal, origin)
     if (document["order_id"], document["version"]) != (entry["order_id"], entry["version"]):
         raise ProjectionError(
             Unprojectable.CONTRADICTORY,

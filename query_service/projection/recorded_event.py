@@ -13,7 +13,8 @@ from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.external_version import MAX_VERSION
 from query_service.projection.order_document import EventDocument
 from query_service.projection.proto_json import identifier
-from query_service.projection.stream_event import Parse, StreamEvent, agree, bounded, parse_object, parsed_object
+from query_service.projection.recorded_order import parse_object, read_payload, read_personal_data
+from query_service.projection.stream_event import StreamEvent, agree, bounded
 
 #: The hash before the first event of an order.
 GENESIS = bytes(32)
@@ -63,14 +64,12 @@ def recorded_event(entry: EventDocument) -> RecordedEvent:
     )
 
 
-def stream_event(recorded: RecordedEvent, source_epoch: int, parse: Parse | None = None) -> StreamEvent:
-    """Returns the event as if it was published in `source_epoch`. Raises ProjectionError, as `read_event` does.
-
-    `parse` is a faster JSON parser. If it refuses a text, the standard library parses that text again.
-    """
+def stream_event(recorded: RecordedEvent, source_epoch: int) -> StreamEvent:
+    """Returns the event as if it was published in `source_epoch`. Raises ProjectionError, as `read_event` does."""
     if not 1 <= recorded.version <= MAX_VERSION:
         raise ProjectionError(Unprojectable.MALFORMED, f"version {recorded.version} is not within 1 to {MAX_VERSION}")
     journal = parse_object(recorded.headers, "headers")
+    schema_version = bounded(journal, "schema_version", 2**31)
     event = StreamEvent(
         order_id=identifier(recorded.order_id, "order_id"),
         version=recorded.version,
@@ -78,13 +77,13 @@ def stream_event(recorded: RecordedEvent, source_epoch: int, parse: Parse | None
         event_id=identifier(recorded.event_id, "event_id"),
         aggregate_type=recorded.aggregate_type,
         event_type=recorded.event_type,
-        schema_version=bounded(journal, "schema_version", 2**31),
+        schema_version=schema_version,
         occurred_at=recorded.occurred_at,
         recorded_at=recorded.recorded_at,
         position=recorded.position,
-        payload=parsed_object(recorded.payload, "payload", parse),
+        payload=read_payload(recorded.payload, schema_version),
         payload_text=recorded.payload,
-        personal=None if recorded.personal is None else parsed_object(recorded.personal, "personal", parse),
+        personal=None if recorded.personal is None else read_personal_data(recorded.personal),
         personal_text=recorded.personal,
         # The body of a message has "" for a salt that was erased.
         salt=None if recorded.personal is None else recorded.salt or None,

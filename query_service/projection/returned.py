@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from query_service.projection.order_document import LineDocument
+from query_service.projection.recorded_order import Line
 
 #: Rates are hundredths of a percent.
 _BASIS_POINTS = 10_000
 
 
-def returned_total(lines: Iterable[LineDocument]) -> int:
-    """Returns net plus tax of the returned pieces, in minor units.
+def returned_amount(line: Line, unit_price: int) -> int:
+    """Returns net plus tax of a line's returned pieces. Amounts are in minor units.
 
-    A line is rounded as a whole. So a line's returned pieces cost what the line costs less what the other pieces would.
+    A line is rounded as a whole. So its returned pieces cost what the line costs less what the other pieces would.
     """
-    return sum(_charged(line, 0) - _charged(line, line["returned_quantity"]) for line in lines)
+    return _charged(line, unit_price, 0) - _charged(line, unit_price, line.returned_quantity)
 
 
-def _charged(line: LineDocument, without: int) -> int:
+def _charged(line: Line, unit_price: int, without: int) -> int:
     """Returns net plus tax of the pieces that were not cancelled, without so many of them."""
-    pieces = line["quantity"] - line["cancelled_quantity"] - without
-    net = _half_even((line["unit_price"] or 0) * pieces * (_BASIS_POINTS - line["discount_basis_points"]))
-    return net + _half_even(net * line["tax_rate_basis_points"])
+    pieces = line.quantity - line.cancelled_quantity - without
+    net = _half_even(unit_price * pieces * (_BASIS_POINTS - line.discount_basis_points))
+    return net + _half_even(net * line.tax_rate_basis_points)
 
 
 def _half_even(numerator: int) -> int:

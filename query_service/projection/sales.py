@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 from typing import TypedDict
 
-from query_service.projection.order_document import LineDocument, SaleDocument
+from query_service.projection.order_document import SaleDocument
 from query_service.projection.proto_json import moment
+from query_service.projection.recorded_order import Line
 
 #: A day in microseconds.
 _DAY = 86_400_000_000
@@ -49,14 +50,13 @@ def calendar_of_day(days_since_epoch: int) -> CalendarKeys:
     return CalendarKeys(place_day=text, place_week=f"{year:04}-W{week:02}", place_month=text[:7])
 
 
-def sale(line: LineDocument, keys: SaleKeys) -> SaleDocument:
+def sale(line: Line, net_amount: int, tax_amount: int, keys: SaleKeys) -> SaleDocument:
     """Returns the amounts of a line. Freight belongs to the order as a whole and to no line."""
-    net, tax = line["net_amount"] or 0, line["tax_amount"] or 0
     return SaleDocument(
-        sku=line["sku"],
-        quantity=line["quantity"] - line["cancelled_quantity"],
-        net_amount=net,
-        tax_amount=tax,
-        total=net + tax,
+        sku=line.sku,
+        quantity=line.quantity - line.cancelled_quantity,
+        net_amount=net_amount,
+        tax_amount=tax_amount,
+        total=net_amount + tax_amount,
         **keys,
     )

@@ -7,24 +7,30 @@ text and never serialised again, because the hash chain covers the exact text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+import msgspec
+
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.external_version import MAX_EPOCH, MAX_VERSION
 from query_service.projection.proto_json import identifier, malformed, microseconds
+from query_service.projection.recorded_order import (
+    Payload,
+    PersonalData,
+    parse_object,
+    read_payload,
+    read_personal_data,
+)
 
 Headers = Mapping[str, str]
-#: Parses JSON exactly as `json.loads` does, or raises ValueError where the result could differ.
-Parse = Callable[[str], Any]
 _EPOCH = "Tandem-Source-Epoch"
-_OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
+_OPENING = b'{"payload":'
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     """A published event. It has `payload` and `personal` both parsed and as their recorded text.
 
     Times are microseconds since 1970. `personal` and `salt` are None once redacted.
@@ -40,9 +46,9 @@ class StreamEvent:
     occurred_at: int
     recorded_at: int
     position: int
-    payload: Mapping[str, Any]
+    payload: Payload
     payload_text: str
-    personal: Mapping[str, Any] | None
+    personal: PersonalData | None
     personal_text: str | None
     salt: str | None
     personal_digest: str
@@ -93,14 +99,12 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
         return None
 
 
-def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> StreamEvent:
-    """Returns the event in a message. Raises ProjectionError naming the header, or the part of the body, that is wrong.
-
-    `parse` is a faster JSON parser. If it refuses a text, the standard library parses that text again.
-    """
+def read_event(headers: Headers, body: bytes) -> StreamEvent:
+    """Reads an event. Raises ProjectionError naming the header, or the field of the body, that is wrong."""
     recorded_headers = _header(headers, "Tandem-Headers")
     journal = parse_object(recorded_headers, "Tandem-Headers")
-    content = read_body(body, parse)
+    content = read_body(body)
+    schema_version = bounded(journal, "schema_version", 2**31)
     event = StreamEvent(
         order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
         version=bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
@@ -109,14 +113,14 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
         event_id=identifier(_text(headers, "ce-id"), "ce-id"),
         aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
         event_type=_text(headers, "ce-type"),
-        schema_version=bounded(journal, "schema_version", 2**31),
+        schema_version=schema_version,
         occurred_at=microseconds(_header(headers, "ce-time"), "ce-time"),
         recorded_at=microseconds(_header(headers, "Tandem-Recorded-At"), "Tandem-Recorded-At"),
         position=bounded(headers, "Tandem-Position", 2**63 - 1),
-        payload=content.payload,
-        payload_text=content.payload_text,
-        personal=content.personal,
-        personal_text=content.personal_text,
+        payload=read_payload(content.payload, schema_version),
+        payload_text=content.payload,
+        personal=None if content.personal is None else read_personal_data(content.personal),
+        personal_text=content.personal,
         salt=content.salt,
         personal_digest=headers.get("Tandem-Personal-Digest", ""),
         recorded_headers=recorded_headers,
@@ -126,109 +130,64 @@ def read_event(headers: Headers, body: bytes, parse: Parse | None = None) -> Str
     return event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Body:
-    """The parts of a message's body, each as recorded text and parsed."""
+    """The parts of a message's body, each as recorded text."""
 
-    payload: Mapping[str, Any]
-    payload_text: str
-    personal: Mapping[str, Any] | None = None
-    personal_text: str | None = None
+    payload: str
+    personal: str | None = None
     salt: str | None = None
 
 
-def read_body(body: bytes, parse: Parse | None = None) -> Body:
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The relay's envelope. The texts of payload and personal data are taken to the letter."""
+
+    payload: msgspec.Raw
+    personal: msgspec.Raw
+    salt: str | None
+
+
+_ENVELOPES = msgspec.json.Decoder(_Envelope)
+
+
+def read_body(body: bytes) -> Body:
     """Returns the parts of a body. A body without envelope is the payload alone. Raises ProjectionError."""
     try:
-        text = body.decode()
+        if not body.startswith(_OPENING):
+            return Body(body.decode())
+        envelope = _ENVELOPES.decode(body)
+        payload, personal = bytes(envelope.payload).decode(), bytes(envelope.personal).decode()
     except UnicodeDecodeError:
         raise malformed("body", "is no UTF-8") from None
-    if parse is not None and (quickly := _quickly(text, parse)) is not None:
-        return quickly
-    if not text.startswith(_OPENING):
-        return Body(parse_object(text, "payload"), text)
-    payload, payload_text, end = _value(text, len(_OPENING), "payload")
-    if not text.startswith(_PERSONAL, end):
-        raise malformed("body", "has no personal data after the payload")
-    personal, personal_text, end = _value(text, end + len(_PERSONAL), "personal")
-    if not text.startswith(_SALT, end):
-        raise malformed("body", "has no salt after the personal data")
-    salt, _, end = _value(text, end + len(_SALT), "salt")
-    if text[end:].strip() != "}":
-        raise malformed("body", "has more after the salt")
-    if not isinstance(payload, dict):
-        raise malformed("payload", "is no JSON object")
-    if not isinstance(salt, str | None):
-        raise malformed("salt", "is no text")
-    if personal is None:
-        return Body(payload, payload_text)
-    if not isinstance(personal, dict):
-        raise malformed("personal", "is no JSON object")
-    return Body(payload, payload_text, personal, personal_text, salt or None)
+    except (msgspec.DecodeError, RecursionError):
+        raise _fault(body.decode(errors="replace")) from None
+    return Body(payload) if personal == "null" else Body(payload, personal, envelope.salt or None)
 
 
-def _quickly(text: str, parse: Parse) -> Body | None:
-    """Splits a body in its usual form; returns None if it may have any other.
-
-    Quotes inside JSON strings are escaped, so the separators cannot occur in a string. A field of the payload could
-    match one. The left part is then not a complete object, parsing fails, and the slow path is used.
-    """
-    payload_end, personal_end = text.find(_PERSONAL), text.rfind(_SALT)
-    personal_start, salt_start = payload_end + len(_PERSONAL), personal_end + len(_SALT)
-    payload_text, personal_text = text[len(_OPENING) : payload_end], text[personal_start:personal_end]
-    salt = text[salt_start + 1 : -2]
-    if (
-        not text.startswith(_OPENING)
-        or not len(_OPENING) < payload_end < personal_end
-        or not (payload_text[0] == "{" and payload_text[-1] == "}")
-        or not (personal_text[:1] == "{" and personal_text[-1:] == "}")
-        or text[salt_start : salt_start + 1] != '"'
-        or text[-2:] != '"}'
-        or not salt.isalnum()
-    ):
-        return None
-    try:
-        return Body(parse(payload_text), payload_text, parse(personal_text), personal_text, salt)
-    except ValueError:
-        return None
+def _fault(body: str) -> ProjectionError:
+    """Returns the error that names the first part of a body that is wrong."""
+    end = 0
+    for opening, part in _PARTS:
+        if not body.startswith(opening, end):
+            return malformed("body", f"has no {part} after the part before")
+        try:
+            value, end = _DECODER.raw_decode(body, end + len(opening))
+        except (ValueError, RecursionError):
+            return malformed(part, "is no JSON")
+    if not isinstance(value, str | None):
+        return malformed("salt", "is no text")
+    if body[end:].strip() != "}":
+        return malformed("body", "has more after the salt")
+    return malformed("body", "has a text that is no Unicode")
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+#: What is before each part of a body. The standard library's decoder tells where a part ends.
+_PARTS = (('{"payload":', "payload"), (',"personal":', "personal"), (',"salt":', "salt"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _value(text: str, start: int, part: str) -> tuple[Any, str, int]:
-    try:
-        value, end = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        raise malformed(part, "is no JSON") from None
-    return value, text[start:end], end
-
-
-def parse_object(text: str, part: str) -> dict[str, Any]:
-    """Parses a JSON object. Raises ProjectionError naming `part`."""
-    try:
-        value = _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        raise malformed(part, "is no JSON") from None
-    if not isinstance(value, dict):
-        raise malformed(part, "is no JSON object")
-    return value
-
-
-def parsed_object(text: str, part: str, parse: Parse | None) -> dict[str, Any]:
-    """Parses a JSON object with `parse`, or by the standard library if that refuses it. Raises as `parse_object`."""
-    if parse is not None:
-        try:
-            value = parse(text)
-        except ValueError:
-            return parse_object(text, part)
-        if isinstance(value, dict):
-            return value
-    return parse_object(text, part)
 
 
 def _header(headers: Headers, name: str) -> str:
@@ -263,15 +222,15 @@ def bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
 
 def agree(event: StreamEvent) -> None:
     """Checks that headers and payload name the same event. Raises ProjectionError (CONTRADICTORY)."""
+    payload = event.payload
     pairs = (
-        ("orderId", event.order_id),
-        ("eventId", event.event_id),
-        ("orderVersion", str(event.version)),
-        ("eventType", event.event_type),
+        ("orderId", payload.order_id, event.order_id),
+        ("eventId", payload.event_id, event.event_id),
+        ("orderVersion", str(payload.order_version), str(event.version)),
+        ("eventType", payload.event_type, event.event_type),
     )
-    for field, expected in pairs:
-        found = event.payload.get(field)
-        if str(found).lower() != expected.lower():
+    for field, found, expected in pairs:
+        if found != expected and found.lower() != expected.lower():
             raise ProjectionError(
                 Unprojectable.CONTRADICTORY, f"the headers say {field} {expected}, the payload says {found}"
             )

@@ -32,7 +32,6 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.sales import calendar, calendar_of_day
-from query_service.wire.page_part import basic_part, page_part
 
 
 def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callable[[str], bool]) -> FoundOrders:
@@ -40,21 +39,26 @@ def search(orders: Iterable[OrderDocument], asked: OrderSearch, changed: Callabl
     matching = list(filter(matcher(asked.criteria), orders))
     key = asked.criteria.lookup_key
     found = [(order, position_of(order, asked.sort, key)) for order in in_sort(matching, asked.sort, key)]
-    encode = basic_part if asked.basic else page_part
     after = asked.after
     following = [(order, place) for order, place in found if after is None or comes_after(place, after, asked.sort)]
     return FoundOrders(
         [
-            FoundOrder(order["order_id"], order["version"], encode(order), place, changed(order["order_id"]))
+            FoundOrder(
+                order["order_id"],
+                order["version"],
+                order["basic_order"] if asked.basic else order["order"],
+                place,
+                changed(order["order_id"]),
+            )
             for order, place in following[: asked.size]
         ],
         len(matching),
         {dimension: _counts(matching, dimension) for dimension in asked.facets},
         label_values=_most_frequent(
-            label["value"]
+            value
             for order in matching
-            for label in order.get("labels", ())
-            if label["key"] == asked.facet_label
+            for key, _, value in (pair.partition("=") for pair in order.get("label_pairs", ()))
+            if key == asked.facet_label
         ),
     )
 

@@ -10,7 +10,7 @@ from query_service.application.ports.errors import SumTooLarge
 from query_service.application.ports.order_questions import CUSTOMER_MONEY, CustomerMoney, OrderFigures
 from query_service.application.ports.payment_questions import PaymentFigures
 from query_service.projection.currency import exponent_of
-from query_service.wire.order_message import money_message
+from query_service.wire.money_and_time import money_message
 
 #: The largest number of units or pieces that the contract's messages can hold.
 _LARGEST = 2**63 - 1

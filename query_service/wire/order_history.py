@@ -7,21 +7,22 @@ import json
 from google.protobuf.json_format import ParseDict
 from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1.order_events_pb2 import OrderEvent
+from tandem.orders.v1.order_types_pb2 import Order
 
 from query_service.application.questions.order_history import HistoryStep
 from query_service.application.questions.verify_order_history import VerifiedHistory
 from query_service.projection.order_document import EventDocument
 from query_service.projection.upcast import upcast
+from query_service.wire.money_and_time import time_message
 from query_service.wire.order_changes import changes_between
-from query_service.wire.order_message import order_message, time_message
 
 
 def history_message(step: HistoryStep) -> contract.HistoryEntry:
     """Returns the message of a step. The event is sent without its order, because the changes are sent."""
-    before = None if step.before is None else order_message(step.before)
+    before = None if step.before is None else Order.FromString(step.before["order"])
     return contract.HistoryEntry(
         event=event_without_order(step.entry),
-        changes=changes_between(before, order_message(step.after)),
+        changes=changes_between(before, Order.FromString(step.after["order"])),
         record_time=time_message(step.entry["recorded_at"]),
         hash=bytes.fromhex(step.entry["hash"]),
     )

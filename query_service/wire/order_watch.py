@@ -9,8 +9,8 @@ from __future__ import annotations
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.watching.change import Change
+from query_service.wire.money_and_time import time_message
 from query_service.wire.order_history import event_without_order
-from query_service.wire.order_message import order_message, time_message
 
 
 def watch_response(change: Change | None, resume_token: str, as_of: int | None) -> bytes:
@@ -21,6 +21,6 @@ def watch_response(change: Change | None, resume_token: str, as_of: int | None) 
     if change.encoded is None:
         projected = change.projected()
         event = event_without_order(projected.event)
-        event.order.CopyFrom(order_message(projected.order))
+        event.order.ParseFromString(projected.order["order"])
         change.encoded = contract.WatchOrdersResponse(event=event).SerializeToString()
     return change.encoded + rest

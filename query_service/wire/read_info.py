@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.freshness.view import AnswerInfo
-from query_service.wire.order_message import time_message
+from query_service.wire.money_and_time import time_message
 
 _MICROSECONDS = 1_000_000
 

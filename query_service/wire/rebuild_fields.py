@@ -12,7 +12,7 @@ from query_service.application.ports.generations import Phase
 from query_service.application.rebuilding.leases import LEASE
 from query_service.application.rebuilding.rebuilds import RebuildStatus
 from query_service.projection.proto_json import moment
-from query_service.wire.order_message import time_message
+from query_service.wire.money_and_time import time_message
 from query_service.wire.read_info import duration_message
 
 

@@ -44,12 +44,14 @@ def selected(selector: str) -> OrderCriteria:
     return criteria_of(OrderFilter(label_selector=selector))
 
 
+def _split(pair: str) -> tuple[str, str]:
+    key, _, value = pair.partition("=")
+    return key, value
+
+
 def labels_of_the_book() -> dict[str, dict[str, str]]:
     """The labels of each order of the book, by the order's id."""
-    return {
-        event.order_id: {label["key"]: label["value"] for label in event.order.get("labels", [])}
-        for event in order_book()
-    }
+    return {event.order_id: dict(map(_split, event.order.get("label_pairs", []))) for event in order_book()}
 
 
 async def check_selectors(store: ReadStore) -> None:

@@ -26,7 +26,6 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.application.ports.read_store import ReadStore
 from query_service.projection.project import ProjectedEvent
-from query_service.wire.page_part import basic_part, page_part
 from tests.conformance import local_days
 from tests.conformance.local_days import check_local_days, check_order_without_time
 from tests.conformance.order_finding_suite import OrderFindingSuite
@@ -129,12 +128,12 @@ class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
         await applied(store, order_book())
         found = await store.search(OrderSearch(OrderCriteria(), size=len(order_book())))
         book = {event.order_id: event.order for event in order_book()}
-        assert [order.page_part == page_part(book[order.order_id]) for order in found.orders] == [True] * len(book)
+        assert [order.encoded == book[order.order_id]["order"] for order in found.orders] == [True] * len(book)
         basic = await store.search(OrderSearch(OrderCriteria(), size=len(book), basic=True))
         assert [(order.order_id, order.position) for order in basic.orders] == [
             (order.order_id, order.position) for order in found.orders
         ]
-        assert [order.page_part == basic_part(book[order.order_id]) for order in basic.orders] == [True] * len(book)
+        assert [order.encoded == book[order.order_id]["basic_order"] for order in basic.orders] == [True] * len(book)
         assert [order.version for order in found.orders] == [book[order.order_id]["version"] for order in found.orders]
 
     async def test_facets_stand_beside_the_page_and_count_all(self, store: ReadStore) -> None:

@@ -19,14 +19,11 @@ from query_service.application.ports.order_questions import (
     OrderSort,
     OrderSummaries,
 )
-from query_service.projection.project import ProjectedEvent
-from query_service.storage.physical import lists, page_parts
+from query_service.storage.physical import lists
 from query_service.storage.physical.figures import grouping, groups
 from query_service.storage.physical.parking import ParkingLot
 from query_service.storage.physical.store import PhysicalStore
 from query_service.storage.physical.upkeep import IndexUpkeep
-from query_service.wire import page_part as parts
-from query_service.wire.page_part import page_part
 from tests.conformance.read_store_suite import OpenStore, a_parked_event, an_event
 from tests.conformance.test_physical_read_store import elasticsearch, installation
 from tests.fixtures.elasticsearch import put_to_sleep
@@ -87,57 +84,6 @@ async def test_a_mark_without_a_refresh_would_show_an_order_twice(
     monkeypatch.setattr(ListGate, "mark", unrefreshed)
     with pytest.raises(AssertionError, match="came twice"):
         await _read_by_total(asleep)
-
-
-async def _kept_by_another_contract(store: PhysicalStore, monkeypatch: pytest.MonkeyPatch) -> ProjectedEvent:
-    event = an_event(str(uuid.uuid4()), 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(parts, "EDITION", parts.EDITION + 1)
-        patch.setattr(parts, "page_part", lambda document: b"of a contract to come")
-        await applied(store, [event])
-    return event
-
-
-async def _kept_before_there_were_parts(store: PhysicalStore, elasticsearch: AsyncElasticsearch) -> ProjectedEvent:
-    event = an_event(str(uuid.uuid4()), 1)
-    await elasticsearch.index(
-        index=store.names.orders,
-        id=event.order_id,
-        document=dict(event.order),
-        version=event.external_version,
-        version_type="external",
-    )
-    await store.refresh()
-    return event
-
-
-async def _are_sent_as_they_are_made_now(store: PhysicalStore, *events: ProjectedEvent) -> None:
-    found = await store.search(ALL)
-    assert {order.order_id: order.page_part for order in found.orders} == {
-        event.order_id: page_part(event.order) for event in events
-    }
-
-
-async def test_what_another_release_has_kept_is_made_anew(
-    store: PhysicalStore, elasticsearch: AsyncElasticsearch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = await _kept_by_another_contract(store, monkeypatch)
-    await _are_sent_as_they_are_made_now(store, other)
-    before = await _kept_before_there_were_parts(store, elasticsearch)
-    now = an_event(str(uuid.uuid4()), 1)
-    await applied(store, [now])
-    await _are_sent_as_they_are_made_now(store, other, before, now)
-
-
-@pytest.mark.mutant
-async def test_a_part_of_any_edition_would_be_sent_as_it_is(
-    store: PhysicalStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The mutant: nobody looks at the edition."""
-    other = await _kept_by_another_contract(store, monkeypatch)
-    monkeypatch.setattr(page_parts, "_edition", lambda: b"")
-    with pytest.raises(AssertionError):
-        await _are_sent_as_they_are_made_now(store, other)
 
 
 async def test_a_mark_does_not_outlive_its_generation(store: PhysicalStore) -> None:

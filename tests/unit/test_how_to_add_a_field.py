@@ -63,8 +63,7 @@ def test_a_text_of_the_customer_stands_in_the_files_that_are_named() -> None:
 
 @pytest.mark.parametrize("name", sorted(named(REST)))
 def test_a_text_of_the_order_stands_in_each_file_that_is_named(name: str) -> None:
-    word = "EDITION" if name.endswith("page_part.py") else "source"
-    assert re.search(rf"\b{word}\b", (PROJECT / name).read_text(encoding="utf-8"))
+    assert re.search(r"\bsource\b", (PROJECT / name).read_text(encoding="utf-8"))
 
 
 def test_the_files_of_a_text_of_the_order_are_counted() -> None:

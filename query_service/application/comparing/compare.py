@@ -24,7 +24,6 @@ from query_service.application.comparing.heads import SuspectCheck, suspects
 from query_service.application.comparing.pace import FullPace, Pace
 from query_service.application.ports.checked_store import CheckedStore
 from query_service.application.ports.order_source import OrderHead, OrderSelection, OrderSource, SourceDigests
-from query_service.projection.stream_event import Parse
 
 #: After so many findings a round ends early: the read model needs a rebuild, not a list.
 MOST_FINDINGS = 10_000
@@ -59,13 +58,12 @@ class ReadModelComparison:
         *,
         patience: float = 30.0,
         pace: Pace | None = None,
-        parse: Parse | None = None,
     ) -> None:
         self._store, self._source, self._bucket_of, self._clock = store, source, bucket_of, clock
         self._pace = pace or FullPace()
         self._barrier = AppliedBarrier(store, clock, patience=patience)
-        self._suspects = SuspectCheck(store, source, self._barrier, parse)
-        self._content = ContentCheck(store, source, self._barrier, self._pace, parse)
+        self._suspects = SuspectCheck(store, source, self._barrier)
+        self._content = ContentCheck(store, source, self._barrier, self._pace)
 
     async def __call__(self, sample: int | None = None, turn: int | None = None) -> Comparison:
         """Compares all orders, and the content of about `sample` of them, chosen evenly; of all when None.

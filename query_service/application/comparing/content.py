@@ -18,7 +18,6 @@ from query_service.application.ports.order_source import OrderSelection, OrderSo
 from query_service.projection.external_version import version_parts
 from query_service.projection.journal_check import JournalCheck
 from query_service.projection.order_document import EventDocument, OrderDocument
-from query_service.projection.stream_event import Parse
 
 #: Suspects that are looked up after one barrier.
 TOGETHER = 500
@@ -32,7 +31,6 @@ def content_findings(
     order: ScannedOrder,
     entries: Sequence[EventDocument | None],
     parked_versions: Sequence[int],
-    parse: Parse | None = None,
     *,
     settled: int = MOST_VERSIONS,
     own: bool = True,
@@ -43,7 +41,7 @@ def content_findings(
     become visible together. `own`: see JournalCheck.
     """
     found: list[Finding] = []
-    check = JournalCheck(order.order_id, parse, own=own)
+    check = JournalCheck(order.order_id, own=own)
     for version, entry in enumerate(entries, start=1):
         if entry is None:
             check.missing()
@@ -70,10 +68,9 @@ class ContentCheck:
         source: OrderSource,
         barrier: AppliedBarrier,
         pace: Pace,
-        parse: Parse | None = None,
     ) -> None:
         self._store, self._source, self._barrier = store, source, barrier
-        self._pace, self._parse = pace, parse
+        self._pace = pace
         self._own = True
 
     async def begin(self) -> None:
@@ -86,7 +83,7 @@ class ContentCheck:
         return [
             order.order_id
             for order, entries in zip(page, journals, strict=True)
-            if content_findings(order, entries, (), self._parse, own=self._own)
+            if content_findings(order, entries, (), own=self._own)
         ]
 
     async def findings(self, order_ids: Sequence[str]) -> list[Finding]:
@@ -116,7 +113,7 @@ class ContentCheck:
             entries = await self._entries(scanned)
             if (await self._store.external_versions(order_id, [])).order == before.order:
                 parked = stored.parked_versions
-                return content_findings(scanned, entries, parked, self._parse, settled=settled, own=self._own)
+                return content_findings(scanned, entries, parked, settled=settled, own=self._own)
 
     async def _entries(self, order: ScannedOrder) -> list[EventDocument | None]:
         return await self._store.entries(order.order_id, range(1, min(order.version, MOST_VERSIONS) + 1))

@@ -19,7 +19,6 @@ from query_service.projection.external_version import external_version
 from query_service.projection.project import project
 from query_service.projection.proto_json import is_identifier
 from query_service.projection.recorded_event import stream_event
-from query_service.projection.stream_event import Parse
 
 #: Suspects that are looked up together.
 TOGETHER = 500
@@ -47,12 +46,15 @@ def suspects(heads: Mapping[str, OrderHead], scanned: Mapping[str, ScannedOrder]
 
 
 class SuspectCheck:
-    """Looks suspects up on both sides. `parse` is a faster JSON parser."""
+    """Looks suspects up on both sides."""
 
     def __init__(
-        self, store: CheckedStore, source: OrderSource, barrier: AppliedBarrier, parse: Parse | None = None
+        self,
+        store: CheckedStore,
+        source: OrderSource,
+        barrier: AppliedBarrier,
     ) -> None:
-        self._store, self._source, self._barrier, self._parse = store, source, barrier, parse
+        self._store, self._source, self._barrier = store, source, barrier
 
     async def findings(self, order_ids: Sequence[str]) -> list[Finding]:
         """Returns what is wrong with these orders."""
@@ -91,7 +93,7 @@ class SuspectCheck:
                 if event.version <= stored.version or event.version in stored.parked_versions:
                     continue
                 try:
-                    project(stream_event(event, page.source_epoch, self._parse))
+                    project(stream_event(event, page.source_epoch))
                 except ProjectionError as error:
                     broken = Finding(Kind.PARKED_UNRECORDED, finding.order_id, event.version, error.detail)
                 else:

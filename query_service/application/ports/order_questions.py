@@ -183,7 +183,7 @@ class OrderSearch:
     """Asks for a page of a sorted list: up to `size` orders after the position `after`.
 
     `since` is a mark of this store, or "": orders written after it are flagged as changed. `facet_label` is the key of
-    a label by whose values all matches are counted, or "". `basic`: the orders are encoded as ORDER_VIEW_BASIC.
+    a label by whose values all matches are counted, or "". `basic`: the orders are shown as ORDER_VIEW_BASIC.
     """
 
     criteria: OrderCriteria
@@ -200,14 +200,13 @@ class OrderSearch:
 class FoundOrder:
     """An order in a list, and its position.
 
-    `page_part` is the order encoded as part of a `SearchOrdersResponse`, in the view that the search asked for. A store
-    makes both views with `wire.page_part` when the order is written, so answering a page encodes nothing. `changed`:
+    `encoded` is the contract's `Order` in the view that the search asked for, as the projection encoded it. `changed`:
     the order was written after the mark `since`.
     """
 
     order_id: str
     version: int
-    page_part: bytes
+    encoded: bytes
     position: Position
     changed: bool = False
 

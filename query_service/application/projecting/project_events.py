@@ -25,7 +25,6 @@ from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.stream_event import (
     Barrier,
     Headers,
-    Parse,
     addressee,
     is_barrier,
     read_barrier,
@@ -121,7 +120,6 @@ class EventProjector:
     """Projects the deliveries of one projector.
 
     `stream` is the stream's name, with which parked events are recorded. `now` returns microseconds since 1970.
-    `parse`: see `read_event`.
     """
 
     def __init__(
@@ -133,10 +131,9 @@ class EventProjector:
         *,
         stream: str,
         now: Callable[[], int],
-        parse: Parse | None = None,
     ) -> None:
         self._store, self._announcer, self._pacer, self._observer = store, announcer, pacer, observer
-        self._stream, self._now, self._parse = stream, now, parse
+        self._stream, self._now = stream, now
 
     async def project(self, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
         """Applies or parks every delivery, acknowledges it, and returns the barriers among the deliveries.
@@ -144,7 +141,7 @@ class EventProjector:
         Retries for ever while the store is down. Raises ReadStoreNotReady when the store is not set up; deliveries that
         are neither applied nor parked are not acknowledged then.
         """
-        tasks, hopeless, taken_back, barriers = _sorted(deliveries, self._parse)
+        tasks, hopeless, taken_back, barriers = _sorted(deliveries)
         await self._park(hopeless)
         for delivery, notice in taken_back:
             await self._take_back(_noticed_event(delivery, notice, self._stream, self._now()))
@@ -202,7 +199,7 @@ class EventProjector:
 
 
 def _sorted(
-    deliveries: Sequence[Delivery], parse: Parse | None
+    deliveries: Sequence[Delivery],
 ) -> tuple[list[_Task], list[_Hopeless], list[tuple[Delivery, ParkedNotice]], list[tuple[ReachedBarrier, Delivery]]]:
     """Sorts deliveries into events to apply, events to park, notices that take a record back, and barriers."""
     tasks: list[_Task] = []
@@ -212,7 +209,7 @@ def _sorted(
     for delivery in deliveries:
         try:
             if not is_barrier(headers := delivery.headers):
-                tasks.append(_Task(delivery, project(read_event(headers, delivery.body, parse))))
+                tasks.append(_Task(delivery, project(read_event(headers, delivery.body))))
             elif (notice := read_notice(headers)) is None:
                 barrier = read_barrier(headers)
                 barriers.append((ReachedBarrier(delivery.sequence, delivery.stored_at, barrier), delivery))

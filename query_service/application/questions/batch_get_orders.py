@@ -9,14 +9,14 @@ from query_service.application.freshness.await_orders import read_orders
 from query_service.application.freshness.await_versions import Answer, Consistency, ReadAttempt, VersionWaiter
 from query_service.application.ports.errors import Parked
 from query_service.application.ports.read_store import OrderReader, StoredOrder
-from query_service.projection.order_document import OrderDocument
+from query_service.application.questions.encoded_orders import encoded_orders
 
 
 @dataclass(frozen=True, slots=True)
 class OrderBatch:
-    """The orders that were found, in the sequence of the requested ids, and the ids without an order."""
+    """The encoded orders that were found, in the sequence of the requested ids, and the ids without an order."""
 
-    orders: list[OrderDocument]
+    orders: list[bytes]
     missing: list[str]
 
 
@@ -26,12 +26,14 @@ class BatchGetOrders:
     def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
         self._reader, self._waiter = reader, waiter
 
-    async def __call__(self, order_ids: Sequence[str], wanted: Consistency) -> Answer[OrderBatch]:
-        """Returns the orders. Waits only for the token's versions of these orders.
+    async def __call__(
+        self, order_ids: Sequence[str], wanted: Consistency, *, basic: bool = False
+    ) -> Answer[OrderBatch]:
+        """Returns the orders; with `basic` as ORDER_VIEW_BASIC. Waits only for the token's versions of these orders.
 
         An order in the token is never reported as missing. If only parked versions of an order are known, this raises
         Parked; if a stale answer is allowed, the order is reported as missing and the answer as `parked` instead.
-        Raises Parked, Lagging and TokenOfOtherSource.
+        Raises Parked, Lagging, TokenOfOtherSource and RebuildNeeded.
         """
         distinct = list(dict.fromkeys(order_ids))
 
@@ -46,6 +48,7 @@ class BatchGetOrders:
         for stored in asked:
             if stored.document is None and stored.parked_versions and not wanted.stale_allowed:
                 raise Parked(stored.order_id, stored.parked_versions[-1])
-        orders = [stored.document for stored in asked if stored.document is not None]
+        documents = [stored.document for stored in asked if stored.document is not None]
         missing = [stored.order_id for stored in asked if stored.document is None]
+        orders = await encoded_orders(documents, self._reader.entries, basic=basic)
         return Answer(OrderBatch(orders, missing), answer.info)

@@ -10,17 +10,17 @@ from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.errors import CustomerUnknown
 from query_service.application.ports.order_questions import CustomerFigures
 from query_service.application.ports.read_store import OrderReader
-from query_service.projection.order_document import CustomerDocument
+from query_service.application.questions.encoded_orders import encoded_orders
 
 RECENT_ORDERS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerSummary:
-    """A customer as they are in their latest order, and the figures of their orders."""
+    """The figures of a customer's orders, and their latest orders, encoded, at least one."""
 
-    customer: CustomerDocument
     figures: CustomerFigures
+    recent: list[bytes]
 
 
 class GetCustomerSummary:
@@ -30,15 +30,16 @@ class GetCustomerSummary:
         self._reader, self._gate, self._parked = reader, gate, parked
 
     async def __call__(self, customer_id: str, wanted: Consistency) -> Answer[CustomerSummary]:
-        """Returns the summary. Raises CustomerUnknown, Parked, Lagging and TokenOfOtherSource."""
+        """Returns the summary. Raises CustomerUnknown, Parked, Lagging, TokenOfOtherSource and RebuildNeeded."""
         figures, admission = await self._gate.read(
             wanted, lambda: self._reader.customer(customer_id, recent=RECENT_ORDERS)
         )
         if not figures.recent:
             # The order in the token that the list lacks may be an order of this customer.
             raise admission.lagging or CustomerUnknown(customer_id)
-        customer = figures.recent[0]["customer"]
-        assert customer is not None
         parked = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
         info = admission.info(figures.generation)
-        return Answer(CustomerSummary(customer, figures), replace(info, parked=info.parked or parked))
+        return Answer(
+            CustomerSummary(figures, await encoded_orders(figures.recent, self._reader.entries)),
+            replace(info, parked=info.parked or parked),
+        )

@@ -1,4 +1,4 @@
-"""Returns one order: as it is now, after a version, or at a time."""
+"""Returns one order, encoded: as it is now, after a version, or at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from query_service.application.freshness.await_versions import (
 )
 from query_service.application.ports.errors import OrderUnknown, Parked, VersionUnknown
 from query_service.application.ports.read_store import OrderReader, StoredOrder
-from query_service.projection.order_document import OrderDocument
+from query_service.application.questions.encoded_orders import encoded_orders
 from query_service.projection.project import order_after
 
 _MICROSECONDS = 1_000_000
@@ -30,13 +30,13 @@ class GetOrder:
         self._reader, self._waiter = reader, waiter
         self._margin = round(finality_margin * _MICROSECONDS)
 
-    async def now(self, order_id: str, wanted: Consistency) -> Answer[OrderDocument]:
+    async def now(self, order_id: str, wanted: Consistency) -> Answer[bytes]:
         """Returns the order at its latest applied version.
 
-        Raises OrderUnknown, Parked, Lagging and TokenOfOtherSource.
+        Raises OrderUnknown, Parked, Lagging, TokenOfOtherSource and RebuildNeeded.
         """
 
-        async def read() -> ReadAttempt[OrderDocument]:
+        async def read() -> ReadAttempt[bytes]:
             [stored] = await self._reader.orders([order_id])
             needed = missing_version(stored, wanted)
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
@@ -45,8 +45,9 @@ class GetOrder:
                 raise Parked(order_id, needed)
             if stored.document is None and not needed:
                 raise self._unknown(stored)
+            known = [] if stored.document is None else [stored.document]
             return ReadAttempt(
-                stored.document,
+                next(iter(await encoded_orders(known, self._reader.entries)), None),
                 needed,
                 stored.version,
                 epoch,
@@ -57,16 +58,16 @@ class GetOrder:
 
         return await self._waiter.answer([order_id], wanted, read)
 
-    async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[OrderDocument]:
+    async def at_version(self, order_id: str, version: int, wanted: Consistency) -> Answer[bytes]:
         """Returns the order as it was after `version`.
 
         Raises OrderUnknown, VersionUnknown, Parked, Lagging and TokenOfOtherSource.
         """
 
-        async def read() -> ReadAttempt[OrderDocument]:
+        async def read() -> ReadAttempt[bytes]:
             [entry] = await self._reader.entries(order_id, [version])
             if entry is not None:
-                return ReadAttempt(order_after(entry), 0, version, entry["source_epoch"])
+                return ReadAttempt(order_after(entry)["order"], 0, version, entry["source_epoch"])
             [stored] = await self._reader.orders([order_id])
             if version in stored.parked_versions:
                 raise Parked(order_id, version)
@@ -79,13 +80,13 @@ class GetOrder:
 
         return await self._waiter.answer([order_id], wanted, read)
 
-    async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[OrderDocument]:
+    async def at_time(self, order_id: str, time: int, wanted: Consistency) -> Answer[bytes]:
         """Returns the order as it was recorded at `time` (microseconds since 1970). Raises as `at_version`.
 
         The answer is not final while a change recorded before `time` may still arrive.
         """
 
-        async def read() -> ReadAttempt[OrderDocument]:
+        async def read() -> ReadAttempt[bytes]:
             [stored] = await self._reader.orders([order_id])
             found = await self._reader.entry_at(order_id, time)
             needed = max(missing_version(stored, wanted), found.missing_version or 0)
@@ -96,12 +97,12 @@ class GetOrder:
                 if stored.document is None:
                     raise self._unknown(stored)
                 raise VersionUnknown(order_id, "state at that time; it was recorded later")
-            document = None if found.entry is None else order_after(found.entry)
+            encoded = None if found.entry is None else order_after(found.entry)["order"]
             epoch = 0 if stored.document is None else stored.document["source_epoch"]
             # Both reads are of one generation, unless a switch came in between. Then nothing is claimed of either.
             generation = stored.generation if stored.generation == found.generation else ""
             return ReadAttempt(
-                document,
+                encoded,
                 needed,
                 stored.version,
                 epoch,

@@ -17,7 +17,6 @@ from query_service.application.ports.read_store import OrderReader, StoredOrder
 from query_service.application.questions.order_history import unknown_order
 from query_service.projection.journal_check import JournalCheck
 from query_service.projection.order_document import EventDocument
-from query_service.projection.stream_event import Parse
 
 #: Entries that are read and held at once.
 PAGE_VERSIONS = 20
@@ -76,8 +75,8 @@ class VerifiedHistory:
 class VerifyOrderHistory:
     """Verifies the journal entries 1 to the order's version, and the order's document against the last of them."""
 
-    def __init__(self, reader: OrderReader, waiter: VersionWaiter, parse: Parse | None = None) -> None:
-        self._reader, self._waiter, self._parse = reader, waiter, parse
+    def __init__(self, reader: OrderReader, waiter: VersionWaiter) -> None:
+        self._reader, self._waiter = reader, waiter
 
     async def __call__(self, order_id: str, wanted: Consistency) -> Answer[VerifiedHistory]:
         """Returns the result. What seems wrong is read again until it is right, or until `wanted.max_wait` is over.
@@ -115,7 +114,7 @@ class VerifyOrderHistory:
 
     async def _verified(self, stored: StoredOrder) -> VerifiedHistory:
         own = await self._reader.has_own_content()
-        check = JournalCheck(stored.order_id, self._parse, own=own)
+        check = JournalCheck(stored.order_id, own=own)
         findings: list[HistoryFinding] = []
         for first in range(1, stored.version + 1, PAGE_VERSIONS):
             versions = range(first, min(stored.version, first + PAGE_VERSIONS - 1) + 1)

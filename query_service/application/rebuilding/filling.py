@@ -23,7 +23,6 @@ from query_service.application.rebuilding.stored_state import change, check_same
 from query_service.projection.errors import ProjectionError
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.recorded_event import RecordedEvent, stream_event
-from query_service.projection.stream_event import Parse
 
 #: How often the workers' progress is stored, and how often a worker without a range looks for one, in seconds.
 REPORT_SECONDS = 1.0
@@ -34,7 +33,7 @@ class Filler:
 
     `store` is the new generation. `pacer` returns what a worker waits with while store or source are down. `now`
     returns microseconds since 1970. `on_progress` gets the rebuild after each report. Workers rest by `pace` after each
-    page. `parse`: see `stream_event`.
+    page.
     """
 
     def __init__(
@@ -49,11 +48,10 @@ class Filler:
         now: Callable[[], int],
         on_progress: Callable[[Rebuild], None] = lambda rebuild: None,
         pace: Pace | None = None,
-        parse: Parse | None = None,
     ) -> None:
         self._generations, self._source, self._store, self._pacer = generations, source, store, pacer
         self._process, self._stream, self._now = process, stream, now
-        self._on_progress, self._pace, self._parse = on_progress, pace or FullPace(), parse
+        self._on_progress, self._pace = on_progress, pace or FullPace()
         self._rebuild_id = ""
         self._progress: dict[int, Part] = {}
         self._problems: dict[str, str] = {}
@@ -148,7 +146,7 @@ class Filler:
             events: list[ProjectedEvent] = []
             for event in journal.events:
                 try:
-                    events.append(project(stream_event(event, page.source_epoch, self._parse)))
+                    events.append(project(stream_event(event, page.source_epoch)))
                 except ProjectionError as error:
                     await self._park(event, error)
                     parked += 1

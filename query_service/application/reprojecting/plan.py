@@ -14,7 +14,6 @@ from query_service.projection.errors import ProjectionError
 from query_service.projection.external_version import MAX_REVISION, external_version
 from query_service.projection.project import ProjectedEvent, project
 from query_service.projection.recorded_event import RecordedEvent, stream_event
-from query_service.projection.stream_event import Parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,6 @@ def plan(
     source_epoch: int,
     stored: StoredOrder,
     editions: ExternalVersions,
-    parse: Parse | None = None,
     *,
     attempt: int = 0,
     refused: Mapping[int, ProjectionError] = MappingProxyType({}),
@@ -80,7 +78,7 @@ def plan(
             unprojected.append(Unprojected(event, refusal))
             continue
         try:
-            projected = project(stream_event(event, source_epoch, parse), revision)
+            projected = project(stream_event(event, source_epoch), revision)
         except ProjectionError as error:
             unprojected.append(Unprojected(event, error))
             continue

@@ -22,7 +22,6 @@ from query_service.projection.errors import ProjectionError
 from query_service.projection.external_version import external_version, version_parts
 from query_service.projection.proto_json import is_identifier
 from query_service.projection.recorded_event import recorded_event
-from query_service.projection.stream_event import Parse
 
 #: How often an order is attempted while it changes, or while the store refuses a write for a reason that may pass.
 ATTEMPTS = 10
@@ -70,9 +69,8 @@ class Reprojector:
         *,
         stream: str,
         now: Callable[[], int],
-        parse: Parse | None = None,
     ) -> None:
-        self._store, self._source, self._stream, self._now, self._parse = store, source, stream, now, parse
+        self._store, self._source, self._stream, self._now = store, source, stream, now
 
     async def orders(self, order_ids: Sequence[str]) -> list[Reprojected]:
         """Projects these orders again, and removes those that the write side does not have. In the order of the ids."""
@@ -154,7 +152,7 @@ class Reprojector:
         if _newest_epoch(editions) > source_epoch:
             return Reprojected(journal.order_id, Result.REFUSED, journal.version, _from_the_future(source_epoch))
         try:
-            return plan(journal, source_epoch, stored, editions, self._parse, attempt=attempt, refused=refused)
+            return plan(journal, source_epoch, stored, editions, attempt=attempt, refused=refused)
         except RevisionsUsedUp as used_up:
             return Reprojected(journal.order_id, Result.REFUSED, journal.version, str(used_up))
 

@@ -78,7 +78,7 @@ class CatchUp:
             if self._fan_out.has(sequence):
                 continue
             message = await self._sources.stream.message(sequence)
-            change = None if message is None else read_message(message, self._sources.parse)
+            change = None if message is None else read_message(message)
             if isinstance(change, Change):
                 [shown] = await self._sources.reader.shown([change.order_id])
                 if not is_readable(change, shown):
@@ -110,7 +110,7 @@ class CatchUp:
         messages = self._sources.stream.after(point.position, point.stream_created_at)
         async with contextlib.aclosing(messages):
             async for message in messages:
-                yield recent.read(point.stream_created_at, message, self._sources.parse)
+                yield recent.read(point.stream_created_at, message)
                 if turn.over:
                     return
 

@@ -10,7 +10,7 @@ from query_service.application.ports.order_questions import Edition
 from query_service.application.ports.read_store import ShownOrder
 from query_service.projection.errors import ProjectionError
 from query_service.projection.project import ProjectedEvent, project, without_personal_data
-from query_service.projection.stream_event import Parse, addressee, is_barrier, read_barrier, read_event
+from query_service.projection.stream_event import addressee, is_barrier, read_barrier, read_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,9 @@ class Change:
         "size",
     )
 
-    def __init__(
-        self, message: Message, headers: Mapping[str, str], order_id: str, edition: Edition, parse: Parse | None
-    ) -> None:
+    def __init__(self, message: Message, headers: Mapping[str, str], order_id: str, edition: Edition) -> None:
         self.sequence, self.order_id, self.edition = message.sequence, order_id, edition
-        self._headers, self._body, self._parse = headers, message.body, parse
+        self._headers, self._body = headers, message.body
         self.size = len(message.body)
         self._projected: ProjectedEvent | ProjectionError | None = None
         #: The encoded event, kept by whoever encodes it first.
@@ -59,7 +57,7 @@ class Change:
         """Returns the change's documents. Raises ProjectionError when this release cannot read it."""
         if self._projected is None:
             try:
-                projected = project(read_event(self._headers, self._body, self._parse))
+                projected = project(read_event(self._headers, self._body))
                 self._projected = without_personal_data(projected) if self.erased else projected
             except ProjectionError as error:
                 self._projected = error
@@ -88,11 +86,8 @@ def erase_redacted(changes: Iterable[Change], shown: Mapping[str, ShownOrder]) -
             change.erase()
 
 
-def read_message(message: Message, parse: Parse | None = None) -> Change | Passed:
-    """Reads a message's headers. A message that names no order, or is no event, is Passed.
-
-    `parse`: see `read_event`.
-    """
+def read_message(message: Message) -> Change | Passed:
+    """Reads a message's headers. A message that names no order, or is no event, is Passed."""
     headers = message.headers
     if is_barrier(headers):
         try:
@@ -103,7 +98,7 @@ def read_message(message: Message, parse: Parse | None = None) -> Change | Passe
     if named is None or not headers.get("ce-id"):
         return Passed(message.sequence)
     order_id, version = named
-    return Change(message, headers, order_id, (_source_epoch(headers), version), parse)
+    return Change(message, headers, order_id, (_source_epoch(headers), version))
 
 
 def _source_epoch(headers: Mapping[str, str]) -> int:

@@ -18,7 +18,6 @@ from query_service.application.watching.change import Change, is_readable, read_
 from query_service.application.watching.fan_out import KEPT, Encode, FanOut
 from query_service.application.watching.front import AT_ONCE, Front
 from query_service.application.watching.settled import Settled
-from query_service.projection.stream_event import Parse
 
 _log = structlog.get_logger(__name__)
 #: After so many seconds without a notice the store is asked again: for the next change, and for what is set aside.
@@ -33,7 +32,7 @@ READY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What changes are read from. `board` wakes on notices; `encode` and `parse`: see FanOut and `read_message`."""
+    """What changes are read from. `board` wakes on notices; `encode`: see FanOut."""
 
     reader: OrderReader
     stream: ChangeStream
@@ -41,7 +40,6 @@ class Sources:
     parked: ParkedOrders
     encode: Encode
     clock: Callable[[], float]
-    parse: Parse | None = None
     #: See FanOut. No more than fit into the buffer of a watcher that joins.
     kept: int = KEPT
 
@@ -135,7 +133,7 @@ class _Run:
             if event.order_id is None or event.sequence > position or not event.is_message_of(bounds.created_at):
                 continue
             message = await sources.stream.message(event.sequence)
-            change = None if message is None else read_message(message, sources.parse)
+            change = None if message is None else read_message(message)
             if isinstance(change, Change):
                 [shown] = await sources.reader.shown([change.order_id])
                 if not is_readable(change, shown):
@@ -146,7 +144,7 @@ class _Run:
         front, sources = fan_out.front, self._sources
         async with contextlib.aclosing(sources.stream.after(front.position, fan_out.stream_created_at)) as messages:
             async for message in messages:
-                front.arrived(read_message(message, sources.parse))
+                front.arrived(read_message(message))
                 self._received = message.sequence
                 if front.waiting == 1:
                     self._wake.ring()

@@ -11,7 +11,6 @@ from collections import OrderedDict
 
 from query_service.application.ports.change_stream import Message
 from query_service.application.watching.change import Change, Passed, read_message
-from query_service.projection.stream_event import Parse
 
 #: The most bytes of messages that are remembered. They take about six times as much memory.
 RECENT_BYTES = 8 * 1024 * 1024
@@ -36,11 +35,11 @@ class RecentChanges:
             self._items.move_to_end(place)
         return item
 
-    def read(self, stream_created_at: int, message: Message, parse: Parse | None) -> Change | Passed:
+    def read(self, stream_created_at: int, message: Message) -> Change | Passed:
         """Returns what a message says, as `read_message` does. It is read once for all."""
         item = self.get(stream_created_at, message.sequence)
         if item is None:
-            item = self._items[stream_created_at, message.sequence] = read_message(message, parse)
+            item = self._items[stream_created_at, message.sequence] = read_message(message)
             self._bytes += _size(item)
             while self._bytes > self._most_bytes:
                 self._bytes -= _size(self._items.popitem(last=False)[1])

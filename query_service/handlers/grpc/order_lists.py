@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
-from tandem.orders.v1.order_types_pb2 import Customer
+from tandem.orders.v1.order_types_pb2 import Order
 
 from query_service.application.ports.order_questions import Dimension, OrderSummaries
 from query_service.application.questions.customer_summary import GetCustomerSummary
@@ -21,11 +21,14 @@ from query_service.handlers.grpc.answering import (
     that_fit,
 )
 from query_service.wire.figures import customer_money_message, payment_message, summary_message
+from query_service.wire.joined_messages import EncodedField
+from query_service.wire.money_and_time import time_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
-from query_service.wire.order_message import order_message, time_message
 from query_service.wire.payment_criteria import payments_of
 from query_service.wire.read_info import read_info
 from service_runtime.edge.service_methods import Behaviour, Call
+
+_ORDERS = EncodedField(contract.SearchOrdersResponse.DESCRIPTOR, "orders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,7 @@ class OrderLists:
             basic=request.view == contract.ORDER_VIEW_BASIC,
         )
         answer = await page
-        # Encoded parts of a message may be concatenated. So no order is decoded or encoded here.
-        orders = that_fit((order.page_part for order in answer.found.orders), len)
+        orders = that_fit((_ORDERS.of(order.encoded) for order in answer.found.orders), len)
         rest = contract.SearchOrdersResponse(
             next_page_token=answer.found.token_after(len(orders)),
             total_size=answer.found.total,
@@ -104,14 +106,15 @@ class OrderLists:
         wanted = consistency(request.read_options, call.seconds)
         answer = await self.customer(request.customer_id, wanted)
         figures = answer.found.figures
+        recent = [Order.FromString(encoded) for encoded in answer.found.recent]
         return contract.GetCustomerSummaryResponse(
-            customer=Customer(**answer.found.customer),
+            customer=recent[0].customer,  # as they are in their latest order
             totals=[summary_message(total) for total in figures.totals],
             orders=figures.orders,
             cancelled_orders=figures.cancelled_orders,
             first_place_time=time_message(figures.first_place_time),
             last_place_time=time_message(figures.last_place_time),
-            recent_orders=that_fit(map(order_message, figures.recent)),
+            recent_orders=that_fit(recent),
             money=[customer_money_message(money) for money in figures.money],
             read_info=read_info(answer.info, self.now()),
         )

@@ -14,13 +14,14 @@ from query_service.application.questions.get_order import GetOrder
 from query_service.application.questions.order_history import GetOrderHistory
 from query_service.application.questions.verify_order_history import VerifyOrderHistory
 from query_service.handlers.grpc.answering import consistency, page_size, that_fit
-from query_service.projection.order_document import OrderDocument
+from query_service.wire.joined_messages import EncodedField
 from query_service.wire.order_history import history_message, verified_message
-from query_service.wire.order_message import basic_message, order_message
 from query_service.wire.read_info import microseconds_of, read_info
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 from service_runtime.edge.service_methods import Behaviour, Call
 
+_ORDER = EncodedField(contract.GetOrderResponse.DESCRIPTOR, "order")
+_ORDERS = EncodedField(contract.BatchGetOrdersResponse.DESCRIPTOR, "orders")
 SERVICE = contract.DESCRIPTOR.services_by_name["OrderQueryService"]
 
 
@@ -46,17 +47,14 @@ class OrderQueries:
             "VerifyOrderHistory": self.verify_order_history,
         }
 
-    async def get_order(self, request: contract.GetOrderRequest, call: Call) -> contract.GetOrderResponse:
-        """Returns one order: as it is now, after a version, or at a time."""
+    async def get_order(self, request: contract.GetOrderRequest, call: Call) -> bytes:
+        """Returns one order: as it is now, after a version, or at a time. It is an encoded GetOrderResponse."""
         wanted = consistency(request.read_options, call.seconds)
         answer = await self._asked(request, _canonical(request.order_id), wanted)
-        return contract.GetOrderResponse(
-            order=order_message(answer.found), read_info=read_info(answer.info, self.now())
-        )
+        rest = contract.GetOrderResponse(read_info=read_info(answer.info, self.now()))
+        return _ORDER.of(answer.found) + rest.SerializeToString()
 
-    async def _asked(
-        self, request: contract.GetOrderRequest, order_id: str, wanted: Consistency
-    ) -> Answer[OrderDocument]:
+    async def _asked(self, request: contract.GetOrderRequest, order_id: str, wanted: Consistency) -> Answer[bytes]:
         match request.WhichOneof("at"):
             case "version":
                 return await self.order.at_version(order_id, request.version, wanted)
@@ -65,21 +63,22 @@ class OrderQueries:
             case _:
                 return await self.order.now(order_id, wanted)
 
-    async def batch_get_orders(
-        self, request: contract.BatchGetOrdersRequest, call: Call
-    ) -> contract.BatchGetOrdersResponse:
-        """Returns many orders, in the order of their ids in the request. Raises InvalidRequest for too many to send."""
+    async def batch_get_orders(self, request: contract.BatchGetOrdersRequest, call: Call) -> bytes:
+        """Returns many orders, in the order of their ids in the request: an encoded BatchGetOrdersResponse.
+
+        Raises InvalidRequest for too many to send.
+        """
         wanted = consistency(request.read_options, call.seconds)
         order_ids = [_canonical(order_id) for order_id in request.order_ids]
-        answer = await self.batch(order_ids, wanted)
-        message = basic_message if request.view == contract.ORDER_VIEW_BASIC else order_message
-        orders = that_fit(map(message, answer.found.orders))
+        answer = await self.batch(order_ids, wanted, basic=request.view == contract.ORDER_VIEW_BASIC)
+        orders = that_fit(map(_ORDERS.of, answer.found.orders), len)
         if len(orders) < len(answer.found.orders):
             few = f"must be fewer: only the first {len(orders)} of these orders fit into one answer"
             raise InvalidRequest([Violation("order_ids", few)])
-        return contract.BatchGetOrdersResponse(
-            orders=orders, missing_order_ids=answer.found.missing, read_info=read_info(answer.info, self.now())
+        rest = contract.BatchGetOrdersResponse(
+            missing_order_ids=answer.found.missing, read_info=read_info(answer.info, self.now())
         )
+        return b"".join((*orders, rest.SerializeToString()))
 
     async def get_order_history(
         self, request: contract.GetOrderHistoryRequest, call: Call

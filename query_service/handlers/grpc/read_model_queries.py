@@ -10,7 +10,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from query_service.application.ports.checked_store import DriftRecord
 from query_service.application.questions.read_model_status import GetReadModelStatus
 from query_service.application.rebuilding.rebuilds import RebuildStatus
-from query_service.wire.order_message import time_message
+from query_service.wire.money_and_time import time_message
 from query_service.wire.read_info import duration_message
 from query_service.wire.rebuild_fields import rebuild_message
 from service_runtime.edge.service_methods import Behaviour, Call

@@ -16,7 +16,7 @@ from query_service.application.ports.order_source import (
     SourceDigests,
 )
 from query_service.projection.recorded_event import RecordedEvent
-from query_service.wire.order_message import time_message
+from query_service.wire.money_and_time import time_message
 from query_service.wire.read_info import microseconds_of
 
 #: The orders of a page, if they fit into its bytes: as many as a projector writes with one request.

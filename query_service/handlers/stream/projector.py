@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import orjson
 import structlog
 
 from query_service.application.freshness.view import FreshnessView
@@ -127,7 +126,7 @@ class Projector:
         settings, metrics = self._settings, self._metrics
         observer = MeteredProjection(metrics, self._lags, self._now)
         projector = EventProjector(
-            self._writer, notices, self._pacer, observer, stream=self._plan.stream, now=self._now, parse=orjson.loads
+            self._writer, notices, self._pacer, observer, stream=self._plan.stream, now=self._now
         )
         limits = BulkLimits(
             settings.bulk_events, settings.bulk_bytes, settings.bulk_linger_ms / 1000, settings.bulk_concurrency

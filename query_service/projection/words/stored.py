@@ -4,27 +4,50 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from query_service.projection.words import runs
 from query_service.projection.words.folding import MAX_WORD_LENGTH, chains, code_chains, parts_of
 from query_service.projection.words.letters import JOINT
 from query_service.projection.words.phones import stored_numbers
 
+#: Products of which the words are remembered. A name has at most 200 characters.
+_REMEMBERED = 10_000
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def search_text(texts: Iterable[str], codes: Iterable[str] = (), phones: Iterable[str] = ()) -> str:
+def search_text(
+    texts: Iterable[str],
+    codes: Iterable[str] = (),
+    phones: Iterable[str] = (),
+    *,
+    common_texts: Iterable[str] = (),
+    common_codes: Iterable[str] = (),
+) -> str:
     """Returns every distinct folded word, in order of first appearance, separated by spaces.
 
-    `codes` are numbers and names that people copy or type. Each is one word, whatever separates its parts.
+    `codes` are numbers and names that people copy or type. Each is one word, whatever separates its parts. The words of
+    `common_texts` and `common_codes` are remembered, because many orders have them; so they must not be personal data.
     """
-    words = _kept(code_chains(codes))
+    words = [word for code in common_codes for word in _common_code(code)]
+    words += [word for text in common_texts for word in _common_text(text)]
+    words += _kept(code_chains(codes))
     for phone in filter(None, phones):
         words += stored_numbers(phone)
         if _LETTER.search(phone):
             words += [word for word in _kept(code_chains([phone])) if not word.isdecimal()]
     words += _kept(chains(" ".join(texts)))
     return " ".join(dict.fromkeys(words))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _common_code(code: str) -> list[str]:
+    return _kept(code_chains([code]))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _common_text(text: str) -> list[str]:
+    return _kept(chains(text))
 
 
 def code_words(code: str) -> list[str]:

@@ -16,17 +16,15 @@ from query_service.application.ports.order_questions import (
     OrderSort,
     Position,
 )
+from query_service.application.questions.encoded_orders import encoded_orders
 from query_service.projection.currency import FINEST_PARTS
 from query_service.projection.external_version import version_parts
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.criteria import query, scored
 from query_service.storage.physical.facets import counts, facets, label_values
+from query_service.storage.physical.kept_orders import document_of
 from query_service.storage.physical.names import IndexNames
-from query_service.storage.physical.page_parts import BASIC_FIELD as BASIC_PART
-from query_service.storage.physical.page_parts import FIELD as PAGE_PART
-from query_service.storage.physical.page_parts import part_of
 from query_service.storage.physical.reader import DocumentReader
-from query_service.wire.page_part import basic_part, page_part
 
 _PARKED_AT_ONCE = 500
 
@@ -39,15 +37,12 @@ class OrderLists:
 
     async def search(self, asked: OrderSearch) -> FoundOrders:
         """See OrderQuestions."""
-        kept = BASIC_PART if asked.basic else PAGE_PART
         body: dict[str, Any] = {
             "query": scored(asked.criteria) if asked.criteria.lookup_key else query(asked.criteria),
             "sort": [{"_score": "desc"}, *sorting(asked.sort)] if asked.criteria.lookup_key else sorting(asked.sort),
             "size": asked.size,
             "track_total_hits": True,
             "version": True,
-            "_source": False,
-            "stored_fields": [kept],
             "aggs": facets(asked),
         }
         if asked.after is not None:
@@ -56,15 +51,10 @@ class OrderLists:
             body["seq_no_primary_term"] = True
         answer = await search(self._connection, self._names.orders, body)
         hits = answer["hits"]["hits"]
-        parts = [part for hit in hits if (part := part_of(hit, kept)) is not None]
-        if len(parts) < len(hits):
-            # Another release wrote some of the parts. Repeat the whole search, so that the answer is from one moment.
-            answer = await search(self._connection, self._names.orders, {**body, "_source": True})
-            hits = answer["hits"]["hits"]
-            encode = basic_part if asked.basic else page_part
-            parts = [encode(hit["_source"]) for hit in hits]
+        documents = [document_of(hit["_source"]) for hit in hits]
+        encoded = await encoded_orders(documents, self._reader.entries, basic=asked.basic)
         return FoundOrders(
-            [self._found(hit, part, asked) for hit, part in zip(hits, parts, strict=True)],
+            [self._found(hit, order, asked) for hit, order in zip(hits, encoded, strict=True)],
             answer["hits"]["total"]["value"],
             {dimension: counts(answer, dimension.value) for dimension in asked.facets},
             generation=generation_of(hits),
@@ -134,9 +124,9 @@ class OrderLists:
                 return parked
             body["search_after"] = hits[-1]["sort"]
 
-    def _found(self, hit: dict[str, Any], part: bytes, asked: OrderSearch) -> FoundOrder:
+    def _found(self, hit: dict[str, Any], encoded: bytes, asked: OrderSearch) -> FoundOrder:
         version = version_parts(hit["_version"]).version
-        return FoundOrder(hit["_id"], version, part, _position(hit["sort"], asked), self._changed(hit, asked.since))
+        return FoundOrder(hit["_id"], version, encoded, _position(hit["sort"], asked), self._changed(hit, asked.since))
 
     def _changed(self, hit: dict[str, Any], since: str) -> bool:
         if not since:

@@ -12,6 +12,7 @@ from query_service.projection.order_document import EventDocument
 from query_service.projection.project import event_document_id
 from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.entry_search import version_in_force
+from query_service.storage.physical.kept_orders import document_of
 from query_service.storage.physical.look_ups import LookUps, complete, multi_get
 from query_service.storage.physical.names import IndexNames
 
@@ -41,7 +42,7 @@ class DocumentReader:
         return [
             StoredOrder(
                 order_id,
-                document["_source"] if document["found"] else None,
+                document_of(document["_source"]) if document["found"] else None,
                 tuple(parked["_source"]["versions"]) if parked["found"] else (),
                 self._names.generation_of(document["_index"]),
             )

@@ -9,8 +9,8 @@ from typing import Any
 from query_service.application.ports.checked_store import ScannedOrder
 from query_service.application.ports.errors import DependencyDown
 from query_service.storage.physical.connection import ElasticsearchConnection, StoreDefect
+from query_service.storage.physical.kept_orders import document_of
 from query_service.storage.physical.names import IndexNames
-from query_service.storage.physical.page_parts import FIELD as PAGE_PART
 
 #: Orders of a page: without documents, and with them.
 PAGE_ORDERS, PAGE_DOCUMENTS = 2_000, 200
@@ -71,12 +71,11 @@ def _between(after: str, until: str) -> dict[str, Any]:
 def _scanned(hit: dict[str, Any], documents: bool) -> ScannedOrder:
     # A document that was altered by hand may lack any field.
     source = hit.get("_source") or {}
-    source.pop(PAGE_PART, None)  # an index that an older release created has it here too
     version, digest = source.get("version"), source.get("hash")
     return ScannedOrder(
         hit["_id"],
         version if isinstance(version, int) else 0,
         digest if isinstance(digest, str) else "",
         hit["_version"],
-        source if documents else None,  # type: ignore[arg-type]  # whatever it has, it is compared
+        document_of(source) if documents else None,
     )

@@ -20,8 +20,8 @@ from query_service.projection.project import ProjectedEvent, event_document_id
 from query_service.storage.physical.connection import PASSING, ElasticsearchConnection, StoreDefect, describe, not_ready
 from query_service.storage.physical.erasing import EntryEraser, document_lines
 from query_service.storage.physical.generations.setup import IndexSetup
+from query_service.storage.physical.kept_orders import kept
 from query_service.storage.physical.names import IndexNames
-from query_service.storage.physical.page_parts import with_part
 from query_service.storage.physical.reader import get_documents
 
 #: The most bytes in a request. A larger event is sent alone.
@@ -167,7 +167,7 @@ class BulkWriter:
             (self._names.entries, event_document_id(event.order_id, event.version), event.event)
         ]
         if with_order:
-            documents.insert(0, (self._names.orders, event.order_id, with_part(event.order)))
+            documents.insert(0, (self._names.orders, event.order_id, kept(event.order)))
         return [
             _Write(
                 index,

@@ -1,6 +1,6 @@
 """A store and a projector of another release; the projector is `python -m tests.support.queries.other_release project`.
 
-Its mapping of orders has one more field, and its page parts are of the next edition. So its print is another one.
+Its mapping of orders has one more field, and its encoded orders have another print. So its print is another one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import pytest
 
 from query_service.__main__ import main
 from query_service.storage.memory import MemoryStore
+from query_service.storage.physical import kept_orders
 from query_service.storage.physical.generations import mappings
-from query_service.wire import page_part
 
 
 def become_another_release(patch: pytest.MonkeyPatch) -> None:
-    """Adds a field to the mapping of orders, and counts the edition of page parts up, until the patch is undone."""
+    """Adds a field to the mapping of orders, and changes the print of encoded orders, until the patch is undone."""
     patch.setitem(mappings.ORDERS["properties"], "added_later", {"type": "keyword"})
-    edition = page_part.EDITION + 1
-    for module in (mappings, page_part):
-        patch.setattr(module, "EDITION", edition)
+    for module in (mappings, kept_orders):
+        patch.setattr(module, "PRINT", b"next")
 
 
 class OtherReleasesToo(MemoryStore):

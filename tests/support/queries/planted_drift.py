@@ -15,6 +15,7 @@ from query_service.application.comparing.findings import Kind
 from query_service.config import QuerySettings
 from query_service.projection.project import order_after, project
 from query_service.projection.stream_event import read_event
+from query_service.storage.physical.kept_orders import kept
 from query_service.storage.physical.store import PhysicalStore
 from tests.fixtures.system import System
 from tests.support.queries.order_events import an_order, published
@@ -100,7 +101,7 @@ class Vandal:
     async def _set_back(self, order_id: str) -> str:
         [entry] = await self.store.entries(order_id, [1])
         assert entry is not None
-        await self._client.index(index=self.orders_alias, id=order_id, document=dict(order_after(entry)))
+        await self._client.index(index=self.orders_alias, id=order_id, document=kept(order_after(entry)))
         return order_id
 
     async def _lose_entry(self, order_id: str) -> str:

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from elasticsearch import AsyncElasticsearch
 from nats.aio.msg import Msg
+from tandem.orders.v1.order_types_pb2 import Order
 
-from query_service.wire.order_message import order_message
 from tests.support.queries.order_events import PublishedEvent, an_order, published
 from tests.support.queries.read_side import QueryProcess, ReadSide, eventually
 
@@ -36,7 +36,7 @@ async def is_complete(side: ReadSide, events: list[PublishedEvent]) -> bool:
             return False
         [stored] = await side.store.orders([order_id])
         assert stored.document is not None
-        assert order_message(stored.document) == last.order
+        assert Order.FromString(stored.document["order"]) == last.order
     return True
 
 

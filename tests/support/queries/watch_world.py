@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 
+from tandem.orders.v1.order_types_pb2 import Order
+
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.ports.change_stream import Message, StreamBounds
@@ -87,8 +89,7 @@ def encode(change: Change | None, token: str, as_of: int | None) -> bytes:
     name = ""
     if change is not None:
         order = change.projected().order
-        assert order["customer"] is not None
-        without = "" if order["customer"]["display_name"] else "-"
+        without = "" if Order.FromString(order["order"]).customer.display_name else "-"
         name = f"{order['order_id'][-1]}{order['version']}{without}"
     return f"{name} {token}".encode()
 

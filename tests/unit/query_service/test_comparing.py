@@ -265,9 +265,7 @@ async def test_rests_keep_the_work_within_its_share() -> None:
 
 @pytest.mark.mutant
 async def test_digests_without_content_are_noticed() -> None:
-    with noticed(
-        Mutant(ContentCheck.suspects, "if content_findings(order, entries, (), self._parse, own=self._own)", "if False")
-    ):
+    with noticed(Mutant(ContentCheck.suspects, "if content_findings(order, entries, (), own=self._own)", "if False")):
         await test_each_kind_is_found_alone_and_repaired(Kind.DOCUMENT_ALTERED)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tandem.orders.v1.order_query_service_pb2 import SearchOrdersRequest
+from tandem.orders.v1.order_types_pb2 import Order
 
 from query_service.application.ports.label_conditions import LabelCondition
 from query_service.application.ports.order_matching import matcher
@@ -171,9 +172,10 @@ def test_not_equal_without_the_orders_that_lack_the_key_is_noticed() -> None:
 
 def test_a_document_without_labels_has_none_of_their_fields() -> None:
     bare = document()
-    assert not {"labels", "label_pairs", "label_keys", "note"} & bare.keys()
+    assert not {"label_pairs", "label_keys"} & bare.keys()
     full = document(b="2", a="x=y")
-    assert full["labels"] == [{"key": "a", "value": "x=y"}, {"key": "b", "value": "2"}]
+    for view in (full["order"], full["basic_order"]):
+        assert Order.FromString(view).labels == {"a": "x=y", "b": "2"}
     assert (full["label_pairs"], full["label_keys"]) == (["a=x=y", "b=2"], ["a", "b"])
     assert "xy" in full["lookup_keys"]
     assert full["search_text"] == bare["search_text"]

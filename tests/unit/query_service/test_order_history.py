@@ -6,6 +6,7 @@ import asyncio
 import uuid
 
 import pytest
+from tandem.orders.v1.order_types_pb2 import Order
 
 from query_service.application.freshness.await_versions import Consistency, VersionWaiter
 from query_service.application.freshness.notice_board import NoticeBoard
@@ -156,7 +157,8 @@ async def test_a_batch_comes_in_the_order_asked_with_what_is_missing() -> None:
     await world.apply(1, order_id=one)
     await world.apply(1, 2, order_id=two)
     found = (await world.batch([two, unknown, one, two], NOW)).found
-    assert [(order["order_id"], order["version"]) for order in found.orders] == [(two, 2), (one, 1), (two, 2)]
+    orders = map(Order.FromString, found.orders)
+    assert [(order.order_id, order.version) for order in orders] == [(two, 2), (one, 1), (two, 2)]
     assert found.missing == [unknown]
 
 
@@ -171,7 +173,7 @@ async def test_a_batch_waits_for_its_own_orders_only() -> None:
             await world.batch([one, other], Consistency(1, {other: 1}, 0.02, stale_allowed))
         assert refusal.value.order_id == other
     stale = await world.batch([one], Consistency(1, {one: 2}, 0.02, stale_allowed=True))
-    assert (stale.found.orders[0]["version"], stale.info.stale) == (1, True)
+    assert (Order.FromString(stale.found.orders[0]).version, stale.info.stale) == (1, True)
 
 
 @in_virtual_time

@@ -24,7 +24,6 @@ from query_service.handlers.grpc.request_rules import MAX_TOKEN_LENGTH, REQUEST_
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.storage.physical.generations import mappings
-from query_service.storage.physical.page_parts import BASIC_FIELD, FIELD
 from service_runtime.edge.refusals import NotImplementedYet, OutOfTime
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 
@@ -232,8 +231,7 @@ def fields_of_type(document: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("mapping", "document"), [(mappings.ORDERS, OrderDocument), (mappings.ENTRIES, EventDocument)])
 def test_the_mapping_names_exactly_the_fields_of_the_document(mapping: dict[str, Any], document: Any) -> None:
     assert mapping["dynamic"] == "strict"
-    beside = dict.fromkeys((FIELD, BASIC_FIELD)) if document is OrderDocument else {}
-    assert fields_of(mapping["properties"]) == fields_of_type(document) | beside
+    assert fields_of(mapping["properties"]) == fields_of_type(document)
 
 
 def test_every_index_refreshes_by_itself() -> None:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 import pytest
 from tandem.orders.v1 import order_events_pb2, order_export_service_pb2
 
@@ -19,7 +18,7 @@ from query_service.handlers.source.pages import JournalPages
 from query_service.projection.errors import ProjectionError
 from query_service.projection.project import project
 from query_service.projection.recorded_event import RecordedEvent, chain_fault, chain_hash, recorded_event, stream_event
-from query_service.projection.stream_event import Parse, read_event
+from query_service.projection.stream_event import read_event
 from relay.events.event import OutboxEvent
 from tests.support.queries.order_events import START, an_order, published, timestamp
 from tests.support.relay.events import builder
@@ -83,17 +82,16 @@ def exported(row: OutboxEvent) -> RecordedEvent:
     return event
 
 
-@pytest.mark.parametrize("parse", [None, orjson.loads])
 @pytest.mark.parametrize("personal", [True, False])
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_stream_and_export_give_the_same_documents(event_type: str, personal: bool, parse: Parse | None) -> None:
+def test_stream_and_export_give_the_same_documents(event_type: str, personal: bool) -> None:
     row = a_row(event_type, personal=personal)
     message = builder().event(row, "1", "2")
-    by_stream = project(read_event(header_fields(b"NATS/1.0\r\n" + message.headers), message.body, parse))
-    by_export = project(stream_event(exported(row), EPOCH, parse))
+    by_stream = project(read_event(header_fields(b"NATS/1.0\r\n" + message.headers), message.body))
+    by_export = project(stream_event(exported(row), EPOCH))
     assert by_export == by_stream
     assert by_stream.event["event_type"] == event_type
-    assert project(stream_event(recorded_event(by_stream.event), EPOCH, parse)) == by_stream
+    assert project(stream_event(recorded_event(by_stream.event), EPOCH)) == by_stream
 
 
 def test_all_event_types_are_covered() -> None:
@@ -114,7 +112,7 @@ def test_all_event_types_are_covered() -> None:
 )
 def test_what_is_wrong_with_an_event_is_named(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ProjectionError, match=named):
-        stream_event(replace(exported(a_row("ORDER_CREATED")), **changes), EPOCH, orjson.loads)
+        stream_event(replace(exported(a_row("ORDER_CREATED")), **changes), EPOCH)
 
 
 def link(event: RecordedEvent) -> Link:

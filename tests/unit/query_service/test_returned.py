@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from command_service.domain.line import OrderLine
-from query_service.projection.order_document import LineDocument
-from query_service.projection.returned import returned_total
+from query_service.projection.recorded_order import Line
+from query_service.projection.returned import returned_amount
 
 
 def test_returned_pieces_cost_what_the_write_side_gives_up() -> None:
@@ -19,19 +19,11 @@ def test_returned_pieces_cost_what_the_write_side_gives_up() -> None:
         line = OrderLine(
             1, "A", "A", price, quantity, discount, tax, cancelled_quantity=cancelled, returned_quantity=returned
         )
-        document = LineDocument(
-            line_number=1,
-            sku="A",
-            product_name="A",
-            unit_price=price,
+        recorded = Line(
             quantity=quantity,
             discount_basis_points=discount,
             tax_rate_basis_points=tax,
-            net_amount=line.net_amount,
-            tax_amount=line.tax_amount,
             cancelled_quantity=cancelled,
-            shipped_quantity=returned,
-            delivered_quantity=returned,
             returned_quantity=returned,
         )
-        assert returned_total([document, document]) == 2 * (line.net_amount + line.tax_amount - line.kept_amount)
+        assert returned_amount(recorded, price) == line.net_amount + line.tax_amount - line.kept_amount

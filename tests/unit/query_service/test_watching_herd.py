@@ -103,7 +103,7 @@ def test_a_caller_that_reads_nothing_stops_no_other() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     recent = RecentChanges(3_000)
     for sequence in range(1, 9):
-        recent.read(CREATED, Sent(sequence, {}), None)
+        recent.read(CREATED, Sent(sequence, {}))
     assert [recent.get(CREATED, sequence) for sequence in range(1, 9)] == [
         None,
         None,
@@ -111,7 +111,7 @@ def test_what_is_remembered_is_bounded() -> None:
     ]
     assert recent.get(CREATED + 1, 8) is None
     large = Stream().add(ORDERS[0], 1)
-    recent.read(CREATED, Sent(9, large.headers, b"x" * 9_000), None)
+    recent.read(CREATED, Sent(9, large.headers, b"x" * 9_000))
     assert recent.get(CREATED, 8) is None
 
 

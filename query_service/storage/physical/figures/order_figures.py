@@ -25,6 +25,7 @@ from query_service.storage.physical.criteria import Query, query
 from query_service.storage.physical.figures.grouping import CURRENCIES_AT_ONCE, Grouping, composite
 from query_service.storage.physical.figures.groups import EXACT_BELOW, GENERATION, GroupReader
 from query_service.storage.physical.figures.local_figures import LocalFigures
+from query_service.storage.physical.kept_orders import document_of
 from query_service.storage.physical.lists import generation_of, search, sorting
 from query_service.storage.physical.names import IndexNames
 
@@ -109,7 +110,7 @@ class FigureReader:
             totals=sorted(await self._groups.exact(kept, totals), key=lambda total: total.currency_code),
             first_place_time=_time(found["first"]),
             last_place_time=_time(found["last"]),
-            recent=[hit["_source"] for hit in answer["hits"]["hits"]],
+            recent=[document_of(hit["_source"]) for hit in answer["hits"]["hits"]],
             money=[await self._money(everything, bucket) for bucket in found["money"]["buckets"]],
             generation=generation_of(answer["hits"]["hits"]),
         )

@@ -2,43 +2,30 @@
 
 Amounts and times are `long`, so that comparing, adding and grouping are exact. Text is searched in one field of words
 that are folded already. `whitespace` only splits them, and `index_prefixes` makes a prefix as fast to find as a word.
-Fields that no query filters, sorts or groups by are stored and not indexed.
+A field is only prepared for what queries do with it: to look up values, or to sort, group and add up by it. What is
+only shown or compared is kept, and Elasticsearch stores each document as it is sent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, get_type_hints
+from typing import Any
 
-from query_service.projection.order_document import (
-    AddressDocument,
-    CustomerDocument,
-    LabelDocument,
-    LineDocument,
-    LineQuantityDocument,
-    OmittedDocument,
-    PaymentDocument,
-    RefundDocument,
-    ReturnDocument,
-    ShipmentDocument,
-)
 from query_service.projection.sales import SaleKeys
-from query_service.storage.physical.page_parts import BASIC_FIELD as BASIC_PART
-from query_service.storage.physical.page_parts import FIELD as PAGE_PART
-from query_service.wire.page_part import EDITION
+from query_service.projection.shown_order import PRINT
 
 Mapping = dict[str, Any]
 
 _KEYWORD: Mapping = {"type": "keyword"}
 _LONG: Mapping = {"type": "long"}
-_FLAG: Mapping = {"type": "boolean"}
-_KEPT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
-_KEPT_NUMBER: Mapping = {"type": "long", "index": False, "doc_values": False}
 _GROUPED: Mapping = {"type": "keyword", "index": False}
 _LOOKED_UP: Mapping = {"type": "keyword", "doc_values": False}
+_CHOSEN: Mapping = {"type": "boolean", "doc_values": False}
 _ADDED: Mapping = {"type": "long", "index": False}
-_OPAQUE: Mapping = {"type": "object", "enabled": False}
+#: A value of any kind that is kept and returned. Elasticsearch passes over it.
+_KEPT: Mapping = {"type": "object", "enabled": False}
+_KEPT_BYTES: Mapping = {"type": "binary"}
 _FOLDED_WORDS: Mapping = {
     "type": "text",
     "analyzer": "whitespace",
@@ -46,16 +33,6 @@ _FOLDED_WORDS: Mapping = {
     "norms": False,
     "index_options": "docs",
 }
-
-
-def _kept(part: type, **parts: Mapping) -> Mapping:
-    """Returns the mapping of a part that is stored and not indexed. `parts` are the mappings of its nested parts."""
-    fields = {name: _KEPT_NUMBER if kind in (int, int | None) else _KEPT for name, kind in get_type_hints(part).items()}
-    return {"properties": fields | parts}
-
-
-#: Bytes that are stored and returned unchanged.
-_BYTES: Mapping = {"type": "binary", "store": True}
 
 
 def _strict(**properties: Mapping) -> Mapping:
@@ -75,34 +52,23 @@ _SALES: Mapping = {
 ORDERS = _strict(
     order_id=_KEYWORD,
     order_number=_KEYWORD,
-    version=_LONG,
+    version=_ADDED,
     state=_KEYWORD,
-    payment_state=_KEYWORD,
-    fulfillment_state=_KEYWORD,
-    on_hold=_FLAG,
+    payment_state=_LOOKED_UP,
+    fulfillment_state=_LOOKED_UP,
+    on_hold=_CHOSEN,
     source=_KEYWORD,
-    customer=_kept(CustomerDocument),
-    billing_address=_kept(AddressDocument),
-    shipping_address=_kept(AddressDocument),
-    lines=_kept(LineDocument),
     currency_code=_KEYWORD,
-    freight=_LONG,
-    net_total=_LONG,
-    tax_total=_LONG,
+    freight=_ADDED,
+    net_total=_ADDED,
+    tax_total=_ADDED,
     total=_LONG,
-    paid_total=_LONG,
-    refunded_total=_LONG,
-    refund_due=_LONG,
-    payments=_kept(PaymentDocument),
-    shipments=_kept(ShipmentDocument, items=_kept(LineQuantityDocument)),
-    returns=_kept(ReturnDocument, items=_kept(LineQuantityDocument)),
-    refunds=_kept(RefundDocument),
+    paid_total=_ADDED,
+    refunded_total=_ADDED,
+    refund_due=_ADDED,
     place_time=_LONG,
     update_time=_LONG,
-    redacted=_FLAG,
-    omitted=_kept(OmittedDocument),
-    labels=_kept(LabelDocument),
-    note=_KEPT,
+    redacted=_KEPT,
     label_pairs=_KEYWORD,
     label_keys=_LOOKED_UP,
     customer_id=_KEYWORD,
@@ -114,21 +80,20 @@ ORDERS = _strict(
     place_day=_KEYWORD,
     place_week=_KEYWORD,
     place_month=_KEYWORD,
-    quantity=_LONG,
+    quantity=_ADDED,
     total_units=_ADDED,
     total_parts=_ADDED,
     returned_total=_ADDED,
     sales=_SALES,
     search_text=_FOLDED_WORDS,
-    source_epoch=_LONG,
-    revision=_KEPT_NUMBER,
+    source_epoch=_KEPT,
+    revision=_KEPT,
     event_id=_KEPT,
-    recorded_at=_LONG,
+    recorded_at=_KEPT,
     hash=_KEPT,
-    page_part=_BYTES,
-    basic_part=_BYTES,
+    order=_KEPT_BYTES,
+    basic_order=_KEPT_BYTES,
 )
-ORDERS["_source"] = {"excludes": [PAGE_PART, BASIC_PART]}
 
 #: Nested, so that each movement of an imported order keeps its own method, amount and time.
 _MONEY: Mapping = {
@@ -141,19 +106,19 @@ _MONEY: Mapping = {
     },
 }
 ENTRIES = _strict(
-    order_id=_KEYWORD,
+    order_id=_LOOKED_UP,
     version=_LONG,
-    source_epoch=_LONG,
-    revision=_KEPT_NUMBER,
-    event_id=_KEYWORD,
+    source_epoch=_KEPT,
+    revision=_KEPT,
+    event_id=_KEPT,
     aggregate_type=_KEPT,
-    event_type=_KEYWORD,
-    schema_version=_KEPT_NUMBER,
-    occurred_at=_LONG,
-    recorded_at=_LONG,
-    position=_LONG,
-    actor=_KEYWORD,
-    request_id=_KEYWORD,
+    event_type=_LOOKED_UP,
+    schema_version=_KEPT,
+    occurred_at=_KEPT,
+    recorded_at=_KEPT,
+    position=_KEPT,
+    actor=_KEPT,
+    request_id=_KEPT,
     reason=_KEPT,
     payload=_KEPT,
     personal=_KEPT,
@@ -162,10 +127,10 @@ ENTRIES = _strict(
     headers=_KEPT,
     hash=_KEPT,
     money=_MONEY,
-    money_moves=_LONG,
+    money_moves=_ADDED,
 )
 
-PARKED = _strict(order_id=_KEYWORD, versions=_LONG, parked_at=_LONG, events=_OPAQUE)
+PARKED = _strict(order_id=_KEYWORD, versions=_LONG, parked_at=_LONG, events=_KEPT)
 
 STATE = _strict(
     kind=_KEYWORD,
@@ -176,8 +141,8 @@ STATE = _strict(
     sequence=_LONG,
     read_model=_KEYWORD,
     created_at=_LONG,
-    rebuild=_OPAQUE,
-    drift=_OPAQUE,
+    rebuild=_KEPT,
+    drift=_KEPT,
 )
 
 REPLICAS = "0-1"
@@ -207,6 +172,6 @@ FILLING_SETTINGS: Mapping = {
 
 
 def projection() -> str:
-    """Returns a print of what this release writes: its mappings, and the edition of its page parts."""
-    written = json.dumps([ORDERS, ENTRIES, EDITION], sort_keys=True)
+    """Returns a print of what this release writes: its mappings, and the print of its encoded orders."""
+    written = json.dumps([ORDERS, ENTRIES, PRINT.hex()], sort_keys=True)
     return hashlib.sha256(written.encode()).hexdigest()[:16]

@@ -187,9 +187,7 @@ class IndexSetup:
         return projections
 
     async def _add_fields(self, alias: str, mapping: mappings.Mapping) -> None:
-        # The excludes of `_source` cannot be changed later. An index without them stores page parts in `_source` too.
-        body = {name: part for name, part in mapping.items() if name != "_source"}
-        status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=body, accept=(400,))
+        status, answer = await self._connection.request("PUT", f"/{alias}/_mapping", body=mapping, accept=(400,))
         if status == 400:
             raise ReadStoreNotReady(
                 f"the mapping of {alias} contradicts this release ({describe(answer['error'])[1]}): the read model must"

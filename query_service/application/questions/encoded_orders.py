@@ -1,0 +1,38 @@
+"""Gives the encoded orders of documents, also of documents that another release wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
+
+from query_service.application.ports.errors import RebuildNeeded
+from query_service.projection.errors import ProjectionError
+from query_service.projection.order_document import EventDocument, OrderDocument
+from query_service.projection.project import order_after
+
+#: Returns the journal entries of an order's versions; see OrderReader.
+Entries = Callable[[str, Sequence[int]], Awaitable[list[EventDocument | None]]]
+_View = Literal["order", "basic_order"]
+
+
+async def encoded_orders(documents: Sequence[OrderDocument], entries: Entries, *, basic: bool = False) -> list[bytes]:
+    """Returns the orders as they were encoded when they were written.
+
+    A store leaves out what another edition encoded. Such an order is projected again, from the journal entry of its
+    version. Raises RebuildNeeded if that is not possible.
+    """
+    view: _View = "basic_order" if basic else "order"
+    lacking = {document["order_id"]: document for document in documents if view not in document}
+    again = dict(zip(lacking, await asyncio.gather(*(_again(one, entries) for one in lacking.values())), strict=True))
+    return [again.get(document["order_id"], document)[view] for document in documents]
+
+
+async def _again(document: OrderDocument, entries: Entries) -> OrderDocument:
+    [entry] = await entries(document["order_id"], [document["version"]])
+    if entry is None:
+        raise RebuildNeeded("order")
+    try:
+        return order_after(entry)
+    except ProjectionError:
+        raise RebuildNeeded("order") from None

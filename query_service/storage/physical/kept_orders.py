@@ -1,0 +1,41 @@
+"""Keeps encoded orders as texts in Elasticsearch's documents.
+
+A text is base64 and begins with the print of what encoded it. The document is stored as it is sent, because to leave a
+field out Elasticsearch would write each document again. No other field has what is only shown.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from binascii import Error, a2b_base64
+from typing import Any, cast
+
+from query_service.projection.order_document import OrderDocument
+from query_service.projection.shown_order import PRINT
+
+#: The fields that have encoded orders.
+FIELDS = ("order", "basic_order")
+
+
+def kept(document: OrderDocument) -> dict[str, Any]:
+    """Returns the document as it is stored."""
+    return {
+        **document,
+        "order": b64encode(PRINT + document["order"]).decode(),
+        "basic_order": b64encode(PRINT + document["basic_order"]).decode(),
+    }
+
+
+def document_of(stored: dict[str, Any]) -> OrderDocument:
+    """Returns the document that is stored so. It lacks an encoded order that has another print or is no base64.
+
+    A document that was altered by hand may lack anything.
+    """
+    for field in FIELDS:
+        try:
+            encoded = a2b_base64(stored.pop(field, ""))
+        except (Error, TypeError, ValueError):
+            continue
+        if encoded.startswith(PRINT):
+            stored[field] = encoded[len(PRINT) :]
+    return cast("OrderDocument", stored)
