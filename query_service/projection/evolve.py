@@ -75,7 +75,7 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
         lines=lines.shown,
         place_time=shown_place_time,
         update_time=shown_update_time,
-        labels=labels,
+        labels=labels or None,
         note=note,
     )
     _show_movements(shown, order, amount)
@@ -84,32 +84,32 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
     references = _distinct([move.reference for moves in (order.payments, order.refunds) for move in moves])
     tracking_numbers = _distinct([shipment.tracking_number for shipment in order.shipments])
     total_units, total_parts = _sortable(amounts["total"], currency)
-    document: OrderDocument = OrderDocument(
-        order=whole,
-        basic_order=basic,
-        order_id=order_id,
-        order_number=order.order_number,
-        version=version,
-        payment_state=enum(order.payment_state, "paymentState", "PAYMENT_STATE_"),
-        fulfillment_state=enum(order.fulfillment_state, "fulfillmentState", "FULFILLMENT_STATE_"),
-        on_hold=order.on_hold,
-        place_time=place_time,
-        update_time=update_time,
-        redacted=order.redacted,
-        skus=list(dict.fromkeys([line.sku for line in order.lines])),
-        payment_references=references,
-        tracking_numbers=tracking_numbers,
-        lookup_keys=_lookup_keys(order.order_number, order_id, *references, *tracking_numbers, *labels.values()),
-        quantity=lines.quantity,
-        total_units=total_units,
-        total_parts=total_parts,
-        returned_total=lines.returned_total,
-        sales=lines.sales,
-        search_text=_search_text(order, parties),
+    document: OrderDocument = {
+        "order": whole,
+        "basic_order": basic,
+        "order_id": order_id,
+        "order_number": order.order_number,
+        "version": version,
+        "payment_state": enum(order.payment_state, "paymentState", "PAYMENT_STATE_"),
+        "fulfillment_state": enum(order.fulfillment_state, "fulfillmentState", "FULFILLMENT_STATE_"),
+        "on_hold": order.on_hold,
+        "place_time": place_time,
+        "update_time": update_time,
+        "redacted": order.redacted,
+        "skus": list(dict.fromkeys([line.sku for line in order.lines])),
+        "payment_references": references,
+        "tracking_numbers": tracking_numbers,
+        "lookup_keys": _lookup_keys(order.order_number, order_id, *references, *tracking_numbers, *labels.values()),
+        "quantity": lines.quantity,
+        "total_units": total_units,
+        "total_parts": total_parts,
+        "returned_total": lines.returned_total,
+        "sales": lines.sales,
+        "search_text": _search_text(order, parties),
         **amounts,  # type: ignore[typeddict-item]
         **keys,
         **origin,
-    )
+    }
     if labels:
         document["label_keys"] = sorted(labels)
         document["label_pairs"] = [f"{key}={labels[key]}" for key in document["label_keys"]]

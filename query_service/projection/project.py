@@ -49,30 +49,30 @@ def project(event: StreamEvent, revision: int = 0) -> ProjectedEvent:
     """Returns both documents of an event. Raises ProjectionError when its payload violates the contract."""
     payload = event.payload
     moves = money_moved(event.event_type, payload) if event.event_type in MONEY_EVENTS else []
-    journal = EventDocument(
-        order_id=event.order_id,
-        version=event.version,
-        source_epoch=event.source_epoch,
-        revision=revision,
-        event_id=event.event_id,
-        aggregate_type=event.aggregate_type,
-        event_type=event.event_type,
-        schema_version=event.schema_version,
-        occurred_at=event.occurred_at,
-        recorded_at=event.recorded_at,
-        position=event.position,
-        actor=payload.actor,
-        request_id=payload.request_id,
-        reason=payload.reason,
-        payload=event.payload_text,
-        personal=event.personal_text,
-        salt=event.salt,
-        personal_digest=event.personal_digest,
-        headers=event.recorded_headers,
-        hash=event.hash,
-        money=moves,
-        money_moves=len(moves),
-    )
+    journal: EventDocument = {
+        "order_id": event.order_id,
+        "version": event.version,
+        "source_epoch": event.source_epoch,
+        "revision": revision,
+        "event_id": event.event_id,
+        "aggregate_type": event.aggregate_type,
+        "event_type": event.event_type,
+        "schema_version": event.schema_version,
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "position": event.position,
+        "actor": payload.actor,
+        "request_id": payload.request_id,
+        "reason": payload.reason,
+        "payload": event.payload_text,
+        "personal": event.personal_text,
+        "salt": event.salt,
+        "personal_digest": event.personal_digest,
+        "headers": event.recorded_headers,
+        "hash": event.hash,
+        "money": moves,
+        "money_moves": len(moves),
+    }
     order = _order_after(journal, payload, event.personal)
     return ProjectedEvent(order, journal, external_version(event.source_epoch, event.version, revision))
 
@@ -95,13 +95,13 @@ def order_after(entry: EventDocument) -> OrderDocument:
 def _order_after(entry: EventDocument, payload: Payload, personal: PersonalData | None) -> OrderDocument:
     if payload.order is None:
         raise ProjectionError(Unprojectable.MALFORMED, "order: the event carries no order")
-    origin = Origin(
-        source_epoch=entry["source_epoch"],
-        revision=entry["revision"],
-        event_id=entry["event_id"],
-        recorded_at=entry["recorded_at"],
-        hash=entry["hash"],
-    )
+    origin: Origin = {
+        "source_epoch": entry["source_epoch"],
+        "revision": entry["revision"],
+        "event_id": entry["event_id"],
+        "recorded_at": entry["recorded_at"],
+        "hash": entry["hash"],
+    }
     document = evolve(payload.order, personal, origin)
     if (document["order_id"], document["version"]) != (entry["order_id"], entry["version"]):
         raise ProjectionError(

@@ -13,7 +13,8 @@ from typing import Any
 from query_service.projection.errors import ProjectionError, Unprojectable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+#: In microseconds.
+_SECOND, _DAY = 1_000_000, 86_400_000_000
 _INT64 = 2**63
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -44,8 +45,8 @@ def enum(value: str, field: str, prefix: str) -> str:
 def microseconds(value: Any, field: str) -> int:
     """Converts an RFC 3339 time to microseconds since 1970, truncated. `field` is for the error only."""
     try:
-        moment = datetime.fromisoformat(value)
-        return (moment - _EPOCH) // _MICROSECOND
+        since = datetime.fromisoformat(value) - _EPOCH
+        return since.days * _DAY + since.seconds * _SECOND + since.microseconds
     except (TypeError, ValueError):
         raise malformed(field, "is no time with an offset") from None
 

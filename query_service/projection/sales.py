@@ -52,11 +52,11 @@ def calendar_of_day(days_since_epoch: int) -> CalendarKeys:
 
 def sale(line: Line, net_amount: int, tax_amount: int, keys: SaleKeys) -> SaleDocument:
     """Returns the amounts of a line. Freight belongs to the order as a whole and to no line."""
-    return SaleDocument(
-        sku=line.sku,
-        quantity=line.quantity - line.cancelled_quantity,
-        net_amount=net_amount,
-        tax_amount=tax_amount,
-        total=net_amount + tax_amount,
+    return {
+        "sku": line.sku,
+        "quantity": line.quantity - line.cancelled_quantity,
+        "net_amount": net_amount,
+        "tax_amount": tax_amount,
+        "total": net_amount + tax_amount,
         **keys,
-    )
+    }

@@ -14,7 +14,6 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from google.type.postal_address_pb2 import PostalAddress
 from msgspec.structs import asdict
 from tandem.orders.v1 import order_types_pb2 as types
 
@@ -37,39 +36,34 @@ _NO_AMOUNT: Amount = (None, None)
 _MICROSECONDS = 1_000_000
 #: The digits of the largest 64-bit integer.
 _DIGITS = 19
-#: What a row of a list shows: of the order, of its customer and of its shipping address.
-_BASIC = frozenset(
-    {
-        "order_id", "order_number", "version", "state", "payment_state", "fulfillment_state", "on_hold", "source",
-        "customer", "shipping_address", "currency_code", "total", "refund_due", "place_time", "update_time", "redacted",
-        "labels",
-    }
+#: What both views show alike. The basic view, for a row of a list, also has a part of the customer and of an address.
+_SHARED = (
+    "order_id", "order_number", "version", "state", "payment_state", "fulfillment_state", "on_hold", "source",
+    "currency_code", "total", "refund_due", "place_time", "update_time", "redacted", "labels",
 )  # fmt: skip
-_BASIC_CUSTOMER, _BASIC_ADDRESS = ("customer_id", "display_name"), ("region_code", "locality")
-_NOT_BASIC = [name for name in types.Order.DESCRIPTOR.fields_by_name if name not in _BASIC]
-_NOT_BASIC_CUSTOMER = [name for name in types.Customer.DESCRIPTOR.fields_by_name if name not in _BASIC_CUSTOMER]
-_NOT_BASIC_ADDRESS = [name for name in PostalAddress.DESCRIPTOR.fields_by_name if name not in _BASIC_ADDRESS]
+_BASIC = {"customer": ("customer_id", "display_name"), "shipping_address": ("region_code", "locality")}
 
 
 def encoded(fields: Fields) -> tuple[bytes, bytes]:
-    """Returns an encoded `Order` with these fields, and the same with those of ORDER_VIEW_BASIC only.
+    """Returns an encoded `Order` with these fields, and the same with those of ORDER_VIEW_BASIC only. Empties `fields`.
 
     Raises ProjectionError (UNMAPPABLE) for a value that the contract of this release cannot express.
     """
+    shared = {name: fields.pop(name) for name in _SHARED}
+    basic = {
+        part: {name: whole.get(name, "") for name in names}
+        for part, names in _BASIC.items()
+        if (whole := fields[part]) is not None
+    }
     try:
-        order: Any = types.Order(**fields)
+        alike = _encoded(shared)
+        return alike + _encoded(fields), alike + _encoded(basic)
     except (TypeError, ValueError) as error:
         raise ProjectionError(Unprojectable.UNMAPPABLE, f"order: the contract cannot express it: {error}") from None
-    whole: bytes = order.SerializeToString(deterministic=True)
-    for name in _NOT_BASIC:
-        order.ClearField(name)
-    if order.HasField("customer"):
-        for name in _NOT_BASIC_CUSTOMER:
-            order.customer.ClearField(name)
-    if order.HasField("shipping_address"):
-        for name in _NOT_BASIC_ADDRESS:
-            order.shipping_address.ClearField(name)
-    return whole, order.SerializeToString(deterministic=True)
+
+
+def _encoded(fields: Fields) -> bytes:
+    return types.Order(**fields).SerializeToString(deterministic=True)
 
 
 def differing_parts(found: bytes, wanted: bytes) -> list[str]:

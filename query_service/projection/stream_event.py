@@ -209,20 +209,23 @@ def bounded(source: Mapping[str, Any], name: str, highest: int) -> int:
     """Returns the number from 1 to `highest` that `source` has as text. Raises ProjectionError naming it."""
     value = source.get(name)
     # Every allowed number has 19 digits at most. Refuse longer texts before converting them.
-    if (
-        isinstance(value, str)
-        and value.isascii()
-        and value.isdigit()
-        and len(value) <= 19
-        and 1 <= int(value) <= highest
-    ):
-        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+        number = int(value)
+        if 1 <= number <= highest:
+            return number
     raise malformed(name, f"is no number within 1 to {highest}")
 
 
 def agree(event: StreamEvent) -> None:
     """Checks that headers and payload name the same event. Raises ProjectionError (CONTRADICTORY)."""
     payload = event.payload
+    if (payload.order_id, payload.event_id, str(payload.order_version), payload.event_type) == (
+        event.order_id,
+        event.event_id,
+        str(event.version),
+        event.event_type,
+    ):
+        return
     pairs = (
         ("orderId", payload.order_id, event.order_id),
         ("eventId", payload.event_id, event.event_id),
@@ -230,7 +233,7 @@ def agree(event: StreamEvent) -> None:
         ("eventType", payload.event_type, event.event_type),
     )
     for field, found, expected in pairs:
-        if found != expected and found.lower() != expected.lower():
+        if found.lower() != expected.lower():
             raise ProjectionError(
                 Unprojectable.CONTRADICTORY, f"the headers say {field} {expected}, the payload says {found}"
             )

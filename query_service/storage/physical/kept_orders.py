@@ -6,8 +6,7 @@ field out Elasticsearch would write each document again. No other field has what
 
 from __future__ import annotations
 
-from base64 import b64encode
-from binascii import Error, a2b_base64
+from binascii import Error, a2b_base64, b2a_base64
 from typing import Any, cast
 
 from query_service.projection.order_document import OrderDocument
@@ -21,8 +20,8 @@ def kept(document: OrderDocument) -> dict[str, Any]:
     """Returns the document as it is stored."""
     return {
         **document,
-        "order": b64encode(PRINT + document["order"]).decode(),
-        "basic_order": b64encode(PRINT + document["basic_order"]).decode(),
+        "order": b2a_base64(PRINT + document["order"], newline=False).decode(),
+        "basic_order": b2a_base64(PRINT + document["basic_order"], newline=False).decode(),
     }
 
 
