@@ -44,7 +44,7 @@ async def test_a_rebuild_rests_for_readers(
     [
         Mutant(rebuild_commands._start, "pace=ReadersFirst(world.freshness, now),", ""),
         Mutant(rebuild_commands._start, "ReadersFirst(world.freshness, now)", "ReadersFirst(store.freshness, now)"),
-        Mutant(rebuild_commands._compared, "pace=pace, ", ""),
+        Mutant(rebuild_commands._compared, ", pace=pace", ""),
     ],
     ids=["filling", "filling for the new generation", "comparing"],
 )
