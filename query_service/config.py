@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from elastic_transport.client_utils import url_to_node_config
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from query_service.store_url import read_http_url
 from service_runtime.config import ListenAddress, OptionalAddress, ServiceSettings
 from service_runtime.nats_servers import NatsUrl
 
@@ -16,15 +15,11 @@ SERVE_PROBES, PROJECT_PROBES = "127.0.0.1:9053", "127.0.0.1:9054"
 
 
 def _http_url(value: SecretStr) -> SecretStr:
-    """Checks the URL as the client does, which has no default port for http. Raises ValueError."""
-    url = value.get_secret_value()
+    """Checks the URL as the client reads it, which has no default port for http. Raises ValueError."""
     try:
-        parts = urlsplit(url)
-        url_to_node_config(url)
+        read_http_url(value.get_secret_value())
     except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise ValueError("must be one URL with its port, such as http://127.0.0.1:9200")
+        raise ValueError("must be one URL with its port, such as http://127.0.0.1:9200") from None
     return value
 
 

@@ -10,43 +10,29 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import orjson
-from elastic_transport import JsonSerializer, NdjsonSerializer, SerializationError, TransportError
-from elasticsearch import AsyncElasticsearch, UnsupportedProductError
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
+from query_service.storage.physical.http.answers import HttpAnswer
+from query_service.storage.physical.http.client import HttpClient
+from query_service.storage.physical.http.errors import NoAnswer
+from query_service.store_url import read_http_url
 
 DEPENDENCY = "elasticsearch"
 #: Statuses of failures that may pass: not allowed (yet), overload, blocks, a missing shard, an internal error.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
-# aiohttp warns of bodies above a megabyte. A projector's requests have about two, which takes a millisecond or two.
-warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
-_JSON, _LINES = "application/json", "application/x-ndjson"
-_COMPATIBLE = "application/vnd.elasticsearch+json"
+#: The form of requests and answers. A later major version of the server then speaks as this one does.
+_VERSION = "; compatible-with=9"
+_JSON = f"application/vnd.elasticsearch+json{_VERSION}"
+_LINES = f"application/vnd.elasticsearch+x-ndjson{_VERSION}"
 
 
 class StoreDefect(Exception):  # noqa: N818
     """Elasticsearch refused a request that the service should not have sent."""
-
-
-class _Orjson(JsonSerializer):
-    def dumps(self, data: Any) -> bytes:
-        return data if isinstance(data, bytes) else orjson.dumps(data)
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError as error:  # for example the error page of a proxy
-            raise SerializationError("the answer is no JSON", errors=(error,)) from None
-
-
-class _Lines(NdjsonSerializer):
-    """Passes lines on that are encoded already. The library would copy them twice."""
-
-    def dumps(self, data: Any) -> bytes:
-        return data if isinstance(data, bytes) else super().dumps(data)
 
 
 class ElasticsearchConnection:
@@ -55,15 +41,14 @@ class ElasticsearchConnection:
     def __init__(self, url: str, *, request_timeout: float, connections: int = 32) -> None:
         #: The `preference` of searches: the same text always selects the same shard copies.
         self.affinity = secrets.token_hex(4)
-        serializer = _Orjson()
-        self._client = AsyncElasticsearch(
-            url,
-            max_retries=0,
-            retry_on_timeout=False,
-            request_timeout=request_timeout,
-            connections_per_node=connections,
-            serializers={_JSON: serializer, _COMPATIBLE: serializer, _LINES: _Lines()},
-        ).options(ignore_status=tuple(range(400, 600)))
+        self._client = HttpClient(
+            read_http_url(url),
+            seconds=request_timeout,
+            connections=connections,
+            headers={"user-agent": "tandem", "accept": _JSON},
+        )
+        #: Whether an answer has said that it is from Elasticsearch.
+        self._verified = False
 
     async def close(self) -> None:
         """Closes the pooled connections."""
@@ -74,7 +59,7 @@ class ElasticsearchConnection:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, str | int] | None = None,
         body: Any = None,
         lines: bytes | None = None,
         accept: tuple[int, ...] = (),
@@ -83,22 +68,47 @@ class ElasticsearchConnection:
 
         A status of 400 or above is returned only when it is in `accept`; otherwise it raises (see the module).
         """
-        headers = {"accept": _JSON}
-        if lines is not None:
-            headers["content-type"] = _LINES
-        elif body is not None:
-            headers["content-type"] = _JSON
+        target = f"{path}?{'&'.join(_parameter(*each) for each in params.items())}" if params else path
         try:
-            answer = await self._client.perform_request(
-                method, path, params=params, headers=headers, body=lines if lines is not None else body
-            )
-        except TransportError as error:
-            raise DependencyDown(DEPENDENCY, f"{type(error).__name__}: {error.message}") from None
-        except UnsupportedProductError as error:
-            raise ReadStoreNotReady(f"QUERY_ELASTICSEARCH_URL is not the URL of an Elasticsearch ({error})") from None
-        if answer.meta.status >= 400 and answer.meta.status not in accept:
-            raise failure(answer.meta.status, answer.body)
-        return answer.meta.status, answer.body
+            if lines is not None:
+                answer = await self._client.request(method, target, lines, _LINES)
+            elif body is not None:
+                answer = await self._client.request(method, target, orjson.dumps(body), _JSON)
+            else:
+                answer = await self._client.request(method, target)
+        except NoAnswer as error:
+            raise DependencyDown(DEPENDENCY, str(error)) from None
+        content = _content(answer)
+        if answer.status >= 400 and answer.status not in accept:
+            raise failure(answer.status, content)
+        if not self._verified:
+            self._verify(answer)
+        if "warning" in answer.headers:
+            warnings.warn(f"Elasticsearch warns: {answer.headers['warning']}", UserWarning, stacklevel=2)
+        return answer.status, content
+
+    def _verify(self, answer: HttpAnswer) -> None:
+        """Raises ReadStoreNotReady if a success comes from something else than an Elasticsearch."""
+        self._verified = answer.headers.get("x-elastic-product") == "Elasticsearch"
+        if answer.status < 300 and not self._verified:
+            said = "the answer does not say that it is from one"
+            raise ReadStoreNotReady(f"QUERY_ELASTICSEARCH_URL is not the URL of an Elasticsearch ({said})")
+
+
+@lru_cache(maxsize=256)
+def _parameter(name: str, value: str | int) -> str:
+    """Returns a parameter of a request as part of its target."""
+    return f"{name}={quote(str(value), safe=',*')}"
+
+
+def _content(answer: HttpAnswer) -> Any:
+    """Decodes an answer. Raises DependencyDown for one that is no JSON, for example the error page of a proxy."""
+    if 300 <= answer.status < 400:
+        raise DependencyDown(DEPENDENCY, f"{answer.status}: redirects are not followed")
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        raise DependencyDown(DEPENDENCY, f"{answer.status}: the answer is no JSON") from None
 
 
 def failure(status: int, answer: Any) -> Exception:
