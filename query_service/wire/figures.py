@@ -4,63 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from google.type.money_pb2 import Money
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports.errors import SumTooLarge
 from query_service.application.ports.order_questions import CUSTOMER_MONEY, CustomerMoney, OrderFigures
 from query_service.application.ports.payment_questions import PaymentFigures
-from query_service.projection.currency import exponent_of
+from query_service.projection.currency import exponent_of, units_and_nanos
 from query_service.wire.money_and_time import money_message
 
 #: The largest number of units or pieces that the contract's messages can hold.
 _LARGEST = 2**63 - 1
 
 
-def summary_message(figures: OrderFigures, percentiles: Sequence[float] = ()) -> contract.OrderSummary:
-    """Returns the message of a group's figures. `percentiles` are the requested ones, in the figures' order.
+def fill_summary(message: contract.OrderSummary, figures: OrderFigures, percentiles: Sequence[float] = ()) -> None:
+    """Fills the message of a group's figures. `percentiles` are the requested ones, in the figures' order.
 
-    Raises SumTooLarge.
+    Raises SumTooLarge. It fills an element of the answer in place, because a message that is given to another one is
+    copied, and the library copies by encoding and parsing.
     """
     currency = figures.currency_code
-    scale = 10 ** exponent_of(currency)
-    for name in ("net_total", "tax_total", "freight", "total"):
-        if abs(getattr(figures, name)) // scale > _LARGEST:
-            raise SumTooLarge(name, figures.keys, currency)
+    _check(figures, ("net_total", "tax_total", "freight", "total"))
     if figures.quantity > _LARGEST:
         raise SumTooLarge("quantity", figures.keys, currency)
-    return contract.OrderSummary(
-        keys=figures.keys,
-        currency_code=currency,
-        orders=figures.orders,
-        quantity=figures.quantity,
-        net_total=money_message(figures.net_total, currency),
-        tax_total=money_message(figures.tax_total, currency),
-        freight=money_message(figures.freight, currency),
-        total=money_message(figures.total, currency),
-        average_total=money_message(figures.average_total, currency),
-        percentiles=[
-            contract.Percentile(percentile=percentile, total=money_message(total, currency))
-            for percentile, total in zip(percentiles, figures.percentiles, strict=True)
-        ],
-    )
+    message.keys.extend(figures.keys)
+    message.currency_code, message.orders, message.quantity = currency, figures.orders, figures.quantity
+    _put(message.net_total, figures.net_total, currency)
+    _put(message.tax_total, figures.tax_total, currency)
+    _put(message.freight, figures.freight, currency)
+    _put(message.total, figures.total, currency)
+    _put(message.average_total, figures.average_total, currency)
+    for percentile, total in zip(percentiles, figures.percentiles, strict=True):
+        _put(message.percentiles.add(percentile=percentile).total, total, currency)
 
 
-def payment_message(figures: PaymentFigures) -> contract.PaymentSummary:
-    """Returns the message of a group's money. Raises SumTooLarge."""
+def fill_payments(message: contract.PaymentSummary, figures: PaymentFigures) -> None:
+    """Fills the message of a group's money, in place. Raises SumTooLarge."""
     currency = figures.currency_code
-    scale = 10 ** exponent_of(currency)
-    for name in ("paid", "refunded"):
-        if abs(getattr(figures, name)) // scale > _LARGEST:
-            raise SumTooLarge(name, figures.keys, currency)
-    return contract.PaymentSummary(
-        keys=figures.keys,
-        currency_code=currency,
-        payments=figures.payments,
-        paid=money_message(figures.paid, currency),
-        refunds=figures.refunds,
-        refunded=money_message(figures.refunded, currency),
-        balance=money_message(figures.paid - figures.refunded, currency),
-    )
+    _check(figures, ("paid", "refunded"))
+    message.keys.extend(figures.keys)
+    message.currency_code, message.payments, message.refunds = currency, figures.payments, figures.refunds
+    _put(message.paid, figures.paid, currency)
+    _put(message.refunded, figures.refunded, currency)
+    _put(message.balance, figures.paid - figures.refunded, currency)
 
 
 def customer_money_message(money: CustomerMoney) -> contract.CustomerMoney:
@@ -72,3 +58,17 @@ def customer_money_message(money: CustomerMoney) -> contract.CustomerMoney:
             raise SumTooLarge(figure, (), currency)
     messages = {figure: money_message(amount, currency) for figure, amount in amounts.items()}
     return contract.CustomerMoney(currency_code=currency, **messages)
+
+
+def _check(figures: OrderFigures | PaymentFigures, names: Sequence[str]) -> None:
+    """Raises SumTooLarge for an amount whose units the contract's messages cannot hold."""
+    scale = 10 ** exponent_of(figures.currency_code)
+    for name in names:
+        if abs(getattr(figures, name)) // scale > _LARGEST:
+            raise SumTooLarge(name, figures.keys, figures.currency_code)
+
+
+def _put(money: Money, amount: int, currency: str) -> None:
+    """Fills an amount in minor units."""
+    money.currency_code = currency
+    money.units, money.nanos = units_and_nanos(amount, currency)

@@ -20,7 +20,7 @@ from query_service.handlers.grpc.answering import (
     page_size,
     that_fit,
 )
-from query_service.wire.figures import customer_money_message, payment_message, summary_message
+from query_service.wire.figures import customer_money_message, fill_payments, fill_summary
 from query_service.wire.joined_messages import EncodedField
 from query_service.wire.money_and_time import time_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
@@ -92,12 +92,14 @@ class OrderLists:
             asked, consistency(request.read_options, call.seconds), include_cancelled=request.include_cancelled
         )
         answer = await figures
-        return contract.SummarizeOrdersResponse(
-            groups=[summary_message(group, percentiles) for group in answer.found.groups],
-            totals=[summary_message(total, percentiles) for total in answer.found.totals],
-            truncated=answer.found.truncated,
-            read_info=read_info(answer.info, self.now()),
+        response = contract.SummarizeOrdersResponse(
+            truncated=answer.found.truncated, read_info=read_info(answer.info, self.now())
         )
+        for group in answer.found.groups:
+            fill_summary(response.groups.add(), group, percentiles)
+        for total in answer.found.totals:
+            fill_summary(response.totals.add(), total, percentiles)
+        return response
 
     async def get_customer_summary(
         self, request: contract.GetCustomerSummaryRequest, call: Call
@@ -107,9 +109,8 @@ class OrderLists:
         answer = await self.customer(request.customer_id, wanted)
         figures = answer.found.figures
         recent = [Order.FromString(encoded) for encoded in answer.found.recent]
-        return contract.GetCustomerSummaryResponse(
+        response = contract.GetCustomerSummaryResponse(
             customer=recent[0].customer,  # as they are in their latest order
-            totals=[summary_message(total) for total in figures.totals],
             orders=figures.orders,
             cancelled_orders=figures.cancelled_orders,
             first_place_time=time_message(figures.first_place_time),
@@ -118,6 +119,9 @@ class OrderLists:
             money=[customer_money_message(money) for money in figures.money],
             read_info=read_info(answer.info, self.now()),
         )
+        for total in figures.totals:
+            fill_summary(response.totals.add(), total)
+        return response
 
     async def summarize_payments(
         self, request: contract.SummarizePaymentsRequest, call: Call
@@ -125,12 +129,14 @@ class OrderLists:
         """Returns figures of money by group."""
         asked = payments_of(request, request.max_groups or DEFAULT_PAYMENT_GROUPS)
         answer = await self.payments(asked, consistency(request.read_options, call.seconds))
-        return contract.SummarizePaymentsResponse(
-            groups=[payment_message(group) for group in answer.found.groups],
-            totals=[payment_message(total) for total in answer.found.totals],
-            truncated=answer.found.truncated,
-            read_info=read_info(answer.info, self.now()),
+        response = contract.SummarizePaymentsResponse(
+            truncated=answer.found.truncated, read_info=read_info(answer.info, self.now())
         )
+        for group in answer.found.groups:
+            fill_payments(response.groups.add(), group)
+        for total in answer.found.totals:
+            fill_payments(response.totals.add(), total)
+        return response
 
 
 _Counts = Sequence[tuple[str, int]]

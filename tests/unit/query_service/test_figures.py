@@ -6,17 +6,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.ports.errors import SumTooLarge
 from query_service.application.ports.order_questions import OrderFigures, rank
 from query_service.wire import figures
-from query_service.wire.figures import summary_message
+from query_service.wire.figures import fill_summary
 
 MOST = 2**63 - 1
 
 
 def of(currency: str, *keys: str, **sums: int) -> OrderFigures:
     return replace(OrderFigures(keys, currency, orders=3), **sums)  # type: ignore[arg-type]
+
+
+def summary_message(group: OrderFigures) -> contract.OrderSummary:
+    message = contract.OrderSummary()
+    fill_summary(message, group)
+    return message
 
 
 @pytest.mark.parametrize(

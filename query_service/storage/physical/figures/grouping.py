@@ -5,7 +5,7 @@ Elasticsearch's percentile histogram refuses totals that are too far apart. Such
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,16 +110,26 @@ class Grouping:
         """Returns the composite's part of an answer; the inverse of `wrapped`."""
         return (answer["counted"] if self.by_line else answer)["groups"]
 
-    def figures(self, bucket: Any) -> OrderFigures:
-        """Returns a bucket's figures, without percentiles where the histogram does not have all its totals."""
-        *keys, currency_code = (value or "" for value in bucket["key"].values())
-        return OrderFigures(
-            tuple(keys),
-            currency_code,
-            orders=bucket["orders"]["doc_count"] if self.by_line else bucket["doc_count"],
-            percentiles=self._percentiles(bucket) if self.percentiles else (),
-            **{figure: int(bucket[figure]["value"]) for figure in self.summed()},
-        )
+    def figures(self, buckets: Iterable[Any]) -> list[OrderFigures]:
+        """Returns the figures of buckets, without percentiles where the histogram does not have all their totals."""
+        by_line = self.by_line
+        found = []
+        for bucket in buckets:
+            *keys, currency_code = [value or "" for value in bucket["key"].values()]
+            found.append(
+                OrderFigures(
+                    tuple(keys),
+                    currency_code,
+                    bucket["orders"]["doc_count"] if by_line else bucket["doc_count"],
+                    int(bucket["quantity"]["value"]),
+                    int(bucket["net_total"]["value"]),
+                    int(bucket["tax_total"]["value"]),
+                    0 if by_line else int(bucket["freight"]["value"]),
+                    int(bucket["total"]["value"]),
+                    self._percentiles(bucket) if self.percentiles else (),
+                )
+            )
+        return found
 
     def _percentiles(self, bucket: Any) -> tuple[int, ...]:
         least, largest = int(bucket["min"]["value"] or 0), int(bucket["max"]["value"] or 0)

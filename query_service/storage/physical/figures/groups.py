@@ -64,7 +64,7 @@ class GroupReader:
     async def pages(self, grouping: Grouping, first: Any = None) -> AsyncIterator[list[OrderFigures]]:
         """Yields the pages of all groups. `first` is the first page's answer if the caller has it already."""
         async for buckets in self.buckets(grouping, composite(grouping), first):
-            yield [grouping.figures(bucket) for bucket in buckets]
+            yield grouping.figures(buckets)
 
     async def buckets(self, grouping: Composed, asked: Query, first: Any = None) -> AsyncIterator[list[Any]]:
         """Yields the pages of all buckets of the composite `asked`.
@@ -85,6 +85,8 @@ class GroupReader:
     async def exact(self, grouping: Grouping, groups: Iterable[OrderFigures]) -> list[OrderFigures]:
         """Recomputes the groups whose sums floating point may have rounded, or whose totals the histogram lacks."""
         exact = list(groups)
+        if all(_is_exact(group, grouping.percentiles) for group in exact):
+            return exact
         for figure, field in grouping.summed().items():
             inexact = tuple(group for group in exact if _is_inexact(group, figure, grouping.percentiles))
             if inexact:
@@ -131,6 +133,18 @@ class Values:
             if left <= 0:
                 return value
         return 0
+
+
+def _is_exact(group: OrderFigures, percentiles: tuple[float, ...]) -> bool:
+    """Returns whether no figure of the group has to be computed again: almost always so."""
+    return (
+        -EXACT_BELOW < group.total < EXACT_BELOW
+        and -EXACT_BELOW < group.net_total < EXACT_BELOW
+        and -EXACT_BELOW < group.tax_total < EXACT_BELOW
+        and -EXACT_BELOW < group.freight < EXACT_BELOW
+        and -EXACT_BELOW < group.quantity < EXACT_BELOW
+        and len(group.percentiles) == len(percentiles)
+    )
 
 
 def _is_inexact(group: OrderFigures, figure: str, percentiles: tuple[float, ...]) -> bool:

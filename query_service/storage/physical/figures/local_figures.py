@@ -59,7 +59,7 @@ class LocalFigures:
         overall = Grouping(asked.criteria, (), asked.by_line, asked.percentiles)
         aggregations = {"totals": overall.wrapped(composite(overall)), "days": _DAYS}
         answer = await self._groups.ask(overall.query(), aggregations)
-        totals = [overall.figures(bucket) for bucket in overall.unwrapped(answer["totals"])["buckets"]]
+        totals = overall.figures(overall.unwrapped(answer["totals"])["buckets"])
         days = [day async for day in self._days(overall, answer["days"])]
         parts = {part.keys: part for part in _parts(asked, zone, days)}
         largest: list[OrderFigures] = []

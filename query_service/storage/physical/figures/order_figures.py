@@ -54,7 +54,7 @@ class FigureReader:
         overall = replace(all_groups, dimensions=(), percentiles=asked.percentiles)
         wrapped = {"groups": all_groups.wrapped(composite(all_groups)), "totals": overall.wrapped(composite(overall))}
         found = await self._groups.ask(all_groups.query(), wrapped)
-        totals = [overall.figures(bucket) for bucket in overall.unwrapped(found["totals"])["buckets"]]
+        totals = overall.figures(overall.unwrapped(found["totals"])["buckets"])
         largest: list[OrderFigures] = []
         count = 0
         async for page in self._groups.pages(all_groups, all_groups.unwrapped(found["groups"])):
@@ -102,7 +102,7 @@ class FigureReader:
         found = answer["aggregations"]
         if found["unvalued"]["doc_count"]:
             raise RebuildNeeded("returned_total")
-        totals = [kept.figures(bucket) for bucket in kept.unwrapped(found["kept"]["all"])["buckets"]]
+        totals = kept.figures(kept.unwrapped(found["kept"]["all"])["buckets"])
         orders = answer["hits"]["total"]["value"]
         return CustomerFigures(
             orders=orders,
