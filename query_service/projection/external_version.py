@@ -38,9 +38,7 @@ def external_version(source_epoch: int, version: int, revision: int = 0) -> int:
 
 def version_parts(number: int) -> VersionParts:
     """Returns the parts of an external version. Raises ValueError for a number that `external_version` never gives."""
-    parts = VersionParts(
-        number >> (VERSION_BITS + REVISION_BITS), (number >> REVISION_BITS) & MAX_VERSION, number & MAX_REVISION
-    )
-    if external_version(*parts) != number:
+    epoch, version = number >> (VERSION_BITS + REVISION_BITS), (number >> REVISION_BITS) & MAX_VERSION
+    if not 1 <= epoch <= MAX_EPOCH or not version:
         raise ValueError(f"{number} is not an external version")
-    return parts
+    return VersionParts(epoch, version, number & MAX_REVISION)

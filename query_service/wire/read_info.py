@@ -7,7 +7,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tandem.orders.v1 import order_query_service_pb2 as contract
 
 from query_service.application.freshness.view import AnswerInfo
-from query_service.wire.money_and_time import time_message
 
 _MICROSECONDS = 1_000_000
 
@@ -17,20 +16,26 @@ def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
 
     `now` is in microseconds since 1970.
     """
-    return contract.ReadInfo(
-        as_of=time_message(info.as_of),
-        staleness=None if info.as_of is None else duration_message(max(0, now - info.as_of)),
-        generation=info.generation,
-        stale=info.stale,
-        parked=info.parked,
-        not_final=info.not_final,
+    message = contract.ReadInfo(
+        generation=info.generation, stale=info.stale, parked=info.parked, not_final=info.not_final
     )
+    if info.as_of is not None:
+        # In place: a message that is given to another one is copied by encoding and parsing it.
+        _put(message.as_of, info.as_of)
+        _put(message.staleness, max(0, now - info.as_of))
+    return message
 
 
 def duration_message(microseconds: int) -> Duration:
     """Converts a number of microseconds, not negative, to a Duration."""
-    seconds, rest = divmod(microseconds, _MICROSECONDS)
-    return Duration(seconds=seconds, nanos=rest * 1000)
+    message = Duration()
+    _put(message, microseconds)
+    return message
+
+
+def _put(message: Duration | Timestamp, microseconds: int) -> None:
+    message.seconds, rest = divmod(microseconds, _MICROSECONDS)
+    message.nanos = rest * 1000
 
 
 def microseconds_of(timestamp: Timestamp) -> int:

@@ -21,13 +21,18 @@ from query_service.application.ports.order_questions import OrderCriteria, Order
 _PREFIX = "p1."
 _CHECKSUM_BYTES = 4
 _FINGERPRINT_BYTES = 12
-_CRITERIA = tuple(field.name for field in fields(OrderCriteria))
+#: The criteria, and their values when they are not set.
+_CRITERIA = tuple((field.name, field.default) for field in fields(OrderCriteria))
 _NOT_OURS = "the page token is damaged or was not issued by this service; begin again without a page token"
 
 
 def list_fingerprint(criteria: OrderCriteria, sort: OrderSort) -> str:
-    """Returns the fingerprint of a list: criteria and sort, whatever the order of alternatives."""
-    return _fingerprint({"list": {name: _canonical(getattr(criteria, name)) for name in _CRITERIA}, "sort": sort})
+    """Returns the fingerprint of a list: criteria and sort, whatever the order of alternatives.
+
+    A criterion that is not set adds nothing.
+    """
+    given = {name: _canonical(value) for name, unset in _CRITERIA if (value := getattr(criteria, name)) != unset}
+    return _fingerprint({"list": given, "sort": sort})
 
 
 def history_fingerprint(order_id: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Any
 
 from query_service.storage.physical.connection import ElasticsearchConnection, failure
@@ -52,9 +53,12 @@ class LookUps:
         task = self._recent = asyncio.create_task(self._ask())
         self._running.add(task)
         timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, task)
-        task.add_done_callback(lambda _: timer.cancel())
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(self._release)
+        task.add_done_callback(partial(self._ended, timer))
+
+    def _ended(self, timer: asyncio.TimerHandle, task: asyncio.Task[None]) -> None:
+        timer.cancel()
+        self._running.discard(task)
+        self._release(task)
 
     def _release(self, task: asyncio.Task[None]) -> None:
         if self._recent is task:

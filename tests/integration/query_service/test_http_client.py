@@ -230,6 +230,19 @@ async def test_what_may_arrive_twice_is_sent_again_when_an_idle_connection_had_e
     await check_repeated(method, repeated=True)
 
 
+async def test_it_is_sent_only_once_more_whatever_else_is_idle() -> None:
+    async def unlucky(asked: Asked, writer: Writer) -> None:
+        if asked.target == "/idle" and asked.connection <= 3:
+            writer.close()
+        else:
+            await echo(asked, writer)
+
+    async with both(unlucky) as (server, client):
+        await asyncio.gather(*(client.request("GET", "/") for _ in range(3)))
+        assert (await client.request("GET", "/idle")).body == b"/idle"
+        assert [each.target for each in server.asked[3:]] == ["/idle", "/idle"]
+
+
 async def test_a_post_is_never_sent_twice() -> None:
     await check_repeated("POST", repeated=False)
 
@@ -426,14 +439,17 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {
         lambda: check_surplus(SHORT),
     ),
     "a POST sent twice": (
-        Mutant(HttpClient.request, "method in REPEATABLE and ", ""),
+        Mutant(HttpClient.request, "method not in REPEATABLE or ", ""),
         lambda: check_repeated("POST", repeated=False),
     ),
     "a request sent again after the first byte of its answer": (
-        Mutant(HttpClient.request, "and untouched(error)", ""),
+        Mutant(HttpClient.request, " or not untouched(error)", ""),
         lambda: check_repeated("GET", repeated=False, first_bytes=b"HTTP/1.1 2"),
     ),
-    "a pool without its limit": (Mutant(HttpClient.request, ", self._places", ""), check_pool),
+    "a pool without its limit": (
+        Mutant(HttpClient.__init__, "Semaphore(connections)", "Semaphore(9 * connections)"),
+        check_pool,
+    ),
 }
 
 

@@ -74,7 +74,7 @@ MUTANTS = {
     "any source": Mutant(external_version, "not 1 <= source_epoch <= MAX_EPOCH", "False"),
     "any version": Mutant(external_version, "not 1 <= version <= MAX_VERSION", "False"),
     "any revision": Mutant(external_version, "not 0 <= revision <= MAX_REVISION", "False"),
-    "any number": Mutant(version_parts, "external_version(*parts) != number", "False"),
+    "any number": Mutant(version_parts, "not 1 <= epoch <= MAX_EPOCH or not version", "False"),
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import certifi
 
@@ -17,6 +19,7 @@ from query_service.storage.physical.http.connection import Connection, untouched
 from query_service.storage.physical.http.errors import NoAnswer
 from query_service.store_url import HttpAddress
 
+Result = TypeVar("Result")
 #: A connection that was idle for longer is not used again: something between may have forgotten it without a word.
 IDLE_SECONDS = 15.0
 CLOSED = "the client is closed"
@@ -31,7 +34,7 @@ class HttpClient:
     """
 
     def __init__(self, address: HttpAddress, *, seconds: float, connections: int, headers: dict[str, str]) -> None:
-        self._address, self._seconds = address, seconds
+        self._address, self._seconds, self._late = address, seconds, f"no answer within {seconds:g} s"
         self._tls = _tls() if address.tls else None
         self._places = asyncio.Semaphore(connections)
         #: Idle connections, the one used last at the end.
@@ -45,22 +48,23 @@ class HttpClient:
     async def request(self, method: str, target: str, body: bytes = b"", content_type: str = "") -> HttpAnswer:
         """Returns the answer to a request. `target` is a path with its query, percent-encoded. Raises NoAnswer."""
         head = self._head(method, target, len(body), content_type)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        if self._places.locked():
+            await self._before(deadline, self._places.acquire())
+        else:
+            await self._places.acquire()
         try:
-            async with asyncio.timeout(self._seconds), self._places:
-                while True:
-                    if self._closed:
-                        raise NoAnswer(CLOSED)
-                    connection = self._taken()
-                    reused = connection is not None
-                    if connection is None:
-                        connection = await self._connected()
-                    try:
-                        return await self._exchanged(connection, head, body)
-                    except NoAnswer as error:
-                        if not (reused and method in REPEATABLE and untouched(error)):
-                            raise
-        except TimeoutError:
-            raise NoAnswer(f"no answer within {self._seconds:g} s") from None
+            connection = self._taken()
+            if connection is not None:
+                try:
+                    return await self._exchanged(connection, head, body, deadline)
+                except NoAnswer as error:
+                    if method not in REPEATABLE or not untouched(error):
+                        raise
+            connection = await self._before(deadline, self._connected())
+            return await self._exchanged(connection, head, body, deadline)
+        finally:
+            self._places.release()
 
     async def close(self) -> None:
         """Closes all connections for good. Requests under way get no answer."""
@@ -70,9 +74,17 @@ class HttpClient:
         if self._open:
             await asyncio.wait([connection.ended for connection in self._open])
 
-    async def _exchanged(self, connection: Connection, head: bytes, body: bytes) -> HttpAnswer:
+    async def _before(self, deadline: float, waited_for: Awaitable[Result]) -> Result:
+        """Returns the result. Raises NoAnswer at the deadline. An exchange needs no such block: it has a timer."""
         try:
-            answer = await connection.send(head, body)
+            async with asyncio.timeout_at(deadline):
+                return await waited_for
+        except TimeoutError:
+            raise NoAnswer(self._late) from None
+
+    async def _exchanged(self, connection: Connection, head: bytes, body: bytes, deadline: float) -> HttpAnswer:
+        try:
+            answer = await connection.send(head, body, deadline)
         except BaseException:
             # Also when this caller was cancelled: the answer may still arrive, and must not become another's.
             connection.abort()
@@ -94,9 +106,11 @@ class HttpClient:
 
     async def _connected(self) -> Connection:
         host, port = self._address.host, self._address.port
+        if self._closed:
+            raise NoAnswer(CLOSED)
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                Connection, host, port, ssl=self._tls, happy_eyeballs_delay=0.25
+                lambda: Connection(self._late), host, port, ssl=self._tls, happy_eyeballs_delay=0.25
             )
         except OSError as error:
             raise NoAnswer(f"cannot connect to {self._address.netloc}: {error}") from None

@@ -13,24 +13,29 @@ JOINED_BYTES = 65_536
 
 
 class Connection(asyncio.Protocol):
-    """A connection. `usable`: it is open, carries no request, and can carry one."""
+    """A connection. `usable`: it is open, carries no request, and can carry one. `late` says that time is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: str) -> None:
         loop = asyncio.get_running_loop()
         self.usable = False
         #: When its last answer arrived, in the loop's seconds.
         self.idle_since = 0.0
         #: Done when the connection has ended.
         self.ended: asyncio.Future[None] = loop.create_future()
-        self._loop, self._reader = loop, AnswerReader()
+        self._loop, self._reader, self._late = loop, AnswerReader(), late
+        self._timer: asyncio.TimerHandle | None = None
         self._answer: asyncio.Future[HttpAnswer] | None = None
         self._transport: asyncio.Transport
 
-    def send(self, head: bytes, body: bytes) -> asyncio.Future[HttpAnswer]:
-        """Sends a request. The future gets its answer, or raises NoAnswer. Cancel it only together with `abort`."""
+    def send(self, head: bytes, body: bytes, deadline: float) -> asyncio.Future[HttpAnswer]:
+        """Sends a request. The future gets its answer, or raises NoAnswer, at the latest at `deadline`.
+
+        The deadline is a time of the loop. Cancel the future only together with `abort`.
+        """
         assert self.usable, "the connection is in use or closed"
         self.usable = False
         answer = self._answer = self._loop.create_future()
+        self._timer = self._loop.call_at(deadline, self._expire)
         if len(body) <= JOINED_BYTES:
             self._transport.write(head + body)
         else:
@@ -41,6 +46,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Closes the connection at once. A request under way gets no answer."""
         self.usable = False
+        self._stop_timer()
         self._transport.abort()
 
     # The loop calls these.
@@ -78,6 +84,7 @@ class Connection(asyncio.Protocol):
     def _succeed(self, answer: HttpAnswer) -> None:
         waiting, self._answer = self._answer, None
         assert waiting is not None
+        self._stop_timer()
         if waiting.done():  # cancelled
             self.abort()
             return
@@ -87,6 +94,15 @@ class Connection(asyncio.Protocol):
         if not self.usable:
             self.abort()
         waiting.set_result(answer)
+
+    def _expire(self) -> None:
+        self._fail(NoAnswer(self._late))
+        self.abort()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _fail(self, error: NoAnswer) -> None:
         waiting, self._answer = self._answer, None
