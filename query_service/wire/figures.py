@@ -10,7 +10,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from query_service.application.ports.errors import SumTooLarge
 from query_service.application.ports.order_questions import CUSTOMER_MONEY, CustomerMoney, OrderFigures
 from query_service.application.ports.payment_questions import PaymentFigures
-from query_service.projection.currency import exponent_of, units_and_nanos
+from query_service.projection.currency import NANOS_PER_UNIT, exponent_of
 from query_service.wire.money_and_time import money_message
 
 #: The largest number of units or pieces that the contract's messages can hold.
@@ -24,29 +24,29 @@ def fill_summary(message: contract.OrderSummary, figures: OrderFigures, percenti
     copied, and the library copies by encoding and parsing.
     """
     currency = figures.currency_code
-    _check(figures, ("net_total", "tax_total", "freight", "total"))
+    scale = _checked_scale(figures, ("net_total", "tax_total", "freight", "total"))
     if figures.quantity > _LARGEST:
         raise SumTooLarge("quantity", figures.keys, currency)
     message.keys.extend(figures.keys)
     message.currency_code, message.orders, message.quantity = currency, figures.orders, figures.quantity
-    _put(message.net_total, figures.net_total, currency)
-    _put(message.tax_total, figures.tax_total, currency)
-    _put(message.freight, figures.freight, currency)
-    _put(message.total, figures.total, currency)
-    _put(message.average_total, figures.average_total, currency)
+    _put(message.net_total, figures.net_total, currency, scale)
+    _put(message.tax_total, figures.tax_total, currency, scale)
+    _put(message.freight, figures.freight, currency, scale)
+    _put(message.total, figures.total, currency, scale)
+    _put(message.average_total, figures.average_total, currency, scale)
     for percentile, total in zip(percentiles, figures.percentiles, strict=True):
-        _put(message.percentiles.add(percentile=percentile).total, total, currency)
+        _put(message.percentiles.add(percentile=percentile).total, total, currency, scale)
 
 
 def fill_payments(message: contract.PaymentSummary, figures: PaymentFigures) -> None:
     """Fills the message of a group's money, in place. Raises SumTooLarge."""
     currency = figures.currency_code
-    _check(figures, ("paid", "refunded"))
+    scale = _checked_scale(figures, ("paid", "refunded"))
     message.keys.extend(figures.keys)
     message.currency_code, message.payments, message.refunds = currency, figures.payments, figures.refunds
-    _put(message.paid, figures.paid, currency)
-    _put(message.refunded, figures.refunded, currency)
-    _put(message.balance, figures.paid - figures.refunded, currency)
+    _put(message.paid, figures.paid, currency, scale)
+    _put(message.refunded, figures.refunded, currency, scale)
+    _put(message.balance, figures.paid - figures.refunded, currency, scale)
 
 
 def customer_money_message(money: CustomerMoney) -> contract.CustomerMoney:
@@ -60,15 +60,18 @@ def customer_money_message(money: CustomerMoney) -> contract.CustomerMoney:
     return contract.CustomerMoney(currency_code=currency, **messages)
 
 
-def _check(figures: OrderFigures | PaymentFigures, names: Sequence[str]) -> None:
-    """Raises SumTooLarge for an amount whose units the contract's messages cannot hold."""
-    scale = 10 ** exponent_of(figures.currency_code)
+def _checked_scale(figures: OrderFigures | PaymentFigures, names: Sequence[str]) -> int:
+    """Returns the minor units in a unit. Raises SumTooLarge for an amount whose units a message cannot hold."""
+    scale: int = 10 ** exponent_of(figures.currency_code)
     for name in names:
         if abs(getattr(figures, name)) // scale > _LARGEST:
             raise SumTooLarge(name, figures.keys, figures.currency_code)
+    return scale
 
 
-def _put(money: Money, amount: int, currency: str) -> None:
-    """Fills an amount in minor units."""
+def _put(money: Money, amount: int, currency: str, scale: int) -> None:
+    """Fills an amount in minor units. Units and nanos both have its sign."""
+    units, rest = divmod(abs(amount), scale)
+    nanos = rest * (NANOS_PER_UNIT // scale)
     money.currency_code = currency
-    money.units, money.nanos = units_and_nanos(amount, currency)
+    money.units, money.nanos = (units, nanos) if amount >= 0 else (-units, -nanos)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from query_service.application.ports.errors import DependencyDown, PageTokenMalformed
@@ -54,7 +54,7 @@ class OrderLists:
         documents = [document_of(hit["_source"]) for hit in hits]
         encoded = await encoded_orders(documents, self._reader.entries, basic=asked.basic)
         return FoundOrders(
-            [self._found(hit, order, asked) for hit, order in zip(hits, encoded, strict=True)],
+            self._found(hits, encoded, asked),
             answer["hits"]["total"]["value"],
             {dimension: counts(answer, dimension.value) for dimension in asked.facets},
             generation=generation_of(hits),
@@ -124,13 +124,21 @@ class OrderLists:
                 return parked
             body["search_after"] = hits[-1]["sort"]
 
-    def _found(self, hit: dict[str, Any], encoded: bytes, asked: OrderSearch) -> FoundOrder:
-        version = version_parts(hit["_version"]).version
-        return FoundOrder(hit["_id"], version, encoded, _position(hit["sort"], asked), self._changed(hit, asked.since))
+    def _found(self, hits: Sequence[dict[str, Any]], encoded: Sequence[bytes], asked: OrderSearch) -> list[FoundOrder]:
+        position = _position_reader(asked)
+        since = asked.since
+        return [
+            FoundOrder(
+                hit["_id"],
+                version_parts(hit["_version"]).version,
+                order,
+                position(hit["sort"]),
+                bool(since) and self._changed(hit, since),
+            )
+            for hit, order in zip(hits, encoded, strict=True)
+        ]
 
     def _changed(self, hit: dict[str, Any], since: str) -> bool:
-        if not since:
-            return False
         generation, _, checkpoint = since.rpartition(":")
         if generation != self._names.generation_of(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
             raise PageTokenMalformed("the read model was rebuilt since the page token was issued; begin again")
@@ -158,7 +166,7 @@ def sorting(sort: OrderSort) -> list[dict[str, Any]]:
 
 
 def _sort_values(place: Position, asked: OrderSearch) -> list[Any]:
-    """Returns the values by which Elasticsearch sorts an order at this position; the inverse of `_position`."""
+    """Returns the values by which Elasticsearch sorts an order at this position; the inverse of `_position_reader`."""
     exact = [float(place.exact)] if asked.criteria.lookup_key else []
     keys = (
         divmod(place.key, FINEST_PARTS)
@@ -168,10 +176,18 @@ def _sort_values(place: Position, asked: OrderSearch) -> list[Any]:
     return [*exact, *keys, place.order_id]
 
 
-def _position(sort_values: list[Any], asked: OrderSearch) -> Position:
-    *keys, order_id = sort_values
-    exact = bool(keys.pop(0)) if asked.criteria.lookup_key else False
-    return Position(keys[0] * FINEST_PARTS + keys[1] if SORT_KEYS[asked.sort].is_total else keys[0], order_id, exact)
+def _position_reader(asked: OrderSearch) -> Callable[[list[Any]], Position]:
+    """Returns what reads an order's position from the values by which Elasticsearch sorted it."""
+    with_exact, is_total = bool(asked.criteria.lookup_key), SORT_KEYS[asked.sort].is_total
+    if not with_exact and not is_total:
+        return lambda values: Position(values[0], values[1])
+
+    def read(values: list[Any]) -> Position:
+        *keys, order_id = values
+        exact = bool(keys.pop(0)) if with_exact else False
+        return Position(keys[0] * FINEST_PARTS + keys[1] if is_total else keys[0], order_id, exact)
+
+    return read
 
 
 async def search(connection: ElasticsearchConnection, index: str, body: dict[str, Any]) -> Any:
