@@ -50,7 +50,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     # Records of the client libraries repeat what our events say, thousands of times a minute while a server is away.
     for name in ("grpc", "alembic", "sqlalchemy", "psycopg"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("elastic_transport", "elasticsearch", "aiohttp", "nats"):
+    for name in ("aiohttp", "nats"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger(_POOL).addFilter(tells_more_than_an_outage)
     structlog.contextvars.clear_contextvars()

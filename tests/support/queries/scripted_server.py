@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from query_service.storage.physical.http.client import HttpClient
+from query_service.store_url import read_http_url
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -20,6 +23,7 @@ class Asked:
     connection: int
 
 
+LONG = 20.0
 Writer = asyncio.StreamWriter
 #: Answers a request, or not. An answer may be followed by the end of the connection: `writer.close()`.
 Script = Callable[[Asked, Writer], Awaitable[None]]
@@ -93,3 +97,13 @@ async def scripted(script: Script = echo, *, tls: ssl.SSLContext | None = None) 
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def client_of(url: str, *, seconds: float = LONG, connections: int = 4) -> AsyncIterator[HttpClient]:
+    """A client of the server at `url`, closed after the block."""
+    client = HttpClient(read_http_url(url), seconds=seconds, connections=connections, headers={"accept": "x"})
+    try:
+        yield client
+    finally:
+        await client.close()
