@@ -276,11 +276,9 @@ async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch: pyte
     await check_too_idle(monkeypatch)
 
 
-def pieces(*parts: bytes, close: bool = False) -> Script:
+def saying(data: bytes = b"", *, close: bool = False) -> Script:
     async def script(_: Asked, writer: Writer) -> None:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
+        writer.write(data)
         if close:
             writer.close()
 
@@ -303,12 +301,12 @@ async def headers_without_end(_: Asked, writer: Writer) -> None:
 
 
 WITHOUT_ANSWER: dict[str, tuple[Script, str]] = {
-    "garbage": (pieces(b"\x15\x03\x01 no HTTP at all\r\n\r\n"), "does not speak HTTP"),
-    "closed at once": (pieces(close=True), "closed the connection"),
-    "closed in the headers": (pieces(b"HTTP/1.1 200 OK\r\ncont", close=True), "closed the connection"),
-    "closed in the body": (pieces(answer(b"0123456789")[:-3], close=True), "closed the connection"),
+    "garbage": (saying(b"\x15\x03\x01 no HTTP at all\r\n\r\n"), "does not speak HTTP"),
+    "closed at once": (saying(close=True), "closed the connection"),
+    "closed in the headers": (saying(b"HTTP/1.1 200 OK\r\ncont", close=True), "closed the connection"),
+    "closed in the body": (saying(answer(b"0123456789")[:-3], close=True), "closed the connection"),
     "headers without end": (headers_without_end, "bytes of headers"),
-    "silence": (pieces(), "no answer within 0.2 s"),
+    "silence": (saying(), "no answer within 0.2 s"),
     "a slow drip": (endless, "no answer within 0.2 s"),
 }
 
