@@ -34,7 +34,8 @@ class QuerySettings(ServiceSettings):
     )
     elasticsearch_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
         SecretStr(""),
-        description="Elasticsearch, required by the physical read store: http://…",
+        description="Elasticsearch, required by the physical read store: one URL, http://… or https://…; user:password@"
+        " is sent with each request",
         validate_default=False,
     )
     index_prefix: str = Field(
