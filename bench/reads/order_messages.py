@@ -136,7 +136,7 @@ class _Sample:
     def numbered(self, number: int) -> StoredMessage:
         """Returns the copy for the order with this number."""
         ids, old = Ids.of(number), self.message.headers
-        headers = dict(old)
+        headers = {**old, "Nats-Msg-Id": f"1:{ids.event_id}"}
         for name in self.varied:
             headers[name] = Template(old[name].encode(), self.body.ids).with_ids(ids).decode()
         if POSITION in headers:
