@@ -32,17 +32,22 @@ async def open_loop(work: Callable[[], Awaitable[None]], pauses: Iterator[float]
 
     Returns quantiles of the time from when a piece was due until it ended, in ms; the pieces, and those done per
     second; and how many seconds the last piece ended after the last start. Raises what `work` raises, and NotMeasured
-    when pieces are unfinished after DRAIN_SECONDS.
+    when pieces are unfinished after DRAIN_SECONDS. Starts nothing more after a piece has failed.
     """
-    times = list[float]()
+    times, failed = list[float](), False
 
     async def one(due: float) -> None:
-        await work()
+        nonlocal failed
+        try:
+            await work()
+        except BaseException:
+            failed = True
+            raise
         times.append(time.perf_counter() - due)
 
     running = list[asyncio.Task[None]]()
     due = started = time.perf_counter()
-    while due < started + seconds:
+    while due < started + seconds and not failed:
         if (pause := due - time.perf_counter()) > 0:
             await asyncio.sleep(pause)
         running.append(asyncio.create_task(one(due)))
