@@ -12,7 +12,7 @@ from bench.harness.rounds import Figures, NotMeasured
 #: after the last start.
 SUSTAINED_P99_MS, SUSTAINED_BEHIND_SECONDS = 1_000.0, 0.5
 #: The search ends when the least rate that is not sustained is at most so many times the highest one that is.
-PRECISION = 1.07
+PRECISION = 1.1
 #: The search leaves its first rate by the first factor, then by ever larger ones, but never by more than the second:
 #: far above the highest rate orders only pile up.
 STRIDE, LONGEST_STRIDE = 1.25, 1.6
