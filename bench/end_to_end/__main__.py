@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import sys
 import time
@@ -36,7 +35,7 @@ from bench.end_to_end.claims import (
 from bench.end_to_end.costs import cost_table
 from bench.end_to_end.highest_rate import HighestRate
 from bench.end_to_end.stage_floors import READABLE_STAGES, SEARCHABLE_STAGES, StageFloors, stage_floors
-from bench.end_to_end.whole_stack import OneStack, Version, closed_loop
+from bench.end_to_end.whole_stack import OneStack, Version, closed_loop, warming_loop
 from bench.harness.checkout import WORKING_TREE, checked_out
 from bench.harness.claim import measured
 from bench.harness.open_loop import at_random, open_loop
@@ -53,7 +52,6 @@ from devstack.servers.http_probe import get_json
 
 #: The rates in orders/s at which processor time is told. The second keeps two slow cores busy.
 LOW_RATE, FULL_RATE = 10.0, 100.0
-WARMING = 16
 WAITERS, WAITING_SECONDS = 100, 6.0
 
 
@@ -67,9 +65,9 @@ class Bench:
     async def warm(self) -> dict[str, Any]:
         """Warms Elasticsearch by callers who place orders and read them back, by id and by a search in turn."""
         running = await self._stack.of(self.versions[OURS])
-        works = itertools.cycle([running.caller.readable, running.caller.searchable])
-        load = partial(closed_loop, lambda: next(works)(), WARMING)
-        return await warm(load, lambda: cpu_seconds(running.costs.pids["Elasticsearch"]))
+        return await warm(
+            partial(warming_loop, running.caller), lambda: cpu_seconds(running.costs.pids["Elasticsearch"])
+        )
 
     async def load(self, version: str, kind: str, rate: float) -> Figures:
         """Places orders at a rate, in orders/s, and sees the effect of each as `kind` says. Returns the costs, too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from bench.commands.servers import command_service
 from bench.end_to_end.caller import Caller, calling
 from bench.end_to_end.costs import Costs
 from bench.harness.checkout import Checkout
+from bench.harness.progress import tell
+from bench.harness.rounds import NotMeasured
 from bench.harness.servers import ReadServers
 from bench.reads.read_side import ReadModel
 from bench.relay.run import RelayRun, running_relay
 from devstack.stack.service_process import run_once
 
-#: A stack that has just started is called by so many callers for so many seconds, before anything is measured.
-SETTLING, SETTLING_SECONDS = 16, 3.0
+#: How many callers warm a stack, and for how many seconds after each start.
+WARMING, WARMING_SECONDS = 16, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,34 @@ class OneStack:
             await self.end()
             running = await self._block.enter_async_context(version.running())
             self._running = version, running
-            await closed_loop(running.caller.searchable, SETTLING, SETTLING_SECONDS)
+            await warming_loop(running.caller, WARMING_SECONDS)
         return self._running[1]
 
     async def end(self) -> None:
         """Ends the version that runs, if there is one."""
         self._running = None
         await self._block.aclose()
+
+
+async def warming_loop(caller: Caller, seconds: float) -> int:
+    """Lets WARMING callers place orders and read them back, by id and by a search in turn. Returns how many did.
+
+    A cold system may refuse some of them or be late, which is no failure. Raises NotMeasured if every call failed.
+    """
+    works, failures = itertools.cycle([caller.readable, caller.searchable]), list[NotMeasured]()
+
+    async def work() -> None:
+        try:
+            await next(works)()
+        except NotMeasured as reason:
+            failures.append(reason)
+
+    done = await closed_loop(work, WARMING, seconds) - len(failures)
+    if failures:
+        tell(f"{len(failures)} calls failed while warming, first: {failures[0]}")
+        if done == 0:
+            raise failures[0]
+    return done
 
 
 async def closed_loop(work: Callable[[], Awaitable[None]], callers: int, seconds: float) -> int:
