@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.end_to_end.claims import (
     BEFORE,
+    LOW_RATE,
     OURS,
     READABLE,
     READABLE_FLOOR,
@@ -50,8 +51,8 @@ from bench.reads.order_messages import sample_stream
 from devstack.servers import ServerError
 from devstack.servers.http_probe import get_json
 
-#: The rates in orders/s at which processor time is told. The second keeps two slow cores busy.
-LOW_RATE, FULL_RATE = 10.0, 100.0
+#: The rate in orders/s at which processor time is compared. It keeps two slow cores busy.
+FULL_RATE = 100.0
 WAITERS, WAITING_SECONDS = 100, 6.0
 
 
@@ -123,15 +124,15 @@ async def main() -> int:
         bench = Bench(settings.steady_seconds, versions, floors, one_stack)
         warmed = await bench.warm()
         highest, full = await _highest(bench, settings.rounds)
-        rates = {kind: _rates(highest, kind) for kind in (READABLE, SEARCHABLE)}
-        results = await interleave(_contenders(bench, rates, full), settings.rounds, "end to end")
+        halves = {kind: _half(highest, kind) for kind in (READABLE, SEARCHABLE)}
+        results = await interleave(_contenders(bench, halves, full), settings.rounds, "end to end")
     print(measured("end to end: Elasticsearch was warmed until its processor time per order stood still", warmed))
-    shown = sorted({*rates[READABLE], full})
+    shown = sorted({LOW_RATE, halves[READABLE] or LOW_RATE, full})
     print(cost_table(results, [of(version, at(READABLE, rate)) for rate in shown for version in versions]))
     claims = [
         *before_claims(highest, results, full, no_before),
-        *latency_claims(results, rates),
-        watch_claim(results, LOW_RATE),
+        *latency_claims(results, halves),
+        watch_claim(results),
         refresh_claim(results),
     ]
     return report({"highest rate": highest, "end to end": results}, claims)
@@ -173,14 +174,15 @@ async def _highest(bench: Bench, rounds: int) -> tuple[Results, float]:
     return highest, min((round(highest.median(name, "per_s") or LOW_RATE) for name in searches), default=LOW_RATE)
 
 
-def _rates(highest: Results, kind: str) -> tuple[float, ...]:
-    """Returns the rates at which a kind of caller is judged: LOW_RATE, and half its highest rate if that is more."""
-    half = float(round((highest.median(kind, "per_s") or 0.0) / 2))
-    return (LOW_RATE, half) if half > LOW_RATE else (LOW_RATE,)
+def _half(highest: Results, kind: str) -> float | None:
+    """Returns half the highest rate of a kind of caller, but not less than LOW_RATE; None if it was not found."""
+    found = highest.median(kind, "per_s")
+    return None if found is None else float(max(round(found / 2), LOW_RATE))
 
 
-def _contenders(bench: Bench, rates: dict[str, tuple[float, ...]], full: float) -> dict[str, Run]:
+def _contenders(bench: Bench, halves: dict[str, float | None], full: float) -> dict[str, Run]:
     """Returns everything that is measured in each round. Neighbours run the same version, so that it starts once."""
+    rates = {kind: dict.fromkeys((LOW_RATE, half or LOW_RATE)) for kind, half in halves.items()}
     loads = [(READABLE, LOW_RATE), (READABLE, full), (WATCHED, LOW_RATE)]
     loads += [(kind, rate) for kind in rates for rate in rates[kind]]
     contenders: dict[str, Run] = {at(kind, rate): partial(bench.load, OURS, kind, rate) for kind, rate in loads}

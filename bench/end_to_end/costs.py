@@ -73,7 +73,7 @@ def cost_table(results: Results, contenders: Iterable[str]) -> str:
         return ""
     figures = [name for name in results.runs[measured[0]][0] if name.startswith("cpu_")]
     columns = [*figures, "cores", "p50_ms", "p99_ms", "behind_s", *_COUNTS]
-    titles = [column.removeprefix("cpu_").removesuffix("_ms") for column in columns]
+    titles = [column.removeprefix("cpu_") for column in columns]
     lines = ["| ms of CPU per order | " + " | ".join(titles) + " |", "|---" * (len(columns) + 1) + "|"]
     for contender in measured:
         values = (results.median(contender, column) for column in columns)
