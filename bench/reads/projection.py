@@ -13,17 +13,20 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
 
 from bench.harness.checkout import WORKING_TREE, Checkout, checked_out
 from bench.harness.claim import Claim, Limit, at_least, at_most, compare, measured
+from bench.harness.process_usage import cpu_seconds
 from bench.harness.progress import tell
 from bench.harness.report import report
 from bench.harness.rounds import Figures, NotMeasured, Results, Run, interleave
 from bench.harness.servers import ReadServers, running_read_servers
 from bench.harness.settings import BenchSettings
 from bench.harness.stream import Stream
+from bench.harness.warming import warm
 from bench.reads.helper_bulk import helper_bulk
 from bench.reads.order_messages import SampledStream, sample_orders, sample_stream
 from bench.reads.projection_run import projected
@@ -43,6 +46,8 @@ BEFORE = "the commit before"
 REQUESTS = int(QuerySettings.model_fields["bulk_concurrency"].default)
 #: On fewer cores, one projector and Elasticsearch have nothing left for another projector.
 CORES_FOR_TWO = 4
+#: The orders of each run that warms Elasticsearch up.
+WARMING_ORDERS = 10_000
 #: The documents of an order in a read model: the order, and its event.
 DOCUMENTS = 2
 
@@ -77,7 +82,7 @@ async def main() -> int:
             failures = {_before_of(name): str(reason) or repr(reason) for name in (RAW, OURS)}
         peer = SyncPeer(settings, servers, settings.orders)
         await stack.enter_async_context(peer.ready())
-        await _warm_up(now, settings.orders // 2)
+        await warm(partial(_load, now), lambda: cpu_seconds(servers.elasticsearch.pid or 0))
         results = await interleave({**contenders, PEER: peer.sync}, settings.rounds, "projection")
         results.failures.update(failures)
     _tell_peer(results)
@@ -143,10 +148,14 @@ def _before_of(contender: str) -> str:
     return f"{contender} of {BEFORE}"
 
 
-async def _warm_up(version: Version, orders: int) -> None:
-    """Indexes without measuring. Elasticsearch is many times slower until its JVM has compiled the hot code."""
-    warm = await raw_bulk(version.model("warm"), version.sampled.operations(), orders, REQUESTS)
-    tell(f"warmed up: {warm['rate']:.0f} orders/s")
+async def _load(version: Version, seconds: float) -> int:
+    """Indexes by raw `_bulk` for so many seconds. Returns the number of orders."""
+    names, operations = numbered("warm"), version.sampled.operations()
+    stop, done = time.perf_counter() + seconds, 0
+    while time.perf_counter() < stop:
+        await raw_bulk(version.model(next(names)), operations, WARMING_ORDERS, REQUESTS)
+        done += WARMING_ORDERS
+    return done
 
 
 def _tell_peer(results: Results) -> None:
