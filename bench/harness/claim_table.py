@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+#: In place of the limit of a comparison that is only told.
+NO_LIMIT = "none"
 HOLDS = {True: "yes", False: "NO", None: "–"}
 
 
@@ -47,7 +49,7 @@ def claim_table(told: Iterable[Told]) -> Table:
             _number(figures.get("theirs")),
             str(figures.get("unit", "")),
             _number(one.claim["ratio"]),
-            one.claim["limit"],
+            one.claim["limit"] if one.holds is not None or one.claim["ratio"] is None else NO_LIMIT,
             HOLDS[one.holds],
             style="bold red" if one.holds is False else None,
         )

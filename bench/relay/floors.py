@@ -96,6 +96,7 @@ class SameSize:
 
     async def same(self) -> Figures:
         """Runs the bench with messages as large as those of our last drain. Both others must have run."""
+        find_nats_cli(self._settings)
         if not self._ours or not self._floors:
             raise NotMeasured("the size of the messages was not measured")
         size = MESSAGE_BYTES + round(self._ours - self._floors)
