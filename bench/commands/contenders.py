@@ -11,7 +11,7 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest
 from bench.commands.aggregate_saves import EventsourcingSaves
 from bench.commands.calls import CALLERS, PAY, PLACE, SHIP, closed_loop, orders, payments, shipments, texts
 from bench.commands.cost_claims import at
-from bench.commands.pgbench import Life, by_pgbench
+from bench.commands.pgbench import CUSTOMERS, Life, by_pgbench
 from bench.commands.rows import copy_write_model, make_write_model
 from bench.commands.servers import Serving
 from bench.commands.statements import Recorded, SendAll, by_psycopg, by_transactions, record
@@ -52,7 +52,7 @@ class Contenders:
         self._made = 0
         self._url = ""
         self._recorded = Recorded([], [], [])
-        self._life = Life({})
+        self._life = Life({}, {})
 
     async def prepare(self) -> None:
         """Records the statements of some orders' lives, which all rounds send again."""
@@ -90,7 +90,7 @@ class Contenders:
 
     async def _call(self, command: str, callers: int) -> Figures:
         if command == "PlaceOrder":
-            self._placed[callers] = orders(self._count(callers))
+            self._placed[callers] = _of_many_customers(self._count(callers))
         placed = self._placed[callers]
         requests = {"PlaceOrder": texts, "RecordPayment": payments, "ShipOrder": shipments}[command](placed)
         return await timed_calls(self._ours, LIFE[command], requests, callers)
@@ -109,6 +109,17 @@ class Contenders:
     async def _new_database(self) -> str:
         self._made += 1
         return await copy_write_model(self._servers, _TEMPLATE, f"bench_copy_{self._made}")
+
+
+def _of_many_customers(count: int) -> list[PlaceOrderRequest]:
+    """Returns requests for sample orders by as many customers as the SQL by pgbench has.
+
+    In a sample shop one customer places half of the orders, and transactions wait for each other at its row.
+    """
+    made = orders(count)
+    for number, order in enumerate(made):
+        order.customer.customer_id = f"S{number % CUSTOMERS}"
+    return made
 
 
 async def timed_calls(server: Serving, method: str, requests: Sequence[bytes], callers: int) -> Figures:

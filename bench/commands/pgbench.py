@@ -1,15 +1,16 @@
 """Sends the SQL of commands by pgbench: the least that Postgres needs for them, whatever driver a service has.
 
 The statements of one order's life (placed, paid, shipped) are made into scripts with the same round trips. pgbench
-prepares them and sends them in pipelines. The values are literals, of which the ids, the order number and the customer
-differ from transaction to transaction. So many orders live the same life.
+prepares them and sends them in pipelines. The ids, the order number and the customer differ from transaction to
+transaction, so many orders live the same life. Long texts, such as the event's, are sent as parameters each time; all
+other values are literals.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,9 @@ RUN_SECONDS = 120.0
 #: The transactions of a client that do not count, and the fewest that it runs.
 NEW, LEAST_TRANSACTIONS = 5, 40
 #: How many customers order. One customer would make all transactions wait for each other.
-CUSTOMERS = 1_000
+CUSTOMERS = 997
+#: A text of more characters is sent as a parameter.
+LONG = 64
 #: Transaction k of a client has the order number `client * CLIENT + k`.
 CLIENT = 10_000_000
 _ORDER_NUMBER = re.compile("[0-9A-Z]{5}(-[0-9A-Z]{5}){2}")
@@ -34,9 +37,10 @@ _NUMBER = ":r::bigint"
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """The scripts of an order's life by command, in the order of the commands."""
+    """The scripts of an order's life by command, in the order of the commands; `texts` are their parameters by name."""
 
     scripts: Mapping[str, str]
+    texts: Mapping[str, str]
 
     @classmethod
     def of(cls, recorded: Recorded, customer_id: str) -> Life:
@@ -47,7 +51,13 @@ class Life:
             "ShipOrder": recorded.shipments[0],
         }
         varied = _varied(list(commands.values()), customer_id)
-        return cls({name: _script(trips, varied) for name, trips in commands.items()})
+        texts = dict[str, str]()
+        for value in _values(list(commands.values())):
+            if isinstance(value, str) and len(value) > LONG:
+                texts.setdefault(value, f"t{len(texts)}")
+        varied |= {value: f":{name}" for value, name in texts.items()}
+        scripts = {name: _script(trips, varied) for name, trips in commands.items()}
+        return cls(scripts, {name: value for value, name in texts.items()})
 
 
 async def by_pgbench(url: str, life: Life, command: str, clients: int, transactions: int, directory: Path) -> Figures:
@@ -68,6 +78,7 @@ async def by_pgbench(url: str, life: Life, command: str, clients: int, transacti
         run_program,
         [
             programs() / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-t", str(each), "-D", "n=0",
+            *(f"-D{name}={text}" for name, text in life.texts.items()),
             "-l", "--log-prefix", directory / "log", "-f", script, url,
         ],
         RUN_SECONDS,
@@ -118,14 +129,21 @@ def _script(trips: Trips, varied: Mapping[Any, str]) -> str:
 def _varied(examples: Sequence[Trips], customer_id: str) -> dict[Any, str]:
     """Maps each value that differs between orders to an SQL expression that makes it from the order's number."""
     found: dict[Any, str] = {customer_id: f"('S' || ({_NUMBER} % {CUSTOMERS}))"}
-    values = (value for trips in examples for trip in trips for _, params in trip for value in params or ())
-    for value in values:
-        for one in value if isinstance(value, list | tuple) else [value]:
+    for value in _values(examples):
+        for one in value if isinstance(value, tuple) else [value]:
             if isinstance(one, UUID) and one not in found:
                 found[one] = f"('{len(found):08x}-0000-4000-8000-' || lpad(to_hex({_NUMBER}), 12, '0'))::uuid"
             elif isinstance(one, str) and _ORDER_NUMBER.fullmatch(one):
                 found[one] = f"('B' || {_NUMBER})"
     return found
+
+
+def _values(examples: Sequence[Trips]) -> Iterator[Any]:
+    """Yields all values of the statements. Lists are yielded as tuples."""
+    for trips in examples:
+        for trip in trips:
+            for _, params in trip:
+                yield from (tuple(value) if isinstance(value, list) else value for value in params or ())
 
 
 def _literal(value: Any, varied: Mapping[Any, str]) -> str:

@@ -18,14 +18,15 @@ ADD, CHANGE = "INSERT INTO orders VALUES ($1, $2, $3, $4)", "UPDATE orders SET h
 def test_ids_number_and_customer_differ_and_are_the_same_in_the_whole_life() -> None:
     at = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
     place = [[(ADD, [ORDER, "ABCDE-12345-FGHIJ", "S000007", at])]]
-    change = [[(CHANGE, [ORDER, EVENT, None])]]
+    change = [[(CHANGE, [ORDER, EVENT, "x" * 65])]]
     life = Life.of(Recorded([place], [change], [change]), "S000007")
     added, changed = (life.scripts[name] for name in ("PlaceOrder", "ShipOrder"))
     order_id = "('00000001-0000-4000-8000-' || lpad(to_hex(:r::bigint), 12, '0'))::uuid"
-    assert f"VALUES ({order_id}, ('B' || :r::bigint), ('S' || (:r::bigint % 1000)), " in added
+    assert f"VALUES ({order_id}, ('B' || :r::bigint), ('S' || (:r::bigint % 997)), " in added
     assert f"WHERE id = {order_id};" in changed
     assert "SET head = ('00000003-" in changed
-    assert "note = NULL" in changed
+    [(name, text)] = life.texts.items()
+    assert (f"note = :{name} " in changed, text) == (True, "x" * 65)
     assert added.count(r"\startpipeline") == 1
     assert "2026-01-31T12\\x3a00\\x3a00" in added, "pgbench takes a colon for a variable"
 
