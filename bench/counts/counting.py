@@ -32,18 +32,21 @@ class Counting:
 
     async def document(self) -> Document:
         """Takes all counts. Raises NotSteady."""
-        figures = {**await self.orders(), **await self._queries.count()}
-        figures["read model.indices"] = {"refreshes_a_minute": self._stack.refreshes_a_minute}
-        return as_document(figures)
+        indices = as_document({"read model.indices": {"refreshes_a_minute": self._stack.refreshes_a_minute}})
+        return {**await self.orders(), **await self.queries(), **indices}
 
-    async def orders(self) -> dict[str, Figures]:
+    async def orders(self) -> Document:
         """Counts commands, events and projections. Raises NotSteady."""
         samples = Samples(*(f"{part}.{command}" for part in PARTS for command in COMMANDS))
         for _ in range(MOST):
             await self._flow.one_order(samples, COUNTED)
             if samples.steady:
                 break
-        return samples.figures()
+        return as_document(samples.figures())
+
+    async def queries(self) -> Document:
+        """Counts queries. Raises NotSteady."""
+        return as_document(await self._queries.count())
 
 
 def as_document(figures: Mapping[str, Figures]) -> Document:

@@ -23,12 +23,10 @@ class EventCounter:
         """Begins to count one event."""
         self._before = len(self._published())
 
-    @property
-    def projected(self) -> bool:
-        """Whether the stream has stored an event since `begin`, and the projector has acknowledged it."""
-        events = [message.reply for message in self._published()[self._before :] if message.subject != self._barrier]
-        stored = {json.loads(answer.body)["seq"] for answer in self._relay.got if answer.subject in events}
-        return bool(stored) and stored <= self._acknowledged()
+    async def until_projected(self, within: float) -> None:
+        """Waits until the stream has stored an event, and the projector has acknowledged it. Raises TimeoutError."""
+        await self._relay.until(lambda: bool(self._stored()), within)
+        await self._projector.until(lambda: self._stored() <= self._acknowledged(), within)
 
     def figures(self) -> Figures | None:
         """Returns the counts, or None for an event after a barrier: its message names the barrier, and is shorter."""
@@ -46,6 +44,11 @@ class EventCounter:
 
     def _published(self) -> list[Message]:
         return [message for message in self._relay.published if message.subject.startswith(self._subjects)]
+
+    def _stored(self) -> set[int]:
+        """Returns the stream's sequences of the events since `begin`."""
+        events = [message.reply for message in self._published()[self._before :] if message.subject != self._barrier]
+        return {json.loads(answer.body)["seq"] for answer in self._relay.got if answer.subject in events}
 
     def _acknowledged(self) -> set[int]:
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _END = b"\r\n"
@@ -57,6 +59,14 @@ class NatsTraffic:
     def __init__(self) -> None:
         self.published: list[Message] = []
         self.got: list[Message] = []
+        self.seen = asyncio.Event()
+
+    async def until(self, done: Callable[[], bool], within: float) -> None:
+        """Waits until `done` is true, which is asked after each message. Raises TimeoutError after `within` seconds."""
+        async with asyncio.timeout(within):
+            while not done():
+                self.seen.clear()
+                await self.seen.wait()
 
     def tap(self) -> NatsTap:
         """Returns a tap for one more connection."""
@@ -73,7 +83,9 @@ class NatsTap:
     def sent(self, data: bytes) -> None:
         """Takes bytes from the client."""
         self._traffic.published += self._client.add(data)
+        self._traffic.seen.set()
 
     def received(self, data: bytes) -> None:
         """Takes bytes from the server."""
         self._traffic.got += self._server.add(data)
+        self._traffic.seen.set()

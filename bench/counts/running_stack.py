@@ -37,13 +37,19 @@ Service = Callable[[asyncio.Event], Awaitable[None]]
 START_SECONDS = 120.0
 _ANY_PORT = f"{HOST}:0"
 DATABASE = "counts"
-#: A clock whose texts and encodings always have the same number of bytes: the last half second that has passed. It is
-#: found before the real one by sessions that have its schema first in their search path.
+#: The command service's clock. All times have the same number of bytes, as text and as numbers, since the fraction of a
+#: second is always the same. The day is in the middle of a month, in each time zone. It is to come, so that no order
+#: seems to be so old that a search must show it already. Sessions find this clock before the real one if its schema is
+#: first in their search path.
 _CLOCK = """
-CREATE SCHEMA counts_clock;
-CREATE FUNCTION counts_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$
-  SELECT date_trunc('second', pg_catalog.clock_timestamp() - interval '0.500001 s') + interval '0.500001 s' $$
-"""
+DO $$ BEGIN
+  CREATE SCHEMA counts_clock;
+  EXECUTE format($function$
+    CREATE FUNCTION counts_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $sql$
+      SELECT timestamptz '2030-05-15 12:00:00.500001Z'
+        + date_trunc('second', pg_catalog.clock_timestamp() - timestamptz %L)
+    $sql$ $function$, pg_catalog.clock_timestamp());
+END $$"""
 #: Transaction ids from here on have four digits for the next thousands.
 _USE_UP_SHORT_IDS = """DO $$ BEGIN
   WHILE pg_current_xact_id()::text::bigint < 1100 LOOP COMMIT; END LOOP;

@@ -1,0 +1,108 @@
+"""What commands, events and queries cost, in counts that no machine and no load can change; see bench/counts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from bench.counts.baseline import committed, differences, report
+from bench.counts.counting import Counting, Document, counting
+from bench.counts.running_stack import ServerUrls
+from command_service.storage.transaction import Transaction
+from devstack.servers import Missing, PostgresServer
+from query_service.application.projecting.project_events import Delivery, EventProjector, ReachedBarrier
+from query_service.application.questions.search_orders import SearchOrders
+from relay.events.message import Message, MessageBuilder
+from tests.fixtures.stores import give_up
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def services(
+    nats_url: str, elasticsearch_url: str, server_directory: Callable[[str], Path]
+) -> AsyncIterator[Counting]:
+    """Yields services to count. Their Postgres is new, because messages tell positions in its log."""
+    postgres = PostgresServer(server_directory("counted-postgres"))
+    try:
+        await postgres.start()
+    except Missing as reason:
+        give_up(f"no postgres of our own ({reason})")
+    try:
+        async with counting(ServerUrls(postgres.url, nats_url, elasticsearch_url)) as running:
+            yield running
+    finally:
+        await postgres.stop()
+
+
+def changes(counted: Document) -> list[str]:
+    """What differs from the committed counts, in the parts that were counted."""
+    baseline = committed()
+    return differences(counted, {part: baseline[part] for part in counted})
+
+
+async def test_everything_costs_what_is_written_down(services: Counting) -> None:
+    counted = await services.document()
+    assert set(counted) == set(committed())
+    if found := changes(counted):
+        pytest.fail(report(found), pytrace=False)
+
+
+@pytest.mark.mutant
+async def test_one_more_statement_is_noticed(services: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Transaction.commit
+
+    async def twice_as_sure(self: Transaction, *statements: Any) -> None:
+        await commit(self, ("SELECT 1", ()), *statements)
+
+    monkeypatch.setattr(Transaction, "commit", twice_as_sure)
+    found = changes(await services.orders())
+    for command in ("PlaceOrder", "RecordPayment", "ShipOrder"):
+        assert any(one.startswith(f"commands.{command}.statements rose ") for one in found), found
+        assert any(one.startswith(f"commands.{command}.bytes_sent rose ") for one in found), found
+        assert not any(one.startswith(f"commands.{command}.round_trips ") for one in found), found
+
+
+@pytest.mark.mutant
+async def test_one_more_header_is_noticed(services: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = MessageBuilder.event
+    header = b"Tandem-More: 0123456789\r\n"
+
+    def longer(self: MessageBuilder, *arguments: Any) -> Message:
+        message = make(self, *arguments)
+        return message._replace(headers=message.headers + header, size=message.size + len(header))
+
+    monkeypatch.setattr(MessageBuilder, "event", longer)
+    found = changes(await services.orders())
+    for command in ("PlaceOrder", "RecordPayment", "ShipOrder"):
+        assert any(one.startswith(f"events.{command}.header_bytes rose ") for one in found), found
+
+
+@pytest.mark.mutant
+async def test_one_more_request_for_an_event_is_noticed(services: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = EventProjector.project
+
+    async def looking_first(self: EventProjector, deliveries: Sequence[Delivery]) -> list[ReachedBarrier]:
+        await self._store.freshness()
+        return await project(self, deliveries)
+
+    monkeypatch.setattr(EventProjector, "project", looking_first)
+    found = changes(await services.orders())
+    for command in ("PlaceOrder", "RecordPayment", "ShipOrder"):
+        assert any(one.startswith(f"projection.{command}.requests rose ") for one in found), found
+
+
+@pytest.mark.mutant
+async def test_one_more_request_for_a_query_is_noticed(services: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = SearchOrders.__call__
+
+    async def looking_first(self: SearchOrders, *arguments: Any, **more: Any) -> Any:
+        await self._reader.parked_orders()
+        return await search(self, *arguments, **more)
+
+    monkeypatch.setattr(SearchOrders, "__call__", looking_first)
+    found = changes(await services.queries())
+    assert any(one.startswith("queries.SearchOrders by words.requests rose ") for one in found), found
+    assert not any("GetOrder" in one for one in found), found
