@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import psycopg
@@ -43,7 +44,7 @@ class OrderFlow:
 
     async def one_order(self, samples: Samples, city: str) -> PlaceOrderRequest:
         """Places, pays and ships one order, and adds a sample of each step's counts."""
-        pause = asyncio.create_task(asyncio.sleep(PACE_SECONDS))
+        over = time.monotonic() + PACE_SECONDS
         placed = self._calls.place(city)
         requests = (placed, self._calls.pay(placed.order_id), self._calls.ship(placed.order_id))
         for version, (command, request) in enumerate(zip(COMMANDS, requests, strict=True), start=1):
@@ -57,5 +58,5 @@ class OrderFlow:
             samples.add(f"projection.{command}", await self._projection.figures())
             if (published := self._event.figures()) is not None:
                 samples.add(f"events.{command}", published)
-        await pause
+        await asyncio.sleep(max(0.0, over - time.monotonic()))
         return placed

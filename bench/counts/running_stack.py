@@ -50,6 +50,7 @@ DO $$ BEGIN
         + date_trunc('second', pg_catalog.clock_timestamp() - timestamptz %L)
     $sql$ $function$, pg_catalog.clock_timestamp());
 END $$"""
+_CLOCK_FIRST = "-c search_path=counts_clock,pg_catalog,public"
 #: Transaction ids from here on have four digits for the next thousands.
 _USE_UP_SHORT_IDS = """DO $$ BEGIN
   WHILE pg_current_xact_id()::text::bigint < 1100 LOOP COMMIT; END LOOP;
@@ -144,20 +145,16 @@ class RunningStack:
             await connection.execute("CREATE EXTENSION pg_walinspect")
 
     def _serve_commands(self, address: str) -> Service:
-        parts = urlsplit(self.database_url)
-        path = quote("-c search_path=counts_clock,pg_catalog,public")
-        url = parts._replace(
-            netloc=f"{parts.username}@{HOST}:{self.traffic.command_to_postgres.port}",
-            query=f"sslmode=disable&gssencmode=disable&options={path}",
-        )
-        values = {"database_url": url.geturl(), "listen": address, "export_listen": "", "pool_size": 1}
+        url = _through(self.traffic.command_to_postgres, self.database_url)
+        options = f"sslmode=disable&gssencmode=disable&options={quote(_CLOCK_FIRST)}"
+        values = {"database_url": f"{url}?{options}", "listen": address, "export_listen": "", "pool_size": 1}
         settings = CommandSettings.model_validate({"probes_listen": _ANY_PORT, **values})
         return lambda stop: command_service.bootstrap.serve(settings, stop)
 
     def _relay(self) -> Service:
         settings = {
             "database_url": self.database_url,
-            "nats_url": f"nats://{HOST}:{self.traffic.relay_to_nats.port}",
+            "nats_url": _through(self.traffic.relay_to_nats, self.urls.nats),
             "stream": self.stream,
             "stream_max_bytes": 1 << 28,
             "subject_template": self.subjects + "{partition}.{event_type}",
@@ -195,13 +192,15 @@ class RunningStack:
         await self.indices.stop_refreshing()
 
     def _project(self) -> Service:
-        traffic = self.traffic
-        elasticsearch_url = f"http://{HOST}:{traffic.projector_to_elasticsearch.port}"
-        settings = self._query_settings(elasticsearch_url, f"nats://{HOST}:{traffic.projector_to_nats.port}")
+        traffic, urls = self.traffic, self.urls
+        settings = self._query_settings(
+            _through(traffic.projector_to_elasticsearch, urls.elasticsearch),
+            _through(traffic.projector_to_nats, urls.nats),
+        )
         return lambda stop: query_service.bootstrap.project(settings, stop)
 
     def _serve_queries(self, address: str) -> Service:
-        elasticsearch_url = f"http://{HOST}:{self.traffic.serve_to_elasticsearch.port}"
+        elasticsearch_url = _through(self.traffic.serve_to_elasticsearch, self.urls.elasticsearch)
         settings = self._query_settings(elasticsearch_url, self.urls.nats, address)
         return lambda stop: query_service.bootstrap.serve(settings, stop)
 
@@ -210,6 +209,13 @@ class RunningStack:
             with contextlib.suppress(NotFoundError):
                 await client.jetstream().delete_stream(self.stream)
         await self.indices.drop()
+
+
+def _through(proxy: TcpProxy[Any], url: str) -> str:
+    """Returns the URL of a server with the proxy's address in place of the server's."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}{HOST}:{proxy.port}").geturl()
 
 
 @contextlib.asynccontextmanager

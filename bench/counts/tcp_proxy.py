@@ -86,7 +86,8 @@ class Passed(Generic[AnyTap]):
     def sends(self) -> int | None:
         """Returns how often the client has sent; None where the system does not count segments.
 
-        A `send` of up to 64 kB over the loopback interface is one segment, because clients switch off Nagle's delay.
+        Over the loopback interface a `send` of a few kB is one segment, because clients switch off Nagle's delay. One
+        that does not fit into the window may be more, and none is ever less.
         """
         return self.client.segments()
 

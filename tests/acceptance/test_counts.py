@@ -14,24 +14,28 @@ from bench.counts.counting import Counting, Document, counting
 from bench.counts.running_stack import ServerUrls
 from command_service.storage.transaction import Transaction
 from devstack.servers import Missing, PostgresServer
+from devstack.servers.maven import VERSION
 from query_service.application.projecting.project_events import Delivery, EventProjector, ReachedBarrier
 from query_service.application.questions.search_orders import SearchOrders
 from relay.events.message import Message, MessageBuilder
 from tests.fixtures.stores import give_up
+from tests.support.chain import Provided
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def services(
-    nats_url: str, elasticsearch_url: str, server_directory: Callable[[str], Path]
+    nats_url: str, elasticsearch_server: Provided, server_directory: Callable[[str], Path]
 ) -> AsyncIterator[Counting]:
     """Yields services to count. Their Postgres is new, because messages tell positions in its log."""
+    if elasticsearch_server.version != VERSION:
+        pytest.skip(f"the counts are those of Elasticsearch {VERSION}; this is {elasticsearch_server.version}")
     postgres = PostgresServer(server_directory("counted-postgres"))
     try:
         await postgres.start()
     except Missing as reason:
         give_up(f"no postgres of our own ({reason})")
     try:
-        async with counting(ServerUrls(postgres.url, nats_url, elasticsearch_url)) as running:
+        async with counting(ServerUrls(postgres.url, nats_url, elasticsearch_server.url)) as running:
             yield running
     finally:
         await postgres.stop()
