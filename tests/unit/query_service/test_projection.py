@@ -155,6 +155,7 @@ def test_a_revision_outranks_the_event_and_not_the_next_version() -> None:
         ({"order.state": "PAID"}, "state"),
         ({"order.lines": {}}, "lines"),
         ({"order.lines": [1]}, "lines"),
+        ({"order.lines": [{"quantity": "x"}]}, r"^payload.order.lines.*.quantity: expected `int`"),
         ({"order.placeTime": "noon"}, "placeTime"),
         ({"order.placeTime": "2026-05-01T00:00:00"}, "placeTime"),
         ({"order.orderNumber": 5}, "orderNumber"),
