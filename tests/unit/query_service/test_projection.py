@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.projection.errors import ProjectionError, Unprojectable
+from query_service.projection.journal_check import _changed_fields
 from query_service.projection.project import ProjectedEvent, order_after, project
 from query_service.projection.stream_event import read_event
 from query_service.projection.words.asked import asked_words, begins_words
@@ -183,6 +184,16 @@ def test_what_the_contract_cannot_express_is_refused(changes: dict[str, Any], na
     with pytest.raises(ProjectionError, match=f"^order: .*{named}") as refusal:
         projected(message)
     assert refusal.value.reason is Unprojectable.UNMAPPABLE
+
+
+def test_an_altered_order_is_named_by_its_fields() -> None:
+    document = projected(published(an_order())).order
+    altered = types.Order.FromString(document["order"])
+    altered.note = "altered"
+    altered.lines[0].quantity += 1
+    assert _changed_fields({**document, "order": altered.SerializeToString()}, document) == ["order (lines, note)"]
+    assert _changed_fields({**document, "order": b"\xff"}, document) == ["order"]
+    assert _changed_fields({**document, "total": 0}, document) == ["total"]
 
 
 def test_an_event_must_carry_its_own_order() -> None:
