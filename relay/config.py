@@ -74,7 +74,7 @@ class RelaySettings(ServiceSettings):
     )
     column_aggregate_version: str | None = Field(None, description="column (if it exists): version of the aggregate")
     column_partition: str | None = Field(None, description="column (if it exists): number for the subject")
-    column_headers: str | None = Field(None, description="column (if it exists): JSON object sent as Tandem-Headers")
+    column_headers: str | None = Field(None, description="column (if it exists): JSON object sent with the event")
     column_hash: str | None = Field(None, description="column (if it exists): bytea sent as Tandem-Hash")
     column_occurred_at: str | None = Field(None, description="column (if it exists): business time, else recorded_at")
     column_personal: str | None = Field(None, description="column (if it exists): personal data, sent beside payload")

@@ -6,7 +6,10 @@ because the hash covers the exact text.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from binascii import a2b_base64
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -15,14 +18,26 @@ from uuid import UUID
 
 from audit.leaves.hash_chain import RecordedEvent, microseconds
 
-EPOCH_HEADER = "Tandem-Source-Epoch"
-_OPENING, _PERSONAL, _SALT = '{"payload":', ',"personal":', ',"salt":'
+EPOCH_HEADER, VERSION_HEADER = "Tandem-Epoch", "Tandem-Version"
+_DIGEST_HEADER = "Tandem-Personal-Digest"
+_OPENING, _PAYLOAD, _PERSONAL, _SALT = '{"headers":', ',"payload":', ',"personal":', ',"salt":'
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+_MICROSECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
 _DECODER = json.JSONDecoder()
 _HIGHEST = 2**63 - 1
 
 
 class UnfitMessage(ValueError):  # noqa: N818 - says what is wrong
     """A message cannot be read as an event. The message says why."""
+
+
+class Cut(NamedTuple):
+    """The recorded texts that were cut out of a body. `salt` is hexadecimal."""
+
+    headers: str
+    payload: str
+    personal: str | None
+    salt: str | None
 
 
 class StreamMessage(NamedTuple):
@@ -59,7 +74,7 @@ def claimed_ids(message: StreamMessage) -> tuple[UUID | None, UUID | None, int |
         except (UnfitMessage, ValueError):
             found.append(None)
     try:
-        version = _number(message.headers, "Tandem-Aggregate-Version")
+        version = _number(message.headers, VERSION_HEADER)
     except UnfitMessage:
         version = None
     return found[0], found[1], version
@@ -77,27 +92,29 @@ def recorded_events(message: StreamMessage) -> Iterator[RecordedEvent]:
         raise UnfitMessage("its body is no UTF-8") from None
     quick = _quick_cut(text)
     if quick is not None:
-        yield _event(message.headers, *quick)
+        yield _event(message.headers, quick)
     parsed = _parsed_cut(text)
     if parsed != quick:
-        yield _event(message.headers, *parsed)
+        yield _event(message.headers, parsed)
 
 
-def _event(headers: Mapping[str, str], payload: str, personal: str | None, salt: str | None) -> RecordedEvent:
+def _event(headers: Mapping[str, str], cut: Cut) -> RecordedEvent:
     try:
+        occurred_at = microseconds(datetime.fromisoformat(_header(headers, "ce-time")))
+        salt = bytes.fromhex(cut.salt) if cut.salt else None
         return RecordedEvent(
             event_id=UUID(_text(headers, "ce-id")),
-            aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
+            aggregate_type=_text(headers, "Tandem-Aggregate"),
             order_id=UUID(_text(headers, "ce-subject")),
-            version=_number(headers, "Tandem-Aggregate-Version"),
+            version=_number(headers, VERSION_HEADER),
             event_type=_text(headers, "ce-type"),
-            occurred_at=microseconds(datetime.fromisoformat(_header(headers, "ce-time"))),
-            recorded_at=microseconds(datetime.fromisoformat(_header(headers, "Tandem-Recorded-At"))),
-            headers=_header(headers, "Tandem-Headers"),
-            payload=payload,
-            personal=personal,
-            salt=bytes.fromhex(salt) if salt else None,
-            personal_digest=_digest(headers, "Tandem-Personal-Digest"),
+            occurred_at=occurred_at,
+            recorded_at=occurred_at + _difference(headers, "Tandem-Recorded-After"),
+            headers=cut.headers,
+            payload=cut.payload,
+            personal=cut.personal,
+            salt=salt,
+            personal_digest=_personal_digest(headers, cut.personal, salt),
             hash=_digest(headers, "Tandem-Hash"),
         )
     except UnfitMessage:
@@ -106,22 +123,24 @@ def _event(headers: Mapping[str, str], payload: str, personal: str | None, salt:
         raise UnfitMessage(f"a header cannot be read: {error}") from None
 
 
-def _quick_cut(text: str) -> tuple[str, str | None, str | None] | None:
-    first, last = text.find(_PERSONAL), text.rfind(_SALT)
-    if not text.startswith(_OPENING) or not 0 < first < last or not text.endswith('"}'):
+def _quick_cut(text: str) -> Cut | None:
+    start = text.find(_PAYLOAD)
+    first, last = text.find(_PERSONAL, start), text.rfind(_SALT)
+    if not text.startswith(_OPENING) or not 0 < start < first < last or not text.endswith('"}'):
         return None
     personal = text[first + len(_PERSONAL) : last]
     salt = text[last + len(_SALT) + 1 : -2]
-    return text[len(_OPENING) : first], None if personal == "null" else personal, salt or None
+    payload = text[start + len(_PAYLOAD) : first]
+    return Cut(text[len(_OPENING) : start], payload, None if personal == "null" else personal, salt or None)
 
 
-def _parsed_cut(text: str) -> tuple[str, str | None, str | None]:
+def _parsed_cut(text: str) -> Cut:
     """Cuts a body by parsing it. Raises UnfitMessage."""
     parts: list[str] = []
     end = 0
-    for separator in (_OPENING, _PERSONAL, _SALT):
+    for separator in (_OPENING, _PAYLOAD, _PERSONAL, _SALT):
         if not text.startswith(separator, end):
-            raise UnfitMessage("its body has not the parts payload, personal and salt")
+            raise UnfitMessage("its body has not the parts headers, payload, personal and salt")
         start = end + len(separator)
         try:
             _, end = _DECODER.raw_decode(text, start)
@@ -130,8 +149,8 @@ def _parsed_cut(text: str) -> tuple[str, str | None, str | None]:
         parts.append(text[start:end])
     if text[end:] != "}":
         raise UnfitMessage("its body has more after the salt")
-    payload, personal, salt = parts
-    return payload, None if personal == "null" else personal, salt.strip('"') or None
+    headers, payload, personal, salt = parts
+    return Cut(headers, payload, None if personal == "null" else personal, salt.strip('"') or None)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -153,9 +172,25 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
+def _difference(headers: Mapping[str, str], name: str) -> int:
+    """Returns the microseconds in a header, which may be negative; 0 without it."""
+    value = headers.get(name, "0")
+    if not _MICROSECONDS.fullmatch(value):
+        raise UnfitMessage(f"the header {name} is no number of microseconds")
+    return int(value)
+
+
+def _personal_digest(headers: Mapping[str, str], personal: str | None, salt: bytes | None) -> bytes:
+    """Returns the digest of the personal data. The relay leaves out one that is what the data gives."""
+    if _DIGEST_HEADER in headers or personal is None or salt is None:
+        return _digest(headers, _DIGEST_HEADER)
+    return hashlib.sha256(salt + personal.encode()).digest()
+
+
 def _digest(headers: Mapping[str, str], name: str) -> bytes:
+    """Returns 32 bytes that are base64url without padding."""
     try:
-        value = bytes.fromhex(_header(headers, name))
+        value = a2b_base64(_header(headers, name).translate(_FROM_URL_SAFE) + "=", strict_mode=True)
     except ValueError as error:
         raise UnfitMessage(f"the header {name} cannot be read: {error}") from None
     if len(value) != 32:

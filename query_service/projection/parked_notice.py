@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from query_service.projection.errors import ProjectionError
 from query_service.projection.external_version import MAX_VERSION
 from query_service.projection.proto_json import identifier
-from query_service.projection.stream_event import Headers, bounded, text_of
+from query_service.projection.stream_event import VERSION, Headers, bounded, text_of
 
 _PARKED, _UNPARKED = "Tandem-Parked", "Tandem-Unparked"
 
@@ -31,7 +31,7 @@ def read_notice(headers: Headers) -> ParkedNotice | None:
     try:
         return ParkedNotice(
             order_id=identifier(text_of(headers, "Tandem-Aggregate-Id"), "Tandem-Aggregate-Id"),
-            version=bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
+            version=bounded(headers, VERSION, MAX_VERSION),
             event_id=text_of(headers, "Tandem-Event-Id"),
             event_type=text_of(headers, "Tandem-Event-Type"),
             reason=text_of(headers, "Tandem-Parked-Reason"),

@@ -6,7 +6,10 @@ text and never serialised again, because the hash chain covers the exact text.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from binascii import a2b_base64, unhexlify
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -26,8 +29,13 @@ from query_service.projection.recorded_order import (
 )
 
 Headers = Mapping[str, str]
-_EPOCH = "Tandem-Source-Epoch"
-_OPENING = b'{"payload":'
+_EPOCH = "Tandem-Epoch"
+#: The version of an order after the event of a message.
+VERSION = "Tandem-Version"
+_OPENING = b'{"headers":'
+_MICROSECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+_DIGEST_BYTES = 32
 
 
 class StreamEvent(msgspec.Struct, frozen=True, gc=False):
@@ -94,37 +102,38 @@ def addressee(headers: Headers) -> tuple[str, int] | None:
     """
     try:
         order_id = identifier(_text(headers, "ce-subject"), "ce-subject")
-        return order_id, bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION)
+        return order_id, bounded(headers, VERSION, MAX_VERSION)
     except ProjectionError:
         return None
 
 
 def read_event(headers: Headers, body: bytes) -> StreamEvent:
     """Reads an event. Raises ProjectionError naming the header, or the field of the body, that is wrong."""
-    recorded_headers = _header(headers, "Tandem-Headers")
-    journal = parse_object(recorded_headers, "Tandem-Headers")
     content = read_body(body)
+    recorded_headers = content.headers or _header(headers, "Tandem-Headers")
+    journal = parse_object(recorded_headers, "headers")
+    occurred_at = microseconds(_header(headers, "ce-time"), "ce-time")
     schema_version = bounded(journal, "schema_version", 2**31)
     event = StreamEvent(
         order_id=identifier(_text(headers, "ce-subject"), "ce-subject"),
-        version=bounded(headers, "Tandem-Aggregate-Version", MAX_VERSION),
+        version=bounded(headers, VERSION, MAX_VERSION),
         # The source epoch in which the event was published. After a restore, its events belong to the new history.
         source_epoch=_epoch(headers, journal),
         event_id=identifier(_text(headers, "ce-id"), "ce-id"),
-        aggregate_type=_text(headers, "Tandem-Aggregate-Type"),
+        aggregate_type=_text(headers, "Tandem-Aggregate"),
         event_type=_text(headers, "ce-type"),
         schema_version=schema_version,
-        occurred_at=microseconds(_header(headers, "ce-time"), "ce-time"),
-        recorded_at=microseconds(_header(headers, "Tandem-Recorded-At"), "Tandem-Recorded-At"),
+        occurred_at=occurred_at,
+        recorded_at=occurred_at + _difference(headers, "Tandem-Recorded-After"),
         position=bounded(headers, "Tandem-Position", 2**63 - 1),
         payload=read_payload(content.payload, schema_version),
         payload_text=content.payload,
         personal=None if content.personal is None else read_personal_data(content.personal),
         personal_text=content.personal,
         salt=content.salt,
-        personal_digest=headers.get("Tandem-Personal-Digest", ""),
+        personal_digest=_personal_digest(headers, content),
         recorded_headers=recorded_headers,
-        hash=_header(headers, "Tandem-Hash"),
+        hash=_digest(_header(headers, "Tandem-Hash"), "Tandem-Hash"),
     )
     agree(event)
     return event
@@ -137,11 +146,13 @@ class Body:
     payload: str
     personal: str | None = None
     salt: str | None = None
+    headers: str | None = None
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The relay's envelope. The texts of payload and personal data are taken to the letter."""
+    """The relay's envelope. The texts of headers, payload and personal data are taken to the letter."""
 
+    headers: msgspec.Raw
     payload: msgspec.Raw
     personal: msgspec.Raw
     salt: str | None
@@ -156,12 +167,16 @@ def read_body(body: bytes) -> Body:
         if not body.startswith(_OPENING):
             return Body(body.decode())
         envelope = _ENVELOPES.decode(body)
-        payload, personal = bytes(envelope.payload).decode(), bytes(envelope.personal).decode()
+        headers, payload = bytes(envelope.headers).decode(), bytes(envelope.payload).decode()
+        personal = bytes(envelope.personal).decode()
     except UnicodeDecodeError:
         raise malformed("body", "is no UTF-8") from None
     except (msgspec.DecodeError, RecursionError):
         raise _fault(body.decode(errors="replace")) from None
-    return Body(payload) if personal == "null" else Body(payload, personal, envelope.salt or None)
+    found = Body(payload, headers=None if headers == "null" else headers)
+    if personal != "null":
+        found.personal, found.salt = personal, envelope.salt or None
+    return found
 
 
 def _fault(body: str) -> ProjectionError:
@@ -186,7 +201,12 @@ def _no_constant(name: str) -> NoReturn:
 
 
 #: What is before each part of a body. The standard library's decoder tells where a part ends.
-_PARTS = (('{"payload":', "payload"), (',"personal":', "personal"), (',"salt":', "salt"))
+_PARTS = (
+    ('{"headers":', "headers"),
+    (',"payload":', "payload"),
+    (',"personal":', "personal"),
+    (',"salt":', "salt"),
+)
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
@@ -195,6 +215,38 @@ def _header(headers: Headers, name: str) -> str:
     if not value:
         raise malformed(name, "is missing")
     return value
+
+
+def _difference(headers: Headers, name: str) -> int:
+    """Returns the microseconds in a header, which may be negative; 0 without it."""
+    value = headers.get(name, "0")
+    if not _MICROSECONDS.fullmatch(value):
+        raise malformed(name, "is no number of microseconds")
+    return int(value)
+
+
+def _personal_digest(headers: Headers, content: Body) -> str:
+    """Returns the digest of the personal data as hex. The relay leaves out one that is what the data gives."""
+    value = headers.get("Tandem-Personal-Digest")
+    if value is not None:
+        return _digest(value, "Tandem-Personal-Digest")
+    if content.personal is None or content.salt is None:
+        return ""
+    try:
+        return hashlib.sha256(unhexlify(content.salt) + content.personal.encode()).hexdigest()
+    except ValueError:
+        raise malformed("salt", "is no hexadecimal text") from None
+
+
+def _digest(value: str, name: str) -> str:
+    """Returns a digest of 32 bytes, which is base64url without padding, as hex."""
+    try:
+        found = a2b_base64(value.translate(_FROM_URL_SAFE) + "=", strict_mode=True)
+    except ValueError:
+        found = b""
+    if len(found) != _DIGEST_BYTES:
+        raise malformed(name, "is no digest of 32 bytes in base64url")
+    return found.hex()
 
 
 def _text(headers: Headers, name: str) -> str:

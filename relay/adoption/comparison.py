@@ -21,7 +21,7 @@ from typing import Any
 from relay.events.barrier import TIME_HEADER
 from relay.events.cursor import HEADER, Cursor, PollCursor
 from relay.events.header_value import decode
-from relay.events.message import EPOCH_HEADER
+from relay.events.message import AGGREGATE_HEADER, EPOCH_HEADER, VERSION_HEADER
 from relay.events.parked_notice import DISCARDED, PARKED_HEADER
 from relay.outbox.adoption_record import MOST_LISTED, LostEvent
 from relay.outbox.bookkeeping import PARKED_TABLE
@@ -163,11 +163,11 @@ class StreamComparison:
         if kind == _EVENT:
             content.events += 1
             content.adopted += headers.get(EPOCH_HEADER) == str(self._epoch)
-        version = headers.get("Tandem-Aggregate-Version", "")
+        version = headers.get(VERSION_HEADER, "")
         return (
             decode(event_id),
             int(position),
-            decode(headers.get("Tandem-Aggregate-Type", "")),
+            decode(headers.get(AGGREGATE_HEADER, "")),
             decode(headers.get("ce-subject", "")),
             int(version) if version.lstrip("-").isdecimal() else None,
             sequence,

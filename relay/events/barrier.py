@@ -1,7 +1,8 @@
 """Builds barriers: messages that are no events, but statements about all events before them.
 
 A barrier with `Tandem-Barrier-Time: T` says that everything committed before source time T is earlier in the stream.
-A barrier without a time claims the stream for a new term, or holds a cursor that is too long to repeat in each message.
+A barrier also says once what the messages after it share: the term, and the base of the cursor. A barrier without a
+time does only that, or claims the stream for a new term.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import json
 import secrets
 
 from relay.events.cursor import HEADER, LONGEST_BASE, Cursor, in_body, mark
-from relay.events.message import EPOCH_HEADER, Message, rfc3339
+from relay.events.message import EPOCH_HEADER, TERM_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
-TERM_HEADER = "Tandem-Term"
 #: The least time between two barriers that are published only for their time.
 INTERVAL_SECONDS = 1.0
 

@@ -1,5 +1,8 @@
 """Reads and writes the relay's position, which every message of the stream carries in the header `Tandem-Cursor`.
 
+A cursor has a *base* and, as its last part, a *mark*. All events found between two snapshots, or after one checkpoint
+of the log, share the base.
+
 After events found by polling:
 
     <source epoch>;poll;<seen>;<upto>;<mark>
@@ -22,9 +25,11 @@ All transactions whose commit record is before `commit LSN` are delivered. Of th
 delivered, and the listed `transactions`, and nothing else. Since then, `behind` events have been delivered.
 `publication` is the state that the publication had at the checkpoint.
 
-The part before the mark is the *base*. If many transactions are open, it is long. Then its text is stored once, in the
-body of a barrier, and the messages after the barrier refer to it by its stream sequence:
-`<source epoch>;<mode>;@<sequence>;<mark>`. The header of the barrier itself has `@body` instead of `@<sequence>`.
+A base that many events share is said once, by a barrier. The messages after it name the barrier by its stream sequence:
+`@<sequence>;<mark>`. That applies to all bases of the log, and to those of polling that are longer than LONGEST_BASE. A
+poll makes a new base every few milliseconds, and a barrier for each would cost more than it saves. A barrier has its
+cursor in the long form. If the base is longer than LONGEST_BASE, the cursor is in the barrier's body, and the header is
+`<source epoch>;<mode>;@body;<mark>`.
 """
 
 from __future__ import annotations
@@ -38,9 +43,9 @@ from relay.events.snapshot import Snapshot
 
 HEADER = "Tandem-Cursor"
 END = "end"
-#: A base with more characters than this is stored once in a barrier, instead of in every message.
+#: No header has a base with more characters than this.
 LONGEST_BASE = 512
-_ANCHOR = re.compile(r"@(\d+)", re.ASCII)
+_ANCHORED = re.compile(r"@(\d+);[^;]*", re.ASCII)
 _IDS = re.compile(r"(?:\d+(?:,\d+)*)?", re.ASCII)
 _PASSED = re.compile(r"([\d,]*)@(\d+)-(\d+)", re.ASCII)
 _WAL_MARK = re.compile(r"([0-9A-F/]+):(\d+):(\d+)(?::(\d+))?", re.ASCII)
@@ -164,10 +169,14 @@ def mark(base: str, at: str) -> str:
     return f"{base};{at}"
 
 
-def anchored(base: str, sequence: int) -> str:
-    """Returns the short form of a long base that the barrier at the stream sequence `sequence` holds."""
-    epoch, mode, _ = base.split(";", 2)
-    return f"{epoch};{mode};@{sequence}"
+def stands_in_barriers(cursor: Cursor, base: str) -> bool:
+    """Returns whether messages name a barrier instead of carrying `base`, which is the base of `cursor`."""
+    return isinstance(cursor, WalCursor) or len(base) > LONGEST_BASE
+
+
+def anchored(sequence: int) -> str:
+    """Returns the short form of the base that the barrier at the stream sequence `sequence` has."""
+    return f"@{sequence}"
 
 
 def in_body(base: str) -> str:
@@ -178,15 +187,14 @@ def in_body(base: str) -> str:
 
 def anchor_of(text: str) -> int | str | None:
     """Returns the stream sequence of the barrier that a cursor refers to, IN_BODY, or None for a complete text."""
+    if match := _ANCHORED.fullmatch(text):
+        return int(match[1])
     parts = text.split(";")
-    if len(parts) == 4 and parts[2] == IN_BODY:
-        return IN_BODY
-    match = _ANCHOR.fullmatch(parts[2]) if len(parts) == 4 else None
-    return int(match[1]) if match else None
+    return IN_BODY if len(parts) == 4 and parts[2] == IN_BODY else None
 
 
 def resolve(text: str, anchor_text: str) -> str:
-    """Returns the long form of the anchored cursor `text`, given the long cursor text in its barrier's body."""
+    """Returns the long form of the anchored cursor `text`, given a long cursor text with the same base."""
     return mark(anchor_text.rpartition(";")[0], text.rpartition(";")[2])
 
 
@@ -195,8 +203,7 @@ def transaction_of(text: str) -> int | None:
 
     The cursor may be in its long or its anchored form.
     """
-    parts = text.split(";", 2)
-    match = _WAL_MARK.fullmatch(text.rpartition(";")[2]) if len(parts) == 3 and parts[1] == "wal" else None
+    match = _WAL_MARK.fullmatch(text.rpartition(";")[2])  # no mark of polling has this form
     return int(match[3]) or None if match else None
 
 

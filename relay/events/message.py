@@ -1,20 +1,24 @@
 """Builds the message of an event, as the stream stores it: subject, headers and body as bytes.
 
 The headers are those of CloudEvents 1.0 in binary mode, encoded by `header_value`, and our own. The body is the
-payload's stored text. If the outbox has a personal column, the body is `{"payload":…,"personal":…,"salt":"…"}`. It is
-put together from the stored texts, which are never parsed and written again.
+payload's stored text. If the outbox has a personal column, the body is
+`{"headers":…,"payload":…,"personal":…,"salt":"…"}`. It is put together from the stored texts, which are never parsed
+and written again.
+
+A message says nothing twice. What can be computed from another part of it, or is said by the barrier that its cursor
+names, has no header. `docs/reference/messages.md` lists all headers.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from relay.events.digest import base64url, digest_of_personal
 from relay.events.errors import Unpublishable
 from relay.events.event import OutboxEvent
 from relay.events.header_value import encode, needs_encoding
@@ -22,12 +26,16 @@ from relay.events.subject import SubjectTemplate
 
 #: JetStream stores headers of at most 64 KiB; the fence headers are added when the message is sent.
 MAX_HEADER_BYTES = 65_535
+#: Room for what is added to the headers later. A fence has up to 220 bytes, the mark of a retried event 28.
 FENCE_BYTES = 512
 #: The source epoch in which a message is published. Its row may have been written in an earlier epoch: a restored
 #: database may have rows that the stream has never seen, and these are published in the new epoch.
-EPOCH_HEADER = "Tandem-Source-Epoch"
+EPOCH_HEADER = "Tandem-Epoch"
+TERM_HEADER = "Tandem-Term"
+AGGREGATE_HEADER, VERSION_HEADER = "Tandem-Aggregate", "Tandem-Version"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+#: The years 1 to 9999, in µs since 1970.
+_FIRST_TIME, _END_OF_TIME = -62_135_596_800_000_000, 253_402_300_800_000_000
 _CACHED = 8_192
 _END = "\r\n"
 _new = tuple.__new__
@@ -77,7 +85,8 @@ class MessageLimits:
 class MessageBuilder:
     """Builds the messages of one publishing session, whose term and epochs are fixed.
 
-    Values of the roles in `plain_roles` are valid header values without encoding. Those in `json_roles` are JSON.
+    Values of the roles in `plain_roles` are valid header values without encoding. Those in `json_roles` are JSON, and
+    those in `byte_roles` bytes as hex.
     """
 
     def __init__(
@@ -93,12 +102,14 @@ class MessageBuilder:
         limits: MessageLimits,
         plain_roles: frozenset[str] = frozenset(),
         json_roles: frozenset[str] = frozenset(),
+        byte_roles: frozenset[str] = frozenset(),
     ) -> None:
         self._template = template
-        self._id_prefix = f"{publish_epoch}:"
+        # Within a source epoch a position is drawn once. It is shorter than the event's id, and stands in two headers.
+        self._id_prefix = f"{publish_epoch}.{source_epoch}:"
+        self._term = f"{TERM_HEADER}: {term}\r\n"
         self._common = (
-            f"Tandem-Term: {term}\r\nce-specversion: 1.0\r\nce-datacontenttype: application/json\r\n"
-            f"ce-source: {encode(event_source.format(source_epoch=source_epoch))}\r\n"
+            f"ce-specversion: 1.0\r\nce-source: {encode(event_source.format(source_epoch=source_epoch))}\r\n"
             f"{EPOCH_HEADER}: {source_epoch}\r\n"
         )
         self._partitions = partitions
@@ -106,12 +117,14 @@ class MessageBuilder:
         self._max_payload = limits.max_payload
         # Checking each character costs much. A uuid, a number or the hex of bytes never needs encoding.
         self._plain_ids = plain_roles >= {"event_id", "aggregate_id"}
-        self._plain_digests = plain_roles >= {"hash", "personal_digest"}
+        self._hash = base64url if "hash" in byte_roles else _one_line
+        self._digest = base64url if "personal_digest" in byte_roles else _one_line
+        self._salted = byte_roles >= {"salt", "personal_digest"}
         self._one_line = _json_on_one_line if "headers" in json_roles else _one_line
         self._kinds: dict[tuple[int, str | None, str | None], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, base: str, at: str) -> Message:
-        """Returns the message of `event` with the cursor `base;at`.
+        """Returns the message of `event` with the cursor `base;at`. If the base is a barrier's, that has the term too.
 
         Raises Unpublishable, with the reason, if no stream can accept the event.
         """
@@ -130,29 +143,32 @@ class MessageBuilder:
             event_id, aggregate_id = _id(event_id), _id(aggregate_id)
         kind = (partition, event_type, aggregate_type)
         subject, lines = self._kinds.get(kind) or self._kind(*kind)
-        recorded = rfc3339(recorded_at)
-        occurred = recorded if occurred_at is None or occurred_at == recorded_at else rfc3339(occurred_at)
-        if not self._plain_digests:
-            digest_of_chain, digest = _line_or_none(digest_of_chain), _line_or_none(digest)
-        text = (
-            f"Tandem-Cursor: {base};{at}\r\n{lines}ce-id: {event_id}\r\nce-subject: {aggregate_id}\r\n"
-            f"ce-partitionkey: {aggregate_id}\r\nce-time: {occurred}\r\n"
-            f"Tandem-Position: {position}\r\nTandem-Recorded-At: {recorded}\r\n"
-            f"{f'Tandem-Aggregate-Version: {version}{_END}' if version is not None else ''}"
-            f"{f'Tandem-Hash: {digest_of_chain}{_END}' if digest_of_chain else ''}"
-            f"{f'Tandem-Personal-Digest: {digest}{_END}' if digest else ''}"
+        if not _FIRST_TIME <= recorded_at < _END_OF_TIME:
+            raise Unpublishable("recorded_at is outside the years 1 to 9999")
+        if occurred_at is None:
+            occurred_at = recorded_at
+        if self._splices_personal:
+            body = self._spliced(headers, payload, personal, salt)
+            headers = None
+            digest = self._untold(digest, personal, salt)
+        else:
+            body = _bytes(payload)
+        head = (
+            f"Tandem-Cursor: {base};{at}\r\n{'' if base[0] == '@' else self._term}{lines}"
+            f"ce-id: {event_id}\r\nce-subject: {aggregate_id}\r\nce-time: {rfc3339(occurred_at)}\r\n"
+            f"{f'Tandem-Recorded-After: {recorded_at - occurred_at}{_END}' if recorded_at != occurred_at else ''}"
+            f"Tandem-Position: {position}\r\n"
+            f"{f'Tandem-Version: {version}{_END}' if version is not None else ''}"
+            f"{f'Tandem-Hash: {self._hash(digest_of_chain)}{_END}' if digest_of_chain else ''}"
+            f"{f'Tandem-Personal-Digest: {self._digest(digest)}{_END}' if digest else ''}"
             f"{f'Tandem-Headers: {self._one_line(headers)}{_END}' if headers else ''}"
-        )
-        if headers and '"traceparent"' in headers and (traceparent := _traceparent(headers)):
-            text += f"traceparent: {traceparent}\r\n"
-        head = text.encode()
-        body = self._spliced(payload, personal, salt) if self._splices_personal else _bytes(payload)
+        ).encode()
         size = len(head) + len(body) + FENCE_BYTES
         if len(head) + FENCE_BYTES > MAX_HEADER_BYTES:
             raise Unpublishable(f"its headers have {len(head)} bytes, a message may have {MAX_HEADER_BYTES}")
         if size > self._max_payload:
             raise Unpublishable(f"it has {size - FENCE_BYTES} bytes, a message may have {self._max_payload}")
-        message_id = f"{self._id_prefix}{event_id}".encode()
+        message_id = f"{self._id_prefix}{position}".encode()
         return _new(Message, (subject, message_id, head, body, transaction_id, position, recorded_at, size))
 
     def _kind(self, partition: int, event_type: str | None, aggregate_type: str | None) -> tuple[bytes, str]:
@@ -166,16 +182,22 @@ class MessageBuilder:
             raise Unpublishable("event_type or aggregate_type has a control character")
         if len(self._kinds) >= _CACHED:
             self._kinds.clear()
-        lines = f"{self._common}ce-type: {encode(event_type)}\r\nTandem-Aggregate-Type: {encode(aggregate_type)}\r\n"
+        lines = f"{self._common}ce-type: {encode(event_type)}\r\n{AGGREGATE_HEADER}: {encode(aggregate_type)}\r\n"
         known = self._kinds[partition, event_type, aggregate_type] = subject, lines
         return known
 
+    def _untold(self, digest: str | None, personal: str | None, salt: str | None) -> str | None:
+        """Returns the digest of the personal data; None if the body tells it, because the data and the salt give it."""
+        if not digest or personal is None or not salt or not self._salted:
+            return digest
+        return None if digest_of_personal(personal, salt) == digest else digest
+
     @staticmethod
-    def _spliced(payload: str | bytes | None, personal: str | None, salt: str | None) -> bytes:
+    def _spliced(headers: str | None, payload: str | bytes | None, personal: str | None, salt: str | None) -> bytes:
         if isinstance(payload, bytes):
             raise Unpublishable("a payload of bytes cannot be spliced with personal data")
         return (
-            f'{{"payload":{"null" if payload is None else payload},'
+            f'{{"headers":{headers or "null"},"payload":{"null" if payload is None else payload},'
             f'"personal":{"null" if personal is None else personal},"salt":"{salt or ""}"}}'
         ).encode()
 
@@ -231,18 +253,6 @@ def _one_line(text: str) -> str:
     return _CONTROL.sub(" ", text) if _has_control(text) else text
 
 
-def _line_or_none(text: str | None) -> str | None:
-    return _one_line(text) if text is not None else None
-
-
 def _json_on_one_line(text: str) -> str:
     """Does the same as `_one_line` for text that is known to be JSON, at a third of the cost."""
     return _one_line(text) if "\n" in text or "\r" in text or "\t" in text else text
-
-
-def _traceparent(headers: str) -> str | None:
-    try:
-        value = json.loads(headers).get("traceparent")
-    except (ValueError, AttributeError):
-        return None
-    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None

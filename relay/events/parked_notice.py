@@ -10,7 +10,15 @@ from __future__ import annotations
 from relay.events.cursor import HEADER
 from relay.events.event import OutboxEvent
 from relay.events.header_value import encode
-from relay.events.message import EPOCH_HEADER, FENCE_BYTES, Message, MessageLimits
+from relay.events.message import (
+    AGGREGATE_HEADER,
+    EPOCH_HEADER,
+    FENCE_BYTES,
+    TERM_HEADER,
+    VERSION_HEADER,
+    Message,
+    MessageLimits,
+)
 
 PARKED_HEADER, UNPARKED_HEADER = "Tandem-Parked", "Tandem-Unparked"
 #: The value of `Tandem-Parked`: who parked the event.
@@ -30,7 +38,7 @@ class ParkedNotices:
         self._subject = subject.encode()
         self._id_prefix = f"{publish_epoch}:"
         self._epoch = source_epoch
-        self._common = f"Tandem-Term: {term}\r\n{EPOCH_HEADER}: {source_epoch}\r\n"
+        self._common = f"{TERM_HEADER}: {term}\r\n{EPOCH_HEADER}: {source_epoch}\r\n"
         self._max_payload = limits.max_payload
 
     def parked(self, event: OutboxEvent, base: str, at: str, reason: str) -> Message | None:
@@ -70,10 +78,10 @@ def _names(event: OutboxEvent) -> str:
     values = {
         "Tandem-Event-Id": event.event_id,
         "Tandem-Event-Type": event.event_type,
-        "Tandem-Aggregate-Type": event.aggregate_type,
+        AGGREGATE_HEADER: event.aggregate_type,
         "Tandem-Aggregate-Id": event.aggregate_id,
     }
     texts = {name: encode(value) for name, value in values.items() if value and len(value) <= LONGEST_VALUE}
     lines = "".join(f"{name}: {text}\r\n" for name, text in texts.items() if len(text) <= LONGEST_VALUE)
     version = event.aggregate_version
-    return lines if version is None else f"{lines}Tandem-Aggregate-Version: {version}\r\n"
+    return lines if version is None else f"{lines}{VERSION_HEADER}: {version}\r\n"

@@ -9,13 +9,21 @@ from relay.events.cursor import Cursor
 
 
 @dataclass(frozen=True, slots=True)
+class Orphan:
+    """The cursor `text` of a message that names the barrier at the sequence `barrier`, which the stream has no more."""
+
+    text: str
+    barrier: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tail:
     """The end of the stream. A session reads it to know from where to resume and with which term.
 
     `created` is when the stream was created; it distinguishes the stream from another of the same name. `term` and
-    `cursor` are those of our last message. Without such a message they are 0 and None; `cursor` is also None if it
-    refers to a barrier that has aged out. `as_of` is the time of the last barrier with a time (µs since 1970); None
-    without one. `foreign` counts the messages of others after our last message.
+    `cursor` are those of our last message. Without such a message they are 0 and None. So they are if the barrier that
+    it names has aged out. Then `orphan` is what the message says. `as_of` is the time of the last barrier with a time
+    (µs since 1970); None without one. `foreign` counts the messages of others after our last message.
     """
 
     created: datetime
@@ -25,3 +33,4 @@ class Tail:
     cursor: Cursor | None
     as_of: int | None
     foreign: int = 0
+    orphan: Orphan | None = None

@@ -23,6 +23,7 @@ def message_builder(
         splices_personal=table.has_personal,
         plain_roles=table.plain_roles,
         json_roles=table.json_roles,
+        byte_roles=table.byte_roles,
         limits=limits,
     )
 

@@ -110,7 +110,9 @@ class OutboxTable:
         self.plain_roles = frozenset(role for role in columns if types[role] in _PLAIN)
         #: Roles whose values are JSON, which has control characters between its tokens only.
         self.json_roles = frozenset(role for role in columns if types[role] in _JSON)
-        #: Columns and expressions as SQL. `event_id` is a text, as the message id contains it. `recorded_at` is in µs.
+        #: Roles whose values are bytes, in hex.
+        self.byte_roles = frozenset(role for role in columns if types[role] == "bytea")
+        #: Columns and expressions as SQL. `event_id` is a text, as the stream has it. `recorded_at` is in µs.
         self.position = self._position = _quoted(columns["position"])
         self.transaction_id = self._transaction = _quoted(columns["transaction_id"])
         self.event_id = _expression("event_id", columns, types)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events.barrier import INTERVAL_SECONDS, BarrierBuilder
-from relay.events.cursor import LONGEST_BASE, Cursor, anchored
+from relay.events.cursor import Cursor, anchored, stands_in_barriers
 from relay.events.errors import Closing, SessionClosed, Unpublishable
 from relay.events.message import Message, MessageBuilder
 from relay.events.parked_notice import ParkedNotices, retried
@@ -34,6 +34,9 @@ STOP_SECONDS = 5.0
 SLICE_SECONDS = 0.5
 #: How often the session looks for operators' requests.
 REQUESTS_SECONDS = 1.0
+#: How old the last barrier may become while events are sent. In a stream that keeps its messages for a short time it is
+#: a tenth of that time.
+RENEWAL_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class Publishing:
         self._parked = parts.parked
         self._exceptions = parts.exceptions
         self._requests_due = 0.0
+        #: The base that the last barrier has, and the barrier's sequence. None if messages carry the base themselves.
         self._anchor: tuple[str, int] | None = None
         self._as_of = parts.session.tail.as_of
         #: The time before which every committed event has been read (µs, database clock); None if that is not known.
@@ -93,6 +97,8 @@ class Publishing:
         self.last_read: int | None = None
         self._checkpoint: Checkpoint | None = None
         self._barrier_due = 0.0
+        self._renewal_seconds = min(RENEWAL_SECONDS, parts.session.max_age_seconds / 10)
+        self._renewal_due = 0.0
         self._state_due = 0.0
         #: (stream sequence, cursor) after each group of messages sent, oldest first. Once a later one is stored, the
         #: earlier ones are dropped.
@@ -156,13 +162,13 @@ class Publishing:
 
     async def _carry(self, batch: Batch) -> None:
         if batch.events:
-            base = batch.base if len(batch.base) <= LONGEST_BASE else await self._anchored(batch.base, batch.before)
+            base, opening = self._opened(batch.before, batch.base)
             built: Sequence[Message] | None = None
             if not self._exceptions and not len(self._parked):
                 with contextlib.suppress(Unpublishable):
                     build = self._parts.messages.event
                     built = [build(event, base, at) for event, at in zip(batch.events, batch.marks, strict=True)]
-            await self._send(built if built is not None else await self._build(batch, base))
+            await self._send([*opening, *(built if built is not None else await self._build(batch, base))])
             self._sent_up_to(batch.after)
             self.last_read = batch.events[-1].recorded_at
         self._checkpoint = batch.reached
@@ -172,15 +178,17 @@ class Publishing:
             if time.monotonic() >= self._barrier_due:
                 await self._barrier(batch.reached.cursor)
 
-    async def _anchored(self, base: str, before: Cursor) -> str:
-        """Returns the short base that messages after `before` carry, because its own base is too long.
+    def _opened(self, cursor: Cursor, base: str) -> tuple[str, Sequence[Message]]:
+        """Returns what the messages after `cursor` carry as their base: `base`, which is its base, or a barrier's name.
 
-        It refers to a barrier that holds the long base, and that is published first if necessary.
+        Also returns the barrier that must be sent before these messages: if none has this base yet, or if the last one
+        is old. So a message ages out of the stream soon after the barrier that it names.
         """
-        if self._anchor is None or self._anchor[0] != base:
-            await self._barrier(before)
-        assert self._anchor is not None
-        return anchored(base, self._anchor[1])
+        opening: list[Message] = []
+        shared = stands_in_barriers(cursor, base)
+        if (shared and (self._anchor is None or self._anchor[0] != base)) or time.monotonic() >= self._renewal_due:
+            opening.append(self._new_barrier(cursor))
+        return anchored(self._anchor[1]) if shared and self._anchor is not None else base, opening
 
     async def _build(self, batch: Batch, base: str) -> list[Message]:
         """Builds the messages of a batch, without the events that are already stored.
@@ -231,17 +239,13 @@ class Publishing:
         cursor, after = self._positions[-1][1], -1
         while events := await requests.waiting(request, READ_EVENTS, READ_BYTES, after):
             after = events[-1].position
-            header = await self._header_base(cursor)
+            base, opening = self._opened(cursor, cursor.base)
             notices = [
-                self._parts.notices.discarded(event, header, cursor.mark)
+                self._parts.notices.discarded(event, base, cursor.mark)
                 for event in events
                 if event.position not in announced
             ]
-            await self._send_all(self._sendable(notices), cursor)
-
-    async def _header_base(self, cursor: Cursor) -> str:
-        """Returns the base that messages at `cursor` carry in their header."""
-        return cursor.base if len(cursor.base) <= LONGEST_BASE else await self._anchored(cursor.base, cursor)
+            await self._send_all([*opening, *self._sendable(notices)], cursor)
 
     async def _send_all(self, messages: Sequence[Message], cursor: Cursor) -> None:
         """Sends messages at the present `cursor` and waits until the stream has stored them."""
@@ -263,18 +267,18 @@ class Publishing:
             done: list[int] = []
             messages: list[Message] = []
             reason = None
-            header = await self._header_base(cursor)
+            base, opening = self._opened(cursor, cursor.base)
             for event in events:
                 reason = refused.get(event.position)
                 if reason is None and event.position not in self._exceptions.stored:
                     try:
-                        messages.append(retried(self._parts.messages.event(event, header, cursor.mark)))
+                        messages.append(retried(self._parts.messages.event(event, base, cursor.mark)))
                     except Unpublishable as unpublishable:
                         reason = str(unpublishable)
                 if reason is not None:
                     break
                 done.append(event.position)
-            await self._send_all(messages, cursor)
+            await self._send_all([*opening, *messages], cursor)
             await requests.published(done)
             self._leader.spoke()
             count += len(done)
@@ -283,12 +287,15 @@ class Publishing:
         return f"published {count} events"
 
     async def _barrier(self, cursor: Cursor) -> None:
-        sequence = self._session.next_sequence
-        await self._send([self._parts.barriers.barrier(cursor, self._as_of)])
-        self._barrier_due = time.monotonic() + INTERVAL_SECONDS
-        self._sent_up_to(cursor)
-        if len(base := cursor.base) > LONGEST_BASE:
-            self._anchor = (base, sequence)
+        await self._send([self._new_barrier(cursor)])
+
+    def _new_barrier(self, cursor: Cursor) -> Message:
+        """Returns a barrier at `cursor`, which must be the next message that is sent."""
+        now, base, sequence = time.monotonic(), cursor.base, self._session.next_sequence
+        self._barrier_due, self._renewal_due = now + INTERVAL_SECONDS, now + self._renewal_seconds
+        self._positions.append((sequence, cursor))
+        self._anchor = (base, sequence) if stands_in_barriers(cursor, base) else None
+        return self._parts.barriers.barrier(cursor, self._as_of)
 
     async def _send(self, messages: Sequence[Message]) -> None:
         sent = 0

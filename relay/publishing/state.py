@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay.events.cursor import Cursor, read_cursor
-from relay.events.tail import Tail
+from relay.events.cursor import Cursor, CursorError, parse, read_cursor, resolve
+from relay.events.tail import Orphan, Tail
 from relay.outbox.bookkeeping import STATE_TABLE
 from relay.outbox.database import DatabaseConnection
 from relay.outbox.table import TableName
@@ -54,8 +54,26 @@ def resumption(row: StateRow | None, tail: Tail) -> Resumption:
     if tail.last_sequence < row.last_sequence:
         loss = f"the stream ends at {tail.last_sequence} and had {row.last_sequence}"
         return Resumption(tail.cursor, row.publish_epoch + 1, loss)
-    # If all our messages have expired from an unchanged stream, resume from the stored row.
-    return Resumption(tail.cursor if tail.cursor is not None else row.cursor, row.publish_epoch, None)
+    if tail.cursor is not None:
+        return Resumption(tail.cursor, row.publish_epoch, None)
+    if tail.orphan is not None and (cursor := _completed(tail.orphan, row)) is not None:
+        return Resumption(cursor, row.publish_epoch, None)
+    # All our messages have expired from an unchanged stream, or the rest will within seconds: resume from the row.
+    return Resumption(row.cursor, row.publish_epoch, None)
+
+
+def _completed(orphan: Orphan, row: StateRow) -> Cursor | None:
+    """Returns the cursor of a message whose barrier has aged out, with the base that the row has.
+
+    The message names the last barrier before it. So if the row was written after that barrier was stored, it has the
+    base of that barrier. Returns None if the row is older.
+    """
+    if row.cursor is None or row.last_sequence < orphan.barrier:
+        return None
+    try:
+        return parse(resolve(orphan.text, row.cursor.text))
+    except CursorError:
+        return None
 
 
 class RelayState:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay.config import RelaySettings
-from relay.events.barrier import TERM_HEADER, BarrierBuilder
-from relay.events.cursor import LONGEST_BASE, PollCursor, anchored
+from relay.events.barrier import BarrierBuilder
+from relay.events.cursor import PollCursor, anchored, stands_in_barriers
 from relay.events.errors import Closing, Refused, SessionClosed, Unpublishable
 from relay.events.event import OutboxEvent
 from relay.events.header_value import decode, encode
-from relay.events.message import Message
+from relay.events.message import TERM_HEADER, Message
 from relay.events.snapshot import Snapshot
 from relay.outbox.message_builder import message_builder, parked_notices
 from relay.replaying.pace import Pace, Progress
@@ -137,8 +137,8 @@ class ReplaySession:
         await self._send([self._barriers.barrier(self._cursor, None)])
         await self._settle()
         self.claimed = True
-        if len(self._base) > LONGEST_BASE:
-            self._base = anchored(self._base, claim)
+        if stands_in_barriers(self._cursor, self._base):
+            self._base = anchored(claim)
         after, end = self._cursor.position, False
         while not (stop.is_set() or end):
             async with asyncio.timeout(READ_SECONDS):

@@ -1,7 +1,7 @@
 """Reads what the stream holds: all messages, or those after a checkpoint where polling takes over from the log.
 
-All messages after the last checkpoint carry the base of that checkpoint. They are the last messages of the stream, so
-the first of them is found by bisection.
+All messages after the last checkpoint carry the base of that checkpoint, or name a barrier that does. They are the last
+messages of the stream, so the first of them is found by bisection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from relay.events.errors import Closing, SessionClosed
 from relay.events.id_set import IdSet
 from relay.stream.jetstream_api import JetStreamApi, StreamApiError
 from relay.stream.nats_connection import NATS_ERRORS, NatsConnection, NatsOptions
-from relay.stream.position import cursor_of
+from relay.stream.position import BarrierGone, cursor_of
 from service_runtime.error_text import in_one_line
 
 POSITION_HEADER = "Tandem-Position"
@@ -44,7 +44,10 @@ class StreamHistory:
 
         They are the events of the transactions that the checkpoint lists, and the events of all messages published
         after the checkpoint. Those messages are the last ones of the stream, from the first that has the checkpoint.
-        If no message carries it, the range of messages is empty.
+        If no message has it, the range of messages is empty.
+
+        The stream's first messages may name a barrier that has aged out. If the first of all the others has the
+        checkpoint, these may have it too. Then they are in the range: to skip what the stream has is never wrong.
         """
         async with self._connected() as connection:
             api = JetStreamApi(connection)
@@ -57,6 +60,8 @@ class StreamHistory:
                     first = middle
                 else:
                     below = middle
+            if info is not None and info.first_sequence < first <= last and await self._is_orphan(api, first - 1):
+                first = info.first_sequence
             return PassedOver(cursor.checkpoint.transactions, first, last)
 
     async def delivered(self, passed: PassedOver) -> Delivered:
@@ -83,10 +88,23 @@ class StreamHistory:
         try:
             found = await cursor_of(api, self._stream, message)
         except CursorError:
-            return False  # its barrier has aged out; the barriers of the stream's last messages have not
+            return False  # its barrier has aged out, so it is one of the stream's first messages
         if not isinstance(found, WalCursor):
             return False
         return (found.epoch, found.checkpoint) == (wanted.epoch, wanted.checkpoint)
+
+    async def _is_orphan(self, api: JetStreamApi, sequence: int) -> bool:
+        """Returns whether the message at `sequence` names a barrier that has aged out."""
+        message = await api.message(self._stream, sequence)
+        if message is None or HEADER not in message.headers:
+            return False
+        try:
+            await cursor_of(api, self._stream, message)
+        except BarrierGone:
+            return True
+        except CursorError:
+            return False
+        return False
 
     async def headers(self, first: int = 1) -> AsyncGenerator[list[tuple[int, Mapping[str, str]]]]:
         """Returns (sequence, headers) of the messages from `first` up to the present end of the stream, in chunks.

@@ -8,13 +8,23 @@ from datetime import datetime
 
 import structlog
 
-from relay.events.barrier import TERM_HEADER, TIME_HEADER
+from relay.events.barrier import TIME_HEADER
 from relay.events.cursor import HEADER, IN_BODY, Cursor, CursorError, anchor_of, parse, read_cursor, resolve
 from relay.events.errors import Refused
-from relay.events.tail import Tail
+from relay.events.message import TERM_HEADER
+from relay.events.tail import Orphan, Tail
 from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
 
 _log = structlog.get_logger(__name__)
+
+
+class BarrierGone(CursorError):  # noqa: N818 - read as the state it names
+    """The stream has the barrier that a message names no more."""
+
+    def __init__(self, orphan: Orphan) -> None:
+        super().__init__(f"cursor {orphan.text!r} names a barrier that the stream does not have any more")
+        self.orphan = orphan
+
 
 #: How many messages before the stream's end are searched for one of ours, if somebody else has written to the stream.
 FOREIGN_SEARCH = 1_000
@@ -23,8 +33,8 @@ FOREIGN_SEARCH = 1_000
 async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_subject: str) -> Tail:
     """Reads our last message, and returns the end of the stream.
 
-    The cursor is None if the barrier that it refers to has aged out. Raises Refused if this relay cannot resume that
-    kind of cursor, or if none of the last FOREIGN_SEARCH messages is ours.
+    Raises Refused if this relay cannot resume that kind of cursor, or if none of the last FOREIGN_SEARCH messages is
+    ours.
     """
     created = datetime.fromisoformat(info.created[:26].rstrip("Z") + "+00:00")
     last, foreign = await _last_of_ours(api, stream, info.last_sequence if info.messages else 0)
@@ -38,44 +48,48 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
         return Tail(created, info.last_sequence, info.messages, 0, None, None, foreign)
     if foreign:
         _log.error("foreign messages in the stream", stream=stream, count=foreign, behind_sequence=last.sequence)
+    as_of = await _as_of(api, stream, last, barrier_subject)
     try:
-        text = await _long_text(api, stream, last)
+        holder = await _holder(api, stream, last)
+        cursor = read_cursor(_long_text(last, holder))
+    except BarrierGone as gone:
+        _log.warning("the barrier of the last message has aged out", stream=stream, barrier=gone.orphan.barrier)
+        return Tail(created, info.last_sequence, info.messages, 0, None, as_of, foreign, gone.orphan)
     except CursorError as error:
-        _log.error("cursor of the last message is lost", stream=stream, problem=str(error))
-        cursor = None
-    else:
-        cursor = read_cursor(text)
-    return Tail(
-        created,
-        info.last_sequence,
-        info.messages,
-        term_of(last.headers),
-        cursor,
-        await _as_of(api, stream, last, barrier_subject),
-        foreign,
-    )
+        raise Refused(f"the stream's last position cannot be resumed: {error}") from None
+    return Tail(created, info.last_sequence, info.messages, term_of(holder.headers), cursor, as_of, foreign)
 
 
 async def cursor_of(api: JetStreamApi, stream: str, message: StoredMessage) -> Cursor:
-    """Returns the cursor of one of our messages. If it refers to a barrier, that barrier is read too.
+    """Returns the cursor of one of our messages. If it names a barrier, that barrier is read too.
 
-    Raises CursorError if the cursor or its barrier cannot be read.
+    Raises BarrierGone if the stream has that barrier no more, CursorError if the cursor cannot be read.
     """
-    return parse(await _long_text(api, stream, message))
+    return parse(_long_text(message, await _holder(api, stream, message)))
 
 
-async def _long_text(api: JetStreamApi, stream: str, message: StoredMessage) -> str:
+async def _holder(api: JetStreamApi, stream: str, message: StoredMessage) -> StoredMessage:
+    """Returns the message that has base and term of `message`: the barrier that it names, or itself."""
     text = message.headers[HEADER]
     anchor = anchor_of(text)
-    if anchor is None:
-        return text
-    if anchor == IN_BODY:
-        return _body_cursor(message)
-    assert isinstance(anchor, int)
+    if not isinstance(anchor, int):
+        return message
     barrier = await api.message(stream, anchor)
     if barrier is None:
-        raise CursorError(f"cursor {text!r} refers to a barrier that the stream does not have any more")
-    return resolve(text, _body_cursor(barrier))
+        raise BarrierGone(Orphan(text, anchor))
+    return barrier
+
+
+def _long_text(message: StoredMessage, holder: StoredMessage) -> str:
+    """Returns the long form of the cursor of `message`. Raises CursorError if `holder` has no cursor in that form."""
+    text = holder.headers.get(HEADER, "")
+    if anchor_of(text) == IN_BODY:
+        text = _body_cursor(holder)
+    if holder is message:
+        return text
+    if not text or anchor_of(text) is not None:
+        raise CursorError(f"message {message.sequence} names message {holder.sequence} as its barrier, which is none")
+    return resolve(message.headers[HEADER], text)
 
 
 def term_of(headers: Mapping[str, str]) -> int:

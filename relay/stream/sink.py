@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,7 +33,7 @@ from relay.stream.publish_policy import (
     cut,
 )
 from relay.stream.publish_window import Flight, PublishWindow
-from relay.stream.setup import StreamPlan, ensure_stream, other_replicas, require_server
+from relay.stream.setup import NANOSECONDS, StreamPlan, ensure_stream, other_replicas, require_server
 from service_runtime.error_text import in_one_line
 
 _log = structlog.get_logger(__name__)
@@ -85,6 +86,12 @@ class JetStreamSession:
         self.wake: Callable[[], None] = self._woken.set
         self._timer: asyncio.TimerHandle | None = None
         self._free_since = 0.0
+
+    @property
+    def max_age_seconds(self) -> float:
+        """How long the stream keeps a message; infinite if no age limits that."""
+        nanoseconds = self.stream.config.get("max_age", 0)
+        return nanoseconds / NANOSECONDS if nanoseconds > 0 else math.inf
 
     @property
     def next_sequence(self) -> int:
@@ -240,12 +247,19 @@ class JetStreamSession:
         return self.window.message_at(cause.sequence) if cause.sequence is not None else None
 
     async def holds(self, sequence: int, message: Message) -> bool:
-        """Returns whether the stream has `message` at `sequence`. Raises SessionClosed if NATS does not answer."""
+        """Returns whether the stream has `message` at `sequence`. Raises SessionClosed if NATS does not answer.
+
+        The id of a message is made of the event's position. So the id of the event is compared too: somebody may have
+        set the positions of the table back.
+        """
         try:
             stored = await self._api.message(str(self.stream.config["name"]), sequence)
         except (*NATS_ERRORS, StreamApiError) as error:
             raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None
-        return stored is not None and stored.headers.get("Nats-Msg-Id", "").encode() == message.message_id
+        if stored is None or stored.headers.get("Nats-Msg-Id", "").encode() != message.message_id:
+            return False
+        event_id = stored.headers.get("ce-id")
+        return event_id is None or f"\r\nce-id: {event_id}\r\n".encode() in message.headers
 
     async def last(self, subject: str) -> StoredMessage | None:
         """Returns the stream's last message on `subject`. Raises SessionClosed if NATS does not answer."""

@@ -24,6 +24,7 @@ from tandem.orders.v1 import order_query_service_pb2 as contract
 from tandem.orders.v1 import order_types_pb2 as types
 
 from query_service.bootstrap import migrate
+from relay.events.digest import base64url
 from tests.support.queries.order_events import START, an_order, money, published
 from tests.support.queries.query_client import SEARCH, Client, an_event, client, token_of, whose
 from tests.support.queries.read_side import ReadSide, eventually, read_side_on, shared_read_side
@@ -199,7 +200,7 @@ async def test_a_history_tells_from_what_to_what_by_whom(shared_read_side: ReadS
     assert entry.event.order_paid.previous_state == types.ORDER_STATE_PLACED
     assert not entry.event.HasField("order")
     assert entry.record_time.ToDatetime(UTC) == START + timedelta(days=1, seconds=2)
-    assert entry.hash.hex() == events[1].headers["Tandem-Hash"]
+    assert base64url(entry.hash.hex()) == events[1].headers["Tandem-Hash"]
     assert [(change.field, change.old_value, change.new_value) for change in entry.changes] == [
         ("state", '"ORDER_STATE_PLACED"', '"ORDER_STATE_PAID"'),
         (

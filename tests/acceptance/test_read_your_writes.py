@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import uuid
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
@@ -206,7 +207,7 @@ async def test_an_event_has_the_same_hash_wherever_it_is_kept(system: System) ->
     )
     in_index = [entry.hash.hex() for entry in history.entries]
     in_stream = [
-        message.headers["Tandem-Hash"]
+        urlsafe_b64decode(message.headers["Tandem-Hash"] + "=").hex()
         for message in await streams.read_all(system.nats_url, system.stream)
         if message.headers.get("ce-subject") == order_id
     ]

@@ -172,7 +172,7 @@ async def test_leaders_killed_and_replicas_away(
     contents = [await nats_cluster.own_content(server, STREAM) for server in nats_cluster.servers]
     assert contents[1] == contents[2] == contents[0]
     headers = [parse_headers(block) for _, block, _ in contents[0]]
-    events = [(one["ce-subject"], int(one["Tandem-Aggregate-Version"])) for one in headers if "ce-id" in one]
+    events = [(one["ce-subject"], int(one["Tandem-Version"])) for one in headers if "ce-id" in one]
     verdict = judge(await world.committed(), events)
     tell(str(verdict))
     assert verdict.clean, verdict

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.chance import new_seed, tell
+from tests.support.relay import streams
 from tests.support.relay.log_mode import KNOWN, in_mode, more_committed
 from tests.support.relay.relay_process import running
 from tests.support.relay.world import World
@@ -80,7 +81,7 @@ async def test_a_stop_leaves_a_barrier_and_nothing_to_repeat(world: World) -> No
 
 async def terms(world: World) -> list[int]:
     """The term of each message, in the stream's order."""
-    return [int(message.headers["Tandem-Term"]) for message in await world.messages()]
+    return streams.terms(await world.messages())
 
 
 async def hand_over(

@@ -70,7 +70,7 @@ async def stop_and_wake(world: World, mode: str, writers: int) -> float:
     verdict = await world.verdict(ledger)
     tell(f"{verdict}; takeover from a stopped leader {took:.1f} s")
     assert verdict.clean, verdict
-    order = [int(message.headers["Tandem-Term"]) for message in await world.messages()]
+    order = streams.terms(await world.messages())
     assert order == sorted(order)
     return took
 

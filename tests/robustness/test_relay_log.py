@@ -101,8 +101,8 @@ async def test_a_slot_dropped_while_the_snapshot_is_long(world: World) -> None:
                                              [uuid.UUID(int=number)])  # fmt: skip
                     await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(f"{world.stream}-{number}"))
                 deadline = time.monotonic() + LOG_SECONDS
-                while ";wal;@" not in await streams.last_header(
-                    world.nats_url, world.stream, f"{world.prefix}.>", "Tandem-Cursor"
+                while ";wal;@body" not in await streams.last_header(
+                    world.nats_url, world.stream, f"{world.prefix}.barrier", "Tandem-Cursor"
                 ):
                     assert time.monotonic() < deadline, relay.text
                     await asyncio.sleep(0.05)

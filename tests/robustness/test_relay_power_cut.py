@@ -101,6 +101,6 @@ async def test_what_nats_lost_by_syncing_late_is_noticed_and_filled_in_again(
     verdict = await world.verdict(ledger)
     tell(str(verdict))
     assert verdict.clean, verdict
-    epochs = [int(message.headers["Nats-Msg-Id"].split(":")[0]) for message in await world.messages()]
+    epochs = [int(re.split("[.:]", message.headers["Nats-Msg-Id"])[0]) for message in await world.messages()]
     assert epochs == sorted(epochs)
     assert set(epochs) == set(range(1, cuts + 2))

@@ -18,6 +18,7 @@ import pytest
 
 from tests.fixtures.postgres import database
 from tests.support.chance import tell
+from tests.support.relay import streams
 from tests.support.relay.log_mode import admin
 from tests.support.relay.relay_process import RelayProcess, running
 from tests.support.relay.world import SMALL, World
@@ -150,7 +151,7 @@ async def stop_and_wake(world: World, mutant_world: World, moment: Moment) -> fl
     tell(f"stopped {moment.name}: {verdict}; taken over after {took:.1f} s")
     assert verdict.clean, verdict
     assert verdict.delivered == 600
-    terms = [int(message.headers["Tandem-Term"]) for message in await world.messages()]
+    terms = streams.terms(await world.messages())
     assert terms == sorted(terms)
     return took
 

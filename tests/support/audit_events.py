@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from audit.leaves.hash_chain import GENESIS, RecordedEvent, link
 from audit.leaves.stream_message import StreamMessage
+from relay.events.digest import base64url
 from relay.events.message import rfc3339
 
 NAMESPACE = UUID(int=7)
@@ -63,20 +64,20 @@ def headers_of(event: RecordedEvent, epoch: int = 1) -> dict[str, str]:
         "ce-type": event.event_type,
         "ce-subject": str(event.order_id),
         "ce-time": rfc3339(event.occurred_at),
-        "Tandem-Source-Epoch": str(epoch),
-        "Tandem-Aggregate-Type": event.aggregate_type,
-        "Tandem-Aggregate-Version": str(event.version),
-        "Tandem-Recorded-At": rfc3339(event.recorded_at),
-        "Tandem-Headers": event.headers,
-        "Tandem-Hash": event.hash.hex(),
-        "Tandem-Personal-Digest": event.personal_digest.hex(),
+        "Tandem-Epoch": str(epoch),
+        "Tandem-Aggregate": event.aggregate_type,
+        "Tandem-Version": str(event.version),
+        "Tandem-Recorded-After": str(event.recorded_at - event.occurred_at),
+        "Tandem-Hash": base64url(event.hash.hex()),
+        "Tandem-Personal-Digest": base64url(event.personal_digest.hex()),
     }
 
 
 def body_of(event: RecordedEvent) -> bytes:
     """The body with which the relay publishes an event."""
     salt = "" if event.salt is None else event.salt.hex()
-    return f'{{"payload":{event.payload},"personal":{event.personal or "null"},"salt":"{salt}"}}'.encode()
+    texts = f'"headers":{event.headers},"payload":{event.payload},"personal":{event.personal or "null"}'
+    return f'{{{texts},"salt":"{salt}"}}'.encode()
 
 
 def message_of(event: RecordedEvent, sequence: int, epoch: int = 1, **changed: str) -> StreamMessage:
@@ -87,5 +88,5 @@ def message_of(event: RecordedEvent, sequence: int, epoch: int = 1, **changed: s
 
 def barrier(sequence: int, epoch: int = 1) -> StreamMessage:
     """A message of the relay that is no event."""
-    headers: Mapping[str, str] = {"Tandem-Source-Epoch": str(epoch), "Tandem-Barrier-Time": "2026-01-31T12:00:00Z"}
+    headers: Mapping[str, str] = {"Tandem-Epoch": str(epoch), "Tandem-Barrier-Time": "2026-01-31T12:00:00Z"}
     return StreamMessage(sequence, headers, b"")

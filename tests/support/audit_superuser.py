@@ -11,13 +11,14 @@ from elasticsearch import AsyncElasticsearch
 from audit.leaves.hash_chain import GENESIS, RecordedEvent, link
 from audit.leaves.leaf import event_leaf
 from audit.proving.journal import ExportedJournal, export_channel
+from relay.events.digest import base64url
 from tests.fixtures.system import System
 from tests.support.audit_events import body_of
 from tests.support.queries.planted_drift import Vandal
 from tests.support.relay import streams
 from tests.support.relay.streams import Stored
 
-HASH, VERSION = "Tandem-Hash", "Tandem-Aggregate-Version"
+HASH, VERSION = "Tandem-Hash", "Tandem-Version"
 
 
 class Superuser:
@@ -56,7 +57,7 @@ class Superuser:
             if not message.is_event or message.headers["ce-subject"] != order_id:
                 return message
             event = by_version[message.headers[VERSION]]
-            headers = {**message.headers, HASH: event.hash.hex()}
+            headers = {**message.headers, HASH: base64url(event.hash.hex())}
             return Stored(message.sequence, message.subject, headers, body_of(event))
 
         await self._replace_stream(lambda messages: map(rewritten, messages))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -126,11 +127,21 @@ async def _fetched(subscription: JetStreamContext.PullSubscription, stop: asynci
 
 def _columns(message: Msg) -> tuple[Any, ...]:
     headers = message.headers or {}
+    recorded = json.loads(message.data).get("headers") or {}
     return (
-        headers["Tandem-Recorded-At"],
+        _recorded_at(headers),
         message.metadata.sequence.stream,
         unquote(headers["ce-type"]),
         unquote(headers["ce-subject"]),
-        int(headers["Tandem-Aggregate-Version"]),
-        str(json.loads(headers.get("Tandem-Headers", "{}")).get("actor", "")),
+        int(headers["Tandem-Version"]),
+        str(recorded.get("actor", "")),
     )
+
+
+def _recorded_at(headers: Mapping[str, str]) -> str:
+    """Returns when the event was recorded, as RFC 3339 with microseconds."""
+    after = int(headers.get("Tandem-Recorded-After", "0"))
+    if not after:
+        return headers["ce-time"]
+    moment = datetime.fromisoformat(headers["ce-time"]) + timedelta(microseconds=after)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -102,5 +102,5 @@ def read_message(message: Message) -> Change | Passed:
 
 
 def _source_epoch(headers: Mapping[str, str]) -> int:
-    text = headers.get("Tandem-Source-Epoch", "")
+    text = headers.get("Tandem-Epoch", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from query_service.application.lags.stage_lags import StageLags
@@ -21,7 +22,7 @@ class MeteredProjection:
         """See ProjectionObserver."""
         recorded_at = event.event["recorded_at"]
         self._metrics.applied(event.event["event_type"], (self._now() - recorded_at) / 1e6)
-        trace_id = trace_id_of(delivery.headers.get("traceparent", ""))
+        trace_id = trace_id_of(event.event["headers"])
         self._lags.applied(recorded_at, delivery.stored_at, delivery.received_at, trace_id)
 
     def parked(self, reason: Unprojectable) -> None:
@@ -29,7 +30,9 @@ class MeteredProjection:
         self._metrics.parked(str(reason))
 
 
-def trace_id_of(traceparent: str) -> str:
-    """Returns the trace id of a W3C `traceparent`; "" for a malformed one."""
-    parts = traceparent.split("-")
+def trace_id_of(recorded_headers: str) -> str:
+    """Returns the trace id of the W3C `traceparent` in an event's recorded headers; "" without one."""
+    if '"traceparent"' not in recorded_headers:
+        return ""
+    parts = str(json.loads(recorded_headers).get("traceparent")).split("-")
     return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""

@@ -94,7 +94,7 @@ class Books:
         for sequence in range(1, last + 1):
             found = await jetstream.get_msg(self.system.stream, sequence)
             headers = found.headers or {}
-            if headers.get("ce-subject") == self.orders[1] and headers.get("Tandem-Aggregate-Version") == "2":
+            if headers.get("ce-subject") == self.orders[1] and headers.get("Tandem-Version") == "2":
                 return found
         raise AssertionError("no such message")
 
@@ -144,7 +144,7 @@ async def changes_in_the_index_are_named(books: Books) -> None:
 async def a_changed_message_is_named(books: Books) -> None:
     """A message in the journal's place that another one contradicts."""
     message = await books.message()
-    body = message.data.replace(b'{"payload":{', b'{"payload":{ ', 1)
+    body = message.data.replace(b',"payload":{', b',"payload":{ ', 1)
     headers = {name: value for name, value in message.headers.items() if name.startswith(("ce-", "Tandem-"))}
     await books.client.jetstream(timeout=60).publish(message.subject, body, headers=headers)
     found: list[Finding] = (await books.verified(stream=True)).findings

@@ -35,10 +35,10 @@ class Stream:
             self.events += 1
             headers = {
                 "ce-id": str(self.events), "ce-type": "ORDER_HELD", "ce-subject": f"order%20{self.events}",
-                "Tandem-Recorded-At": "2026-11-27T08:00:00Z", "Tandem-Aggregate-Version": "1",
-                "Tandem-Headers": '{"actor":"anonymous"}',
+                "ce-time": "2026-11-27T08:00:00Z", "Tandem-Version": "1",
             }  # fmt: skip
-            await self.jetstream.publish(f"{self.name}.7.ORDER_HELD", b"{}", headers=headers)
+            body = b'{"headers":{"actor":"anonymous"}}'
+            await self.jetstream.publish(f"{self.name}.7.ORDER_HELD", body, headers=headers)
         for _ in range(barriers):
             await self.jetstream.publish(f"{self.name}.barrier", b"")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -29,16 +31,17 @@ async def record(world: World, *events: PublishedEvent, event_type: str | None =
     async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
         for event in events:
             text = event.body.decode()
-            payload, _, rest = text.removeprefix('{"payload":').partition(',"personal":')
+            recorded, _, rest = text.removeprefix('{"headers":').partition(',"payload":')
+            payload, _, rest = rest.partition(',"personal":')
             personal, _, salt = rest.removesuffix('"}').rpartition(',"salt":"')
-            headers = event.headers
+            digest = hashlib.sha256(bytes.fromhex(salt) + personal.encode()).digest()
+            hashed = urlsafe_b64decode(event.headers["Tandem-Hash"] + "=")
             await connection.execute(
                 "INSERT INTO outbox (event_id, aggregate_id, aggregate_version, event_type, payload, personal, salt,"
-                " personal_digest, headers, hash) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), decode(%s, 'hex'),"
-                " %s, decode(%s, 'hex'))",
+                " personal_digest, headers, hash) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), %s, %s, %s)",
                 [
                     event.event_id, event.order_id, event.version, event_type or event.event_type, payload, personal,
-                    salt, headers["Tandem-Personal-Digest"], headers["Tandem-Headers"], headers["Tandem-Hash"],
+                    salt, digest, recorded, hashed,
                 ],
             )  # fmt: skip
 

@@ -195,9 +195,7 @@ async def test_an_unmappable_event_is_parked_and_a_later_version_heals(read_side
         (published(an_order(version=4), payload_changes={"order.total": "much"}), Unprojectable.MALFORMED),
         (published(an_order(version=4), payload_changes={"orderVersion": "5"}), Unprojectable.CONTRADICTORY),
         (
-            published(
-                an_order(version=4), header_changes={"Tandem-Headers": '{"source_epoch":"1","schema_version":"2"}'}
-            ),
+            published(an_order(version=4), recorded_headers='{"source_epoch":"1","schema_version":"2"}'),
             Unprojectable.SCHEMA_UNKNOWN,
         ),
     ],

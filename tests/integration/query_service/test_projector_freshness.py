@@ -97,7 +97,7 @@ async def _told(told: list[dict[str, Any]], count: int) -> bool:
 async def test_a_barrier_without_time_claims_nothing(read_side: ReadSide) -> None:
     async with read_side.projecting():
         await read_side.client.jetstream(timeout=60).publish(
-            f"{read_side.subject}.v1.barrier", b"", headers={"Tandem-Source-Epoch": "1", "Tandem-Term": "1"}
+            f"{read_side.subject}.v1.barrier", b"", headers={"Tandem-Epoch": "1", "Tandem-Term": "1"}
         )
         await eventually(lambda: floor_reaches(read_side, 1), "the barrier acknowledged")
     assert await read_side.store.freshness() is None

@@ -42,7 +42,7 @@ async def told(world: World) -> list[tuple[str, int]]:
         word = "parked" if "Tandem-Parked" in headers else headers.get("Tandem-Unparked")
         if word is None:
             continue
-        said.append((word, int(headers["Tandem-Aggregate-Version"])))
+        said.append((word, int(headers["Tandem-Version"])))
         if not message.is_event:
             assert (message.subject, message.body) == (f"{world.prefix}.barrier", b"")
             assert headers["Tandem-Aggregate-Id"] == BAD

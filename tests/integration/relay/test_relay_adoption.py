@@ -109,13 +109,13 @@ async def test_what_the_stream_lacks_is_published_and_what_the_source_lost_is_na
     again = await adopt(world)
     assert (again.code, again.document["adopted"]) == (0, False)
     messages = await world.messages()
-    epochs = [message.headers["Tandem-Source-Epoch"] for message in messages if message.is_event]
+    epochs = [message.headers["Tandem-Epoch"] for message in messages if message.is_event]
     assert epochs == ["1"] * 150 + ["2"] * 90
     # Barriers, from which the read side learns the epoch, pass to it behind the last event that was missing.
     last = [message for message in messages if message.is_event][179].sequence
     for message in messages:
         if not message.is_event:
-            assert message.headers["Tandem-Source-Epoch"] == ("1" if message.sequence < last else "2")
+            assert message.headers["Tandem-Epoch"] == ("1" if message.sequence < last else "2")
 
 
 async def test_rows_that_no_relay_had_published_before_the_dump(before: World, elsewhere: str) -> None:

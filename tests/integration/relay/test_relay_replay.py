@@ -84,7 +84,7 @@ async def test_all_rows_once_in_order_as_in_the_relays_stream(world: World, targ
     there = await replayed(world, target)
     assert keys(there) == await rows(world)
     assert (await relay_tables(world), await world.messages()) == (before, orders)
-    same = ("ce-", "Tandem-Position", "Tandem-Aggregate", "Tandem-Headers", "Tandem-Recorded", "Tandem-Source")
+    same = ("ce-", "Tandem-Position", "Tandem-Aggregate", "Tandem-Version", "Tandem-Recorded", "Tandem-Epoch")
     of_orders = {message.headers["ce-id"]: message for message in orders if message.is_event}
     for message in there:
         twin = of_orders[message.headers["ce-id"]]
@@ -341,7 +341,7 @@ async def test_notices_stand_where_events_are_parked(world: World, target: str) 
     found = await replay_here(world, target, filters=[f"AGGREGATE={BAD}"])
     assert (found.complete, found.events, found.notices) == (True, 1, 2)
     there = [one for one in await streams.read_all(world.nats_url, target) if "Tandem-Position" in one.headers]
-    said = [(one.headers.get("Tandem-Parked"), one.headers["Tandem-Aggregate-Version"]) for one in there]
+    said = [(one.headers.get("Tandem-Parked"), one.headers["Tandem-Version"]) for one in there]
     assert said == [(None, "1"), ("relay", "3"), ("relay", "4")]
 
 

@@ -53,7 +53,7 @@ class MemorySource:
         order = an_order(order_id, len(events) + 1)
         message = published(order)
         body = json.loads(message.body)
-        texts = {name: json.dumps(body[name], separators=(",", ":")) for name in ("payload", "personal")}
+        texts = {name: json.dumps(body[name], separators=(",", ":")) for name in ("headers", "payload", "personal")}
         self.time += 1
         event = RecordedEvent(
             order_id=order_id,
@@ -64,7 +64,7 @@ class MemorySource:
             occurred_at=self.time,
             recorded_at=self.time,
             position=self.time,
-            headers=message.headers["Tandem-Headers"],
+            headers=texts["headers"],
             payload=texts["payload"],
             personal=texts["personal"],
             salt=body["salt"],

@@ -22,6 +22,7 @@ from query_service.application.ports.order_source import (
 from query_service.projection.project import project
 from query_service.projection.recorded_event import GENESIS, chain_hash, recorded_event
 from query_service.projection.stream_event import read_event
+from relay.events.digest import base64url
 from tests.support.queries.memory_source import MemorySource
 from tests.support.queries.order_events import PublishedEvent, an_order, published
 from tests.support.queries.read_side import ReadSide
@@ -55,7 +56,7 @@ class WriteSide:
         record = recorded_event(project(read_event(event.headers, event.body)).event)
         digest = chain_hash(bytes.fromhex(journal[-1].hash) if journal else GENESIS, record).hex()
         journal.append(replace(record, hash=digest))
-        event = replace(event, headers={**event.headers, "Tandem-Hash": digest})
+        event = replace(event, headers={**event.headers, "Tandem-Hash": base64url(digest)})
         await self._side.publish(event)
         self._unpublished.remove(begun)
         return event

@@ -24,6 +24,8 @@ EVENT = OutboxEvent(
     occurred_at=820_454_400_000_001,
     recorded_at=1_767_225_600_123_456,
 )
+#: The roles whose columns have the type bytea in our outbox.
+BYTES = frozenset({"hash", "personal_digest", "salt"})
 
 
 def builder(**overrides: Any) -> MessageBuilder:

@@ -15,6 +15,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
+from relay.events.cursor import anchor_of
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -32,7 +34,7 @@ class Stored:
     @property
     def key(self) -> tuple[str, int]:
         """(aggregate, version) of an event."""
-        return self.headers["ce-subject"], int(self.headers["Tandem-Aggregate-Version"])
+        return self.headers["ce-subject"], int(self.headers["Tandem-Version"])
 
 
 #: Seconds, enough for a server on an overloaded machine.
@@ -94,6 +96,17 @@ async def _reader(connection: Client, stream: str) -> JetStreamContext.PullSubsc
 def events(messages: Sequence[Stored]) -> list[tuple[str, int]]:
     """Returns (aggregate, version) of the events among the messages."""
     return [message.key for message in messages if message.is_event]
+
+
+def terms(messages: Sequence[Stored]) -> list[int]:
+    """Returns the term of each of the relay's messages: its own, or that of the barrier that it names."""
+    by_sequence = {message.sequence: message.headers for message in messages}
+    found: list[int] = []
+    for message in messages:
+        anchor = anchor_of(message.headers["Tandem-Cursor"])
+        holder = by_sequence[anchor] if isinstance(anchor, int) else message.headers
+        found.append(int(holder["Tandem-Term"]))
+    return found
 
 
 async def state(url: str, stream: str) -> tuple[int, int]:

@@ -58,7 +58,7 @@ async def published_events(nats_url: str, stream: str) -> list[tuple[str, str, i
                 sequence = message.metadata.sequence.stream
                 headers = message.headers or {}
                 if "ce-id" in headers:
-                    event = headers["ce-id"], headers["ce-subject"], int(headers["Tandem-Aggregate-Version"])
+                    event = headers["ce-id"], headers["ce-subject"], int(headers["Tandem-Version"])
                     found.append(event)
         await subscription.unsubscribe()
         return found

@@ -81,8 +81,8 @@ def what_is_forged_is_refused() -> None:
         message_of(event, 2, ce_type="ORDER_SHIPPED"),
         message_of(event, 2, Tandem_Hash="00" * 32),
         message_of(event, 2, Tandem_Hash="00"),
-        message_of(event, 2, Tandem_Recorded_At="yesterday"),
-        message_of(event, 2, Tandem_Aggregate_Version="-1"),
+        message_of(event, 2, Tandem_Recorded_After="yesterday"),
+        message_of(event, 2, Tandem_Version="-1"),
         message_of(event, 2, Tandem_Personal_Digest=""),
     ]
     for message in forged:
@@ -204,7 +204,7 @@ def test_a_body_is_cut_where_its_hash_says() -> None:
 
 
 def test_what_cannot_be_read_is_none() -> None:
-    message = StreamMessage(1, {"ce-id": "x", "Tandem-Source-Epoch": "one"}, b"")
+    message = StreamMessage(1, {"ce-id": "x", "Tandem-Epoch": "one"}, b"")
     assert claimed_ids(message) == (None, None, None)
     assert source_epoch(message) is None
     assert kinds(decided(message, message)) == ["refused"]

@@ -21,7 +21,7 @@ from query_service.projection.recorded_event import RecordedEvent, chain_fault, 
 from query_service.projection.stream_event import read_event
 from relay.events.event import OutboxEvent
 from tests.support.queries.order_events import START, an_order, published, timestamp
-from tests.support.relay.events import builder
+from tests.support.relay.events import BYTES, builder
 from tests.support.source_mutants import Mutant, noticed
 
 CHANGES = order_events_pb2.OrderEvent.DESCRIPTOR.oneofs_by_name["change"].fields
@@ -86,7 +86,7 @@ def exported(row: OutboxEvent) -> RecordedEvent:
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_stream_and_export_give_the_same_documents(event_type: str, personal: bool) -> None:
     row = a_row(event_type, personal=personal)
-    message = builder().event(row, "1", "2")
+    message = builder(byte_roles=BYTES).event(row, "1", "2")
     by_stream = project(read_event(header_fields(b"NATS/1.0\r\n" + message.headers), message.body))
     by_export = project(stream_event(exported(row), EPOCH))
     assert by_export == by_stream

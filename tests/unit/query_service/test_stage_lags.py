@@ -1,5 +1,6 @@
 """Lags are counted by stage and duration, and can be added up over projectors and seconds."""
 
+import json
 import math
 
 import pytest
@@ -110,7 +111,8 @@ def test_the_histogram_shows_a_trace() -> None:
 
 @pytest.mark.parametrize(
     ("traceparent", "trace_id"),
-    [(f"00-{TRACE}-00f067aa0ba902b7-01", TRACE), ("", ""), ("00-short-00f067aa0ba902b7-01", ""), ("x", "")],
+    [(f"00-{TRACE}-00f067aa0ba902b7-01", TRACE), ("", ""), ("00-short-00f067aa0ba902b7-01", ""), ("x", ""), (7, "")],
 )
-def test_the_trace_id_stands_in_the_traceparent(traceparent: str, trace_id: str) -> None:
-    assert trace_id_of(traceparent) == trace_id
+def test_the_trace_id_stands_in_the_recorded_traceparent(traceparent: object, trace_id: str) -> None:
+    assert trace_id_of(json.dumps({"traceparent": traceparent, "actor": "a"})) == trace_id
+    assert not trace_id_of('{"actor":"a"}')

@@ -29,7 +29,7 @@ def test_round_trip_between_differences(epoch: int, seen: Snapshot | None) -> No
 def test_anchored_text_resolves_to_the_long_one(seen: Snapshot, upto: Snapshot, position: int, sequence: int) -> None:
     here = PollCursor(7, seen, upto, position)
     barrier_body = mark(here.base, "0")
-    short = mark(anchored(here.base, sequence), str(position))
+    short = mark(anchored(sequence), str(position))
     assert anchor_of(short) == sequence
     assert len(short) < 64
     assert parse(resolve(short, barrier_body)) == here
@@ -50,6 +50,7 @@ def test_anchored_text_resolves_to_the_long_one(seen: Snapshot, upto: Snapshot, 
         "1;poll;1:2:;3:4:;-1",
         "1;poll;1:2:;3:4:;1;2",
         "1;poll;@5;7",
+        "@5;7",
         "1;poll;1:2:;nonsense;7",
     ],
 )

@@ -26,15 +26,15 @@ def test_a_notice_names_the_event_and_has_no_body() -> None:
     assert headers_of(notice.headers) == {
         "Tandem-Cursor": "2;poll;;1:2:;42",
         "Tandem-Term": "9",
-        "Tandem-Source-Epoch": "2",
+        "Tandem-Epoch": "2",
         "Tandem-Parked": "relay",
         "Tandem-Parked-Reason": "it%20is%20too%20large",
         "Tandem-Position": "42",
         "Tandem-Event-Id": EVENT.event_id,
         "Tandem-Event-Type": "ORDER_PAID",
-        "Tandem-Aggregate-Type": "order",
+        "Tandem-Aggregate": "order",
         "Tandem-Aggregate-Id": EVENT.aggregate_id,
-        "Tandem-Aggregate-Version": "3",
+        "Tandem-Version": "3",
     }
 
 
@@ -56,7 +56,7 @@ def test_whatever_the_ids_are_the_notice_is_small_and_has_no_line_of_theirs(host
     assert notice.size < 8_000
     assert notice.message_id.startswith((b"5:parked:2.a%0D%0A", b"5:parked:2.42"))
     found = headers_of(notice.headers)
-    assert set(found) >= {"Tandem-Cursor", "Tandem-Position", "Tandem-Parked", "Tandem-Aggregate-Version"}
+    assert set(found) >= {"Tandem-Cursor", "Tandem-Position", "Tandem-Parked", "Tandem-Version"}
     assert "Nats-Expected-Stream" not in found
     assert len(found["Tandem-Parked-Reason"]) == LONGEST_REASON
 

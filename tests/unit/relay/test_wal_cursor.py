@@ -29,7 +29,7 @@ names = st.from_regex(r"[a-z_0-9]{1,20}", fullmatch=True)
 def test_round_trip(checkpoint: WalCheckpoint, lsn: int, index: int, some: tuple[int, ...]) -> None:
     here = WalCursor(3, checkpoint, lsn, index, some[0] if some else 0, index)
     assert parse(here.text) == here
-    short = mark(anchored(here.base, 17), here.mark)
+    short = mark(anchored(17), here.mark)
     assert parse(resolve(short, mark(here.base, "0/0:0:0"))) == here
     for text in (here.text, short):
         assert transaction_of(text) == (some[0] if some else None)
