@@ -17,7 +17,7 @@ from tests.support.relay.relay_process import running
 from tests.support.relay.world import World
 from tests.support.relay.writers import Writers
 
-OPEN_TRANSACTIONS = 120
+OPEN_TRANSACTIONS = 150
 
 
 async def leave_open(world: World) -> None:
