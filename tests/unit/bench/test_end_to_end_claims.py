@@ -64,7 +64,8 @@ def test_the_table_has_a_row_for_what_was_measured() -> None:
     costs = {"cpu_command": 2.5, "cpu_total": 12.25, "cores": 1.2, "p50_ms": 30.0, "p99_ms": 90.0, "behind_s": 0.0}
     counts = {"bulks": 2.0, "refreshes": 0.3, "gets": 3.7, "merges": 0.06}
     assert cost_table(results({of(OURS, at(READABLE, 10)): costs | counts}), [at(READABLE, 10), "missing"]) == (
-        "| ms of CPU per order | command | total | cores | p50_ms | p99_ms | behind_s | bulks | refreshes | gets | merges |\n"
+        "| ms of CPU per order | command | total | cores | p50_ms | p99_ms | behind_s"
+        " | bulks | refreshes | gets | merges |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|\n"
         "| command → readable, 10/s | 2.5 | 12.2 | 1.2 | 30 | 90 | 0 | 2 | 0.3 | 3.7 | 0.06 |"
     )
