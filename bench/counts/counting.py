@@ -14,11 +14,11 @@ from bench.counts.running_stack import RunningStack, ServerUrls
 from bench.counts.sample_calls import SampleCalls
 from bench.counts.steady import MOST, Figures, Samples
 
-#: So many orders are placed, paid and shipped before anything is counted. Then all statements are prepared, and numbers
-#: in texts, such as sequences of the stream, have two digits.
-WARMING = 5
-#: Cities of the customers: queries ask about the orders of the first; the others are only counted on their way.
+#: The cities of the customers. Queries ask about the orders of the first; those of the other are only counted.
 ASKED, COUNTED = "Köln", "Bonn"
+#: The orders that are placed, paid and shipped before anything is counted. After five times the driver prepares a
+#: statement, which it does with the sixth.
+WARMING = (*[ASKED] * 5, COUNTED)
 
 Document = Mapping[str, Mapping[str, Figures]]
 """Counts by part, by kind of work, and by name."""
@@ -44,9 +44,9 @@ class Counting:
                 break
         return as_document(samples.figures())
 
-    async def queries(self) -> Document:
-        """Counts queries. Raises NotSteady."""
-        return as_document(await self._queries.count())
+    async def queries(self, *kinds: str) -> Document:
+        """Counts these kinds of queries; none: all. Raises NotSteady."""
+        return as_document(await self._queries.count(*kinds))
 
 
 def as_document(figures: Mapping[str, Figures]) -> Document:
@@ -67,5 +67,5 @@ async def counting(urls: ServerUrls) -> AsyncIterator[Counting]:
         await psycopg.AsyncConnection.connect(stack.database_url, autocommit=True) as inspector,
     ):
         flow = OrderFlow(stack, SampleCalls(), inspector)
-        orders = [await flow.one_order(Samples(), ASKED) for _ in range(WARMING)]
-        yield Counting(stack, flow, Queries(stack, flow, orders))
+        placed = await flow.warm_up(WARMING)
+        yield Counting(stack, flow, Queries(stack, flow, placed))

@@ -28,6 +28,11 @@ class EventCounter:
         await self._relay.until(lambda: bool(self._stored()), within)
         await self._projector.until(lambda: self._stored() <= self._acknowledged(), within)
 
+    async def until_barrier(self, within: float) -> None:
+        """Waits for the next barrier. Raises TimeoutError."""
+        before = self._barriers()
+        await self._relay.until(lambda: self._barriers() > before, within)
+
     def figures(self) -> Figures | None:
         """Returns the counts, or None for an event after a barrier: its message names the barrier, and is shorter."""
         published = self._published()
@@ -44,6 +49,9 @@ class EventCounter:
 
     def _published(self) -> list[Message]:
         return [message for message in self._relay.published if message.subject.startswith(self._subjects)]
+
+    def _barriers(self) -> int:
+        return sum(message.subject == self._barrier for message in self._relay.published)
 
     def _stored(self) -> set[int]:
         """Returns the stream's sequences of the events since `begin`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -42,6 +43,15 @@ class OrderFlow:
         self._event = EventCounter(traffic.relay_and_nats, traffic.projector_and_nats, stack.subjects, stack.barrier)
         self._projection = StoreCounter(traffic.projector_and_elasticsearch, stack.indices)
 
+    async def warm_up(self, cities: Sequence[str]) -> list[PlaceOrderRequest]:
+        """Places, pays and ships an order of each city without counting, and waits for a barrier.
+
+        Then all statements are prepared, and the sequences of the stream that messages tell have two digits.
+        """
+        placed = [await self.one_order(Samples(), city) for city in cities]
+        await self._event.until_barrier(WITHIN_SECONDS)
+        return placed
+
     async def one_order(self, samples: Samples, city: str) -> PlaceOrderRequest:
         """Places, pays and ships one order, and adds a sample of each step's counts."""
         over = time.monotonic() + PACE_SECONDS
@@ -53,8 +63,9 @@ class OrderFlow:
             self._event.begin()
             answer = await getattr(self._stack.commands, command)(request, timeout=WITHIN_SECONDS)
             self.consistency_token = answer.consistency_token
-            samples.add(f"commands.{command}", await self._command.figures(placed.order_id, version))
             await self._event.until_projected(WITHIN_SECONDS)
+            # Only now, so that what a service does after its answer counts too.
+            samples.add(f"commands.{command}", await self._command.figures(placed.order_id, version))
             samples.add(f"projection.{command}", await self._projection.figures())
             if (published := self._event.figures()) is not None:
                 samples.add(f"events.{command}", published)

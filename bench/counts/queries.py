@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from tandem.orders.v1 import order_query_service_pb2 as contract
@@ -13,7 +14,7 @@ from bench.counts.running_stack import RunningStack
 from bench.counts.steady import MOST, Figures, Samples
 from bench.counts.store_counter import StoreCounter
 
-NEW_ORDER = "queries.SearchOrders of a new order"
+NEW_ORDER = "SearchOrders of a new order"
 
 
 class Queries:
@@ -23,20 +24,22 @@ class Queries:
         self._stack, self._flow, self._orders = stack, flow, orders
         self._counter = StoreCounter(stack.traffic.serve_and_elasticsearch, stack.indices)
 
-    async def count(self) -> dict[str, Figures]:
-        """Asks each kind of query until its counts are steady. Raises NotSteady."""
+    async def count(self, *kinds: str) -> dict[str, Figures]:
+        """Asks these kinds of queries until their counts are steady; none: all. Raises NotSteady."""
         await self._stack.indices.refresh()
-        samples = Samples()
+        asks: dict[str, Callable[[], Awaitable[Figures]]] = {}
         for name, (method, request) in (await self._kinds()).items():
-            await self._ask(method, request)  # a first time without counting: answers keep what does not change
+            asks[name] = functools.partial(self._ask, method, request)
+        asks[NEW_ORDER] = self._new_order
+        samples = Samples()
+        for name, ask in asks.items():
+            if kinds and name not in kinds:
+                continue
+            await ask()  # a first time without counting, because a process keeps what does not change
             for _ in range(MOST):
-                samples.add(f"queries.{name}", await self._ask(method, request))
+                samples.add(f"queries.{name}", await ask())
                 if samples.steady:
                     break
-        for _ in range(MOST):
-            samples.add(NEW_ORDER, await self._new_order())
-            if samples.steady:
-                break
         return samples.figures()
 
     async def _kinds(self) -> Mapping[str, tuple[str, Any]]:
