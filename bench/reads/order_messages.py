@@ -77,9 +77,10 @@ class Template:
         text = text.replace(old.event_id.encode(), ids.event_id.encode())
         text = text.replace(old.request_id.encode(), ids.request_id.encode())
         text = text.replace(old.order_number.encode(), ids.order_number.encode())
-        # Searches find a number by its parts in lower case, and by all of them joined.
+        # Searches find a number by its parts in lower case, and by all of them joined. A part of digits only could also
+        # be an amount.
         for part, other in zip(_parts(old), _parts(ids), strict=True):
-            text = text.replace(part, other)
+            text = text if part.isdigit() else text.replace(part, other)
         return text
 
 
