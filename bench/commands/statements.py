@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncRawCursor
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderRequest, RecordPaymentRequest, ShipOrderRequest
 
 from bench.harness.rounds import Figures
@@ -21,8 +20,10 @@ from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
 from command_service.bootstrap import random_identity
+from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
 from command_service.storage.connections import CommandPool, command_pool
+from command_service.storage.round_trip import RoundTrip
 from command_service.storage.stored_orders import LOAD
 from command_service.storage.transaction import BEGIN, COMMIT, Transaction
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -53,15 +54,17 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
     """Yields a pool of one connection, and a list that collects every statement sent over it."""
     sent: list[Statement] = []
 
-    class Recording(AsyncRawCursor[Any]):
-        async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-            sent.append((query, params))
-            return await super().execute(query, params, **options)
+    class Recording(CommandConnection):
+        def start(
+            self, batch: Sequence[Statement], on_end: Callable[[], object] = lambda: None, *, prepare: bool = True
+        ) -> RoundTrip:
+            sent.extend(batch)
+            return super().start(batch, on_end, prepare=prepare)
 
-    async with command_pool(url, size=1, max_waiting=1, statement_seconds=30.0) as pool:
+    pool = command_pool(url, size=1, max_waiting=1, statement_seconds=30.0)
+    pool.connection_class = Recording
+    async with pool:
         await pool.wait()
-        async with pool.connection() as connection:
-            connection.cursor_factory = Recording
         yield pool, sent
 
 
@@ -107,6 +110,7 @@ async def by_psycopg(url: str, work: Sequence[Trips], callers: int) -> Figures:
 
     async def send(pool: CommandPool, trips: Trips) -> None:
         connection = await pool.getconn()
+        connection.prepare_threshold = 5  # psycopg's default; the service's connections prepare in their own way
         for trip in trips:
             async with connection.pipeline():
                 cursors = [await connection.execute(query, params or None) for query, params in trip]

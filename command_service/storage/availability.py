@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import psycopg
-from psycopg import AsyncRawCursor
 
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME
@@ -89,14 +88,11 @@ class DatabaseWatch:
         if self._conversation is None:
             async with asyncio.timeout(ANSWER_SECONDS):
                 connection = await CommandConnection.connect(
-                    self._database_url,
-                    autocommit=True,
-                    cursor_factory=AsyncRawCursor,
-                    application_name=f"{APPLICATION_NAME}-watch",
+                    self._database_url, autocommit=True, application_name=f"{APPLICATION_NAME}-watch"
                 )
             self._conversation = Conversation(connection, ANSWER_SECONDS)
-        row = await (await self._conversation.run([("SELECT pg_is_in_recovery()", ())])).fetchone()
-        return row == (False,)
+        answer = await self._conversation.run([("SELECT pg_is_in_recovery()", ())])
+        return answer.row() == (False,)
 
     async def _drop(self) -> None:
         if self._conversation is not None:

@@ -84,7 +84,8 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
 
     async def _end(self, conversation: Conversation) -> None:
         try:
-            await conversation.end()
+            if not conversation.at_rest:
+                await conversation.end()
         finally:
             self._conversations.discard(conversation)
             if not self._conversations:

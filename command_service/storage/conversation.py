@@ -1,9 +1,7 @@
 """Runs one unit of work on a connection, and afterwards leaves the connection in a known state or closed.
 
-The driver is never interrupted. An interrupted driver could stop between two steps that belong together. It could
-be in pipeline mode without knowing it, or believe that the server has prepared a statement which the server never saw.
-So each round trip is a task of its own, and a caller who is cancelled does not stop that task. Instead the server is
-asked to cancel the statement. The connection is not used again before the driver has read every answer.
+A round trip is never interrupted: the event loop reads its answers, and a caller who is cancelled only stops waiting.
+Instead the server is asked to cancel the statement. The connection is not used again before every answer was read.
 """
 
 from __future__ import annotations
@@ -12,17 +10,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import psycopg
 import structlog
-from psycopg import AsyncCursor
 
-from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
+from command_service.storage.command_connection import CommandConnection
+from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Statement
 from service_runtime.countdown import Countdown
 
-T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 #: How long an abandoned round trip may still run before the server is asked to cancel it. Most end within this time,
@@ -42,25 +38,37 @@ class Conversation:
         """Takes the connection, and breaks it if the server leaves a round trip unanswered for `answer_seconds`."""
         self.connection = connection
         self._answer_seconds = answer_seconds
-        self._trip: asyncio.Task[AsyncCursor[Row]] | None = None
+        self._trip: RoundTrip | None = None
         self._to_the_end = self._failed = False
 
-    async def run(self, batch: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
-        """Sends the statements together and returns the last one's cursor. Read it before the conversation ends.
+    async def run(self, batch: Sequence[Statement], *, to_the_end: bool = False) -> Answer:
+        """Sends the statements together and returns the last one's answer.
 
         If the caller is cancelled, this call ends at once. `end` then cancels the statements, or waits for them if
         `to_the_end` is true. Raises psycopg.Error, and OutOfStep while an earlier round trip still runs.
         """
-        if self._trip is not None and not self._trip.done():
+        if self._trip is not None and not self._trip.ended:
             raise OutOfStep("the answer to what was sent before is still to come")
+        self._failed = self.failed
         self._to_the_end = to_the_end
-        self._trip = asyncio.ensure_future(self._within_time(self.connection.run(batch)))
-        return await asyncio.shield(self._trip)
+        # The server ends a statement that takes too long. This countdown is for a server or network that is silent.
+        silence = Countdown(self._answer_seconds, self.hang_up)
+        try:
+            self._trip = self.connection.start(batch, silence.cancel)
+        except BaseException:  # nothing was sent
+            silence.cancel()
+            raise
+        return await self._trip.answer()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a round trip has failed, or the server was asked to cancel one."""
+        return self._failed or (self._trip is not None and self._trip.error is not None)
 
     @property
     def at_rest(self) -> bool:
         """Whether the connection can be lent again: every answer was read, none an error, no transaction is open."""
-        return (self._trip is None or self._trip.done()) and not self._failed and self.connection.idle
+        return (self._trip is None or self._trip.ended) and not self.failed and self.connection.idle
 
     @property
     def goes_on(self) -> bool:
@@ -70,8 +78,7 @@ class Conversation:
     async def end(self) -> None:
         """Rolls back what was not committed. Leaves the connection in a known state or closed. Never cancel this."""
         try:
-            if not self.at_rest:
-                await self._come_to_rest()
+            await self._come_to_rest()
         except BaseException as error:
             if not self.connection.closed:
                 _log.warning("connection closed, its state is not known", error=type(error).__name__)
@@ -83,7 +90,7 @@ class Conversation:
         """Closes the connection without waiting for the server."""
         self.hang_up()
         if self._trip is not None:
-            await _over(self._trip)
+            await self._trip.over()
         await self.connection.close()
 
     def hang_up(self) -> None:
@@ -93,47 +100,35 @@ class Conversation:
             with line:
                 line.shutdown(socket.SHUT_RDWR)
 
-    async def _within_time(self, answer: Awaitable[T]) -> T:
-        # The server ends a statement that takes too long. This countdown is for a server or network that is silent.
-        silence = Countdown(self._answer_seconds, self.hang_up)
-        try:
-            return await answer
-        except BaseException:
-            self._failed = True
-            raise
-        finally:
-            silence.cancel()
-
     async def _come_to_rest(self) -> None:
         if self._trip is not None:
             await self._last_answer(self._trip)
         if self.connection.closed:
             return
-        # Without an error, the statements that the driver believes to be prepared are prepared, and may be kept.
-        resting = self.connection.start_anew() if self._failed else self.connection.end_transaction()
-        await self._within_time(resting)
+        silence = Countdown(self._answer_seconds, self.hang_up)
+        try:
+            # Without an error, everything is prepared that the connection believes to be prepared, and is kept.
+            await (self.connection.start_anew() if self.failed else self.connection.end_transaction())
+        finally:
+            silence.cancel()
         if not self.connection.idle:
             raise OutOfStep("the connection is not idle")
 
-    async def _last_answer(self, trip: asyncio.Task[AsyncCursor[Row]]) -> None:
-        if not self._to_the_end:
-            await asyncio.wait({trip}, timeout=GRACE_SECONDS)
-            if not trip.done():
-                # The server may act late on a request to cancel, so the connection counts as failed. If the request
-                # cannot be delivered, `cancel_safe` raises, and the connection is closed: a request that arrives late
-                # could cancel other work.
-                self._failed = True
-                await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
-                await asyncio.wait({trip}, timeout=CANCEL_SECONDS)
-                if not trip.done():
-                    raise OutOfStep("the server does not end what it was asked to end")
-        await _over(trip)
-        if trip.cancelled():
-            raise OutOfStep("the driver was interrupted")
+    async def _last_answer(self, trip: RoundTrip) -> None:
+        if not self._to_the_end and not await _over_within(GRACE_SECONDS, trip):
+            # The server may act late on a request to cancel, so the connection counts as failed. If the request cannot
+            # be delivered, `cancel_safe` raises, and the connection is closed: a request that arrives late could cancel
+            # other work.
+            self._failed = True
+            await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+            if not await _over_within(CANCEL_SECONDS, trip):
+                raise OutOfStep("the server does not end what it was asked to end")
+        await trip.over()
 
 
-async def _over(trip: asyncio.Task[AsyncCursor[Row]]) -> None:
-    """Waits until the task has ended, and drops its error: it was for the caller, who may have been cancelled."""
-    await asyncio.wait({trip})
-    if not trip.cancelled():
-        trip.exception()
+async def _over_within(seconds: float, trip: RoundTrip) -> bool:
+    """Waits at most so long for the end of the round trip, and returns whether it has ended."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await trip.over()
+    return trip.ended

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from command_service.storage.command_connection import OutOfStep
 from command_service.storage.connections import CommandPool
+from command_service.storage.round_trip import OutOfStep
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Housekeeping:
     async def extend_outbox(self) -> int:
         """Creates missing partitions so that PARTITIONS_AHEAD are ready, and returns how many it created."""
         async with self._pool.conversation() as conversation:
-            row = await (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).fetchone()
+            row = (await conversation.run([(EXTEND, (PARTITIONS_AHEAD,))])).row()
         made = int(row[0]) if row else 0
         if made:
             _log.info("outbox partitions made", count=made)
@@ -70,9 +70,8 @@ class Housekeeping:
         expired = 0
         while True:
             async with self._pool.conversation() as conversation:
-                cursor = await conversation.run([(EXPIRE, (self._retention_hours, EXPIRY_BATCH))])
-                count = cursor.rowcount
-            if count < 0:
+                count = (await conversation.run([(EXPIRE, (self._retention_hours, EXPIRY_BATCH))])).count
+            if count is None:
                 raise OutOfStep("the answer to a DELETE does not say how many rows are gone")
             expired += count
             self._on_expired(count)

@@ -10,11 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import psycopg
-from psycopg import AsyncCursor
 
-from command_service.storage.command_connection import Row, Statement
 from command_service.storage.conversation import Conversation
 from command_service.storage.database_errors import meaning_of
+from command_service.storage.round_trip import Answer, Row, Statement
 
 #: Explicit, because a default of the role or the database must not change what a unit of work guarantees.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -57,20 +56,20 @@ class Transaction:
 
         Raises the application's error for a psycopg.Error where `meaning_of` knows one, otherwise the psycopg.Error.
         """
-        return await (await self._send(statements)).fetchone()
+        return (await self._send(statements)).row()
 
     async def commit(self, *statements: Statement) -> None:
         """Sends the statements and the COMMIT together. When it returns, the transaction is durable. Raises as `fetch`.
 
         The commit runs to its end even if the caller is cancelled, because its outcome would otherwise be unknown.
         """
-        cursor = await self._send((*statements, (COMMIT, ())), to_the_end=True)
+        answer = await self._send((*statements, (COMMIT, ())), to_the_end=True)
         # In a failed transaction the server answers a COMMIT by rolling back, without an error.
-        if cursor.statusmessage != COMMIT:
-            raise RuntimeError(f"the server answered {cursor.statusmessage} to COMMIT")
+        if answer.status != COMMIT:
+            raise RuntimeError(f"the server answered {answer.status} to COMMIT")
         self._committed = True
 
-    async def _send(self, statements: Sequence[Statement], *, to_the_end: bool = False) -> AsyncCursor[Row]:
+    async def _send(self, statements: Sequence[Statement], *, to_the_end: bool = False) -> Answer:
         beginning: list[Statement] = [] if self.begun else [(BEGIN, ())]
         if beginning and self._statement_seconds is not None:
             beginning.append((LIMIT, (f"{max(1, math.ceil(self._statement_seconds * 1000))}ms",)))

@@ -10,12 +10,17 @@ from tests.support.chance import new_seed, tell
 from tests.support.faults.rough_way import rough_way
 from tests.support.robustness.leaving_callers import LeavingCallers, book_faults, process_faults, rough_service
 
-#: Mutant: the driver is interrupted, and its connection goes back without proof of its state.
+#: Mutant: a round trip is interrupted, and its connection goes back without proof of its state.
 WITHOUT_PROOF = """
 from command_service.storage.conversation import Conversation
 
 async def run(self, batch, *, to_the_end=False):
-    return await self._within_time(self.connection.run(batch))
+    self._trip = self.connection.start(batch)
+    try:
+        return await self._trip.answer()
+    except BaseException as left:
+        self._trip._end(left)
+        raise
 
 async def end(self):
     pass

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from command_service.application.exporting.errors import ExportInterrupted
-from command_service.storage.command_connection import Row, Statement
 from command_service.storage.database_errors import DEPENDENCY
+from command_service.storage.round_trip import Row, Statement
 
 HIGHEST = "SELECT coalesce(max(position), 0) FROM outbox"
 _WRITING = "FROM pg_locks WHERE relation = 'outbox'::regclass AND mode = 'RowExclusiveLock' AND granted"

@@ -10,11 +10,11 @@ from uuid import UUID
 from command_service.application.exporting.ports import Digest, Head, StoredEvent
 from command_service.application.exporting.selections import EventSelection, OrderSelection
 from command_service.domain.order import Order
-from command_service.storage.command_connection import Row, Statement
 from command_service.storage.conversation import Conversation
 from command_service.storage.exports.comparison_statements import COUNT, CUTS, SORT_MEMORY, digests_of, numbers_of_cuts
 from command_service.storage.exports.journal_statements import event_of, events_of, journals_of
 from command_service.storage.exports.order_statements import head_of, heads_of, order_with_head, orders_of
+from command_service.storage.round_trip import Row, Statement
 
 #: How many rows one round trip fetches. They are in memory in addition to the page, and are read from the answer in one
 #: go of about a millisecond, during which commands wait.
@@ -60,15 +60,15 @@ class PostgresSnapshot:
 
     async def digests(self, partitions: Sequence[int]) -> Mapping[int, Digest]:
         """Returns the digests of the buckets that have orders."""
-        cursor = await self._conversation.run([(SORT_MEMORY, ()), digests_of(partitions)])
-        return {partition: Digest(orders, digest) for partition, orders, digest in await cursor.fetchall()}
+        answer = await self._conversation.run([(SORT_MEMORY, ()), digests_of(partitions)])
+        return {partition: Digest(orders, digest) for partition, orders, digest in answer.rows()}
 
     async def cuts(self, parts: int) -> tuple[list[UUID], int]:
         """Returns the order ids that cut all orders into parts, and the number of orders."""
-        counted = await (await self._conversation.run([(COUNT, ())])).fetchone()
+        counted = (await self._conversation.run([(COUNT, ())])).row()
         orders = int(counted[0]) if counted else 0
-        cursor = await self._conversation.run([(CUTS, (numbers_of_cuts(orders, parts),))])
-        return [row[0] for row in await cursor.fetchall()], orders
+        answer = await self._conversation.run([(CUTS, (numbers_of_cuts(orders, parts),))])
+        return [row[0] for row in answer.rows()], orders
 
     async def _rows(self, statement: Statement, at_once: int) -> AsyncGenerator[Row]:
         """Yields the rows of a SELECT, which the server computes only as far as they are read."""
@@ -76,7 +76,7 @@ class PostgresSnapshot:
         fetch: Statement = (f"FETCH {at_once} FROM page", ())
         batch = [(f"DECLARE page NO SCROLL CURSOR FOR {select}", values), fetch]
         while True:
-            rows = await (await self._conversation.run(batch)).fetchall()
+            rows = (await self._conversation.run(batch)).rows()
             for row in rows:
                 await self._pause()
                 yield row

@@ -10,12 +10,12 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.errors import Overloaded, TimedOut
 from command_service.application.exporting.errors import ExportInterrupted, ExportTooSlow
-from command_service.storage.command_connection import Row, Statement
 from command_service.storage.connections import ANSWER_SECONDS, CommandPool
 from command_service.storage.conversation import Conversation
 from command_service.storage.database_errors import DEPENDENCY, meaning_of
 from command_service.storage.exports.settled_position import settled_position
 from command_service.storage.exports.snapshot import PostgresSnapshot
+from command_service.storage.round_trip import Row, Statement
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The snapshot is taken before the clock is read, so everything in it was committed before that time.
@@ -44,7 +44,7 @@ class PostgresSnapshots:
     async def open(self) -> AsyncIterator[PostgresSnapshot]:
         """Opens a snapshot of now, which ends with the block."""
         async with self._conversation() as conversation:
-            row = await (await conversation.run([(BEGIN, ()), (MOMENT, ())])).fetchone()
+            row = (await conversation.run([(BEGIN, ()), (MOMENT, ())])).row()
             assert row is not None
             read_time, source_epoch = row
             yield PostgresSnapshot(conversation, read_time, source_epoch, self._pause)
@@ -55,7 +55,7 @@ class PostgresSnapshots:
 
     async def _ask(self, statement: Statement) -> Row:
         async with self._conversation() as conversation:
-            row = await (await conversation.run([statement])).fetchone()
+            row = (await conversation.run([statement])).row()
         assert row is not None
         return row
 

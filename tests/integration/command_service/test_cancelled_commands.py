@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import AsyncCursor
 from psycopg.errors import DivisionByZero, InvalidSqlStatementName
 from psycopg.pq import PipelineStatus
 from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
@@ -25,9 +24,10 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 from command_service.application.errors import CommandError, ConnectionBroken
 from command_service.application.execution import ATTEMPTS
 from command_service.storage import conversation, database_errors
-from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
+from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME, CommandPool
 from command_service.storage.conversation import Conversation
+from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Statement
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import cancel
 from tests.fixtures.write_model import execute
@@ -35,11 +35,12 @@ from tests.support.commands.command_application import Application, call, opened
 from tests.support.commands.driver_steps import Blow, driver_steps
 from tests.support.commands.journal import journal_faults
 from tests.support.faults.rough_way import rough_way
+from tests.support.source_mutants import Mutant
 from tests.support.waiting import eventually
 
 SIZE = 2
 #: More steps than a PlaceOrder and what follows a cancelled one take.
-MOST_STEPS = 30
+MOST_STEPS = 40
 #: Callers that wait for a lock.
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -123,7 +124,7 @@ async def cancel_at_each(url: str, pairs: Sequence[tuple[int, int]], *, cut: boo
 
 
 ONCE = [(step, step) for step in range(1, MOST_STEPS)]
-TWICE = [(first, first + gap) for first in range(1, 14) for gap in (1, 2, 5)]
+TWICE = [(first, first + gap) for first in range(1, 27, 2) for gap in (1, 2, 5)]
 
 
 async def test_callers_may_leave_at_any_step(command_database: str) -> None:
@@ -135,7 +136,7 @@ async def test_callers_may_be_cancelled_twice(command_database: str) -> None:
 
 
 async def test_connections_may_break_while_callers_leave(command_database: str) -> None:
-    await check_any_step(command_database, [(step, step + 1) for step in range(1, 14)], cut=True)
+    await check_any_step(command_database, [(step, step + 1) for step in range(1, 27)], cut=True)
 
 
 async def check_who_leaves_the_queue(url: str) -> None:
@@ -208,11 +209,16 @@ async def test_callers_may_leave_while_the_server_is_silent(
     assert await execute(command_database, "SELECT count(*) FROM orders") == [(2 * SIZE,)]
 
 
-async def run_in_the_callers_task(
+async def run_for_the_caller_alone(
     self: Conversation, batch: Sequence[Statement], *, to_the_end: bool = False
-) -> AsyncCursor[Row]:
-    """Mutant: the driver is interrupted."""
-    return await self._within_time(self.connection.run(batch))
+) -> Answer:
+    """Mutant: nobody reads the answers after the caller has left."""
+    self._trip = self.connection.start(batch)
+    try:
+        return await self._trip.answer()
+    except asyncio.CancelledError as left:
+        self._trip._end(left)  # type: ignore[arg-type]
+        raise
 
 
 async def end_without_proof(self: Conversation) -> None:
@@ -234,11 +240,13 @@ async def swept_up() -> AsyncIterator[None]:
 
 
 @pytest.mark.mutant
-async def test_a_driver_that_is_interrupted_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Conversation, "run", run_in_the_callers_task)
+async def test_a_round_trip_that_is_interrupted_is_noticed(
+    command_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Conversation, "run", run_for_the_caller_alone)
     monkeypatch.setattr(Conversation, "end", end_without_proof)
     async with swept_up():
-        with pytest.raises(AssertionError, match="in pipeline mode"):
+        with pytest.raises((AssertionError, OutOfStep), match="in pipeline mode"):
             await check_any_step(command_database, ONCE)
 
 
@@ -253,14 +261,13 @@ async def test_a_connection_that_goes_back_without_proof_is_noticed(
 
 
 async def check_failed_batches_leave_nothing_prepared(url: str) -> None:
-    """The driver takes a statement for prepared once it has sent it; after an error the server never saw it."""
+    """What comes after an error is not prepared, although it was sent."""
     async with opened_pool(url, size=1) as pool:
-        for _ in range(20):  # whichever time it is that the statement is to be prepared, it comes after an error
+        with pytest.raises(DivisionByZero):
             async with pool.conversation() as talk:
-                await talk.run([("SELECT 2 * $1", (1,))])
-            with pytest.raises(DivisionByZero):
-                async with pool.conversation() as talk:
-                    await talk.run([("SELECT 1 / $1", (0,)), ("SELECT 2 * $1", (1,))])
+                await talk.run([("SELECT 1 / $1", (0,)), ("SELECT 2 * $1", (1,))])
+        async with pool.conversation() as talk:
+            assert (await talk.run([("SELECT 2 * $1", (1,))])).row() == (2,)
 
 
 async def test_failed_batches_leave_nothing_prepared(command_database: str) -> None:
@@ -269,8 +276,14 @@ async def test_failed_batches_leave_nothing_prepared(command_database: str) -> N
 
 @pytest.mark.mutant
 async def test_what_is_not_forgotten_is_noticed(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two guards: only what the server has prepared counts as prepared, and after an error nothing does."""
     monkeypatch.setattr(CommandConnection, "start_anew", CommandConnection.end_transaction)
-    with pytest.raises(InvalidSqlStatementName):
+    await check_failed_batches_leave_nothing_prepared(command_database)
+    sent = "self._awaited.append(key)"
+    with (
+        Mutant(RoundTrip._send, sent, f"{sent}; self._prepared.add(key)").at_work(),
+        pytest.raises(InvalidSqlStatementName),
+    ):
         await check_failed_batches_leave_nothing_prepared(command_database)
 
 
@@ -339,4 +352,4 @@ async def test_an_answer_to_another_question_closes_the_connection(
                 await talk.run([("SELECT 1 / 0", ())])
         assert talk.connection.closed
         async with pool.conversation() as another:
-            assert await (await another.run([("SELECT 1", ())])).fetchone() == (1,)
+            assert (await another.run([("SELECT 1", ())])).row() == (1,)

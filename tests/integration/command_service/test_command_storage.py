@@ -6,18 +6,16 @@ import asyncio
 import random
 import signal
 import urllib.request
-from collections.abc import Sequence
 
 import pytest
-from psycopg import AsyncCursor
 
 from command_service.application.errors import DependencyUnavailable, Overloaded
 from command_service.domain import rules
 from command_service.domain.errors import RuleViolated
 from command_service.storage import housekeeping
 from command_service.storage.availability import PATIENCE_SECONDS, DatabaseWatch
-from command_service.storage.command_connection import CommandConnection, OutOfStep, Row, Statement
 from command_service.storage.housekeeping import Housekeeping
+from command_service.storage.round_trip import Answer, OutOfStep
 from command_service.storage.startup_checks import check_database
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import StartupRefused
@@ -100,12 +98,8 @@ async def test_housekeeping_makes_partitions_ahead_and_goes_on_after_an_outage(
 
 async def test_a_count_that_is_none_reaches_no_counter(command_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
-
-    async def unanswered(self: CommandConnection, _: Sequence[Statement]) -> AsyncCursor[Row]:
-        return self.cursor()
-
     async with opened_pool(command_database) as pool:
-        monkeypatch.setattr(CommandConnection, "run", unanswered)
+        monkeypatch.setattr(Answer, "count", None)
         with pytest.raises(OutOfStep):
             await Housekeeping(pool, retention_hours=48, on_expired=counted.append).expire_command_log()
     assert counted == []

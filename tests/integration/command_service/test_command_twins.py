@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
-from psycopg import AsyncCursor
 
 from command_service.application.command_call import CommandCall
 from command_service.application.ports import (
@@ -24,10 +23,10 @@ from command_service.application.ports import (
 )
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import RuleViolated
-from command_service.storage.command_connection import Row, Statement
 from command_service.storage.command_log import RECALL
 from command_service.storage.conversation import Conversation
 from command_service.storage.orders import ADD_CUSTOMER
+from command_service.storage.round_trip import Answer, Statement
 from command_service.storage.unit_of_work import PostgresUnitOfWork, PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, opened_pool, place_order
@@ -242,7 +241,7 @@ async def test_a_guard_switched_off_is_noticed(
 async def test_a_commit_that_ends_with_its_caller_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def given_up(self: Conversation, batch: Sequence[Statement], *, to_the_end: bool) -> AsyncCursor[Row]:
+    async def given_up(self: Conversation, batch: Sequence[Statement], *, to_the_end: bool) -> Answer:
         return await run(self, batch)
 
     run = Conversation.run

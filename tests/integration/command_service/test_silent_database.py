@@ -72,7 +72,7 @@ async def test_a_process_that_stops_watches_to_its_end(command_database: str) ->
         importing = asyncio.create_task(import_until_broken(process.address, import_requests(1, 3)))
         await eventually(
             # On a slow machine the silence may be known first.
-            lambda: b"".join(heard).count(b"BEGIN ISOLATION") >= 6 or bool(process.events("database unavailable")),
+            lambda: b"".join(heard).count(b"anonymous") >= 6 or bool(process.events("database unavailable")),
             "all are at work",
         )
         process.signal(signal.SIGTERM)
