@@ -23,7 +23,7 @@ from command_service.bootstrap import random_identity
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
 from command_service.storage.connections import CommandPool, command_pool
-from command_service.storage.round_trip import RoundTrip
+from command_service.storage.message_writer import Message, MessageWriter
 from command_service.storage.stored_orders import LOAD
 from command_service.storage.transaction import BEGIN, COMMIT, Transaction
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
@@ -54,12 +54,15 @@ async def recording_pool(url: str) -> AsyncIterator[tuple[CommandPool, list[Stat
     """Yields a pool of one connection, and a list that collects every statement sent over it."""
     sent: list[Statement] = []
 
+    class RecordingWriter(MessageWriter):
+        def of(self, statement: Statement) -> Message:
+            sent.append(statement)
+            return super().of(statement)
+
     class Recording(CommandConnection):
-        def start(
-            self, batch: Sequence[Statement], on_end: Callable[[], object] = lambda: None, *, prepare: bool = True
-        ) -> RoundTrip:
-            sent.extend(batch)
-            return super().start(batch, on_end, prepare=prepare)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.writer = RecordingWriter(self)
 
     pool = command_pool(url, size=1, max_waiting=1, statement_seconds=30.0)
     pool.connection_class = Recording

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from command_service.storage.message_writer import MessageWriter
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Row, Statement
+from command_service.storage.message_writer import MessageWriter, Statement
+from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Row
 
 
 class CommandConnection(AsyncConnection[Row]):
@@ -28,31 +27,18 @@ class CommandConnection(AsyncConnection[Row]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.prepare_threshold = None  # the driver must not rely on prepared statements that this class drops
-        self._messages = MessageWriter(self)
+        self.writer = MessageWriter(self)
 
     async def run(self, batch: Sequence[Statement]) -> Answer:
         """Sends the statements together and returns the last one's answer. After an error the server skips the rest.
 
         Raises psycopg.Error for the first statement that failed. If the caller is cancelled, the round trip goes on.
         """
-        return await self.start(batch).answer()
+        return await self._answer(RoundTrip(self.pgconn, self.writer, batch))
 
-    def start(
-        self, batch: Sequence[Statement], on_end: Callable[[], object] = lambda: None, *, prepare: bool = True
-    ) -> RoundTrip:
-        """Sends the statements together and returns the round trip. `on_end` is called at its end.
-
-        With `prepare` the server prepares statements that are not prepared yet. Raises psycopg.Error when a value
-        cannot be sent or the connection is closed, and OutOfStep while an earlier round trip runs or has been given up.
-        Nothing is sent then.
-        """
-        if self.closed:
-            raise psycopg.OperationalError("the connection is closed")
-        if self.pgconn.pipeline_status != PipelineStatus.OFF:
-            raise OutOfStep("the connection is in pipeline mode")
-        write = self._messages.of if prepare else self._messages.unprepared
-        messages = [write(statement) for statement in batch]
-        return RoundTrip(self.pgconn, messages, self._messages.prepared, self._messages.values, on_end)
+    async def _answer(self, trip: RoundTrip) -> Answer:
+        await trip.over
+        return trip.answer
 
     @property
     def idle(self) -> bool:
@@ -87,7 +73,7 @@ class CommandConnection(AsyncConnection[Row]):
         batch: list[Statement] = [("DEALLOCATE ALL", ()), ("SELECT $1", (number,))]
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
             batch.insert(0, ("ROLLBACK", ()))
-        self._messages.forget()
-        answer = await self.start(batch, prepare=False).answer()
+        self.writer.forget()
+        answer = await self._answer(RoundTrip(self.pgconn, self.writer, batch, prepare=False))
         if answer.row() != (number,):
             raise OutOfStep("the answer is to another question")

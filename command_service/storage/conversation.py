@@ -16,7 +16,8 @@ import psycopg
 import structlog
 
 from command_service.storage.command_connection import CommandConnection
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Statement
+from command_service.storage.message_writer import Statement
+from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip
 from service_runtime.countdown import Countdown
 
 _log = structlog.get_logger(__name__)
@@ -54,11 +55,13 @@ class Conversation:
         # The server ends a statement that takes too long. This countdown is for a server or network that is silent.
         silence = Countdown(self._answer_seconds, self.hang_up)
         try:
-            self._trip = self.connection.start(batch, silence.cancel)
+            self._trip = RoundTrip(self.connection.pgconn, self.connection.writer, batch, silence.cancel)
         except BaseException:  # nothing was sent
             silence.cancel()
             raise
-        return await self._trip.answer()
+        trip = self._trip
+        await trip.over
+        return trip.answer
 
     @property
     def failed(self) -> bool:
@@ -90,7 +93,7 @@ class Conversation:
         """Closes the connection without waiting for the server."""
         self.hang_up()
         if self._trip is not None:
-            await self._trip.over()
+            await self._trip.over
         await self.connection.close()
 
     def hang_up(self) -> None:
@@ -123,12 +126,10 @@ class Conversation:
             await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
             if not await _over_within(CANCEL_SECONDS, trip):
                 raise OutOfStep("the server does not end what it was asked to end")
-        await trip.over()
+        await trip.over
 
 
 async def _over_within(seconds: float, trip: RoundTrip) -> bool:
     """Waits at most so long for the end of the round trip, and returns whether it has ended."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await trip.over()
+    await asyncio.wait({trip.over}, timeout=seconds)
     return trip.ended

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 from psycopg.abc import AdaptContext, Transformer
 from psycopg.adapt import PyFormat
 from psycopg.adapt import Transformer as DriversTransformer
 
-from command_service.storage.round_trip import Key, Message, Statement
+#: SQL with `$1` placeholders, and a value for each.
+Statement = tuple[str, Sequence[Any]]
+#: An SQL text and the types of its values. The server prepares each pair once per connection.
+Key = tuple[str, tuple[int, ...]]
 
 #: How many statements a connection prepares. Later ones run unprepared, so the server's memory stays bounded.
 MOST_PREPARED = 200
+
+
+class Message(NamedTuple):
+    """A statement with its values as they are sent. Without a `name` it is not prepared."""
+
+    key: Key
+    name: bytes
+    values: Sequence[Any]
+    formats: Sequence[int] | None
 
 
 class MessageWriter:

@@ -9,34 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg.abc import Transformer
 from psycopg.errors import PipelineAborted, error_from_result
-from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus
 from psycopg.pq.abc import PGconn, PGresult
+
+from command_service.storage.message_writer import Key, MessageWriter, Statement
 
 #: A result's row.
 Row = tuple[Any, ...]
-#: SQL with `$1` placeholders, and a value for each.
-Statement = tuple[str, Sequence[Any]]
 _SUCCESSES = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY)
-#: An SQL text and the types of its values. The server prepares each pair once per connection.
-Key = tuple[str, tuple[int, ...]]
 
 
 class OutOfStep(Exception):  # noqa: N818 - says what happened
     """The known state of the connection may be wrong, so the connection must not be used again."""
-
-
-class Message(NamedTuple):
-    """A statement with its values as they are sent. Without a `name` it is not prepared."""
-
-    key: Key
-    name: bytes
-    values: Sequence[Any]
-    formats: Sequence[int] | None
 
 
 class Answer:
@@ -79,67 +68,74 @@ class RoundTrip:
     def __init__(
         self,
         pgconn: PGconn,
-        batch: Sequence[Message],
-        prepared: set[Key],
-        values: Transformer,
-        on_end: Callable[[], object],
+        writer: MessageWriter,
+        batch: Sequence[Statement],
+        on_end: Callable[[], object] = lambda: None,
+        *,
+        prepare: bool = True,
     ) -> None:
-        """Sends the batch. Adds to `prepared` what the server has prepared. `values` converts the answer.
+        """Sends the batch. With `prepare` the server prepares the statements that it has not prepared yet.
 
-        `on_end` is called once, when all answers were read or the connection is lost.
+        `on_end` is called once, when all answers were read or the connection is lost. Raises psycopg.Error when a value
+        cannot be written or the connection is closed, and OutOfStep while an earlier round trip runs or was given up.
+        Nothing is sent then.
         """
-        self._pgconn, self._prepared, self._values, self._on_end = pgconn, prepared, values, on_end
+        if pgconn.status != ConnStatus.OK:
+            raise psycopg.OperationalError("the connection is closed")
+        if pgconn.pipeline_status != PipelineStatus.OFF:
+            raise OutOfStep("the connection is in pipeline mode")
+        messages = [writer.of(statement) if prepare else writer.unprepared(statement) for statement in batch]
+        self._pgconn, self._writer, self._on_end = pgconn, writer, on_end
         self._loop = asyncio.get_running_loop()
         #: What each awaited answer is about, in the order of sending: the statement prepared, or None for one executed.
         self._awaited: deque[Key | None] = deque()
         self._waiters: list[asyncio.Future[None]] = []
         self._last: PGresult | None = None
-        self._fileno, self._unsent = -1, False
+        self._fileno, self._unsent = pgconn.socket, False
         self.ended = False
         #: What `answer` raises.
         self.error: Exception | None = None
         try:
-            self._send(batch)
+            pgconn.enter_pipeline_mode()
+            for key, name, values, formats in messages:
+                sql, types = key
+                if not name:
+                    pgconn.send_query_params(sql.encode(), values, types, formats)
+                else:
+                    if key not in writer.prepared and key not in self._awaited:
+                        pgconn.send_prepare(name, sql.encode(), types)
+                        self._awaited.append(key)
+                    pgconn.send_query_prepared(name, values, formats)
+                self._awaited.append(None)
+            pgconn.pipeline_sync()
+            self._awaited.append(None)  # a statement outside of a transaction is committed here, which can fail
+            self._unsent = pgconn.flush() != 0
+            self._loop.add_reader(self._fileno, self._go_on)
+            if self._unsent:  # the socket is full
+                self._loop.add_writer(self._fileno, self._go_on)
         except psycopg.Error as error:
             self._end(error)
 
-    async def answer(self) -> Answer:
-        """Waits for the end, and returns the answer to the last statement.
+    @property
+    def over(self) -> asyncio.Future[None]:
+        """A future that is done when the round trip has ended, whatever the end. It may be cancelled."""
+        future = self._loop.create_future()
+        if self.ended:
+            future.set_result(None)
+        else:
+            self._waiters.append(future)
+        return future
+
+    @property
+    def answer(self) -> Answer:
+        """The answer to the last statement, after the end.
 
         Raises the error of the first statement that failed, and psycopg.OperationalError if the connection is lost.
         """
-        if not self.ended:
-            await self.over()
         if self.error is not None:
             raise self.error
         assert self._last is not None
-        return Answer(self._last, self._values)
-
-    async def over(self) -> None:
-        """Waits for the end, whatever it is."""
-        if not self.ended:
-            self._waiters.append(waiter := self._loop.create_future())
-            await waiter
-
-    def _send(self, batch: Sequence[Message]) -> None:
-        self._pgconn.enter_pipeline_mode()
-        for message in batch:
-            key, name, values, formats = message
-            sql, types = key
-            if not name:
-                self._pgconn.send_query_params(sql.encode(), values, types, formats)
-            else:
-                if key not in self._prepared and key not in self._awaited:
-                    self._pgconn.send_prepare(name, sql.encode(), types)
-                    self._awaited.append(key)
-                self._pgconn.send_query_prepared(name, values, formats)
-            self._awaited.append(None)
-        self._pgconn.pipeline_sync()
-        self._awaited.append(None)  # a statement outside of a transaction is committed here, which can fail
-        self._fileno, self._unsent = self._pgconn.socket, self._pgconn.flush() != 0
-        self._loop.add_reader(self._fileno, self._go_on)
-        if self._unsent:  # the socket is full
-            self._loop.add_writer(self._fileno, self._go_on)
+        return Answer(self._last, self._writer.values)
 
     def _go_on(self) -> None:
         """Sends and reads what the socket allows. It does both, as a server that cannot send does not read either."""
@@ -170,7 +166,7 @@ class RoundTrip:
             if prepared is None:
                 self._last = result
             else:
-                self._prepared.add(prepared)
+                self._writer.prepared.add(prepared)
         elif status == ExecStatus.FATAL_ERROR:
             self.error = self.error or _error_of(result)
         elif status == ExecStatus.PIPELINE_ABORTED:  # skipped after an error
@@ -180,8 +176,7 @@ class RoundTrip:
 
     def _end(self, error: Exception | None) -> None:
         """Ends the round trip. An error leaves the connection in pipeline mode, so that it is not used again."""
-        if self._fileno >= 0:
-            self._loop.remove_reader(self._fileno)
+        self._loop.remove_reader(self._fileno)
         if self._unsent:
             self._loop.remove_writer(self._fileno)
         # An error that the server sent before it ended the session says more than the end of the session.

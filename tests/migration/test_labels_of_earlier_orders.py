@@ -13,9 +13,9 @@ from command_service.application.recording import Recorder
 from command_service.domain.commands import LabelOrder
 from command_service.domain.decisions import decide_new
 from command_service.domain.labels import Labels
+from command_service.storage.message_writer import Statement
 from command_service.storage.order_rows import order_row
 from command_service.storage.orders import ADD_CUSTOMER, ADD_ORDER, new_order
-from command_service.storage.round_trip import Statement
 from command_service.storage.schema import migrate
 from command_service.wire.representation import ContractRepresentation
 from tests.support.commands.command_application import application, call

@@ -13,14 +13,16 @@ from tests.support.robustness.leaving_callers import LeavingCallers, book_faults
 #: Mutant: a round trip is interrupted, and its connection goes back without proof of its state.
 WITHOUT_PROOF = """
 from command_service.storage.conversation import Conversation
+from command_service.storage.round_trip import OutOfStep, RoundTrip
 
 async def run(self, batch, *, to_the_end=False):
-    self._trip = self.connection.start(batch)
+    self._trip = trip = RoundTrip(self.connection.pgconn, self.connection.writer, batch)
     try:
-        return await self._trip.answer()
-    except BaseException as left:
-        self._trip._end(left)
+        await trip.over
+    except BaseException:
+        trip._end(OutOfStep("interrupted"))
         raise
+    return trip.answer
 
 async def end(self):
     pass

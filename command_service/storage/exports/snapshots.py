@@ -15,7 +15,8 @@ from command_service.storage.conversation import Conversation
 from command_service.storage.database_errors import DEPENDENCY, meaning_of
 from command_service.storage.exports.settled_position import settled_position
 from command_service.storage.exports.snapshot import PostgresSnapshot
-from command_service.storage.round_trip import Row, Statement
+from command_service.storage.message_writer import Statement
+from command_service.storage.round_trip import Row
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The snapshot is taken before the clock is read, so everything in it was committed before that time.

@@ -27,7 +27,8 @@ from command_service.storage import conversation, database_errors
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.connections import APPLICATION_NAME, CommandPool
 from command_service.storage.conversation import Conversation
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Statement
+from command_service.storage.message_writer import Statement
+from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import cancel
 from tests.fixtures.write_model import execute
@@ -213,12 +214,13 @@ async def run_for_the_caller_alone(
     self: Conversation, batch: Sequence[Statement], *, to_the_end: bool = False
 ) -> Answer:
     """Mutant: nobody reads the answers after the caller has left."""
-    self._trip = self.connection.start(batch)
+    self._trip = trip = RoundTrip(self.connection.pgconn, self.connection.writer, batch)
     try:
-        return await self._trip.answer()
-    except asyncio.CancelledError as left:
-        self._trip._end(left)  # type: ignore[arg-type]
+        await trip.over
+    except asyncio.CancelledError:
+        trip._end(OutOfStep("interrupted"))
         raise
+    return trip.answer
 
 
 async def end_without_proof(self: Conversation) -> None:
@@ -281,7 +283,7 @@ async def test_what_is_not_forgotten_is_noticed(command_database: str, monkeypat
     await check_failed_batches_leave_nothing_prepared(command_database)
     sent = "self._awaited.append(key)"
     with (
-        Mutant(RoundTrip._send, sent, f"{sent}; self._prepared.add(key)").at_work(),
+        Mutant(RoundTrip.__init__, sent, f"{sent}; writer.prepared.add(key)").at_work(),
         pytest.raises(InvalidSqlStatementName),
     ):
         await check_failed_batches_leave_nothing_prepared(command_database)

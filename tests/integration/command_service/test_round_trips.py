@@ -16,7 +16,8 @@ from psycopg.pq import ExecStatus
 from command_service.storage import message_writer
 from command_service.storage.command_connection import CommandConnection
 from command_service.storage.conversation import Conversation
-from command_service.storage.round_trip import OutOfStep, RoundTrip, Statement
+from command_service.storage.message_writer import Statement
+from command_service.storage.round_trip import OutOfStep, RoundTrip
 from tests.fixtures.write_model import execute
 from tests.support.commands.command_application import opened_pool
 from tests.support.faults.rough_way import rough_way
@@ -85,7 +86,7 @@ async def test_what_a_full_socket_does_not_take_is_sent_later(command_database: 
 
 @pytest.mark.mutant
 async def test_a_flush_that_is_forgotten_is_noticed(command_database: str) -> None:
-    with noticed(Mutant(RoundTrip._send, "if self._unsent:", "if False:"), or_raises=(TimeoutError,)):
+    with noticed(Mutant(RoundTrip.__init__, "if self._unsent:", "if False:"), or_raises=(TimeoutError,)):
         await check_the_rest_is_sent_later(command_database, patience=0.5)
 
 
@@ -106,7 +107,7 @@ async def test_both_sides_may_have_much_to_say(command_database: str) -> None:
 @pytest.mark.mutant
 async def test_a_round_trip_that_reads_only_when_all_is_sent_is_noticed(command_database: str) -> None:
     listen = "self._loop.add_reader(self._fileno, self._go_on)"
-    with noticed(Mutant(RoundTrip._send, listen, f"self._unsent or {listen}"), or_raises=(TimeoutError,)):
+    with noticed(Mutant(RoundTrip.__init__, listen, f"self._unsent or {listen}"), or_raises=(TimeoutError,)):
         await check_both_sides_may_have_much_to_say(command_database, patience=1.0)
 
 
@@ -167,7 +168,7 @@ async def test_an_error_of_the_commit_is_raised(command_database: str) -> None:
 @pytest.mark.mutant
 async def test_a_commit_whose_error_nobody_awaits_is_noticed(command_database: str) -> None:
     awaited = "self._awaited.append(None)  #"
-    with noticed(Mutant(RoundTrip._send, awaited, "#"), or_raises=(OutOfStep,)):
+    with noticed(Mutant(RoundTrip.__init__, awaited, "#"), or_raises=(OutOfStep,)):
         await check_an_error_of_the_commit_is_raised(command_database)
 
 

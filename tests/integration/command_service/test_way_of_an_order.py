@@ -46,7 +46,7 @@ VALUES = (
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )
 #: No more than this: whoever follows an order must come to the end.
-MOST = 64
+MOST = 60
 
 
 def hop(code: CodeType) -> str | None:
