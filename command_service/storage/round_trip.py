@@ -152,7 +152,7 @@ class RoundTrip:
                 elif none_before:
                     raise psycopg.OperationalError("the connection to the server is lost")
                 none_before = result is None
-        except (psycopg.Error, OutOfStep) as error:
+        except Exception as error:  # the event loop would only log it
             self._end(error)
 
     def _take(self, result: PGresult) -> None:
@@ -161,7 +161,9 @@ class RoundTrip:
             self._pgconn.exit_pipeline_mode()
             self._end(None)
             return
-        prepared = self._awaited.popleft() if self._awaited else None
+        if not self._awaited:
+            raise OutOfStep("the server answered what was not asked")
+        prepared = self._awaited.popleft()
         if status in _SUCCESSES:
             if prepared is None:
                 self._last = result
