@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.reads.helper_bulk import actions_of
 from bench.reads.order_messages import Ids, Template
 from bench.reads.recorded_operations import operations_by_order
 
-A, B = Ids.of(1), Ids.of(2)
+A, B = replace(Ids.of(1), order_number="ABCDE-F2345-GHJKM"), Ids.of(2)
 STATE = b'{"index":{"_index":"x-state","_id":"as_of"}}\n{"position":7}\n'
 
 
@@ -35,6 +37,11 @@ def test_an_order_that_is_not_written_is_an_error() -> None:
 
 def test_a_copy_has_other_ids_and_another_number_everywhere() -> None:
     assert Template(written(A), A).with_ids(B) == written(B)
+
+
+def test_an_amount_stays_as_it_is() -> None:
+    own = replace(A, order_number="ABCDE-12345-GHJKM")
+    assert Template(b'{"units":12345}', own).with_ids(B) == b'{"units":12345}'
 
 
 def test_actions_as_the_library_takes_them() -> None:
