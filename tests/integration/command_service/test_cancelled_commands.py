@@ -223,7 +223,7 @@ async def run_for_the_caller_alone(
     return trip.answer
 
 
-async def end_without_proof(self: Conversation) -> None:
+async def end_without_proof(*_: object) -> None:
     """Mutant: the connection goes back as it is."""
 
 
@@ -247,6 +247,7 @@ async def test_a_round_trip_that_is_interrupted_is_noticed(
 ) -> None:
     monkeypatch.setattr(Conversation, "run", run_for_the_caller_alone)
     monkeypatch.setattr(Conversation, "end", end_without_proof)
+    monkeypatch.setattr(CommandPool, "_reset_connection", end_without_proof)  # the pool's own guard
     async with swept_up():
         with pytest.raises((AssertionError, OutOfStep), match="in pipeline mode"):
             await check_any_step(command_database, ONCE)
@@ -257,6 +258,7 @@ async def test_a_connection_that_goes_back_without_proof_is_noticed(
     command_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Conversation, "end", end_without_proof)
+    monkeypatch.setattr(CommandPool, "_reset_connection", end_without_proof)  # the pool's own guard
     async with swept_up():
         with pytest.raises(Exception):  # noqa: B017 - what comes of another one's answer, or of none, is chance
             await check_any_step(command_database, ONCE)

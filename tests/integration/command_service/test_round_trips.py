@@ -36,6 +36,13 @@ async def talking(url: str, answer_seconds: float = 60.0) -> AsyncIterator[Conve
         yield talk
 
 
+def give_up(talk: Conversation) -> None:
+    """Ends a round trip in which a mutant waits for ever."""
+    assert talk._trip is not None
+    if not talk._trip.ended:
+        talk._trip._end(OutOfStep("given up"))
+
+
 async def check_answers_belong_to_their_questions(url: str) -> None:
     """Both when the server prepares the statements and when it has them."""
     async with talking(url) as talk:
@@ -77,7 +84,7 @@ async def check_the_rest_is_sent_later(url: str, patience: float = 60.0) -> None
         try:
             assert (await asyncio.wait_for(asked, patience)).row() == ("end",)
         finally:
-            talk.hang_up()  # a mutant waits for ever
+            give_up(talk)
 
 
 async def test_what_a_full_socket_does_not_take_is_sent_later(command_database: str) -> None:
@@ -97,7 +104,7 @@ async def check_both_sides_may_have_much_to_say(url: str, patience: float = 60.0
         try:
             assert (await asyncio.wait_for(talk.run(batch), patience)).row() == (LARGE,)
         finally:
-            talk.hang_up()
+            give_up(talk)
 
 
 async def test_both_sides_may_have_much_to_say(command_database: str) -> None:

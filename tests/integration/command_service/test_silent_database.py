@@ -182,10 +182,10 @@ async def test_commands_that_wait_on_are_noticed(command_database: str, monkeypa
 
 
 async def talked_after_a_standstill(pool: CommandPool) -> bool:
-    """Whether a conversation goes on whose answer came while this process stood still for longer than it may take."""
+    """Whether a conversation goes on whose answer comes just after this process stood still for longer than allowed."""
     while True:
         async with pool.conversation(answer_seconds=1.0) as conversation:
-            answer = asyncio.create_task(conversation.run([("SELECT pg_sleep(0.2)", ())]))
+            answer = asyncio.create_task(conversation.run([("SELECT pg_sleep(1.4)", ())]))
             await asyncio.sleep(0)  # it is asked for
             await asyncio.sleep(0)
             if answer.done():  # so slow a turn of a loaded machine tells nothing
