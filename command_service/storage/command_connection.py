@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import select
 from collections.abc import Sequence
@@ -39,6 +40,14 @@ class CommandConnection(AsyncConnection[Row]):
     async def _answer(self, trip: RoundTrip) -> Answer:
         await trip.over
         return trip.answer
+
+    async def close(self) -> None:
+        """Closes the connection. The event loop forgets the socket first, because the next one may get its number."""
+        if not self.closed:
+            loop, socket = asyncio.get_running_loop(), self.fileno()
+            loop.remove_reader(socket)
+            loop.remove_writer(socket)
+        await super().close()
 
     @property
     def idle(self) -> bool:
