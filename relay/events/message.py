@@ -120,7 +120,8 @@ class MessageBuilder:
         self._hash = base64url if "hash" in byte_roles else _one_line
         self._digest = base64url if "personal_digest" in byte_roles else _one_line
         self._salted = byte_roles >= {"salt", "personal_digest"}
-        self._one_line = _json_on_one_line if "headers" in json_roles else _one_line
+        self._headers_are_json = "headers" in json_roles
+        self._one_line = _json_on_one_line if self._headers_are_json else _one_line
         self._kinds: dict[tuple[int, str | None, str | None], tuple[bytes, str]] = {}
 
     def event(self, event: OutboxEvent, base: str, at: str) -> Message:
@@ -148,8 +149,8 @@ class MessageBuilder:
         if occurred_at is None:
             occurred_at = recorded_at
         if self._splices_personal:
-            body = self._spliced(headers, payload, personal, salt)
-            headers = None
+            body = self._spliced(headers if self._headers_are_json else None, payload, personal, salt)
+            headers = None if self._headers_are_json else headers
             digest = self._untold(digest, personal, salt)
         else:
             body = _bytes(payload)

@@ -252,14 +252,17 @@ class PublishLoop:
         """Runs one session until `stop` is set. Returns the cursor up to which everything is acknowledged."""
         tail = session.tail
         self.status.state, self.status.stream_sequence = states.RESUMING, tail.last_sequence
-        resume = resumption(await self._state.load(leader.connection), tail)
+        row = await self._state.load(leader.connection)
+        resume = resumption(row, tail)
         if resume.loss is not None:
             self.status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
             _log.error("loss in the stream", loss=resume.loss, publish_epoch=resume.publish_epoch)
         cursor = leader.found.cursor(resume.cursor)
-        await self._state.save(
-            leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
-        )
+        # A session that resumes from the row keeps it: its cursor belongs to the row's sequence, not to the last one.
+        if row is None or resume.loss is not None or resume.cursor is not row.cursor:
+            await self._state.save(
+                leader.connection, StateRow(tail.created, resume.publish_epoch, tail.last_sequence, resume.cursor)
+            )
         publishing = Publishing(
             SessionParts(
                 session=session,

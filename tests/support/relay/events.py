@@ -37,6 +37,7 @@ def builder(**overrides: Any) -> MessageBuilder:
         "term": 9,
         "partitions": 64,
         "splices_personal": True,
+        "json_roles": frozenset({"headers"}),
         "limits": MessageLimits(1 << 20),
     } | overrides
     return MessageBuilder(**settings)

@@ -96,6 +96,12 @@ def test_texts_are_spliced_not_written_anew() -> None:
     assert builder(splices_personal=False).event(EVENT._replace(payload=None), "c", "1").body == b""
 
 
+def test_headers_that_are_no_json_stay_out_of_the_body() -> None:
+    built = builder(json_roles=frozenset()).event(EVENT._replace(headers="a=b"), "c", "1")
+    assert headers_of(built.headers)["Tandem-Headers"] == "a=b"
+    assert json.loads(built.body)["headers"] is None
+
+
 def test_a_foreign_row_has_fewer_headers() -> None:
     foreign = EVENT._replace(
         aggregate_version=None, partition=None, headers=None, hash=None, personal_digest=None, occurred_at=None
