@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Sequence
 
@@ -99,9 +98,11 @@ class Conversation:
     def hang_up(self) -> None:
         """Shuts down the connection's socket, so that a task waiting for an answer gets an error at once."""
         with contextlib.suppress(OSError, psycopg.Error):
-            line = socket.socket(fileno=os.dup(self.connection.fileno()))
-            with line:
+            line = socket.socket(fileno=self.connection.fileno())
+            try:
                 line.shutdown(socket.SHUT_RDWR)
+            finally:
+                line.detach()  # the socket stays the connection's
 
     async def _come_to_rest(self) -> None:
         if self._trip is not None:

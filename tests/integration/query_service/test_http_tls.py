@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ipaddress
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ async def test_tls_with_a_wrong_certificate(
 ) -> None:
     with pytest.raises(NoAnswer, match="certificate verify failed"):
         await tls_request(tmp_path, monkeypatch, address=address, trusted=trusted)
+
+
+async def test_a_server_that_speaks_first_gives_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS 1.2 its words can come with the end of the handshake, before there is a request."""
+
+    async def full(_: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(answer(b"{}", status=503))
+        writer.close()
+
+    context, authority = certificate(tmp_path, "127.0.0.1")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    server = await asyncio.start_server(full, "127.0.0.1", 0, ssl=context)
+    async with server, client_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        for _ in range(5):
+            with suppress(NoAnswer):  # or the words are taken for the answer, if they come a little later
+                assert (await client.request("GET", "/")).status == 503
 
 
 async def test_tls_is_not_spoken_by_a_server_without_it() -> None:

@@ -90,6 +90,13 @@ def test_the_end_of_the_connection_may_end_an_answer() -> None:
     check_until_closed()
 
 
+def test_a_reset_ends_no_answer() -> None:
+    reader = AnswerReader()
+    assert reader.feed(UNTIL_CLOSED) is None
+    with pytest.raises(ConnectionEnded, match="reset"):
+        reader.end("reset", cut=True)
+
+
 def check_cut(data: bytes) -> None:
     for end in range(len(data)):
         reader = AnswerReader()

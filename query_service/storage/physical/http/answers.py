@@ -68,12 +68,12 @@ class AnswerReader:
             raise MalformedAnswer(f"more than {MOST_BYTES_WITHOUT_CONTENT} bytes of headers or trailers")
         return None
 
-    def end(self, reason: str) -> HttpAnswer:
+    def end(self, reason: str, *, cut: bool = False) -> HttpAnswer:
         """Returns the answer that the end of the connection completes. Raises ConnectionEnded for one that was cut.
 
-        `reason` is why the connection ended.
+        `reason` is why the connection ended. `cut`: by a reset or by this side, so that the end completes nothing.
         """
-        if self._in_body and not self._has_end:
+        if self._in_body and not self._has_end and not cut:
             self._complete()
         if self._answer is None:
             raise ConnectionEnded(reason, untouched=not self._begun)

@@ -117,6 +117,9 @@ class HttpClient:
         if self._closed:
             connection.abort()
             raise NoAnswer(CLOSED)
+        if not connection.usable:  # the server spoke or closed before any request
+            connection.abort()
+            raise NoAnswer("the server ended the connection at once")
         self._open.add(connection)
         connection.ended.add_done_callback(lambda _: self._open.discard(connection))
         return connection

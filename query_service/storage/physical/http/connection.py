@@ -17,7 +17,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, late: str) -> None:
         loop = asyncio.get_running_loop()
-        self.usable = False
+        self.usable = self._aborted = False
         #: When its last answer arrived, in the loop's seconds.
         self.idle_since = 0.0
         #: Done when the connection has ended.
@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Closes the connection at once. A request under way gets no answer."""
-        self.usable = False
+        self.usable, self._aborted = False, True
         self._stop_timer()
         self._transport.abort()
 
@@ -75,7 +75,8 @@ class Connection(asyncio.Protocol):
         self.usable = False
         if self._answer is not None:
             try:
-                self._succeed(self._reader.end("the server closed the connection" if error is None else str(error)))
+                reason = "the server closed the connection" if error is None else str(error)
+                self._succeed(self._reader.end(reason, cut=error is not None or self._aborted))
             except NoAnswer as no_answer:
                 self._fail(no_answer)
         if not self.ended.done():
