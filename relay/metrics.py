@@ -75,7 +75,7 @@ class RelayMetrics:
             registry=self.registry,
         )
         self.errors = Counter("relay_errors", "Errors, by class", ["class"], registry=self.registry)
-        for name in ("database", "nats", "event", "batch", "duplicate", "source", "refused", "lag"):
+        for name in ("database", "nats", "event", "flight", "duplicate", "source", "refused", "lag"):
             self.errors.labels(name)
         self.sessions = Counter("relay_sessions", "Publishing sessions begun", registry=self.registry)
 

@@ -64,5 +64,5 @@ def _closing(code: int) -> Closing:
     if code in _EVENT:
         return Closing.EVENT
     if code in _BATCH:
-        return Closing.BATCH
+        return Closing.FLIGHT
     return Closing.UNAVAILABLE

@@ -1,8 +1,8 @@
 """Connects to NATS with nats-py. Publishes and acks bypass the library, for speed and for exact acks.
 
 The library's asynchronous publish never resolves when the server answers with an error, and its publish, parse and
-callback code costs more than the message itself. So the connection writes many frames at once. It recognises expected
-acks of one inbox before the library's parser reads them; all other acks go through the parser. Only this module uses
+callback code costs more than the message itself. So the connection writes many frames at once. It recognises plain
+acks of one inbox before the library's parser reads them; all other answers go through the parser. Only this module uses
 internals of the library (2.16), and `tests/unit/relay` checks those that it relies on.
 
 A connection never reconnects. When it breaks, a new session opens a new one and reads from the stream what was stored.
@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from relay.events.errors import Refused
-from relay.stream.ack_run import AckRun
+from relay.stream.plain_acks import PlainAcks
 from service_runtime.error_text import in_one_line
 from service_runtime.nats_files import UnfitFile, tls_context
 
@@ -50,14 +50,11 @@ class NatsOptions:
     key_file: str = ""
 
 
-Awaited = Callable[[], tuple[int, int]]
-
-
 class AckReceiver(Protocol):
     """Receives the acks that arrive on the ack inbox, and the refusals of the server."""
 
-    def on_acks(self, count: int) -> None:
-        """Handles the next `count` awaited acks, which all report success."""
+    def on_stored(self, number: int, sequence: int) -> None:
+        """Handles the plain ack of the message that was sent as `number`: it is stored at `sequence`."""
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
         """Handles one other message of the inbox. `headers` is its raw header block, None without headers."""
@@ -67,16 +64,11 @@ class AckReceiver(Protocol):
 
 
 class AckFirstParser:
-    """Removes awaited acks from the start of the input, before the library's parser sees it.
+    """Removes plain acks from the start of the input, before the library's parser sees it."""
 
-    `awaited` returns (first, count): one ack is expected next for each of `count` sequences from `first` on. A count of
-    0 means that none is expected.
-    """
-
-    def __init__(self, parser: Parser, run: AckRun, awaited: Awaited, receiver: AckReceiver) -> None:
+    def __init__(self, parser: Parser, plain: PlainAcks, receiver: AckReceiver) -> None:
         self._parser = parser
-        self._run = run
-        self._awaited = awaited
+        self._plain = plain
         self._receiver = receiver
         self._held = b""
 
@@ -96,10 +88,10 @@ class AckFirstParser:
             if self._held or self._parser.buf:
                 data, self._held = bytes(self._parser.buf) + self._held + data, b""
                 self._parser.buf.clear()
-            while (found := self._run.count(data, *self._awaited()))[0]:
-                self._receiver.on_acks(found[0])
-                data = data[found[1] :]
-            if self._run.incomplete(data):
+            acks, data = self._plain.taken(data)
+            for number, sequence in acks:
+                self._receiver.on_stored(number, sequence)
+            if self._plain.incomplete(data):
                 self._held = data
                 return
         await self._parser.parse(data)
@@ -181,15 +173,15 @@ class NatsConnection(Client):
         version = self.connected_server_version
         return version.major, version.minor, version.patch
 
-    async def receive_acks(self, stream: str, awaited: Awaited, receiver: AckReceiver) -> None:
+    async def receive_acks(self, stream: str, receiver: AckReceiver) -> None:
         """Opens an inbox (`inbox` is its prefix, with a trailing dot) for the stream's acks."""
         self.inbox = f"{self.new_inbox()}.".encode()
         self._receiver = receiver
         subscription = await self.subscribe(f"{self.inbox.decode()}*")
         self._ack_sid = subscription._id  # noqa: SLF001 - the number that the server puts on each ack
         await self.flush(FLUSH_TIMEOUT_SECONDS)
-        run = AckRun(self.inbox, self._ack_sid, stream)
-        self._ps = cast("Parser", AckFirstParser(self._ps, run, awaited, receiver))
+        plain = PlainAcks(self.inbox, self._ack_sid, stream)
+        self._ps = cast("Parser", AckFirstParser(self._ps, plain, receiver))
 
     def write(self, frames: list[bytes]) -> None:
         """Writes complete protocol frames to the socket at once. Raises OSError if the connection is gone."""

@@ -4,7 +4,9 @@
 and the id of the message before it (`Nats-Expected-Last-Msg-Id`; the first message of a session has no such condition).
 Sequences alone would not do. If a stranger's message takes the sequence of a message that was refused, the next message
 would find the expected sequence and be stored. With both conditions, the stream always holds a prefix of what the
-session sent, whatever fails and whoever else writes.
+session sent, whatever fails and whoever else writes. So the ack of a flight's last message proves all of the flight,
+and no other message of the flight asks for one. If that last message is refused, it may be for a message before it. The
+next session therefore asks for the ack of each message, and learns which one the server refuses, and why.
 
 **atomic**: up to 1000 messages are stored together or not at all. One batch is in flight at a time, and its first
 message has the expected sequence. A server that syncs each publish to disk syncs once for a whole batch.
@@ -44,11 +46,16 @@ _BELIEVED_SECONDS = 60.0
 _BARRIERS_BETWEEN = 8
 
 
-def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes | None, inbox: bytes) -> list[bytes]:
-    """Returns protocol frames of chained publishes after `last_sequence`; acks go to `<inbox><predicted sequence>`."""
+def chain_frames(
+    messages: Sequence[Message], last_sequence: int, last_id: bytes | None, inbox: bytes, *, each: bool = False
+) -> list[bytes]:
+    """Returns protocol frames of chained publishes after `last_sequence`.
+
+    The last message, or `each`, asks for an ack at `<inbox><predicted sequence>`.
+    """
     frames: list[bytes] = []
     # The parts of a frame are joined once. Formatting would copy a growing frame many times, and cost far more.
-    to_inbox, end = b" %b" % inbox, b"\r\n"
+    end, last = b"\r\n", last_sequence + len(messages)
     before = b"%d" % last_sequence
     link, linked = (_LINK, last_id) if last_id is not None else (b"", b"")
     fixed = len(_MESSAGE_ID) + len(_EXPECTED) + 2 * len(end)
@@ -56,10 +63,11 @@ def chain_frames(messages: Sequence[Message], last_sequence: int, last_id: bytes
         sequence = b"%d" % number
         length = fixed + len(message_id) + len(before) + len(link) + len(linked) + len(headers)
         sizes = b" %d %d\r\n" % (length, length + len(body))
+        reply = b" %b%b" % (inbox, sequence) if each or number == last else b""
         frames.append(
             b"".join(
                 (
-                    b"HPUB ", subject, to_inbox, sequence, sizes,
+                    b"HPUB ", subject, reply, sizes,
                     _MESSAGE_ID, message_id, _EXPECTED, before, link, linked, end, headers, end, body, end,
                 )
             )
@@ -132,7 +140,7 @@ class PublishPolicy:
         self._measuring = setting == "auto"
         self._slow_flights = 0
         self._synced_until = 0.0
-        self._chained_left = 0
+        self._singly_left = 0
         self._max_batch = MAX_BATCH
 
     def begin(self, *, clustered: bool) -> None:
@@ -156,7 +164,7 @@ class PublishPolicy:
 
     def atomic(self, count: int, now: float) -> bool:
         """Returns whether `count` waiting messages are to be sent as a batch at the monotonic time `now`."""
-        if self._setting == "chain" or count < 2 or self._chained_left > 0:
+        if self._setting == "chain" or count < 2 or self._singly_left > 0:
             return False
         return self._setting == "atomic" or self._clustered or now < self._synced_until
 
@@ -181,12 +189,17 @@ class PublishPolicy:
         """Returns whether a flight of `count` messages is to be measured, with nothing else in flight."""
         return self._measuring and count >= _MEASURED_FLIGHT and now >= self._synced_until
 
-    def batch_refused(self, count: int, *, too_large: bool) -> None:
-        """Records that a batch of `count` messages was refused for its content, so they are sent one by one next.
+    @property
+    def asks_each(self) -> bool:
+        """Whether each message of a chained flight asks for an ack, to learn which message the server refuses."""
+        return self._singly_left > 0
 
-        If the batch was too large, later batches may have only half as many messages as before.
+    def flight_refused(self, count: int, *, too_large: bool = False) -> None:
+        """Records that a flight of `count` messages was refused, perhaps for one of them: they go one by one next.
+
+        If it was a batch and too large, later batches may have only half as many messages as before.
         """
-        self._chained_left = count + _BARRIERS_BETWEEN
+        self._singly_left = count + _BARRIERS_BETWEEN
         if too_large:
             self._max_batch = max(2, self._max_batch // 2)
 
@@ -194,7 +207,7 @@ class PublishPolicy:
         """Records that `count` messages were acknowledged at `now`, `seconds` after the server could begin them."""
         if atomic:
             return
-        self._chained_left = max(0, self._chained_left - count)
+        self._singly_left = max(0, self._singly_left - count)
         if not self.measures(count, now):
             return
         if seconds <= count * _SYNCED_SECONDS:

@@ -15,10 +15,11 @@ from relay.events.message import Message
 
 @dataclass(slots=True)
 class Flight:
-    """Messages that were written together, and whose acks are awaited together.
+    """Messages that were written together.
 
     `last_sequence` is the predicted sequence of the last message, `size` is in bytes. `sent_at`, and the `deadline` for
-    the acks, are monotonic times. `atomic` says whether the messages are one batch.
+    the ack, are monotonic times. `atomic` says whether the messages are one batch, `each` whether each message has an
+    ack of its own. Otherwise only the last one has.
     """
 
     messages: Sequence[Message]
@@ -27,6 +28,7 @@ class Flight:
     deadline: float
     sent_at: float
     atomic: bool
+    each: bool
 
 
 class PublishWindow:
@@ -64,42 +66,26 @@ class PublishWindow:
         """Returns the monotonic time by which the oldest flight must be acknowledged; None if nothing is in flight."""
         return self._flights[0].deadline if self._flights else None
 
-    def sent(self, messages: Sequence[Message], size: int, now: float, timeout: float, *, atomic: bool) -> None:
+    def sent(
+        self, messages: Sequence[Message], size: int, now: float, timeout: float, *, atomic: bool, each: bool = False
+    ) -> None:
         """Records a flight that has just been written."""
         self.sent_sequence += len(messages)
         self._bytes += size
-        self._flights.append(Flight(messages, self.sent_sequence, size, now + timeout, now, atomic))
+        self._flights.append(Flight(messages, self.sent_sequence, size, now + timeout, now, atomic, each))
 
     def expected(self) -> int | None:
-        """Returns the sequence that the next ack must have; None if nothing is in flight.
-
-        A batch has one ack, for its last message.
-        """
+        """Returns the sequence that the next ack must have; None if nothing is in flight."""
         if not self._flights:
             return None
         first = self._flights[0]
-        return first.last_sequence if first.atomic else self.stored_sequence + 1
+        return self.stored_sequence + 1 if first.each else first.last_sequence
 
-    def awaited(self) -> tuple[int, int]:
-        """Returns (first, count): the next `count` sequences from `first` on are acknowledged one by one.
-
-        The count ends before the next batch.
-        """
-        count = 0
-        for flight in self._flights:
-            if flight.atomic:
-                break
-            count = flight.last_sequence - self.stored_sequence
-        return self.stored_sequence + 1, count
-
-    def acknowledged(self, sequence: int) -> Flight | None:
-        """Records acks up to `sequence`, which is the next expected one or a later one, within the oldest flight only.
-
-        Returns the oldest flight if all its messages are acknowledged now, otherwise None.
-        """
+    def acknowledged(self) -> Flight | None:
+        """Records the expected ack. Returns the oldest flight if all its messages are stored now, otherwise None."""
         first = self._flights[0]
-        self.stored_sequence = min(sequence, first.last_sequence)
-        if sequence < first.last_sequence:
+        self.stored_sequence = self.stored_sequence + 1 if first.each else first.last_sequence
+        if self.stored_sequence < first.last_sequence:
             return None
         self._bytes -= first.size
         return self._flights.popleft()

@@ -130,7 +130,7 @@ class JetStreamSession:
                 return start
         elif room <= 0 or self._connection.unwritten >= MAX_UNWRITTEN_BYTES:
             return start
-        atomic = self._policy.atomic(waiting, now)
+        atomic, each = self._policy.atomic(waiting, now), self._policy.asks_each
         if atomic:
             end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
             flight = messages[start:end]
@@ -142,11 +142,11 @@ class JetStreamSession:
             )
             flight = messages[start:end]
             frames = chain_frames(
-                flight, window.sent_sequence, self._policy.link(self._last_id), self._connection.inbox
+                flight, window.sent_sequence, self._policy.link(self._last_id), self._connection.inbox, each=each
             )
         if window.settled:
             self._free_since = now
-        window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic)
+        window.sent(flight, sum(map(len, frames)), now, self._ack_timeout, atomic=atomic, each=each)
         self._last_id = flight[-1].message_id
         if self._timer is None:
             self._watch_deadline()
@@ -174,26 +174,10 @@ class JetStreamSession:
                 await event.wait()
         self._raise_if_closed()
 
-    def on_acks(self, count: int, batch_count: int | None = None) -> None:
-        """Records that the next `count` messages are acknowledged.
-
-        `batch_count` is the number of stored messages by the ack of a batch; None for other acks.
-        """
-        if self._closed is not None:
-            return
-        last = self.window.stored_sequence + count
-        self._changed.set()
-        while self.window.stored_sequence < last and (flight := self.window.acknowledged(last)) is not None:
-            now = time.monotonic()
-            if flight.atomic and batch_count != len(flight.messages):
-                reason = f"a batch of {len(flight.messages)} was stored as {batch_count}"
-                self.close(SessionClosed(Closing.FENCED, reason))
-                return
-            self._policy.stored(
-                len(flight.messages), now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic
-            )
-            self._free_since = now
-            self._on_stored(flight)
+    def on_stored(self, number: int, sequence: int) -> None:
+        """Handles the plain ack of a message: the one that was sent as `number` is stored at `sequence`."""
+        if self._closed is None:
+            self._stored(Ack(sequence, duplicate=False, count=None), number)
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
         """Handles one answer of the server to a publish."""
@@ -232,14 +216,27 @@ class JetStreamSession:
             reason = f"ack for sequence {ack.sequence} of message {number}, expected {window.expected()}"
             self.close(SessionClosed(Closing.FENCED, reason))
             return
-        self.on_acks(number - window.stored_sequence, ack.count)
+        self._changed.set()
+        flight, now = window.acknowledged(), time.monotonic()
+        if flight is None:
+            return
+        count = len(flight.messages)
+        if flight.atomic and ack.count != count:
+            self.close(SessionClosed(Closing.FENCED, f"a batch of {count} was stored as {ack.count}"))
+            return
+        self._policy.stored(count, now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic)
+        self._free_since = now
+        self._on_stored(flight)
 
     def _refused(self, nack: Nack, number: int) -> None:
+        """Ends the session. Messages of a flight with one ack go one by one next: any of them may be the cause."""
         closing = nack.closing
         flight = self.window.flight_of(number)
-        if closing in {Closing.BATCH, Closing.EVENT} and flight is not None and flight.atomic:
-            self._policy.batch_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)
-            closing = Closing.BATCH
+        if flight is not None and len(flight.messages) > 1 and not flight.each:
+            unclear = {Closing.FLIGHT, Closing.EVENT} if flight.atomic else {Closing.FENCED}
+            if closing in unclear:
+                self._policy.flight_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)
+                closing = Closing.FLIGHT
         self.close(SessionClosed(closing, nack.reason, number))
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
@@ -340,7 +337,7 @@ class JetStreamSink:
                 tail = await read_tail(api, self._plan.name, info, self._plan.barrier_subject)
                 self._policy.begin(clustered=info.clustered)
                 session = JetStreamSession(connection, info, tail, self._policy, self._limits, self._on_stored)
-                await connection.receive_acks(self._plan.name, session.window.awaited, session)
+                await connection.receive_acks(self._plan.name, session)
                 sessions.append(session)
             except (*NATS_ERRORS, StreamApiError) as error:
                 raise SessionClosed(Closing.UNAVAILABLE, f"NATS does not answer: {in_one_line(error)}") from None

@@ -25,9 +25,9 @@ from tests.support.relay.writers import Writers
 UNFENCED = """
 import relay.stream.sink as sink
 fenced = sink.chain_frames
-def unfenced(messages, last_sequence, last_id, inbox):
+def unfenced(messages, last_sequence, last_id, inbox, *, each):
     frames = []
-    for number, frame in enumerate(fenced(messages, last_sequence, None, inbox)):
+    for number, frame in enumerate(fenced(messages, last_sequence, None, inbox, each=each)):
         for header in (b"Nats-Expected-Last-Sequence: ", b"Nats-Expected-Last-Msg-Id: "):
             head, _, rest = frame.partition(b"\\r\\n")
             start = rest.find(header)

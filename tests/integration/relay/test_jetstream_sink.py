@@ -36,6 +36,7 @@ from tests.support.relay.sinks import (
     stranger_in_between,
     without,
 )
+from tests.support.source_mutants import Mutant, noticed
 
 POLICIES = ["chain", "atomic"]
 
@@ -71,7 +72,8 @@ async def test_a_stale_session_stores_nothing_more(
             await store(leader, messages(subject_prefix, range(3)))
         await send_all(stale, messages(subject_prefix, range(10, 15)))
         cause = await outcome(stale)
-    assert cause.closing is Closing.FENCED
+    # A chain has one ack, which does not say that its first message met somebody else's.
+    assert cause.closing is (Closing.FENCED if policy == "atomic" else Closing.FLIGHT)
     assert await bodies(nats_url, stream_name) == numbered(range(3))
 
 
@@ -79,8 +81,10 @@ async def test_a_stale_session_stores_nothing_more(
 async def test_mutant_without_expected_sequence_a_stale_session_gets_through(
     nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unfenced(batch: Sequence[Message], last: int, last_id: bytes | None, inbox: bytes) -> list[bytes]:
-        frames = chain_frames(batch, last, last_id, inbox)
+    def unfenced(
+        batch: Sequence[Message], last: int, last_id: bytes | None, inbox: bytes, *, each: bool
+    ) -> list[bytes]:
+        frames = chain_frames(batch, last, last_id, inbox, each=each)
         return [
             without(without(frame, b"Nats-Expected-Last-Sequence"), b"Nats-Expected-Last-Msg-Id") for frame in frames
         ]
@@ -137,8 +141,9 @@ async def test_nothing_follows_a_refused_message(nats_url: str, stream_name: str
 async def test_mutant_sequences_alone_leave_a_gap(
     nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unlinked(batch: Sequence[Message], last: int, _: bytes | None, inbox: bytes) -> list[bytes]:
-        return [without(frame, b"Nats-Expected-Last-Msg-Id") for frame in chain_frames(batch, last, None, inbox)]
+    def unlinked(batch: Sequence[Message], last: int, _: bytes | None, inbox: bytes, *, each: bool) -> list[bytes]:
+        frames = chain_frames(batch, last, None, inbox, each=each)
+        return [without(frame, b"Nats-Expected-Last-Msg-Id") for frame in frames]
 
     monkeypatch.setattr(relay.stream.sink, "chain_frames", unlinked)
     sink = sink_on(nats_url, plan_for(stream_name, subject_prefix))
@@ -156,8 +161,13 @@ async def test_a_full_stream_takes_a_prefix_and_the_rest_when_there_is_room(
     async with sink.session() as session:
         with pytest.raises(SessionClosed) as closed:
             await store(session, batch)
-        assert closed.value.closing is Closing.UNAVAILABLE
-        assert "maximum bytes" in closed.value.reason
+    stored = await bodies(nats_url, stream_name)
+    if closed.value.closing is Closing.FLIGHT:  # a message within it was refused; the reason shows one by one
+        async with sink.session() as session:
+            with pytest.raises(SessionClosed) as closed:
+                await store(session, batch[len(stored) :])
+    assert closed.value.closing is Closing.UNAVAILABLE
+    assert "maximum bytes" in closed.value.reason
     stored = await bodies(nats_url, stream_name)
     assert stored == numbered(range(len(stored)), 400)
     assert policy == "atomic" or 0 < len(stored) < 1_500
@@ -180,17 +190,26 @@ async def test_a_message_that_is_too_large_is_named(
     batch = messages(subject_prefix, range(9))
     batch[5] = batch[5]._replace(body=b"x" * 3_000)
     named: Message | None = None
-    for _ in range(2):  # a batch does not say which; its messages then go one by one
+    for _ in range(2):  # a flight does not say which; its messages then go one by one
         async with sink.session() as session:
             assert session.limits.max_payload == 2_000
             with pytest.raises(SessionClosed) as closed:
-                await store(session, batch)
+                await store(session, batch[session.tail.last_sequence :])
             if closed.value.closing is Closing.EVENT:
                 named = session.refused_message(closed.value)
                 break
     assert named is not None
     assert named.position == 5
     assert await bodies(nats_url, stream_name) == numbered(range(5))
+
+
+@pytest.mark.mutant
+async def test_mutant_that_never_asks_for_each_ack_learns_no_name(
+    nats_url: str, stream_name: str, subject_prefix: str
+) -> None:
+    again = "self._policy.flight_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)"
+    with noticed(Mutant(JetStreamSession._refused, again, "pass")):
+        await test_a_message_that_is_too_large_is_named(nats_url, stream_name, subject_prefix, "chain")
 
 
 async def test_a_stream_deleted_under_a_session_ends_it(nats_url: str, stream_name: str, subject_prefix: str) -> None:
@@ -213,6 +232,9 @@ async def test_a_duplicate_is_reported_and_looked_up(nats_url: str, stream_name:
     async with sink.session() as session:
         await store(session, messages(subject_prefix, range(3)))
         await send_all(session, messages(subject_prefix, [1, 7]))
+        assert (await outcome(session)).closing is Closing.FLIGHT
+    async with sink.session() as session:
+        await send_all(session, messages(subject_prefix, [1, 7]))
         cause = await outcome(session)
         assert isinstance(cause, DuplicateReported)
         assert cause.stored_sequence == 2
@@ -231,7 +253,7 @@ async def test_a_batch_with_a_known_id_is_refused_whole_and_goes_singly(
     async with sink.session() as session:
         await store(session, messages(subject_prefix, range(4)))
         await send_all(session, messages(subject_prefix, [10, 2, 11]))
-        assert (await outcome(session)).closing is Closing.BATCH
+        assert (await outcome(session)).closing is Closing.FLIGHT
     assert await bodies(nats_url, stream_name) == numbered(range(4))
     async with sink.session() as session:
         with pytest.raises(DuplicateReported) as closed:

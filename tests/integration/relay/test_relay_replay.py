@@ -210,8 +210,8 @@ async def test_mutant_without_fence_publishes_twice(world: World, target: str, m
         sizes = (b"%d" % (int(size) - len(rest) + len(shorter)) for size in (head, whole))
         return b" ".join([*words, *sizes]) + end + shorter
 
-    def unfenced(*given: Any) -> list[bytes]:
-        return [bare(frame) for frame in chain_frames(*given)]
+    def unfenced(*given: Any, each: bool) -> list[bytes]:
+        return [bare(frame) for frame in chain_frames(*given, each=each)]
 
     monkeypatch.setattr("relay.stream.sink.chain_frames", unfenced)
     await two_at_once(world, target, monkeypatch)

@@ -26,7 +26,7 @@ REFUSED = [
         b'{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"seq":0}',
         Closing.UNAVAILABLE,
     ),
-    (b'{"error":{"code":400,"err_code":10201,"description":"duplicate message id"},"seq":0}', Closing.BATCH),
+    (b'{"error":{"code":400,"err_code":10201,"description":"duplicate message id"},"seq":0}', Closing.FLIGHT),
     (b'{"error":{"code":500}}', Closing.UNAVAILABLE),
     (b"gibberish", Closing.UNAVAILABLE),
     (b'{"stream":"X"}', Closing.UNAVAILABLE),

@@ -74,7 +74,7 @@ def by_policy(*, clustered: bool, batches: bool = True, alone: bool = True, link
         policy = PublishPolicy("auto")
         policy.begin(clustered=clustered)
         if not batches:
-            policy.batch_refused(100, too_large=False)
+            policy.flight_refused(100)
         start, last_id = 0, None
         while start < len(messages):
             waiting = len(messages) - start

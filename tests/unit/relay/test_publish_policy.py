@@ -16,7 +16,7 @@ def lines(frame: bytes) -> list[bytes]:
 
 
 def test_a_chain_names_sequence_and_predecessor() -> None:
-    frames = chain_frames([message(1), message(2)], 10, None, b"_INBOX.x.")
+    frames = chain_frames([message(1), message(2)], 10, None, b"_INBOX.x.", each=True)
     assert lines(frames[0])[:4] == [
         b"HPUB t.0.E _INBOX.x.11 69 70",
         b"NATS/1.0",
@@ -27,6 +27,15 @@ def test_a_chain_names_sequence_and_predecessor() -> None:
     assert b"Nats-Expected-Last-Sequence: 11" in lines(frames[1])
     assert b"Nats-Expected-Last-Msg-Id: 1:1" in lines(frames[1])
     assert b"Nats-Expected-Last-Msg-Id: 1:7" in lines(chain_frames([message(8)], 5, b"1:7", b"_I.")[0])
+
+
+def test_the_last_of_a_chain_asks_for_an_ack_or_each() -> None:
+    some = [message(i) for i in range(3)]
+    asked = [lines(frame)[0].split()[2] for frame in chain_frames(some, 10, None, b"_I.")]
+    assert asked[-1] == b"_I.13"
+    assert not any(one.startswith(b"_I.") for one in asked[:-1])
+    asked = [lines(frame)[0].split()[2] for frame in chain_frames(some, 10, None, b"_I.", each=True)]
+    assert asked == [b"_I.11", b"_I.12", b"_I.13"]
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
@@ -130,7 +139,7 @@ def test_in_a_cluster_nothing_is_sent_beside_something_undecided() -> None:
         assert policy.atomic(2, 0.0)
         assert not policy.measures(1_000, 0.0)
         assert all(policy.alone(count, 0.0) for count in (1, 2, 1_000))
-        policy.batch_refused(3, too_large=False)
+        policy.flight_refused(3, too_large=False)
         assert not policy.atomic(2, 0.0)
         assert policy.alone(2, 0.0)
         assert policy.most_chained == 1
@@ -148,12 +157,15 @@ def test_in_a_cluster_nothing_is_sent_beside_something_undecided() -> None:
 
 def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
     policy = PublishPolicy("atomic")
-    policy.batch_refused(100, too_large=True)
+    policy.flight_refused(100, too_large=True)
     assert policy.max_batch == 500
+    assert policy.asks_each
     assert not policy.atomic(100, 0.0)
     policy.stored(64, 0.1, 0.0, atomic=False)
+    assert policy.asks_each
     assert not policy.atomic(100, 0.0)
     policy.stored(64, 0.1, 0.0, atomic=False)
+    assert not policy.asks_each
     assert policy.atomic(100, 0.0)
     assert not PublishPolicy("chain").atomic(1000, 0.0)
 
@@ -171,10 +183,12 @@ MUTANTS = {
     "a cluster is not known": Mutant(PublishPolicy.begin, "self._clustered = clustered", "self._clustered = False"),
     "a chain in a cluster": Mutant(PublishPolicy.begin, 'self._setting == "chain"', "False"),
     "a link in a cluster": Mutant(PublishPolicy.link, "None if self._clustered else", ""),
-    "a batch that is refused is sent again": Mutant(PublishPolicy.batch_refused, "count + _BARRIERS_BETWEEN", "0"),
+    "a batch that is refused is sent again": Mutant(PublishPolicy.flight_refused, "count + _BARRIERS_BETWEEN", "0"),
     "a batch is refused for good": Mutant(
-        PublishPolicy.stored, "max(0, self._chained_left - count)", "self._chained_left"
+        PublishPolicy.stored, "max(0, self._singly_left - count)", "self._singly_left"
     ),
+    "a flight asks for no ack": Mutant(chain_frames, "if each or number == last", "if each"),
+    "none is asked for each": Mutant(chain_frames, "if each or number == last", "if number == last"),
     "a batch of one": Mutant(PublishPolicy.atomic, "count < 2", "False"),
     "the disk is measured beside other flights": Mutant(PublishPolicy.alone, "or self.measures(count, now)", ""),
 }
@@ -191,6 +205,7 @@ def check_what_is_alone() -> None:
 def test_a_policy_that_goes_wrong_is_noticed(mutant: str) -> None:
     with noticed(MUTANTS[mutant]):
         test_a_chain_names_sequence_and_predecessor()
+        test_the_last_of_a_chain_asks_for_an_ack_or_each()
         test_a_batch_is_fenced_once_and_committed_once()
         test_cut_keeps_groups_whole_when_it_can()
         test_cut_by_bytes_takes_one_that_is_larger()
