@@ -7,7 +7,6 @@ beside which commands are measured too; 0: none.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
 from bench.commands.aggregate_saves import NOT_MEASURED
@@ -34,10 +33,7 @@ LARGE = 5_000_000
 async def main() -> int:
     """Measures everything, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(calls=1_000)
-    tell(
-        f"{settings.calls} calls, {settings.rounds} rounds, {settings.rows} rows, {os.cpu_count()} cores,"
-        f" load {os.getloadavg()[0]:.1f}"
-    )
+    tell(settings.line(f"{settings.calls} calls", f"{settings.rows} rows"))
     async with running_servers() as servers:
         url = await make_write_model(servers, "bench_small", 0)
         async with (

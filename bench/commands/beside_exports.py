@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -84,10 +83,7 @@ async def beside(settings: BenchSettings, server: Serving, exports: str) -> Figu
 async def main() -> int:
     """Measures everything, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=100_000)
-    tell(
-        f"{settings.rate} commands/s for {settings.steady_seconds} s, {settings.orders} orders, {settings.rounds}"
-        f" rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    tell(settings.line(f"{settings.rate} commands/s for {settings.steady_seconds} s", f"{settings.orders} orders"))
     fast, slow = f"{HOST}:{free_port()}", f"{HOST}:{free_port()}"
     async with running_servers() as servers:
         url = await make_write_model(servers, "bench_exports", settings.orders)

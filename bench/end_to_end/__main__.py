@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from functools import partial
@@ -111,10 +110,7 @@ class Bench:
 async def main() -> int:
     """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(steady_seconds=10)
-    tell(
-        f"{settings.steady_seconds} s a rate, {settings.rounds} rounds, {os.cpu_count()} cores,"
-        f" load {os.getloadavg()[0]:.1f}"
-    )
+    tell(settings.line(f"{settings.steady_seconds} s a rate"))
     async with running_read_servers() as servers, contextlib.AsyncExitStack() as stack:
         sampled = await sample_stream(servers)
         versions, no_before = await _versions(servers, stack, settings.before)

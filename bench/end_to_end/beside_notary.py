@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import statistics
 import sys
@@ -116,10 +115,7 @@ class Bench:
 async def main() -> int:
     """Measures everything, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(steady_seconds=5)
-    tell(
-        f"{settings.rate} commands/s for {settings.steady_seconds} s, {settings.rounds} rounds, {os.cpu_count()} cores,"
-        f" load {os.getloadavg()[0]:.1f}"
-    )
+    tell(settings.line(f"{settings.rate} commands/s for {settings.steady_seconds} s"))
     async with running_servers() as servers:
         url = await make_write_model(servers, "bench_notary", 0)
         bench = Bench(settings, servers, url)

@@ -49,6 +49,12 @@ class BenchSettings:
             before=os.environ.get("BEFORE", "").strip(),
         )
 
+    def line(self, *amounts: str) -> str:
+        """Returns a bench's first line: its own `amounts`, the rounds, and the cores and the load of the machine."""
+        return ", ".join(
+            [*amounts, f"{self.rounds} rounds", f"{os.cpu_count()} cores", f"load {os.getloadavg()[0]:.1f}"]
+        )
+
 
 def _number(name: str, default: int, least: int) -> int:
     text = os.environ.get(name, "").strip() or str(default)

@@ -68,7 +68,7 @@ class Version:
 async def main() -> int:
     """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=60_000)
-    tell(f"{settings.orders} orders, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    tell(settings.line(f"{settings.orders} orders"))
     async with running_read_servers() as servers, contextlib.AsyncExitStack() as stack:
         placed = sample_orders()
         now = await _version(WORKING_TREE, servers, placed, settings.orders)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import statistics
 import sys
 import time
@@ -71,10 +70,7 @@ class Beside:
 async def main() -> int:
     """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=20_000)
-    tell(
-        f"{settings.calls} calls, {settings.orders} orders, {settings.rounds} rounds, {os.cpu_count()} cores,"
-        f" load {os.getloadavg()[0]:.1f}"
-    )
+    tell(settings.line(f"{settings.calls} calls", f"{settings.orders} orders"))
     async with running_read_servers() as servers, contextlib.AsyncExitStack() as stack:
         sampled = await sample_stream(servers)
         questions = Questions(sampled, settings.orders)

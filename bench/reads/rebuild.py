@@ -40,7 +40,7 @@ UNPROJECTED = 10
 async def main() -> int:
     """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load(orders=100_000)
-    tell(f"{settings.orders} orders, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    tell(settings.line(f"{settings.orders} orders"))
     exports = f"{HOST}:{free_port()}"
     async with running_read_servers() as servers:
         sampled = await sample_stream(servers)

@@ -6,7 +6,6 @@ Prints one JSON object per claim and exits with 1 when one of them is false. FUL
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -45,7 +44,7 @@ SYNCED_P99_MS = 15.0
 async def main() -> int:
     """Measures, judges the claims, and returns the exit status."""
     settings = BenchSettings.load()
-    tell(f"{settings.events} events, {settings.rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    tell(settings.line(f"{settings.events} events"))
     async with running_servers() as servers:
         peers = Peers(settings, servers)
         await peers.install()
