@@ -54,17 +54,20 @@ class LeadershipParts:
     no_log: str | None
     adoption: AdoptionRecord | None = None
 
-    def cursor(self, found: Cursor | None) -> Cursor:
+    def cursor(self, found: Cursor | None, stream_epoch: int) -> Cursor:
         """Returns where to resume: the stream's last cursor, or the beginning if `found` is None.
 
-        Raises SourceChanged if the cursor has another source epoch than the database.
+        `stream_epoch` is what the stream's last message says; 0 if it says none. That counts too, because the base of
+        its cursor may have aged out, or the message may be that of an unfinished adoption. Raises SourceChanged if one
+        of the two epochs is not the database's.
         """
         cursor = found or PollCursor(self.source_epoch)
-        if cursor.epoch != self.source_epoch:
-            raise SourceChanged(
-                f"the stream's events are of source epoch {cursor.epoch}, the database is of {self.source_epoch}:"
-                " run `python -m relay adopt`, or use another stream"
-            )
+        for epoch in (stream_epoch or cursor.epoch, cursor.epoch):
+            if epoch != self.source_epoch:
+                raise SourceChanged(
+                    f"the stream's events are of source epoch {epoch}, the database is of {self.source_epoch}:"
+                    " run `python -m relay adopt`, or use another stream"
+                )
         return cursor
 
     def source(self, connection: DatabaseConnection) -> Source:
@@ -94,7 +97,7 @@ class LeadershipParts:
         """Returns the builder of the notices about parked events."""
         return parked_notices(self.settings, cursor.epoch, publish_epoch, term, limits)
 
-    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
+    def barriers(self, cursor: Cursor, publish_epoch: int, term: int) -> BarrierBuilder:
         """Returns the builder of barriers."""
         return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term)
 

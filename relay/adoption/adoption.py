@@ -133,7 +133,7 @@ class Adoption:
             try:
                 async with stream_sink(self._settings, lambda flight: None).session() as session:
                     row = await self._state.load(connection)
-                    found.cursor(resumption(row, session.tail).cursor)
+                    found.cursor(resumption(row, session.tail).cursor, session.tail.epoch)
             except SessionClosed as closed:
                 raise Unreachable(closed.reason) from None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.adoption.source import AdoptionSource
 from relay.config import RelaySettings
-from relay.events.barrier import BarrierBuilder
+from relay.events.barrier import ADOPTING_HEADER, BarrierBuilder
 from relay.events.cursor import Cursor, PollCursor
 from relay.events.errors import Refused
 from relay.events.message import MessageBuilder, MessageLimits
@@ -49,7 +49,7 @@ def epoch_to_adopt(
     return recorded.epoch + 1 if force else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AdoptionParts:
     """What the check has found. It builds the parts of an adoption (`relay.publishing.loop.Wiring`).
 
@@ -64,6 +64,7 @@ class AdoptionParts:
     force: bool
     on_begin: Callable[[], None]
     on_end: Callable[[Cursor], None]
+    _given: int = 0
 
     @property
     def source_epoch(self) -> int:
@@ -74,10 +75,17 @@ class AdoptionParts:
     def adoption(self) -> None:
         """None, because an adoption shows no earlier adoption."""
 
-    def cursor(self, found: Cursor | None) -> Cursor:
-        """Returns the last cursor of the old source. Raises NothingToAdopt if it is a cursor of this database."""
-        cursor = found or PollCursor(self.recorded.epoch)
-        self._becomes(cursor)
+    def cursor(self, found: Cursor | None, stream_epoch: int) -> Cursor:
+        """Returns the last cursor of the old source. Raises NothingToAdopt if it is a cursor of this database.
+
+        If `stream_epoch`, which is what the stream's last message says, is one that the database has not come to, then
+        the cursor gets it. So the adoption gives a higher one, and the stream shows it even if the adoption is
+        interrupted before the database does. What an earlier session of this leadership said does not count.
+        """
+        cursor = found or PollCursor(stream_epoch or self.recorded.epoch)
+        if max(self.recorded.epoch, cursor.epoch) < stream_epoch != self._given:
+            cursor = replace(cursor, epoch=stream_epoch)
+        self._given = self._becomes(cursor).epoch
         return cursor
 
     def source(self, connection: DatabaseConnection) -> Source:
@@ -104,9 +112,10 @@ class AdoptionParts:
         """Returns the builder of the notices about parked events, which have the new epoch."""
         return parked_notices(self.settings, self._becomes(cursor).epoch, publish_epoch, term, limits)
 
-    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """Returns the builder of barriers."""
-        return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term)
+    def barriers(self, cursor: Cursor, publish_epoch: int, term: int) -> BarrierBuilder:
+        """Returns the builder of barriers, which also name the new epoch: no other adoption may give it again."""
+        lines = f"{ADOPTING_HEADER}: {self._becomes(cursor).epoch}\r\n"
+        return BarrierBuilder(self.settings.barrier_subject, publish_epoch=publish_epoch, term=term, lines=lines)
 
     def _becomes(self, old: Cursor) -> SourceIdentity:
         """Returns the identity that the adoption will record, if the stream ends at `old`. Raises NothingToAdopt."""

@@ -14,6 +14,8 @@ from relay.events.cursor import HEADER, LONGEST_BASE, Cursor, in_body, mark
 from relay.events.message import EPOCH_HEADER, TERM_HEADER, Message, rfc3339
 
 TIME_HEADER = "Tandem-Barrier-Time"
+#: On each barrier of an adoption: the source epoch that it gives. The barrier's own is the old one until the end.
+ADOPTING_HEADER = "Tandem-Adopting"
 #: The least time between two barriers that are published only for their time.
 INTERVAL_SECONDS = 1.0
 

@@ -292,15 +292,15 @@ class LagObserver:
         offset = row[0] - (before + time.time()) / 2
         end = self._end
         cursor: Cursor = end.cursor or PollCursor(0)
-        if not self._own.comparable(cursor.epoch):
-            self.latest = None  # the lag cannot be known before the source is adopted
+        # A leader knows more than the stream's last cursor says: which events it has stored after the checkpoint.
+        stored, known = self._own.stored()
+        if not self._own.comparable(cursor.epoch) or (end.orphaned and stored is None and known is None):
+            self.latest = None  # the lag cannot be known before the source is adopted, or a relay publishes
             return
         if cursor.epoch != self._floor_epoch:
             table.floor = await self._records.floor(connection, cursor.epoch)
             self._floor_epoch = cursor.epoch
         covered: Sequence[int] = ()
-        # A leader knows more than the stream's last cursor says: which events it has stored after the checkpoint.
-        stored, known = self._own.stored()
         if known is not None:
             cursor, covered = PollCursor(0, known[0]), known[1]
         elif stored is not None:

@@ -103,8 +103,11 @@ class Wiring(Protocol):
     def source(self, connection: DatabaseConnection) -> Source:
         """Returns a source over the leader's connection."""
 
-    def cursor(self, found: Cursor | None) -> Cursor:
-        """Returns where to resume after the stream's last cursor (None without one). Raises Refused if it cannot."""
+    def cursor(self, found: Cursor | None, stream_epoch: int) -> Cursor:
+        """Returns where to resume after the stream's last cursor (None without one). Raises Refused if it cannot.
+
+        `stream_epoch` is the highest source epoch at the stream's end (`Tail.epoch`).
+        """
 
     def requests(self, connection: DatabaseConnection) -> ParkedRequests | None:
         """Returns the operators' requests about parked aggregates; None if this process does not execute them."""
@@ -112,8 +115,8 @@ class Wiring(Protocol):
     def messages(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> MessageBuilder:
         """Returns the builder for the messages of events after `cursor`."""
 
-    def barriers(self, publish_epoch: int, term: int) -> BarrierBuilder:
-        """Returns the builder for barriers."""
+    def barriers(self, cursor: Cursor, publish_epoch: int, term: int) -> BarrierBuilder:
+        """Returns the builder for the barriers of a session that resumes at `cursor`."""
 
     def notices(self, cursor: Cursor, publish_epoch: int, term: int, limits: MessageLimits) -> ParkedNotices:
         """Returns the builder for the notices about parked events after `cursor`."""
@@ -218,7 +221,7 @@ class PublishLoop:
             try:
                 async with contextlib.AsyncExitStack() as ends:
                     session = await while_leading(leader, ends.enter_async_context(self._sink.session()))
-                    if session.tail.term > term > 0:
+                    if session.tail.term > term > 0 and session.tail.orphan is None:
                         raise SteppedDown(
                             f"the stream has term {session.tail.term}, ours is {term}: another relay leads"
                         )
@@ -257,7 +260,7 @@ class PublishLoop:
         if resume.loss is not None:
             self.status.loss = f"{resume.loss}; going on from what it has, as publish epoch {resume.publish_epoch}"
             _log.error("loss in the stream", loss=resume.loss, publish_epoch=resume.publish_epoch)
-        cursor = leader.found.cursor(resume.cursor)
+        cursor = leader.found.cursor(resume.cursor, tail.epoch)
         # A session that resumes from the row keeps it: its cursor belongs to the row's sequence, not to the last one.
         if row is None or resume.loss is not None or resume.cursor is not row.cursor:
             await self._state.save(
@@ -269,7 +272,7 @@ class PublishLoop:
                 leader=leader,
                 source=source,
                 messages=leader.found.messages(cursor, resume.publish_epoch, term, session.limits),
-                barriers=leader.found.barriers(resume.publish_epoch, term),
+                barriers=leader.found.barriers(cursor, resume.publish_epoch, term),
                 notices=leader.found.notices(cursor, resume.publish_epoch, term, session.limits),
                 requests=leader.found.requests(leader.connection),
                 parked=self._parked,

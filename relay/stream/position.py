@@ -8,10 +8,10 @@ from datetime import datetime
 
 import structlog
 
-from relay.events.barrier import TIME_HEADER
+from relay.events.barrier import ADOPTING_HEADER, TIME_HEADER
 from relay.events.cursor import HEADER, IN_BODY, Cursor, CursorError, anchor_of, parse, read_cursor, resolve
 from relay.events.errors import Refused
-from relay.events.message import TERM_HEADER
+from relay.events.message import EPOCH_HEADER, TERM_HEADER
 from relay.events.tail import Orphan, Tail
 from relay.stream.jetstream_api import JetStreamApi, StoredMessage, StreamInfo
 
@@ -53,11 +53,24 @@ async def read_tail(api: JetStreamApi, stream: str, info: StreamInfo, barrier_su
         holder = await _holder(api, stream, last)
         cursor = read_cursor(_long_text(last, holder))
     except BarrierGone as gone:
-        _log.warning("the barrier of the last message has aged out", stream=stream, barrier=gone.orphan.barrier)
-        return Tail(created, info.last_sequence, info.messages, 0, None, as_of, foreign, gone.orphan)
+        barrier = gone.orphan.barrier
+        _log.warning("the barrier of the last message has aged out", stream=stream, barrier=barrier)
+        # Each term begins with a barrier of its own. So up to that barrier, no term is higher than its sequence.
+        return Tail(
+            created, info.last_sequence, info.messages, barrier, None, as_of, foreign, gone.orphan, epoch_of(last)
+        )
     except CursorError as error:
         raise Refused(f"the stream's last position cannot be resumed: {error}") from None
-    return Tail(created, info.last_sequence, info.messages, term_of(holder.headers), cursor, as_of, foreign)
+    return Tail(
+        created,
+        info.last_sequence,
+        info.messages,
+        term_of(holder.headers),
+        cursor,
+        as_of,
+        foreign,
+        epoch=max(epoch_of(last), epoch_of(holder)),
+    )
 
 
 async def cursor_of(api: JetStreamApi, stream: str, message: StoredMessage) -> Cursor:
@@ -94,7 +107,16 @@ def _long_text(message: StoredMessage, holder: StoredMessage) -> str:
 
 def term_of(headers: Mapping[str, str]) -> int:
     """Returns the term of a message, 0 without one."""
-    value = headers.get(TERM_HEADER, "")
+    return _number(headers, TERM_HEADER)
+
+
+def epoch_of(message: StoredMessage) -> int:
+    """Returns the highest source epoch that a message names: its own, or that of an unfinished adoption. 0 without."""
+    return max(_number(message.headers, EPOCH_HEADER), _number(message.headers, ADOPTING_HEADER))
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    value = headers.get(name, "")
     return int(value) if value.isdecimal() else 0
 
 

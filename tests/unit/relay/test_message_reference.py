@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.events.barrier import BarrierBuilder
+from relay.events.barrier import ADOPTING_HEADER, BarrierBuilder
 from relay.events.cursor import parse
 from relay.events.message import Message, MessageLimits
 from relay.events.parked_notice import ParkedNotices, retried
@@ -33,14 +33,15 @@ def sent() -> dict[str, set[str]]:
     """The headers of each kind of message, by all that may be sent of it."""
     notices = ParkedNotices("t.b", source_epoch=2, publish_epoch=1, term=9, limits=MessageLimits(1 << 20))
     barriers = BarrierBuilder("t.b", publish_epoch=1, term=9)
-    of_a_replay = BarrierBuilder("t.b", publish_epoch=1, term=9, lines=f"{REPLAY_HEADER}: x\r\n")
+    lines = f"{REPLAY_HEADER}: x\r\n{ADOPTING_HEADER}: 3\r\n"
+    of_others = BarrierBuilder("t.b", publish_epoch=1, term=9, lines=lines)
     parked = (notices.parked(EVENT, "c", "1", "why"), notices.discarded(EVENT, "c", "1"))
     kinds = {
         "event": [
             builder().event(EVENT, "c", "1"),
             retried(builder(splices_personal=False).event(EVENT, "@7", "1")),
         ],
-        "barrier": [barriers.barrier(CURSOR, 1), of_a_replay.barrier(CURSOR, None)],
+        "barrier": [barriers.barrier(CURSOR, 1), of_others.barrier(CURSOR, None)],
         "notice": [one for one in parked if one is not None],
     }
     return {kind: {name for one in messages for name in names(one)} for kind, messages in kinds.items()}
