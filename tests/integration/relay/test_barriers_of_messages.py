@@ -25,7 +25,7 @@ from relay.stream.sink import JetStreamSession
 from tests.support.queries.read_side import eventually
 from tests.support.relay import streams
 from tests.support.relay.events import EVENT, builder
-from tests.support.relay.log_mode import KNOWN, in_mode
+from tests.support.relay.log_mode import KNOWN, NO_CHECKPOINTS, in_mode
 from tests.support.relay.relay_process import running
 from tests.support.relay.sinks import plan_for, sink_on, store
 from tests.support.relay.world import World
@@ -204,12 +204,7 @@ async def test_each_event_of_the_log_names_the_last_barrier_before_it(world: Wor
     assert named
 
 
-#: There is one checkpoint only, so all events name the same barrier, and the last message is an event.
-ONE_CHECKPOINT = """
-import relay.publishing.session as session, relay.wal.reader as reader
-reader.CHECKPOINT_SECONDS = session.RENEWAL_SECONDS = 3_600
-session.STATE_SECONDS = 0.1
-"""
+ONE_BARRIER = NO_CHECKPOINTS + "session.STATE_SECONDS = 0.1"
 #: The stream does not have one message any more, as if it had aged out.
 GONE = """
 import relay.stream.jetstream_api as api
@@ -229,29 +224,23 @@ async def killed_behind_a_barrier_that_ages_out(world: World) -> int:
 
     Returns the sequence of the barrier that the last message names.
     """
-    async with running(world.relay(prelude=ONE_CHECKPOINT)) as relay:
+    async with running(world.relay(prelude=ONE_BARRIER)) as relay:
         await in_mode(relay, "wal")
         await world.insert(10)
         await eventually(partial(published, world, 10), "the first events")
-        last = await barrier_of_the_last(world)
+        last = await world.last_named_barrier()
         await eventually(partial(remembered, world, last), "a row from after the barrier")
         row = await state(world)
         await world.insert(3)
         await eventually(partial(published, world, 13), "the last events")
         await relay.kill()
     await state(world, row)
-    assert await barrier_of_the_last(world) == last
+    assert await world.last_named_barrier() == last
     return last
 
 
 async def published(world: World, count: int) -> bool:
     return len(await world.events()) == count
-
-
-async def barrier_of_the_last(world: World) -> int:
-    found = anchor_of((await world.messages())[-1].headers["Tandem-Cursor"])
-    assert isinstance(found, int)
-    return found
 
 
 async def remembered(world: World, sequence: int) -> bool:

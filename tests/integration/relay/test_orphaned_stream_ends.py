@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -19,22 +20,21 @@ import pytest_asyncio
 
 import relay.publishing.session as session
 import relay.stream.setup as setup
-import relay.wal.reader as reader
 from relay.adoption.adoption import Adoption
 from relay.adoption.comparison import StreamComparison
 from relay.adoption.parts import AdoptionParts, NothingToAdopt
 from relay.adoption.source import AdoptionSource
 from relay.bootstrap import Relay
-from relay.events.cursor import anchor_of
 from relay.lag.observer import LagObserver
 from relay.leadership_parts import LeadershipParts
 from relay.publishing.loop import PublishLoop
 from relay.stream.access import nats_options
 from relay.stream.end import StreamEnd
 from relay.stream.position import read_tail
+from relay.wal.reader import WalReader
 from service_runtime.process import cancel
 from tests.support.relay import streams
-from tests.support.relay.log_mode import in_mode
+from tests.support.relay.log_mode import NO_CHECKPOINTS, in_mode
 from tests.support.relay.relay_process import running
 from tests.support.relay.restores import SOURCE
 from tests.support.relay.tables import OUTBOX
@@ -51,9 +51,13 @@ SET_BACK = "UPDATE source SET epoch = 1"
 async def world(
     postgres_database: str, nats_url: str, stream_name: str, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> World:
-    """A database of source epoch 2. Relays make one checkpoint and one barrier, and then send events only."""
+    """A database of source epoch 2. Relays make one barrier, as with NO_CHECKPOINTS, and then send events only."""
+
+    async def silent(reader: WalReader) -> None:
+        reader._emit_due = math.inf
+
     monkeypatch.setattr(setup, "_CHECKS", ())
-    monkeypatch.setattr(reader, "CHECKPOINT_SECONDS", 3_600)
+    monkeypatch.setattr(WalReader, "_emit", silent)
     monkeypatch.setattr(session, "RENEWAL_SECONDS", 3_600)
     await streams.create_stream(
         nats_url, name=stream_name, subjects=[f"{subject_prefix}.>"], discard="new", allow_atomic=True
@@ -87,12 +91,15 @@ def published(relay: Relay, events: int) -> Callable[[], bool]:
 async def ended_by_events(world: World) -> int:
     """A relay that reads the log publishes events and is killed. Returns the sequence of the barrier that they name."""
     async with relay_of(world) as relay:
-        await eventually(lambda: relay.status.mode.name == "wal" and relay.status.state == "PUBLISHING", "the log")
-        await world.insert(10)
-        await eventually(published(relay, 10), "the events")
-    barrier = anchor_of((await world.messages())[-1].headers["Tandem-Cursor"])
-    assert isinstance(barrier, int)
-    return barrier
+        return await ten_events(world, relay)
+
+
+async def ten_events(world: World, relay: Relay) -> int:
+    """A relay that reads the log publishes events. Returns the sequence of the barrier that they name."""
+    await eventually(lambda: relay.status.mode.name == "wal" and relay.status.state == "PUBLISHING", "the log")
+    await world.insert(10)
+    await eventually(published(relay, 10), "the events")
+    return await world.last_named_barrier()
 
 
 async def remove(world: World, sequence: int) -> None:
@@ -208,12 +215,7 @@ async def test_a_leader_is_not_superseded_by_an_end_that_names_no_term(world: Wo
     told: list[str] = []
     async with relay_of(world) as relay:
         relay._loop._failed = partial(noting, told, relay._loop._failed)  # type: ignore[method-assign]
-        await eventually(lambda: relay.status.mode.name == "wal" and relay.status.state == "PUBLISHING", "the log")
-        await world.insert(10)
-        await eventually(published(relay, 10), "the events")
-        barrier = anchor_of((await world.messages())[-1].headers["Tandem-Cursor"])
-        assert isinstance(barrier, int)
-        await remove(world, barrier)
+        await remove(world, await ten_events(world, relay))
         await streams.publish(world.nats_url, f"{world.prefix}.stranger")  # so the stream refuses the next message
         await world.insert(10)
         await eventually(published(relay, 20), "the events after it")
@@ -293,38 +295,27 @@ async def standby_of(world: World) -> AsyncIterator[Relay]:
          test_a_lag_that_cannot_be_known_is_not_told),
     ],
     ids=["a cursor without its opening message has no epoch", "only the cursor's epoch", "the database's epoch is old",
-         "the row's epoch is old", "an adoption names no epoch", "terms begin anew", "a bound is a term",
-         "what was read is forgotten", "no cursor is the beginning"],
+         "the row's epoch is old", "an adoption names no epoch", "terms begin anew",
+         "a bound is a term", "what was read is forgotten", "no cursor is the beginning"],
 )  # fmt: skip
 async def test_mutant_at_an_orphaned_end_is_noticed(world: World, mutant: Mutant, test: Callable[..., Any]) -> None:
     with noticed(mutant, or_raises=(NothingToAdopt,)):
         await test(world)
 
 
-#: As in this process, and the last one makes checkpoints.
 ALLOWED = "import relay.stream.setup as setup\nsetup._CHECKS = ()\n"
-ONE_CHECKPOINT = (
-    ALLOWED
-    + """
-import relay.publishing.session as session, relay.wal.reader as reader
-reader.CHECKPOINT_SECONDS = session.RENEWAL_SECONDS = 3_600
-"""
-)
 
 
 @pytest.mark.long
 async def test_a_leader_that_wakes_up_after_such_an_end_finds_a_higher_term(world: World) -> None:
-    async with running(world.relay(prelude=ONE_CHECKPOINT)) as leader:
+    async with running(world.relay(prelude=ALLOWED + NO_CHECKPOINTS)) as leader:
         await in_mode(leader, "wal")
         await world.insert(10)
         while len(await world.events()) < 10:
             await asyncio.sleep(0.02)
         leader.signal(signal.SIGSTOP)
-        before = await world.messages()
-        barrier = anchor_of(before[-1].headers["Tandem-Cursor"])
-        assert isinstance(barrier, int)
-        used = streams.terms(before)[-1]
-        await remove(world, barrier)
+        used = streams.terms(await world.messages())[-1]
+        await remove(world, await world.last_named_barrier())
         async with running(world.relay(prelude=ALLOWED)) as other:
             await other.wait_for_state("PUBLISHING")
             await world.insert(10)

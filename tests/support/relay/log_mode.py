@@ -20,6 +20,13 @@ from tests.support.waiting import eventually
 LOG_SECONDS = 120.0
 #: The relay logs this when the stream refuses a duplicate. In these tests the relay itself must avoid duplicates.
 KNOWN = "the server knows the id of message"
+#: A prelude: the only checkpoint is that of the slot, so each session makes one barrier, and only events follow it.
+NO_CHECKPOINTS = """
+import relay.publishing.session as session, relay.wal.reader as reader
+async def silent(self):
+    self._emit_due = float("inf")
+session.RENEWAL_SECONDS, reader.WalReader._emit = 3_600, silent
+"""
 
 
 async def in_mode(relay: RelayProcess, mode: str, reason: str = "", seconds: float = LOG_SECONDS) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import psycopg
 
 from relay.config import RelaySettings
 from relay.events.barrier import TIME_HEADER
+from relay.events.cursor import anchor_of
 from relay.outbox.leadership import lock_key
 from tests.support.relay import streams
 from tests.support.relay.judge import Verdict, judge
@@ -84,6 +85,12 @@ class World:
     async def messages(self) -> list[streams.Stored]:
         """Returns the stream's messages."""
         return await streams.read_all(self.nats_url, self.stream)
+
+    async def last_named_barrier(self) -> int:
+        """Returns the sequence of the barrier that the last message names. That must be an event from the log."""
+        found = anchor_of((await self.messages())[-1].headers["Tandem-Cursor"])
+        assert isinstance(found, int)
+        return found
 
     async def events(self) -> Sequence[tuple[str, int]]:
         """Returns (aggregate, version) of the stream's events."""
