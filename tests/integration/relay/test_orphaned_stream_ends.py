@@ -25,6 +25,8 @@ from relay.adoption.comparison import StreamComparison
 from relay.adoption.parts import AdoptionParts, NothingToAdopt
 from relay.adoption.source import AdoptionSource
 from relay.bootstrap import Relay
+from relay.events.errors import Closing, SessionClosed
+from relay.events.source import Batch
 from relay.lag.observer import LagObserver
 from relay.leadership_parts import LeadershipParts
 from relay.publishing.loop import PublishLoop
@@ -195,6 +197,25 @@ async def test_an_unfinished_adoption_of_another_copy_has_used_its_epoch(world: 
     assert await adopted_epoch(world) > 3
 
 
+async def test_an_adoption_whose_session_breaks_keeps_its_epoch(world: World) -> None:
+    """What it has said itself is no reason for a higher one."""
+    read, calls = AdoptionSource.read, [0]
+
+    async def disturbed(source: AdoptionSource, *room: int) -> Batch:
+        calls[0] += 1
+        if calls[0] == 1:  # after the claim, and before the end is read
+            raise SessionClosed(Closing.SOURCE, "the session breaks")
+        return await read(source, *room)
+
+    await world.insert(3)
+    await execute(world, "UPDATE source SET timeline = timeline + 1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AdoptionSource, "read", disturbed)
+        assert await adopted_epoch(world) == 3
+    assert calls[0] > 2
+    assert (await world.verdict()).clean
+
+
 async def test_no_term_falls_below_one_that_was_used(world: World) -> None:
     """A relay that leads after such an end has a higher term than those that led before, which the stream forgot."""
     for _ in range(3):
@@ -283,6 +304,8 @@ async def standby_of(world: World) -> AsyncIterator[Relay]:
          test_events_of_an_older_epoch_wait_for_an_adoption),
         (Mutant(AdoptionParts.cursor, "< stream_epoch != self._given", "< 0"),
          partial(test_a_database_that_was_set_back_is_noticed_and_gets_an_unused_epoch, row=OLD_ROW)),
+        (Mutant(AdoptionParts.cursor, "stream_epoch != self._given", "stream_epoch"),
+         test_an_adoption_whose_session_breaks_keeps_its_epoch),
         (Mutant(AdoptionParts.barriers, "lines=lines", 'lines=""'),
          test_an_unfinished_adoption_of_another_copy_has_used_its_epoch),
         (Mutant(read_tail, "info.messages, barrier, None", "info.messages, 0, None"),
@@ -295,7 +318,7 @@ async def standby_of(world: World) -> AsyncIterator[Relay]:
          test_a_lag_that_cannot_be_known_is_not_told),
     ],
     ids=["a cursor without its opening message has no epoch", "only the cursor's epoch", "the database's epoch is old",
-         "the row's epoch is old", "an adoption names no epoch", "terms begin anew",
+         "the row's epoch is old", "its own epoch is used", "an adoption names no epoch", "terms begin anew",
          "a bound is a term", "what was read is forgotten", "no cursor is the beginning"],
 )  # fmt: skip
 async def test_mutant_at_an_orphaned_end_is_noticed(world: World, mutant: Mutant, test: Callable[..., Any]) -> None:
