@@ -109,7 +109,8 @@ class VersionWaiter:
     ) -> Answer[Found]:
         """Returns the first answer that lacks nothing. After `wanted.max_wait` returns a stale one if that is allowed.
 
-        Raises Lagging and TokenOfOtherSource when the wait ends without an answer, and whatever `read` raises.
+        Raises Lagging and TokenOfOtherSource when the wait ends without an answer, and whatever `read` raises. If
+        `read` raises Lagging, it has found no answer yet.
         """
         started, recheck = self._clock(), self._recheck
         waited = False
@@ -139,7 +140,12 @@ class VersionWaiter:
         followed = self._freshness.source_epoch
         if 0 < followed < wanted.source_epoch:
             return None  # wait: a restored source publishes its new epoch within seconds
-        seen = await read() if followed <= wanted.source_epoch or not wanted.source_epoch else None
+        seen = None
+        if followed <= wanted.source_epoch or not wanted.source_epoch:
+            try:
+                seen = await read()
+            except Lagging as error:
+                seen = ReadAttempt(None, error.needed_version, error.current_version, order_id=error.order_id)
         followed = max(followed, seen.source_epoch if seen is not None else 0)
         if 0 < wanted.source_epoch < followed:
             raise TokenOfOtherSource(wanted.source_epoch, followed)

@@ -11,7 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from query_service.application.freshness.await_orders import read_orders
-from query_service.application.freshness.await_versions import Consistency, VersionWaiter, missing_version
+from query_service.application.freshness.await_versions import (
+    Consistency,
+    ReadAttempt,
+    VersionWaiter,
+    missing_version,
+)
 from query_service.application.freshness.searchable import Searchability
 from query_service.application.freshness.view import AnswerInfo, Claims, FreshnessView
 from query_service.application.ports.errors import Lagging
@@ -80,11 +85,17 @@ class ListGate:
     ) -> tuple[Answered, Admission]:
         """Returns the answer to `question`, which shows every version in the token, and its admission.
 
-        Raises as `admit`, and what `question` raises.
+        Raises as `admit`, and what `question` raises. If that is Lagging, the question is asked again until
+        `wanted.max_wait` is over.
         """
+        started = self._clock()
         while True:
             admission = await self.admit(wanted)
-            answered = await question()
+            try:
+                answered = await question()
+            except Lagging as lagging:
+                within = max(0.0, started + wanted.max_wait - self._clock())
+                answered = await self._asked_again(question, lagging.order_id, replace(wanted, max_wait=within))
             if not admission.generation:
                 return answered, admission
             generation = answered.generation or (await self._reader.standing()).serving
@@ -114,6 +125,14 @@ class ListGate:
             await self._refresh_if_lagging()
         generation = stored[0].generation if stored else ""
         return Admission(self._listed.claims(), stale, parked, lagging, generation)
+
+    async def _asked_again(
+        self, question: Callable[[], Awaitable[Answered]], order_id: str, wanted: Consistency
+    ) -> Answered:
+        async def read() -> ReadAttempt[Answered]:
+            return ReadAttempt(await question())
+
+        return (await self._waiter.answer([order_id], wanted, read)).found
 
     async def mark(self) -> str:
         """Returns a mark in the sequence of writes. Every write before it is searchable when this returns.

@@ -36,11 +36,17 @@ class BatchGetOrders:
         Raises Parked, Lagging, TokenOfOtherSource and RebuildNeeded.
         """
         distinct = list(dict.fromkeys(order_ids))
+        encoded: dict[str, bytes] = {}
 
         async def read() -> ReadAttempt[Sequence[StoredOrder]]:
             seen = await read_orders(self._reader, distinct, wanted)
             absent = any(order.document is None and wanted.version_of(order.order_id) for order in seen.found or ())
-            return replace(seen, found=None) if seen.needed_version and absent else seen
+            if seen.needed_version and (absent or not wanted.stale_allowed):
+                return replace(seen, found=None)
+            known = [order.document for order in seen.found or () if order.document is not None]
+            orders = await encoded_orders(known, self._reader.entries, basic=basic)
+            encoded.update(zip((document["order_id"] for document in known), orders, strict=True))
+            return seen
 
         answer = await self._waiter.answer(distinct, wanted, read)
         found = {stored.order_id: stored for stored in answer.found}
@@ -48,7 +54,6 @@ class BatchGetOrders:
         for stored in asked:
             if stored.document is None and stored.parked_versions and not wanted.stale_allowed:
                 raise Parked(stored.order_id, stored.parked_versions[-1])
-        documents = [stored.document for stored in asked if stored.document is not None]
+        orders = [encoded[stored.order_id] for stored in asked if stored.document is not None]
         missing = [stored.order_id for stored in asked if stored.document is None]
-        orders = await encoded_orders(documents, self._reader.entries, basic=basic)
         return Answer(OrderBatch(orders, missing), answer.info)

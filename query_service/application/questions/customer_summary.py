@@ -22,6 +22,11 @@ class CustomerSummary:
     figures: CustomerFigures
     recent: list[bytes]
 
+    @property
+    def generation(self) -> str:
+        """The generation that answered."""
+        return self.figures.generation
+
 
 class GetCustomerSummary:
     """Computes the figures of a customer's orders, as fresh as the caller wants."""
@@ -31,15 +36,15 @@ class GetCustomerSummary:
 
     async def __call__(self, customer_id: str, wanted: Consistency) -> Answer[CustomerSummary]:
         """Returns the summary. Raises CustomerUnknown, Parked, Lagging, TokenOfOtherSource and RebuildNeeded."""
-        figures, admission = await self._gate.read(
-            wanted, lambda: self._reader.customer(customer_id, recent=RECENT_ORDERS)
-        )
-        if not figures.recent:
+
+        async def read() -> CustomerSummary:
+            figures = await self._reader.customer(customer_id, recent=RECENT_ORDERS)
+            return CustomerSummary(figures, await encoded_orders(figures.recent, self._reader.entries))
+
+        summary, admission = await self._gate.read(wanted, read)
+        if not summary.recent:
             # The order in the token that the list lacks may be an order of this customer.
             raise admission.lagging or CustomerUnknown(customer_id)
-        parked = self._parked.any_of((order["order_id"], order["version"]) for order in figures.recent)
-        info = admission.info(figures.generation)
-        return Answer(
-            CustomerSummary(figures, await encoded_orders(figures.recent, self._reader.entries)),
-            replace(info, parked=info.parked or parked),
-        )
+        parked = self._parked.any_of((order["order_id"], order["version"]) for order in summary.figures.recent)
+        info = admission.info(summary.generation)
+        return Answer(summary, replace(info, parked=info.parked or parked))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
-from query_service.application.ports.errors import RebuildNeeded
+from query_service.application.ports.errors import Lagging, RebuildNeeded
 from query_service.projection.errors import ProjectionError
 from query_service.projection.order_document import EventDocument, OrderDocument
 from query_service.projection.project import order_after
@@ -20,7 +20,7 @@ async def encoded_orders(documents: Sequence[OrderDocument], entries: Entries, *
     """Returns the orders as they were encoded when they were written.
 
     A store leaves out what another edition encoded. Such an order is projected again, from the journal entry of its
-    version. Raises RebuildNeeded if that is not possible.
+    version. Raises Lagging while that entry is not there, and RebuildNeeded if this release cannot read it.
     """
     view: _View = "basic_order" if basic else "order"
     lacking = {document["order_id"]: document for document in documents if view not in document}
@@ -29,9 +29,11 @@ async def encoded_orders(documents: Sequence[OrderDocument], entries: Entries, *
 
 
 async def _again(document: OrderDocument, entries: Entries) -> OrderDocument:
-    [entry] = await entries(document["order_id"], [document["version"]])
-    if entry is None:
-        raise RebuildNeeded("order")
+    version = document["version"]
+    [entry] = await entries(document["order_id"], [version])
+    # Both are written in one request, but not at one moment. And a restored source gives a version a second time.
+    if entry is None or entry["hash"] != document["hash"]:
+        raise Lagging(document["order_id"], version, version - 1)
     try:
         return order_after(entry)
     except ProjectionError:
