@@ -3,6 +3,7 @@
 A request returns an answer or raises one of three errors. DependencyDown means that Elasticsearch is unreachable,
 overloaded or blocked, so the same request may succeed later. ReadStoreNotReady means that an alias is missing.
 StoreDefect means that the request should not have been sent. A request is never retried here; the caller decides that.
+A request with a guard is not even sent again on a new connection, because it could meet its own first copy.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from query_service.store_url import read_http_url
 DEPENDENCY = "elasticsearch"
 #: Statuses of failures that may pass: not allowed (yet), overload, blocks, a missing shard, an internal error.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+#: Parameters with which a document is written only if it is as the caller has read it.
+GUARDS = frozenset({"op_type", "if_seq_no", "if_primary_term"})
 #: The form of requests and answers. A later major version of the server then speaks as this one does.
 _VERSION = "; compatible-with=9"
 _JSON = f"application/vnd.elasticsearch+json{_VERSION}"
@@ -69,13 +72,14 @@ class ElasticsearchConnection:
         A status of 400 or above is returned only when it is in `accept`; otherwise it raises (see the module).
         """
         target = f"{path}?{'&'.join(_parameter(*each) for each in params.items())}" if params else path
+        once = params is not None and not GUARDS.isdisjoint(params)
         try:
             if lines is not None:
-                answer = await self._client.request(method, target, lines, _LINES)
+                answer = await self._client.request(method, target, lines, _LINES, once=once)
             elif body is not None:
-                answer = await self._client.request(method, target, orjson.dumps(body), _JSON)
+                answer = await self._client.request(method, target, orjson.dumps(body), _JSON, once=once)
             else:
-                answer = await self._client.request(method, target)
+                answer = await self._client.request(method, target, once=once)
         except NoAnswer as error:
             raise DependencyDown(DEPENDENCY, str(error)) from None
         content = _content(answer)

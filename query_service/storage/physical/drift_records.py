@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from query_service.application.ports.checked_store import DriftRecord, StoredDriftRecord
 from query_service.storage.physical.connection import ElasticsearchConnection
 from query_service.storage.physical.names import IndexNames
-from query_service.storage.physical.reader import get_documents
+from query_service.storage.physical.state_document import StateDocument
 
 DRIFT = "drift"
 _FIELDS = {field.name for field in fields(DriftRecord)}
@@ -17,25 +17,15 @@ class DriftRecords:
     """Implements CheckedStore's record of drift checks."""
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames) -> None:
-        self._connection, self._names = connection, names
+        self._document = StateDocument(connection, names, DRIFT)
 
     async def drift_record(self) -> StoredDriftRecord:
         """See CheckedStore."""
-        [found] = await get_documents(self._connection, [{"_index": self._names.state, "_id": DRIFT}])
-        if not found["found"]:
-            return StoredDriftRecord(DriftRecord(), {"op_type": "create"})
-        guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+        found, guard = await self._document.read()
         # A newer release may have written fields that this one does not know.
-        known = {name: value for name, value in found["_source"][DRIFT].items() if name in _FIELDS}
+        known = {name: value for name, value in (found or {}).items() if name in _FIELDS}
         return StoredDriftRecord(DriftRecord(**known), guard)
 
     async def save_drift_record(self, record: DriftRecord, stored: StoredDriftRecord) -> bool:
         """See CheckedStore."""
-        status, _ = await self._connection.request(
-            "PUT",
-            f"/{self._names.state}/_doc/{DRIFT}",
-            params={"require_alias": "true", **stored.guard},
-            body={"kind": DRIFT, DRIFT: asdict(record)},
-            accept=(409,),
-        )
-        return status != 409
+        return await self._document.replace(asdict(record), stored.guard)

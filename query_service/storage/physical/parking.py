@@ -52,7 +52,7 @@ class ParkingLot:
 
     async def all(self) -> list[ParkedEvent]:
         """See ProjectionWriter. It pages in the sequence of writes, so a document that changes is read again."""
-        await self._connection.request("POST", f"/{self._names.parked}/_refresh")
+        await self._refresh()
         found: dict[str, Events] = {}
         body: dict[str, Any] = {
             "query": {"exists": {"field": "parked_at"}},
@@ -83,11 +83,16 @@ class ParkingLot:
         guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
         return found["_source"]["events"], guard
 
+    async def _refresh(self) -> None:
+        await self._connection.request("POST", f"/{self._names.parked}/_refresh")
+
     async def _change(self, document_id: str, change: Callable[[Events], Events]) -> None:
         for _ in range(_ATTEMPTS):
             before, guard = await self._read(document_id)
             after = change(before)
             if after == before:
+                # The write that made it so may have had no answer, and no search may see it yet.
+                await self._refresh()
                 return
             document = {
                 "order_id": after[0]["order_id"] if after else None,

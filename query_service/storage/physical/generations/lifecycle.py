@@ -11,7 +11,8 @@ from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchC
 from query_service.storage.physical.generations import mappings
 from query_service.storage.physical.generations.setup import PROJECTIONS, IndexSetup
 from query_service.storage.physical.names import IndexNames
-from query_service.storage.physical.reader import as_of_id, get_documents
+from query_service.storage.physical.reader import as_of_id
+from query_service.storage.physical.state_document import StateDocument
 
 REBUILD = "rebuild"
 #: Settings of an index that refuse writes. Elasticsearch sets DISK_FULL, and takes it back when there is room.
@@ -25,26 +26,17 @@ class IndexGenerations:
 
     def __init__(self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup) -> None:
         self._connection, self._names = connection, names.of("")
+        self._state = StateDocument(connection, self._names, REBUILD)
         self.serving, self.read_model, self.prepare_state = setup.serving, setup.read_model, setup.prepare_state
 
     async def rebuild(self) -> StoredRebuild:
         """See Generations."""
-        [found] = await get_documents(self._connection, [{"_index": self._names.state, "_id": REBUILD}])
-        if not found["found"]:
-            return StoredRebuild(None, {"op_type": "create"})
-        guard = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
-        return StoredRebuild(_rebuild(found["_source"][REBUILD]), guard)
+        found, guard = await self._state.read()
+        return StoredRebuild(None if found is None else _rebuild(found), guard)
 
     async def save(self, rebuild: Rebuild, stored: StoredRebuild) -> bool:
         """See Generations."""
-        status, _ = await self._connection.request(
-            "PUT",
-            f"/{self._names.state}/_doc/{REBUILD}",
-            params={"require_alias": "true", **stored.guard},
-            body={"kind": REBUILD, REBUILD: asdict(rebuild)},
-            accept=(409,),
-        )
-        return status != 409
+        return await self._state.replace(asdict(rebuild), stored.guard)
 
     async def blocked(self) -> str:
         """See Generations. With a full disk all indices are blocked, also that of the rebuild's state."""

@@ -2,7 +2,7 @@
 
 A request is sent once. The only exception is one that may be repeated (GET, PUT, DELETE) on a connection that was idle:
 when the server closed it just then, without a byte of an answer, the request is sent once more on a new connection. A
-POST is not, because the server may have done what it asks for.
+POST is not, because the server may have done what it asks for. Neither is a request that its caller wants sent `once`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class HttpClient:
         lines = "".join(f"{name}: {value}\r\n" for name, value in own.items() if value)
         self._first, self._rest = address.path.encode(), b" HTTP/1.1\r\n" + lines.encode()
 
-    async def request(self, method: str, target: str, body: bytes = b"", content_type: str = "") -> HttpAnswer:
+    async def request(
+        self, method: str, target: str, body: bytes = b"", content_type: str = "", *, once: bool = False
+    ) -> HttpAnswer:
         """Returns the answer to a request. `target` is a path with its query, percent-encoded. Raises NoAnswer."""
         head = self._head(method, target, len(body), content_type)
         deadline = asyncio.get_running_loop().time() + self._seconds
@@ -59,7 +61,7 @@ class HttpClient:
                 try:
                     return await self._exchanged(connection, head, body, deadline)
                 except NoAnswer as error:
-                    if method not in REPEATABLE or not untouched(error):
+                    if once or method not in REPEATABLE or not untouched(error):
                         raise
             connection = await self._before(deadline, self._connected())
             return await self._exchanged(connection, head, body, deadline)
