@@ -26,7 +26,7 @@ from relay.events.subject import SubjectTemplate
 
 #: JetStream stores headers of at most 64 KiB; the fence headers are added when the message is sent.
 MAX_HEADER_BYTES = 65_535
-#: Room for what is added to the headers later. A fence has up to 220 bytes, the mark of a retried event 28.
+#: Room for what is added to the headers later. A fence has up to 320 bytes, the mark of a retried event 28.
 FENCE_BYTES = 512
 #: The source epoch in which a message is published. Its row may have been written in an earlier epoch: a restored
 #: database may have rows that the stream has never seen, and these are published in the new epoch.

@@ -60,9 +60,9 @@ class ParkedNotices:
             head = required.encode()
             if len(head) + FENCE_BYTES > self._max_payload:
                 return None
-        # An adopted database may park an event again under the same id of the event, so the id has the source epoch.
-        name = encode(event.event_id or "")
-        message_id = f"{self._id_prefix}{word}:{self._epoch}.{name if 0 < len(name) < 256 else event.position}"
+        # An adopted database may park an event again, so the id has the source epoch. The id of the event would be too
+        # long: the next message repeats this id in its fence, and both must fit into the bytes that are kept for that.
+        message_id = f"{self._id_prefix}{word}:{self._epoch}.{event.position}"
         return Message.sized(
             self._subject, message_id.encode(), head, b"", group=event.transaction_id, position=event.position
         )

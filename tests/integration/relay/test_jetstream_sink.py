@@ -15,7 +15,8 @@ import pytest
 
 import relay.stream.sink
 from relay.events.errors import Closing, DuplicateReported, Refused, SessionClosed
-from relay.events.message import Message
+from relay.events.message import Message, MessageLimits
+from relay.events.parked_notice import ParkedNotices
 from relay.stream.ack import Nack, read_ack
 from relay.stream.publish_policy import chain_frames
 from relay.stream.publish_window import PublishWindow
@@ -23,6 +24,7 @@ from relay.stream.sink import JetStreamSession
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.private_servers import PrivateNats
 from tests.support.relay import streams
+from tests.support.relay.events import EVENT
 from tests.support.relay.sinks import (
     bodies,
     messages,
@@ -210,6 +212,25 @@ async def test_mutant_that_never_asks_for_each_ack_learns_no_name(
     again = "self._policy.flight_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)"
     with noticed(Mutant(JetStreamSession._refused, again, "pass")):
         await test_a_message_that_is_too_large_is_named(nats_url, stream_name, subject_prefix, "chain")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_notices_as_large_as_the_stream_accepts_are_stored_whatever_the_ids(
+    nats_url: str, stream_name: str, subject_prefix: str, policy: str
+) -> None:
+    plan = plan_for(stream_name, subject_prefix)
+    sink = sink_on(nats_url, plan, policy)
+    async with sink.session():
+        pass
+    made = ParkedNotices(plan.barrier_subject, source_epoch=1, publish_epoch=1, term=1, limits=MessageLimits(1 << 20))
+    events = [EVENT._replace(event_id=letter * 255, position=place) for place, letter in enumerate("abc", 1)]
+    notices = [made.parked(event, "1;poll;;5:6:", str(event.position), "it is too large") for event in events]
+    sent = [notice for notice in notices if notice is not None]
+    await streams.update_stream(nats_url, stream_name, max_msg_size=max(notice.size for notice in sent))
+    async with sink.session() as session:
+        await store(session, sent)
+    stored = await streams.read_all(nats_url, stream_name)
+    assert [message.headers["Tandem-Event-Id"] for message in stored] == [event.event_id for event in events]
 
 
 async def test_a_stream_deleted_under_a_session_ends_it(nats_url: str, stream_name: str, subject_prefix: str) -> None:
