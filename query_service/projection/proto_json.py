@@ -16,6 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: In microseconds.
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _INT64 = 2**63
+#: An integer of up to 64 bits as text.
+DECIMAL = re.compile("-?[0-9]{1,19}")
 _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -26,10 +28,9 @@ def malformed(field: str, problem: str) -> ProjectionError:
 
 def integer(value: str | int, field: str) -> int:
     """Returns a 64-bit integer, which is text in ProtoJSON."""
-    try:
-        number = int(value)
-    except ValueError:
-        raise malformed(field, "is no integer") from None
+    if isinstance(value, str) and not DECIMAL.fullmatch(value):
+        raise malformed(field, "is no integer")
+    number = int(value)
     if not -_INT64 <= number < _INT64:
         raise malformed(field, "is no integer")
     return number

@@ -1,21 +1,23 @@
 """Declares what the journal recorded of an order, as ProtoJSON has it, and reads it.
 
-A field with its default value is absent, and int64 is text. Fields that this release does not know are passed over. The
-classes have the contract's names, so a field is declared once: what is only shown is copied by these names.
+A field with its default value is absent, and int64 is text. Other legal forms are converted to these. Fields that this
+release does not know are passed over. The classes have the contract's names, so a field is declared once: what is only
+shown is copied by these names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from query_service.projection.errors import ProjectionError
+from query_service.projection.legal_forms import as_written
 from query_service.projection.proto_json import malformed
 from query_service.projection.upcast import CURRENT_SCHEMA_VERSION, upcast
 
 Recorded = TypeVar("Recorded")
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class _Message(msgspec.Struct, rename="camel", gc=False):
@@ -27,13 +29,13 @@ class Money(_Message):
 
     currency_code: str = ""
     units: str | int = 0
-    nanos: int = 0
+    nanos: Int32 = 0
 
 
 class Address(_Message):
     """A `google.type.PostalAddress`."""
 
-    revision: int = 0
+    revision: Int32 = 0
     region_code: str = ""
     language_code: str = ""
     postal_code: str = ""
@@ -58,26 +60,26 @@ class Customer(_Message):
 class Line(_Message):
     """A line of the order."""
 
-    line_number: int = 0
+    line_number: Int32 = 0
     sku: str = ""
     product_name: str = ""
     unit_price: Money | None = None
-    quantity: int = 0
-    discount_basis_points: int = 0
-    tax_rate_basis_points: int = 0
+    quantity: Int32 = 0
+    discount_basis_points: Int32 = 0
+    tax_rate_basis_points: Int32 = 0
     net_amount: Money | None = None
     tax_amount: Money | None = None
-    cancelled_quantity: int = 0
-    shipped_quantity: int = 0
-    delivered_quantity: int = 0
-    returned_quantity: int = 0
+    cancelled_quantity: Int32 = 0
+    shipped_quantity: Int32 = 0
+    delivered_quantity: Int32 = 0
+    returned_quantity: Int32 = 0
 
 
 class LineQuantity(_Message):
     """A number of pieces of one line."""
 
-    line_number: int = 0
-    quantity: int = 0
+    line_number: Int32 = 0
+    quantity: Int32 = 0
 
 
 class Payment(_Message):
@@ -121,10 +123,10 @@ class Refund(_Message):
 class Omitted(_Message):
     """How many of the oldest movements the order no longer lists."""
 
-    payments: int = 0
-    shipments: int = 0
-    returns: int = 0
-    refunds: int = 0
+    payments: Int32 = 0
+    shipments: Int32 = 0
+    returns: Int32 = 0
+    refunds: Int32 = 0
 
 
 class Order(_Message):
@@ -222,29 +224,40 @@ def shape() -> list[tuple[str, tuple[str, ...]]]:
 def read_payload(text: bytes | str, schema_version: int) -> Payload:
     """Returns an event's payload, converted to the present schema. Raises ProjectionError naming the wrong field."""
     if schema_version == CURRENT_SCHEMA_VERSION:
-        return _read(_PAYLOADS.decode, text, "payload")
-    older = upcast(parse_object(text, "payload"), schema_version)
-    return _read(lambda _: msgspec.convert(older, Payload), text, "payload")
+        return _read(_PAYLOADS, text, "payload")
+    return _converted(upcast(parse_object(text, "payload"), schema_version), Payload, "payload")
 
 
 def read_personal_data(text: bytes | str) -> PersonalData:
     """Returns an order's personal data. Raises ProjectionError naming the wrong field."""
-    found: PersonalData = _read(_PERSONAL_DATA.decode, text, "personal")
+    found: PersonalData = _read(_PERSONAL_DATA, text, "personal")
     return found
 
 
 def parse_object(text: bytes | str, part: str) -> dict[str, Any]:
     """Parses a JSON object. Raises ProjectionError naming `part`."""
-    return _read(_OBJECTS.decode, text, part)
-
-
-def _read(read: Callable[[bytes | str], Recorded], text: bytes | str, part: str) -> Recorded:
     try:
-        return read(text)
+        return _OBJECTS.decode(text)
     except msgspec.ValidationError as error:
         raise _of_field(str(error), part) from None
     except (ValueError, RecursionError):
         raise malformed(part, "is no JSON") from None
+
+
+def _read(decoder: msgspec.json.Decoder[Recorded], text: bytes | str, part: str) -> Recorded:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        return _converted(parse_object(text, part), decoder.type, part)
+    except (ValueError, RecursionError):
+        raise malformed(part, "is no JSON") from None
+
+
+def _converted(found: dict[str, Any], declared: type[Recorded], part: str) -> Recorded:
+    try:
+        return msgspec.convert(as_written(found, declared), declared)
+    except msgspec.ValidationError as error:
+        raise _of_field(str(error), part) from None
 
 
 def _of_field(error: str, part: str) -> ProjectionError:

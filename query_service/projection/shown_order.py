@@ -113,8 +113,9 @@ def amount_in(currency_code: str) -> AmountOf:
 def _amount(money: recorded.Money, field: str, currency_code: str) -> Amount:
     if money.currency_code != currency_code:
         raise malformed(field, f"is not in {currency_code or 'the currency of the order, which names none'}")
+    units = integer(money.units, f"{field}.units")
     try:
-        amount = minor_units(integer(money.units, field), money.nanos, currency_code)
+        amount = minor_units(units, money.nanos, currency_code)
     except ValueError as error:
         raise malformed(field, str(error)) from None
     if not amount:
