@@ -183,11 +183,11 @@ async def migrate(settings: QuerySettings) -> str:
     store: ReadStore = open_read_store(settings, request_timeout=settings.write_timeout_seconds)
     try:
         identity = await store.prepare()
+        renewed = await store.renew_settings()
         known = await store.freshness()
         async with nats_connection(settings, "tandem query migrate", within=CONNECT_SECONDS) as client:
-            consumer = await ensure_consumer(
-                client, plan_of(consumer_plan(settings), identity.generation), identity, known
-            )
+            plan = plan_of(consumer_plan(settings), identity.generation)
+            consumer = await ensure_consumer(client, plan, identity, known)
     except DependencyDown as down:
         raise StartupRefused(f"{down}; check QUERY_ELASTICSEARCH_URL") from None
     except ReadStoreNotReady as not_ready:
@@ -196,7 +196,8 @@ async def migrate(settings: QuerySettings) -> str:
         raise StartupRefused(f"nats: {in_one_line(error)}; check QUERY_NATS_URL") from None
     finally:
         await store.close()
-    return f"the read model {identity.read_model} is set up, generation {identity.generation}; {consumer}"
+    set_up = f"the read model {identity.read_model} is set up, generation {identity.generation}"
+    return "; ".join([set_up, consumer, *renewed])
 
 
 async def parked(settings: QuerySettings, action: str, key: str = "", *, needed_too: bool = False) -> ParkedReport:

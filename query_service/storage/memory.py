@@ -203,6 +203,10 @@ class MemoryStore(MemoryDocuments):
         """See ReadStore."""
         return self._identity
 
+    async def renew_settings(self) -> list[str]:
+        """See ReadStore."""
+        return []
+
     async def close(self) -> None:
         """See OrderReader."""
 

@@ -256,3 +256,10 @@ class ReadStore(ProjectionWriter, Protocol):
 
     async def prepare(self) -> StoreIdentity:
         """Creates what is missing; safe to repeat. Raises ReadStoreNotReady for what only an operator can mend."""
+
+    async def renew_settings(self) -> list[str]:
+        """Gives what an earlier release has set up the settings of this release, and returns in words what it changed.
+
+        Only the generation that answers readers, and what no generation owns, gets them. What an operator has set
+        otherwise stays. It is for a store that is prepared, and safe to repeat.
+        """

@@ -61,6 +61,7 @@ class PhysicalStore:
             parking.park, parking.unpark, parking.take_back, parking.parked, parking.all,
         )  # fmt: skip
         self.identity, self.prepare, self.close = setup.check, setup.prepare, self._connection.close
+        self.renew_settings = setup.renew_settings
         self._generation, self.has_own_content = setup.generation, setup.has_own_content
         self.generations: Generations = IndexGenerations(self._connection, self.names, setup)
         aliases = ReadersAliases(self._connection, self.names, self.generations)

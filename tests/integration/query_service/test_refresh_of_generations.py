@@ -9,12 +9,14 @@ from elasticsearch import AsyncElasticsearch
 
 from query_service.application.lags.stage_lags import StageLags
 from query_service.application.ports.checked_store import SwappedIndex
+from query_service.bootstrap import migrate
 from query_service.handlers.notices import refresh_duty
 from query_service.handlers.notices.refresh_duty import RefreshDuty
 from query_service.handlers.stream.projector import Projector
 from query_service.rebuild_commands import run_rebuild
 from query_service.storage.physical.generations.lifecycle import IndexGenerations
 from query_service.storage.physical.generations.readers_aliases import ReadersAliases
+from query_service.storage.physical.generations.setup import IndexSetup
 from tests.fixtures.elasticsearch import put_to_sleep
 from tests.support.queries.read_side import ReadSide, empty_read_side, eventually, read_side
 from tests.support.queries.rebuild_actions import has_workers, write_side
@@ -140,6 +142,15 @@ async def test_readers_who_are_moved_to_what_is_not_searchable_are_noticed(
         await check_readers_who_are_moved(read_side, write_side, elasticsearch_url, monkeypatch)
 
 
+async def intervals(client: AsyncElasticsearch, side: ReadSide) -> dict[str, str]:
+    """How often each index refreshes itself, by name without prefix."""
+    found = await client.indices.get_settings(index=f"{side.index_prefix}*", name="*refresh_interval")
+    return {
+        name.removeprefix(side.index_prefix): one["settings"]["index"]["refresh_interval"]
+        for name, one in found.items()
+    }
+
+
 async def check_who_refreshes_itself(side: ReadSide, elasticsearch_url: str) -> None:
     """A generation refreshes itself from the moment in which readers see it."""
     store = side.store_of("")
@@ -147,13 +158,8 @@ async def check_who_refreshes_itself(side: ReadSide, elasticsearch_url: str) -> 
     async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
 
         async def lively() -> dict[str, str]:
-            """How often each index refreshes itself, by name without prefix; without those that never do."""
-            found = await client.indices.get_settings(index=f"{side.index_prefix}*", name="*refresh_interval")
-            return {
-                name.removeprefix(side.index_prefix): interval
-                for name, one in found.items()
-                if (interval := one["settings"]["index"]["refresh_interval"]) != "-1"
-            }
+            """Without those that never do."""
+            return {name: one for name, one in (await intervals(client, side)).items() if one != "-1"}
 
         read_by_id = {"orders-parked-g1": "60s", "read-model-state-g1": "60s"}
         old, new = {"orders-g1": "1s", "order-events-g1": "60s"}, {"orders-g2": "1s", "order-events-g2": "60s"}
@@ -237,3 +243,49 @@ async def test_a_refresh_while_it_is_filled_is_noticed(
 ) -> None:
     with noticed(mutant):
         await check_what_is_searchable(read_side, write_side, elasticsearch_url)
+
+
+async def check_renewed(side: ReadSide, elasticsearch_url: str) -> None:
+    """`migrate` gives what an earlier release made this release's intervals, once, and leaves an operator's alone."""
+    store, prefix = side.store_of(""), side.index_prefix
+    # One that an operator has chosen, two of an earlier release, and one that was never set.
+    before = {"orders-parked-g1": "5s", "read-model-state-g1": "1s", "order-events-g1": "1s", "orders-g1": None}
+    after = {"orders-parked-g1": "5s", "read-model-state-g1": "60s", "order-events-g1": "60s", "orders-g1": "1s"}
+    changed = [
+        f"{prefix}orders-g1 has index.refresh_interval 1s now, before none",
+        f"{prefix}order-events-g1 has index.refresh_interval 60s now, before 1s",
+        f"{prefix}read-model-state-g1 has index.refresh_interval 60s now, before 1s",
+    ]
+    async with AsyncElasticsearch(elasticsearch_url, request_timeout=120) as client:
+        try:
+            await store.generations.create("g2")
+            for name, interval in before.items():
+                await client.indices.put_settings(index=f"{prefix}{name}", settings={"refresh_interval": interval})
+            for said in (changed, []):
+                assert (await migrate(side.settings())).split("; ")[2:] == said
+                assert await intervals(client, side) == after | {"orders-g2": "-1", "order-events-g2": "-1"}
+        finally:
+            await store.close()
+
+
+async def test_what_an_earlier_release_made_gets_the_settings_of_this_one(
+    read_side: ReadSide, elasticsearch_url: str
+) -> None:
+    await check_renewed(read_side, elasticsearch_url)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        Mutant(IndexSetup.renew_settings, " and found in mappings.EARLIER_INTERVALS", ""),
+        Mutant(IndexSetup.renew_settings, "found != wanted and ", ""),
+        Mutant(IndexSetup._refresh_interval, "alias == self._names.orders", "True"),
+    ],
+    ids=["an operator's", "what is right", "as often as the orders"],
+)
+async def test_settings_that_are_renewed_wrongly_are_noticed(
+    read_side: ReadSide, elasticsearch_url: str, mutant: Mutant
+) -> None:
+    with noticed(mutant):
+        await check_renewed(read_side, elasticsearch_url)

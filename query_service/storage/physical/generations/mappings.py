@@ -151,6 +151,8 @@ REPLICAS = "0-1"
 REFRESH_INTERVAL = "1s"
 #: Of every other index. They are read by id, which needs no refresh, and whoever searches one refreshes it before.
 RARE_REFRESH_INTERVAL = "60s"
+#: What indices have that an earlier release made: its setting, or none. Any other value was chosen by an operator.
+EARLIER_INTERVALS = ("1s", None)
 #: For a generation that readers have not seen yet. Projectors, a verification and a switch refresh it.
 NO_REFRESH = "-1"
 

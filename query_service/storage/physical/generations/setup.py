@@ -61,6 +61,22 @@ class IndexSetup:
         await self._stamp(anew=documents_lost)
         return await self.check()
 
+    async def renew_settings(self) -> list[str]:
+        """See ReadStore. Only the interval of refreshes has changed since the first release."""
+        renewed: list[str] = []
+        for alias in self._mappings:
+            index, wanted = await self._index_of(alias), self._refresh_interval(alias)
+            path, setting = f"/{index}/_settings", "index.refresh_interval"
+            _, answer = await self._connection.request("GET", f"{path}/{setting}", params={"flat_settings": "true"})
+            found = answer.get(index, {}).get("settings", {}).get(setting)
+            if found != wanted and found in mappings.EARLIER_INTERVALS:
+                await self._connection.request("PUT", path, body={setting: wanted})
+                renewed.append(f"{index} has {setting} {wanted} now, before {found or 'none'}")
+        return renewed
+
+    def _refresh_interval(self, alias: str) -> str:
+        return mappings.REFRESH_INTERVAL if alias == self._names.orders else mappings.RARE_REFRESH_INTERVAL
+
     async def prepare_state(self) -> None:
         """Prepares what no generation owns: state and parked events. Raises ReadStoreNotReady as `prepare`."""
         await self._check_version()
@@ -148,11 +164,9 @@ class IndexSetup:
     async def _create(self, alias: str, mapping: mappings.Mapping, generation: str) -> None:
         index = self._names.index(alias, generation)
         made_by = {"_meta": {PROJECTIONS: [mappings.projection()]}} if alias in self._names.documents else {}
-        searched = alias == self._names.orders
-        interval = mappings.REFRESH_INTERVAL if searched else mappings.RARE_REFRESH_INTERVAL
         body: dict[str, Any] = {
             "mappings": {**mapping, **made_by},
-            "settings": mappings.settings(interval),
+            "settings": mappings.settings(self._refresh_interval(alias)),
             "aliases": {alias: {}},
         }
         status, answer = await self._connection.request("PUT", f"/{index}", body=body, accept=(400,))
