@@ -187,7 +187,7 @@ async def asked(store: PhysicalStore, event: ProjectedEvent, wanted: Consistency
             if document["order_id"] == order_id
         )
 
-    return await asyncio.gather(batch(), now(), listed(), recent(), return_exceptions=True)
+    return list(await asyncio.gather(batch(), now(), listed(), recent(), return_exceptions=True))
 
 
 async def check_a_late_entry(store: PhysicalStore, elasticsearch: AsyncElasticsearch) -> None:

@@ -12,6 +12,7 @@ from tests.support.robustness.leaving_callers import LeavingCallers, book_faults
 
 #: Mutant: a round trip is interrupted, and its connection goes back without proof of its state.
 WITHOUT_PROOF = """
+from command_service.storage.connections import CommandPool
 from command_service.storage.conversation import Conversation
 from command_service.storage.round_trip import OutOfStep, RoundTrip
 
@@ -24,10 +25,11 @@ async def run(self, batch, *, to_the_end=False):
         raise
     return trip.answer
 
-async def end(self):
+async def end(*_):
     pass
 
-Conversation.run, Conversation.end = run, end
+# The pool has a guard of its own.
+Conversation.run, Conversation.end, CommandPool._reset_connection = run, end, end
 """
 
 
