@@ -25,7 +25,7 @@ from command_service.handlers.order_imports import OrderImports
 from command_service.handlers.status import status_of
 from command_service.metrics import CommandMetrics
 from command_service.storage.availability import DatabaseWatch
-from command_service.storage.connections import CommandPool, command_pool
+from command_service.storage.connection.connections import CommandPool, command_pool
 from command_service.storage.housekeeping import Housekeeping
 from command_service.storage.startup_checks import check_database, schema_problem
 from command_service.storage.unit_of_work import PostgresUnitsOfWork

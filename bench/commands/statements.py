@@ -20,10 +20,10 @@ from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
 from command_service.bootstrap import random_identity
-from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
-from command_service.storage.connections import CommandPool, command_pool
-from command_service.storage.message_writer import Message, MessageWriter
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.connections import CommandPool, command_pool
+from command_service.storage.connection.message_writer import Message, MessageWriter
 from command_service.storage.stored_orders import LOAD
 from command_service.storage.transaction import BEGIN, COMMIT, Transaction
 from command_service.storage.unit_of_work import PostgresUnitsOfWork

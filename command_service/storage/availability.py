@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 
-from command_service.storage.command_connection import CommandConnection
-from command_service.storage.connections import APPLICATION_NAME
-from command_service.storage.conversation import Conversation
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.connections import APPLICATION_NAME
+from command_service.storage.connection.conversation import Conversation
 from service_runtime.countdown import Countdown
 from service_runtime.outage_log import OutageLog
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from command_service.domain.order import Order
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.message_writer import Statement
 
 #: Returns whether there is such a customer. The update waits for transactions that create orders of theirs.
 MARK_CUSTOMER = (

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from command_service.storage.connections import CommandPool
-from command_service.storage.round_trip import OutOfStep
+from command_service.storage.connection.connections import CommandPool
+from command_service.storage.connection.round_trip import OutOfStep
 
 _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from command_service.application.event_record import EventRecord
 from command_service.domain.order import Order
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.message_writer import Statement
 from command_service.storage.movement_rows import new_movements, newly_delivered
 from command_service.storage.order_rows import event_row, line_rows, order_row
 from command_service.storage.statements import insert_row, insert_rows, update_row, update_rows

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import psycopg
 from psycopg import AsyncConnection
 
-from command_service.storage.connections import CONNECT_TIMEOUT_SECONDS
+from command_service.storage.connection.connections import CONNECT_TIMEOUT_SECONDS
+from command_service.storage.connection.round_trip import Row
 from command_service.storage.revision import required_revision
-from command_service.storage.round_trip import Row
 from service_runtime.error_text import in_one_line
 from service_runtime.process import StartupRefused
 

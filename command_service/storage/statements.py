@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.message_writer import Statement
 from command_service.storage.tables.metadata import WRITTEN
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from command_service.domain.line import OrderLine
 from command_service.domain.movements import LineQuantity, Payment, Refund, Return, Shipment
 from command_service.domain.order import Order
 from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address, Customer
-from command_service.storage.round_trip import Row
+from command_service.storage.connection.round_trip import Row
 
 # NO KEY: foreign keys refer only to columns that never change, so inserts of rows that refer to the order need not
 # wait for this lock.

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
-from command_service.storage.conversation import Conversation
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Answer, Row
 from command_service.storage.database_errors import meaning_of
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Answer, Row
 
 #: Explicit, because a default of the role or the database must not change what a unit of work guarantees.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"

@@ -21,7 +21,7 @@ from command_service.application.ports import EarlierCall, ErasureProgress, Firs
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import customer_redacted, order_id_taken, order_number_taken
 from command_service.storage import command_log
-from command_service.storage.connections import ANSWER_SECONDS, CommandPool
+from command_service.storage.connection.connections import ANSWER_SECONDS, CommandPool
 from command_service.storage.database_errors import DEPENDENCY
 from command_service.storage.erasure import MARK_CUSTOMER, PROGRESS, erasure
 from command_service.storage.orders import ADD_CUSTOMER, ID_KEY, NUMBER_KEY, changed_order, new_order

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.v1 import order_command_service_pb2 as contract
 
-from command_service.storage.connections import ACQUIRE_SECONDS
+from command_service.storage.connection.connections import ACQUIRE_SECONDS
 from command_service.storage.revision import required_revision
 from command_service.storage.schema import migrate
 from devstack.servers.ports import free_port

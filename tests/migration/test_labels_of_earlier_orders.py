@@ -13,7 +13,7 @@ from command_service.application.recording import Recorder
 from command_service.domain.commands import LabelOrder
 from command_service.domain.decisions import decide_new
 from command_service.domain.labels import Labels
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.message_writer import Statement
 from command_service.storage.order_rows import order_row
 from command_service.storage.orders import ADD_CUSTOMER, ADD_ORDER, new_order
 from command_service.storage.schema import migrate

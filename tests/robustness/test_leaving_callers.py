@@ -12,9 +12,9 @@ from tests.support.robustness.leaving_callers import LeavingCallers, book_faults
 
 #: Mutant: a round trip is interrupted, and its connection goes back without proof of its state.
 WITHOUT_PROOF = """
-from command_service.storage.connections import CommandPool
-from command_service.storage.conversation import Conversation
-from command_service.storage.round_trip import OutOfStep, RoundTrip
+from command_service.storage.connection.connections import CommandPool
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.round_trip import OutOfStep, RoundTrip
 
 async def run(self, batch, *, to_the_end=False):
     self._trip = trip = RoundTrip(self.connection.pgconn, self.connection.writer, batch)

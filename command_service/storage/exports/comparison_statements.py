@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.message_writer import Statement
 
 #: The digests sort every order. With the server's default of 4 MB they would sort on disk.
 SORT_MEMORY = "SET LOCAL work_mem = '64MB'"

@@ -9,8 +9,8 @@ from uuid import UUID
 from command_service.application.exporting.ports import StoredEvent
 from command_service.application.exporting.selections import EventSelection
 from command_service.domain.hash_chain import Link
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Row
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Row
 
 # JSON as text, because the hash covers the stored text.
 _EVENT = (

@@ -9,8 +9,8 @@ from uuid import UUID
 from command_service.application.exporting.ports import Head
 from command_service.application.exporting.selections import OrderSelection
 from command_service.domain.order import Order
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Row
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Row
 from command_service.storage.stored_orders import COLUMNS, order_of
 
 _HEAD = "order_id, version, head_event_id, head_hash, recorded_at"

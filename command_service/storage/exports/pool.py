@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from command_service.storage.connections import CommandPool, command_pool
+from command_service.storage.connection.connections import CommandPool, command_pool
 
 APPLICATION_NAME = "tandem-export"
 #: How many seconds a page waits for a free connection. Nobody waits for it at a screen.

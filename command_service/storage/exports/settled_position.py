@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from command_service.application.exporting.errors import ExportInterrupted
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Row
 from command_service.storage.database_errors import DEPENDENCY
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Row
 
 HIGHEST = "SELECT coalesce(max(position), 0) FROM outbox"
 _WRITING = "FROM pg_locks WHERE relation = 'outbox'::regclass AND mode = 'RowExclusiveLock' AND granted"

@@ -10,12 +10,12 @@ from uuid import UUID
 from command_service.application.exporting.ports import Digest, Head, StoredEvent
 from command_service.application.exporting.selections import EventSelection, OrderSelection
 from command_service.domain.order import Order
-from command_service.storage.conversation import Conversation
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Row
 from command_service.storage.exports.comparison_statements import COUNT, CUTS, SORT_MEMORY, digests_of, numbers_of_cuts
 from command_service.storage.exports.journal_statements import event_of, events_of, journals_of
 from command_service.storage.exports.order_statements import head_of, heads_of, order_with_head, orders_of
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Row
 
 #: How many rows one round trip fetches. They are in memory in addition to the page, and are read from the answer in one
 #: go of about a millisecond, during which commands wait.

@@ -10,13 +10,13 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from command_service.application.errors import Overloaded, TimedOut
 from command_service.application.exporting.errors import ExportInterrupted, ExportTooSlow
-from command_service.storage.connections import ANSWER_SECONDS, CommandPool
-from command_service.storage.conversation import Conversation
+from command_service.storage.connection.connections import ANSWER_SECONDS, CommandPool
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Row
 from command_service.storage.database_errors import DEPENDENCY, meaning_of
 from command_service.storage.exports.settled_position import settled_position
 from command_service.storage.exports.snapshot import PostgresSnapshot
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Row
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The snapshot is taken before the clock is read, so everything in it was committed before that time.

@@ -23,12 +23,13 @@ from tandem.orders.v1.order_command_service_pb2 import PlaceOrderResponse
 
 from command_service.application.errors import CommandError, ConnectionBroken
 from command_service.application.execution import ATTEMPTS
-from command_service.storage import conversation, database_errors
-from command_service.storage.command_connection import CommandConnection
-from command_service.storage.connections import APPLICATION_NAME, CommandPool
-from command_service.storage.conversation import Conversation
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip
+from command_service.storage import database_errors
+from command_service.storage.connection import conversation
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.connections import APPLICATION_NAME, CommandPool
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Answer, OutOfStep, RoundTrip
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import cancel
 from tests.fixtures.write_model import execute

@@ -11,8 +11,8 @@ from bench.commands.statements import Statement, recording_pool
 from command_service.domain import commands
 from command_service.domain.errors import RuleViolated
 from command_service.domain.parties import Address
-from command_service.storage.command_connection import CommandConnection
 from command_service.storage.command_log import ANSWER, CLAIM, CLAIM_FOR_NEW, RECALL
+from command_service.storage.connection.command_connection import CommandConnection
 from command_service.storage.orders import ADD_CUSTOMER, ADD_EVENT, ADD_LINES, ADD_ORDER, CHANGE_ORDER
 from command_service.storage.stored_orders import LOAD, LOCK
 from command_service.storage.transaction import BEGIN, COMMIT, ROLLBACK

@@ -14,8 +14,8 @@ from command_service.domain import rules
 from command_service.domain.errors import RuleViolated
 from command_service.storage import housekeeping
 from command_service.storage.availability import PATIENCE_SECONDS, DatabaseWatch
+from command_service.storage.connection.round_trip import Answer, OutOfStep
 from command_service.storage.housekeeping import Housekeeping
-from command_service.storage.round_trip import Answer, OutOfStep
 from command_service.storage.startup_checks import check_database
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime.process import StartupRefused

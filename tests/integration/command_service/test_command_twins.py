@@ -24,10 +24,10 @@ from command_service.application.ports import (
 from command_service.domain.commands import OrderIdentity
 from command_service.domain.errors import RuleViolated
 from command_service.storage.command_log import RECALL
-from command_service.storage.conversation import Conversation
-from command_service.storage.message_writer import Statement
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Answer
 from command_service.storage.orders import ADD_CUSTOMER
-from command_service.storage.round_trip import Answer
 from command_service.storage.unit_of_work import PostgresUnitOfWork, PostgresUnitsOfWork
 from tests.fixtures.write_model import execute, table_digests
 from tests.support.commands.command_application import Application, application, call, opened_pool, place_order

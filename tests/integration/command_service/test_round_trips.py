@@ -13,11 +13,11 @@ import pytest
 from psycopg.errors import AdminShutdown, DivisionByZero, UniqueViolation
 from psycopg.pq import ExecStatus
 
-from command_service.storage import message_writer
-from command_service.storage.command_connection import CommandConnection
-from command_service.storage.conversation import Conversation
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import OutOfStep, RoundTrip
+from command_service.storage.connection import message_writer
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import OutOfStep, RoundTrip
 from tests.fixtures.write_model import execute
 from tests.support.commands.command_application import opened_pool
 from tests.support.faults.rough_way import rough_way

@@ -19,9 +19,9 @@ from tandem.orders.errors import OrderError, from_rpc_error
 from tandem.orders.retry import repeat_async
 
 from command_service.application.errors import DependencyUnavailable, Overloaded
-from command_service.storage import connections
 from command_service.storage.availability import DatabaseWatch
-from command_service.storage.connections import CommandPool
+from command_service.storage.connection import connections
+from command_service.storage.connection.connections import CommandPool
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from service_runtime import countdown
 from tests.fixtures.command_process import caller, serving

@@ -41,7 +41,7 @@ VALUES = (
         "service_runtime/countdown",
     ),
     *("service_runtime/edge/field_checks", "service_runtime/edge/characters"),
-    *("command_service/storage/message_writer", "command_service/storage/round_trip:Answer.row"),
+    *("command_service/storage/connection/message_writer", "command_service/storage/connection/round_trip:Answer.row"),
     "command_service/wire/representation:_token",
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )

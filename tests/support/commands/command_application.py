@@ -28,7 +28,7 @@ from command_service.domain.commands import ImportOrder, NewLine, OrderChange, O
 from command_service.domain.money import Money
 from command_service.domain.order import Order
 from command_service.domain.parties import Address, Customer
-from command_service.storage.connections import ANSWER_SECONDS, CommandPool, command_pool
+from command_service.storage.connection.connections import ANSWER_SECONDS, CommandPool, command_pool
 from command_service.storage.transaction import StatementListener
 from command_service.storage.unit_of_work import PostgresUnitsOfWork
 from command_service.wire.representation import ContractRepresentation

@@ -15,7 +15,7 @@ import grpc
 from tandem.orders.v1 import order_command_service_pb2 as contract
 from tandem.orders.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
 
-from command_service.storage.connections import APPLICATION_NAME
+from command_service.storage.connection.connections import APPLICATION_NAME
 from tests.fixtures.command_process import CommandProcess
 from tests.fixtures.write_model import execute
 from tests.support.chance import tell
@@ -33,7 +33,7 @@ PIECES_PER_CUT = 400
 CHANGES = """
 import psycopg.waiting
 from command_service.storage import database_errors, housekeeping
-from command_service.storage.connections import CommandPool
+from command_service.storage.connection.connections import CommandPool
 
 psycopg.waiting.MAX_BUSY_TIME = 0.0
 database_errors._OUT_OF_STEP = ()

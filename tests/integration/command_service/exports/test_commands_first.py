@@ -14,7 +14,7 @@ from command_service.application.exporting.commands_first import (
 )
 from command_service.application.exporting.order_pages import ExportedOrder
 from command_service.application.exporting.selections import View
-from command_service.storage.connections import command_pool
+from command_service.storage.connection.connections import command_pool
 from tests.support.commands.command_application import application, call, place_order
 from tests.support.commands.exports import exporting
 from tests.support.source_mutants import FAILURES, Mutant, noticed

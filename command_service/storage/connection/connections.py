@@ -13,8 +13,8 @@ from psycopg import AsyncRawCursor
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
-from command_service.storage.command_connection import CommandConnection
-from command_service.storage.conversation import Conversation
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.conversation import Conversation
 
 APPLICATION_NAME = "tandem-command"
 #: How many seconds a command waits for a free connection before the service counts as overloaded.

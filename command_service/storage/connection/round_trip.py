@@ -17,7 +17,7 @@ from psycopg.errors import PipelineAborted, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from command_service.storage.message_writer import Key, MessageWriter, Statement
+from command_service.storage.connection.message_writer import Key, MessageWriter, Statement
 
 #: A result's row.
 Row = tuple[Any, ...]

@@ -11,8 +11,8 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from command_service.storage.message_writer import MessageWriter, Statement
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip, Row
+from command_service.storage.connection.message_writer import MessageWriter, Statement
+from command_service.storage.connection.round_trip import Answer, OutOfStep, RoundTrip, Row
 
 
 class CommandConnection(AsyncConnection[Row]):

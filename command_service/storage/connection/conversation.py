@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import psycopg
 import structlog
 
-from command_service.storage.command_connection import CommandConnection
-from command_service.storage.message_writer import Statement
-from command_service.storage.round_trip import Answer, OutOfStep, RoundTrip
+from command_service.storage.connection.command_connection import CommandConnection
+from command_service.storage.connection.message_writer import Statement
+from command_service.storage.connection.round_trip import Answer, OutOfStep, RoundTrip
 from service_runtime.countdown import Countdown
 
 _log = structlog.get_logger(__name__)
