@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
+from command_service.domain.computed_once import computed_once
 from command_service.domain.money import line_net, tax_on
 
 
@@ -47,19 +47,21 @@ class OrderLine:
         """Pieces still to ship."""
         return self.charged_quantity - self.shipped_quantity
 
-    @cached_property
+    @computed_once
     def net_amount(self) -> int:
         """Net price of the charged pieces, after discount."""
         return self._net(self.charged_quantity)
 
-    @cached_property
+    @computed_once
     def tax_amount(self) -> int:
         """Tax on `net_amount`."""
         return tax_on(self.net_amount, self.tax_rate_basis_points)
 
-    @cached_property
+    @computed_once
     def kept_amount(self) -> int:
         """Net price and tax of the pieces that were neither cancelled nor returned."""
+        if self.returned_quantity == 0:
+            return self.net_amount + self.tax_amount
         net = self._net(self.charged_quantity - self.returned_quantity)
         return net + tax_on(net, self.tax_rate_basis_points)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from uuid import UUID
 
+from command_service.domain.computed_once import computed_once
 from command_service.domain.labels import NO_LABELS, Labels
 from command_service.domain.line import OrderLine
 from command_service.domain.movements import Payment, Refund, Return, Shipment
@@ -53,7 +53,7 @@ class Order:
         """Whether the order has a payment, shipment, return or refund."""
         return bool(self.payments or self.shipments or self.returns or self.refunds)
 
-    @cached_property
+    @computed_once
     def quantities(self) -> Quantities:
         """Numbers of pieces, summed over the lines."""
         return Quantities(
@@ -64,27 +64,27 @@ class Order:
             returned=sum(line.returned_quantity for line in self.lines),
         )
 
-    @cached_property
+    @computed_once
     def net_total(self) -> int:
         """Net price of all charged pieces."""
         return sum(line.net_amount for line in self.lines)
 
-    @cached_property
+    @computed_once
     def tax_total(self) -> int:
         """Tax on all charged pieces."""
         return sum(line.tax_amount for line in self.lines)
 
-    @cached_property
+    @computed_once
     def charged_freight(self) -> int:
         """The freight, or 0 if every piece was cancelled."""
         return 0 if self.quantities.cancelled == self.quantities.ordered else self.freight
 
-    @property
+    @computed_once
     def total(self) -> int:
         """What the order costs: net price, tax and charged freight."""
         return self.net_total + self.tax_total + self.charged_freight
 
-    @cached_property
+    @computed_once
     def amounts(self) -> Amounts:
         """The sums that the shop may keep, that were paid, that were refunded, and that are due back."""
         paid = sum(payment.amount for payment in self.payments)
@@ -92,17 +92,17 @@ class Order:
         kept = sum(line.kept_amount for line in self.lines) + self.charged_freight
         return Amounts(kept, paid, refunded, max(0, paid - refunded - kept))
 
-    @property
+    @computed_once
     def state(self) -> OrderState:
         """How far the order has come."""
         return order_state(self.quantities, self.amounts)
 
-    @property
+    @computed_once
     def payment_state(self) -> PaymentState:
         """How much of the order is paid and refunded."""
         return payment_state(self.quantities, self.amounts)
 
-    @property
+    @computed_once
     def fulfillment_state(self) -> FulfillmentState:
         """How many pieces are shipped, delivered and returned."""
         return fulfillment_state(self.quantities)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import partial
 
 from tandem.orders.v1 import order_types_pb2 as contract
 
@@ -13,7 +12,14 @@ from command_service.domain.movements import LineQuantity, Payment, Refund, Retu
 from command_service.domain.order import Order
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
 from command_service.wire.event_room import NOTHING, Omitted
-from command_service.wire.values import address_message, customer_message, money_message, timestamp_message
+from command_service.wire.values import (
+    MoneyMessages,
+    address_message,
+    customer_message,
+    money_message,
+    money_messages,
+    timestamp_message,
+)
 
 ORDER_STATES = {state: contract.OrderState.Value(f"ORDER_STATE_{state}") for state in OrderState}
 PAYMENT_STATES = {state: contract.PaymentState.Value(f"PAYMENT_STATE_{state}") for state in PaymentState}
@@ -24,7 +30,8 @@ FULFILLMENT_STATES = {
 
 def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
     """Returns the order with its personal data, without the oldest movements that `omitted` counts."""
-    amounts, money = order.amounts, partial(money_message, order.currency)
+    amounts, money = order.amounts, money_messages(order.currency)
+    placed, shipping = timestamp_message(order.placed_at), address_message(order.shipping_address)
     return contract.Order(
         order_id=str(order.order_id),
         order_number=order.order_number,
@@ -35,9 +42,11 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
         on_hold=order.on_hold,
         source=order.source,
         customer=customer_message(order.customer),
-        billing_address=address_message(order.billing_address),
-        shipping_address=address_message(order.shipping_address),
-        lines=[line_message(line, order.currency) for line in order.lines],
+        billing_address=(
+            shipping if order.billing_address is order.shipping_address else address_message(order.billing_address)
+        ),
+        shipping_address=shipping,
+        lines=[_line(line, money) for line in order.lines],
         currency_code=order.currency,
         freight=money(order.freight),
         net_total=money(order.net_total),
@@ -50,8 +59,8 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
         shipments=[shipment_message(shipment) for shipment in order.shipments[omitted.shipments :]],
         returns=[return_message(returned) for returned in order.returns[omitted.returns :]],
         refunds=[refund_message(refund, order.currency) for refund in order.refunds[omitted.refunds :]],
-        place_time=timestamp_message(order.placed_at),
-        update_time=timestamp_message(order.updated_at),
+        place_time=placed,
+        update_time=placed if order.updated_at is order.placed_at else timestamp_message(order.updated_at),
         redacted=order.redacted,
         labels=dict(order.labels) if order.labels else None,
         note=order.note,
@@ -61,16 +70,20 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
 
 def line_message(line: OrderLine, currency: str) -> contract.OrderLine:
     """Converts a line to a message. Amounts get `currency`."""
+    return _line(line, money_messages(currency))
+
+
+def _line(line: OrderLine, money: MoneyMessages) -> contract.OrderLine:
     return contract.OrderLine(
         line_number=line.line_number,
         sku=line.sku,
         product_name=line.product_name,
-        unit_price=money_message(currency, line.unit_price),
+        unit_price=money(line.unit_price),
         quantity=line.quantity,
         discount_basis_points=line.discount_basis_points,
         tax_rate_basis_points=line.tax_rate_basis_points,
-        net_amount=money_message(currency, line.net_amount),
-        tax_amount=money_message(currency, line.tax_amount),
+        net_amount=money(line.net_amount),
+        tax_amount=money(line.tax_amount),
         cancelled_quantity=line.cancelled_quantity,
         shipped_quantity=line.shipped_quantity,
         delivered_quantity=line.delivered_quantity,

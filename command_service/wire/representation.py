@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -16,14 +15,12 @@ from command_service.application.ports import Description, ErasureProgress
 from command_service.domain.decision import Decision
 from command_service.domain.events import Event, OrderImported
 from command_service.domain.order import Order
+from command_service.wire.event_json import headers_json, payload_json, personal_json
 from command_service.wire.event_messages import event_message
 from command_service.wire.event_room import NOTHING, Omitted, check_room, old_values_of, omitted_from
 from command_service.wire.json_text import json_text
+from command_service.wire.order_json import order_json
 from command_service.wire.order_messages import order_message
-from command_service.wire.personal_data import WITH_OLD_VALUES, add_old_values, take_out
-
-SCHEMA_VERSION = "1"
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ContractRepresentation:
@@ -33,30 +30,18 @@ class ContractRepresentation:
         self._max_event_bytes = max_event_bytes
 
     def describe(self, call: CommandCall, event_id: UUID, decision: Decision[Event], source_epoch: int) -> Description:
-        """Returns the event as it is stored, and the response. Both are built from the same message of the order.
+        """Returns the event as it is stored, and the response. The order's text and its message are each made once.
 
         Raises RuleViolated and OrderTooLarge as the port says.
         """
         event, order = decision.event, decision.order
-        whole = order_message(order, self._omitted(order, event) if order.moved else NOTHING)
+        omitted = self._omitted(order, event) if order.moved else NOTHING
         message = event_message(event_id, decision, call)
-        response = _response(call, decision, whole, message, source_epoch)
-        message.order.CopyFrom(whole)
-        personal = take_out(message.order)
-        if isinstance(event, WITH_OLD_VALUES):
-            add_old_values(personal, event)
-        headers = {
-            "traceparent": call.traceparent,
-            "actor": call.principal,
-            "request_id": str(call.request_id),
-            "schema_version": SCHEMA_VERSION,
-            "source_epoch": str(source_epoch),
-        }
         described = Description(
-            payload=json_text(message),
-            personal=json_text(personal),
-            headers=_encode({name: text for name, text in headers.items() if text}),
-            response=response,
+            payload=payload_json(event, message, order_json(order, omitted)),
+            personal=personal_json(order, event),
+            headers=headers_json(call, source_epoch),
+            response=_response(call, decision, order_message(order, omitted), message, source_epoch),
         )
         check_room(decision, described.size, self._max_event_bytes)
         return described

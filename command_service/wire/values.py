@@ -5,17 +5,20 @@ Values of a request were checked against the request rules before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
 from google.type.postal_address_pb2 import PostalAddress
+from tandem.orders.minor_units import to_units as minor_units_to_units
 from tandem.orders.v1 import order_types_pb2
 
-from command_service.domain.money import Money, from_units, to_units
+from command_service.domain.money import Money, exponent_of, from_units
 from command_service.domain.parties import ADDRESS_LISTS, Address, Customer
 
 _CUSTOMER = tuple(field.name for field in fields(Customer))
@@ -23,6 +26,9 @@ _ADDRESS = tuple(field.name for field in fields(Address))
 _LISTS = tuple(map(_ADDRESS.index, ADDRESS_LISTS))
 _customer_values, _address_values = attrgetter(*_CUSTOMER), attrgetter(*_ADDRESS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400
+#: Converts an amount of one currency, given in minor units.
+MoneyMessages = Callable[[int], MoneyMessage]
 
 
 def money_of(message: MoneyMessage) -> Money:
@@ -37,15 +43,25 @@ def optional_money(message: Any, field: str) -> Money | None:
 
 def money_message(currency: str, minor_units: int) -> MoneyMessage:
     """Converts an amount in minor units to a message."""
-    units, nanos = to_units(Money(currency, minor_units))
-    return MoneyMessage(currency_code=currency, units=units, nanos=nanos)
+    return money_messages(currency)(minor_units)
+
+
+@cache
+def money_messages(currency: str) -> MoneyMessages:
+    """Returns the function that converts amounts of this currency. Raises UnknownCurrency."""
+    places = exponent_of(currency)
+
+    def message(minor_units: int) -> MoneyMessage:
+        units, nanos = minor_units_to_units(minor_units, places)
+        return MoneyMessage(currency_code=currency, units=units, nanos=nanos)
+
+    return message
 
 
 def timestamp_message(moment: datetime) -> Timestamp:
     """Converts a time to a message, exact to the microsecond."""
-    microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1000)
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
 
 
 def time_of(message: Timestamp) -> datetime:
@@ -68,7 +84,9 @@ def address_of(message: PostalAddress) -> Address:
 
 def address_message(address: Address) -> PostalAddress:
     """Converts an address to a message."""
-    return PostalAddress(**{name: getattr(address, name) for name in _ADDRESS})
+    return PostalAddress(
+        **{name: value for name, value in zip(_ADDRESS, _address_values(address), strict=True) if value}
+    )
 
 
 def customer_of(message: order_types_pb2.Customer) -> Customer:
@@ -78,4 +96,4 @@ def customer_of(message: order_types_pb2.Customer) -> Customer:
 
 def customer_message(customer: Customer) -> order_types_pb2.Customer:
     """Converts a customer to a message."""
-    return order_types_pb2.Customer(**{name: getattr(customer, name) for name in _CUSTOMER})
+    return order_types_pb2.Customer(**dict(zip(_CUSTOMER, _customer_values(customer), strict=True)))

@@ -13,6 +13,7 @@ from psycopg import AsyncRawCursor
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
+from command_service.storage.connection.arrays import ArrayDumper
 from command_service.storage.connection.command_connection import CommandConnection
 from command_service.storage.connection.conversation import Conversation
 
@@ -135,6 +136,7 @@ def command_pool(
     async def configure(connection: CommandConnection) -> None:
         # Send every integer as int8, so that the size of a number does not make the driver prepare a statement again.
         connection.adapters.register_dumper(int, Int8Dumper)
+        connection.adapters.register_dumper(list, ArrayDumper)
         await connection.execute(
             "SELECT set_config('statement_timeout', $1, false),"
             " set_config('idle_in_transaction_session_timeout', $2, false), set_config('TimeZone', 'UTC', false)",

@@ -42,7 +42,9 @@ VALUES = (
     ),
     *("service_runtime/edge/field_checks", "service_runtime/edge/characters"),
     *("command_service/storage/connection/message_writer", "command_service/storage/connection/round_trip:Answer.row"),
-    "command_service/wire/representation:_token",
+    *("command_service/wire/representation:_token", "command_service/wire/event_json:_address"),
+    *("command_service/wire/order_json:moment_json", "command_service/wire/order_json:_amounts_in"),
+    *("command_service/wire/order_json:_amounts_in.money", "command_service/domain/computed_once"),
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )
 #: No more than this: whoever follows an order must come to the end.

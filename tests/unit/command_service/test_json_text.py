@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.json_format import SerializeToJsonError
 from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.error_details_pb2 import RetryInfo
 from google.type.latlng_pb2 import LatLng
@@ -16,17 +15,8 @@ from tandem.orders.v1 import order_events_pb2 as events
 
 from command_service.wire.json_text import json_text
 from tests.support.commands.complete_requests import is_map
+from tests.support.commands.library_text import library_text
 from tests.support.random_messages import random_message
-
-MAPS = ("labels", "previousLabels")
-
-
-def library_text(message: Any) -> str:
-    """What the library writes, with the entries of maps sorted: it keeps them in no certain order."""
-    told = MessageToDict(message)
-    for owner in (told, told.get("order", {})):
-        owner.update({name: dict(sorted(owner[name].items())) for name in MAPS if name in owner})
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.mark.parametrize("kind", [events.OrderEvent, events.OrderPersonalData])

@@ -28,7 +28,6 @@ from command_service.wire.commands import fingerprint, place_order
 from command_service.wire.event_messages import CHANGES
 from command_service.wire.json_text import json_text
 from command_service.wire.order_messages import FULFILLMENT_STATES, ORDER_STATES, PAYMENT_STATES, order_message
-from command_service.wire.personal_data import take_out
 from command_service.wire.representation import ContractRepresentation
 from tests.support.commands import domain_orders as orders
 from tests.support.commands.domain_orders import NOW, full_order
@@ -248,14 +247,3 @@ def test_every_event_says_its_change_and_no_other() -> None:
     fields = {field.name for field in OrderEvent.DESCRIPTOR.oneofs_by_name["change"].fields}
     assert {name for name, _ in CHANGES.values()} == fields
     assert len(fields) == len(CHANGES)
-
-
-def test_taking_personal_data_out_leaves_all_else() -> None:
-    message = order_message(full_order())
-    impersonal = types.Order()
-    impersonal.CopyFrom(message)
-    take_out(impersonal)
-    assert not any(word in json_text(impersonal) for word in PERSONAL)
-    for field, value in message.ListFields():
-        if field.name not in ("customer", "billing_address", "shipping_address", "labels", "note"):
-            assert getattr(impersonal, field.name) == value
