@@ -23,12 +23,18 @@ class CommandMetrics:
         self._exported = Counter("command_exported", "Elements of exports, by kind.", ["kind"], registry=on)
         self._available = Gauge("command_database_available", "1 while the database accepts commands.", registry=on)
 
+        #: (method, status code) → the metrics of the calls that ended so.
+        self._ended: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._faults = Counter("command_side_task_faults", "Faults of side tasks.", ["task"], registry=on)
 
     def call(self, method: str, code: str, seconds: float) -> None:
         """Counts an ended call by its status code, and its duration."""
-        self._calls.labels(method, code).inc()
-        self._seconds.labels(method).observe(seconds)
+        counted = self._ended.get((method, code))
+        if counted is None:  # looked up once, because to find a metric by its labels costs more than to count
+            counted = self._ended[method, code] = (self._calls.labels(method, code), self._seconds.labels(method))
+        calls, durations = counted
+        calls.inc()
+        durations.observe(seconds)
 
     def replayed(self) -> None:
         """Counts a call that got the response of an earlier one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +15,18 @@ from command_service.application.event_record import EventRecord
 from command_service.domain.hash_chain import Link
 from command_service.domain.line import OrderLine
 from command_service.domain.order import Order
-from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS
+from command_service.domain.parties import ADDRESS_LISTS, ADDRESS_TEXTS, CONTACT_TEXTS, Address
 
 Row = Mapping[str, Any]
 _json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _LINK = tuple(field.name for field in fields(Link))
+_link_values = attrgetter(*_LINK)
+_CONTACT_COLUMNS = tuple(f"customer_{name}" for name in CONTACT_TEXTS)
+_contact_values = attrgetter(*CONTACT_TEXTS)
+_SHIPPING_COLUMNS, _BILLING_COLUMNS = (
+    tuple(f"{kind}_{name}" for name in (*ADDRESS_TEXTS, *ADDRESS_LISTS)) for kind in ("shipping", "billing")
+)
+_address_texts, _address_lists = attrgetter(*ADDRESS_TEXTS), attrgetter(*ADDRESS_LISTS)
 
 
 def order_row(order: Order, head: EventRecord) -> Row:
@@ -35,11 +43,9 @@ def order_row(order: Order, head: EventRecord) -> Row:
         "on_hold": order.on_hold,
         "redacted": order.redacted,
         "customer_id": order.customer.customer_id,
-        **{f"customer_{name}": getattr(order.customer, name) for name in CONTACT_TEXTS},
-        **{f"shipping_{name}": getattr(order.shipping_address, name) for name in ADDRESS_TEXTS},
-        **{f"shipping_{name}": list(getattr(order.shipping_address, name)) for name in ADDRESS_LISTS},
-        **{f"billing_{name}": getattr(order.billing_address, name) for name in ADDRESS_TEXTS},
-        **{f"billing_{name}": list(getattr(order.billing_address, name)) for name in ADDRESS_LISTS},
+        **dict(zip(_CONTACT_COLUMNS, _contact_values(order.customer), strict=True)),
+        **_address(_SHIPPING_COLUMNS, order.shipping_address),
+        **_address(_BILLING_COLUMNS, order.billing_address),
         "currency_code": order.currency,
         "freight": order.freight,
         "net_total": order.net_total,
@@ -58,10 +64,14 @@ def order_row(order: Order, head: EventRecord) -> Row:
     }
 
 
+def _address(columns: tuple[str, ...], address: Address) -> Row:
+    return dict(zip(columns, (*_address_texts(address), *map(list, _address_lists(address))), strict=True))
+
+
 def event_row(record: EventRecord) -> Row:
     """Returns the row of `outbox` for an event, without the columns that the database fills."""
     return {
-        **{name: getattr(record.link, name) for name in _LINK},
+        **dict(zip(_LINK, _link_values(record.link), strict=True)),
         "partition": partition_of(record.link.aggregate_id),
         "personal": record.personal,
         "salt": record.salt,

@@ -48,20 +48,34 @@ ANY = Check("any value", _always)
 OPTIONAL = Check("may be absent", _always, whole=False)
 
 
+_MISSING = (("", "is required"),)
+
+
 def _required(value: Any) -> Problems:
-    return (("", "is required"),) if value is None else ()
+    return _MISSING if value is None else ()
 
 
 #: For messages that must be there and whose fields have checks of their own.
 REQUIRED = Check("required", _required, whole=False)
 
 
+def _is_plain(value: str) -> bool:
+    """Returns whether a text has nothing but visible ASCII characters and plain spaces, and not only spaces.
+
+    Most texts are plain. They are valid, if they are not too long, and need no look at each character.
+    """
+    return value.isascii() and value.isprintable() and not value.isspace() and value != ""
+
+
 def text(longest: int, *, required: bool = False) -> Check:
     """Checks free text of at most `longest` characters, or an absent one. A required text needs a visible character."""
 
-    def problems(value: str | None) -> Iterator[tuple[str, str]]:
-        if value is None:
-            return
+    def problems(value: str | None) -> Problems:
+        if value is None or (_is_plain(value) and len(value) <= longest):
+            return ()
+        return wrong(value)
+
+    def wrong(value: str) -> Iterator[tuple[str, str]]:
         if required and not shows_something(value):
             yield "", "is required"
         elif len(value) > longest:
@@ -78,7 +92,10 @@ def identifier(longest: int, *, required: bool = False) -> Check:
     An empty text is valid unless `required`.
     """
 
-    def problems(value: str) -> Iterator[tuple[str, str]]:
+    def problems(value: str) -> Problems:
+        return () if _is_plain(value) and len(value) <= longest and value == value.strip(" ") else wrong(value)
+
+    def wrong(value: str) -> Iterator[tuple[str, str]]:
         if required and not shows_something(value):
             yield "", "is required"
         elif len(value) > longest:
@@ -104,12 +121,12 @@ def is_uuid(text: str) -> bool:
 def uuid(*, required: bool) -> Check:
     """Checks a UUID of 36 characters. The nil UUID is refused, because a value that was never set looks like it."""
 
-    def problems(value: str) -> Iterator[tuple[str, str]]:
+    wrong = (("", "must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b, and not the nil one"),)
+
+    def problems(value: str) -> Problems:
         if not value:
-            if required:
-                yield "", "is required"
-        elif not is_uuid(value) or value == _NIL:
-            yield "", "must be a UUID such as 018f6b1e-7c3a-7d6e-9b2a-3f5e8c1d2a4b, and not the nil one"
+            return _MISSING if required else ()
+        return wrong if not is_uuid(value) or value == _NIL else ()
 
     return Check("a UUID" if required else "empty or a UUID", problems)
 
@@ -130,9 +147,12 @@ def email(longest: int) -> Check:
 def integer(least: int, largest: int) -> Check:
     """Checks that an integer is within two bounds. An absent value is valid."""
 
-    def problems(value: int | None) -> Iterator[tuple[str, str]]:
-        if value is not None and not least <= value <= largest:
-            yield "", f"is {value}, must be {least} to {largest}" if least < largest else f"is {value}, must be {least}"
+    def problems(value: int | None) -> Problems:
+        if value is None or least <= value <= largest:
+            return ()
+        return (
+            ("", f"is {value}, must be {least} to {largest}" if least < largest else f"is {value}, must be {least}"),
+        )
 
     return Check(f"{least} to {largest}" if least < largest else f"absent or {least}", problems)
 
@@ -140,9 +160,10 @@ def integer(least: int, largest: int) -> Check:
 def count(least: int, largest: int) -> Check:
     """Checks the number of elements of a repeated field."""
 
-    def problems(value: Sized) -> Iterator[tuple[str, str]]:
-        if not least <= len(value) <= largest:
-            yield "", f"has {len(value)} elements, must have {least} to {largest}"
+    def problems(value: Sized) -> Problems:
+        if least <= len(value) <= largest:
+            return ()
+        return (("", f"has {len(value)} elements, must have {least} to {largest}"),)
 
     return Check(f"{least} to {largest} elements", problems, whole=False)
 
