@@ -203,9 +203,7 @@ async def _opened_pool(
         max_waiting=settings.max_concurrent_rpcs,
         statement_seconds=settings.deadline_cap_seconds,
     )
-    metrics.watch(
-        "command_pool_waiting", "Calls that wait for a connection.", lambda: pool.get_stats().get("requests_waiting", 0)
-    )
+    metrics.watch("command_pool_waiting", "Calls that wait for a connection.", lambda: pool.waiting)
     try:
         await pool.open(wait=True, timeout=10.0)
     except PoolTimeout:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from psycopg_pool import AsyncConnectionPool
 from command_service.storage.connection.arrays import ArrayDumper
 from command_service.storage.connection.command_connection import CommandConnection
 from command_service.storage.connection.conversation import Conversation
+from command_service.storage.connection.turns import Turns
+from service_runtime.at_once import at_once
 
 APPLICATION_NAME = "tandem-command"
 #: How many seconds a command waits for a free connection before the service counts as overloaded.
@@ -40,11 +42,17 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._turns = Turns(self.max_size, self.max_waiting)
         self._conversations: set[Conversation] = set()
         self._ending: set[asyncio.Task[None]] = set()
         #: Set while no connection is lent. Only this class sets it.
         self.resting = asyncio.Event()
         self.resting.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a connection."""
+        return self._turns.waiting + int(self.get_stats().get("requests_waiting", 0))
 
     @asynccontextmanager
     async def conversation(self, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Conversation]:
@@ -55,9 +63,7 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
         finishes in a task of its own. Raises PoolTimeout when no connection is free in time, TooManyRequests when too
         many callers wait.
         """
-        while (connection := await self.getconn()).spoken_to:  # a restart of the server ends idle sessions
-            await asyncio.shield(self._to_its_end(self._replace(connection)))
-        conversation = Conversation(connection, answer_seconds)
+        conversation = Conversation(await self._connection(), answer_seconds)
         self._conversations.add(conversation)
         self.resting.clear()
         awaited = True
@@ -67,14 +73,27 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             awaited = False
             raise
         finally:
-            awaited = awaited and not conversation.at_rest and not conversation.goes_on
-            ending = self._to_its_end(self._end(conversation))
-            if awaited:
-                await asyncio.shield(ending)
+            if conversation.at_rest:  # to return the connection hardly ever has to wait for anything
+                if (rest := at_once(self._end(conversation))) is not None:
+                    self._to_its_end(rest)
+            else:
+                ending = self._to_its_end(asyncio.create_task(self._end(conversation)))
+                if awaited and not conversation.goes_on:
+                    await asyncio.shield(ending)
 
-    def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts the work as a task of its own, which continues when the caller is cancelled."""
-        ending = asyncio.create_task(work)
+    async def _connection(self) -> CommandConnection:
+        """Returns a connection that the pool lends when it is the caller's turn."""
+        left = await self._turns.take(self.timeout)
+        try:
+            while (connection := await self.getconn(left)).spoken_to:  # a restart of the server ends idle sessions
+                await asyncio.shield(self._to_its_end(asyncio.create_task(self._replace(connection))))
+        except BaseException:
+            self._turns.give_back()
+            raise
+        return connection
+
+    def _to_its_end(self, ending: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Keeps the task, which continues when the caller is cancelled."""
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         return ending
@@ -91,7 +110,10 @@ class CommandPool(AsyncConnectionPool[CommandConnection]):
             self._conversations.discard(conversation)
             if not self._conversations:
                 self.resting.set()
-            await self.putconn(conversation.connection)
+            try:
+                await self.putconn(conversation.connection)
+            finally:
+                self._turns.give_back()
 
     def hang_up(self) -> None:
         """Breaks every connection in use, so that no command waits for a database that is known to be down."""

@@ -59,6 +59,33 @@ class Answer:
         return (self._result.command_status or b"").decode()
 
 
+class _Ear:
+    """What the event loop calls when a connection's socket has data.
+
+    It stays registered after the end of its round trip, because to leave and to come back for the next one takes two
+    calls of the kernel. Then it keeps nothing of the round trip alive, and leaves at the first data, which nobody has
+    asked for. The pool looks for such data before it lends the connection.
+    """
+
+    __slots__ = ("_fileno", "_loop", "_on_data")
+
+    def __init__(self, on_data: Callable[[], None], loop: asyncio.AbstractEventLoop, fileno: int) -> None:
+        self._on_data: Callable[[], None] | None = on_data
+        self._loop, self._fileno = loop, fileno
+
+    def hear(self) -> None:
+        if self._on_data is not None:
+            self._on_data()
+        else:
+            self._loop.remove_reader(self._fileno)
+
+    def close(self, *, at_once: bool) -> None:
+        """Passes nothing on any more. `at_once`: the socket may be closed next, so the event loop forgets it now."""
+        self._on_data = None
+        if at_once:
+            self._loop.remove_reader(self._fileno)
+
+
 class RoundTrip:
     """Statements on their way: sent when this object is made, and answered some time later.
 
@@ -92,6 +119,7 @@ class RoundTrip:
         self._waiters: list[asyncio.Future[None]] = []
         self._last: PGresult | None = None
         self._fileno, self._unsent = pgconn.socket, False
+        self._ear = _Ear(self._go_on, self._loop, self._fileno)
         self.ended = False
         #: What `answer` raises.
         self.error: Exception | None = None
@@ -110,7 +138,7 @@ class RoundTrip:
             pgconn.pipeline_sync()
             self._awaited.append(None)  # a statement outside of a transaction is committed here, which can fail
             self._unsent = pgconn.flush() != 0
-            self._loop.add_reader(self._fileno, self._go_on)
+            self._loop.add_reader(self._fileno, self._ear.hear)
             if self._unsent:  # the socket is full
                 self._loop.add_writer(self._fileno, self._go_on)
         except psycopg.Error as error:
@@ -178,7 +206,7 @@ class RoundTrip:
 
     def _end(self, error: Exception | None) -> None:
         """Ends the round trip. An error leaves the connection in pipeline mode, so that it is not used again."""
-        self._loop.remove_reader(self._fileno)
+        self._ear.close(at_once=error is not None)
         if self._unsent:
             self._loop.remove_writer(self._fileno)
         # An error that the server sent before it ended the session says more than the end of the session.

@@ -150,7 +150,7 @@ async def check_who_leaves_the_queue(url: str) -> None:
                 for _ in range(SIZE):
                     await lent.enter_async_context(pool.conversation())
                 waiting = asyncio.create_task(orders.place(call(), place_order()))
-                await eventually(lambda: pool.get_stats().get("requests_waiting") == 1, "the caller waits")
+                await eventually(lambda: pool.waiting == 1, "the caller waits")
                 leaving = asyncio.create_task(_after(before, waiting.cancel))
                 await _after(after, lambda: None)
             await asyncio.gather(waiting, leaving, return_exceptions=True)

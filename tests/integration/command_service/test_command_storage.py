@@ -135,11 +135,11 @@ async def check_callers_above_what_may_wait_are_refused(url: str, max_waiting: i
         orders = Application(PostgresUnitsOfWork(pool), pool)
         async with orders.units.begin():
             waiting = asyncio.create_task(orders.place(call(), place_order()))
-            await eventually(lambda: pool.get_stats().get("requests_waiting") == 1, "one caller waits")
+            await eventually(lambda: pool.waiting == 1, "one caller waits")
             others = [asyncio.create_task(orders.place(call(), place_order())) for _ in range(3)]
             await asyncio.sleep(0)  # they have come as far as they can without waiting
             await asyncio.sleep(0)
-            assert pool.get_stats().get("requests_waiting") == 1
+            assert pool.waiting == 1
             assert all(isinstance(end, Overloaded) for end in await asyncio.gather(*others, return_exceptions=True))
         assert not (await waiting).replayed
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.errors import AdminShutdown, DivisionByZero, UniqueViolation
 from psycopg.pq import ExecStatus
 
-from command_service.storage.connection import message_writer
+from command_service.domain.states import OrderState
+from command_service.storage.connection import arrays, message_writer
 from command_service.storage.connection.command_connection import CommandConnection
 from command_service.storage.connection.conversation import Conversation
 from command_service.storage.connection.message_writer import Statement
-from command_service.storage.connection.round_trip import OutOfStep, RoundTrip
+from command_service.storage.connection.round_trip import OutOfStep, RoundTrip, _Ear
 from tests.fixtures.write_model import execute
 from tests.support.commands.command_application import opened_pool
 from tests.support.faults.rough_way import rough_way
@@ -113,7 +118,7 @@ async def test_both_sides_may_have_much_to_say(command_database: str) -> None:
 
 @pytest.mark.mutant
 async def test_a_round_trip_that_reads_only_when_all_is_sent_is_noticed(command_database: str) -> None:
-    listen = "self._loop.add_reader(self._fileno, self._go_on)"
+    listen = "self._loop.add_reader(self._fileno, self._ear.hear)"
     with noticed(Mutant(RoundTrip.__init__, listen, f"self._unsent or {listen}"), or_raises=(TimeoutError,)):
         await check_both_sides_may_have_much_to_say(command_database, patience=1.0)
 
@@ -229,3 +234,82 @@ async def test_a_lost_connection_is_told(command_database: str) -> None:
         closed: CommandConnection = talk.connection
         with pytest.raises(psycopg.Error):
             await closed.run([("SELECT 1", ())])
+
+
+async def check_an_idle_connection_is_not_heard(url: str, patience: float = 60.0) -> None:
+    """What the server says to an idle connection is heard once, and stays for the pool to find."""
+    async with opened_pool(url, size=1) as pool:
+        async with pool.conversation() as talk:
+            (pid,) = (await talk.run([("SELECT pg_backend_pid()", ())])).row() or ("unknown",)
+            connection = talk.connection
+        await execute(url, f"SELECT pg_terminate_backend({pid})")
+        async with asyncio.timeout(patience):
+            while not connection.spoken_to:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # the event loop has looked at its sockets once more
+        await asyncio.sleep(0)
+        assert not asyncio.get_running_loop().remove_reader(connection.fileno())
+        async with pool.conversation() as talk:
+            assert talk.connection is not connection
+
+
+async def test_an_idle_connection_is_not_heard(command_database: str) -> None:
+    await check_an_idle_connection_is_not_heard(command_database)
+
+
+@pytest.mark.mutant
+async def test_an_ear_that_never_leaves_is_noticed(command_database: str) -> None:
+    with noticed(Mutant(_Ear.hear, "self._loop.remove_reader(self._fileno)", "pass")):
+        await check_an_idle_connection_is_not_heard(command_database)
+
+
+async def check_an_ended_round_trip_is_let_go(url: str) -> None:
+    """Its answer may be large, and the connection may be idle for long."""
+    async with talking(url) as talk:
+        await talk.run([("SELECT 1", ())])
+        trip = weakref.ref(talk._trip)
+        talk._trip = None
+        gc.collect()
+        assert trip() is None
+
+
+async def test_an_ended_round_trip_is_let_go(command_database: str) -> None:
+    await check_an_ended_round_trip_is_let_go(command_database)
+
+
+@pytest.mark.mutant
+async def test_an_ear_that_keeps_its_round_trip_is_noticed(command_database: str) -> None:
+    with noticed(Mutant(_Ear.close, "self._on_data = None", "pass")):
+        await check_an_ended_round_trip_is_let_go(command_database)
+
+
+async def check_arrays_arrive(url: str) -> None:
+    texts = ["a", "", 'q"uote', "back\\slash", "NULL", "{x,y}", " ", "new\nline", "語🍵", None]
+    ids, numbers = [uuid4(), None], [1, -(2**62), None]
+    moments = [datetime(2026, 5, 1, 8, 30, 0, 123_457, tzinfo=UTC), None]
+    async with talking(url) as talk:
+        asked = "SELECT $1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::boolean[], $6::text[]"
+        answer = await talk.run([(asked, (texts, ids, numbers, moments, [True, False], []))])
+        assert answer.row() == (texts, ids, numbers, moments, [True, False], [])
+
+
+async def test_arrays_arrive(command_database: str) -> None:
+    await check_arrays_arrive(command_database)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('\'"\' in text or "\\\\" in text', "False"), ("return f'\"{text}\"'", "return text")],
+)
+async def test_a_text_that_is_not_quoted_is_noticed(command_database: str, old: str, new: str) -> None:
+    with noticed(Mutant(arrays._quoted, old, new), or_raises=(psycopg.Error,)):
+        await check_arrays_arrive(command_database)
+
+
+@pytest.mark.parametrize("wrong", ["nul\0", b"bytes", OrderState.PAID])
+async def test_what_no_array_has_is_refused(command_database: str, wrong: object) -> None:
+    async with talking(command_database) as talk:
+        with pytest.raises(psycopg.DataError):
+            await talk.run([("SELECT $1::text[]", ([wrong],))])
+        assert (await talk.run([("SELECT 1", ())])).row() == (1,)
