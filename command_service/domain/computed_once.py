@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -18,7 +18,15 @@ class computed_once(Generic[T]):  # noqa: N801 - used like `property`
         self._compute, self._name = compute, compute.__name__
         self.__doc__ = compute.__doc__
 
-    def __get__(self, owner: Any, kind: type | None = None) -> T:
+    @overload
+    def __get__(self, owner: None, kind: type) -> Self: ...
+
+    @overload
+    def __get__(self, owner: object, kind: type) -> T: ...
+
+    def __get__(self, owner: Any, kind: type) -> Self | T:
         """Computes the value and keeps it in the object, where it is found without this call from then on."""
+        if owner is None:
+            return self
         value = owner.__dict__[self._name] = self._compute(owner)
         return value

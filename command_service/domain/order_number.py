@@ -8,12 +8,14 @@ get the same number is 10⁻⁷. The second of them is then refused as `order-nu
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _GROUPS, _GROUP_LENGTH, _BITS = 3, 5, 5
 
 
+@lru_cache(maxsize=256)  # the claim of an order and its decision both ask for the number
 def order_number_of(order_id: UUID) -> str:
     """Returns the number, for example `7KQF2-9MXWA-3RTD8`."""
     length = _GROUPS * _GROUP_LENGTH

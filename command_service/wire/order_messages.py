@@ -13,11 +13,12 @@ from command_service.domain.order import Order
 from command_service.domain.states import FulfillmentState, OrderState, PaymentState
 from command_service.wire.event_room import NOTHING, Omitted
 from command_service.wire.values import (
-    MoneyMessages,
-    address_message,
-    customer_message,
+    MoneyFiller,
+    fill_address,
+    fill_customer,
+    fill_timestamp,
+    money_filler,
     money_message,
-    money_messages,
     timestamp_message,
 )
 
@@ -29,66 +30,68 @@ FULFILLMENT_STATES = {
 
 
 def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
-    """Returns the order with its personal data, without the oldest movements that `omitted` counts."""
-    amounts, money = order.amounts, money_messages(order.currency)
-    placed, shipping = timestamp_message(order.placed_at), address_message(order.shipping_address)
-    return contract.Order(
-        order_id=str(order.order_id),
-        order_number=order.order_number,
-        version=order.version,
-        state=ORDER_STATES[order.state],
-        payment_state=PAYMENT_STATES[order.payment_state],
-        fulfillment_state=FULFILLMENT_STATES[order.fulfillment_state],
-        on_hold=order.on_hold,
-        source=order.source,
-        customer=customer_message(order.customer),
-        billing_address=(
-            shipping if order.billing_address is order.shipping_address else address_message(order.billing_address)
-        ),
-        shipping_address=shipping,
-        lines=[_line(line, money) for line in order.lines],
-        currency_code=order.currency,
-        freight=money(order.freight),
-        net_total=money(order.net_total),
-        tax_total=money(order.tax_total),
-        total=money(order.total),
-        paid_total=money(amounts.paid),
-        refunded_total=money(amounts.refunded),
-        refund_due=money(amounts.refund_due),
-        payments=[payment_message(payment, order.currency) for payment in order.payments[omitted.payments :]],
-        shipments=[shipment_message(shipment) for shipment in order.shipments[omitted.shipments :]],
-        returns=[return_message(returned) for returned in order.returns[omitted.returns :]],
-        refunds=[refund_message(refund, order.currency) for refund in order.refunds[omitted.refunds :]],
-        place_time=placed,
-        update_time=placed if order.updated_at is order.placed_at else timestamp_message(order.updated_at),
-        redacted=order.redacted,
-        labels=dict(order.labels) if order.labels else None,
-        note=order.note,
-        omitted=None if omitted == NOTHING else contract.OmittedMovements(**asdict(omitted)),
-    )
+    """Returns the order with its personal data, without the oldest movements that `omitted` counts.
+
+    The fields are set one by one, which costs half as much as to pass them to the constructors and to copy messages.
+    """
+    message, fill = contract.Order(), money_filler(order.currency)
+    message.order_id, message.order_number = str(order.order_id), order.order_number
+    message.version, message.source = order.version, order.source
+    message.state = ORDER_STATES[order.state]
+    message.payment_state = PAYMENT_STATES[order.payment_state]
+    message.fulfillment_state = FULFILLMENT_STATES[order.fulfillment_state]
+    message.on_hold, message.redacted, message.note = order.on_hold, order.redacted, order.note
+    fill_customer(message.customer, order.customer)
+    fill_address(message.billing_address, order.billing_address)
+    fill_address(message.shipping_address, order.shipping_address)
+    for line in order.lines:
+        _fill_line(message.lines.add(), line, fill)
+    message.currency_code = order.currency
+    fill(message.freight, order.freight)
+    fill(message.net_total, order.net_total)
+    fill(message.tax_total, order.tax_total)
+    fill(message.total, order.total)
+    fill(message.paid_total, order.amounts.paid)
+    fill(message.refunded_total, order.amounts.refunded)
+    fill(message.refund_due, order.amounts.refund_due)
+    fill_timestamp(message.place_time, order.placed_at)
+    fill_timestamp(message.update_time, order.updated_at)
+    if order.moved:
+        _add_movements(message, order, omitted)
+    if order.labels:
+        message.labels.update(order.labels)
+    if omitted != NOTHING:
+        message.omitted.CopyFrom(contract.OmittedMovements(**asdict(omitted)))
+    return message
+
+
+def _add_movements(message: contract.Order, order: Order, omitted: Omitted) -> None:
+    currency = order.currency
+    message.payments.extend([payment_message(one, currency) for one in order.payments[omitted.payments :]])
+    message.shipments.extend([shipment_message(one) for one in order.shipments[omitted.shipments :]])
+    message.returns.extend([return_message(one) for one in order.returns[omitted.returns :]])
+    message.refunds.extend([refund_message(one, currency) for one in order.refunds[omitted.refunds :]])
 
 
 def line_message(line: OrderLine, currency: str) -> contract.OrderLine:
     """Converts a line to a message. Amounts get `currency`."""
-    return _line(line, money_messages(currency))
+    message = contract.OrderLine()
+    _fill_line(message, line, money_filler(currency))
+    return message
 
 
-def _line(line: OrderLine, money: MoneyMessages) -> contract.OrderLine:
-    return contract.OrderLine(
-        line_number=line.line_number,
-        sku=line.sku,
-        product_name=line.product_name,
-        unit_price=money(line.unit_price),
-        quantity=line.quantity,
-        discount_basis_points=line.discount_basis_points,
-        tax_rate_basis_points=line.tax_rate_basis_points,
-        net_amount=money(line.net_amount),
-        tax_amount=money(line.tax_amount),
-        cancelled_quantity=line.cancelled_quantity,
-        shipped_quantity=line.shipped_quantity,
-        delivered_quantity=line.delivered_quantity,
-        returned_quantity=line.returned_quantity,
-    )
+def _fill_line(message: contract.OrderLine, line: OrderLine, fill: MoneyFiller) -> None:
+    message.line_number, message.sku, message.product_name = line.line_number, line.sku, line.product_name
+    fill(message.unit_price, line.unit_price)
+    message.quantity = line.quantity
+    message.discount_basis_points = line.discount_basis_points
+    message.tax_rate_basis_points = line.tax_rate_basis_points
+    fill(message.net_amount, line.net_amount)
+    fill(message.tax_amount, line.tax_amount)
+    message.cancelled_quantity = line.cancelled_quantity
+    message.shipped_quantity = line.shipped_quantity
+    message.delivered_quantity = line.delivered_quantity
+    message.returned_quantity = line.returned_quantity
 
 
 def payment_message(payment: Payment, currency: str) -> contract.Payment:

@@ -27,8 +27,8 @@ _LISTS = tuple(map(_ADDRESS.index, ADDRESS_LISTS))
 _customer_values, _address_values = attrgetter(*_CUSTOMER), attrgetter(*_ADDRESS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
-#: Converts an amount of one currency, given in minor units.
-MoneyMessages = Callable[[int], MoneyMessage]
+#: Sets an empty message to an amount of one currency, given in minor units.
+MoneyFiller = Callable[[MoneyMessage, int], None]
 
 
 def money_of(message: MoneyMessage) -> Money:
@@ -43,25 +43,35 @@ def optional_money(message: Any, field: str) -> Money | None:
 
 def money_message(currency: str, minor_units: int) -> MoneyMessage:
     """Converts an amount in minor units to a message."""
-    return money_messages(currency)(minor_units)
+    message = MoneyMessage()
+    money_filler(currency)(message, minor_units)
+    return message
 
 
 @cache
-def money_messages(currency: str) -> MoneyMessages:
-    """Returns the function that converts amounts of this currency. Raises UnknownCurrency."""
+def money_filler(currency: str) -> MoneyFiller:
+    """Returns the function that fills messages with amounts of this currency. Raises UnknownCurrency."""
     places = exponent_of(currency)
 
-    def message(minor_units: int) -> MoneyMessage:
-        units, nanos = minor_units_to_units(minor_units, places)
-        return MoneyMessage(currency_code=currency, units=units, nanos=nanos)
+    def fill(message: MoneyMessage, minor_units: int) -> None:
+        message.currency_code = currency
+        if minor_units:
+            message.units, message.nanos = minor_units_to_units(minor_units, places)
 
-    return message
+    return fill
 
 
 def timestamp_message(moment: datetime) -> Timestamp:
     """Converts a time to a message, exact to the microsecond."""
+    message = Timestamp()
+    fill_timestamp(message, moment)
+    return message
+
+
+def fill_timestamp(message: Timestamp, moment: datetime) -> None:
+    """Sets an empty message to the time, exact to the microsecond."""
     since = moment - _EPOCH
-    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
+    message.seconds, message.nanos = since.days * _DAY + since.seconds, since.microseconds * 1000
 
 
 def time_of(message: Timestamp) -> datetime:
@@ -84,9 +94,19 @@ def address_of(message: PostalAddress) -> Address:
 
 def address_message(address: Address) -> PostalAddress:
     """Converts an address to a message."""
-    return PostalAddress(
-        **{name: value for name, value in zip(_ADDRESS, _address_values(address), strict=True) if value}
-    )
+    message = PostalAddress()
+    fill_address(message, address)
+    return message
+
+
+def fill_address(message: PostalAddress, address: Address) -> None:
+    """Sets an empty message to the address."""
+    for name, value in zip(_ADDRESS, _address_values(address), strict=True):
+        if value:
+            if name in ADDRESS_LISTS:
+                getattr(message, name).extend(value)
+            else:
+                setattr(message, name, value)
 
 
 def customer_of(message: order_types_pb2.Customer) -> Customer:
@@ -94,6 +114,8 @@ def customer_of(message: order_types_pb2.Customer) -> Customer:
     return Customer(*_customer_values(message))
 
 
-def customer_message(customer: Customer) -> order_types_pb2.Customer:
-    """Converts a customer to a message."""
-    return order_types_pb2.Customer(**dict(zip(_CUSTOMER, _customer_values(customer), strict=True)))
+def fill_customer(message: order_types_pb2.Customer, customer: Customer) -> None:
+    """Sets an empty message to the customer."""
+    for name, value in zip(_CUSTOMER, _customer_values(customer), strict=True):
+        if value:
+            setattr(message, name, value)

@@ -6,6 +6,7 @@ order's lines, this took twice as long as all other values of a PlaceOrder toget
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,13 @@ from uuid import UUID
 from psycopg import DataError
 from psycopg.adapt import Dumper
 
+#: Matches texts that need no quotes, except the word NULL.
+_is_word = re.compile(r"[A-Za-z0-9_.+/:@#-]+").fullmatch
+
 
 def _quoted(text: str) -> str:
+    if _is_word(text) and text.upper() != "NULL":
+        return text
     if "\0" in text:
         raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
     if '"' in text or "\\" in text:

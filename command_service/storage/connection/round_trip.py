@@ -21,7 +21,11 @@ from command_service.storage.connection.message_writer import Key, MessageWriter
 
 #: A result's row.
 Row = tuple[Any, ...]
-_SUCCESSES = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY)
+# Plain numbers, because to look up and to compare members of an enum takes longer than all else about a result.
+_SUCCESSES = frozenset(map(int, (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY)))
+_SYNC, _ERROR, _SKIPPED = (
+    int(status) for status in (ExecStatus.PIPELINE_SYNC, ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
+)
 
 
 class OutOfStep(Exception):  # noqa: N818 - says what happened
@@ -173,8 +177,9 @@ class RoundTrip:
                 self._loop.remove_writer(self._fileno)
             self._pgconn.consume_input()
             none_before = False  # each statement's result is followed by a None
-            while not (self.ended or self._pgconn.is_busy()):
-                result = self._pgconn.get_result()
+            is_busy, next_result = self._pgconn.is_busy, self._pgconn.get_result
+            while not (self.ended or is_busy()):
+                result = next_result()
                 if result is not None:
                     self._take(result)
                 elif none_before:
@@ -185,7 +190,7 @@ class RoundTrip:
 
     def _take(self, result: PGresult) -> None:
         status = result.status
-        if status == ExecStatus.PIPELINE_SYNC and len(self._awaited) <= 1:
+        if status == _SYNC and len(self._awaited) <= 1:
             self._pgconn.exit_pipeline_mode()
             self._end(None)
             return
@@ -197,9 +202,9 @@ class RoundTrip:
                 self._last = result
             else:
                 self._writer.prepared.add(prepared)
-        elif status == ExecStatus.FATAL_ERROR:
+        elif status == _ERROR:
             self.error = self.error or _error_of(result)
-        elif status == ExecStatus.PIPELINE_ABORTED:  # skipped after an error
+        elif status == _SKIPPED:  # skipped after an error
             self.error = self.error or PipelineAborted("the server skipped a statement")
         else:
             raise OutOfStep(f"the server answered {ExecStatus(status).name}")

@@ -156,7 +156,7 @@ async def test_the_first_error_of_a_batch_is_raised_and_the_rest_skipped(command
 
 @pytest.mark.mutant
 async def test_an_error_taken_for_success_is_noticed(command_database: str) -> None:
-    error = "elif status == ExecStatus.FATAL_ERROR:"
+    error = "elif status == _ERROR:"
     taken = (
         f"elif status in ({ExecStatus.FATAL_ERROR:d}, {ExecStatus.PIPELINE_ABORTED:d}):\n        pass\n    elif False:"
     )
@@ -284,7 +284,7 @@ async def test_an_ear_that_keeps_its_round_trip_is_noticed(command_database: str
 
 
 async def check_arrays_arrive(url: str) -> None:
-    texts = ["a", "", 'q"uote', "back\\slash", "NULL", "{x,y}", " ", "new\nline", "語🍵", None]
+    texts = ["a", "", 'q"uote', "back\\slash", "NULL", "null", "{x,y}", "two words", " ", "new\nline", "語🍵", None]
     ids, numbers = [uuid4(), None], [1, -(2**62), None]
     moments = [datetime(2026, 5, 1, 8, 30, 0, 123_457, tzinfo=UTC), None]
     async with talking(url) as talk:
@@ -300,7 +300,11 @@ async def test_arrays_arrive(command_database: str) -> None:
 @pytest.mark.mutant
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('\'"\' in text or "\\\\" in text', "False"), ("return f'\"{text}\"'", "return text")],
+    [
+        ('\'"\' in text or "\\\\" in text', "False"),
+        ("return f'\"{text}\"'", "return text"),
+        ('and text.upper() != "NULL"', ""),
+    ],
 )
 async def test_a_text_that_is_not_quoted_is_noticed(command_database: str, old: str, new: str) -> None:
     with noticed(Mutant(arrays._quoted, old, new), or_raises=(psycopg.Error,)):

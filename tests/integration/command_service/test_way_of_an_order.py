@@ -28,7 +28,8 @@ from tests.support.commands.orders import place_order_request
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("command_service", "service_runtime", "protos")
-#: Functions that turn one value into another: amounts, times, states, sizes, digests, checks of single fields.
+#: Functions that turn one value into another (amounts, times, states, sizes, digests, parts of texts, checks of single
+#: fields), and those that only wait for something or pass it on.
 VALUES = (
     *("command_service/domain/labels", "command_service/domain/line", "command_service/domain/money"),
     "command_service/domain/order",
@@ -42,9 +43,17 @@ VALUES = (
     ),
     *("service_runtime/edge/field_checks", "service_runtime/edge/characters"),
     *("command_service/storage/connection/message_writer", "command_service/storage/connection/round_trip:Answer.row"),
-    *("command_service/wire/representation:_token", "command_service/wire/event_json:_address"),
+    *(
+        "command_service/wire/json_text",
+        "command_service/wire/order_json:_order",
+        "command_service/wire/order_json:_line",
+    ),
     *("command_service/wire/order_json:moment_json", "command_service/wire/order_json:_amounts_in"),
-    *("command_service/wire/order_json:_amounts_in.money", "command_service/domain/computed_once"),
+    *("command_service/wire/order_json:_amounts_in.money", "command_service/wire/order_messages:_fill_line"),
+    *("command_service/wire/event_json:_address", "command_service/wire/event_json:headers_json"),
+    *("command_service/wire/representation:_token", "command_service/storage/order_rows:_address"),
+    *("command_service/domain/computed_once", "command_service/storage/connection/turns"),
+    *(f"command_service/storage/connection/round_trip:_Ear.{name}" for name in ("hear", "close")),
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )
 #: No more than this: whoever follows an order must come to the end.

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from service_runtime.at_once import at_once
+from service_runtime.at_once import _Rest, at_once
+from tests.support.source_mutants import Mutant, noticed
 
 
 async def test_work_that_does_not_wait_is_done_at_once() -> None:
@@ -56,7 +57,7 @@ async def test_errors_are_the_works_own() -> None:
         await rest
 
 
-async def test_a_cancellation_reaches_the_work() -> None:
+async def check_a_cancellation_reaches_the_work() -> None:
     lock, seen = asyncio.Lock(), list[str]()
 
     async def work() -> None:
@@ -74,3 +75,13 @@ async def test_a_cancellation_reaches_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await rest
     assert seen == ["cancelled"]
+
+
+async def test_a_cancellation_reaches_the_work() -> None:
+    await check_a_cancellation_reaches_the_work()
+
+
+@pytest.mark.mutant
+async def test_a_cancellation_that_is_kept_from_the_work_is_noticed() -> None:
+    with noticed(Mutant(_Rest.throw, "return self._work.throw(*error)", "raise error[0]")):
+        await check_a_cancellation_reaches_the_work()
