@@ -53,6 +53,7 @@ VALUES = (
     *("command_service/wire/event_json:_address", "command_service/wire/event_json:headers_json"),
     *("command_service/wire/representation:_token", "command_service/storage/order_rows:_address"),
     *("command_service/domain/computed_once", "command_service/storage/connection/turns"),
+    "command_service/storage/connection/arrays",
     *(f"command_service/storage/connection/round_trip:_Ear.{name}" for name in ("hear", "close")),
     *("command_service/domain/hash_chain:microseconds", "service_runtime/edge/service_methods:_seconds"),
 )
