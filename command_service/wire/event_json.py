@@ -14,15 +14,24 @@ from json.encoder import encode_basestring as quoted
 from operator import attrgetter
 
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 from google.type.postal_address_pb2 import PostalAddress
 from tandem.orders.v1.order_events_pb2 import OrderEvent, OrderPersonalData
 
 from command_service.application.command_call import CommandCall
-from command_service.domain.events import Event, OrderLabelled, OrderShippingAddressChanged
+from command_service.domain.decision import Decision
+from command_service.domain.events import (
+    Event,
+    OrderCreated,
+    OrderLabelled,
+    OrderPaid,
+    OrderShipped,
+    OrderShippingAddressChanged,
+)
 from command_service.domain.order import Order
 from command_service.domain.parties import ADDRESS_LISTS, CONTACT_TEXTS, Address
 from command_service.wire.json_text import json_text
-from command_service.wire.order_json import moment_json
+from command_service.wire.order_json import moment_json, payment_json, shipment_json
 
 SCHEMA_VERSION = "1"
 #: Events that replace personal values.
@@ -49,16 +58,31 @@ _CHANGE_MEMBERS = {
 _address_values, _contact_values = attrgetter(*_ADDRESS), attrgetter(*CONTACT_TEXTS)
 
 
-def payload_json(event: Event, message: OrderEvent, order: str) -> str:
-    """Returns the payload. `message` is that of `event` without its order, and `order` is the order's text."""
+def payload_json(decision: Decision[Event], message: OrderEvent, order: str) -> str:
+    """Returns the payload. `message` is that of the event without its order, and `order` is the order's text."""
+    event = decision.event
     change = str(message.WhichOneof("change"))
     reason = f'"reason":{quoted(message.reason)},' if message.reason else ""
     return (
         f'{{"eventId":"{message.event_id}","orderId":"{message.order_id}","orderVersion":"{message.order_version}",'
         f'"eventType":"{event.event_type}","occurTime":{moment_json(event.occurred_at)},"order":{order},'
         f'{reason}"actor":{quoted(message.actor)},"requestId":"{message.request_id}",'
-        f"{_CHANGE_MEMBERS[change]}{json_text(getattr(message, change))}}}"
+        f"{_CHANGE_MEMBERS[change]}{_change(event, decision.order.currency, getattr(message, change))}}}"
     )
+
+
+def _change(event: Event, currency: str, message: Message) -> str:
+    """Returns the change that an event names. Those of the most frequent events are written like the order."""
+    match event:
+        case OrderCreated():
+            return "{}"
+        case OrderPaid():
+            changed = f'"payment":{payment_json(event.payment, currency)}'
+        case OrderShipped():
+            changed = f'"shipment":{shipment_json(event.shipment)}'
+        case _:
+            return json_text(message)
+    return f'{{{changed},"previousState":"ORDER_STATE_{event.previous_state}"}}'
 
 
 def headers_json(call: CommandCall, source_epoch: int) -> str:

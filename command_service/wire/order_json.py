@@ -76,8 +76,8 @@ def moment_json(moment: datetime) -> str:
 def _movements(order: Order, omitted: Omitted) -> Iterator[str]:
     money = _amounts_in(order.currency)
     lists = (
-        ("payments", [_payment(one, money) for one in order.payments[omitted.payments :]]),
-        ("shipments", [_shipment(one) for one in order.shipments[omitted.shipments :]]),
+        ("payments", [payment_json(one, order.currency) for one in order.payments[omitted.payments :]]),
+        ("shipments", [shipment_json(one) for one in order.shipments[omitted.shipments :]]),
         ("returns", [_return(one) for one in order.returns[omitted.returns :]]),
         ("refunds", [_refund(one, money) for one in order.refunds[omitted.refunds :]]),
     )
@@ -118,15 +118,17 @@ def _line(line: OrderLine, money: Amounts) -> str:
     return text + "}"
 
 
-def _payment(payment: Payment, money: Amounts) -> str:
+def payment_json(payment: Payment, currency: str) -> str:
+    """Returns a payment. Its amount gets `currency`."""
     texts = _texts(("method", payment.method), ("reference", payment.reference))
     return (
-        f'{{"paymentId":{quoted(payment.payment_id)},"amount":{money(payment.amount)},{texts}'
+        f'{{"paymentId":{quoted(payment.payment_id)},"amount":{_amounts_in(currency)(payment.amount)},{texts}'
         f'"payTime":{moment_json(payment.paid_at)}}}'
     )
 
 
-def _shipment(shipment: Shipment) -> str:
+def shipment_json(shipment: Shipment) -> str:
+    """Returns a shipment."""
     texts = _texts(("carrier", shipment.carrier), ("trackingNumber", shipment.tracking_number))
     arrived = "" if shipment.delivered_at is None else f',"deliverTime":{moment_json(shipment.delivered_at)}'
     return (

@@ -66,9 +66,11 @@ def order_message(order: Order, omitted: Omitted = NOTHING) -> contract.Order:
 
 
 def _add_movements(message: contract.Order, order: Order, omitted: Omitted) -> None:
-    currency = order.currency
-    message.payments.extend([payment_message(one, currency) for one in order.payments[omitted.payments :]])
-    message.shipments.extend([shipment_message(one) for one in order.shipments[omitted.shipments :]])
+    currency, fill = order.currency, money_filler(order.currency)
+    for payment in order.payments[omitted.payments :]:
+        _fill_payment(message.payments.add(), payment, fill)
+    for shipment in order.shipments[omitted.shipments :]:
+        _fill_shipment(message.shipments.add(), shipment)
     message.returns.extend([return_message(one) for one in order.returns[omitted.returns :]])
     message.refunds.extend([refund_message(one, currency) for one in order.refunds[omitted.refunds :]])
 
@@ -96,26 +98,33 @@ def _fill_line(message: contract.OrderLine, line: OrderLine, fill: MoneyFiller) 
 
 def payment_message(payment: Payment, currency: str) -> contract.Payment:
     """Converts a payment to a message."""
-    return contract.Payment(
-        payment_id=payment.payment_id,
-        amount=money_message(currency, payment.amount),
-        method=payment.method,
-        reference=payment.reference,
-        pay_time=timestamp_message(payment.paid_at),
-    )
+    message = contract.Payment()
+    _fill_payment(message, payment, money_filler(currency))
+    return message
+
+
+def _fill_payment(message: contract.Payment, payment: Payment, fill: MoneyFiller) -> None:
+    message.payment_id, message.method, message.reference = payment.payment_id, payment.method, payment.reference
+    fill(message.amount, payment.amount)
+    fill_timestamp(message.pay_time, payment.paid_at)
 
 
 def shipment_message(shipment: Shipment) -> contract.Shipment:
     """Converts a shipment to a message."""
-    delivered = None if shipment.delivered_at is None else timestamp_message(shipment.delivered_at)
-    return contract.Shipment(
-        shipment_id=shipment.shipment_id,
-        items=line_quantities(shipment.items),
-        carrier=shipment.carrier,
-        tracking_number=shipment.tracking_number,
-        ship_time=timestamp_message(shipment.shipped_at),
-        deliver_time=delivered,
-    )
+    message = contract.Shipment()
+    _fill_shipment(message, shipment)
+    return message
+
+
+def _fill_shipment(message: contract.Shipment, shipment: Shipment) -> None:
+    message.shipment_id, message.carrier = shipment.shipment_id, shipment.carrier
+    message.tracking_number = shipment.tracking_number
+    for item in shipment.items:
+        listed = message.items.add()
+        listed.line_number, listed.quantity = item.line_number, item.quantity
+    fill_timestamp(message.ship_time, shipment.shipped_at)
+    if shipment.delivered_at is not None:
+        fill_timestamp(message.deliver_time, shipment.delivered_at)
 
 
 def return_message(returned: Return) -> contract.Return:

@@ -38,7 +38,7 @@ class ContractRepresentation:
         omitted = self._omitted(order, event) if order.moved else NOTHING
         message = event_message(event_id, decision, call)
         described = Description(
-            payload=payload_json(event, message, order_json(order, omitted)),
+            payload=payload_json(decision, message, order_json(order, omitted)),
             personal=personal_json(order, event),
             headers=headers_json(call, source_epoch),
             response=_response(call, decision, order_message(order, omitted), message, source_epoch),

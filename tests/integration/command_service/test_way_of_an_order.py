@@ -50,7 +50,7 @@ VALUES = (
     ),
     *("command_service/wire/order_json:moment_json", "command_service/wire/order_json:_amounts_in"),
     *("command_service/wire/order_json:_amounts_in.money", "command_service/wire/order_messages:_fill_line"),
-    *("command_service/wire/event_json:_address", "command_service/wire/event_json:headers_json"),
+    *(f"command_service/wire/event_json:{name}" for name in ("_address", "_change", "headers_json")),
     *("command_service/wire/representation:_token", "command_service/storage/order_rows:_address"),
     *("command_service/domain/computed_once", "command_service/storage/connection/turns"),
     "command_service/storage/connection/arrays",

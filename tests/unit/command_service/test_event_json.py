@@ -15,7 +15,15 @@ from tandem.orders.v1.order_events_pb2 import OrderPersonalData
 
 from command_service.application.command_call import CommandCall
 from command_service.domain.decision import Decision
-from command_service.domain.events import Event, OrderHeld, OrderLabelled, OrderPaid, OrderShippingAddressChanged
+from command_service.domain.events import (
+    Event,
+    OrderCreated,
+    OrderHeld,
+    OrderLabelled,
+    OrderPaid,
+    OrderShipped,
+    OrderShippingAddressChanged,
+)
 from command_service.domain.movements import Payment
 from command_service.domain.order import Order
 from command_service.domain.parties import CONTACT_TEXTS
@@ -35,17 +43,24 @@ COUNT = 150
 
 
 def random_event(source: random.Random, order: Order) -> Event:
-    """An event of those whose texts differ most: with a payment, with old personal values, without anything."""
+    """An event of those whose texts differ most: with a movement, with old personal values, without anything."""
     made = RandomOrders(source)
     payment = order.payments[0] if order.payments else Payment("P", 7, "card", "", order.placed_at)
     previous_note = source.choice([None, "", made.text()])
     events: list[Event] = [
         OrderPaid(payment, OrderState.PLACED),
+        *(OrderShipped(shipment, OrderState.PAID) for shipment in order.shipments),
+        _created(order),
         OrderShippingAddressChanged(order.shipping_address, made.address(), order.updated_at),
         OrderLabelled(order.labels, order.note, made.labels(), previous_note, order.updated_at),
         OrderHeld(order.updated_at),
     ]
     return source.choice(events)
+
+
+def _created(order: Order) -> OrderCreated:
+    values: dict[str, Any] = {field.name: getattr(order, field.name, order.placed_at) for field in fields(OrderCreated)}
+    return OrderCreated(**values)
 
 
 def split(order: order_types_pb2.Order) -> OrderPersonalData:
@@ -87,7 +102,7 @@ def check_random_events() -> None:
         counts = [source.randint(0, len(getattr(order, field.name))) for field in fields(Omitted)]
         omitted = source.choice([NOTHING, Omitted(*counts)])
         message = event_message(EVENT_ID, decision, call)
-        payload = payload_json(decision.event, message, order_json.order_json(order, omitted))
+        payload = payload_json(decision, message, order_json.order_json(order, omitted))
         assert (payload, personal_json(order, decision.event)) == expected(call, decision, omitted)
 
 
@@ -105,6 +120,8 @@ def test_the_texts_of_random_events_are_the_librarys() -> None:
         (order_json._movements, "order.refunds[omitted.refunds :]", "order.refunds"),
         (order_json.moment_json, "moment.microsecond % 1000", "moment.microsecond"),
         (order_json._amounts_in, 'if rest else', "if units else"),
+        (event_json._change, "ORDER_STATE_{event.previous_state}", "{event.previous_state}"),
+        (order_json.shipment_json, "shipment.delivered_at is None", "True"),
         (event_json.personal_json, "order.billing_address is order.shipping_address", "True"),
         (event_json.personal_json, "if event.previous_note is not None:", "if event.previous_note:"),
     ],
