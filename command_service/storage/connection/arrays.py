@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +34,7 @@ def _quoted(text: str) -> str:
 _ELEMENTS: Mapping[type, Callable[[Any], str]] = {
     int: str,
     str: _quoted,
-    UUID: str,
+    UUID: attrgetter("hex"),
     bool: str,
     datetime: lambda moment: f'"{moment.isoformat()}"',
     type(None): lambda _: "NULL",
