@@ -20,7 +20,7 @@ from command_service.application.command_call import CommandCall
 from command_service.application.execution import Execution
 from command_service.application.recording import Recorder
 from command_service.bootstrap import random_identity
-from command_service.storage.command_log import CLAIM, CLAIM_FOR_NEW
+from command_service.storage.command_log import CLAIM_FOR_NEW
 from command_service.storage.connection.command_connection import CommandConnection
 from command_service.storage.connection.connections import CommandPool, command_pool
 from command_service.storage.connection.message_writer import Message, MessageWriter
@@ -36,7 +36,7 @@ Trips = list[list[Statement]]
 #: Sends the statements of commands to the database at a URL. The number is how many commands run at the same time.
 SendAll = Callable[[str, Sequence[Trips], int], Awaitable[Figures]]
 #: The statements that end a round trip.
-_ENDS = (CLAIM, CLAIM_FOR_NEW, LOAD, COMMIT)
+_ENDS = (CLAIM_FOR_NEW, LOAD, COMMIT)
 POOL_SIZE = 16
 
 

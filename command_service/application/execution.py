@@ -2,7 +2,7 @@
 
 The request id is claimed first. A second call with the same request id waits for the first call's transaction and then
 gets its response. For a new order the claim also checks that the order's id and number are free. An existing order is
-locked before it is read, so commands on one order run one after the other.
+locked before it is read, so commands on one order run one after the other; claim, lock and order share a round trip.
 
 If the caller is cancelled before the commit begins, the command is abandoned. Once the commit has begun, the unit of
 work finishes it without the caller, because its outcome would otherwise be unknown; a retry gets the response. If
@@ -48,15 +48,16 @@ class Execution:
 
     async def _attempt(self, call: CommandCall, command: Command) -> CommandResult:
         async with self._units.begin(call.deadline) as unit:
-            claim = await unit.claim(call, command.identity if isinstance(command, PlaceOrder | ImportOrder) else None)
-            if isinstance(claim, EarlierCall):
-                if claim.fingerprint != call.fingerprint:
-                    raise RequestIdReused
-                return CommandResult(claim.response, replayed=True)
             if isinstance(command, PlaceOrder | ImportOrder):
+                claim = await unit.claim(call, command.identity)
+                if isinstance(claim, EarlierCall):
+                    return _replayed(call, claim)
                 recorded = self._recorder.record(call, claim, None, decide_new(command, claim.now))
             else:
-                stored = await unit.lock(command.order_id)
+                found = await unit.claim_and_lock(call, command.order_id)
+                if isinstance(found, EarlierCall):
+                    return _replayed(call, found)
+                claim, stored = found
                 if stored is None:
                     raise OrderNotFound(command.order_id)
                 version = stored.order.version
@@ -65,3 +66,9 @@ class Execution:
                 recorded = self._recorder.record(call, claim, stored, decide(stored.order, command, stored.now))
             await unit.commit(call, recorded)
             return CommandResult(recorded.response, replayed=False)
+
+
+def _replayed(call: CommandCall, earlier: EarlierCall) -> CommandResult:
+    if earlier.fingerprint != call.fingerprint:
+        raise RequestIdReused
+    return CommandResult(earlier.response, replayed=True)

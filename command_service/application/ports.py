@@ -114,10 +114,12 @@ class UnitOfWork(Protocol):
         of its customer was erased, and otherwise as `commit`. The customer's data is not erased before `commit`.
         """
 
-    async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Locks and returns the order, after waiting for transactions that hold the lock.
+    async def claim_and_lock(
+        self, call: CommandCall, order_id: UUID
+    ) -> tuple[FirstCall, StoredOrder | None] | EarlierCall:
+        """Claims as `claim` does, then locks and reads the order, after waiting for transactions that hold the lock.
 
-        Returns None if the order does not exist. Raises Conflict, TimedOut and ConnectionBroken.
+        The order is None if it does not exist. Raises Conflict, TimedOut and ConnectionBroken.
         """
 
     async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:

@@ -59,6 +59,11 @@ class Transaction:
         """
         return (await self._send(statements)).row()
 
+    async def fetch_each(self, *statements: Statement) -> list[Row | None]:
+        """Sends the statements together and returns the first row of each; None for one without. Raises as `fetch`."""
+        answer, last = await self._send(statements), len(statements) - 1
+        return [answer.before(last - place).row() for place in range(len(statements))]
+
     async def commit(self, *statements: Statement) -> None:
         """Sends the statements and the COMMIT together. When it returns, the transaction is durable. Raises as `fetch`.
 

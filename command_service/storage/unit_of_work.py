@@ -52,10 +52,7 @@ class PostgresUnitOfWork:
                 (command_log.CLAIM_FOR_NEW, (*key, call.fingerprint, *identity)),
             )
         if claimed is None:
-            earlier = await self._transaction.fetch((command_log.RECALL, key))
-            if earlier is None:  # it expired between the two statements
-                raise Conflict
-            return EarlierCall(*earlier)
+            return await self._earlier(key)
         now, source_epoch, *taken = claimed
         if new_order is not None:
             id_taken, number_taken, erased = taken
@@ -67,10 +64,26 @@ class PostgresUnitOfWork:
                 raise customer_redacted(new_order.customer_id)
         return FirstCall(now, source_epoch)
 
-    async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Waits for the lock on the order's row, then reads the order with the changes of all earlier transactions."""
-        row = await self._transaction.fetch((LOCK, (order_id,)), (LOAD, (order_id,)))
-        return None if row is None else stored_order(row)
+    async def claim_and_lock(
+        self, call: CommandCall, order_id: UUID
+    ) -> tuple[FirstCall, StoredOrder | None] | EarlierCall:
+        """Claims, waits for the lock on the order's row, and reads the order with the changes of earlier transactions.
+
+        All of it takes one round trip. A claim that finds an earlier call has waited for the lock in vain.
+        """
+        key = (call.principal, call.request_id)
+        claimed, _, row = await self._transaction.fetch_each(
+            (command_log.CLAIM, (*key, call.fingerprint)), (LOCK, (order_id,)), (LOAD, (order_id,))
+        )
+        if claimed is None:
+            return await self._earlier(key)
+        return FirstCall(*claimed), None if row is None else stored_order(row)
+
+    async def _earlier(self, key: tuple[str, UUID]) -> EarlierCall:
+        earlier = await self._transaction.fetch((command_log.RECALL, key))
+        if earlier is None:  # it expired between the two statements
+            raise Conflict
+        return EarlierCall(*earlier)
 
     async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         """Writes everything and commits, in one round trip. Cancelling the caller does not stop it.

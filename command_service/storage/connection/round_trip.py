@@ -35,10 +35,15 @@ class OutOfStep(Exception):  # noqa: N818 - says what happened
 class Answer:
     """The server's answer to a statement. The values of its rows are converted when they are asked for."""
 
-    __slots__ = ("_result", "_transformer")
+    __slots__ = ("_result", "_results", "_transformer")
 
-    def __init__(self, result: PGresult, transformer: Transformer) -> None:
-        self._result, self._transformer = result, transformer
+    def __init__(self, results: Sequence[PGresult], transformer: Transformer) -> None:
+        """Takes the results of a batch up to that of the statement."""
+        self._results, self._result, self._transformer = results, results[-1], transformer
+
+    def before(self, places: int) -> Answer:
+        """Returns the answer to the statement so many places before this one in the batch."""
+        return Answer(self._results[: len(self._results) - places], self._transformer)
 
     def rows(self) -> list[Row]:
         """Returns all rows; none if the statement returns no rows."""
@@ -121,7 +126,8 @@ class RoundTrip:
         #: What each awaited answer is about, in the order of sending: the statement prepared, or None for one executed.
         self._awaited: deque[Key | None] = deque()
         self._waiters: list[asyncio.Future[None]] = []
-        self._last: PGresult | None = None
+        #: The results of the executed statements so far, in the order of the batch.
+        self._results: list[PGresult] = []
         self._fileno, self._unsent = pgconn.socket, False
         self._ear = _Ear(self._go_on, self._loop, self._fileno)
         self.ended = False
@@ -166,8 +172,7 @@ class RoundTrip:
         """
         if self.error is not None:
             raise self.error
-        assert self._last is not None
-        return Answer(self._last, self._writer.values)
+        return Answer(self._results, self._writer.values)
 
     def _go_on(self) -> None:
         """Sends and reads what the socket allows. It does both, as a server that cannot send does not read either."""
@@ -199,7 +204,7 @@ class RoundTrip:
         prepared = self._awaited.popleft()
         if status in _SUCCESSES:
             if prepared is None:
-                self._last = result
+                self._results.append(result)
             else:
                 self._writer.prepared.add(prepared)
         elif status == _ERROR:

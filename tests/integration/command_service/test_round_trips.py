@@ -54,7 +54,11 @@ async def check_answers_belong_to_their_questions(url: str) -> None:
         for number in range(3):
             questions: list[Statement] = [(f"SELECT $1 + {n}", (number,)) for n in range(9)]
             for last in range(1, 10):
-                assert (await talk.run(questions[:last])).rows() == [(number + last - 1,)]
+                answer = await talk.run(questions[:last])
+                assert answer.rows() == [(number + last - 1,)]
+                assert [answer.before(places).row() for places in range(last)] == [
+                    (number + asked,) for asked in reversed(range(last))
+                ]
 
 
 async def test_answers_belong_to_their_questions(command_database: str) -> None:
@@ -63,7 +67,7 @@ async def test_answers_belong_to_their_questions(command_database: str) -> None:
 
 @pytest.mark.mutant
 async def test_an_answer_given_to_the_next_statement_is_noticed(command_database: str) -> None:
-    with noticed(Mutant(RoundTrip._take, "self._last = result", "self._last = self._last or result")):
+    with noticed(Mutant(RoundTrip._take, "self._results.append(result)", "self._results = self._results or [result]")):
         await check_answers_belong_to_their_questions(command_database)
 
 

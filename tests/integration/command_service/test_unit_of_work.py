@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from tandem.orders.partition import partition_of
 
+from command_service.application import execution
 from command_service.application.errors import Conflict, ConnectionBroken, RequestIdReused, TimedOut
-from command_service.application.execution import Execution
 from command_service.application.ports import FirstCall, Recorded, UnitOfWork
 from command_service.domain import rules
 from command_service.domain.commands import PlaceOrder
@@ -117,7 +117,7 @@ async def test_another_request_under_the_same_id_is_refused(command_database: st
 
 @pytest.mark.mutant
 async def test_an_answer_to_another_request_is_noticed(command_database: str) -> None:
-    with noticed(Mutant(Execution._attempt, "claim.fingerprint != call.fingerprint", "False")):
+    with noticed(Mutant(execution._replayed, "earlier.fingerprint != call.fingerprint", "False")):
         await test_another_request_under_the_same_id_is_refused(command_database)
 
 

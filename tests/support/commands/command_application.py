@@ -69,9 +69,11 @@ class GatedUnit:
         other = None if new_order is None else replace(new_order, order_id=uuid4(), order_number=str(uuid4()))
         return await self.unit.claim(call, other)
 
-    async def lock(self, order_id: UUID) -> StoredOrder | None:
-        """Locks as the unit does."""
-        return await self.unit.lock(order_id)
+    async def claim_and_lock(
+        self, call: CommandCall, order_id: UUID
+    ) -> tuple[FirstCall, StoredOrder | None] | EarlierCall:
+        """Claims and locks as the unit does."""
+        return await self.unit.claim_and_lock(call, order_id)
 
     async def commit(self, call: CommandCall, recorded: Recorded | Unchanged) -> None:
         """Commits after the gate opens."""
@@ -127,9 +129,11 @@ class Application:
     async def stored(self, order_id: UUID) -> Order:
         """Returns the order as stored in its tables."""
         async with self.units.begin() as unit:
-            found = await unit.lock(order_id)
-        assert found is not None
-        return found.order
+            found = await unit.claim_and_lock(call(), order_id)
+        assert not isinstance(found, EarlierCall)
+        _, stored = found
+        assert stored is not None
+        return stored.order
 
     async def place_through(self, gate: Gate, asked: CommandCall, command: PlaceOrder) -> CommandResult:
         """Carries out PlaceOrder, which waits at `gate` after the decision and before the commit."""
