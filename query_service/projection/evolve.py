@@ -7,6 +7,7 @@ write any event at any time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from msgspec.structs import asdict
@@ -31,6 +32,7 @@ _AMOUNTS = {
     "refunded_total": "refundedTotal",
     "refund_due": "refundDue",
 }
+_amounts_of = attrgetter(*_AMOUNTS)
 
 
 class _Parties(NamedTuple):
@@ -60,13 +62,12 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
     parties = _parties(order, personal)
     place_time, shown_place_time = time_of(order.place_time, "placeTime")
     update_time, shown_update_time = time_of(order.update_time, "updateTime")
-    amounts, shown_amounts = _amounts(order, amount)
     labels, note = _labels_and_note(order, personal)
     keys = _sale_keys(order, parties, place_time)
     lines = _lines(order.lines, amount, keys)
     version = integer(order.version, "version")
     shown = asdict(order)
-    shown.update(shown_amounts)
+    amounts = _show_amounts(shown, order, amount)
     shown.update(
         version=version,
         customer=parties.customer,
@@ -81,8 +82,9 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
     _show_movements(shown, order, amount)
     whole, basic = encoded(shown)
     order_id = identifier(order.order_id, "order.orderId")
-    references = _distinct([move.reference for moves in (order.payments, order.refunds) for move in moves])
+    references = _distinct([move.reference for move in (*order.payments, *order.refunds)])
     tracking_numbers = _distinct([shipment.tracking_number for shipment in order.shipments])
+    skus = [line.sku for line in order.lines]
     total_units, total_parts = _sortable(amounts["total"], currency)
     document: OrderDocument = {
         "order": whole,
@@ -96,7 +98,7 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
         "place_time": place_time,
         "update_time": update_time,
         "redacted": order.redacted,
-        "skus": list(dict.fromkeys([line.sku for line in order.lines])),
+        "skus": list(dict.fromkeys(skus)),
         "payment_references": references,
         "tracking_numbers": tracking_numbers,
         "lookup_keys": _lookup_keys(order.order_number, order_id, *references, *tracking_numbers, *labels.values()),
@@ -105,7 +107,7 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
         "total_parts": total_parts,
         "returned_total": lines.returned_total,
         "sales": lines.sales,
-        "search_text": _search_text(order, parties),
+        "search_text": _search_text(order, parties, skus),
         **amounts,  # type: ignore[typeddict-item]
         **keys,
         **origin,
@@ -116,13 +118,12 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
     return document
 
 
-def _amounts(order: Order, amount: AmountOf) -> tuple[dict[str, int | None], Fields]:
-    """Returns the order's amounts in minor units, and as they are shown."""
+def _show_amounts(shown: Fields, order: Order, amount: AmountOf) -> dict[str, int | None]:
+    """Describes the order's amounts, and returns them in minor units."""
     minor: dict[str, int | None] = {}
-    shown: Fields = {}
-    for name, field in _AMOUNTS.items():
-        minor[name], shown[name] = amount(getattr(order, name), field)
-    return minor, shown
+    for (name, field), money in zip(_AMOUNTS.items(), _amounts_of(order), strict=True):
+        minor[name], shown[name] = amount(money, field)
+    return minor
 
 
 def _show_movements(shown: Fields, order: Order, amount: AmountOf) -> None:
@@ -148,7 +149,7 @@ def _parties(order: Order, personal: PersonalData | None) -> _Parties:
         billing_again, shipping_again = personal.billing_address, personal.shipping_address
         texts = contact(personal)
         if any(texts.values()):
-            customer = {**(customer or {}), **texts}
+            customer = {"customer_id": "", **(customer or {}), **texts}
     billing = _address(order.billing_address, billing_again)
     if order.shipping_address == order.billing_address and shipping_again == billing_again:
         return _Parties(customer, billing, billing)
@@ -160,7 +161,9 @@ def _address(recorded: Address | None, personal: Address | None) -> Fields | Non
         return None if recorded is None else asdict(recorded)
     address = asdict(personal)
     if recorded is not None:
-        address.update({name: value for name, value in asdict(recorded).items() if not address[name]})
+        for name, value in asdict(recorded).items():
+            if value and not address[name]:
+                address[name] = value
     return address
 
 
@@ -176,7 +179,7 @@ def _sale_keys(order: Order, parties: _Parties, place_time: int | None) -> SaleK
     return SaleKeys(
         currency_code=order.currency_code,
         state=enum(order.state, "state", "ORDER_STATE_"),
-        customer_id=parties.customer.get("customer_id", "") if parties.customer else "",
+        customer_id=parties.customer["customer_id"] if parties.customer else "",
         region_code=parties.shipping["region_code"] if parties.shipping else "",
         source=order.source,
         **calendar(place_time),
@@ -214,10 +217,10 @@ def _lookup_keys(*texts: str) -> list[str]:
     return _distinct([lookup_key(text) for text in texts])
 
 
-def _search_text(order: Order, parties: _Parties) -> str:
+def _search_text(order: Order, parties: _Parties, skus: Sequence[str]) -> str:
     codes, texts, phones = [order.order_number], list[str](), list[str]()
     if parties.customer is not None:
-        codes.append(parties.customer.get("customer_id", ""))
+        codes.append(parties.customer["customer_id"])
         texts += [parties.customer["display_name"], parties.customer["email"]]
         phones.append(parties.customer["phone"])
     for address in (parties.billing, None if parties.shipping is parties.billing else parties.shipping):
@@ -232,5 +235,5 @@ def _search_text(order: Order, parties: _Parties) -> str:
                 address["administrative_area"],
                 address["region_code"],
             ]
-    skus, products = [line.sku for line in order.lines], [line.product_name for line in order.lines]
+    products = [line.product_name for line in order.lines]
     return search_text(texts, codes, phones, common_codes=skus, common_texts=products)

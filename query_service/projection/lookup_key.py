@@ -7,18 +7,20 @@ as a whole, unlike words. So a key also finds a number that cannot be split into
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 from query_service.projection.words.scripts import UNSEEN
 
-_PUNCTUATION = re.compile("[^0-9a-z]+")
+_LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
+_PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum())
 _UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def lookup_key(text: str) -> str:
     """Returns the letters (with their marks) and digits of `text` in lower case; "" when it has none."""
     if text.isascii():
-        return _PUNCTUATION.sub("", text.lower())
+        return text.encode().translate(_LOWER, _PUNCTUATION).decode()
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
     key, in_word = "", False
     for character in plain:

@@ -7,6 +7,7 @@ shown is copied by these names.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -203,9 +204,10 @@ class Payload(_Message):
     order_refunded: OrderRefunded | None = None
 
 
-_CONTACT = [(name, f"customer_{name}") for name in Customer.__struct_fields__ if name != "customer_id"]
+_CONTACT = {name: f"customer_{name}" for name in Customer.__struct_fields__ if name != "customer_id"}
+_contact_of = attrgetter(*_CONTACT.values())
 _WITH_CONTACT = msgspec.defstruct(
-    "_WithContact", [(field, str, "") for _, field in _CONTACT], bases=(PersonalData,), rename="camel", gc=False
+    "_WithContact", [(field, str, "") for field in _CONTACT.values()], bases=(PersonalData,), rename="camel", gc=False
 )
 _PAYLOADS, _PERSONAL_DATA = msgspec.json.Decoder(Payload), msgspec.json.Decoder[Any](_WITH_CONTACT)
 _OBJECTS = msgspec.json.Decoder(dict[str, Any])
@@ -213,7 +215,7 @@ _OBJECTS = msgspec.json.Decoder(dict[str, Any])
 
 def contact(personal: PersonalData) -> dict[str, str]:
     """Returns the customer's texts by their names in `Customer`; "" for one that is not recorded."""
-    return {name: getattr(personal, field) for name, field in _CONTACT}
+    return dict(zip(_CONTACT, _contact_of(personal), strict=True))
 
 
 def shape() -> list[tuple[str, tuple[str, ...]]]:

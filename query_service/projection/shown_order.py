@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -43,6 +44,9 @@ _SHARED = (
     "currency_code", "total", "refund_due", "place_time", "update_time", "redacted", "labels",
 )  # fmt: skip
 _BASIC = {"customer": ("customer_id", "display_name"), "shipping_address": ("region_code", "locality")}
+_shared_of = itemgetter(*_SHARED)
+#: Leaves out of a message what both views share.
+_WITHOUT_SHARED: Fields = dict.fromkeys(_SHARED)
 
 
 def encoded(fields: Fields) -> tuple[bytes, bytes]:
@@ -51,12 +55,12 @@ def encoded(fields: Fields) -> tuple[bytes, bytes]:
     Takes what both share out of `fields`. Raises ProjectionError (UNMAPPABLE) for a value that the contract of this
     release cannot express.
     """
-    shared = {name: fields.pop(name) for name in _SHARED}
-    basic = {
-        part: {name: whole.get(name, "") for name in names}
-        for part, names in _BASIC.items()
-        if (whole := fields[part]) is not None
-    }
+    shared = dict(zip(_SHARED, _shared_of(fields), strict=True))
+    fields.update(_WITHOUT_SHARED)
+    basic: Fields = {}
+    for part, names in _BASIC.items():
+        if (whole := fields[part]) is not None:
+            basic[part] = {name: whole[name] for name in names}
     try:
         alike = _encoded(shared)
         return alike + _encoded(fields), alike + _encoded(basic)
@@ -90,7 +94,8 @@ def _alone(order: types.Order, field: str) -> types.Order:
 def amount_in(currency_code: str) -> AmountOf:
     """Returns a function that reads an amount of this currency. It raises ProjectionError naming the field."""
     scale: int = 10 ** exponent_of(currency_code)
-    nanos_per_minor_unit = NANOS_PER_UNIT // scale
+    #: Nanos → minor units, for all nanos that the currency allows.
+    minor_units_in = {minor * (NANOS_PER_UNIT // scale): minor for minor in range(scale)}.get
     nothing: Fields = {"currency_code": currency_code}
 
     def amount(money: recorded.Money | None, field: str) -> Amount:
@@ -100,11 +105,11 @@ def amount_in(currency_code: str) -> AmountOf:
         if money.currency_code == currency_code:
             if not units and not nanos:
                 return 0, nothing
-            if type(units) is str and units.isdecimal() and len(units) < _DIGITS:
-                minor, rest = divmod(nanos, nanos_per_minor_unit)
-                if not rest and 0 <= minor < scale:  # the fast path, nearly always
-                    whole = int(units)
-                    return whole * scale + minor, {"currency_code": currency_code, "units": whole, "nanos": nanos}
+            minor = minor_units_in(nanos)
+            # the fast path, nearly always
+            if minor is not None and type(units) is str and units.isdecimal() and len(units) < _DIGITS:
+                whole = int(units)
+                return whole * scale + minor, {"currency_code": currency_code, "units": whole, "nanos": nanos}
         return _amount(money, field, currency_code)
 
     return amount

@@ -34,7 +34,6 @@ _EPOCH = "Tandem-Epoch"
 VERSION = "Tandem-Version"
 _OPENING = b'{"headers":'
 _MICROSECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
-_FROM_URL_SAFE = str.maketrans("-_", "+/")
 _DIGEST_BYTES = 32
 
 
@@ -139,8 +138,7 @@ def read_event(headers: Headers, body: bytes) -> StreamEvent:
     return event
 
 
-@dataclass(slots=True)
-class Body:
+class Body(msgspec.Struct, gc=False):
     """The parts of a message's body, each as recorded text."""
 
     payload: str
@@ -167,8 +165,8 @@ def read_body(body: bytes) -> Body:
         if not body.startswith(_OPENING):
             return Body(body.decode())
         envelope = _ENVELOPES.decode(body)
-        headers, payload = bytes(envelope.headers).decode(), bytes(envelope.payload).decode()
-        personal = bytes(envelope.personal).decode()
+        headers, payload = str(envelope.headers, "utf-8"), str(envelope.payload, "utf-8")
+        personal = str(envelope.personal, "utf-8")
     except UnicodeDecodeError:
         raise malformed("body", "is no UTF-8") from None
     except (msgspec.DecodeError, RecursionError):
@@ -241,7 +239,7 @@ def _personal_digest(headers: Headers, content: Body) -> str:
 def _digest(value: str, name: str) -> str:
     """Returns a digest of 32 bytes, which is base64url without padding, as hex."""
     try:
-        found = a2b_base64(value.translate(_FROM_URL_SAFE) + "=", strict_mode=True)
+        found = a2b_base64(value.replace("-", "+").replace("_", "/") + "=", strict_mode=True)
     except ValueError:
         found = b""
     if len(found) != _DIGEST_BYTES:

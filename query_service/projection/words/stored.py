@@ -29,8 +29,11 @@ def search_text(
     `codes` are numbers and names that people copy or type. Each is one word, whatever separates its parts. The words of
     `common_texts` and `common_codes` are remembered, because many orders have them; so they must not be personal data.
     """
-    words = [word for code in common_codes for word in _common_code(code)]
-    words += [word for text in common_texts for word in _common_text(text)]
+    words = list[str]()
+    for code in common_codes:
+        words += _common_code(code)
+    for text in common_texts:
+        words += _common_text(text)
     words += _kept(code_chains(codes))
     for phone in filter(None, phones):
         words += stored_numbers(phone)
@@ -59,7 +62,10 @@ def _kept(chained: str) -> list[str]:
     words = chained.split()
     # Most words need none of these steps. The speed of projection depends on skipping them.
     if JOINT in chained:
-        words = [word for chain in words for word in ([chain] if JOINT not in chain else _whole_and_parts(chain))]
+        found = words
+        words = []
+        for chain in found:
+            words += _whole_and_parts(chain) if JOINT in chain else [chain]
     if not chained.isascii():
         words = [part for word in words for part in ([word] if word.isascii() else runs.stored_parts(word))]
     if len(chained) > MAX_WORD_LENGTH and max(map(len, words), default=0) > MAX_WORD_LENGTH:
