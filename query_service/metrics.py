@@ -172,6 +172,7 @@ class ProjectMetrics(_Watched):
     def __init__(self) -> None:
         super().__init__()
         self._applied = Counter("projector_applied_events", "Events applied.", ["event_type"], registry=self.registry)
+        self._applied_of: dict[str, Counter] = {}
         self._parked = Counter("projector_parked_events", "Events parked.", ["reason"], registry=self.registry)
         self._lag = Histogram(
             "projector_recorded_to_applied_seconds",
@@ -297,7 +298,10 @@ class ProjectMetrics(_Watched):
 
     def applied(self, event_type: str, lag_seconds: float) -> None:
         """Counts an applied event. `lag_seconds`: the time since it was recorded."""
-        self._applied.labels(event_type).inc()
+        counter = self._applied_of.get(event_type)
+        if counter is None:  # cached, because looking up labels takes longer than counting
+            counter = self._applied_of[event_type] = self._applied.labels(event_type)
+        counter.inc()
         self._lag.observe(max(0.0, lag_seconds))
 
     def parked(self, reason: str) -> None:

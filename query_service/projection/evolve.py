@@ -16,7 +16,7 @@ from query_service.projection.currency import FINEST_PARTS, finest_parts
 from query_service.projection.lookup_key import lookup_key
 from query_service.projection.order_document import OrderDocument, Origin, SaleDocument
 from query_service.projection.proto_json import enum, identifier, integer
-from query_service.projection.recorded_order import Address, Line, Order, PersonalData, contact
+from query_service.projection.recorded_order import Address, Line, Order, Payment, PersonalData, Refund, contact
 from query_service.projection.returned import returned_amount
 from query_service.projection.sales import SaleKeys, calendar, sale
 from query_service.projection.shown_order import AmountOf, Fields, amount_in, encoded, handled, moved, time_of
@@ -82,7 +82,8 @@ def evolve(order: Order, personal: PersonalData | None, origin: Origin) -> Order
     _show_movements(shown, order, amount)
     whole, basic = encoded(shown)
     order_id = identifier(order.order_id, "order.orderId")
-    references = _distinct([move.reference for move in (*order.payments, *order.refunds)])
+    moves: Sequence[Payment | Refund] = (*order.payments, *order.refunds)
+    references = _distinct([move.reference for move in moves])
     tracking_numbers = _distinct([shipment.tracking_number for shipment in order.shipments])
     skus = [line.sku for line in order.lines]
     total_units, total_parts = _sortable(amounts["total"], currency)

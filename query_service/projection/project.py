@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.evolve import evolve
@@ -13,8 +13,7 @@ from query_service.projection.recorded_order import Payload, PersonalData, read_
 from query_service.projection.stream_event import StreamEvent
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectedEvent:
+class ProjectedEvent(Struct, frozen=True):
     """The two documents that a store writes for an event, with the same external version.
 
     The event is applied when both are stored.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from query_service.projection.errors import ProjectionError, Unprojectable
@@ -46,10 +47,16 @@ def enum(value: str, field: str, prefix: str) -> str:
 def microseconds(value: Any, field: str) -> int:
     """Converts an RFC 3339 time to microseconds since 1970, truncated. `field` is for the error only."""
     try:
-        since = datetime.fromisoformat(value) - _EPOCH
-        return since.days * _DAY + since.seconds * _SECOND + since.microseconds
+        return _microseconds(value)
     except (TypeError, ValueError):
         raise malformed(field, "is no time with an offset") from None
+
+
+@lru_cache(maxsize=256)
+def _microseconds(text: str) -> int:
+    """Remembers the latest times, because most times of an event are the same."""
+    since = datetime.fromisoformat(text) - _EPOCH
+    return since.days * _DAY + since.seconds * _SECOND + since.microseconds
 
 
 def moment(microseconds_since_epoch: int) -> datetime:

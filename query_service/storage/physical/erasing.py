@@ -7,6 +7,7 @@ earlier entry that is written after this meets the document, and is erased by it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -83,8 +84,18 @@ def _erased(stored: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 def document_lines(index: str, document_id: str, version: int, document: Any) -> bytes:
     """Returns the lines of a bulk request that store a document, if its external version is greater than the stored."""
-    action = {"index": {"_index": index, "_id": document_id, "version": version, "version_type": "external"}}
-    return orjson.dumps(action) + b"\n" + orjson.dumps(document) + b"\n"
+    return b'%b%b,"version":%d,"version_type":"external"}}\n%b\n' % (
+        _into(index),
+        orjson.dumps(document_id),
+        version,
+        orjson.dumps(document),
+    )
+
+
+@lru_cache(maxsize=256)
+def _into(index: str) -> bytes:
+    """Returns how a line begins that stores a document in an index."""
+    return b'{"index":{"_index":%b,"_id":' % orjson.dumps(index)
 
 
 def _parts(items: Iterable[T]) -> Iterator[list[T]]:

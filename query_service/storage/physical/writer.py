@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
+
+from msgspec import Struct
 
 from query_service.application.ports.errors import DependencyDown
 from query_service.application.ports.read_store import Applied, Deferred, Outcome, Refused
@@ -56,8 +57,7 @@ class _Verdict(Enum):
     UNMAPPABLE = auto()
 
 
-@dataclass(slots=True)
-class _Write:
+class _Write(Struct):
     """One document to be written."""
 
     index: str
@@ -77,6 +77,7 @@ class BulkWriter:
         self, connection: ElasticsearchConnection, names: IndexNames, setup: IndexSetup, *, shard_timeout: int = 5
     ) -> None:
         self._connection, self._names, self._setup = connection, names, setup
+        self._orders, self._entries = names.orders, names.entries
         self._params = {"require_alias": "true", "timeout": f"{shard_timeout}s", "filter_path": _READ}
         self._eraser = EntryEraser(connection, names, self._params)
         #: Whether requests took long a moment ago.
@@ -163,21 +164,10 @@ class BulkWriter:
             await self._eraser.erase(missing)
 
     def _documents(self, event: ProjectedEvent, with_order: bool) -> list[_Write]:
-        documents: list[tuple[str, str, Any]] = [
-            (self._names.entries, event_document_id(event.order_id, event.version), event.event)
-        ]
-        if with_order:
-            documents.insert(0, (self._names.orders, event.order_id, kept(event.order)))
-        return [
-            _Write(
-                index,
-                document_id,
-                event.external_version,
-                event.event_id,
-                document_lines(index, document_id, event.external_version, document),
-            )
-            for index, document_id, document in documents
-        ]
+        """Returns what writes the journal entry, after what writes the order's document."""
+        order_id = event.order_id
+        entry = _write(self._entries, event_document_id(order_id, event.version), event, event.event)
+        return [_write(self._orders, order_id, event, kept(event.order)), entry] if with_order else [entry]
 
     async def _send(self, writes: list[_Write]) -> float:
         """Sends a request, and returns how many seconds it took."""
@@ -204,6 +194,12 @@ class BulkWriter:
             write.verdict = _Verdict.IN
             if stored["_version"] == write.external_version and stored["_source"]["event_id"] != write.event_id:
                 write.contradicted_by = stored["_source"]["event_id"]
+
+
+def _write(index: str, document_id: str, event: ProjectedEvent, document: Any) -> _Write:
+    version = event.external_version
+    lines = document_lines(index, document_id, version, document)
+    return _Write(index, document_id, version, event.event_id, lines)
 
 
 def _in_turns(events: Iterable[list[_Write]]) -> Iterator[list[list[_Write]]]:
