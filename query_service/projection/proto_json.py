@@ -37,6 +37,7 @@ def integer(value: str | int, field: str) -> int:
     return number
 
 
+@lru_cache(maxsize=256)
 def enum(value: str, field: str, prefix: str) -> str:
     """Returns an enum value's name without its prefix."""
     if not value.startswith(prefix):

@@ -48,6 +48,7 @@ _UNMAPPABLE = frozenset(
         "parsing_exception",
     }
 )
+_APPLIED = Applied()
 
 
 class _Verdict(Enum):
@@ -134,7 +135,7 @@ class BulkWriter:
         outcomes = [
             unencodable[number] if number in unencodable else _outcome(pairs[number]) for number in range(len(events))
         ]
-        applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome == Applied()]
+        applied = [event for (event, _), outcome in zip(events, outcomes, strict=True) if outcome is _APPLIED]
         # The entry of an event whose order's document was refused may be stored too. A deferred event comes again.
         in_store = [
             events[number][0]
@@ -259,4 +260,4 @@ def _outcome(pair: list[_Write]) -> Outcome:
             return Refused(
                 Unprojectable.CONFLICTING, f"event {write.contradicted_by} already has this version of the order"
             )
-    return Applied()
+    return _APPLIED

@@ -147,6 +147,14 @@ async def test_applied_then_told_then_acknowledged(world: World) -> None:
     assert (world.counted, world.pauses) == (2, [])
 
 
+async def test_each_event_of_a_large_batch_is_applied_once(world: World) -> None:
+    messages = [world.message(published(an_order())) for _ in range(5)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project_events, "READ_AT_ONCE", 2)
+        await world.projector.project(messages)
+    assert world.journal == ["apply 5", "tell 5", *(f"ack {number}" for number in range(1, 6))]
+
+
 async def test_nothing_is_nothing(world: World) -> None:
     assert await world.projector.project([]) == []
     assert world.journal == []
@@ -326,6 +334,14 @@ MUTANTS: dict[str, tuple[Mutant, Callable[[World], Awaitable[None]]]] = {
     "the relay's notice is taken for a barrier": (
         Mutant(_SORTED, "(notice := read_notice(headers)) is None", "True"),
         test_what_the_relay_parked_is_parked_before_it_is_acknowledged,
+    ),
+    "the end of a batch is not projected": (
+        Mutant(_SORTED, "_project(read, tasks, hopeless)\n    return", "return"),
+        test_each_event_of_a_large_batch_is_applied_once,
+    ),
+    "what was projected is projected again": (
+        Mutant(_SORTED, "    read = []", "    pass"),
+        test_each_event_of_a_large_batch_is_applied_once,
     ),
     "a discard is taken for another notice": (
         Mutant(_SORTED, "elif notice.taken_back:", "elif False:"),
