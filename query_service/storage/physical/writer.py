@@ -173,7 +173,7 @@ class BulkWriter:
     async def _send(self, writes: list[_Write]) -> float:
         """Sends a request, and returns how many seconds it took."""
         started = time.monotonic()
-        lines = b"".join(write.lines for write in writes)
+        lines = b"".join([write.lines for write in writes])
         try:
             _, answer = await self._connection.request("POST", "/_bulk", params=self._params, lines=lines)
         except DependencyDown:  # it took longer than any answer
