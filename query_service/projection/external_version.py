@@ -36,6 +36,14 @@ def external_version(source_epoch: int, version: int, revision: int = 0) -> int:
     return (source_epoch << (VERSION_BITS + REVISION_BITS)) | (version << REVISION_BITS) | revision
 
 
+def order_version(number: int) -> int:
+    """Returns the order version in an external version. Raises as `version_parts`."""
+    version: int = (number >> REVISION_BITS) & MAX_VERSION
+    if not version or not 1 <= number >> (VERSION_BITS + REVISION_BITS) <= MAX_EPOCH:
+        raise ValueError(f"{number} is not an external version")
+    return version
+
+
 def version_parts(number: int) -> VersionParts:
     """Returns the parts of an external version. Raises ValueError for a number that `external_version` never gives."""
     epoch, version = number >> (VERSION_BITS + REVISION_BITS), (number >> REVISION_BITS) & MAX_VERSION

@@ -125,7 +125,7 @@ class OrderFindingSuite:
         search = store.search
 
         async def forgetful(asked: OrderSearch) -> Any:
-            return await search(replace(asked, after=asked.after and replace(asked.after, exact=False)))
+            return await search(replace(asked, after=asked.after and asked.after._replace(exact=False)))
 
         monkeypatch.setattr(store, "search", forgetful)
         with pytest.raises(AssertionError):

@@ -235,7 +235,7 @@ class OrderQuestionSuite(OrderFindingSuite, OrderLabelSuite):
         search = store.search
 
         async def idless(asked: OrderSearch) -> Any:
-            after = None if asked.after is None else replace(asked.after, order_id="~")
+            after = None if asked.after is None else asked.after._replace(order_id="~")
             return await search(replace(asked, after=after))
 
         monkeypatch.setattr(store, "search", idless)

@@ -29,7 +29,8 @@ from query_service.application.questions.encoded_orders import _again, encoded_o
 from query_service.application.questions.get_order import GetOrder
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.physical import kept_orders
-from query_service.storage.physical.kept_orders import document_of, kept
+from query_service.storage.physical.hits import read_page
+from query_service.storage.physical.kept_orders import encoded_order, kept
 from query_service.storage.physical.reader import DocumentReader
 from query_service.storage.physical.store import PhysicalStore
 from tests.conformance.read_store_suite import OpenStore, an_event
@@ -107,7 +108,7 @@ async def test_what_another_release_has_kept_is_made_anew(store: PhysicalStore) 
 @pytest.mark.mutant
 async def test_what_another_edition_kept_and_is_sent_as_it_is_is_noticed(store: PhysicalStore) -> None:
     event = await by_another_release(store)
-    with noticed(Mutant(document_of, "encoded.startswith(PRINT)", "True")):
+    with noticed(Mutant(encoded_order, "not kept_bytes.startswith(PRINT)", "False")):
         await check(store, event)
 
 
@@ -116,13 +117,30 @@ async def test_what_is_kept_illegibly_is_made_anew_or_refused(
 ) -> None:
     event = an_event(str(uuid.uuid4()), 2)
     await store.apply([event])
-    for wrong in ({"order": "AA==", "basic_order": "AA=="}, {"order": None, "basic_order": None}):
+    for wrong in (
+        {"order": "AA==", "basic_order": "AA=="},
+        {"order": None, "basic_order": None},
+        {"order": "no base64"},
+    ):
         await elasticsearch.update(index=store.names.orders, id=event.order_id, doc=wrong, refresh=True)
         await check(store, event)
     entry = {"payload": "{", "personal": None}
     await elasticsearch.update(index=store.names.entries, id=f"{event.order_id}/2", doc=entry)
     with pytest.raises(RebuildNeeded):
         await shown(store, event)
+
+
+@pytest.mark.mutant
+async def test_a_page_that_fails_because_of_one_illegible_order_is_noticed(
+    store: PhysicalStore, elasticsearch: AsyncElasticsearch
+) -> None:
+    event = an_event(str(uuid.uuid4()), 2)
+    await store.apply([event])
+    await elasticsearch.update(index=store.names.orders, id=event.order_id, doc={"order": "no base64"}, refresh=True)
+    await check(store, event)
+    mutant = Mutant(read_page, "except msgspec.ValidationError", "except ZeroDivisionError")
+    with noticed(mutant, or_raises=(DependencyDown,)):
+        await check(store, event)
 
 
 async def check_the_newest(store: PhysicalStore) -> None:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from query_service.application.calendars.time_zone import TimeZone
 from query_service.application.ports.label_conditions import LabelCondition
@@ -117,8 +117,7 @@ SORT_KEYS: Mapping[OrderSort, SortKey] = {
 _LAST_ASCENDING, _LAST_DESCENDING = 2**63 - 1, -(2**63)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A position in a sorted list: whether the order is an exact match, the sort key's value, and the order's id."""
 
     key: int | str
@@ -196,8 +195,7 @@ class OrderSearch:
     basic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FoundOrder:
+class FoundOrder(NamedTuple):
     """An order in a list, and its position.
 
     `encoded` is the contract's `Order` in the view that the search asked for, as the projection encoded it. `changed`:

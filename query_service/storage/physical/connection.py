@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import orjson
 
 from query_service.application.ports.errors import DependencyDown, ReadStoreNotReady
@@ -66,9 +67,11 @@ class ElasticsearchConnection:
         body: Any = None,
         lines: bytes | None = None,
         accept: tuple[int, ...] = (),
+        decode: Callable[[bytes], Any] = orjson.loads,
     ) -> tuple[int, Any]:
         """Sends a request and returns status and decoded answer. `body` is sent as JSON, `lines` as they are (NDJSON).
 
+        `decode` reads a success, for who needs less than all of it as dictionaries.
         A status of 400 or above is returned only when it is in `accept`; otherwise it raises (see the module).
         """
         target = f"{path}?{'&'.join(_parameter(*each) for each in params.items())}" if params else path
@@ -82,7 +85,7 @@ class ElasticsearchConnection:
                 answer = await self._client.request(method, target, once=once)
         except NoAnswer as error:
             raise DependencyDown(DEPENDENCY, str(error)) from None
-        content = _content(answer)
+        content = _content(answer, decode)
         if answer.status >= 400 and answer.status not in accept:
             raise failure(answer.status, content)
         if not self._verified:
@@ -105,13 +108,15 @@ def _parameter(name: str, value: str | int) -> str:
     return f"{name}={quote(str(value), safe=',*')}"
 
 
-def _content(answer: HttpAnswer) -> Any:
+def _content(answer: HttpAnswer, decode: Callable[[bytes], Any]) -> Any:
     """Decodes an answer. Raises DependencyDown for one that is no JSON, for example the error page of a proxy."""
     if 300 <= answer.status < 400:
         raise DependencyDown(DEPENDENCY, f"{answer.status}: redirects are not followed")
     try:
-        return orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
+        return decode(answer.body) if answer.status < 300 else orjson.loads(answer.body)
+    except msgspec.ValidationError as error:
+        raise DependencyDown(DEPENDENCY, f"{answer.status}: the answer has another shape: {error}") from None
+    except (orjson.JSONDecodeError, msgspec.DecodeError):
         raise DependencyDown(DEPENDENCY, f"{answer.status}: the answer is no JSON") from None
 
 

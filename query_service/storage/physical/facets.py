@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from query_service.application.ports.order_questions import DIMENSION_FIELDS, FACET_LIMIT, OrderSearch
@@ -22,13 +23,13 @@ def facets(asked: OrderSearch) -> dict[str, Any]:
     return wanted
 
 
-def counts(answer: Any, name: str) -> list[tuple[str, int]]:
+def counts(aggregations: Mapping[str, Any], name: str) -> list[tuple[str, int]]:
     """Returns the values that an aggregation found, most frequent first, ties by value."""
-    return [(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]]
+    return [(bucket["key"], bucket["doc_count"]) for bucket in aggregations[name]["buckets"]]
 
 
-def label_values(answer: Any, asked: OrderSearch) -> list[tuple[str, int]]:
+def label_values(aggregations: Mapping[str, Any], asked: OrderSearch) -> list[tuple[str, int]]:
     """Returns the values of the label that was asked for; none without one."""
     if not asked.facet_label:
         return []
-    return [(pair.removeprefix(f"{asked.facet_label}="), count) for pair, count in counts(answer, _LABEL)]
+    return [(pair.removeprefix(f"{asked.facet_label}="), count) for pair, count in counts(aggregations, _LABEL)]

@@ -31,10 +31,22 @@ def document_of(stored: dict[str, Any]) -> OrderDocument:
     A document that was altered by hand may lack anything.
     """
     for field in FIELDS:
-        try:
-            encoded = a2b_base64(stored.pop(field, ""))
-        except (Error, TypeError, ValueError):
-            continue
-        if encoded.startswith(PRINT):
-            stored[field] = encoded[len(PRINT) :]
+        encoded = encoded_order(decoded(stored.pop(field, "")))
+        if encoded is not None:
+            stored[field] = encoded
     return cast("OrderDocument", stored)
+
+
+def decoded(text: Any) -> bytes | None:
+    """Returns the bytes of a text that is kept so; None if it is no base64."""
+    try:
+        return a2b_base64(text)
+    except (Error, TypeError, ValueError):
+        return None
+
+
+def encoded_order(kept_bytes: bytes | None) -> bytes | None:
+    """Returns the encoded order in bytes that were kept; None if there are none or they have another print."""
+    if kept_bytes is None or not kept_bytes.startswith(PRINT):
+        return None
+    return kept_bytes[len(PRINT) :]

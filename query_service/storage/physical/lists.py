@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from query_service.application.ports.errors import DependencyDown, PageTokenMalformed
 from query_service.application.ports.order_questions import (
     NOT_LISTED,
@@ -18,11 +20,12 @@ from query_service.application.ports.order_questions import (
 )
 from query_service.application.questions.encoded_orders import encoded_orders
 from query_service.projection.currency import FINEST_PARTS
-from query_service.projection.external_version import version_parts
+from query_service.projection.external_version import order_version
 from query_service.storage.physical.connection import DEPENDENCY, ElasticsearchConnection
 from query_service.storage.physical.criteria import query, scored
 from query_service.storage.physical.facets import counts, facets, label_values
-from query_service.storage.physical.kept_orders import document_of
+from query_service.storage.physical.hits import FoundPage, Hit, read_page
+from query_service.storage.physical.kept_orders import encoded_order
 from query_service.storage.physical.names import IndexNames
 from query_service.storage.physical.reader import DocumentReader
 
@@ -49,16 +52,14 @@ class OrderLists:
             body["search_after"] = _sort_values(asked.after, asked)
         if asked.since:
             body["seq_no_primary_term"] = True
-        answer = await search(self._connection, self._names.orders, body)
-        hits = answer["hits"]["hits"]
-        documents = [document_of(hit["_source"]) for hit in hits]
-        encoded = await encoded_orders(documents, self._reader.entries, basic=asked.basic)
+        answer: FoundPage = await search(self._connection, self._names.orders, body, read_page)
+        hits, found = answer.hits.hits, answer.aggregations
         return FoundOrders(
-            self._found(hits, encoded, asked),
-            answer["hits"]["total"]["value"],
-            {dimension: counts(answer, dimension.value) for dimension in asked.facets},
-            generation=generation_of(hits),
-            label_values=label_values(answer, asked),
+            self._found(hits, await self._encoded(hits, basic=asked.basic), asked),
+            answer.hits.total.value,
+            {dimension: counts(found, dimension.value) for dimension in asked.facets},
+            generation=self._names.generation_of(hits[0].index) if hits else "",
+            label_values=label_values(found, asked),
         )
 
     async def mark(self) -> str:
@@ -124,25 +125,39 @@ class OrderLists:
                 return parked
             body["search_after"] = hits[-1]["sort"]
 
-    def _found(self, hits: Sequence[dict[str, Any]], encoded: Sequence[bytes], asked: OrderSearch) -> list[FoundOrder]:
+    async def _encoded(self, hits: Sequence[Hit], *, basic: bool) -> Sequence[bytes]:
+        """Returns the encoded orders of hits. Those that another release encoded are projected again."""
+        kept = [encoded_order(hit.kept.basic_order if basic else hit.kept.order) for hit in hits]
+        encoded = [one for one in kept if one is not None]
+        if len(encoded) == len(hits):
+            return encoded
+        view = "basic_order" if basic else "order"
+        documents: list[Any] = [
+            {"order_id": hit.order_id, "version": order_version(hit.external_version)}
+            | ({} if one is None else {view: one})
+            for hit, one in zip(hits, kept, strict=True)
+        ]
+        return await encoded_orders(documents, self._reader.entries, basic=basic)
+
+    def _found(self, hits: Sequence[Hit], encoded: Sequence[bytes], asked: OrderSearch) -> list[FoundOrder]:
         position = _position_reader(asked)
         since = asked.since
         return [
             FoundOrder(
-                hit["_id"],
-                version_parts(hit["_version"]).version,
+                hit.order_id,
+                order_version(hit.external_version),
                 order,
-                position(hit["sort"]),
+                position(hit.sort),
                 bool(since) and self._changed(hit, since),
             )
             for hit, order in zip(hits, encoded, strict=True)
         ]
 
-    def _changed(self, hit: dict[str, Any], since: str) -> bool:
+    def _changed(self, hit: Hit, since: str) -> bool:
         generation, _, checkpoint = since.rpartition(":")
-        if generation != self._names.generation_of(hit["_index"]) or not checkpoint.removeprefix("-").isdecimal():
+        if generation != self._names.generation_of(hit.index) or not checkpoint.removeprefix("-").isdecimal():
             raise PageTokenMalformed("the read model was rebuilt since the page token was issued; begin again")
-        return bool(hit["_seq_no"] > int(checkpoint))
+        return hit.seq_no > int(checkpoint)
 
 
 def generation_of(hits: Sequence[Mapping[str, Any]]) -> str:
@@ -190,12 +205,17 @@ def _position_reader(asked: OrderSearch) -> Callable[[list[Any]], Position]:
     return read
 
 
-async def search(connection: ElasticsearchConnection, index: str, body: dict[str, Any]) -> Any:
+async def search(
+    connection: ElasticsearchConnection,
+    index: str,
+    body: dict[str, Any],
+    decode: Callable[[bytes], Any] = orjson.loads,
+) -> Any:
     """Sends a search over the whole index, and returns the answer. Raises DependencyDown if a shard does not answer.
 
     The copies of an index refresh at different times. A process keeps to one copy as long as it answers, so an order
     that a search has shown does not disappear from the next one.
     """
     params = {"allow_partial_search_results": "false", "preference": connection.affinity}
-    _, answer = await connection.request("POST", f"/{index}/_search", params=params, body=body)
+    _, answer = await connection.request("POST", f"/{index}/_search", params=params, body=body, decode=decode)
     return answer
