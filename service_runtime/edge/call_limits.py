@@ -7,6 +7,7 @@ limit here wraps the methods themselves, because an interceptor would run two mo
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -62,15 +63,29 @@ async def bounded(answer: Awaitable[Answer], seconds: float, late: Callable[[], 
     """Returns the answer. Raises `late()` if it takes longer than `seconds`.
 
     Only the answer has this limit, not the sending of a refusal: a refusal must not be refused again if time runs out.
+    This does what `asyncio.timeout` does with fewer steps, because it runs for each call.
     """
-    scope = asyncio.timeout(seconds)
+    task, expired = asyncio.current_task(), False
+    assert task is not None, "a call runs in a task"
+    cancelled_before = task.cancelling()
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, expire) if math.isfinite(seconds) else None
     try:
-        async with scope:
-            return await answer
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        raise late() from None
+        return await answer
+    except asyncio.CancelledError:
+        if expired and task.cancelling() - 1 <= cancelled_before:  # nobody else has cancelled the call
+            raise late() from None
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if expired:
+            task.uncancel()
 
 
 class LimitedMethods(grpc.GenericRpcHandler):
