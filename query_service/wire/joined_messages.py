@@ -19,7 +19,7 @@ class EncodedField:
 
     def of(self, encoded: bytes) -> bytes:
         """Returns the bytes that a message with this value has for this field; for each value if it is repeated."""
-        return b"".join((self._tag, _varint(len(encoded)), encoded))
+        return self._tag + _varint(len(encoded)) + encoded
 
 
 def _varint(number: int) -> bytes:

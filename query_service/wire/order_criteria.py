@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
@@ -18,39 +17,25 @@ from query_service.projection.lookup_key import lookup_key
 from query_service.projection.words.asked import asked_words
 from query_service.wire.label_selector import label_conditions
 
-Value = TypeVar("Value")
 _LARGEST = 2**63 - 1
 #: Names of UTC. The database has more, which take the longer way to the same keys.
 _UTC = frozenset({"", "UTC", "Etc/UTC"})
 
 
 def criteria_of(asked: contract.OrderFilter) -> OrderCriteria:
-    """Returns the criteria of a filter that has passed the request rules."""
-    currency = asked.currency_code or asked.min_total.currency_code or asked.max_total.currency_code
-    return OrderCriteria(
-        words=asked_words(asked.text),
-        lookup_key=lookup_key(asked.text),
-        order_numbers=tuple(asked.order_numbers),
-        order_ids=tuple(str(uuid.UUID(order_id)) for order_id in asked.order_ids),
-        payment_references=tuple(asked.payment_references),
-        tracking_numbers=tuple(asked.tracking_numbers),
-        states=_names(asked.states, types.OrderState, "ORDER_STATE_"),
-        payment_states=_names(asked.payment_states, types.PaymentState, "PAYMENT_STATE_"),
-        fulfillment_states=_names(asked.fulfillment_states, types.FulfillmentState, "FULFILLMENT_STATE_"),
-        on_hold=_given(asked, "on_hold", bool),
-        customer_ids=tuple(asked.customer_ids),
-        sources=tuple(asked.sources),
-        skus=tuple(asked.skus),
-        region_codes=tuple(asked.region_codes),
-        currency_code=currency,
-        min_total=_given(asked, "min_total", _amount),
-        max_total=_given(asked, "max_total", _amount),
-        placed_from=_given(asked, "placed_from_time", bound_of),
-        placed_until=_given(asked, "placed_until_time", bound_of),
-        updated_from=_given(asked, "updated_from_time", bound_of),
-        updated_until=_given(asked, "updated_until_time", bound_of),
-        labels=label_conditions(asked.label_selector),
-    )
+    """Returns the criteria of a filter that has passed the request rules.
+
+    Only fields that are set are read, because most are not.
+    """
+    given: dict[str, Any] = {}
+    for field, value in asked.ListFields():
+        criterion, read = _CRITERIA[field.name]
+        given[criterion] = read(value)
+    if "words" in given:
+        given["lookup_key"] = lookup_key(asked.text)
+    if not asked.currency_code and ("min_total" in given or "max_total" in given):
+        given["currency_code"] = asked.min_total.currency_code or asked.max_total.currency_code
+    return OrderCriteria(**given)
 
 
 def sort_of(sort: contract.OrderSort.ValueType) -> OrderSort:
@@ -76,13 +61,8 @@ def dimension_value(dimension: Dimension) -> contract.OrderDimension.ValueType:
     return contract.OrderDimension.Value(f"ORDER_DIMENSION_{dimension}")
 
 
-def _given(asked: contract.OrderFilter, field: str, read: Callable[[Any], Value]) -> Value | None:
-    """Reads an optional field; None when it is absent."""
-    return read(getattr(asked, field)) if asked.HasField(field) else None  # type: ignore[arg-type]
-
-
-def _names(values: Iterable[int], enum: Any, prefix: str) -> tuple[str, ...]:
-    return tuple(enum.Name(value).removeprefix(prefix) for value in values)
+def _names_of(enum: Any, prefix: str) -> Callable[[Iterable[int]], tuple[str, ...]]:
+    return lambda values: tuple(enum.Name(value).removeprefix(prefix) for value in values)
 
 
 def _amount(money: Money) -> int:
@@ -96,3 +76,29 @@ def bound_of(timestamp: Timestamp) -> int:
     Stored times are whole microseconds. So both inclusive and exclusive bounds stay exact when they are rounded up.
     """
     return timestamp.seconds * 1_000_000 - (-timestamp.nanos // 1000)
+
+
+#: Field of a filter → the criterion that it sets, and how its value is read.
+_CRITERIA: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "text": ("words", asked_words),
+    "order_numbers": ("order_numbers", tuple),
+    "order_ids": ("order_ids", lambda ids: tuple(order_id.lower() for order_id in ids)),
+    "payment_references": ("payment_references", tuple),
+    "tracking_numbers": ("tracking_numbers", tuple),
+    "states": ("states", _names_of(types.OrderState, "ORDER_STATE_")),
+    "payment_states": ("payment_states", _names_of(types.PaymentState, "PAYMENT_STATE_")),
+    "fulfillment_states": ("fulfillment_states", _names_of(types.FulfillmentState, "FULFILLMENT_STATE_")),
+    "on_hold": ("on_hold", bool),
+    "customer_ids": ("customer_ids", tuple),
+    "sources": ("sources", tuple),
+    "skus": ("skus", tuple),
+    "region_codes": ("region_codes", tuple),
+    "currency_code": ("currency_code", str),
+    "min_total": ("min_total", _amount),
+    "max_total": ("max_total", _amount),
+    "placed_from_time": ("placed_from", bound_of),
+    "placed_until_time": ("placed_until", bound_of),
+    "updated_from_time": ("updated_from", bound_of),
+    "updated_until_time": ("updated_until", bound_of),
+    "label_selector": ("labels", label_conditions),
+}

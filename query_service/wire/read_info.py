@@ -16,14 +16,27 @@ def read_info(info: AnswerInfo, now: int) -> contract.ReadInfo:
 
     `now` is in microseconds since 1970.
     """
-    message = contract.ReadInfo(
-        generation=info.generation, stale=info.stale, parked=info.parked, not_final=info.not_final
-    )
+    message = contract.ReadInfo()
+    put_read_info(message, info, now)
+    return message
+
+
+def put_read_info(message: contract.ReadInfo, info: AnswerInfo, now: int) -> None:
+    """Fills a message, which may be a part of a larger one; see `read_info`.
+
+    A message that is given to another one is copied by encoding and parsing it.
+    """
+    message.SetInParent()
+    message.generation = info.generation
+    if info.stale:
+        message.stale = True
+    if info.parked:
+        message.parked = True
+    if info.not_final:
+        message.not_final = True
     if info.as_of is not None:
-        # In place: a message that is given to another one is copied by encoding and parsing it.
         _put(message.as_of, info.as_of)
         _put(message.staleness, max(0, now - info.as_of))
-    return message
 
 
 def duration_message(microseconds: int) -> Duration:

@@ -21,7 +21,7 @@ from query_service.application.freshness.list_gate import ListGate
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.parked_orders import ParkedOrders
 from query_service.application.freshness.view import FreshnessView
-from query_service.application.ports.errors import Lagging, RebuildNeeded
+from query_service.application.ports.errors import DependencyDown, Lagging, RebuildNeeded
 from query_service.application.ports.order_questions import OrderCriteria, OrderSearch, OrderSort
 from query_service.application.questions.batch_get_orders import BatchGetOrders
 from query_service.application.questions.customer_summary import GetCustomerSummary

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from query_service.application.freshness.notice_board import NoticeBoard
 from query_service.application.freshness.view import AnswerInfo, FreshnessView
@@ -48,8 +48,7 @@ def missing_version(stored: StoredOrder, wanted: Consistency) -> int:
     return needed
 
 
-@dataclass(frozen=True, slots=True)
-class ReadAttempt(Generic[Found]):
+class ReadAttempt(NamedTuple, Generic[Found]):
     """The result of reading the store once: an answer, and the version that it still lacks (`needed_version`).
 
     `needed_version` is 0 when the answer lacks nothing. `current_version` is the version of the order in the store.
@@ -169,4 +168,6 @@ class VersionWaiter:
 
 
 def _noting(info: AnswerInfo, *, stale: bool, parked: bool) -> AnswerInfo:
+    if not stale and not parked:
+        return info
     return AnswerInfo(info.as_of, info.generation, stale, parked)

@@ -56,7 +56,8 @@ class Admission:
 
     def info(self, generation: str) -> AnswerInfo:
         """Returns how fresh a list of this generation is; "" when its generation is unknown."""
-        return replace(self.claims.info(generation), stale=self.stale, parked=self.parked)
+        info = self.claims.info(generation)
+        return AnswerInfo(info.as_of, info.generation, self.stale, self.parked, info.not_final)
 
 
 class ListGate:

@@ -7,8 +7,8 @@ and the wait is missed. It also reads again from time to time, because notices m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
+from typing import Any
 
 
 class Wake:
@@ -42,19 +42,26 @@ class NoticeBoard:
     def __len__(self) -> int:
         return self._readers
 
-    @contextmanager
-    def waiting(self, order_ids: Collection[str]) -> Iterator[Wake]:
-        """Registers a reader for notices of any of these orders, for the time of the block."""
-        wake = Wake()
+    def waiting(self, order_ids: Collection[str]) -> Registration:
+        """Registers a reader for notices of any of these orders, for the time of a `with` block."""
+        return Registration(self, order_ids)
+
+    def add(self, wake: Wake, order_ids: Collection[str]) -> None:
+        """Registers a reader for these orders."""
         self._readers += 1
         for order_id in order_ids:
-            self._waiting.setdefault(order_id, set()).add(wake)
-        try:
-            yield wake
-        finally:
-            self._readers -= 1
-            for order_id in set(order_ids):
-                wakes = self._waiting[order_id]
+            wakes = self._waiting.get(order_id)
+            if wakes is None:
+                self._waiting[order_id] = {wake}
+            else:
+                wakes.add(wake)
+
+    def remove(self, wake: Wake, order_ids: Collection[str]) -> None:
+        """Removes a reader that was registered for these orders. An order may be among them twice."""
+        self._readers -= 1
+        for order_id in order_ids:
+            wakes = self._waiting.get(order_id)
+            if wakes is not None:
                 wakes.discard(wake)
                 if not wakes:
                     del self._waiting[order_id]
@@ -64,3 +71,19 @@ class NoticeBoard:
         for order_id in order_ids:
             for wake in self._waiting.get(order_id, ()):
                 wake.ring()
+
+
+class Registration:
+    """Keeps a reader on the board for the time of a `with` block. It is no generator, because each look-up has one."""
+
+    __slots__ = ("_board", "_order_ids", "_wake")
+
+    def __init__(self, board: NoticeBoard, order_ids: Collection[str]) -> None:
+        self._board, self._order_ids, self._wake = board, order_ids, Wake()
+
+    def __enter__(self) -> Wake:
+        self._board.add(self._wake, self._order_ids)
+        return self._wake
+
+    def __exit__(self, *_: Any) -> None:
+        self._board.remove(self._wake, self._order_ids)

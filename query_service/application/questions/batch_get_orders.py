@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from query_service.application.freshness.await_orders import read_orders
 from query_service.application.freshness.await_versions import Answer, Consistency, ReadAttempt, VersionWaiter
@@ -42,7 +42,7 @@ class BatchGetOrders:
             seen = await read_orders(self._reader, distinct, wanted)
             absent = any(order.document is None and wanted.version_of(order.order_id) for order in seen.found or ())
             if seen.needed_version and (absent or not wanted.stale_allowed):
-                return replace(seen, found=None)
+                return seen._replace(found=None)
             known = [order.document for order in seen.found or () if order.document is not None]
             orders = await encoded_orders(known, self._reader.entries, basic=basic)
             encoded.update(zip((document["order_id"] for document in known), orders, strict=True))

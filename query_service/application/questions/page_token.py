@@ -23,6 +23,9 @@ _CHECKSUM_BYTES = 4
 _FINGERPRINT_BYTES = 12
 #: The criteria, and their values when they are not set.
 _CRITERIA = tuple((field.name, field.default) for field in fields(OrderCriteria))
+#: Made once, because `json.dumps` makes an encoder for each call with such arguments.
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+_sorted_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _NOT_OURS = "the page token is damaged or was not issued by this service; begin again without a page token"
 
 
@@ -42,7 +45,7 @@ def history_fingerprint(order_id: str) -> str:
 
 def write_page_token(fingerprint: str, place: Mapping[str, int | str]) -> str:
     """Returns the token for a place in the answer to the question with this fingerprint."""
-    body = json.dumps([fingerprint, place], separators=(",", ":")).encode()
+    body = _as_json([fingerprint, place]).encode()
     return _PREFIX + base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES)).decode().rstrip("=")
 
 
@@ -82,5 +85,4 @@ def _canonical(value: Any) -> Any:
 
 
 def _fingerprint(question: Any) -> str:
-    text = json.dumps(question, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * _FINGERPRINT_BYTES]
+    return hashlib.sha256(_sorted_json(question).encode()).hexdigest()[: 2 * _FINGERPRINT_BYTES]

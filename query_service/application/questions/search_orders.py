@@ -132,7 +132,7 @@ class SearchOrders:
         )
         parked = self._parked.any_of((order.order_id, order.version) for order in page.orders)
         info = admission.info(found.generation)
-        return Answer(page, replace(info, parked=info.parked or parked))
+        return Answer(page, replace(info, parked=True) if parked else info)
 
     async def _first_page(self, search: OrderSearch) -> _Read:
         """Reads a first page. Its mark is of the generation that answers, also when a switch comes in between."""

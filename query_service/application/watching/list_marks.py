@@ -18,16 +18,23 @@ class ListMarks:
     def __init__(self) -> None:
         self._known: Freshness | None = None
         self._parked: tuple[int, ...] = ()
+        #: The token that was made last, and for which freshness. Many lists have the same one.
+        self._last: tuple[Freshness | None, str] = None, ""
 
     def observe(self, known: Freshness | None, parked: Iterable[int]) -> None:
         """Keeps a freshness, and the sequences of the parked changes, which were read after it."""
         self._known, self._parked = known, tuple(sorted(parked))
+        self._last = None, ""
 
     def token(self, listed: Freshness | None) -> str:
         """Returns the resume token of a list that is at least as fresh as `listed`; "" while that is not known."""
-        known = self._known
+        known, (last, token) = self._known, self._last
         if listed is None or known is None or listed.stream_created_at != known.stream_created_at:
             return ""
+        if listed is last:
+            return token
         position = min(listed.sequence, known.sequence)
         owed = tuple(sequence for sequence in self._parked if sequence <= position)
-        return ResumePoint(known.stream_created_at, position, owed).token()
+        token = ResumePoint(known.stream_created_at, position, owed).token()
+        self._last = listed, token
+        return token

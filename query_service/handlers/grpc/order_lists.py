@@ -25,7 +25,7 @@ from query_service.wire.joined_messages import EncodedField
 from query_service.wire.money_and_time import time_message
 from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of, zone_of
 from query_service.wire.payment_criteria import payments_of
-from query_service.wire.read_info import read_info
+from query_service.wire.read_info import put_read_info, read_info
 from service_runtime.edge.service_methods import Behaviour, Call
 
 _ORDERS = EncodedField(contract.SearchOrdersResponse.DESCRIPTOR, "orders")
@@ -71,9 +71,9 @@ class OrderLists:
             next_page_token=answer.found.token_after(len(orders)),
             total_size=answer.found.total,
             facets=[*_facets(answer.found.facets), *_label_facet(request.facet_label_key, answer.found.label_values)],
-            read_info=read_info(answer.info, self.now()),
             resume_token=answer.found.resume_token,
         )
+        put_read_info(rest.read_info, answer.info, self.now())
         return b"".join((*orders, rest.SerializeToString()))
 
     async def summarize_orders(
@@ -92,9 +92,8 @@ class OrderLists:
             asked, consistency(request.read_options, call.seconds), include_cancelled=request.include_cancelled
         )
         answer = await figures
-        response = contract.SummarizeOrdersResponse(
-            truncated=answer.found.truncated, read_info=read_info(answer.info, self.now())
-        )
+        response = contract.SummarizeOrdersResponse(truncated=answer.found.truncated)
+        put_read_info(response.read_info, answer.info, self.now())
         for group in answer.found.groups:
             fill_summary(response.groups.add(), group, percentiles)
         for total in answer.found.totals:

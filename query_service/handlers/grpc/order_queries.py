@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from query_service.application.questions.verify_order_history import VerifyOrder
 from query_service.handlers.grpc.answering import consistency, page_size, that_fit
 from query_service.wire.joined_messages import EncodedField
 from query_service.wire.order_history import history_message, verified_message
-from query_service.wire.read_info import microseconds_of, read_info
+from query_service.wire.read_info import microseconds_of, put_read_info, read_info
 from service_runtime.edge.request_validation import InvalidRequest, Violation
 from service_runtime.edge.service_methods import Behaviour, Call
 
@@ -51,7 +50,8 @@ class OrderQueries:
         """Returns one order: as it is now, after a version, or at a time. It is an encoded GetOrderResponse."""
         wanted = consistency(request.read_options, call.seconds)
         answer = await self._asked(request, _canonical(request.order_id), wanted)
-        rest = contract.GetOrderResponse(read_info=read_info(answer.info, self.now()))
+        rest = contract.GetOrderResponse()
+        put_read_info(rest.read_info, answer.info, self.now())
         return _ORDER.of(answer.found) + rest.SerializeToString()
 
     async def _asked(self, request: contract.GetOrderRequest, order_id: str, wanted: Consistency) -> Answer[bytes]:
@@ -107,4 +107,5 @@ class OrderQueries:
 
 
 def _canonical(order_id: str) -> str:
-    return str(uuid.UUID(order_id))
+    """Returns a UUID as the store has it. The request rules have refused every other form than with its hyphens."""
+    return order_id.lower()

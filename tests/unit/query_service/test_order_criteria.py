@@ -17,7 +17,7 @@ from query_service.handlers.grpc.request_rules import validate
 from query_service.projection.order_document import OrderDocument
 from query_service.projection.project import project
 from query_service.projection.stream_event import read_event
-from query_service.wire.order_criteria import criteria_of, dimension_value, dimensions_of, sort_of
+from query_service.wire.order_criteria import _CRITERIA, criteria_of, dimension_value, dimensions_of, sort_of
 from service_runtime.edge.request_validation import InvalidRequest
 from tests.support.queries.order_events import an_order, published
 
@@ -35,6 +35,10 @@ def document() -> OrderDocument:
 
 
 ORDER = document()
+
+
+def test_every_field_of_a_filter_sets_a_criterion() -> None:
+    assert set(_CRITERIA) == set(contract.OrderFilter.DESCRIPTOR.fields_by_name)
 
 
 def found(**fields: Any) -> bool:

@@ -15,6 +15,7 @@ from query_service.application.ports.read_store import Freshness
 from query_service.application.watching.list_marks import ListMarks
 from query_service.application.watching.resume_token import MOST_OWED, ResumePoint, read_resume_token
 from tests.support.queries.watch_world import CREATED
+from tests.support.source_mutants import Mutant, noticed
 
 
 @given(st.integers(0, 2**60), st.integers(1, 2**60), st.sets(st.integers(1, 2**60), max_size=MOST_OWED))
@@ -56,3 +57,23 @@ def test_a_list_is_continued_from_what_is_searchable_and_owes_what_is_parked() -
     assert read_resume_token(marks.token(replace(known, sequence=10))) == ResumePoint(CREATED, 10)
     assert marks.token(replace(known, stream_created_at=CREATED + 1)) == ""
     assert marks.token(None) == ""
+
+
+def parked_later() -> None:
+    """A list that is as fresh as one before owes a change that was parked since."""
+    marks, known = ListMarks(), Freshness(50, 1, "g1", CREATED, 50)
+    marks.observe(known, [])
+    assert read_resume_token(marks.token(known)) == ResumePoint(CREATED, 50)
+    marks.observe(known, [20])
+    assert read_resume_token(marks.token(known)) == ResumePoint(CREATED, 50, (20,))
+    assert marks.token(known) == marks.token(known)
+
+
+def test_a_token_that_was_made_before_is_not_given_once_something_is_parked() -> None:
+    parked_later()
+
+
+@pytest.mark.mutant
+def test_a_token_that_is_kept_for_too_long_is_noticed() -> None:
+    with noticed(Mutant(ListMarks.observe, 'self._last = None, ""', "pass")):
+        parked_later()
