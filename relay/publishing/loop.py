@@ -215,9 +215,9 @@ class PublishLoop:
     async def _sessions(self, leader: HeldLock[Wiring], source: Source, stop: asyncio.Event) -> Ended:
         """Runs one session after the other, as long as this relay holds the lock."""
         backoff, exceptions, term, ended = _backoff(), Exceptions(), 0, Ended()
+        cause: SessionClosed | None = None
         while not stop.is_set():
             self.status.moved()
-            cause: SessionClosed
             try:
                 async with contextlib.AsyncExitStack() as ends:
                     session = await while_leading(leader, ends.enter_async_context(self._sink.session()))
@@ -225,6 +225,8 @@ class PublishLoop:
                         raise SteppedDown(
                             f"the stream has term {session.tail.term}, ours is {term}: another relay leads"
                         )
+                    if cause is not None and cause.closing is Closing.FLIGHT and session.tail.foreign:
+                        self._observer.fenced(f"{session.tail.foreign} messages of others are after ours in the stream")
                     term = session.tail.term + 1
                     before = session.stored_sequence
                     try:

@@ -79,6 +79,8 @@ async def resume_at(session: JetStreamSession, barrier_subject: str, identity: s
             f"stream {name} holds a replay of source epoch {tail.cursor.epoch}, the database is of {epoch}:"
             " name another stream"
         )
+    if tail.foreign:
+        raise Refused(f"somebody else has published into the stream {name}: name an empty or a new stream")
     return tail.cursor
 
 

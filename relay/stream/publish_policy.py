@@ -5,8 +5,9 @@ and the id of the message before it (`Nats-Expected-Last-Msg-Id`; the first mess
 Sequences alone would not do. If a stranger's message takes the sequence of a message that was refused, the next message
 would find the expected sequence and be stored. With both conditions, the stream always holds a prefix of what the
 session sent, whatever fails and whoever else writes. So the ack of a flight's last message proves all of the flight,
-and no other message of the flight asks for one. If that last message is refused, it may be for a message before it. The
-next session therefore asks for the ack of each message, and learns which one the server refuses, and why.
+and no other message of the flight asks for one. If that last message is refused, it may be for a message before it. So
+the messages of that flight are *suspects*: when they are sent again, each message asks for an ack, and the relay learns
+which one the server refuses, and why.
 
 **atomic**: up to 1000 messages are stored together or not at all. One batch is in flight at a time, and its first
 message has the expected sequence. A server that syncs each publish to disk syncs once for a whole batch.
@@ -42,8 +43,6 @@ _SYNCED_SECONDS = 0.0001
 _MEASURED_FLIGHT = 64
 _MEASURED_FLIGHTS = 4
 _BELIEVED_SECONDS = 60.0
-#: A new session sends up to so many barriers of its own before it sends the refused events again.
-_BARRIERS_BETWEEN = 8
 
 
 def chain_frames(
@@ -140,7 +139,8 @@ class PublishPolicy:
         self._measuring = setting == "auto"
         self._slow_flights = 0
         self._synced_until = 0.0
-        self._singly_left = 0
+        #: The ids of the suspects, and the one that was sent last.
+        self._suspects, self._last_suspect = frozenset[bytes](), b""
         self._max_batch = MAX_BATCH
 
     def begin(self, *, clustered: bool) -> None:
@@ -164,7 +164,7 @@ class PublishPolicy:
 
     def atomic(self, count: int, now: float) -> bool:
         """Returns whether `count` waiting messages are to be sent as a batch at the monotonic time `now`."""
-        if self._setting == "chain" or count < 2 or self._singly_left > 0:
+        if self._setting == "chain" or count < 2:
             return False
         return self._setting == "atomic" or self._clustered or now < self._synced_until
 
@@ -189,26 +189,36 @@ class PublishPolicy:
         """Returns whether a flight of `count` messages is to be measured, with nothing else in flight."""
         return self._measuring and count >= _MEASURED_FLIGHT and now >= self._synced_until
 
-    @property
-    def asks_each(self) -> bool:
-        """Whether each message of a chained flight asks for an ack, to learn which message the server refuses."""
-        return self._singly_left > 0
+    def suspected(self, messages: Sequence[Message]) -> bool:
+        """Returns whether one of the messages may be the one for which a flight was refused.
 
-    def flight_refused(self, count: int, *, too_large: bool = False) -> None:
-        """Records that a flight of `count` messages was refused, perhaps for one of them: they go one by one next.
+        They must not be sent as a batch then, and each of a flight asks for an ack.
+        """
+        suspects = self._suspects
+        return bool(suspects) and any(message.message_id in suspects for message in messages)
+
+    def flight_refused(self, messages: Sequence[Message], *, too_large: bool = False) -> None:
+        """Records that a flight was refused, perhaps for one of its messages.
 
         If it was a batch and too large, later batches may have only half as many messages as before.
         """
-        self._singly_left = count + _BARRIERS_BETWEEN
+        self._suspects = frozenset(message.message_id for message in messages)
+        self._last_suspect = messages[-1].message_id
         if too_large:
             self._max_batch = max(2, self._max_batch // 2)
 
+    def cleared(self, messages: Sequence[Message]) -> None:
+        """Records that messages are stored. When the last suspect is, the others are too."""
+        if self._suspects and any(message.message_id == self._last_suspect for message in messages):
+            self._suspects = frozenset()
+
+    def named(self) -> None:
+        """Records that the message is known for which a flight was refused."""
+        self._suspects = frozenset()
+
     def stored(self, count: int, seconds: float, now: float, *, atomic: bool) -> None:
         """Records that `count` messages were acknowledged at `now`, `seconds` after the server could begin them."""
-        if atomic:
-            return
-        self._singly_left = max(0, self._singly_left - count)
-        if not self.measures(count, now):
+        if atomic or not self.measures(count, now):
             return
         if seconds <= count * _SYNCED_SECONDS:
             self._measuring = False

@@ -130,8 +130,9 @@ class JetStreamSession:
                 return start
         elif room <= 0 or self._connection.unwritten >= MAX_UNWRITTEN_BYTES:
             return start
-        atomic, each = self._policy.atomic(waiting, now), self._policy.asks_each
-        if atomic:
+        atomic = each = False
+        if self._policy.atomic(waiting, now) and not self._policy.suspected(messages[start:]):
+            atomic = True
             end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
             flight = messages[start:end]
             batch_id = secrets.token_hex(8).encode()
@@ -141,6 +142,7 @@ class JetStreamSession:
                 messages, start, min(self._policy.most_chained, max(1, room)), CHAIN_FLIGHT_BYTES, whole_groups=False
             )
             flight = messages[start:end]
+            each = self._policy.suspected(flight)
             frames = chain_frames(
                 flight, window.sent_sequence, self._policy.link(self._last_id), self._connection.inbox, each=each
             )
@@ -208,6 +210,7 @@ class JetStreamSession:
 
     def _stored(self, ack: Ack, number: int) -> None:
         if ack.duplicate:
+            self._policy.named()
             reason = f"the server knows the id of message {number} already, stored at {ack.sequence}"
             self.close(DuplicateReported(reason, number, ack.sequence))
             return
@@ -224,20 +227,24 @@ class JetStreamSession:
         if flight.atomic and ack.count != count:
             self.close(SessionClosed(Closing.FENCED, f"a batch of {count} was stored as {ack.count}"))
             return
+        self._policy.cleared(flight.messages)
         self._policy.stored(count, now - max(flight.sent_at, self._free_since), now, atomic=flight.atomic)
         self._free_since = now
         self._on_stored(flight)
 
     def _refused(self, nack: Nack, number: int) -> None:
-        """Ends the session. Messages of a flight with one ack go one by one next: any of them may be the cause."""
-        closing = nack.closing
+        """Ends the session. If a flight with one ack was refused, any of its messages may be the cause."""
+        closing, reason = nack.closing, nack.reason
         flight = self.window.flight_of(number)
-        if flight is not None and len(flight.messages) > 1 and not flight.each:
+        if flight is not None and not flight.each and (flight.atomic or len(flight.messages) > 1):
             unclear = {Closing.FLIGHT, Closing.EVENT} if flight.atomic else {Closing.FENCED}
             if closing in unclear:
-                self._policy.flight_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)
+                self._policy.flight_refused(flight.messages, too_large=nack.code == BATCH_TOO_LARGE)
                 closing = Closing.FLIGHT
-        self.close(SessionClosed(closing, nack.reason, number))
+                reason = f"messages up to {number} were refused, for one of them or for another writer: {reason}"
+        if closing is Closing.EVENT:
+            self._policy.named()
+        self.close(SessionClosed(closing, reason, number))
 
     def refused_message(self, cause: SessionClosed) -> Message | None:
         """Returns the message in flight that an error belongs to; None if it belongs to none."""

@@ -15,10 +15,14 @@ from query_service.storage.physical.kept_orders import FIELDS, decoded
 
 
 class Kept(msgspec.Struct):
-    """What is read of a hit's document: the encoded order in both views, with their print, if it has them."""
+    """What is read of a hit's document: the encoded order in both views, with their print, if it has them.
+
+    `hash` is that of the event; it tells whether a journal entry is of the same event.
+    """
 
     order: bytes | None = None
     basic_order: bytes | None = None
+    hash: str = ""
 
 
 class Hit(msgspec.Struct):

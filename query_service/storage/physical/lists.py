@@ -133,7 +133,7 @@ class OrderLists:
             return encoded
         view = "basic_order" if basic else "order"
         documents: list[Any] = [
-            {"order_id": hit.order_id, "version": order_version(hit.external_version)}
+            {"order_id": hit.order_id, "version": order_version(hit.external_version), "hash": hit.kept.hash}
             | ({} if one is None else {view: one})
             for hit, one in zip(hits, kept, strict=True)
         ]

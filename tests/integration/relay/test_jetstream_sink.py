@@ -20,7 +20,7 @@ from relay.events.parked_notice import ParkedNotices
 from relay.stream.ack import Nack, read_ack
 from relay.stream.publish_policy import chain_frames
 from relay.stream.publish_window import PublishWindow
-from relay.stream.sink import JetStreamSession
+from relay.stream.sink import JetStreamSession, JetStreamSink
 from tests.conformance.event_source_suite import until_shown
 from tests.fixtures.private_servers import PrivateNats
 from tests.support.relay import streams
@@ -209,7 +209,7 @@ async def test_a_message_that_is_too_large_is_named(
 async def test_mutant_that_never_asks_for_each_ack_learns_no_name(
     nats_url: str, stream_name: str, subject_prefix: str
 ) -> None:
-    again = "self._policy.flight_refused(len(flight.messages), too_large=nack.code == BATCH_TOO_LARGE)"
+    again = "self._policy.flight_refused(flight.messages, too_large=nack.code == BATCH_TOO_LARGE)"
     with noticed(Mutant(JetStreamSession._refused, again, "pass")):
         await test_a_message_that_is_too_large_is_named(nats_url, stream_name, subject_prefix, "chain")
 
@@ -231,6 +231,37 @@ async def test_notices_as_large_as_the_stream_accepts_are_stored_whatever_the_id
         await store(session, sent)
     stored = await streams.read_all(nats_url, stream_name)
     assert [message.headers["Tandem-Event-Id"] for message in stored] == [event.event_id for event in events]
+
+
+async def named_after_a_lone_batch(sink: JetStreamSink, prefix: str) -> list[Closing]:
+    """How four sessions end that send a known id, which is alone in its batch, before a larger group."""
+    lone, *others = messages(prefix, range(1, 1_002))
+    batch = [lone, *(other._replace(group="g") for other in others)]
+    async with sink.session() as session:
+        await store(session, messages(prefix, [0, 1]))
+    causes: list[Closing] = []
+    while len(causes) < 4 and Closing.DUPLICATE not in causes:
+        async with sink.session() as session:
+            with pytest.raises(SessionClosed) as closed:
+                await store(session, batch)
+            causes.append(closed.value.closing)
+    return causes
+
+
+async def test_a_batch_of_one_is_named_too(nats_url: str, stream_name: str, subject_prefix: str) -> None:
+    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix), "atomic")
+    assert await named_after_a_lone_batch(sink, subject_prefix) == [Closing.FLIGHT, Closing.DUPLICATE]
+
+
+@pytest.mark.mutant
+async def test_mutant_that_takes_a_batch_of_one_for_single_loops(
+    nats_url: str, stream_name: str, subject_prefix: str
+) -> None:
+    sink = sink_on(nats_url, plan_for(stream_name, subject_prefix), "atomic")
+    with Mutant(
+        JetStreamSession._refused, "flight.atomic or len(flight.messages) > 1", "len(flight.messages) > 1"
+    ).at_work():
+        assert await named_after_a_lone_batch(sink, subject_prefix) == [Closing.FLIGHT] * 4
 
 
 async def test_a_stream_deleted_under_a_session_ends_it(nats_url: str, stream_name: str, subject_prefix: str) -> None:

@@ -276,3 +276,41 @@ async def test_a_leader_killed_in_the_middle_publishes_none_twice(world: World, 
     assert await versions(world) == [1, 2, 3, 4, 5]
     # The server's window would catch the mutant for a minute; the relay itself must know.
     assert (KNOWN in relay.text) == bool(mutant)
+
+
+#: The relay does not know that the stream takes short messages only, so the stream refuses them.
+BLIND = """
+import relay.stream.sink as sink
+limits = sink.MessageLimits
+sink.MessageLimits = lambda max_payload: limits(1_000_000)
+"""
+
+
+async def test_a_retry_that_the_stream_refuses_again_is_answered_under_load(world: World) -> None:
+    """Other events are sent before the refused ones come again, as many as there are."""
+    world.settings["RELAY_MODE"] = "poll"
+    async with running(world.relay(prelude=BLIND, publish="chain")) as relay:
+        await relay.wait_for_state("PUBLISHING")
+        await with_parked(world, relay)
+        await put_right(world)
+        async with await psycopg.AsyncConnection.connect(world.database_url, autocommit=True) as connection:
+            await connection.execute(
+                "UPDATE outbox SET payload = to_json(repeat('x', 9000))"
+                " WHERE aggregate_id = %s AND aggregate_version = 3",
+                [BAD],
+            )
+        await streams.update_stream(world.nats_url, world.stream, max_msg_size=3_000)
+        writing = asyncio.create_task(keep_writing(world))
+        try:
+            code, document = await parked(world, "retry", BAD, "--wait", "60")
+        finally:
+            writing.cancel()
+        assert code != 0
+        assert "refused again" in json.dumps(document)
+    assert await versions(world) == [1, 2]
+
+
+async def keep_writing(world: World) -> None:
+    """Writes many events at a time, until cancelled."""
+    while True:
+        await world.insert(150)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import signal
@@ -197,6 +198,47 @@ async def test_of_two_at_once_the_first_is_fenced(world: World, target: str, mon
     assert "repeat the command" in str(first)
     assert (second.complete, second.events) == (True, 500)
     assert keys(await replayed(world, target)) == await rows(world)
+
+
+async def a_stranger_during_a_replay(
+    world: World, target: str, monkeypatch: pytest.MonkeyPatch
+) -> ReplayReport | BaseException:
+    """What a replay says, into whose stream a stranger publishes while it stands still."""
+    await insert_versions(world, 600, "a")
+    read, woken, reads = Selection.read, asyncio.Event(), itertools.count()
+
+    async def standing_still(self: Selection, *given: Any) -> Chunk:
+        if next(reads) == 1:
+            await woken.wait()
+        return await read(self, *given)
+
+    monkeypatch.setattr(Selection, "read", standing_still)
+    first = asyncio.create_task(replay_here(world, target, rate=1_000))
+    await has_stored(world, target, 101)
+    async with streams.client(world.nats_url) as client:
+        subjects = (await client.jetstream().stream_info(target)).config.subjects or []
+    await streams.publish(world.nats_url, subjects[0].replace(">", "stranger"))
+    woken.set()
+    [found] = await asyncio.gather(first, return_exceptions=True)
+    return found
+
+
+async def test_a_stranger_in_its_stream_ends_a_replay(
+    world: World, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await a_stranger_during_a_replay(world, target, monkeypatch)
+    assert isinstance(found, Refused), found
+    assert "somebody else has published" in str(found)
+
+
+@pytest.mark.mutant
+async def test_mutant_that_passes_over_a_stranger_completes(
+    world: World, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Mutant(resume_at, "if tail.foreign:", "if False:").at_work():
+        found = await a_stranger_during_a_replay(world, target, monkeypatch)
+    assert isinstance(found, ReplayReport)
+    assert found.complete
 
 
 @pytest.mark.mutant

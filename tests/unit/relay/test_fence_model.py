@@ -74,11 +74,11 @@ def by_policy(*, clustered: bool, batches: bool = True, alone: bool = True, link
         policy = PublishPolicy("auto")
         policy.begin(clustered=clustered)
         if not batches:
-            policy.flight_refused(100)
+            policy.flight_refused(messages)
         start, last_id = 0, None
         while start < len(messages):
             waiting = len(messages) - start
-            whole = policy.atomic(waiting, 0.0)
+            whole = policy.atomic(waiting, 0.0) and not policy.suspected(messages[start:])
             most = BATCH if whole else policy.most_chained
             end = cut(messages, start, most, 1 << 20, whole_groups=False)
             flight = messages[start:end]

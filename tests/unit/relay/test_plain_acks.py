@@ -126,8 +126,8 @@ async def test_plain_acks_never_meet_the_parser() -> None:
 
 #: What would pass for a plain ack → the mutant.
 CONFUSED = {
-    "acks of another subscription": Mutant(PlainAcks.__init__, "(head, sid, name)", "(head, 8, name)"),
-    "acks of another stream": Mutant(PlainAcks.__init__, "(head, sid, name)", '(head, sid, b"OTHERS")'),
+    "acks of another subscription": Mutant(PlainAcks.__init__, r"(\d{1,20}) %d \d+", r"(\d{1,20}) \d(?#%d) \d+"),
+    "acks of another stream": Mutant(PlainAcks.__init__, "(head, sid, name)", "(head, sid, b'[A-Z]+')"),
     "acks that say more": Mutant(PlainAcks.__init__, r'"seq":(\d{1,20})\}', r'"seq":(\d{1,20})[^\r]*'),
 }
 

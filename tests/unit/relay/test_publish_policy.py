@@ -139,15 +139,12 @@ def test_in_a_cluster_nothing_is_sent_beside_something_undecided() -> None:
         assert policy.atomic(2, 0.0)
         assert not policy.measures(1_000, 0.0)
         assert all(policy.alone(count, 0.0) for count in (1, 2, 1_000))
-        policy.flight_refused(3, too_large=False)
-        assert not policy.atomic(2, 0.0)
-        assert policy.alone(2, 0.0)
         assert policy.most_chained == 1
         assert policy.link(b"1:1") is None
         policy.begin(clustered=False)
         assert policy.link(b"1:1") == b"1:1"
         assert policy.most_chained == 256
-        assert not policy.alone(2, 0.0)
+        assert policy.alone(2, 0.0) is (setting == "atomic")
     chain = PublishPolicy("chain")
     with pytest.raises(Refused, match="set RELAY_PUBLISH to auto or atomic"):
         chain.begin(clustered=True)
@@ -155,18 +152,24 @@ def test_in_a_cluster_nothing_is_sent_beside_something_undecided() -> None:
     assert not chain.alone(2, 0.0)
 
 
-def test_a_refused_batch_goes_singly_and_later_ones_are_batches_again() -> None:
-    policy = PublishPolicy("atomic")
-    policy.flight_refused(100, too_large=True)
+def test_the_messages_of_a_refused_flight_are_suspects_until_the_last_is_stored() -> None:
+    policy, flight, others = PublishPolicy("atomic"), groups("aabb"), [message(8), message(9)]
+    policy.flight_refused(flight)
+    assert policy.max_batch == 1_000
+    assert policy.suspected([*others, flight[2]])
+    assert not policy.suspected(others)
+    policy.cleared([*others, *flight[:3]])
+    assert policy.suspected(flight)
+    policy.cleared(flight[3:])
+    assert not policy.suspected(flight)
+
+
+def test_when_one_is_named_the_others_are_no_suspects() -> None:
+    policy, flight = PublishPolicy("atomic"), groups("aabb")
+    policy.flight_refused(flight, too_large=True)
     assert policy.max_batch == 500
-    assert policy.asks_each
-    assert not policy.atomic(100, 0.0)
-    policy.stored(64, 0.1, 0.0, atomic=False)
-    assert policy.asks_each
-    assert not policy.atomic(100, 0.0)
-    policy.stored(64, 0.1, 0.0, atomic=False)
-    assert not policy.asks_each
-    assert policy.atomic(100, 0.0)
+    policy.named()
+    assert not policy.suspected(flight)
     assert not PublishPolicy("chain").atomic(1000, 0.0)
 
 
@@ -183,10 +186,12 @@ MUTANTS = {
     "a cluster is not known": Mutant(PublishPolicy.begin, "self._clustered = clustered", "self._clustered = False"),
     "a chain in a cluster": Mutant(PublishPolicy.begin, 'self._setting == "chain"', "False"),
     "a link in a cluster": Mutant(PublishPolicy.link, "None if self._clustered else", ""),
-    "a batch that is refused is sent again": Mutant(PublishPolicy.flight_refused, "count + _BARRIERS_BETWEEN", "0"),
-    "a batch is refused for good": Mutant(
-        PublishPolicy.stored, "max(0, self._singly_left - count)", "self._singly_left"
+    "nothing is suspected": Mutant(PublishPolicy.suspected, "bool(suspects) and", "False and"),
+    "they are suspects until one is stored": Mutant(
+        PublishPolicy.cleared, "message.message_id == self._last_suspect", "message.message_id in self._suspects"
     ),
+    "they are suspects for good": Mutant(PublishPolicy.cleared, "if self._suspects and", "if False and"),
+    "the innocent stay suspects": Mutant(PublishPolicy.named, "self._suspects = frozenset()", "pass"),
     "a flight asks for no ack": Mutant(chain_frames, "if each or number == last", "if each"),
     "none is asked for each": Mutant(chain_frames, "if each or number == last", "if number == last"),
     "a batch of one": Mutant(PublishPolicy.atomic, "count < 2", "False"),
@@ -211,5 +216,6 @@ def test_a_policy_that_goes_wrong_is_noticed(mutant: str) -> None:
         test_cut_by_bytes_takes_one_that_is_larger()
         test_auto_learns_that_each_publish_waits_for_the_disk()
         test_in_a_cluster_nothing_is_sent_beside_something_undecided()
-        test_a_refused_batch_goes_singly_and_later_ones_are_batches_again()
+        test_the_messages_of_a_refused_flight_are_suspects_until_the_last_is_stored()
+        test_when_one_is_named_the_others_are_no_suspects()
         check_what_is_alone()
