@@ -71,7 +71,7 @@ class RelayMetrics:
             self.published.labels(outcome)
         self.fenced = Counter(
             "relay_fenced",
-            "Times the stream refused a publish because another writer had published",
+            "Times another writer had published into the stream: a publish was refused, or its messages were found",
             registry=self.registry,
         )
         self.errors = Counter("relay_errors", "Errors, by class", ["class"], registry=self.registry)
