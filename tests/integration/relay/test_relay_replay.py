@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import re
 import signal
@@ -29,6 +28,7 @@ from tests.integration.relay.test_relay_parked import BAD, with_parked
 from tests.support.relay import streams
 from tests.support.relay.log_mode import in_mode
 from tests.support.relay.relay_process import running
+from tests.support.relay.replay_rivals import a_stranger_during_a_replay, two_at_once
 from tests.support.relay.replays import has_stored, replay, replay_here, replayed, replaying
 from tests.support.relay.restores import insert_versions
 from tests.support.relay.world import World
@@ -170,27 +170,6 @@ async def test_mutant_that_does_not_go_on_from_the_stream_is_noticed(
     assert keys(await replayed(world, target)) != await rows(world)
 
 
-async def two_at_once(
-    world: World, target: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[ReplayReport | BaseException, ReplayReport]:
-    """Lets a second replay run into the stream while the first stands still. Then the first goes on."""
-    read, readers, woken = Selection.read, list[Selection](), asyncio.Event()
-
-    async def standing_still(self: Selection, *given: Any) -> Chunk:
-        if readers and self is readers[0]:
-            await woken.wait()
-        readers.append(self)
-        return await read(self, *given)
-
-    monkeypatch.setattr(Selection, "read", standing_still)
-    first = asyncio.create_task(replay_here(world, target, rate=1_000))
-    await has_stored(world, target, 101)
-    second = await replay_here(world, target)
-    woken.set()
-    [found] = await asyncio.gather(first, return_exceptions=True)
-    return found, second
-
-
 async def test_of_two_at_once_the_first_is_fenced(world: World, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     await insert_versions(world, 600, "a")
     first, second = await two_at_once(world, target, monkeypatch)
@@ -198,29 +177,6 @@ async def test_of_two_at_once_the_first_is_fenced(world: World, target: str, mon
     assert "repeat the command" in str(first)
     assert (second.complete, second.events) == (True, 500)
     assert keys(await replayed(world, target)) == await rows(world)
-
-
-async def a_stranger_during_a_replay(
-    world: World, target: str, monkeypatch: pytest.MonkeyPatch
-) -> ReplayReport | BaseException:
-    """What a replay says, into whose stream a stranger publishes while it stands still."""
-    await insert_versions(world, 600, "a")
-    read, woken, reads = Selection.read, asyncio.Event(), itertools.count()
-
-    async def standing_still(self: Selection, *given: Any) -> Chunk:
-        if next(reads) == 1:
-            await woken.wait()
-        return await read(self, *given)
-
-    monkeypatch.setattr(Selection, "read", standing_still)
-    first = asyncio.create_task(replay_here(world, target, rate=1_000))
-    await has_stored(world, target, 101)
-    async with streams.client(world.nats_url) as client:
-        subjects = (await client.jetstream().stream_info(target)).config.subjects or []
-    await streams.publish(world.nats_url, subjects[0].replace(">", "stranger"))
-    woken.set()
-    [found] = await asyncio.gather(first, return_exceptions=True)
-    return found
 
 
 async def test_a_stranger_in_its_stream_ends_a_replay(
