@@ -22,7 +22,7 @@ class Kept(msgspec.Struct):
 
     order: bytes | None = None
     basic_order: bytes | None = None
-    hash: str = ""
+    hash: Any = ""
 
 
 class Hit(msgspec.Struct):

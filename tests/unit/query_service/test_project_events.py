@@ -10,7 +10,7 @@ from query_service.application.ports.errors import DependencyDown, ReadStoreNotR
 from query_service.application.ports.read_store import Deferred, Outcome, ParkedEvent
 from query_service.application.projecting import project_events
 from query_service.application.projecting.project_events import Delivery, EventProjector
-from query_service.projection.errors import Unprojectable
+from query_service.projection.errors import ProjectionError, Unprojectable
 from query_service.projection.project import ProjectedEvent
 from query_service.storage.memory import MemoryStore
 from tests.support.queries.order_events import START, PublishedEvent, an_order, barrier_headers, published
@@ -153,6 +153,29 @@ async def test_each_event_of_a_large_batch_is_applied_once(world: World) -> None
         patch.setattr(project_events, "READ_AT_ONCE", 2)
         await world.projector.project(messages)
     assert world.journal == ["apply 5", "tell 5", *(f"ack {number}" for number in range(1, 6))]
+
+
+async def test_what_is_wrong_in_a_group_is_parked_and_the_others_are_applied(world: World) -> None:
+    """The second can be read but not be projected, the fourth cannot be read; each is of a group of two."""
+    events = [published(an_order()) for _ in range(5)]
+    events[1] = published(an_order(), payload_changes={"order.state": "ORDER_STATE_LENT"})
+    events[3] = published(an_order(), payload_changes={"order.total": 1})
+    messages = [world.message(event) for event in events[:3]]
+    messages += [world.barrier(), *(world.message(event) for event in events[3:])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project_events, "READ_AT_ONCE", 2)
+        [reached] = await world.projector.project(messages)
+    parked = ["park", "tell parked 1", "ack 2", "park", "tell parked 1", "ack 5"]
+    assert world.journal == [*parked, "apply 3", "tell 3", "ack 1", "ack 3", "ack 6", "ack 4"]
+    assert reached.sequence == 4
+    assert world.parked_reasons == [Unprojectable.UNMAPPABLE, Unprojectable.MALFORMED]
+
+
+@pytest.mark.mutant
+async def test_mutant_that_lets_one_event_stop_its_group_is_noticed() -> None:
+    stops = Mutant(project_events._project, "except ProjectionError", "except ZeroDivisionError")
+    with noticed(stops, or_raises=(ProjectionError,)):
+        await test_what_is_wrong_in_a_group_is_parked_and_the_others_are_applied(World())
 
 
 async def test_nothing_is_nothing(world: World) -> None:
