@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from psycopg_pool import PoolTimeout, TooManyRequests
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+from command_service.storage.connection.connections import CommandPool
 from command_service.storage.connection.turns import Turns
 from tests.support.source_mutants import Mutant, noticed
 from tests.support.virtual_time import in_virtual_time
@@ -100,3 +101,24 @@ async def check_patience_is_limited() -> None:
 @in_virtual_time
 async def test_patience_and_the_crowd_are_limited() -> None:
     await check_patience_is_limited()
+
+
+async def check_a_turn_without_a_connection_is_given_back() -> None:
+    pool = CommandPool("", open=False, min_size=1, max_size=1, max_waiting=10, timeout=5.0)
+    for _ in range(2):
+        with pytest.raises(PoolClosed):
+            async with pool.conversation():
+                pass
+
+
+@in_virtual_time
+async def test_a_turn_without_a_connection_is_given_back() -> None:
+    await check_a_turn_without_a_connection_is_given_back()
+
+
+@pytest.mark.mutant
+@in_virtual_time
+async def test_a_turn_that_is_kept_without_a_connection_is_noticed() -> None:
+    kept = Mutant(CommandPool._connection, "self._turns.give_back()", "pass")
+    with noticed(kept, or_raises=(PoolTimeout,)):
+        await check_a_turn_without_a_connection_is_given_back()
