@@ -91,6 +91,24 @@ async def store(session: JetStreamSession, batch: Sequence[Message]) -> None:
     await settle(session)
 
 
+@contextlib.asynccontextmanager
+async def opened_after(sink: JetStreamSink, first: Sequence[Message]) -> AsyncIterator[JetStreamSession]:
+    """Yields a session that has stored the stream's first messages.
+
+    It begins again with what is missing, because a stream of a cluster may lose its leader at any time.
+    """
+    while True:
+        async with opened(sink) as session:
+            try:
+                await store(session, first[session.stored_sequence :])
+            except SessionClosed as closed:
+                if closed.closing is not Closing.UNAVAILABLE:
+                    raise
+                continue
+            yield session
+            return
+
+
 async def outcome(session: JetStreamSession, seconds: float = 60.0) -> SessionClosed:
     """Waits for the error that ends the session, and returns it."""
     with pytest.raises(SessionClosed) as closed:
@@ -126,8 +144,8 @@ async def stale_twin(sink: JetStreamSink, url: str, stream: str, prefix: str) ->
         pass
     await streams.update_stream(url, stream, duplicate_window=0.1)
     async with opened(sink) as stale:
-        async with opened(sink) as leader:
-            await store(leader, messages(prefix, range(5)))
+        async with opened_after(sink, messages(prefix, range(5))):
+            pass
         await asyncio.sleep(
             0.3
         )  # until the duplicate window has passed, which no request shows; only the mutant needs it
@@ -141,8 +159,7 @@ async def stranger_in_between(sink: JetStreamSink, url: str, stream: str, prefix
 
     A session that goes on may not believe that any message of the flight is stored.
     """
-    async with opened(sink) as session:
-        await store(session, messages(prefix, range(2)))
+    async with opened_after(sink, messages(prefix, range(2))) as session:
         believed = session.stored_sequence
         await streams.publish(url, f"{prefix}.stranger")
         try:
