@@ -53,7 +53,7 @@ class NatsOptions:
 class AckReceiver(Protocol):
     """Receives the acks that arrive on the ack inbox, and the refusals of the server."""
 
-    def on_stored(self, number: int, sequence: int) -> None:
+    def on_plain_ack(self, number: int, sequence: int) -> None:
         """Handles the plain ack of the message that was sent as `number`: it is stored at `sequence`."""
 
     def on_ack(self, subject: bytes, body: bytes, headers: bytes | None) -> None:
@@ -90,7 +90,7 @@ class AckFirstParser:
                 self._parser.buf.clear()
             acks, data = self._plain.taken(data)
             for number, sequence in acks:
-                self._receiver.on_stored(number, sequence)
+                self._receiver.on_plain_ack(number, sequence)
             if self._plain.incomplete(data):
                 self._held = data
                 return

@@ -130,9 +130,9 @@ class JetStreamSession:
                 return start
         elif room <= 0 or self._connection.unwritten >= MAX_UNWRITTEN_BYTES:
             return start
-        atomic = each = False
-        if self._policy.atomic(waiting, now) and not self._policy.suspected(messages[start:]):
-            atomic = True
+        atomic = self._policy.atomic(waiting, now) and not self._policy.suspected(messages[start:])
+        each = False
+        if atomic:
             end = cut(messages, start, self._policy.max_batch, MAX_BATCH_BYTES, whole_groups=True)
             flight = messages[start:end]
             batch_id = secrets.token_hex(8).encode()
@@ -176,7 +176,7 @@ class JetStreamSession:
                 await event.wait()
         self._raise_if_closed()
 
-    def on_stored(self, number: int, sequence: int) -> None:
+    def on_plain_ack(self, number: int, sequence: int) -> None:
         """Handles the plain ack of a message: the one that was sent as `number` is stored at `sequence`."""
         if self._closed is None:
             self._stored(Ack(sequence, duplicate=False, count=None), number)

@@ -67,7 +67,7 @@ class Receiver:
         self.stored: list[int] = []
         self.parsed: list[bytes] = []
 
-    def on_stored(self, number: int, sequence: int) -> None:
+    def on_plain_ack(self, number: int, sequence: int) -> None:
         assert number == sequence
         self.stored.append(number)
 
